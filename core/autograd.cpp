@@ -1,0 +1,134 @@
+#include "core/autograd.h"
+
+#include <atomic>
+#include <map>
+#include <set>
+
+#include "core/error.h"
+#include "core/parallel.h"
+
+namespace fovea {
+namespace {
+
+std::atomic<uint64_t> next_sequence = 0;
+thread_local bool recording = true;
+
+}  // namespace
+
+NoGrad::NoGrad() : previous_(recording) { recording = false; }
+NoGrad::~NoGrad() { recording = previous_; }
+bool grad_enabled() { return recording; }
+
+// A deep network is a long chain of shared pointers; letting them free each other would recurse once a layer.
+Node::~Node() {
+  std::vector<std::shared_ptr<Node>> dying = std::move(inputs);
+  while (!dying.empty()) {
+    std::shared_ptr<Node> node = std::move(dying.back());
+    dying.pop_back();
+    if (node && node.use_count() == 1) {
+      for (auto& input : node->inputs) dying.push_back(std::move(input));
+      node->inputs.clear();
+    }
+  }
+}
+
+std::shared_ptr<Node> make_leaf_node(Shape shape, DType dtype) {
+  auto node = std::make_shared<Node>();
+  node->sequence = next_sequence++;
+  node->shape = shape;
+  node->dtype = dtype;
+  return node;
+}
+
+Tensor record(Tensor output, const char* op, const Tensors& inputs, Backward backward) {
+  bool needed = false;
+  for (const Tensor& input : inputs) needed = needed || input.requires_grad();
+  if (!recording || !needed) return output;
+  auto node = make_leaf_node(output.shape(), output.dtype());
+  node->op = op;
+  node->backward = std::move(backward);
+  for (const Tensor& input : inputs) node->inputs.push_back(input.requires_grad() ? input.node() : nullptr);
+  output.set_node(std::move(node));
+  return output;
+}
+
+void accumulate(Tensor& sum, const Tensor& term) {
+  if (!sum.defined()) {
+    sum = term;
+    return;
+  }
+  // Another holder of the same numbers (an op that passed its gradient to two inputs) must not see them change.
+  if (!sum.unique()) sum = sum.clone();
+  with_float_dtype(sum.dtype(), "accumulate", [&]<class T>() {
+    T* into = sum.data<T>();
+    const T* from = term.data<T>();
+    parallel_for(sum.numel(), 1 << 14, [=](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) into[i] += from[i];
+    });
+  });
+}
+
+void run_backward(const Tensor& root, const Tensor& gradient) {
+  require(root.requires_grad(),
+          "[backward] the tensor requires no gradient: nothing it was computed from called set_requires_grad(), or it "
+          "was computed under NoGrad");
+  require(gradient.shape() == root.shape() && gradient.dtype() == root.dtype(),
+          "[backward] the gradient is {} of {}, the tensor is {} of {}", gradient.dtype(), gradient.shape(), root.dtype(),
+          root.shape());
+  NoGrad no_grad;
+  // Nodes that wait for their turn, latest made first: every consumer of a tensor was made after it, so when a node's
+  // turn comes its gradient is complete.
+  std::map<uint64_t, std::shared_ptr<Node>, std::greater<>> waiting;
+  accumulate(root.node()->grad, gradient);
+  waiting.emplace(root.node()->sequence, root.node());
+  while (!waiting.empty()) {
+    const std::shared_ptr<Node> node = waiting.begin()->second;
+    waiting.erase(waiting.begin());
+    if (node->is_leaf()) continue;
+    require(!node->consumed,
+            "[backward] {} (output {}) was walked back through before and its saved tensors were released: run the forward "
+            "pass again before a second backward(), or add the losses and call it once",
+            node->op, node->shape);
+    Tensor grad_output = std::move(node->grad);
+    node->grad = Tensor();
+    Backward backward = std::move(node->backward);
+    node->backward = nullptr;
+    node->consumed = true;
+    const Tensors gradients = backward(grad_output);
+    backward = nullptr;  // what was saved is free before the gradients travel on
+    grad_output = Tensor();
+    require(gradients.size() == node->inputs.size(), "[backward] {} returned {} gradients for {} inputs", node->op,
+            gradients.size(), node->inputs.size());
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      const std::shared_ptr<Node>& input = node->inputs[i];
+      if (!input || !gradients[i].defined()) continue;
+      require(gradients[i].shape() == input->shape && gradients[i].dtype() == input->dtype,
+              "[backward] {} returned a gradient {} of {} for input {}, which is {} of {}", node->op, gradients[i].dtype(),
+              gradients[i].shape(), i, input->dtype, input->shape);
+      accumulate(input->grad, gradients[i]);
+      waiting.emplace(input->sequence, input);
+    }
+  }
+}
+
+std::string graph_dot(const Tensor& root) {
+  std::string dot = "digraph tape {\n  rankdir=BT; node [shape=box, fontname=\"monospace\"];\n";
+  std::map<uint64_t, std::shared_ptr<Node>, std::greater<>> waiting;
+  std::set<uint64_t> drawn;
+  if (root.requires_grad()) waiting.emplace(root.node()->sequence, root.node());
+  while (!waiting.empty()) {
+    const std::shared_ptr<Node> node = waiting.begin()->second;
+    waiting.erase(waiting.begin());
+    if (!drawn.insert(node->sequence).second) continue;
+    dot += fmt::format("  n{} [label=\"{}\\n{}\"{}];\n", node->sequence, node->op, node->shape,
+                       node->is_leaf() ? ", style=filled, fillcolor=lightyellow" : "");
+    for (const auto& input : node->inputs) {
+      if (!input) continue;
+      dot += fmt::format("  n{} -> n{};\n", input->sequence, node->sequence);
+      waiting.emplace(input->sequence, input);
+    }
+  }
+  return dot + "}\n";
+}
+
+}  // namespace fovea

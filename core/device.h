@@ -1,0 +1,12 @@
+#pragma once
+#include <cstdint>
+#include <string_view>
+
+namespace fovea {
+
+// Where a tensor's bytes lie and its ops run.
+enum class Device : uint8_t { cpu, cuda };
+
+inline std::string_view name(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
+
+}  // namespace fovea

@@ -1,0 +1,14 @@
+#include "core/dtype.h"
+
+namespace fovea {
+
+std::string_view name(DType dtype) {
+  constexpr std::string_view names[] = {"float32", "float64", "bfloat16", "int32", "uint8"};
+  return names[size_t(dtype)];
+}
+
+int64_t size_of(DType dtype) {
+  return with_dtype(dtype, []<class T>() { return int64_t(sizeof(T)); });
+}
+
+}  // namespace fovea

@@ -1,0 +1,42 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "core/device.h"
+
+namespace fovea {
+
+// A block of bytes, 64-byte aligned for vector loads. Its content is undefined at first.
+//
+// Freed blocks are kept for reuse: a training step asks for the same sizes again and again, and fresh pages from
+// the system cost more than most kernels that fill them. Built with FOVEA_POOL=0 every block goes straight back, so
+// that the address sanitizer sees each use after free.
+class Storage {
+ public:
+  Storage(int64_t bytes, Device device);  // throws Error with the numbers when memory is short
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+
+  std::byte* data() const { return data_; }
+  int64_t bytes() const { return bytes_; }
+  Device device() const { return device_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  int64_t bytes_ = 0, capacity_ = 0;
+  Device device_;
+};
+
+struct MemoryUse {
+  int64_t current = 0;   // bytes in live tensors
+  int64_t peak = 0;      // the most there have been since reset_peak_memory()
+  int64_t reserved = 0;  // taken from the system: live and kept for reuse
+};
+
+MemoryUse memory_use();
+void reset_peak_memory();
+void release_cached_memory();  // gives back to the system what no tensor uses
+
+}  // namespace fovea

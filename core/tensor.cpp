@@ -1,0 +1,163 @@
+#include "core/tensor.h"
+
+#include <cstring>
+
+#include "core/autograd.h"
+#include "core/error.h"
+
+namespace fovea {
+
+struct Tensor::Impl {
+  std::shared_ptr<Storage> storage;
+  Shape shape;
+  DType dtype;
+  std::shared_ptr<Node> node;
+};
+
+Tensor::Tensor(Shape shape, DType dtype, Device device)
+    : impl_(std::make_shared<Impl>(
+          Impl{std::make_shared<Storage>(shape.numel() * size_of(dtype), device), shape, dtype, nullptr})) {}
+
+const Tensor::Impl& Tensor::impl() const {
+  require(impl_ != nullptr, "an undefined tensor was used: it was default-constructed and never assigned");
+  return *impl_;
+}
+
+const Shape& Tensor::shape() const { return impl().shape; }
+DType Tensor::dtype() const { return impl().dtype; }
+Device Tensor::device() const { return impl().storage->device(); }
+std::byte* Tensor::raw() const { return impl().storage->data(); }
+
+void Tensor::check_dtype(DType asked) const {
+  require(asked == dtype(), "a {} tensor ({}) was read as {}", dtype(), shape(), asked);
+}
+
+double Tensor::item() const {
+  require(numel() == 1, "[item] the tensor is {}, it must have exactly one element", shape());
+  return values()[0];
+}
+
+std::vector<double> Tensor::values() const {
+  std::vector<double> result(static_cast<size_t>(numel()));
+  with_dtype(dtype(), [&]<class T>() {
+    const T* source = data<T>();
+    for (size_t i = 0; i < result.size(); ++i) {
+      if constexpr (std::is_same_v<T, bfloat16>) result[i] = float(source[i]);
+      else result[i] = double(source[i]);
+    }
+  });
+  return result;
+}
+
+bool Tensor::requires_grad() const { return impl_ && impl_->node; }
+
+Tensor& Tensor::set_requires_grad(bool on) {
+  const bool floating = dtype() == DType::float32 || dtype() == DType::float64 || dtype() == DType::bfloat16;
+  require(!on || floating, "[set_requires_grad] a {} tensor has no gradient", dtype());
+  require(!impl_->node || impl_->node->is_leaf(),
+          "[set_requires_grad] the tensor is the output of {}: only leaves choose; detach() it first",
+          impl_->node ? impl_->node->op : "");
+  if (!on) impl_->node = nullptr;
+  else if (!impl_->node) impl_->node = make_leaf_node(shape(), dtype());
+  return *this;
+}
+
+Tensor Tensor::grad() const { return impl().node ? impl().node->grad : Tensor(); }
+
+void Tensor::clear_grad() const {
+  if (impl().node) impl().node->grad = Tensor();
+}
+
+void Tensor::set_grad(Tensor gradient) const {
+  require(requires_grad() && node()->is_leaf(), "[set_grad] the tensor is not a leaf that requires a gradient");
+  require(!gradient.defined() || (gradient.shape() == shape() && gradient.dtype() == dtype()),
+          "[set_grad] the gradient must be a {} of {}", dtype(), shape());
+  impl_->node->grad = std::move(gradient);
+}
+
+void Tensor::backward() const {
+  require(numel() == 1, "[backward] the tensor is {}: backward() without a gradient starts from one number, e.g. a loss",
+          shape());
+  backward(full(shape(), 1, dtype(), device()));
+}
+
+void Tensor::backward(const Tensor& gradient) const { run_backward(*this, gradient); }
+
+Tensor Tensor::viewed_as(Shape shape) const {
+  require(shape.numel() == numel(), "[reshape] {} has {} elements, {} would have {}", this->shape(), numel(), shape,
+          shape.numel());
+  Tensor result;
+  result.impl_ = std::make_shared<Impl>(Impl{impl().storage, shape, dtype(), nullptr});
+  return result;
+}
+
+Tensor Tensor::detach() const { return viewed_as(shape()); }
+
+Tensor Tensor::clone() const {
+  Tensor result(shape(), dtype(), device());
+  result.copy_from(*this);
+  return result;
+}
+
+void Tensor::copy_from(const Tensor& source) const {
+  require(source.shape() == shape() && source.dtype() == dtype(), "[copy_from] cannot copy {} of {} into {} of {}",
+          source.dtype(), source.shape(), dtype(), shape());
+  std::memcpy(raw(), source.raw(), size_t(bytes()));
+}
+
+void Tensor::fill(double value) const {
+  with_dtype(dtype(), [&]<class T>() {
+    T element;
+    if constexpr (std::is_same_v<T, bfloat16>) element = bfloat16(float(value));
+    else element = T(value);
+    for (T& x : span<T>()) x = element;
+  });
+}
+
+bool Tensor::unique() const { return impl_ && impl_.use_count() == 1 && impl_->storage.use_count() == 1; }
+
+const std::shared_ptr<Node>& Tensor::node() const { return impl().node; }
+void Tensor::set_node(std::shared_ptr<Node> node) {
+  impl();
+  impl_->node = std::move(node);
+}
+
+Tensor empty(Shape shape, DType dtype, Device device) { return Tensor(shape, dtype, device); }
+
+Tensor full(Shape shape, double value, DType dtype, Device device) {
+  Tensor result(shape, dtype, device);
+  result.fill(value);
+  return result;
+}
+
+Tensor zeros(Shape shape, DType dtype, Device device) { return full(shape, 0, dtype, device); }
+Tensor ones(Shape shape, DType dtype, Device device) { return full(shape, 1, dtype, device); }
+Tensor empty_like(const Tensor& x) { return Tensor(x.shape(), x.dtype(), x.device()); }
+Tensor zeros_like(const Tensor& x) { return zeros(x.shape(), x.dtype(), x.device()); }
+
+Tensor randn(Shape shape, Random& random, DType dtype) {
+  std::vector<double> values(static_cast<size_t>(shape.numel()));
+  for (double& value : values) value = random.normal();
+  return from_values(shape, values, dtype);
+}
+
+Tensor rand(Shape shape, Random& random, double low, double high, DType dtype) {
+  std::vector<double> values(static_cast<size_t>(shape.numel()));
+  for (double& value : values) value = low + (high - low) * random.uniform();
+  return from_values(shape, values, dtype);
+}
+
+Tensor from_values(Shape shape, const std::vector<double>& values, DType dtype) {
+  require(int64_t(values.size()) == shape.numel(), "[from_values] {} values for a tensor of {}", values.size(), shape);
+  Tensor result(shape, dtype);
+  with_dtype(dtype, [&]<class T>() {
+    T* out = result.data<T>();
+    for (size_t i = 0; i < values.size(); ++i) {
+      if constexpr (std::is_same_v<T, bfloat16>) out[i] = bfloat16(float(values[i]));
+      else out[i] = T(values[i]);
+    }
+  });
+  return result;
+}
+
+}  // namespace fovea

@@ -1,0 +1,44 @@
+#pragma once
+#include "cuda/device/math.h"
+#include "cuda/platform.h"
+
+namespace fovea {
+
+// The activations, each the formula and its derivative with respect to x; written once for CPU and GPU.
+enum class Activation { identity, relu, sigmoid, swish };
+
+struct Identity {
+  template <class T> HD static T forward(T x) { return x; }
+  template <class T> HD static T derivative(T) { return T(1); }
+};
+struct Relu {
+  template <class T> HD static T forward(T x) { return x > T(0) ? x : T(0); }
+  template <class T> HD static T derivative(T x) { return x > T(0) ? T(1) : T(0); }
+};
+struct Sigmoid {
+  template <class T> HD static T forward(T x) { return sigmoid_of(x); }
+  template <class T> HD static T derivative(T x) {
+    const T s = sigmoid_of(x);
+    return s * (T(1) - s);
+  }
+};
+struct Swish {  // x sigmoid(x) (arXiv 1710.05941)
+  template <class T> HD static T forward(T x) { return x * sigmoid_of(x); }
+  template <class T> HD static T derivative(T x) {
+    const T s = sigmoid_of(x);
+    return s + x * s * (T(1) - s);
+  }
+};
+
+// Calls f.operator()<Functor>() for the activation known at run time.
+template <class F>
+decltype(auto) with_activation(Activation activation, F&& f) {
+  switch (activation) {
+    case Activation::relu: return f.template operator()<Relu>();
+    case Activation::sigmoid: return f.template operator()<Sigmoid>();
+    case Activation::swish: return f.template operator()<Swish>();
+    default: return f.template operator()<Identity>();
+  }
+}
+
+}  // namespace fovea

@@ -1,0 +1,57 @@
+#include "ops/activation.h"
+
+#include "core/parallel.h"
+#include "ops/dispatch.h"
+
+namespace fovea {
+namespace {
+
+constexpr int64_t grain = 1 << 13;
+
+template <class F, class T>
+void activation_cpu(const T* x, T* y, int64_t n) {
+  parallel_for(n, grain, [=](int64_t begin, int64_t end) {
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) y[i] = F::forward(x[i]);
+  });
+}
+
+template <class F, class T>
+void activation_backward_cpu(const T* x, const T* dy, T* dx, int64_t n) {
+  parallel_for(n, grain, [=](int64_t begin, int64_t end) {
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) dx[i] = dy[i] * F::derivative(x[i]);
+  });
+}
+
+template <class F>
+Tensor apply(const char* op, const Tensor& x) {
+  Tensor y = empty_like(x);
+  with_float_dtype(x.dtype(), op, [&]<class T>() {
+    on(x.device(), activation_cpu<F, T>)(x.data<T>(), y.data<T>(), x.numel());
+  });
+  return record(y, op, {x}, [op, x = x.detach()](const Tensor& dy) -> Tensors {
+    Tensor dx = empty_like(x);
+    with_float_dtype(x.dtype(), op, [&]<class T>() {
+      on(x.device(), activation_backward_cpu<F, T>)(x.data<T>(), dy.data<T>(), dx.data<T>(), x.numel());
+    });
+    return {dx};
+  });
+}
+
+}  // namespace
+
+Tensor relu(const Tensor& x) { return apply<Relu>("relu", x); }
+Tensor sigmoid(const Tensor& x) { return apply<Sigmoid>("sigmoid", x); }
+Tensor swish(const Tensor& x) { return apply<Swish>("swish", x); }
+
+Tensor activate(const Tensor& x, Activation activation) {
+  switch (activation) {
+    case Activation::relu: return relu(x);
+    case Activation::sigmoid: return sigmoid(x);
+    case Activation::swish: return swish(x);
+    default: return x;
+  }
+}
+
+}  // namespace fovea

@@ -1,0 +1,143 @@
+#include "ops/check_op.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "core/random.h"
+
+namespace fovea {
+namespace {
+
+bool is_floating(const Tensor& x) { return x.dtype() == DType::float32 || x.dtype() == DType::float64; }
+
+// Copies of the inputs in `dtype`, as leaves, their gradients pre-filled with noise.
+Tensors leaves(const Tensors& inputs, const std::vector<bool>& differentiated, DType dtype, double noise) {
+  Tensors result;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    Tensor leaf = is_floating(inputs[i]) ? from_values(inputs[i].shape(), inputs[i].values(), dtype) : inputs[i].clone();
+    if (differentiated[i]) {
+      leaf.set_requires_grad();
+      leaf.set_grad(full(leaf.shape(), noise, dtype));
+    }
+    result.push_back(leaf);
+  }
+  return result;
+}
+
+struct Run {
+  Tensor output;
+  Tensors gradients;  // as collected: noise + gradient; undefined where not differentiated
+};
+
+Run run(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& differentiated, DType dtype,
+        const Tensor& cotangent, double noise) {
+  const Tensors leaf = leaves(inputs, differentiated, dtype, noise);
+  const Tensor output = f(leaf);
+  require(output.requires_grad(), "[check_op] the output requires no gradient although an input does: was it recorded?");
+  output.backward(from_values(output.shape(), cotangent.values(), dtype));
+  Run result{output.detach(), {}};
+  for (size_t i = 0; i < leaf.size(); ++i) result.gradients.push_back(differentiated[i] ? leaf[i].grad() : Tensor());
+  return result;
+}
+
+double weighted_sum(const Tensor& output, const Tensor& cotangent) {
+  const double *y = output.data<double>(), *v = cotangent.data<double>();
+  double sum = 0;
+  for (int64_t i = 0; i < output.numel(); ++i) sum += y[i] * v[i];
+  return sum;
+}
+
+void check_gradients(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& differentiated,
+                     const Tensor& cotangent, const CheckOptions& options) {
+  constexpr double noise = 0.25;
+  const Run analytic = run(f, inputs, differentiated, DType::float64, cotangent, noise);
+  NoGrad no_grad;
+  Tensors probe;
+  for (const Tensor& input : inputs) probe.push_back(input.clone());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!differentiated[i]) continue;
+    const int64_t n = probe[i].numel(), stride = std::max<int64_t>(1, n / options.most_probes);
+    double* x = probe[i].data<double>();
+    for (int64_t k = 0; k < n; k += stride) {
+      const double value = x[k], h = options.step * std::max(1.0, std::abs(value));
+      x[k] = value + h;
+      const double above = weighted_sum(f(probe), cotangent);
+      x[k] = value - h;
+      const double below = weighted_sum(f(probe), cotangent);
+      x[k] = value;
+      const double numeric = (above - below) / (2 * h), exact = analytic.gradients[i].data<double>()[k] - noise;
+      const double scale = std::max({1.0, std::abs(numeric), std::abs(exact)});
+      require(std::abs(numeric - exact) <= options.gradient_tolerance * scale,
+              "[check_op] gradient of input {} ({}) at element {}: {} by the op, {} by central difference", i,
+              inputs[i].shape(), k, exact, numeric);
+    }
+  }
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), size_t(a.bytes())) == 0;
+}
+
+void check_float32(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& differentiated,
+                   const Tensor& cotangent, const CheckOptions& options) {
+  const Run exact = run(f, inputs, differentiated, DType::float64, cotangent, 0);
+  const int threads = num_threads();
+  set_num_threads(1);
+  const Run one = run(f, inputs, differentiated, DType::float32, cotangent, 0);
+  for (int many : {2, 3}) {
+    set_num_threads(many);
+    const Run other = run(f, inputs, differentiated, DType::float32, cotangent, 0);
+    set_num_threads(threads);
+    require(same_bits(one.output, other.output), "[check_op] the output differs between 1 and {} threads", many);
+    for (size_t i = 0; i < inputs.size(); ++i)
+      require(!differentiated[i] || same_bits(one.gradients[i], other.gradients[i]),
+              "[check_op] the gradient of input {} differs between 1 and {} threads", i, many);
+  }
+  const double off = relative_difference(one.output, exact.output);
+  require(off <= options.float32_tolerance, "[check_op] the float32 output is {:.3g} away from float64 (allowed {:.3g})",
+          off, options.float32_tolerance);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!differentiated[i]) continue;
+    const double distance = relative_difference(one.gradients[i], exact.gradients[i]);
+    require(distance <= options.float32_tolerance,
+            "[check_op] the float32 gradient of input {} is {:.3g} away from float64 (allowed {:.3g})", i, distance,
+            options.float32_tolerance);
+  }
+}
+
+}  // namespace
+
+double relative_difference(const Tensor& a, const Tensor& b) {
+  require(a.shape() == b.shape(), "[relative_difference] {} against {}", a.shape(), b.shape());
+  const std::vector<double> x = a.values(), y = b.values();
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    difference += (x[i] - y[i]) * (x[i] - y[i]);
+    norm += y[i] * y[i];
+  }
+  return std::sqrt(difference) / std::max(std::sqrt(norm), 1e-12);
+}
+
+void check_op(const OpFunction& f, const Tensors& inputs, const CheckOptions& options) {
+  bool chosen = false;
+  for (const Tensor& input : inputs) chosen = chosen || input.requires_grad();
+  std::vector<bool> differentiated;
+  Tensors plain;
+  for (const Tensor& input : inputs) {
+    require(input.dtype() != DType::float32, "[check_op] inputs must be float64 (or integers), got a float32 one");
+    differentiated.push_back(chosen ? input.requires_grad() : is_floating(input));
+    plain.push_back(input.detach());
+  }
+  Tensor cotangent;
+  {
+    NoGrad no_grad;
+    Random random(options.seed);
+    cotangent = randn(f(plain).shape(), random, DType::float64);
+  }
+  check_gradients(f, plain, differentiated, cotangent, options);
+  if (options.float32) check_float32(f, plain, differentiated, cotangent, options);
+}
+
+}  // namespace fovea

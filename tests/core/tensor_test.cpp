@@ -1,0 +1,55 @@
+#include "core/tensor.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <limits>
+
+using namespace fovea;
+
+TEST_CASE("shapes count, index and print") {
+  const Shape s{2, 3, 5};
+  CHECK(s.numel() == 30);
+  CHECK(s[-1] == 5);
+  CHECK(s.without(1) == Shape{2, 5});
+  CHECK(s.to_string() == "2x3x5");
+  CHECK(Shape{}.numel() == 1);
+  CHECK(Shape{0, 4}.numel() == 0);
+  CHECK_THROWS_WITH(s[3], Catch::Contains("2x3x5 has no axis 3"));
+  CHECK_THROWS_WITH((Shape{1, -1}), Catch::Contains("negative"));
+}
+
+TEST_CASE("bfloat16 rounds to nearest even and keeps NaN and infinity") {
+  CHECK(float(bfloat16(1.0f)) == 1.0f);
+  CHECK(float(bfloat16(1.00390625f)) == 1.0f);        // halfway between 1 and 1 + 2^-7: to even
+  CHECK(float(bfloat16(1.01171875f)) == 1.015625f);   // halfway, the lower neighbour is odd: up
+  CHECK(std::isnan(float(bfloat16(NAN))));
+  CHECK(float(bfloat16(INFINITY)) == INFINITY);
+  CHECK(float(bfloat16(3.4e38f)) == INFINITY);
+}
+
+TEST_CASE("reading a tensor as the wrong type, or no tensor, says so") {
+  const Tensor x = zeros({2}, DType::int32);
+  CHECK_THROWS_WITH(x.data<float>(), Catch::Contains("int32") && Catch::Contains("float32"));
+  CHECK_THROWS_WITH(Tensor().shape(), Catch::Contains("undefined tensor"));
+  CHECK_THROWS_WITH(x.item(), Catch::Contains("exactly one"));
+  CHECK_THROWS_WITH(Tensor({2}, DType::float32, Device::cuda), Catch::Contains("--device cpu"));
+}
+
+TEST_CASE("copies share numbers, clones do not") {
+  const Tensor x = full({3}, 2);
+  const Tensor same = x, copy = x.clone();
+  x.fill(5);
+  CHECK(same.values() == std::vector<double>{5, 5, 5});
+  CHECK(copy.values() == std::vector<double>{2, 2, 2});
+}
+
+TEST_CASE("memory in use and its peak are counted") {
+  reset_peak_memory();
+  const int64_t before = memory_use().current;
+  {
+    const Tensor x({1000, 1000});
+    CHECK(memory_use().current >= before + 4000000);
+  }
+  CHECK(memory_use().current == before);
+  CHECK(memory_use().peak >= before + 4000000);
+}

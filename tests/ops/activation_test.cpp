@@ -1,0 +1,38 @@
+#include "ops/activation.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "ops/check_op.h"
+
+using namespace fovea;
+
+TEST_CASE("activations have the published values") {
+  const Tensor x = from_values({3}, {-2, 0, 3});
+  CHECK(relu(x).values() == std::vector<double>{0, 0, 3});
+  CHECK(sigmoid(x).values()[2] == Approx(1 / (1 + std::exp(-3.0))).epsilon(1e-6));
+  CHECK(swish(x).values()[0] == Approx(-2 / (1 + std::exp(2.0))).epsilon(1e-6));
+}
+
+TEST_CASE("activations saturate without overflow and keep NaN") {
+  const Tensor x = from_values({5}, {-1e4, 1e4, -90, 89, NAN});
+  const auto s = sigmoid(x).values(), y = swish(x).values();
+  CHECK(s[0] == Approx(0).margin(1e-30));
+  CHECK(s[1] == 1);
+  CHECK(y[1] == 1e4);
+  CHECK(std::isfinite(y[0]));
+  CHECK(std::isnan(s[4]));
+  CHECK(std::isnan(y[4]));
+}
+
+TEST_CASE("gradients of activations") {
+  Random random(3);
+  for (const Shape& shape : {Shape{1}, Shape{7}, Shape{2, 3, 5, 17}, Shape{20011}}) {
+    const Tensor x = randn(shape, random, DType::float64);
+    for (auto* op : {relu, sigmoid, swish}) CHECK_NOTHROW(check_op([op](const Tensors& in) { return op(in[0]); }, {x}));
+  }
+}
+
+TEST_CASE("an activation of integers is refused by name") {
+  CHECK_THROWS_WITH(swish(zeros({2}, DType::int32)), Catch::Contains("[swish]") && Catch::Contains("int32"));
+}
