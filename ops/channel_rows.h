@@ -1,0 +1,48 @@
+#pragma once
+#include <cstdint>
+#include <vector>
+
+namespace fovea {
+
+// Loops over the rows of a rows x channels matrix are loops over channels inside, which the compiler turns into vector
+// instructions. With few channels (16, 24) such a loop is over before it begins, so several rows are taken as one long
+// one: coefficients are repeated `group` times and sums kept for group x channels columns, folded at the end.
+class RowGroup {
+ public:
+  explicit RowGroup(int64_t channels)
+      : channels_(channels), group_(channels >= 128 ? 1 : channels == 0 ? 1 : (127 + channels) / channels) {}
+
+  int64_t width() const { return group_ * channels_; }
+
+  template <class T, class U>
+  std::vector<T> repeat(const U* coefficients) const {
+    std::vector<T> result(static_cast<size_t>(width()));
+    for (int64_t i = 0; i < width(); ++i) result[size_t(i)] = T(coefficients[i % channels_]);
+    return result;
+  }
+
+  // into[c] = the sum of the columns that belong to channel c
+  template <class T, class U>
+  void fold(const std::vector<T>& sums, U* into) const {
+    for (int64_t c = 0; c < channels_; ++c) {
+      U sum = 0;
+      for (int64_t i = c; i < width(); i += channels_) sum += U(sums[size_t(i)]);
+      into[c] = sum;
+    }
+  }
+
+  // Calls f(offset, count) for each long row of a rows x channels matrix: its first element and its length.
+  template <class F>
+  void each(int64_t rows, F&& f) const {
+    const int64_t end = rows * channels_;
+    for (int64_t at = 0; at < end; at += width()) f(at, end - at < width() ? end - at : width());
+  }
+
+ private:
+  int64_t channels_, group_;
+};
+
+// Rows of a chunk whose two or three operands stay in the second-level cache.
+inline int64_t chunk_rows(int64_t channels) { return channels >= 32768 ? 1 : 32768 / (channels > 0 ? channels : 1); }
+
+}  // namespace fovea

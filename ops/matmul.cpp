@@ -1,0 +1,100 @@
+#include "ops/matmul.h"
+
+#include "core/parallel.h"
+#include "ops/channel_rows.h"
+#include "ops/dispatch.h"
+#include "ops/gemm.h"
+
+namespace fovea {
+namespace {
+
+template <class T>
+void linear_cpu(const T* x, const T* w, const T* bias, T* y, int64_t m, int64_t n, int64_t k,
+                ChannelStatistics* statistics) {
+  if (!bias && !statistics) return gemm(m, n, k, x, w, y);
+  if (statistics) statistics->prepare(m, n, gemm_block_count(m, n, k));
+  const RowGroup group(n);
+  const std::vector<T> b = bias ? group.repeat<T>(bias) : std::vector<T>();
+  gemm<T>(m, n, k, x, w, y, [&](int64_t block, int64_t begin, int64_t end) {
+    T* rows = y + begin * n;
+    if (bias)
+      group.each(end - begin, [&](int64_t at, int64_t count) {
+        for (int64_t j = 0; j < count; ++j) rows[at + j] += b[size_t(j)];
+      });
+    if (statistics) statistics->block(block, rows, end - begin);
+  });
+  if (statistics) statistics->finish();
+}
+
+template <class T>
+void column_sums_cpu(const T* dy, T* sums, int64_t rows, int64_t columns) {
+  const RowGroup group(columns);
+  const int64_t chunk = chunk_rows(columns), chunks = chunk_count(rows, chunk);
+  std::vector<double> partial(static_cast<size_t>(chunks * columns));
+  parallel_chunks(rows, chunk, [&](int64_t index, int64_t begin, int64_t end) {
+    std::vector<T> sum(static_cast<size_t>(group.width()));
+    group.each(end - begin, [&](int64_t at, int64_t count) {
+      const T* row = dy + begin * columns + at;
+      for (int64_t j = 0; j < count; ++j) sum[size_t(j)] += row[j];
+    });
+    group.fold(sum, partial.data() + index * columns);
+  });
+  for (int64_t c = 0; c < columns; ++c) {
+    double sum = 0;
+    for (int64_t index = 0; index < chunks; ++index) sum += partial[size_t(index * columns + c)];
+    sums[c] = T(sum);
+  }
+}
+
+Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias, ChannelStatistics* statistics) {
+  require(x.rank() >= 1 && w.rank() == 2 && x.size(-1) == w.size(0) && x.dtype() == w.dtype(),
+          "[{}] x is {} of {}, w is {} of {}: the last size of x must be the first of w, and the dtypes equal", op, x.dtype(),
+          x.shape(), w.dtype(), w.shape());
+  require(!bias.defined() || (bias.shape() == Shape{w.size(1)} && bias.dtype() == x.dtype()),
+          "[{}] bias must be {} of {}, got {} of {}", op, x.dtype(), Shape{w.size(1)},
+          bias.defined() ? bias.dtype() : x.dtype(), bias.defined() ? bias.shape() : Shape{});
+  const int64_t k = w.size(0), n = w.size(1), m = k > 0 ? x.numel() / k : 0;
+  Shape shape = x.shape();
+  shape.set(-1, n);
+  Tensor y(shape, x.dtype(), x.device());
+  with_float_dtype(x.dtype(), op, [&]<class T>() {
+    on(x.device(), linear_cpu<T>)(x.data<T>(), w.data<T>(), bias.defined() ? bias.data<T>() : nullptr, y.data<T>(), m, n, k,
+                                  statistics);
+  });
+  const bool x_needs = x.requires_grad(), w_needs = w.requires_grad(), bias_needs = bias.requires_grad();
+  return record(y, op, {x, w, bias}, [op, x = x.detach(), w = w.detach(), x_needs, w_needs, bias_needs, m, n,
+                                      k](const Tensor& dy) -> Tensors {
+    Tensor dx, dw, db;
+    with_float_dtype(x.dtype(), op, [&]<class T>() {
+      if (w_needs) {
+        dw = empty_like(w);
+        on(x.device(), gemm_tn<T>)(k, n, m, x.data<T>(), dy.data<T>(), dw.data<T>());
+      }
+      if (bias_needs) {
+        db = Tensor({n}, x.dtype(), x.device());
+        on(x.device(), column_sums_cpu<T>)(dy.data<T>(), db.data<T>(), m, n);
+      }
+      if (x_needs) {
+        dx = empty_like(x);
+        on(x.device(), gemm_nt<T>)(m, k, n, dy.data<T>(), w.data<T>(), dx.data<T>());
+      }
+    });
+    return {dx, dw, db};
+  });
+}
+
+}  // namespace
+
+Tensor matmul(const Tensor& x, const Tensor& w) {
+  require(x.rank() == 2, "[matmul] x is {}, it must be a matrix", x.shape());
+  return product("matmul", x, w, {}, nullptr);
+}
+
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) { return product("linear", x, w, bias, nullptr); }
+
+Tensor conv1x1(const Tensor& x, const Tensor& w, const Tensor& bias, ChannelStatistics* statistics) {
+  require(x.rank() == 4, "[conv1x1] x is {}, it must be (N, H, W, C)", x.shape());
+  return product("conv1x1", x, w, bias, statistics);
+}
+
+}  // namespace fovea
