@@ -1,0 +1,67 @@
+#include "nn/module.h"
+
+#include "core/error.h"
+
+namespace fovea {
+
+Tensor Module::add_parameter(const std::string& name, Tensor initial) {
+  initial.set_requires_grad();
+  parameters_.push_back({name, initial});
+  return initial;
+}
+
+Tensor Module::add_buffer(const std::string& name, Tensor initial) {
+  buffers_.push_back({name, initial});
+  return initial;
+}
+
+void Module::add_child(const std::string& name, Module& child) {
+  for (const Child& other : children_)
+    require(other.name != name, "[Module] two children of {} are named {}", path_.empty() ? "the network" : path_, name);
+  children_.push_back({name, &child});
+  child.set_path(path_.empty() ? name : path_ + "." + name);
+}
+
+void Module::set_path(const std::string& path) {
+  path_ = path;
+  for (const Child& child : children_) child.module->set_path(path + "." + child.name);
+}
+
+void Module::collect(const std::string& prefix, bool buffers, std::vector<NamedTensor>& into) const {
+  for (const NamedTensor& own : buffers ? buffers_ : parameters_) into.push_back({prefix + own.name, own.tensor});
+  for (const Child& child : children_) child.module->collect(prefix + child.name + ".", buffers, into);
+}
+
+std::vector<NamedTensor> Module::parameters() const {
+  std::vector<NamedTensor> result;
+  collect("", false, result);
+  return result;
+}
+
+std::vector<NamedTensor> Module::buffers() const {
+  std::vector<NamedTensor> result;
+  collect("", true, result);
+  return result;
+}
+
+int64_t Module::parameter_count() const {
+  int64_t count = 0;
+  for (const NamedTensor& parameter : parameters()) count += parameter.tensor.numel();
+  return count;
+}
+
+void Module::set_training(bool training) {
+  training_ = training;
+  for (const Child& child : children_) child.module->set_training(training);
+}
+
+void Module::set_requires_grad(bool on) {
+  for (NamedTensor& parameter : parameters_) parameter.tensor.set_requires_grad(on);
+  for (const Child& child : children_) child.module->set_requires_grad(on);
+}
+
+void Module::clear_gradients() const {
+  for (const NamedTensor& parameter : parameters()) parameter.tensor.clear_grad();
+}
+
+}  // namespace fovea

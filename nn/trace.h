@@ -1,0 +1,36 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+#include "nn/module.h"
+
+namespace fovea {
+
+// What one layer did in one forward pass.
+struct TracedLayer {
+  std::string path;           // "backbone.blocks.1.0.conv_dw"
+  std::string kind;           // "depthwise_conv2d 3x3 /2"
+  Shape output;
+  int64_t parameters = 0;
+  int64_t multiply_adds = 0;  // as the papers count FLOPs: one for a multiplication with its addition
+};
+
+// While one lives, layers note what they do, on this thread: `fovea info` runs the network itself and so cannot disagree
+// with it.
+class Trace {
+ public:
+  Trace();
+  ~Trace();
+  Trace(const Trace&) = delete;
+  Trace& operator=(const Trace&) = delete;
+  std::vector<TracedLayer> layers;
+
+ private:
+  Trace* previous_;
+};
+
+// Notes a layer if somebody traces.
+void trace(const Module& layer, const std::string& kind, const Tensor& output, int64_t multiply_adds);
+
+}  // namespace fovea

@@ -1,0 +1,272 @@
+#include "ops/depthwise_conv2d.h"
+
+#include "core/parallel.h"
+#include "core/simd.h"
+#include "cuda/kernels/depthwise_conv2d.h"
+#include "ops/dispatch.h"
+
+namespace fovea {
+namespace {
+
+// One row of a correlation: output pixel j, channel c is
+//   sum over rows a and taps t of rows[a][(first + j S + t) C + c] * weights[(a TAPS + t) C + c].
+// Forward and both input gradients are made of such rows.
+template <class T>
+struct RowTask {
+  const T* rows[5];   // input rows that lie inside the image
+  const T* weights;   // (row count, taps, C), matching `rows`
+  int row_count;
+  int64_t in_width, channels;
+  int64_t first;      // input pixel under tap 0 of output pixel 0; may be negative
+  T* out;
+  int64_t out_width;
+  int64_t out_step;   // elements from one output pixel to the next
+};
+
+// PIXELS output pixels of one channel block: each input vector is loaded once and used by every output and tap it meets,
+// with all accumulators in registers.
+template <class V, int TAPS, int S, int PIXELS, class T>
+[[gnu::always_inline]] inline void pixels_inside(const RowTask<T>& task, int64_t j, int64_t c) {
+  V sum[PIXELS] = {};
+  const int64_t channels = task.channels;
+  for (int a = 0; a < task.row_count; ++a) {
+    const T* w = task.weights + a * TAPS * channels + c;
+    const T* in = task.rows[a] + (task.first + j * S) * channels + c;
+    V tap[TAPS];
+    for (int t = 0; t < TAPS; ++t) tap[t] = load<V>(w + t * channels);
+#pragma GCC unroll 24
+    for (int i = 0; i < (PIXELS - 1) * S + TAPS; ++i) {
+      const V value = load<V>(in + i * channels);
+#pragma GCC unroll 8
+      for (int t = 0; t < TAPS; ++t)
+        if ((i - t) % S == 0 && i >= t && (i - t) / S < PIXELS) sum[(i - t) / S] += value * tap[t];
+    }
+  }
+#pragma GCC unroll 8
+  for (int p = 0; p < PIXELS; ++p) store(task.out + (j + p) * task.out_step + c, sum[p]);
+}
+
+template <int TAPS, int S, int PIXELS, class T>
+void strip_inside(const RowTask<T>& task, int64_t j) {
+  for_channel_blocks<T>(task.channels, [&]<class V>(int64_t c) { pixels_inside<V, TAPS, S, PIXELS>(task, j, c); });
+}
+
+// One output pixel at the left or right border: taps outside the image are left out.
+template <int TAPS, int S, class T>
+void pixel_at_border(const RowTask<T>& task, int64_t j) {
+  const int64_t x = task.first + j * S;
+  const int t0 = int(std::max<int64_t>(0, -x)), t1 = int(std::min<int64_t>(TAPS, task.in_width - x));
+  for_channel_blocks<T>(task.channels, [&]<class V>(int64_t c) {
+    V sum = {};
+    for (int a = 0; a < task.row_count; ++a)
+      for (int t = t0; t < t1; ++t)
+        sum += load<V>(task.rows[a] + (x + t) * task.channels + c) *
+               load<V>(task.weights + (a * TAPS + t) * task.channels + c);
+    store(task.out + j * task.out_step + c, sum);
+  });
+}
+
+template <int TAPS, int S, class T>
+void correlate_row(const RowTask<T>& task) {
+  // Output pixels [begin, end) see no border.
+  int64_t begin = task.first < 0 ? (-task.first + S - 1) / S : 0;
+  const int64_t room = task.in_width - TAPS - task.first;
+  int64_t end = room < 0 ? 0 : std::min(task.out_width, room / S + 1);
+  begin = std::min(begin, task.out_width);
+  end = std::max(begin, end);
+  int64_t j = 0;
+  for (; j < begin; ++j) pixel_at_border<TAPS, S>(task, j);
+  constexpr int wide = S == 1 ? 8 : 6;
+  for (; j + wide <= end; j += wide) strip_inside<TAPS, S, wide>(task, j);
+  for (; j + 3 <= end; j += 3) strip_inside<TAPS, S, 3>(task, j);
+  for (; j < end; ++j) strip_inside<TAPS, S, 1>(task, j);
+  for (; j < task.out_width; ++j) pixel_at_border<TAPS, S>(task, j);
+}
+
+// Rows of one band: what a thread takes at a time, and what statistics are gathered over while it is in the cache.
+int64_t band_rows(int64_t row_elements) { return std::max<int64_t>(1, 16384 / std::max<int64_t>(row_elements, 1)); }
+
+template <int K, int S, class T>
+void forward_rows(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d, ChannelStatistics* statistics) {
+  const int64_t rows = d.batch * d.out_height(), band = band_rows(d.out_row());
+  const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width);
+  if (statistics) statistics->prepare(rows * d.out_width(), d.channels, chunk_count(rows, band));
+  parallel_chunks(rows, band, [&](int64_t index, int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t n = r / d.out_height(), top = r % d.out_height() * S - pad_y;
+      const int a0 = int(std::max<int64_t>(0, -top)), a1 = int(std::min<int64_t>(K, d.in_height - top));
+      RowTask<T> task{{}, w + a0 * K * d.channels, a1 - a0, d.in_width, d.channels, -pad_x, y + r * d.out_row(),
+                      d.out_width(), d.channels};
+      for (int a = a0; a < a1; ++a) task.rows[a - a0] = x + (n * d.in_height + top + a) * d.in_row();
+      correlate_row<K, S>(task);
+    }
+    if (statistics) statistics->block(index, y + begin * d.out_row(), (end - begin) * d.out_width());
+  });
+  if (statistics) statistics->finish();
+}
+
+// dx at input row i collects from output rows o with o S + a - p = i: the a of i + p's parity, o = (i + p - a) / S. Along the row the
+// same holds: for each parity e the pixels j = S q + e - p are a correlation over dy with the taps e, e + S, ... in falling order.
+template <int K, int S, class T>
+void input_gradient_rows(const T* w, const T* dy, T* dx, const DepthwiseConv2dDims& d) {
+  const int64_t channels = d.channels, rows = d.batch * d.in_height;
+  const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width);
+  // turned[e]: (K, taps of parity e, C), rows in falling order as well
+  constexpr int most_taps = (K + S - 1) / S;
+  std::vector<T> turned[S];
+  for (int e = 0; e < S; ++e) {
+    const int taps = (K - e + S - 1) / S;
+    turned[e].resize(size_t(K * taps * channels));
+    for (int a = 0; a < K; ++a)
+      for (int t = 0; t < taps; ++t)
+        std::copy_n(w + ((K - 1 - a) * K + e + (taps - 1 - t) * S) * channels, channels,
+                    turned[e].data() + (a * taps + t) * channels);
+  }
+  parallel_chunks(rows, band_rows(d.in_row()), [&](int64_t, int64_t begin, int64_t end) {
+    std::vector<T> weights(static_cast<size_t>(most_taps * most_taps * channels));
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t n = r / d.in_height, i = r % d.in_height + pad_y;
+      const T* sources[5];
+      int falling[5], count = 0;  // position of each source row's filter row in `turned`
+      for (int a = K - 1; a >= 0; --a) {
+        const int64_t o = (i - a) / S;
+        if ((i - a) % S != 0 || i < a || o >= d.out_height()) continue;
+        sources[count] = dy + (n * d.out_height() + o) * d.out_row();
+        falling[count++] = K - 1 - a;
+      }
+      for (int e = 0; e < S; ++e) {
+        const int taps = (K - e + S - 1) / S;
+        for (int a = 0; a < count; ++a)
+          std::copy_n(turned[e].data() + falling[a] * taps * channels, taps * channels, weights.data() + a * taps * channels);
+        // Pixels j = S q + e - p >= 0 for q >= q0.
+        const int64_t q0 = pad_x > e ? (pad_x - e + S - 1) / S : 0, j0 = S * q0 + e - pad_x;
+        if (j0 >= d.in_width) continue;
+        RowTask<T> task{{}, weights.data(), count, d.out_width(), channels, q0 - (taps - 1), dx + r * d.in_row() + j0 * channels,
+                        (d.in_width - j0 + S - 1) / S, S * channels};
+        std::copy_n(sources, count, task.rows);
+        if (S == 1) correlate_row<K, 1>(task);
+        else if (e == 0) correlate_row<(K + 1) / 2, 1>(task);
+        else correlate_row<K / 2, 1>(task);
+      }
+    }
+  });
+}
+
+// dw over the output rows [begin, end), for one channel block: all K x K sums in registers.
+template <class V, int K, int S, class T>
+void weight_gradient_block(const T* x, const T* dy, const T* zeros, T* dw, const DepthwiseConv2dDims& d, int64_t begin,
+                           int64_t end, int64_t c) {
+  const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width), channels = d.channels;
+  const int64_t width = d.out_width();
+  const int64_t inside_begin = std::min(width, (pad_x + S - 1) / S);
+  const int64_t room = d.in_width - K + pad_x;
+  const int64_t inside_end = std::max(inside_begin, room < 0 ? 0 : std::min(width, room / S + 1));
+  V sum[K][K] = {};
+  for (int64_t r = begin; r < end; ++r) {
+    const int64_t n = r / d.out_height(), top = r % d.out_height() * S - pad_y;
+    const T* rows[K];  // rows outside the image are rows of zeros
+    for (int a = 0; a < K; ++a) {
+      const bool outside = top + a < 0 || top + a >= d.in_height;
+      rows[a] = (outside ? zeros : x + (n * d.in_height + top + a) * d.in_row()) + c;
+    }
+    const T* gradient = dy + r * d.out_row() + c;
+    const auto border = [&](int64_t j) {
+      const V g = load<V>(gradient + j * channels);
+      const int64_t left = j * S - pad_x;
+      for (int b = 0; b < K; ++b) {
+        if (left + b < 0 || left + b >= d.in_width) continue;
+        for (int a = 0; a < K; ++a) sum[a][b] += g * load<V>(rows[a] + (left + b) * channels);
+      }
+    };
+    for (int64_t j = 0; j < inside_begin; ++j) border(j);
+    for (int64_t j = inside_begin; j < inside_end; ++j) {
+      const V g = load<V>(gradient + j * channels);
+      const int64_t left = (j * S - pad_x) * channels;
+#pragma GCC unroll 8
+      for (int a = 0; a < K; ++a)
+#pragma GCC unroll 8
+        for (int b = 0; b < K; ++b) sum[a][b] += g * load<V>(rows[a] + left + b * channels);
+    }
+    for (int64_t j = inside_end; j < width; ++j) border(j);
+  }
+  for (int a = 0; a < K; ++a)
+    for (int b = 0; b < K; ++b) store(dw + (a * K + b) * channels + c, sum[a][b]);
+}
+
+template <int K, int S, class T>
+void weight_gradient_rows(const T* x, const T* dy, T* dw, const DepthwiseConv2dDims& d) {
+  // A chunk's rows stay in the second-level cache while block after block of channels passes over them.
+  const int64_t rows = d.batch * d.out_height(), size = K * K * d.channels;
+  const int64_t chunk = std::max<int64_t>(std::max<int64_t>(1, 131072 / (S * S * d.out_row() + 1)), (rows + 63) / 64);
+  const int64_t chunks = chunk_count(rows, chunk);
+  std::vector<T> partial(static_cast<size_t>(chunks * size)), zeros(static_cast<size_t>(d.in_row()));
+  parallel_chunks(rows, chunk, [&](int64_t index, int64_t begin, int64_t end) {
+    for_channel_blocks<T>(d.channels, [&]<class V>(int64_t c) {
+      weight_gradient_block<V, K, S>(x, dy, zeros.data(), partial.data() + index * size, d, begin, end, c);
+    });
+  });
+  parallel_for(size, 1024, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      T sum = 0;
+      for (int64_t index = 0; index < chunks; ++index) sum += partial[size_t(index * size + i)];
+      dw[i] = sum;
+    }
+  });
+}
+
+// Calls f.operator()<K, S>() for the window's kernel and stride.
+template <class F>
+void with_window(Window window, F&& f) {
+  if (window.kernel == 3 && window.stride == 1) return f.template operator()<3, 1>();
+  if (window.kernel == 3 && window.stride == 2) return f.template operator()<3, 2>();
+  if (window.kernel == 5 && window.stride == 1) return f.template operator()<5, 1>();
+  if (window.kernel == 5 && window.stride == 2) return f.template operator()<5, 2>();
+  fail("[depthwise_conv2d] kernel {} with stride {} is not among 3 and 5 with 1 and 2", window.kernel, window.stride);
+}
+
+template <class T>
+void depthwise_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d, ChannelStatistics* statistics) {
+  with_window(d.window, [&]<int K, int S>() { forward_rows<K, S>(x, w, y, d, statistics); });
+}
+template <class T>
+void depthwise_input_gradient_cpu(const T* w, const T* dy, T* dx, const DepthwiseConv2dDims& d) {
+  with_window(d.window, [&]<int K, int S>() { input_gradient_rows<K, S>(w, dy, dx, d); });
+}
+template <class T>
+void depthwise_weight_gradient_cpu(const T* x, const T* dy, T* dw, const DepthwiseConv2dDims& d) {
+  with_window(d.window, [&]<int K, int S>() { weight_gradient_rows<K, S>(x, dy, dw, d); });
+}
+
+}  // namespace
+
+Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics* statistics) {
+  require(x.rank() == 4, "[depthwise_conv2d] x is {}, it must be (N, H, W, C)", x.shape());
+  require(w.shape() == Shape{window.kernel, window.kernel, x.size(3)} && w.dtype() == x.dtype(),
+          "[depthwise_conv2d] w must be {} of {}x{}x{} for x {}, got {} of {}", x.dtype(), window.kernel, window.kernel,
+          x.size(3), x.shape(), w.dtype(), w.shape());
+  with_window(window, []<int, int>() {});
+  const DepthwiseConv2dDims d{x.size(0), x.size(1), x.size(2), x.size(3), window};
+  require(x.numel() == 0 || (d.out_height() > 0 && d.out_width() > 0), "[depthwise_conv2d] x {} is smaller than the {}x{} window",
+          x.shape(), window.kernel, window.kernel);
+  Tensor y({d.batch, d.out_height(), d.out_width(), d.channels}, x.dtype(), x.device());
+  with_float_dtype(x.dtype(), "depthwise_conv2d", [&]<class T>() {
+    on(x.device(), depthwise_cpu<T>)(x.data<T>(), w.data<T>(), y.data<T>(), d, statistics);
+  });
+  const bool x_needs = x.requires_grad(), w_needs = w.requires_grad();
+  return record(y, "depthwise_conv2d", {x, w}, [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
+    Tensor dx, dw;
+    with_float_dtype(x.dtype(), "depthwise_conv2d", [&]<class T>() {
+      if (w_needs) {
+        dw = empty_like(w);
+        on(x.device(), depthwise_weight_gradient_cpu<T>)(x.data<T>(), dy.data<T>(), dw.data<T>(), d);
+      }
+      if (x_needs) {
+        dx = empty_like(x);
+        on(x.device(), depthwise_input_gradient_cpu<T>)(w.data<T>(), dy.data<T>(), dx.data<T>(), d);
+      }
+    });
+    return {dx, dw};
+  });
+}
+
+}  // namespace fovea

@@ -1,0 +1,75 @@
+#include "ops/depthwise_conv2d.h"
+
+#include <catch2/catch.hpp>
+
+#include "ops/check_op.h"
+
+using namespace fovea;
+
+namespace {
+// The definition, pixel by pixel.
+Tensor reference(const Tensor& x, const Tensor& w, Window window) {
+  const int64_t N = x.size(0), H = x.size(1), W = x.size(2), C = x.size(3);
+  const int64_t OH = window.output_size(H), OW = window.output_size(W);
+  Tensor y = zeros({N, OH, OW, C}, x.dtype());
+  const double *in = x.data<double>(), *f = w.data<double>();
+  for (int64_t n = 0; n < N; ++n)
+    for (int64_t i = 0; i < OH; ++i)
+      for (int64_t j = 0; j < OW; ++j)
+        for (int a = 0; a < window.kernel; ++a)
+          for (int b = 0; b < window.kernel; ++b) {
+            const int64_t yy = i * window.stride + a - window.pad_before(H), xx = j * window.stride + b - window.pad_before(W);
+            if (yy < 0 || yy >= H || xx < 0 || xx >= W) continue;
+            for (int64_t c = 0; c < C; ++c)
+              y.data<double>()[((n * OH + i) * OW + j) * C + c] += in[((n * H + yy) * W + xx) * C + c] * f[(a * window.kernel + b) * C + c];
+          }
+  return y;
+}
+}  // namespace
+
+TEST_CASE("TensorFlow's SAME pads even inputs at stride two after only") {
+  CHECK(Window{3, 2, Padding::same}.pad_before(224) == 0);
+  CHECK(Window{5, 2, Padding::same}.pad_before(112) == 1);
+  CHECK(Window{3, 2, Padding::same}.pad_before(7) == 1);
+  CHECK(Window{3, 2, Padding::symmetric}.pad_before(224) == 1);
+  CHECK(Window{5, 2, Padding::same}.output_size(7) == 4);
+  CHECK(Window{3, 2, Padding::symmetric}.output_size(8) == 4);
+}
+
+TEST_CASE("depthwise convolution equals its definition and its gradients the differences") {
+  Random random(3);
+  int variant = 0;
+  for (int kernel : {3, 5})
+    for (int stride : {1, 2})
+      for (Padding padding : {Padding::same, Padding::symmetric})
+        for (auto [h, w] : {std::pair<int64_t, int64_t>{1, 1}, {2, 5}, {7, 8}, {13, 3}, {5, 31}})
+          for (int64_t channels : {1, 7, 16, 17, 35}) {
+            if (++variant % 2 == 0 && channels != 17) continue;  // every other row of the grid: the run stays short
+            const Window window{kernel, stride, padding};
+            const Tensor x = randn({2, h, w, channels}, random, DType::float64);
+            const Tensor f = randn({kernel, kernel, channels}, random, DType::float64);
+            CAPTURE(kernel, stride, int(padding), h, w, channels);
+            CHECK(relative_difference(depthwise_conv2d(x, f, window), reference(x, f, window)) < 1e-12);
+            CHECK_NOTHROW(check_op([=](const Tensors& in) { return depthwise_conv2d(in[0], in[1], window); }, {x, f},
+                                   {.gradient_tolerance = 1e-6, .most_probes = 12}));
+          }
+}
+
+TEST_CASE("depthwise convolution gathers its output's statistics") {
+  Random random(4);
+  const Tensor x = randn({3, 19, 23, 10}, random), w = randn({3, 3, 10}, random);
+  ChannelStatistics fused, separate;
+  const Tensor y = depthwise_conv2d(x, w, {3, 2, Padding::same}, &fused);
+  gather(separate, y.data<float>(), y.numel() / 10, 10);
+  for (size_t c = 0; c < 10; ++c) {
+    CHECK(fused.mean()[c] == Approx(separate.mean()[c]).margin(1e-6));
+    CHECK(fused.variance()[c] == Approx(separate.variance()[c]).epsilon(1e-5));
+  }
+}
+
+TEST_CASE("depthwise convolution refuses what it cannot do") {
+  CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 4, 4, 3}), zeros({3, 3, 4}), {3, 1}),
+                    Catch::Contains("3x3x3") && Catch::Contains("3x3x4"));
+  CHECK_THROWS_WITH(depthwise_conv2d(zeros({4, 4, 3}), zeros({3, 3, 3}), {3, 1}), Catch::Contains("(N, H, W, C)"));
+  CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 4, 4, 3}), zeros({7, 7, 3}), {7, 1}), Catch::Contains("kernel 7"));
+}
