@@ -12,6 +12,12 @@ namespace {
 
 constexpr double epsilon = 1e-4;  // of fast normalised fusion
 
+// The larger of two numbers; a NaN, once met, stays.
+template <class T>
+T larger(T best, T value) {
+  return (value > best) | (value != value) ? value : best;
+}
+
 // z[x][c] += weight * max over the window, for one output row; `image` is the input's (H, W, C).
 template <class T>
 void add_pooled_row(const T* image, const ResampleDims& d, int64_t y, T weight, T* z) {
@@ -29,7 +35,7 @@ void add_pooled_row(const T* image, const ResampleDims& d, int64_t y, T weight, 
       for (int64_t iy = y0; iy < y1; ++iy)
         for (int64_t ix = x0; ix < x1; ++ix) {
           const T* pixel = image + (iy * d.in_width + ix) * d.channels + c0;
-          for (int64_t c = 0; c < count; ++c) best[c] = best[c] > pixel[c] ? best[c] : pixel[c];
+          for (int64_t c = 0; c < count; ++c) best[c] = larger(best[c], pixel[c]);
         }
       for (int64_t c = 0; c < count; ++c) z[c0 + c] += weight * best[c];
     }
@@ -129,7 +135,7 @@ void pooled_backward_image(const T* image, const T* g, const ResampleDims& d, T 
         for (int64_t ix = x0; ix < x1; ++ix) {
           const T* pixel = image + (iy * d.in_width + ix) * d.channels;
           T* b = best.data();
-          for (int64_t c = 0; c < d.channels; ++c) b[c] = b[c] > pixel[c] ? b[c] : pixel[c];
+          for (int64_t c = 0; c < d.channels; ++c) b[c] = larger(b[c], pixel[c]);
         }
       const T* gradient = g + (y * d.out_width + x) * d.channels;
       for (int64_t c = 0; c < d.channels; ++c) left_over[size_t(c)] = weight * gradient[c];

@@ -1,0 +1,135 @@
+#include "ops/squeeze_excite.h"
+
+#include "core/parallel.h"
+#include "ops/channel_rows.h"
+#include "ops/dispatch.h"
+
+namespace fovea {
+namespace {
+
+struct ImageDims {
+  int64_t batch, pixels, channels;
+  int64_t chunks() const { return chunk_count(pixels, chunk_rows(channels)); }  // of one image
+};
+
+// Calls f(image, chunk, first pixel, pixels) for fixed pieces of each image, on all threads.
+template <class F>
+void for_image_chunks(const ImageDims& d, F&& f) {
+  const int64_t chunk = chunk_rows(d.channels), chunks = d.chunks();
+  parallel_for(d.batch * chunks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t n = i / chunks, first = i % chunks * chunk;
+      f(n, i % chunks, first, std::min(chunk, d.pixels - first));
+    }
+  });
+}
+
+template <class T>
+void sum_chunks(const std::vector<double>& partial, const ImageDims& d, double factor, T* sums) {
+  for (int64_t n = 0; n < d.batch; ++n)
+    for (int64_t c = 0; c < d.channels; ++c) {
+      double sum = 0;
+      for (int64_t k = 0; k < d.chunks(); ++k) sum += partial[size_t((n * d.chunks() + k) * d.channels + c)];
+      sums[n * d.channels + c] = T(sum * factor);
+    }
+}
+
+template <class T>
+void global_average_pool_cpu(const T* x, T* y, const ImageDims& d) {
+  const RowGroup group(d.channels);
+  std::vector<double> partial(static_cast<size_t>(d.batch * d.chunks() * d.channels));
+  for_image_chunks(d, [&](int64_t n, int64_t k, int64_t first, int64_t count) {
+    std::vector<T> sum(static_cast<size_t>(group.width()));
+    const T* from = x + (n * d.pixels + first) * d.channels;
+    T* s = sum.data();
+    group.each(count, [&](int64_t at, int64_t length) {
+      for (int64_t j = 0; j < length; ++j) s[j] += from[at + j];
+    });
+    group.fold(sum, partial.data() + (n * d.chunks() + k) * d.channels);
+  });
+  sum_chunks(partial, d, 1.0 / double(d.pixels), y);
+}
+
+// to[pixel, c] = s[c] (x[pixel, c], or 1 where x is null) for each image: scaling, and the gradient of the mean.
+template <class T>
+void scale_cpu(const T* x, const T* s, T* to, const ImageDims& d) {
+  const RowGroup group(d.channels);
+  for_image_chunks(d, [&](int64_t n, int64_t, int64_t first, int64_t count) {
+    const std::vector<T> repeated = group.repeat<T>(s + n * d.channels);
+    const T* scale = repeated.data();
+    const int64_t start = (n * d.pixels + first) * d.channels;
+    group.each(count, [&](int64_t at, int64_t length) {
+      if (x)
+        for (int64_t j = 0; j < length; ++j) to[start + at + j] = x[start + at + j] * scale[j];
+      else
+        for (int64_t j = 0; j < length; ++j) to[start + at + j] = scale[j];
+    });
+  });
+}
+
+template <class T>
+void scale_backward_cpu(const T* x, const T* s, const T* dy, T* dx, T* ds, const ImageDims& d) {
+  const RowGroup group(d.channels);
+  std::vector<double> partial(static_cast<size_t>(d.batch * d.chunks() * d.channels));
+  for_image_chunks(d, [&](int64_t n, int64_t k, int64_t first, int64_t count) {
+    const std::vector<T> repeated = group.repeat<T>(s + n * d.channels);
+    std::vector<T> sum(static_cast<size_t>(group.width()));
+    const T* scale = repeated.data();
+    T* q = sum.data();
+    const int64_t start = (n * d.pixels + first) * d.channels;
+    group.each(count, [&](int64_t at, int64_t length) {
+      const T *from = x + start + at, *gradient = dy + start + at;
+      T* to = dx + start + at;
+#pragma omp simd
+      for (int64_t j = 0; j < length; ++j) {
+        to[j] = gradient[j] * scale[j];
+        q[j] += gradient[j] * from[j];
+      }
+    });
+    group.fold(sum, partial.data() + (n * d.chunks() + k) * d.channels);
+  });
+  sum_chunks(partial, d, 1.0, ds);
+}
+
+ImageDims image_dims(const char* op, const Tensor& x) {
+  require(x.rank() == 4 && x.size(1) > 0 && x.size(2) > 0, "[{}] x is {}, it must be (N, H, W, C) with pixels", op, x.shape());
+  return {x.size(0), x.size(1) * x.size(2), x.size(3)};
+}
+
+}  // namespace
+
+Tensor global_average_pool(const Tensor& x) {
+  const ImageDims d = image_dims("global_average_pool", x);
+  Tensor y({d.batch, d.channels}, x.dtype(), x.device());
+  with_float_dtype(x.dtype(), "global_average_pool", [&]<class T>() {
+    on(x.device(), global_average_pool_cpu<T>)(x.data<T>(), y.data<T>(), d);
+  });
+  return record(y, "global_average_pool", {x}, [shape = x.shape(), d](const Tensor& dy) -> Tensors {
+    Tensor dx(shape, dy.dtype(), dy.device());
+    with_float_dtype(dy.dtype(), "global_average_pool", [&]<class T>() {
+      Tensor share = empty_like(dy);
+      for (int64_t i = 0; i < dy.numel(); ++i) share.data<T>()[i] = dy.data<T>()[i] / T(d.pixels);
+      on(dy.device(), scale_cpu<T>)(nullptr, share.data<T>(), dx.data<T>(), d);
+    });
+    return {dx};
+  });
+}
+
+Tensor scale_channels(const Tensor& x, const Tensor& s) {
+  const ImageDims d = image_dims("scale_channels", x);
+  require(s.shape() == Shape({d.batch, d.channels}) && s.dtype() == x.dtype(),
+          "[scale_channels] s must be {} of {}x{} for x {}, got {} of {}", x.dtype(), d.batch, d.channels, x.shape(), s.dtype(),
+          s.shape());
+  Tensor y = empty_like(x);
+  with_float_dtype(x.dtype(), "scale_channels",
+                   [&]<class T>() { on(x.device(), scale_cpu<T>)(x.data<T>(), s.data<T>(), y.data<T>(), d); });
+  return record(y, "scale_channels", {x, s}, [x = x.detach(), s = s.detach(), d](const Tensor& dy) -> Tensors {
+    Tensor dx = empty_like(x), ds = empty_like(s);
+    with_float_dtype(x.dtype(), "scale_channels", [&]<class T>() {
+      on(x.device(), scale_backward_cpu<T>)(x.data<T>(), s.data<T>(), dy.data<T>(), dx.data<T>(), ds.data<T>(), d);
+    });
+    return {dx, ds};
+  });
+}
+
+}  // namespace fovea
