@@ -39,10 +39,21 @@ HD inline T sigmoid_of(T x) {
   return T(1) / (T(1) + exponential(-x));
 }
 
-// log(1 + e^x) without overflow: max(x, 0) + log1p(e^-|x|).
-template <class T>
-HD inline T softplus_of(T x) {
-  return (x > T(0) ? x : T(0)) + std::log1p(exponential(x > T(0) ? -x : x));
+// log(1 + e^x) without overflow: max(x, 0) + log(1 + t), t = e^-|x| in (0, 1]. With s = t / (2 + t) <= 1/3,
+// log(1 + t) = 2 atanh(s) = 2 (s + s^3/3 + s^5/5 + ...); to s^15/15 the rest is below 2e-9: vectorises, within 2 ulp.
+HD inline float softplus_of(float x) {
+  const float t = exponential(x > 0.0f ? -x : x);
+  const float s = t / (2.0f + t), q = s * s;
+  float p = 1.0f / 15;
+  p = p * q + 1.0f / 13;
+  p = p * q + 1.0f / 11;
+  p = p * q + 1.0f / 9;
+  p = p * q + 1.0f / 7;
+  p = p * q + 1.0f / 5;
+  p = p * q + 1.0f / 3;
+  p = p * q + 1.0f;
+  return (x > 0.0f ? x : 0.0f) + 2.0f * s * p;
 }
+HD inline double softplus_of(double x) { return (x > 0 ? x : 0) + std::log1p(std::exp(x > 0 ? -x : x)); }
 
 }  // namespace fovea

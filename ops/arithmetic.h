@@ -1,0 +1,35 @@
+#pragma once
+#include "core/autograd.h"
+
+namespace fovea {
+
+// Elementwise a op b with NumPy's broadcasting: shapes are aligned at the last axis, and an axis of size 1 (or missing) is repeated.
+// float32 or float64, both the same. Each gradient is summed back, in a fixed order, over the axes along which its input was repeated.
+// Throws on shapes that do not broadcast, with both shapes.
+Tensor add(const Tensor& a, const Tensor& b);
+Tensor subtract(const Tensor& a, const Tensor& b);
+Tensor multiply(const Tensor& a, const Tensor& b);
+Tensor divide(const Tensor& a, const Tensor& b);
+
+// The same with a number.
+Tensor add(const Tensor& a, double b);
+Tensor multiply(const Tensor& a, double b);
+
+inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
+inline Tensor operator-(const Tensor& a, const Tensor& b) { return subtract(a, b); }
+inline Tensor operator*(const Tensor& a, const Tensor& b) { return multiply(a, b); }
+inline Tensor operator/(const Tensor& a, const Tensor& b) { return divide(a, b); }
+inline Tensor operator+(const Tensor& a, double b) { return add(a, b); }
+inline Tensor operator-(const Tensor& a, double b) { return add(a, -b); }
+inline Tensor operator*(const Tensor& a, double b) { return multiply(a, b); }
+inline Tensor operator*(double a, const Tensor& b) { return multiply(b, a); }
+inline Tensor operator/(const Tensor& a, double b) { return multiply(a, 1 / b); }
+inline Tensor operator-(const Tensor& a) { return multiply(a, -1); }
+
+// The shape two shapes broadcast to; `op` names the caller in the error.
+Shape broadcast_shape(const char* op, const Shape& a, const Shape& b);
+
+// `gradient`, of a broadcast shape, summed to `shape` in index order.
+Tensor sum_to(const Tensor& gradient, const Shape& shape);
+
+}  // namespace fovea

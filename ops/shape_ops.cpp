@@ -1,0 +1,105 @@
+#include "ops/shape_ops.h"
+
+#include <cstring>
+
+#include "core/parallel.h"
+#include "ops/dispatch.h"
+
+namespace fovea {
+namespace {
+
+// A tensor as `outer` rows of `bytes` each, seen from one axis.
+struct Rows {
+  int64_t outer = 1, bytes = 1;
+  Rows(const Shape& shape, int axis, DType dtype) : bytes(size_of(dtype)) {
+    for (int i = 0; i < shape.rank(); ++i) (i < axis ? outer : bytes) *= shape[i];
+  }
+};
+
+void copy_rows(std::byte* to, int64_t to_step, const std::byte* from, int64_t from_step, int64_t bytes, int64_t rows) {
+  parallel_for(rows, std::max<int64_t>(1, 65536 / std::max<int64_t>(bytes, 1)), [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) std::memcpy(to + i * to_step, from + i * from_step, size_t(bytes));
+  });
+}
+
+template <class From, class To>
+void cast_cpu(const From* x, To* y, int64_t n) {
+  parallel_for(n, 1 << 14, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      if constexpr (std::is_same_v<From, To>) y[i] = x[i];
+      else if constexpr (std::is_same_v<From, bfloat16> && std::is_same_v<To, double>) y[i] = double(float(x[i]));
+      else if constexpr (std::is_same_v<From, bfloat16>) y[i] = To(float(x[i]));
+      else if constexpr (std::is_same_v<To, bfloat16>) y[i] = bfloat16(float(x[i]));
+      else y[i] = To(x[i]);
+    }
+  });
+}
+
+}  // namespace
+
+Tensor reshape(const Tensor& x, Shape shape) {
+  return record(x.viewed_as(shape), "reshape", {x}, [from = x.shape()](const Tensor& dy) -> Tensors { return {dy.viewed_as(from)}; });
+}
+
+Tensor concat(const Tensors& parts, int axis) {
+  require(!parts.empty(), "[concat] there are no tensors");
+  const Tensor& first = parts[0];
+  const int positive = first.shape().axis(axis);
+  Shape shape = first.shape();
+  int64_t total = 0;
+  for (const Tensor& part : parts) {
+    require(part.rank() == first.rank() && part.shape().without(positive) == first.shape().without(positive) &&
+                part.dtype() == first.dtype(),
+            "[concat] {} of {} and {} of {} differ in more than axis {}", first.dtype(), first.shape(), part.dtype(), part.shape(), axis);
+    total += part.size(positive);
+  }
+  shape.set(positive, total);
+  Tensor y(shape, first.dtype(), first.device());
+  const Rows whole(shape, positive, y.dtype());
+  int64_t offset = 0;
+  std::vector<Shape> shapes;
+  for (const Tensor& part : parts) {
+    const Rows rows(part.shape(), positive, part.dtype());
+    on(y.device(), copy_rows)(y.raw() + offset, whole.bytes, part.raw(), rows.bytes, rows.bytes, rows.outer);
+    offset += rows.bytes;
+    shapes.push_back(part.shape());
+  }
+  return record(y, "concat", parts, [shapes, positive](const Tensor& dy) -> Tensors {
+    Tensors gradients;
+    int64_t begin = 0;
+    for (const Shape& part : shapes) {
+      gradients.push_back(slice(dy, positive, begin, begin + part[positive]));
+      begin += part[positive];
+    }
+    return gradients;
+  });
+}
+
+Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end) {
+  const int positive = x.shape().axis(axis);
+  require(0 <= begin && begin <= end && end <= x.size(positive), "[slice] {} to {} lies outside axis {} of {}", begin, end, axis,
+          x.shape());
+  Shape shape = x.shape();
+  shape.set(positive, end - begin);
+  Tensor y(shape, x.dtype(), x.device());
+  const Rows whole(x.shape(), positive, x.dtype()), part(shape, positive, x.dtype());
+  const int64_t offset = x.size(positive) ? whole.bytes / x.size(positive) * begin : 0;
+  on(x.device(), copy_rows)(y.raw(), part.bytes, x.raw() + offset, whole.bytes, part.bytes, part.outer);
+  return record(y, "slice", {x}, [from = x.shape(), whole, part, offset](const Tensor& dy) -> Tensors {
+    Tensor dx = zeros(from, dy.dtype(), dy.device());
+    on(dy.device(), copy_rows)(dx.raw() + offset, whole.bytes, dy.raw(), part.bytes, part.bytes, part.outer);
+    return {dx};
+  });
+}
+
+Tensor cast(const Tensor& x, DType dtype) {
+  if (x.dtype() == dtype) return x;
+  Tensor y(x.shape(), dtype, x.device());
+  with_dtype(x.dtype(), [&]<class From>() {
+    with_dtype(dtype, [&]<class To>() { on(x.device(), cast_cpu<From, To>)(x.data<From>(), y.data<To>(), x.numel()); });
+  });
+  if (dtype == DType::int32 || dtype == DType::uint8) return y;
+  return record(y, "cast", {x}, [from = x.dtype()](const Tensor& dy) -> Tensors { return {cast(dy, from)}; });
+}
+
+}  // namespace fovea

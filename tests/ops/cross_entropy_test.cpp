@@ -1,0 +1,30 @@
+#include "ops/cross_entropy.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "ops/check_op.h"
+
+using namespace fovea;
+
+TEST_CASE("cross entropy by hand, and stable for large logits") {
+  const Tensor x = from_values({2, 2}, {0, std::log(3.0), 1000, 0}), labels = from_values({2}, {1, 1}, DType::int32);
+  CHECK(softmax_cross_entropy(x, labels).item() == Approx((std::log(4.0 / 3) + 1000) / 2).epsilon(1e-6));
+  CHECK(softmax(x).values()[0] == Approx(0.25));
+  CHECK(softmax_cross_entropy(zeros({1, 4}), zeros({1}, DType::int32), 0.1).item() == Approx(std::log(4.0)));
+}
+
+TEST_CASE("gradients of cross entropy") {
+  Random random(3);
+  for (auto [n, k] : {std::pair<int64_t, int64_t>{1, 1}, {5, 7}, {3, 1000}}) {
+    const Tensor x = randn({n, k}, random, DType::float64);
+    Tensor labels({n}, DType::int32);
+    for (int32_t& label : labels.span<int32_t>()) label = int32_t(random.below(k));
+    CHECK_NOTHROW(check_op([=](const Tensors& in) { return softmax_cross_entropy(in[0], labels, 0.1); }, {x}, {.most_probes = 30}));
+  }
+}
+
+TEST_CASE("a label out of range is named") {
+  CHECK_THROWS_WITH(softmax_cross_entropy(zeros({2, 3}), from_values({2}, {0, 3}, DType::int32)),
+                    Catch::Contains("label 3 of row 1"));
+}

@@ -1,0 +1,49 @@
+#include "ops/shape_ops.h"
+
+#include <catch2/catch.hpp>
+
+#include "ops/check_op.h"
+
+using namespace fovea;
+
+TEST_CASE("concat, slice and reshape by hand") {
+  const Tensor a = from_values({2, 1}, {1, 2}), b = from_values({2, 2}, {3, 4, 5, 6});
+  const Tensor c = concat({a, b}, 1);
+  CHECK(c.values() == std::vector<double>{1, 3, 4, 2, 5, 6});
+  CHECK(slice(c, 1, 1, 2).values() == std::vector<double>{3, 5});
+  CHECK(concat({b, b}, 0).shape() == Shape{4, 2});
+  CHECK(reshape(c, {3, 2}).values() == c.values());
+  CHECK(slice(c, 0, 1, 1).numel() == 0);
+}
+
+TEST_CASE("casts between dtypes") {
+  const Tensor x = from_values({3}, {1.75, -2.5, 300});
+  CHECK(cast(x, DType::int32).values() == std::vector<double>{1, -2, 300});
+  CHECK(cast(from_values({2}, {7, 255}, DType::uint8), DType::float32).values() == std::vector<double>{7, 255});
+  CHECK(cast(from_values({1}, {1.00390625}), DType::bfloat16).values() == std::vector<double>{1});
+  Tensor leaf = from_values({2}, {1, 2}).set_requires_grad();
+  cast(leaf, DType::float64).backward(from_values({2}, {3, 4}, DType::float64));
+  CHECK(leaf.grad().values() == std::vector<double>{3, 4});
+  leaf.clear_grad();
+  cast(cast(leaf, DType::bfloat16), DType::float32).backward(from_values({2}, {3, 4}));
+  CHECK(leaf.grad().values() == std::vector<double>{3, 4});
+}
+
+TEST_CASE("gradients of joining and cutting") {
+  Random random(3);
+  for (int axis : {0, 1, 2, -1}) {
+    Shape sa{3, 5, 7}, sb{3, 5, 7};
+    sb.set(axis, 2);
+    const Tensor a = randn(sa, random, DType::float64), b = randn(sb, random, DType::float64);
+    CHECK_NOTHROW(check_op([=](const Tensors& in) { return concat({in[0], in[1], in[0]}, axis); }, {a, b}));
+    CHECK_NOTHROW(check_op([=](const Tensors& in) { return slice(in[0], axis, 1, 3); }, {a}));
+  }
+  CHECK_NOTHROW(check_op([](const Tensors& in) { return reshape(in[0], {4, 3}); }, {randn({2, 6}, random, DType::float64)}));
+}
+
+TEST_CASE("joining and cutting refuse what does not fit") {
+  CHECK_THROWS_WITH(concat({}, 0), Catch::Contains("no tensors"));
+  CHECK_THROWS_WITH(concat({zeros({2, 3}), zeros({3, 3})}, 1), Catch::Contains("2x3") && Catch::Contains("3x3"));
+  CHECK_THROWS_WITH(slice(zeros({2, 3}), 1, 2, 4), Catch::Contains("2 to 4 lies outside"));
+  CHECK_THROWS_WITH(reshape(zeros({2, 3}), {5}), Catch::Contains("6 elements"));
+}
