@@ -24,7 +24,7 @@ target_compile_features(fovea_flags INTERFACE cxx_std_20)
 # errno and floating-point traps, which would keep exp and comparisons out of the vector units.
 add_library(fovea_options INTERFACE)
 target_compile_options(fovea_options INTERFACE
-  -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror -fno-math-errno -fno-trapping-math -ffp-contract=fast
+  -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wnon-virtual-dtor -Werror -fno-math-errno -fno-trapping-math -ffp-contract=fast
   $<$<CONFIG:Release>:-O3>)
 if(FOVEA_NATIVE)
   target_compile_options(fovea_options INTERFACE -march=native -mprefer-vector-width=512)

@@ -1,0 +1,171 @@
+#include "models/efficientnet.h"
+
+#include <array>
+#include <cmath>
+
+#include "nn/trace.h"
+#include "ops/activation.h"
+#include "ops/dropout.h"
+#include "ops/shape_ops.h"
+#include "ops/squeeze_excite.h"
+
+namespace fovea {
+namespace {
+
+struct Stage {
+  int kernel, stride;
+  int64_t channels;
+  int repeats, expansion;
+};
+
+// arXiv 1905.11946, table 1.
+constexpr std::array<Stage, 7> stages = {{{3, 1, 16, 1, 1},
+                                          {3, 2, 24, 2, 6},
+                                          {5, 2, 40, 2, 6},
+                                          {3, 2, 80, 3, 6},
+                                          {5, 1, 112, 3, 6},
+                                          {5, 2, 192, 4, 6},
+                                          {3, 1, 320, 1, 6}}};
+constexpr int64_t stem_channels = 32, head_channels = 1280;
+
+struct Published {
+  double width, depth;
+  int image_size;
+  double dropout;
+};
+constexpr std::array<Published, 8> published = {{{1.0, 1.0, 224, 0.2},
+                                                 {1.0, 1.1, 240, 0.2},
+                                                 {1.1, 1.2, 260, 0.3},
+                                                 {1.2, 1.4, 300, 0.3},
+                                                 {1.4, 1.8, 380, 0.4},
+                                                 {1.6, 2.2, 456, 0.4},
+                                                 {1.8, 2.6, 528, 0.5},
+                                                 {2.0, 3.1, 600, 0.5}}};
+constexpr int smallest = -3;
+
+bool is_feature(size_t stage) { return stage == 2 || stage == 4 || stage == 6; }
+
+}  // namespace
+
+std::vector<std::string> efficientnet_names() {
+  std::vector<std::string> names;
+  for (int i = smallest; i < int(published.size()); ++i) names.push_back(fmt::format("efficientnet_b{}", i));
+  return names;
+}
+
+EfficientNetSpec efficientnet_spec(const std::string& name) {
+  for (int i = smallest; i < int(published.size()); ++i) {
+    if (name != fmt::format("efficientnet_b{}", i)) continue;
+    if (i >= 0) {
+      const Published& p = published[size_t(i)];
+      return {.name = name, .width = p.width, .depth = p.depth, .image_size = p.image_size, .dropout = p.dropout};
+    }
+    return {.name = name, .width = std::pow(1.1, 2 * i), .depth = std::pow(1.2, 2 * i), .image_size = 224 + 32 * i};
+  }
+  fail("there is no model {}: choose one of {}", name, fmt::join(efficientnet_names(), ", "));
+}
+
+int64_t round_channels(double channels, double width) {
+  const double scaled = channels * width;
+  const int64_t rounded = std::max<int64_t>(8, int64_t(scaled + 4) / 8 * 8);
+  return double(rounded) < 0.9 * scaled ? rounded + 8 : rounded;
+}
+
+MBConv::SqueezeExcite::SqueezeExcite(int64_t channels, int64_t reduced, Random& random)
+    : conv_reduce(channels, reduced, true, random), conv_expand(reduced, channels, true, random) {
+  add_child("conv_reduce", conv_reduce);
+  add_child("conv_expand", conv_expand);
+}
+
+Tensor MBConv::SqueezeExcite::forward(const Tensor& x) const {
+  const int64_t n = x.size(0), channels = x.size(3);
+  const Tensor pooled = reshape(global_average_pool(x), {n, 1, 1, channels});
+  const Tensor gate = sigmoid(conv_expand.forward(swish(conv_reduce.forward(pooled))));
+  return scale_channels(x, reshape(gate, {n, channels}));
+}
+
+MBConv::MBConv(const Options& options, Random& random)
+    : options_(options),
+      depthwise_(options.in * options.expansion, options.window, random),
+      depthwise_norm_(options.in * options.expansion, Activation::swish, options.norm),
+      // A quarter of the block's input channels, not of the expanded ones.
+      squeeze_excite_(options.in * options.expansion, std::max<int64_t>(1, options.in / 4), random),
+      project_(options.in * options.expansion, options.out, false, random),
+      project_norm_(options.out, Activation::identity, options.norm) {
+  const bool expands = options.expansion != 1;
+  if (expands) {
+    expand_.emplace(options.in, options.in * options.expansion, false, random);
+    expand_norm_.emplace(options.in * options.expansion, Activation::swish, options.norm);
+    add_child("conv_pw", *expand_);
+    add_child("bn1", *expand_norm_);
+  }
+  add_child("conv_dw", depthwise_);
+  add_child(expands ? "bn2" : "bn1", depthwise_norm_);
+  add_child("se", squeeze_excite_);
+  add_child(expands ? "conv_pwl" : "conv_pw", project_);
+  add_child(expands ? "bn3" : "bn2", project_norm_);
+}
+
+Tensor MBConv::forward(const Tensor& x, Random& noise) const {
+  Tensor y = expand_ ? conv_norm(*expand_, *expand_norm_, x) : x;
+  y = conv_norm(depthwise_, depthwise_norm_, y);
+  y = squeeze_excite_.forward(y);
+  y = conv_norm(project_, project_norm_, y);
+  if (options_.window.stride != 1 || options_.in != options_.out) return y;
+  return stochastic_depth_add(y, x, training() ? options_.drop_path : 0, noise.next_key());
+}
+
+EfficientNet::EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random& random)
+    : spec_(spec),
+      stem_(3, round_channels(stem_channels, spec.width), {3, 2, spec.padding}, random),
+      stem_norm_(round_channels(stem_channels, spec.width), Activation::swish, spec.norm) {
+  add_child("conv_stem", stem_);
+  add_child("bn1", stem_norm_);
+  int64_t in = round_channels(stem_channels, spec.width);
+  int blocks = 0, index = 0;
+  for (const Stage& stage : stages) blocks += int(std::ceil(spec.depth * stage.repeats));
+  for (size_t s = 0; s < stages.size(); ++s) {
+    const Stage& stage = stages[s];
+    const int64_t out = round_channels(double(stage.channels), spec.width);
+    stages_.emplace_back();
+    const int repeats = int(std::ceil(spec.depth * stage.repeats));
+    for (int i = 0; i < repeats; ++i, ++index) {
+      const MBConv::Options options{in, out, stage.expansion, {stage.kernel, i == 0 ? stage.stride : 1, spec.padding},
+                                    spec.drop_path * index / blocks, spec.norm};
+      stages_[s].push_back(std::make_unique<MBConv>(options, random));
+      add_child(fmt::format("blocks.{}.{}", s, i), *stages_[s].back());
+      in = out;
+    }
+    if (is_feature(s)) feature_channels_.push_back(out);
+  }
+  if (classes > 0) {
+    const int64_t head = round_channels(head_channels, spec.width);
+    head_.emplace(in, head, false, random);
+    head_norm_.emplace(head, Activation::swish, spec.norm);
+    classifier_.emplace(head, classes, random);
+    add_child("conv_head", *head_);
+    add_child("bn2", *head_norm_);
+    add_child("classifier", *classifier_);
+  }
+}
+
+Tensors EfficientNet::features(const Tensor& images, Random& noise) const {
+  require(images.rank() == 4 && images.size(3) == 3, "[EfficientNet] images are {}, they must be (N, H, W, 3)", images.shape());
+  Tensors result;
+  Tensor x = conv_norm(stem_, stem_norm_, images);
+  for (size_t s = 0; s < stages_.size(); ++s) {
+    for (const auto& block : stages_[s]) x = block->forward(x, noise);
+    if (is_feature(s)) result.push_back(x);
+  }
+  return result;
+}
+
+Tensor EfficientNet::forward(const Tensor& images, Random& noise) const {
+  require(classifier_.has_value(), "[EfficientNet] this network was made as a backbone, without a classifier");
+  Tensor x = features(images, noise).back();
+  x = global_average_pool(conv_norm(*head_, *head_norm_, x));
+  if (training()) x = dropout(x, spec_.dropout, noise.next_key());
+  return classifier_->forward(x);
+}
+
+}  // namespace fovea

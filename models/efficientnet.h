@@ -1,0 +1,88 @@
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nn/layers.h"
+
+namespace fovea {
+
+// The numbers that make one EfficientNet (arXiv 1905.11946): B0's seven stages scaled in width and depth.
+struct EfficientNetSpec {
+  std::string name = "efficientnet_b0";
+  double width = 1.0;          // factor on channels
+  double depth = 1.0;          // factor on repeats
+  int image_size = 224;        // the paper's, for the classifier
+  double dropout = 0.2;        // before the classifier
+  double drop_path = 0.2;      // stochastic depth of the last block; earlier ones proportionally less
+  Padding padding = Padding::same;
+  NormOptions norm;
+};
+
+// "efficientnet_b0" to "b7" as published, and "efficientnet_b-1" to "b-3": the compound rule continued below B0, for CPUs. The paper scales
+// width by 1.1^phi and depth by 1.2^phi; Fovea's b-n takes phi = -2 n, so that the backbone shrinks about as fast as the work on its input
+// does when a detector goes from 512 to 384, 256 and 128 px. Throws on other names, listing these.
+EfficientNetSpec efficientnet_spec(const std::string& name);
+std::vector<std::string> efficientnet_names();
+
+// c * width rounded to a multiple of 8, never below 0.9 of it.
+int64_t round_channels(double channels, double width);
+
+// Mobile inverted bottleneck: [1x1 expand, BN, swish] depthwise, BN, swish, squeeze-excite, 1x1 project, BN, + input where shapes agree.
+class MBConv : public Module {
+ public:
+  struct Options {
+    int64_t in, out;
+    int expansion;
+    Window window;
+    double drop_path;
+    NormOptions norm;
+  };
+  MBConv(const Options& options, Random& random);
+  Tensor forward(const Tensor& x, Random& noise) const;  // noise: stochastic depth, in training
+
+ private:
+  struct SqueezeExcite : Module {
+    SqueezeExcite(int64_t channels, int64_t reduced, Random& random);
+    Tensor forward(const Tensor& x) const;
+    PointwiseConv conv_reduce, conv_expand;
+  };
+
+  Options options_;
+  std::optional<PointwiseConv> expand_;
+  std::optional<BatchNorm> expand_norm_;
+  DepthwiseConv depthwise_;
+  BatchNorm depthwise_norm_;
+  SqueezeExcite squeeze_excite_;
+  PointwiseConv project_;
+  BatchNorm project_norm_;
+};
+
+// Stem and the seven stages. Parameter names are timm's.
+class EfficientNet : public Module {
+ public:
+  // classes 0: features only, as a detector's backbone.
+  EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random& random);
+
+  // images (N, H, W, 3), normalised -> logits (N, classes). Needs a network made with classes.
+  Tensor forward(const Tensor& images, Random& noise) const;
+
+  // The features a detector uses: ends of stages 2, 4 and 6, strides 8, 16 and 32 (P3, P4, P5).
+  Tensors features(const Tensor& images, Random& noise) const;
+  std::vector<int64_t> feature_channels() const { return feature_channels_; }
+
+  const EfficientNetSpec& spec() const { return spec_; }
+
+ private:
+  EfficientNetSpec spec_;
+  Conv stem_;
+  BatchNorm stem_norm_;
+  std::vector<std::vector<std::unique_ptr<MBConv>>> stages_;
+  std::vector<int64_t> feature_channels_;
+  std::optional<PointwiseConv> head_;
+  std::optional<BatchNorm> head_norm_;
+  std::optional<Linear> classifier_;
+};
+
+}  // namespace fovea
