@@ -1,0 +1,82 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "nn/layers.h"
+#include "ops/bifpn_node.h"
+
+namespace fovea {
+
+struct BiFpnSpec {
+  int min_level = 3, max_level = 7;
+  int64_t channels = 64;
+  int cells = 3;
+  Fusion fusion = Fusion::fast_normalized;
+  Padding padding = Padding::same;
+  NormOptions norm;
+};
+
+// Where one node of a cell takes its inputs: ids below the number of levels are the cell's inputs, finest first; the nodes follow in order.
+struct BiFpnNodePlan {
+  int level;
+  std::vector<int> inputs;
+};
+
+// The nodes of one cell (arXiv 1911.09070, figure 2d): top-down from the level below the coarsest to the finest, then bottom-up to the
+// coarsest, where an inner level also sees its own input again.
+std::vector<BiFpnNodePlan> bifpn_plan(int min_level, int max_level);
+
+// The separable convolution of the neck and the heads: depthwise 3x3, then 1x1.
+class SeparableConv : public Module {
+ public:
+  SeparableConv(int64_t in, int64_t out, bool bias, Padding padding, Init init, Random& random);
+  Tensor forward(const Tensor& x, ChannelStatistics* statistics = nullptr) const;
+  void fill_bias(double value) const { pointwise_.fill_bias(value); }
+
+ private:
+  DepthwiseConv depthwise_;
+  PointwiseConv pointwise_;
+};
+
+// 1x1 convolution and batch norm, without activation: what brings a backbone's feature to the BiFPN's channels.
+class ConvNorm : public Module {
+ public:
+  ConvNorm(int64_t in, int64_t out, NormOptions norm, Random& random);
+  Tensor forward(const Tensor& x) const { return conv_norm(conv_, norm_, x); }
+
+ private:
+  PointwiseConv conv_;
+  BatchNorm norm_;
+};
+
+// Weighted bidirectional feature pyramid network. Parameter names are effdet's.
+class BiFpn : public Module {
+ public:
+  // feature_channels: of the backbone's features for min_level, min_level + 1, ...; coarser levels are pooled from the last.
+  BiFpn(const BiFpnSpec& spec, const std::vector<int64_t>& feature_channels, Random& random);
+
+  // features (N, H, W, C) of the backbone, finest first -> one tensor of spec.channels for each level, each half the size of the one before,
+  // rounded up.
+  Tensors forward(const Tensors& features) const;
+
+ private:
+  struct Node : Module {
+    Node(const BiFpnSpec& spec, const BiFpnNodePlan& plan, const std::vector<int64_t>& input_channels, Random& random);
+    Tensor forward(const Tensors& all, int64_t height, int64_t width) const;
+
+    Fusion fusion;
+    std::vector<int> inputs;
+    Tensor edge_weights;
+    std::map<int, std::unique_ptr<ConvNorm>> resample;  // by input id
+    SeparableConv conv;
+    BatchNorm norm;
+  };
+
+  BiFpnSpec spec_;
+  std::vector<BiFpnNodePlan> plan_;
+  std::unique_ptr<ConvNorm> extra_level_;
+  std::vector<std::vector<std::unique_ptr<Node>>> cells_;
+};
+
+}  // namespace fovea

@@ -1,0 +1,121 @@
+#include "models/efficientdet.h"
+
+#include <array>
+#include <cmath>
+
+#include "ops/shape_ops.h"
+
+namespace fovea {
+namespace {
+
+struct Published {
+  const char* name;
+  int image_size, backbone;
+  int64_t fpn_channels;
+  int fpn_cells, head_repeats;
+  Fusion fusion;
+  int max_level;
+  double anchor_scale;
+};
+
+constexpr Fusion fast = Fusion::fast_normalized;
+constexpr std::array<Published, 9> published = {{{"efficientdet_d0", 512, 0, 64, 3, 3, fast, 7, 4},
+                                                 {"efficientdet_d1", 640, 1, 88, 4, 3, fast, 7, 4},
+                                                 {"efficientdet_d2", 768, 2, 112, 5, 3, fast, 7, 4},
+                                                 {"efficientdet_d3", 896, 3, 160, 6, 4, fast, 7, 4},
+                                                 {"efficientdet_d4", 1024, 4, 224, 7, 4, fast, 7, 4},
+                                                 {"efficientdet_d5", 1280, 5, 288, 7, 4, fast, 7, 4},
+                                                 {"efficientdet_d6", 1280, 6, 384, 8, 5, Fusion::sum, 7, 4},
+                                                 {"efficientdet_d7", 1536, 6, 384, 8, 5, Fusion::sum, 7, 5},
+                                                 {"efficientdet_d7x", 1536, 7, 384, 8, 5, Fusion::sum, 8, 4}}};
+constexpr int smallest = -3;
+
+EfficientDetSpec below_d0(int phi) {
+  EfficientDetSpec spec;
+  spec.name = fmt::format("efficientdet_d{}", phi);
+  spec.image_size = 512 + 128 * phi;
+  spec.backbone = efficientnet_spec(fmt::format("efficientnet_b{}", phi));
+  spec.fpn.channels = int64_t(std::lround(64 * std::pow(1.35, phi) / 8)) * 8;
+  spec.fpn.cells = std::max(1, 3 + phi);
+  spec.head_repeats = 3 + int(std::floor(phi / 3.0));
+  spec.anchors.anchor_scale = default_anchor_scale(spec.image_size);
+  return spec;
+}
+
+}  // namespace
+
+std::vector<std::string> efficientdet_names() {
+  std::vector<std::string> names;
+  for (int phi = smallest; phi < 0; ++phi) names.push_back(fmt::format("efficientdet_d{}", phi));
+  for (const Published& p : published) names.push_back(p.name);
+  return names;
+}
+
+EfficientDetSpec efficientdet_spec(const std::string& name) {
+  for (int phi = smallest; phi < 0; ++phi)
+    if (name == fmt::format("efficientdet_d{}", phi)) return below_d0(phi);
+  for (const Published& p : published) {
+    if (name != p.name) continue;
+    EfficientDetSpec spec;
+    spec.name = name;
+    spec.image_size = p.image_size;
+    spec.backbone = efficientnet_spec(fmt::format("efficientnet_b{}", p.backbone));
+    spec.fpn = {.max_level = p.max_level, .channels = p.fpn_channels, .cells = p.fpn_cells, .fusion = p.fusion};
+    spec.head_repeats = p.head_repeats;
+    spec.anchors.max_level = p.max_level;
+    spec.anchors.anchor_scale = p.anchor_scale;
+    return spec;
+  }
+  fail("there is no model {}: choose one of {}", name, fmt::join(efficientdet_names(), ", "));
+}
+
+DetectionHead::DetectionHead(const EfficientDetSpec& spec, int64_t outputs_per_anchor, double bias, Random& random)
+    : outputs_(outputs_per_anchor),
+      predict_(spec.fpn.channels, spec.anchors.per_cell() * outputs_per_anchor, true, spec.fpn.padding, Init::fan_in_normal, random) {
+  for (int i = 0; i < spec.head_repeats; ++i) {
+    Repeat repeat;
+    repeat.conv = std::make_unique<SeparableConv>(spec.fpn.channels, spec.fpn.channels, false, spec.fpn.padding, Init::fan_in_normal,
+                                                  random);
+    add_child(fmt::format("conv_rep.{}", i), *repeat.conv);
+    for (int level = spec.fpn.min_level; level <= spec.fpn.max_level; ++level) {
+      repeat.norms.push_back(std::make_unique<BatchNorm>(spec.fpn.channels, Activation::swish, spec.fpn.norm));
+      add_child(fmt::format("bn_rep.{}.{}.bn", i, level - spec.fpn.min_level), *repeat.norms.back());
+    }
+    repeats_.push_back(std::move(repeat));
+  }
+  add_child("predict", predict_);
+  predict_.fill_bias(bias);
+}
+
+Tensor DetectionHead::forward(const Tensors& features) const {
+  Tensors outputs;
+  for (size_t level = 0; level < features.size(); ++level) {
+    Tensor x = features[level];
+    for (const Repeat& repeat : repeats_) x = conv_norm(*repeat.conv, *repeat.norms[level], x);
+    x = predict_.forward(x);
+    outputs.push_back(reshape(x, {x.size(0), x.numel() / x.size(0) / outputs_, outputs_}));
+  }
+  return concat(outputs, 1);
+}
+
+EfficientDet::EfficientDet(const EfficientDetSpec& spec, int64_t classes, Random& random)
+    : spec_(spec),
+      classes_(classes),
+      backbone_(spec.backbone, 0, random),
+      fpn_(spec.fpn, backbone_.feature_channels(), random),
+      // Every anchor starts as an object with probability 0.01, so that the many negatives do not swamp the first steps (arXiv 1708.02002, 4.1).
+      class_net_(spec, classes, -std::log((1 - 0.01) / 0.01), random),
+      box_net_(spec, 4, 0, random) {
+  require(classes >= 1, "[EfficientDet] {} classes: a detector needs at least one", classes);
+  add_child("backbone", backbone_);
+  add_child("fpn", fpn_);
+  add_child("class_net", class_net_);
+  add_child("box_net", box_net_);
+}
+
+DetectorOutput EfficientDet::forward(const Tensor& images, Random& noise) const {
+  const Tensors features = fpn_.forward(backbone_.features(images, noise));
+  return {class_net_.forward(features), box_net_.forward(features)};
+}
+
+}  // namespace fovea

@@ -1,0 +1,68 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/anchors.h"
+#include "models/bifpn.h"
+#include "models/efficientnet.h"
+
+namespace fovea {
+
+// The numbers that make one EfficientDet (arXiv 1911.09070, section 4.2 and table 1).
+struct EfficientDetSpec {
+  std::string name = "efficientdet_d0";
+  int image_size = 512;
+  EfficientNetSpec backbone;
+  BiFpnSpec fpn;
+  int head_repeats = 3;
+  AnchorOptions anchors;
+};
+
+// "efficientdet_d0" to "d7" and "d7x" as published, and "efficientdet_d-1" to "d-3", the compound rule continued below D0 for CPUs and lessons:
+// input 512 + 128 phi, BiFPN width 64 * 1.35^phi (to a multiple of 8), BiFPN depth 3 + phi (at least 1), head depth 3 + floor(phi / 3).
+// Anchor scale as default_anchor_scale() has it for the input size. Throws on other names, listing these.
+EfficientDetSpec efficientdet_spec(const std::string& name);
+std::vector<std::string> efficientdet_names();
+
+struct DetectorOutput {
+  Tensor class_logits;  // (N, anchors, classes)
+  Tensor box_codes;     // (N, anchors, 4): ty, tx, th, tw (models/box_coder.h)
+};
+
+// The class net or the box net: convolutions shared by all levels, with batch norms of each level's own.
+class DetectionHead : public Module {
+ public:
+  DetectionHead(const EfficientDetSpec& spec, int64_t outputs_per_anchor, double bias, Random& random);
+  // One feature for each level -> (N, anchors of all levels, outputs_per_anchor), in the order of generate_anchors().
+  Tensor forward(const Tensors& features) const;
+
+ private:
+  struct Repeat {
+    std::unique_ptr<SeparableConv> conv;
+    std::vector<std::unique_ptr<BatchNorm>> norms;  // by level
+  };
+  int64_t outputs_;
+  std::vector<Repeat> repeats_;
+  SeparableConv predict_;
+};
+
+class EfficientDet : public Module {
+ public:
+  EfficientDet(const EfficientDetSpec& spec, int64_t classes, Random& random);
+
+  // images (N, H, W, 3), normalised, of any size; noise: stochastic depth, in training.
+  DetectorOutput forward(const Tensor& images, Random& noise) const;
+
+  const EfficientDetSpec& spec() const { return spec_; }
+  int64_t classes() const { return classes_; }
+
+ private:
+  EfficientDetSpec spec_;
+  int64_t classes_;
+  EfficientNet backbone_;
+  BiFpn fpn_;
+  DetectionHead class_net_, box_net_;
+};
+
+}  // namespace fovea

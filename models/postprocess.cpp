@@ -1,0 +1,164 @@
+#include "models/postprocess.h"
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <limits>
+
+#include "core/error.h"
+#include "models/box_coder.h"
+#include "models/nms.h"
+
+namespace fovea {
+namespace {
+
+float sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
+
+struct Candidate {
+  float logit;
+  int64_t index;  // anchor * num_classes + class
+};
+
+bool better(const Candidate& a, const Candidate& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.index < b.index;
+}
+
+// A logit that scores no more than `score`, with a margin for rounding: the exact comparison is made on the
+// score.
+float logit_bar(float score) {
+  if (score <= 0) return -std::numeric_limits<float>::infinity();
+  return float(std::log(double(score)) - std::log1p(-double(score)) - 1e-3);
+}
+
+// The k best candidates in order. One pass over the logits: blocks with nothing above the bar are skipped at
+// the speed of memory, and each time 2 k candidates have gathered the bar rises to the k-th of them.
+std::vector<Candidate> top_candidates(std::span<const float> logits, int num_classes, size_t k, float bar) {
+  constexpr size_t block = 256;
+  std::vector<Candidate> candidates;
+  const auto keep_best = [&] {
+    if (candidates.size() <= k) return;
+    std::nth_element(candidates.begin(), candidates.begin() + ptrdiff_t(k) - 1, candidates.end(), better);
+    candidates.resize(k);
+    bar = candidates.back().logit;  // an equal one met later has a higher index and loses the tie
+  };
+  for (size_t begin = 0; begin < logits.size(); begin += block) {
+    const size_t end = std::min(begin + block, logits.size());
+    int above = 0;
+    for (size_t i = begin; i < end; ++i) above |= !(logits[i] <= bar);  // true for NaN too
+    if (!above) continue;
+    for (size_t i = begin; i < end; ++i) {
+      if (logits[i] <= bar) continue;
+      require(!std::isnan(logits[i]),
+              "[detect] the logit of class {} at anchor {} is NaN: the weights of the network or its input "
+              "are not numbers",
+              i % size_t(num_classes), i / size_t(num_classes));
+      candidates.push_back({logits[i], int64_t(i)});
+      if (candidates.size() >= 2 * k) keep_best();
+    }
+  }
+  keep_best();
+  std::sort(candidates.begin(), candidates.end(), better);
+  return candidates;
+}
+
+void check(std::span<const float> class_logits, std::span<const float> box_codes, size_t num_anchors,
+           int num_classes, const ImageFrame& frame, const DetectOptions& options) {
+  require(num_classes >= 1, "[detect] num_classes is {}: give at least 1", num_classes);
+  require(class_logits.size() == num_anchors * size_t(num_classes),
+          "[detect] there are {} class logits for {} anchors and {} classes: there must be {}",
+          class_logits.size(), num_anchors, num_classes, num_anchors * size_t(num_classes));
+  require(box_codes.size() == num_anchors * 4,
+          "[detect] there are {} box codes for {} anchors: there must be {}", box_codes.size(), num_anchors,
+          num_anchors * 4);
+  require(std::isfinite(frame.scale) && frame.scale > 0,
+          "[detect] the image scale is {}: give a number greater than 0", frame.scale);
+  require((frame.height > 0 && frame.width > 0) || (frame.height == 0 && frame.width == 0),
+          "[detect] the image is {} x {} pixels: give both sides to clip boxes, or 0 and 0 to leave them",
+          frame.height, frame.width);
+  require(options.top_k >= 1, "[detect] top_k is {}: give at least 1", options.top_k);
+  require(options.score_threshold >= 0 && options.score_threshold < 1,
+          "[detect] score_threshold is {}: give a number from 0 to below 1", options.score_threshold);
+}
+
+Box clipped(const Box& box, float height, float width) {
+  return {std::clamp(box.ymin, 0.0f, height), std::clamp(box.xmin, 0.0f, width),
+          std::clamp(box.ymax, 0.0f, height), std::clamp(box.xmax, 0.0f, width)};
+}
+
+Box original(const Box& box, const ImageFrame& frame) {
+  const auto divided = [&](float x) { return float(x / frame.scale); };
+  const Box result{divided(box.ymin), divided(box.xmin), divided(box.ymax), divided(box.xmax)};
+  // Once more, because the division may round past the edge.
+  return frame.height > 0 ? clipped(result, float(frame.height), float(frame.width)) : result;
+}
+
+}  // namespace
+
+std::vector<Detection> detect(std::span<const float> class_logits, std::span<const float> box_codes,
+                              std::span<const Box> anchors, int num_classes, const ImageFrame& frame,
+                              const DetectOptions& options) {
+  check(class_logits, box_codes, anchors.size(), num_classes, frame, options);
+  std::vector<Box> boxes;
+  std::vector<float> scores;
+  std::vector<int32_t> labels;
+  const float bar = logit_bar(options.score_threshold);
+  for (const Candidate& candidate : top_candidates(class_logits, num_classes, size_t(options.top_k), bar)) {
+    const int64_t anchor = candidate.index / num_classes;
+    const float* code = &box_codes[size_t(anchor) * 4];
+    for (int i = 0; i < 4; ++i)
+      require(std::isfinite(code[i]),
+              "[detect] box code {} of anchor {} is {}: the weights of the network or its input are not "
+              "finite numbers",
+              i, anchor, code[i]);
+    Box box = decode(anchors[size_t(anchor)], {code[0], code[1], code[2], code[3]});
+    if (frame.height > 0) {
+      box = clipped(box, float(frame.height * frame.scale), float(frame.width * frame.scale));
+      if (!(box.height() > 0 && box.width() > 0)) continue;  // in the letterbox's padding
+    }
+    boxes.push_back(box);
+    scores.push_back(sigmoid(candidate.logit));
+    labels.push_back(int32_t(candidate.index % num_classes));
+  }
+
+  const auto kept = options.soft_nms ? soft_nms(boxes, scores, labels,
+                                                {.sigma = options.soft_nms_sigma,
+                                                 .score_threshold = options.score_threshold,
+                                                 .max_detections = options.max_detections})
+                                     : nms(boxes, scores, labels,
+                                           {.iou_threshold = options.iou_threshold,
+                                            .score_threshold = options.score_threshold,
+                                            .max_detections = options.max_detections});
+  std::vector<Detection> detections;
+  for (const auto& [index, score] : kept)
+    detections.push_back({original(boxes[size_t(index)], frame), score, labels[size_t(index)]});
+  return detections;
+}
+
+std::vector<std::vector<Detection>> detect_batch(std::span<const float> class_logits,
+                                                 std::span<const float> box_codes,
+                                                 std::span<const Box> anchors, int num_classes,
+                                                 std::span<const ImageFrame> frames,
+                                                 const DetectOptions& options) {
+  const size_t images = frames.size(), logits = anchors.size() * size_t(std::max(num_classes, 0));
+  require(class_logits.size() == images * logits && box_codes.size() == images * anchors.size() * 4,
+          "[detect] there are {} class logits and {} box codes for {} images of {} anchors and {} classes: "
+          "there must be "
+          "{} and {}",
+          class_logits.size(), box_codes.size(), images, anchors.size(), num_classes, images * logits,
+          images * anchors.size() * 4);
+  std::vector<std::vector<Detection>> detections(images);
+  std::vector<std::exception_ptr> errors(images);  // an exception must not leave a parallel loop
+#pragma omp parallel for schedule(dynamic)
+  for (size_t i = 0; i < images; ++i) try {
+      detections[i] = detect(class_logits.subspan(i * logits, logits),
+                             box_codes.subspan(i * anchors.size() * 4, anchors.size() * 4), anchors,
+                             num_classes, frames[i], options);
+    } catch (...) {
+      errors[i] = std::current_exception();
+    }
+  for (const std::exception_ptr& error : errors)
+    if (error) std::rethrow_exception(error);
+  return detections;
+}
+
+}  // namespace fovea

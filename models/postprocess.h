@@ -1,0 +1,42 @@
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "models/box.h"
+
+namespace fovea {
+
+struct DetectOptions {
+  int top_k = 5000;                // (anchor, class) pairs that are decoded
+  int max_detections = 100;        // boxes returned
+  float score_threshold = 0.001f;  // detections must score more; 0 filters nothing
+  bool soft_nms = false;        // gaussian soft NMS (google/automl's choice) instead of hard NMS (effdet's)
+  float iou_threshold = 0.5f;   // of hard NMS
+  float soft_nms_sigma = 0.5f;  // of soft NMS
+};
+
+// How the original image lies in the network's input: scaled and put in the top left corner (letterbox).
+struct ImageFrame {
+  double scale = 1;           // pixels of the network's input for each pixel of the original image
+  int height = 0, width = 0;  // of the original image, for clipping; 0 and 0: boxes are not clipped
+};
+
+// The detections of one image, best score first, boxes in pixels of the original image (EfficientDet:
+// effdet's bench.py and anchors.py). The best top_k pairs by logit over all anchors and classes, ties to the
+// lower index; decode those; clip to the image and leave out what lies outside it altogether; score =
+// sigmoid(logit); NMS for each class; map back. class_logits: num_anchors x num_classes; box_codes:
+// num_anchors x 4 (ty, tx, th, tw), both dense in the order of the anchors. Throws where a size does not fit,
+// where any logit is NaN, or where a code among the best is NaN or infinite.
+std::vector<Detection> detect(std::span<const float> class_logits, std::span<const float> box_codes,
+                              std::span<const Box> anchors, int num_classes, const ImageFrame& frame = {},
+                              const DetectOptions& options = {});
+
+// The same for a batch, one thread an image: frames.size() images whose logits and codes follow each other.
+std::vector<std::vector<Detection>> detect_batch(std::span<const float> class_logits,
+                                                 std::span<const float> box_codes,
+                                                 std::span<const Box> anchors, int num_classes,
+                                                 std::span<const ImageFrame> frames,
+                                                 const DetectOptions& options = {});
+
+}  // namespace fovea

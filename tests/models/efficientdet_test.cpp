@@ -1,0 +1,75 @@
+#include "models/efficientdet.h"
+
+#include <catch2/catch.hpp>
+
+#include "nn/trace.h"
+
+using namespace fovea;
+
+TEST_CASE("the plan of a cell is the published one") {
+  const auto plan = bifpn_plan(3, 7);
+  const std::vector<std::pair<int, std::vector<int>>> expected = {{6, {3, 4}},    {5, {2, 5}},    {4, {1, 6}},     {3, {0, 7}},
+                                                                  {4, {1, 7, 8}}, {5, {2, 6, 9}}, {6, {3, 5, 10}}, {7, {4, 11}}};
+  REQUIRE(plan.size() == expected.size());
+  for (size_t i = 0; i < plan.size(); ++i) {
+    CHECK(plan[i].level == expected[i].first);
+    CHECK(plan[i].inputs == expected[i].second);
+  }
+}
+
+TEST_CASE("channels are rounded as published") {
+  CHECK(round_channels(32, 1.1) == 32);
+  CHECK(round_channels(32, 1.2) == 40);
+  CHECK(round_channels(16, 1.1) == 16);
+  CHECK(round_channels(1280, 1.4) == 1792);
+}
+
+TEST_CASE("B0 has the published number of parameters") {
+  Random random(1);
+  CHECK(EfficientNet(efficientnet_spec("efficientnet_b0"), 1000, random).parameter_count() == 5288548);  // timm
+}
+
+TEST_CASE("D0 has the published parameters and multiply-adds") {
+  Random random(1);
+  EfficientDet model(efficientdet_spec("efficientdet_d0"), 90, random);
+  CHECK(double(model.parameter_count()) == Approx(3.88e6).epsilon(0.002));
+  model.set_training(false);
+  NoGrad no_grad;
+  Trace trace;
+  Random noise(1);
+  model.forward(zeros({1, 512, 512, 3}), noise);
+  int64_t multiply_adds = 0;
+  for (const TracedLayer& layer : trace.layers) multiply_adds += layer.multiply_adds;
+  CHECK(double(multiply_adds) == Approx(2.54e9).epsilon(0.02));
+}
+
+TEST_CASE("outputs line up with the anchors for any image size") {
+  Random random(1);
+  EfficientDet model(efficientdet_spec("efficientdet_d-3"), 3, random);
+  for (auto [h, w] : {std::pair<int64_t, int64_t>{128, 128}, {100, 131}, {33, 257}}) {
+    Random noise(1);
+    const DetectorOutput out = model.forward(randn({2, h, w, 3}, random), noise);
+    const int64_t anchors = count_anchors(int(h), int(w), model.spec().anchors);
+    CHECK(out.class_logits.shape() == Shape{2, anchors, 3});
+    CHECK(out.box_codes.shape() == Shape{2, anchors, 4});
+    CHECK(int64_t(generate_anchors(int(h), int(w), model.spec().anchors).size()) == anchors);
+  }
+}
+
+TEST_CASE("every parameter of a detector gets a gradient") {
+  Random random(1), noise(1);
+  EfficientDet model(efficientdet_spec("efficientdet_d-3"), 2, random);
+  const DetectorOutput out = model.forward(randn({2, 128, 128, 3}, random), noise);
+  out.class_logits.backward(ones(out.class_logits.shape()));
+  Random again(1);
+  model.forward(randn({2, 128, 128, 3}, random), again).box_codes.backward(ones(out.box_codes.shape()));
+  for (const NamedTensor& p : model.parameters()) {
+    CAPTURE(p.name);
+    CHECK(p.tensor.grad().defined());
+  }
+}
+
+TEST_CASE("an unknown model is answered with the known ones") {
+  CHECK_THROWS_WITH(efficientdet_spec("efficientdet_d9"), Catch::Contains("efficientdet_d7x") && Catch::Contains("efficientdet_d-2"));
+  CHECK_THROWS_WITH(efficientnet_spec("b0"), Catch::Contains("efficientnet_b0"));
+}

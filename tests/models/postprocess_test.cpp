@@ -1,0 +1,174 @@
+#include "models/postprocess.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <numeric>
+
+#include "models/anchors.h"
+#include "models/box_coder.h"
+#include "models/nms.h"
+#include "tests/support/box_goldens.h"
+
+using namespace fovea;
+using Catch::Contains;
+
+namespace {
+
+struct Outputs {
+  std::vector<Box> anchors;
+  std::vector<float> logits, codes;
+  int classes;
+};
+
+Outputs random_outputs(uint32_t seed, int size, int classes, double low, double high) {
+  Uniform uniform(seed);
+  Outputs out{generate_anchors(size, size, {.anchor_scale = 1}), {}, {}, classes};
+  out.logits = uniform.array(out.anchors.size() * size_t(classes), low, high);
+  out.codes = uniform.array(out.anchors.size() * 4, -0.4, 0.4);
+  return out;
+}
+
+std::vector<Detection> run(const Outputs& out, const ImageFrame& frame = {},
+                           const DetectOptions& options = {}) {
+  return detect(out.logits, out.codes, out.anchors, out.classes, frame, options);
+}
+
+bool same(const std::vector<Detection>& a, const std::vector<Detection>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Detection& x, const Detection& y) {
+    return x.box == y.box && x.score == y.score && x.label == y.label;
+  });
+}
+
+}  // namespace
+
+TEST_CASE("detections are effdet's") {
+  for (const auto& row : read_golden("box_detect")) {
+    const Outputs out = random_outputs(row["seed"], 64, row["classes"], -9, 3);
+    const ImageFrame frame{.scale = row["scale"], .height = row["height"], .width = row["width"]};
+    const auto detections =
+        run(out, frame,
+            {.top_k = row["top_k"], .score_threshold = row["soft"] ? 0.001f : 0, .soft_nms = row["soft"]});
+    const auto boxes = boxes_of(row["boxes"]);
+    REQUIRE(detections.size() == boxes.size());
+    CAPTURE(row["seed"]);
+    double worst_box = 0, worst_score = 0;
+    int other_label = 0;
+    for (size_t i = 0; i < boxes.size(); ++i) {
+      for (float Box::*edge : {&Box::ymin, &Box::xmin, &Box::ymax, &Box::xmax})
+        worst_box = std::max(worst_box, double(std::abs(detections[i].box.*edge - boxes[i].*edge)));
+      worst_score = std::max(worst_score, std::abs(detections[i].score - row["scores"][i].get<double>()));
+      other_label += detections[i].label != row["labels"][i].get<int>();
+    }
+    CHECK(worst_box < 1e-4);
+    CHECK(worst_score < 1e-5);
+    CHECK(other_label == 0);
+  }
+}
+
+TEST_CASE("top k is the head of the full order, whatever is filtered on the way") {
+  Outputs out = random_outputs(31, 128, 7, -12, -2);
+  for (float& logit : out.logits) logit = std::round(logit * 4) / 4;  // many ties
+  std::vector<size_t> order(out.logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return out.logits[a] > out.logits[b]; });
+  for (const int k : {1, 10, 777, 5000, 1000000}) {
+    const float threshold = k == 777 ? 0.01f : 0;
+    std::vector<Box> boxes;
+    std::vector<float> scores;
+    std::vector<int32_t> labels;
+    for (size_t i = 0; i < std::min(order.size(), size_t(k)); ++i) {
+      const size_t anchor = order[i] / 7;
+      const float* c = &out.codes[anchor * 4];
+      boxes.push_back(decode(out.anchors[anchor], {c[0], c[1], c[2], c[3]}));
+      scores.push_back(1 / (1 + std::exp(-out.logits[order[i]])));
+      labels.push_back(int32_t(order[i] % 7));
+    }
+    std::vector<Detection> expected;
+    for (const auto& [index, score] :
+         nms(boxes, scores, labels, {.score_threshold = threshold, .max_detections = 300}))
+      expected.push_back({boxes[size_t(index)], score, labels[size_t(index)]});
+    CHECK(same(run(out, {}, {.top_k = k, .max_detections = 300, .score_threshold = threshold}), expected));
+  }
+}
+
+TEST_CASE("boxes go back to the original image, clipped to it") {
+  // An original of 100 x 50 pixels, doubled into the top left corner of the input.
+  const ImageFrame frame{.scale = 2, .height = 100, .width = 50};
+  const std::vector<Box> anchors{{-20, 10, 60, 90}, {150, 60, 260, 140}, {20, 110, 60, 180}};
+  const std::vector<float> codes(12, 0), logits{2, 1, 3};
+  const auto clipped = detect(logits, codes, anchors, 1, frame);
+  REQUIRE(clipped.size() == 2);  // the third lies in the padding
+  CHECK(clipped[0].box == Box{0, 5, 30, 45});
+  CHECK(clipped[0].score == Approx(1 / (1 + std::exp(-2.0))));
+  CHECK(clipped[1].box == Box{75, 30, 100, 50});
+  const auto whole = detect(logits, codes, anchors, 1, {.scale = 2});
+  REQUIRE(whole.size() == 3);
+  CHECK(whole[0].box == Box{10, 55, 30, 90});
+  CHECK(whole[1].box == Box{-10, 5, 30, 45});
+}
+
+TEST_CASE("the score threshold holds exactly at its edge") {
+  const std::vector<Box> anchors{{0, 0, 4, 4}, {10, 10, 14, 14}};
+  const std::vector<float> codes(8, 0);
+  const float logit = -3;
+  const float score = 1 / (1 + std::exp(-logit));
+  const std::vector<float> logits{logit, std::nextafter(logit, 0.0f) + 1e-6f};
+  CHECK(detect(logits, codes, anchors, 1, {}, {.score_threshold = std::nextafter(score, 0.0f)}).size() == 2);
+  CHECK(detect(logits, codes, anchors, 1, {}, {.score_threshold = score}).size() == 1);
+  CHECK(detect(std::vector<float>{-INFINITY, INFINITY}, codes, anchors, 1).at(0).score == 1);
+  CHECK(detect(std::vector<float>{-50, -20}, codes, anchors, 1).empty());
+  CHECK(detect({}, {}, {}, 3).empty());
+}
+
+TEST_CASE("a batch is its images one by one") {
+  std::vector<ImageFrame> frames{
+      {}, {.scale = 0.5, .height = 100, .width = 128}, {.scale = 2, .height = 32, .width = 9}};
+  Outputs all = random_outputs(41, 64, 3, -6, 1);
+  const size_t logits = all.logits.size(), codes = all.codes.size();
+  for (uint32_t seed : {42u, 43u}) {
+    const Outputs more = random_outputs(seed, 64, 3, -6, 1);
+    all.logits.insert(all.logits.end(), more.logits.begin(), more.logits.end());
+    all.codes.insert(all.codes.end(), more.codes.begin(), more.codes.end());
+  }
+  const auto batch = detect_batch(all.logits, all.codes, all.anchors, 3, frames);
+  REQUIRE(batch.size() == 3);
+  for (size_t i = 0; i < 3; ++i) {
+    CHECK(batch[i].size() > 5);
+    CHECK(same(batch[i], detect(std::span(all.logits).subspan(i * logits, logits),
+                                std::span(all.codes).subspan(i * codes, codes), all.anchors, 3, frames[i])));
+  }
+  all.logits[2 * logits + 4] = NAN;
+  CHECK_THROWS_WITH(detect_batch(all.logits, all.codes, all.anchors, 3, frames),
+                    Contains("class 1 at anchor 1 is NaN"));
+  all.logits.pop_back();
+  CHECK_THROWS_WITH(detect_batch(all.logits, all.codes, all.anchors, 3, frames),
+                    Contains("for 3 images of 774 anchors"));
+}
+
+TEST_CASE("outputs that are not numbers, or not of this network, are refused") {
+  Outputs out = random_outputs(51, 64, 3, -6, 1);
+  const auto with = [&](auto change) {
+    Outputs changed = out;
+    changed.classes = 3;
+    change(changed);
+    return changed;
+  };
+  for (const float threshold : {0.0f, 0.5f})
+    CHECK_THROWS_WITH(run(with([](Outputs& o) { o.logits[302] = NAN; }), {}, {.score_threshold = threshold}),
+                      Contains("logit of class 2 at anchor 100 is NaN"));
+  CHECK_THROWS_WITH(run(with([](Outputs& o) { o.codes[4 * 7 + 2] = NAN; })),
+                    Contains("box code 2 of anchor 7 is nan"));
+  CHECK_THROWS_WITH(run(with([](Outputs& o) { o.codes[4 * 7] = INFINITY; })),
+                    Contains("box code 0 of anchor 7 is inf"));
+  CHECK_THROWS_WITH(run(with([](Outputs& o) { o.classes = 4; })),
+                    Contains("2322 class logits for 774 anchors and 4"));
+  CHECK_THROWS_WITH(run(with([](Outputs& o) { o.codes.pop_back(); })), Contains("3095 box codes"));
+  CHECK_THROWS_WITH(run(with([](Outputs& o) { o.classes = 0; })), Contains("num_classes is 0"));
+  CHECK_THROWS_WITH(run(out, {.scale = 0}), Contains("image scale is 0"));
+  CHECK_THROWS_WITH(run(out, {.height = 5}), Contains("5 x 0 pixels"));
+  CHECK_THROWS_WITH(run(out, {}, {.top_k = 0}), Contains("top_k is 0"));
+  CHECK_THROWS_WITH(run(out, {}, {.max_detections = 0}), Contains("max_detections is 0"));
+  CHECK_THROWS_WITH(run(out, {}, {.score_threshold = 1}), Contains("score_threshold is 1"));
+}

@@ -1,0 +1,86 @@
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "models/box.h"
+
+namespace fovea {
+
+// Class targets of anchors that are no object's; an object's anchors have its label, 0 or more.
+constexpr int32_t background_target = -1;
+constexpr int32_t ignored_target = -2;  // the focal loss leaves the anchor out
+
+struct MatchOptions {
+  float iou_threshold = 0.5f;
+  // An anchor that would be background is ignored instead where at least this share of its area lies in one
+  // crowd region. The published recipe drops crowd regions, so does MatchTruths::crowds = {}.
+  float crowd_threshold = 0.5f;
+};
+
+// The objects of one image, in pixels of the network's input.
+struct MatchTruths {
+  std::span<const Box> boxes;
+  std::span<const int32_t> labels;   // one for each box, 0 or more
+  std::span<const Box> crowds = {};  // regions of many objects, not outlined one by one
+};
+
+struct MatchCounts {
+  int64_t positives = 0;  // anchors that have an object's label
+  int64_t truths = 0;     // objects of the image
+  int64_t weak =
+      0;  // objects that no anchor overlaps with IoU >= iou_threshold: they have one forced anchor at most
+  int64_t anchorless = 0;  // objects that got no anchor at all, and so teach nothing
+  MatchCounts& operator+=(const MatchCounts& other);
+  bool operator==(const MatchCounts&) const = default;
+};
+
+// Assigns the objects of an image to anchors (RetinaNet paper, section 4; effdet's argmax_matcher.py and
+// target_assigner.py, to the same bits):
+//   1. An anchor takes the object that it overlaps most, the first of equals, if the IoU is at least
+//   iou_threshold.
+//   2. Then each object takes the anchor that overlaps it most, the first of equals, whatever the IoU and
+//   whatever step 1
+//      gave the anchor. Where two objects want the same anchor the first object has it.
+// In one case this differs from effdet: an object that overlaps no anchor at all takes none, where effdet
+// gives it anchor 0. Made once for each set of anchors; may be used from many threads at once.
+class AnchorMatcher {
+ public:
+  // Throws where an anchor has no positive, finite size or a threshold is not above 0 and at most 1.
+  explicit AnchorMatcher(std::span<const Box> anchors, const MatchOptions& options = {});
+
+  int64_t num_anchors() const { return int64_t(anchors_.size()); }
+
+  // class_targets: num_anchors; box_targets: num_anchors x 4 (ty, tx, th, tw), 0 where the anchor has no
+  // object. Throws where a box has no positive, finite size or a label is negative.
+  MatchCounts match(const MatchTruths& truths, std::span<int32_t> class_targets,
+                    std::span<float> box_targets) const;
+
+  // The same for a batch, one thread an image; targets of the images follow each other. Counts are summed.
+  MatchCounts match_batch(std::span<const MatchTruths> images, std::span<int32_t> class_targets,
+                          std::span<float> box_targets) const;
+
+ private:
+  // Consecutive anchors lie close together, so most blocks do not touch an object and are skipped whole.
+  struct Block {
+    int64_t begin, end;
+    Box bounds;
+  };
+  struct BestAnchor {
+    float iou = 0;
+    int64_t anchor = -1;
+  };
+
+  void check(const MatchTruths& truths) const;
+  void match_block(const Block& block, std::span<const Box> truths, std::vector<BestAnchor>& best_anchors,
+                   std::span<int32_t> matched) const;
+  void ignore_crowds(std::span<const Box> crowds, std::span<int32_t> class_targets) const;
+
+  MatchOptions options_;
+  std::vector<Box> anchors_;
+  std::vector<float> ymin_, xmin_, ymax_, xmax_,
+      area_;  // of the anchors again, each by itself for the vector units
+  std::vector<Block> blocks_;
+};
+
+}  // namespace fovea
