@@ -1,29 +1,113 @@
-// The time and memory of a training step and of a forward pass: step_bench [model] [batch] [image size] [repeats]
+// The time and memory of a training step and of a forward pass:
+//   step_bench [model] [batch] [image size] [repeats] [classes of a detector]
+//   step_bench model batch size repeats classes --json train|forward
+// The second form measures only that one, so that the process's peak memory is its own, and prints each
+// repeat's time for another program to read (bench/compare_pytorch.py).
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
 
-#include "models/efficientnet.h"
+#include "core/parallel.h"
+#include "models/efficientdet.h"
+#include "ops/arithmetic.h"
 #include "ops/cross_entropy.h"
+#include "ops/detection_loss.h"
 
 using namespace fovea;
 
 namespace {
 
-double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
-template <class F>
-double best_of(int repeats, F&& f) {
+std::vector<double> times_of(int repeats, const std::function<void()>& f) {
   for (int i = 0; i < 3; ++i) f();
-  double best = 1e30;
+  std::vector<double> times;
   for (int i = 0; i < repeats; ++i) {
     const double start = seconds();
     f();
-    best = std::min(best, seconds() - start);
+    times.push_back(seconds() - start);
   }
-  return best;
+  return times;
+}
+
+double resident_peak_mb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return double(usage.ru_maxrss) / 1e3;
+}
+
+// A network with what a step needs: loss() runs it in training mode, forward() in evaluation mode.
+struct Subject {
+  std::unique_ptr<Module> model;
+  std::function<Tensor()> loss;
+  std::function<void()> forward;
+};
+
+// Dropout and stochastic depth are off in both: what they draw is not what is compared.
+Subject classifier(const std::string& name, const Tensor& images, Random& random) {
+  EfficientNetSpec spec = efficientnet_spec(name);
+  spec.dropout = spec.drop_path = 0;
+  auto model = std::make_unique<EfficientNet>(spec, 1000, random);
+  const EfficientNet& net = *model;
+  Tensor labels({images.size(0)}, DType::int32);
+  for (int32_t& label : labels.span<int32_t>()) label = int32_t(random.below(1000));
+  const auto noise = std::make_shared<Random>(7);
+  return {
+      std::move(model),
+      [&net, images, labels, noise] { return softmax_cross_entropy(net.forward(images, *noise), labels); },
+      [&net, images, noise] { net.forward(images, *noise); }};
+}
+
+Subject detector(const std::string& name, int64_t class_count, const Tensor& images, Random& random) {
+  EfficientDetSpec spec = efficientdet_spec(name);
+  spec.backbone.drop_path = 0;
+  auto model = std::make_unique<EfficientDet>(spec, class_count, random);
+  const EfficientDet& net = *model;
+  const int64_t anchors = count_anchors(int(images.size(1)), int(images.size(2)), spec.anchors);
+  Tensor classes = full({images.size(0), anchors}, background_target, DType::int32);
+  Tensor boxes = zeros({images.size(0), anchors, 4});
+  double normalizer = 1;  // positives + 1
+  for (int64_t i = 0; i < classes.numel(); ++i) {
+    if (!random.chance(0.005)) continue;
+    classes.data<int32_t>()[i] = int32_t(random.below(class_count));
+    for (int k = 0; k < 4; ++k) boxes.data<float>()[i * 4 + k] = random.normal();
+    ++normalizer;
+  }
+  const auto noise = std::make_shared<Random>(7);
+  const auto loss = [&net, images, classes, boxes, normalizer, noise] {
+    const DetectorOutput output = net.forward(images, *noise);
+    return focal_loss(output.class_logits, classes, normalizer) +
+           50 * huber_loss(output.box_codes, boxes, normalizer);
+  };
+  return {std::move(model), loss, [&net, images, noise] { net.forward(images, *noise); }};
+}
+
+std::vector<double> time_training(const Subject& subject, int repeats) {
+  return times_of(repeats, [&] {
+    subject.model->clear_gradients();
+    subject.loss().backward();
+    for (const NamedTensor& p : subject.model->parameters()) {  // plain SGD: the update's memory traffic
+      float* w = p.tensor.data<float>();
+      const float* g = p.tensor.grad().data<float>();
+      for (int64_t i = 0; i < p.tensor.numel(); ++i) w[i] -= 0.001f * g[i];
+    }
+  });
+}
+
+std::vector<double> time_forward(const Subject& subject, int repeats) {
+  subject.model->set_training(false);
+  subject.model->clear_gradients();
+  release_cached_memory();
+  NoGrad no_grad;
+  return times_of(repeats, subject.forward);
 }
 
 }  // namespace
@@ -32,34 +116,27 @@ int main(int argc, char** argv) {
   const std::string name = argc > 1 ? argv[1] : "efficientnet_b0";
   const int64_t batch = argc > 2 ? std::atoll(argv[2]) : 8, size = argc > 3 ? std::atoll(argv[3]) : 224;
   const int repeats = argc > 4 ? std::atoi(argv[4]) : 8;
+  const int64_t classes = argc > 5 ? std::atoll(argv[5]) : 90;
   Random random(1);
-  EfficientNet model(efficientnet_spec(name), 1000, random);
   const Tensor images = randn({batch, size, size, 3}, random);
-  Tensor labels({batch}, DType::int32);
-  for (int32_t& label : labels.span<int32_t>()) label = int32_t(random.below(1000));
-  const auto step = [&] {
-    model.clear_gradients();
-    Random noise(7);
-    softmax_cross_entropy(model.forward(images, noise), labels).backward();
-    for (const NamedTensor& p : model.parameters()) {  // plain SGD: the update's memory traffic
-      float* w = p.tensor.data<float>();
-      const float* g = p.tensor.grad().data<float>();
-      for (int64_t i = 0; i < p.tensor.numel(); ++i) w[i] -= 0.001f * g[i];
-    }
+  const Subject subject = name.starts_with("efficientdet") ? detector(name, classes, images, random)
+                                                           : classifier(name, images, random);
+  if (argc == 8 && std::string(argv[6]) == "--json") {
+    const bool train = std::string(argv[7]) == "train";
+    const std::vector<double> times =
+        train ? time_training(subject, repeats) : time_forward(subject, repeats);
+    fmt::print("{{\"parameters\": {}, \"threads\": {}, \"seconds\": [{}], \"resident_peak_mb\": {:.1f}}}\n",
+               subject.model->parameter_count(), num_threads(), fmt::join(times, ", "), resident_peak_mb());
+    return 0;
+  }
+  const auto milliseconds_per_image = [&](const std::vector<double>& times) {
+    return *std::min_element(times.begin(), times.end()) * 1e3 / double(batch);
   };
-  const double train = best_of(repeats, step);
-  const int64_t peak = memory_use().peak;
-  model.set_training(false);
-  model.clear_gradients();
-  release_cached_memory();
-  const double eval = best_of(repeats, [&] {
-    NoGrad no_grad;
-    Random noise(7);
-    model.forward(images, noise);
-  });
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  fmt::print("{} batch {} {}px threads {}: train {:.2f} ms/image, forward {:.2f} ms/image, tensors peak {:.0f} MB, resident peak {:.0f} MB\n",
-             name, batch, size, std::getenv("OMP_NUM_THREADS") ? std::getenv("OMP_NUM_THREADS") : "all", train / double(batch) * 1e3,
-             eval / double(batch) * 1e3, double(peak) / 1e6, double(usage.ru_maxrss) / 1e3);
+  const double train = milliseconds_per_image(time_training(subject, repeats));
+  const int64_t tensors_peak = memory_use().peak;
+  const double forward = milliseconds_per_image(time_forward(subject, repeats));
+  fmt::print(
+      "{} batch {} {}px threads {}: train {:.2f} ms/image, forward {:.2f} ms/image, tensors peak {:.0f} MB, "
+      "resident peak {:.0f} MB\n",
+      name, batch, size, num_threads(), train, forward, double(tensors_peak) / 1e6, resident_peak_mb());
 }

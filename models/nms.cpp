@@ -1,11 +1,4 @@
-// The products in iou() are rounded before they are added: with fused multiply-add a box's overlap with
-// itself would not be exactly 1, and a threshold could fall differently from one processor to another.
-#ifdef __clang__
-#pragma clang fp contract(off)
-#else
-#pragma GCC optimize("fp-contract=off")
-#endif
-
+// Compiled with -ffp-contract=off: CMakeLists.txt has the reason.
 #include "models/nms.h"
 
 #include <algorithm>

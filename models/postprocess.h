@@ -22,10 +22,10 @@ struct ImageFrame {
   int height = 0, width = 0;  // of the original image, for clipping; 0 and 0: boxes are not clipped
 };
 
-// The detections of one image, best score first, boxes in pixels of the original image (EfficientDet:
-// effdet's bench.py and anchors.py). The best top_k pairs by logit over all anchors and classes, ties to the
-// lower index; decode those; clip to the image and leave out what lies outside it altogether; score =
-// sigmoid(logit); NMS for each class; map back. class_logits: num_anchors x num_classes; box_codes:
+// The detections of one image, best score first, boxes in pixels of the original image (the steps of effdet's
+// bench.py and anchors.py). The best top_k pairs by logit over all anchors and classes, ties to the lower
+// index; decode those; clip to the image and leave out what then has no area (effdet keeps such boxes); score
+// = sigmoid(logit); NMS for each class; map back. class_logits: num_anchors x num_classes; box_codes:
 // num_anchors x 4 (ty, tx, th, tw), both dense in the order of the anchors. Throws where a size does not fit,
 // where any logit is NaN, or where a code among the best is NaN or infinite.
 std::vector<Detection> detect(std::span<const float> class_logits, std::span<const float> box_codes,

@@ -1,11 +1,4 @@
-// Products are rounded before they are added, as in effdet: with fused multiply-add anchors that overlap an
-// object equally would differ in the last bit, and another one would be "the first of equals".
-#ifdef __clang__
-#pragma clang fp contract(off)
-#else
-#pragma GCC optimize("fp-contract=off")
-#endif
-
+// Compiled with -ffp-contract=off: CMakeLists.txt has the reason.
 #include "train/matching.h"
 
 #include <algorithm>

@@ -4,12 +4,9 @@
 #include <vector>
 
 #include "models/box.h"
+#include "ops/detection_loss.h"  // background_target and ignored_target, the labels of anchors without an object
 
 namespace fovea {
-
-// Class targets of anchors that are no object's; an object's anchors have its label, 0 or more.
-constexpr int32_t background_target = -1;
-constexpr int32_t ignored_target = -2;  // the focal loss leaves the anchor out
 
 struct MatchOptions {
   float iou_threshold = 0.5f;
@@ -28,8 +25,7 @@ struct MatchTruths {
 struct MatchCounts {
   int64_t positives = 0;  // anchors that have an object's label
   int64_t truths = 0;     // objects of the image
-  int64_t weak =
-      0;  // objects that no anchor overlaps with IoU >= iou_threshold: they have one forced anchor at most
+  int64_t weak = 0;       // objects that no anchor overlaps with IoU >= iou_threshold: one forced anchor at most
   int64_t anchorless = 0;  // objects that got no anchor at all, and so teach nothing
   MatchCounts& operator+=(const MatchCounts& other);
   bool operator==(const MatchCounts&) const = default;
@@ -38,10 +34,9 @@ struct MatchCounts {
 // Assigns the objects of an image to anchors (RetinaNet paper, section 4; effdet's argmax_matcher.py and
 // target_assigner.py, to the same bits):
 //   1. An anchor takes the object that it overlaps most, the first of equals, if the IoU is at least
-//   iou_threshold.
-//   2. Then each object takes the anchor that overlaps it most, the first of equals, whatever the IoU and
-//   whatever step 1
-//      gave the anchor. Where two objects want the same anchor the first object has it.
+//      iou_threshold.
+//   2. Then each object takes the anchor that overlaps it most, the first of equals, whatever the IoU is and
+//      whatever step 1 gave the anchor. Where two objects want the same anchor the first object has it.
 // In one case this differs from effdet: an object that overlaps no anchor at all takes none, where effdet
 // gives it anchor 0. Made once for each set of anchors; may be used from many threads at once.
 class AnchorMatcher {
@@ -78,8 +73,7 @@ class AnchorMatcher {
 
   MatchOptions options_;
   std::vector<Box> anchors_;
-  std::vector<float> ymin_, xmin_, ymax_, xmax_,
-      area_;  // of the anchors again, each by itself for the vector units
+  std::vector<float> ymin_, xmin_, ymax_, xmax_, area_;  // of the anchors again, each by itself for the vector units
   std::vector<Block> blocks_;
 };
 

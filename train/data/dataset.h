@@ -31,4 +31,20 @@ struct DetectionDataset {
   std::vector<std::string> warnings;  // one sentence for each fault that training can go on with
 };
 
+// Opens one split of the data set in a folder, whose layout tells the format:
+//   Pascal VOC   Annotations/*.xml, JPEGImages/, ImageSets/Main/<split>.txt (file stems, one a line)
+//   COCO         annotations/instances_<split>.json or annotations/<split>.json, the images in <split>/, images/<split>/, images/,
+//                or the folder itself
+// `split` is a name ("train"), several joined by + ("train+val"), or, for VOC, the path of a list file (ending in .txt), from here or from
+// the folder. Where COCO files that are joined use an image id twice, the images are numbered anew from 1.
+// `class_names`: empty to take the classes from the data (VOC: of all files in Annotations, sorted by name; COCO: the
+// file's categories, by id); otherwise the classes a model knows, and the labels follow their order; an object of another class is
+// an error. Throws Error when the folder has neither layout, the split does not exist (listing those that do), or it has no
+// image at all; faults of single images and boxes are counted in `warnings`.
+DetectionDataset open_dataset(const std::string& folder, const std::string& split,
+                              const std::vector<std::string>& class_names = {});
+
+// The names of the splits in a folder, sorted; empty where it has neither layout.
+std::vector<std::string> dataset_splits(const std::string& folder);
+
 }  // namespace fovea

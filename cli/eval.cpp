@@ -1,0 +1,90 @@
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "core/error.h"
+#include "train/data/coco.h"
+#include "train/detection_run.h"
+#include "train/evaluation/box_folder.h"
+#include "train/evaluation/results.h"
+#include "train/evaluation/voc_evaluation.h"
+
+namespace fovea {
+namespace {
+
+struct EvalFlags {
+  std::string checkpoint, data, split = "val", output, truth, detections;
+  double iou_threshold = 0.5;
+  int64_t workers = 1;
+};
+
+// Every figure with all its digits, for comparing evaluators.
+void print_digits(const CocoFigures& figures, const DetectionDataset& truth) {
+  const auto values = figures.values();
+  for (size_t i = 0; i < values.size(); ++i) fmt::print("{:<10} {:.12f}\n", CocoFigures::names()[i], values[i]);
+  fmt::print("\n{:<20} {:>7} {:>14} {:>14} {:>14} {:>14}\n", "class", "objects", "AP", "AP50", "AP75", "AR100");
+  for (size_t i = 0; i < figures.classes.size(); ++i) {
+    const ClassFigures& c = figures.classes[i];
+    fmt::print("{:<20} {:>7} {:>14.12f} {:>14.12f} {:>14.12f} {:>14.12f}\n", truth.class_names[i], c.objects, c.ap, c.ap50, c.ap75, c.ar100);
+  }
+}
+
+void print_digits(const VocFigures& figures, const DetectionDataset& truth, double iou_threshold) {
+  fmt::print("Pascal VOC at IoU {}\n{:<20} {:>7} {:>14} {:>14} {:>14}\n", iou_threshold, "class", "objects", "true positives", "AP", "AP 11 points");
+  for (size_t i = 0; i < figures.classes.size(); ++i) {
+    const VocFigures::Class& c = figures.classes[i];
+    fmt::print("{:<20} {:>7} {:>14} {:>14.10f} {:>14.10f}\n", truth.class_names[i], c.objects, c.true_positives, c.ap, c.ap_11_points);
+  }
+}
+
+// Detections that are there already, of any program.
+void evaluate_files(const EvalFlags& flags) {
+  if (std::filesystem::is_directory(flags.truth)) {
+    const auto [truth, detections] = read_box_folders(flags.truth, flags.detections);
+    return print_digits(evaluate_voc(truth, detections, flags.iou_threshold), truth, flags.iou_threshold);
+  }
+  const DetectionDataset truth = read_coco(flags.truth, {}, {}, {.require_images = false});
+  print_warnings(truth.name, truth.warnings);
+  print_digits(evaluate_coco(truth, read_coco_results(flags.detections, truth)), truth);
+}
+
+void run_eval(const EvalFlags& flags) {
+  if (!flags.truth.empty() || !flags.detections.empty()) {
+    require(!flags.truth.empty() && !flags.detections.empty() && flags.checkpoint.empty(),
+            "--truth and --detections go together, and without a checkpoint");
+    return evaluate_files(flags);
+  }
+  require(!flags.checkpoint.empty(), "give a checkpoint, like runs/1/best.safetensors, or --truth and --detections");
+  const Checkpoint checkpoint(flags.checkpoint);
+  TrainConfig config = checkpoint.state().config;
+  if (!flags.data.empty()) config.data = flags.data;
+  config.workers = flags.workers;
+  Detector detector(checkpoint);
+  const DetectionDataset dataset = open_dataset(config.data, flags.split, detector.class_names());
+  print_warnings(dataset.name, dataset.warnings);
+  fmt::print("{}", evaluate_detector(detector, dataset, config, flags.output));
+}
+
+}  // namespace
+
+void add_eval_command(CLI::App& program) {
+  auto flags = std::make_shared<EvalFlags>();
+  CLI::App* command = program.add_subcommand("eval", "Measure a detector on a data set");
+  command->add_option("checkpoint", flags->checkpoint, "what `fovea train` wrote: runs/1/best.safetensors");
+  command->add_option("--data", flags->data, "folder of the data set (default: the one it was trained on)");
+  command->add_option("--split", flags->split, "list to measure on")->capture_default_str();
+  command->add_option("--output", flags->output, "folder to write report.html, pictures and detections.json into");
+  command->add_option("--workers", flags->workers, "threads that prepare images")->check(CLI::Range(1, 256));
+  command->add_option("--truth", flags->truth, "instead of a checkpoint: COCO annotations (.json), or a folder of text files \"class x y width height\"");
+  command->add_option("--detections", flags->detections, "with --truth: COCO results (.json), or a folder of text files \"class score x y width height\"");
+  command->add_option("--iou", flags->iou_threshold, "with folders of text files: the IoU from which a box is found")->capture_default_str();
+  command->footer("\nExamples:\n"
+                  "  fovea eval runs/1/best.safetensors --split test\n"
+                  "  fovea eval --truth instances_val.json --detections results.json     (figures equal pycocotools')\n"
+                  "  fovea eval --truth gts --detections dets --iou 0.5                  (Pascal VOC's way)");
+  command->callback([flags] { run_eval(*flags); });
+}
+
+}  // namespace fovea

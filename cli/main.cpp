@@ -1,0 +1,65 @@
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "cli/commands.h"
+#include "core/error.h"
+#include "core/parallel.h"
+
+namespace fovea {
+namespace {
+
+std::atomic<bool> stop = false;
+
+void on_signal(int number) {
+  if (stop.exchange(true)) std::_Exit(128 + number);
+}
+
+}  // namespace
+
+const std::atomic<bool>& stop_requested() {
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  return stop;
+}
+
+void print_warnings(const std::string& name, const std::vector<std::string>& warnings) {
+  constexpr size_t shown = 5;
+  for (size_t i = 0; i < warnings.size() && i < shown; ++i) fmt::print(stderr, "warning: {}\n", warnings[i]);
+  if (warnings.size() > shown) fmt::print(stderr, "warning: and {} more in {}\n", warnings.size() - shown, name);
+}
+
+}  // namespace fovea
+
+int main(int argc, char** argv) {
+  CLI::App program{"Fovea trains EfficientDet detectors and EfficientNet classifiers, and shows how it does it.", "fovea"};
+  program.require_subcommand(1);
+  program.footer("\nStart with:\n"
+                 "  fovea data synth shapes                          draw a small data set\n"
+                 "  fovea train --data shapes --run runs/shapes      learn it; open runs/shapes/report.html\n"
+                 "  fovea predict runs/shapes/best.safetensors DIR   find objects in pictures\n"
+                 "  fovea COMMAND --help                             what each command takes");
+  int threads = 0;
+  program.add_option("--threads", threads, "threads that compute (default: one for each core)")->check(CLI::Range(1, 1024));
+  program.parse_complete_callback([&] {
+    if (threads > 0) fovea::set_num_threads(threads);
+  });
+  fovea::add_train_command(program);
+  fovea::add_eval_command(program);
+  fovea::add_predict_command(program);
+  fovea::add_info_command(program);
+  fovea::add_data_command(program);
+  try {
+    program.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return program.exit(error) == 0 ? 0 : 1;
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "fovea: out of memory: try a smaller --batch-size, --image-size or --cache-mb\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "fovea: {}\n", error.what());
+  }
+  return 1;
+}

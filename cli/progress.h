@@ -1,0 +1,28 @@
+#pragma once
+#include <string>
+
+#include "train/trainer.h"
+
+namespace fovea {
+
+// One line on standard error that is drawn over itself on a terminal; elsewhere (a log file) a new line every ten seconds.
+class ProgressLine {
+ public:
+  ProgressLine();
+  void show(double fraction, const std::string& text);  // [=====>     ] 45% text
+  void message(const std::string& text);                // a line of its own above the bar
+  void finish();                                        // leaves the last state standing
+
+ private:
+  void erase();
+  bool terminal_;
+  double last_shown_ = 0;
+  std::string latest_;
+};
+
+std::string progress_text(const TrainProgress& progress);
+
+// "0:42", "12:05", "3:07:00"
+std::string time_text(double seconds);
+
+}  // namespace fovea

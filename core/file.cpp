@@ -1,0 +1,99 @@
+#include "core/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "core/error.h"
+
+namespace fovea {
+namespace {
+
+class Descriptor {
+ public:
+  Descriptor(const std::string& path, int flags, mode_t mode = 0) : number_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
+  ~Descriptor() {
+    if (number_ >= 0) ::close(number_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int number() const { return number_; }
+  bool close() {
+    const int result = ::close(number_);
+    number_ = -1;
+    return result == 0;
+  }
+
+ private:
+  int number_;
+};
+
+std::string reason() { return std::strerror(errno); }
+
+bool write_all(int descriptor, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    bytes.remove_prefix(size_t(written));
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string read_file(const std::string& path) {
+  const Descriptor file(path, O_RDONLY);
+  require(file.number() >= 0, "{} cannot be read: {}", path, reason());
+  struct stat status {};
+  require(::fstat(file.number(), &status) == 0, "{} cannot be read: {}", path, reason());
+  require(!S_ISDIR(status.st_mode), "{} is a folder, a file was expected", path);
+  std::string content(size_t(status.st_size), '\0');
+  size_t have = 0;
+  for (;;) {
+    if (have == content.size()) content.resize(have + 4096);  // a pipe, or a file that grew
+    const ssize_t got = ::read(file.number(), content.data() + have, content.size() - have);
+    if (got < 0 && errno == EINTR) continue;
+    require(got >= 0, "{} cannot be read: {}", path, reason());
+    if (got == 0) break;
+    have += size_t(got);
+  }
+  content.resize(have);
+  return content;
+}
+
+void write_file_atomically(const std::string& path, std::span<const std::string_view> parts) {
+  const std::string temporary = path + ".part";
+  const auto give_up = [&](const std::string& why) {
+    ::unlink(temporary.c_str());
+    fail("{} cannot be written: {}; what was there before is unchanged", path, why);
+  };
+  Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  require(file.number() >= 0, "{} cannot be written: {}", path, reason());
+  for (const std::string_view part : parts)
+    if (!write_all(file.number(), part)) give_up(reason());
+  if (::fsync(file.number()) != 0 && errno != EINVAL && errno != EROFS) give_up(reason());
+  if (!file.close()) give_up(reason());
+  if (::rename(temporary.c_str(), path.c_str()) != 0) give_up(reason());
+  // The new name itself must reach the disk, or a power cut could bring the old file back.
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  const Descriptor directory(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY);
+  if (directory.number() >= 0) ::fsync(directory.number());
+}
+
+void write_file_atomically(const std::string& path, std::string_view content) {
+  write_file_atomically(path, std::span(&content, 1));
+}
+
+void create_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  require(!error && std::filesystem::is_directory(path, error), "the folder {} cannot be made: {}", path,
+          error ? error.message() : "a file of that name is there");
+}
+
+}  // namespace fovea

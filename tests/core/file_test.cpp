@@ -1,0 +1,102 @@
+#include "core/file.h"
+
+#include <sys/resource.h>
+
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <filesystem>
+
+#include "core/error.h"
+#include "tests/support/test_data.h"
+
+using namespace fovea;
+using Catch::Contains;
+
+namespace {
+
+// While one lives, no file can grow beyond `bytes`: what a full disk does to a writer, on any machine.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    ::getrlimit(RLIMIT_FSIZE, &previous_);
+    const rlimit limit{bytes, previous_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    handler_ =
+        std::signal(SIGXFSZ, SIG_IGN);  // so that write() fails with EFBIG instead of ending the program
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &previous_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+ private:
+  rlimit previous_{};
+  void (*handler_)(int) = nullptr;
+};
+
+size_t files_in(const std::string& folder) {
+  return size_t(
+      std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator{}));
+}
+
+}  // namespace
+
+TEST_CASE("what is written is read back, bytes of any value and of any length") {
+  const TemporaryFolder folder;
+  for (const size_t size : {size_t(0), size_t(1), size_t(4096), size_t(100001)}) {
+    std::string content(size, '\0');
+    for (size_t i = 0; i < size; ++i) content[i] = char(i * 7);
+    write_file_atomically(folder / "bytes", content);
+    CHECK(read_file(folder / "bytes") == content);
+  }
+  CHECK(files_in(folder.path()) == 1);
+}
+
+TEST_CASE("the parts of a file follow one another") {
+  const TemporaryFolder folder;
+  const std::vector<std::string_view> parts = {"head ", "", "body ", "tail"};
+  write_file_atomically(folder / "parts", parts);
+  CHECK(read_file(folder / "parts") == "head body tail");
+}
+
+TEST_CASE("a write that fails leaves the old content and no rubbish, and says why") {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "checkpoint", "the old content");
+  {
+    const FileSizeLimit limit(1 << 16);
+    const std::string big(1 << 20, 'x');
+    CHECK_THROWS_WITH(write_file_atomically(folder / "checkpoint", big),
+                      Contains(folder / "checkpoint") && Contains("cannot be written: File too large") &&
+                          Contains("what was there before is unchanged"));
+  }
+  CHECK(read_file(folder / "checkpoint") == "the old content");
+  CHECK(files_in(folder.path()) == 1);
+  write_file_atomically(folder / "checkpoint", "the new content");
+  CHECK(read_file(folder / "checkpoint") == "the new content");
+}
+
+TEST_CASE("files that cannot be read or written are named with the reason") {
+  const TemporaryFolder folder;
+  CHECK_THROWS_WITH(read_file(folder / "missing.json"),
+                    Contains("missing.json cannot be read: No such file or directory"));
+  CHECK_THROWS_WITH(read_file(folder.path()), Contains("is a folder, a file was expected"));
+  CHECK_THROWS_WITH(write_file_atomically(folder / "no/such/folder", "x"),
+                    Contains("no/such/folder cannot be written: No such file or directory"));
+  create_folder(folder / "taken");
+  CHECK_THROWS_WITH(write_file_atomically(folder / "taken", "x"),
+                    Contains("taken cannot be written: Is a directory"));
+  CHECK(files_in(folder.path()) == 1);
+}
+
+TEST_CASE("a folder is made with those above it, and may be there already") {
+  const TemporaryFolder folder;
+  create_folder(folder / "a/b/c");
+  create_folder(folder / "a/b/c");
+  CHECK(std::filesystem::is_directory(folder / "a/b/c"));
+  write_file_atomically(folder / "file", "x");
+  CHECK_THROWS_WITH(create_folder(folder / "file"), Contains("cannot be made: Not a directory"));
+  CHECK_THROWS_WITH(create_folder(folder / "file/below"),
+                    Contains("file/below cannot be made: Not a directory"));
+}

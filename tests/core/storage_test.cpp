@@ -1,0 +1,83 @@
+#include "core/storage.h"
+
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <optional>
+
+#include "core/error.h"
+
+using namespace fovea;
+using Catch::Contains;
+
+namespace {
+
+constexpr int64_t megabyte = 1 << 20;
+
+// Whether this build keeps freed blocks (FOVEA_POOL): the sanitizers' builds do not.
+bool pool_keeps_blocks() {
+  release_cached_memory();
+  const int64_t before = memory_use().reserved;
+  Storage(megabyte, Device::cpu);
+  return memory_use().reserved > before;
+}
+
+}  // namespace
+
+TEST_CASE("a block is aligned for vector loads and holds what it was asked for") {
+  for (const int64_t bytes : {int64_t(1), int64_t(63), int64_t(65), megabyte + 1}) {
+    const Storage storage(bytes, Device::cpu);
+    CHECK(reinterpret_cast<uintptr_t>(storage.data()) % 64 == 0);
+    CHECK(storage.bytes() == bytes);
+    std::memset(storage.data(), 1, size_t(bytes));
+  }
+  CHECK(Storage(0, Device::cpu).bytes() == 0);
+}
+
+TEST_CASE("a freed block serves the next request of its size") {
+  if (!pool_keeps_blocks()) return;
+  release_cached_memory();
+  const int64_t reserved = memory_use().reserved;
+  std::optional<Storage> first(std::in_place, megabyte, Device::cpu);
+  const std::byte* address = first->data();
+  first.reset();
+  CHECK(memory_use().reserved == reserved + megabyte);
+  const Storage again(megabyte, Device::cpu);
+  CHECK(again.data() == address);
+  CHECK(memory_use().reserved == reserved + megabyte);
+}
+
+TEST_CASE("a large block is reused for what wastes at most an eighth of it") {
+  if (!pool_keeps_blocks()) return;
+  release_cached_memory();
+  const int64_t reserved = memory_use().reserved;
+  Storage(megabyte, Device::cpu);
+  { const Storage fits(megabyte * 9 / 10, Device::cpu); }
+  CHECK(memory_use().reserved == reserved + megabyte);
+  { const Storage too_small(megabyte / 2, Device::cpu); }
+  CHECK(memory_use().reserved == reserved + megabyte + megabyte / 2);
+}
+
+TEST_CASE("bytes in use, their peak and what is kept are counted") {
+  release_cached_memory();
+  reset_peak_memory();
+  const MemoryUse before = memory_use();
+  CHECK(before.peak == before.current);
+  {
+    const Storage a(megabyte, Device::cpu);
+    { const Storage b(2 * megabyte, Device::cpu); }
+    CHECK(memory_use().current == before.current + megabyte);
+  }
+  CHECK(memory_use().current == before.current);
+  CHECK(memory_use().peak == before.current + 3 * megabyte);
+  reset_peak_memory();
+  CHECK(memory_use().peak == before.current);
+  release_cached_memory();
+  CHECK(memory_use().reserved == before.reserved);
+}
+
+TEST_CASE("what cannot be had is refused with the numbers") {
+  CHECK_THROWS_WITH(Storage(-1, Device::cpu), Contains("cannot allocate -1 bytes"));
+  CHECK_THROWS_WITH(Storage(int64_t(1) << 50, Device::cpu),
+                    Contains("cannot allocate 1125899906842624 bytes"));
+  CHECK_THROWS_WITH(Storage(1, Device::cuda), Contains("no cuda device") && Contains("--device cpu"));
+}

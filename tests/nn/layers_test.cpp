@@ -1,0 +1,156 @@
+#include "nn/layers.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "nn/trace.h"
+
+using namespace fovea;
+
+namespace {
+
+std::vector<std::pair<std::string, Shape>> inventory(const std::vector<NamedTensor>& tensors) {
+  std::vector<std::pair<std::string, Shape>> result;
+  for (const NamedTensor& t : tensors) result.emplace_back(t.name, t.tensor.shape());
+  return result;
+}
+using Inventory = std::vector<std::pair<std::string, Shape>>;
+
+// Depthwise and pointwise convolution, norm, and a linear layer: one of each kind but the dense convolution.
+struct SmallNetwork : Module {
+  explicit SmallNetwork(Random& random)
+      : stem(3, 4, {3, 2}, random),
+        stem_norm(4, Activation::swish),
+        depthwise(4, {3, 1}, random),
+        depthwise_norm(4, Activation::relu),
+        pointwise(4, 6, true, random),
+        classifier(6, 2, random) {
+    add_child("stem", stem);
+    add_child("stem_norm", stem_norm);
+    add_child("depthwise", depthwise);
+    add_child("depthwise_norm", depthwise_norm);
+    add_child("pointwise", pointwise);
+    add_child("classifier", classifier);
+  }
+  Tensor forward(const Tensor& images) const {
+    const Tensor x = conv_norm(stem, stem_norm, images);
+    return classifier.forward(pointwise.forward(conv_norm(depthwise, depthwise_norm, x)));
+  }
+  Conv stem;
+  BatchNorm stem_norm;
+  DepthwiseConv depthwise;
+  BatchNorm depthwise_norm;
+  PointwiseConv pointwise;
+  Linear classifier;
+};
+
+}  // namespace
+
+TEST_CASE("layers have the parameters and shapes that they state") {
+  Random random(1);
+  CHECK(inventory(Linear(5, 3, random).parameters()) == Inventory{{"weight", {5, 3}}, {"bias", {3}}});
+  CHECK(inventory(PointwiseConv(5, 3, true, random).parameters()) ==
+        Inventory{{"weight", {5, 3}}, {"bias", {3}}});
+  CHECK(inventory(PointwiseConv(5, 3, false, random).parameters()) == Inventory{{"weight", {5, 3}}});
+  CHECK(inventory(DepthwiseConv(7, {5, 2}, random).parameters()) == Inventory{{"weight", {5, 5, 7}}});
+  CHECK(inventory(Conv(3, 8, {3, 2}, random).parameters()) == Inventory{{"weight", {3, 3, 3, 8}}});
+  const BatchNorm norm(4, Activation::swish);
+  CHECK(inventory(norm.parameters()) == Inventory{{"weight", {4}}, {"bias", {4}}});
+  CHECK(inventory(norm.buffers()) == Inventory{{"running_mean", {4}}, {"running_var", {4}}});
+}
+
+TEST_CASE("a linear layer is x w + bias, its bias 0 at first") {
+  Random random(1);
+  const Linear layer(2, 2, random);
+  layer.parameters()[0].tensor.copy_from(from_values({2, 2}, {1, 2, 3, 4}));
+  CHECK(layer.forward(from_values({1, 2}, {1, 10})).values() == std::vector<double>{31, 42});
+  layer.parameters()[1].tensor.copy_from(from_values({2}, {100, 200}));
+  CHECK(layer.forward(from_values({1, 2}, {1, 10})).values() == std::vector<double>{131, 242});
+}
+
+TEST_CASE("a pointwise convolution's bias can be filled") {
+  Random random(1);
+  const PointwiseConv layer(2, 3, true, random);
+  layer.fill_bias(-4.5);
+  CHECK(layer.forward(zeros({1, 1, 1, 2})).values() == std::vector<double>(3, -4.5));
+}
+
+TEST_CASE("batch norm's running averages move towards the batch in training, and stay in evaluation") {
+  BatchNorm norm(1, Activation::identity, {.epsilon = 1e-3, .momentum = 0.1});
+  const Tensor x = from_values({4, 1}, {1, 2, 3, 6});  // mean 3, variance 3.5 biased, 14 / 3 unbiased
+  const Tensor mean = norm.buffers()[0].tensor, variance = norm.buffers()[1].tensor;
+
+  const auto y = norm.forward(x).values();
+  CHECK(y[3] == Approx(3 / std::sqrt(3.5 + 1e-3)).epsilon(1e-5));
+  CHECK(mean.item() == Approx(0.1 * 3).epsilon(1e-5));
+  CHECK(variance.item() == Approx(0.9 + 0.1 * 14 / 3).epsilon(1e-5));
+
+  norm.forward(x);
+  CHECK(mean.item() == Approx(0.9 * 0.3 + 0.1 * 3).epsilon(1e-5));
+
+  norm.set_training(false);
+  const double frozen_mean = mean.item(), frozen_variance = variance.item();
+  const auto evaluated = norm.forward(x).values();
+  CHECK(mean.item() == frozen_mean);
+  CHECK(variance.item() == frozen_variance);
+  CHECK(evaluated[3] == Approx((6 - frozen_mean) / std::sqrt(frozen_variance + 1e-3)).epsilon(1e-5));
+}
+
+TEST_CASE("the default batch norm is EfficientNet's: epsilon 1e-3, momentum 0.01") {
+  const BatchNorm norm(1, Activation::identity);
+  const auto y = norm.forward(from_values({2, 1}, {0, 2})).values();
+  CHECK(y[1] == Approx(1 / std::sqrt(1 + 1e-3)).epsilon(1e-6));
+  CHECK(norm.buffers()[0].tensor.item() == Approx(0.01).epsilon(1e-6));
+}
+
+TEST_CASE("norm after convolution is the same with the statistics taken on the way and without") {
+  Random random(1);
+  const PointwiseConv conv(5, 7, false, random);
+  const BatchNorm together(7, Activation::swish), apart(7, Activation::swish);
+  const Tensor x = randn({2, 9, 11, 5}, random);
+  const auto a = conv_norm(conv, together, x).values(), b = apart.forward(conv.forward(x)).values();
+  for (size_t i = 0; i < a.size(); ++i) REQUIRE(a[i] == Approx(b[i]).margin(1e-5));
+  const auto mean_a = together.buffers()[0].tensor.values(), mean_b = apart.buffers()[0].tensor.values();
+  for (size_t i = 0; i < mean_a.size(); ++i) CHECK(mean_a[i] == Approx(mean_b[i]).margin(1e-7));
+}
+
+TEST_CASE("a gradient that is not zero reaches every parameter") {
+  Random random(1);
+  const SmallNetwork network(random);
+  const Tensor y = network.forward(randn({2, 9, 7, 3}, random));
+  CHECK(y.shape() == Shape{2, 5, 4, 2});
+  y.backward(randn(y.shape(), random));
+  CHECK(network.parameters().size() == 10);
+  for (const NamedTensor& p : network.parameters()) {
+    CAPTURE(p.name);
+    REQUIRE(p.tensor.grad().defined());
+    double largest = 0;
+    for (double g : p.tensor.grad().values()) largest = std::max(largest, std::abs(g));
+    CHECK(largest > 1e-3);
+  }
+}
+
+TEST_CASE("a trace lists the layers with what they cost, while it lives") {
+  Random random(1);
+  SmallNetwork network(random);
+  {
+    const Trace trace;
+    network.forward(zeros({2, 8, 8, 3}));
+    REQUIRE(trace.layers.size() == 6);
+    CHECK(trace.layers[0].path == "stem");
+    CHECK(trace.layers[0].kind == "conv 3x3 /2");
+    CHECK(trace.layers[0].output == Shape{2, 4, 4, 4});
+    CHECK(trace.layers[0].parameters == 3 * 3 * 3 * 4);
+    CHECK(trace.layers[0].multiply_adds == 2 * 4 * 4 * 4 * 27);
+    CHECK(trace.layers[1].kind == "batch norm + swish");
+    CHECK(trace.layers[2].multiply_adds == 2 * 4 * 4 * 4 * 9);
+    CHECK(trace.layers[4].multiply_adds == 2 * 4 * 4 * 6 * 4);
+    CHECK(trace.layers[5].path == "classifier");
+    CHECK(trace.layers[5].parameters == 6 * 2 + 2);
+    const Trace inner;
+    network.forward(zeros({1, 8, 8, 3}));
+    CHECK(inner.layers.size() == 6);
+    CHECK(trace.layers.size() == 6);
+  }
+  CHECK_NOTHROW(network.forward(zeros({1, 8, 8, 3})));
+}

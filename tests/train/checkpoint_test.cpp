@@ -1,0 +1,79 @@
+#include "train/checkpoint.h"
+
+#include <catch2/catch.hpp>
+
+#include "core/file.h"
+#include "models/safetensors.h"
+#include "tests/support/test_data.h"
+
+using namespace fovea;
+using Catch::Contains;
+
+namespace {
+
+TrainingState state_with(int64_t step) {
+  TrainingState state;
+  state.config.data = "shapes";
+  state.config.learning_rate = 0.1;
+  state.class_names = {"disc", "a \"star\""};
+  state.category_ids = {1, 18};
+  state.step = step;
+  state.best = 1.0 / 3;
+  return state;
+}
+
+}  // namespace
+
+TEST_CASE("a checkpoint holds the whole state of a training") {
+  const TemporaryFolder folder;
+  Random random(1);
+  const std::vector<NamedTensor> model{{"w", randn({3, 4}, random)}}, ema{{"w", randn({3, 4}, random)}},
+      optimizer{{"w.momentum", randn({3, 4}, random)}};
+  const TrainingState state = state_with(1234567);
+  save_checkpoint(folder / "c", state, model, ema, optimizer);
+  const Checkpoint checkpoint(folder / "c");
+  CHECK(checkpoint.state().config == state.config);
+  CHECK(checkpoint.state().class_names == state.class_names);
+  CHECK(checkpoint.state().category_ids == state.category_ids);
+  CHECK(checkpoint.state().step == state.step);
+  CHECK(checkpoint.state().best == state.best);
+  const std::vector<NamedTensor> into{{"w", zeros({3, 4})}}, momentum{{"w.momentum", zeros({3, 4})}};
+  checkpoint.restore("ema.", into);
+  CHECK(into[0].tensor.values() == ema[0].tensor.values());
+  checkpoint.restore("model.", into);
+  CHECK(into[0].tensor.values() == model[0].tensor.values());
+  checkpoint.restore("optimizer.", momentum);
+  CHECK(momentum[0].tensor.values() == optimizer[0].tensor.values());
+
+  CHECK_THROWS_WITH(checkpoint.restore("model.", {{"v", zeros({3, 4})}}), Contains("checkpoint of another model: it has no tensor model.v"));
+  CHECK_THROWS_WITH(checkpoint.restore("model.", {{"w", zeros({4, 3})}}), Contains("tensor model.w is float32 of 3x4, here it is float32 of 4x3"));
+}
+
+TEST_CASE("the same state is the same file") {
+  const TemporaryFolder folder;
+  const std::vector<NamedTensor> tensors{{"w", ones({5})}};
+  save_checkpoint(folder / "a", state_with(3), tensors, tensors, tensors);
+  save_checkpoint(folder / "b", state_with(3), tensors, tensors, tensors);
+  CHECK(read_file(folder / "a") == read_file(folder / "b"));
+}
+
+TEST_CASE("a checkpoint cut short, altered, or of another kind is refused") {
+  const TemporaryFolder folder;
+  const std::vector<NamedTensor> tensors{{"w", ones({64})}};
+  save_checkpoint(folder / "c", state_with(3), tensors, tensors, {});
+  const std::string whole = read_file(folder / "c");
+  for (const size_t size : {size_t(0), size_t(7), size_t(100), whole.size() / 2, whole.size() - 1}) {
+    write_file_atomically(folder / "cut", whole.substr(0, size));
+    CAPTURE(size);
+    CHECK_THROWS_WITH(Checkpoint(folder / "cut"), Contains("/cut "));
+  }
+  std::string flipped = whole;
+  flipped[flipped.size() - 10] ^= 1;
+  write_file_atomically(folder / "flipped", flipped);
+  CHECK_THROWS_WITH(Checkpoint(folder / "flipped"), Contains("was altered after it was written"));
+  write_safetensors(folder / "weights", {}, tensors);
+  CHECK_THROWS_WITH(Checkpoint(folder / "weights"), Contains("is no checkpoint of Fovea"));
+  write_safetensors(folder / "newer", {{"fovea_checkpoint", "2"}}, tensors);
+  CHECK_THROWS_WITH(Checkpoint(folder / "newer"), Contains("checkpoint format 2, this one reads 1"));
+  CHECK_THROWS_WITH(Checkpoint(folder / "nothing"), Contains("nothing cannot be read: No such file"));
+}

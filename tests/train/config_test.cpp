@@ -1,0 +1,56 @@
+#include "train/config.h"
+
+#include <catch2/catch.hpp>
+
+#include "core/error.h"
+
+using namespace fovea;
+using Catch::Contains;
+
+TEST_CASE("a configuration survives JSON to the last digit") {
+  TrainConfig config;
+  config.data = "a \"quoted\" folder";
+  config.learning_rate = 0.1 + 0.2;
+  config.steps = 123456789012;
+  config.horizontal_flip = false;
+  CHECK(config_from_json(config_to_json(config), "test") == config);
+  CHECK(config_from_json("{}", "test") == TrainConfig());
+}
+
+TEST_CASE("a configuration that is wrong is refused by name") {
+  CHECK_THROWS_WITH(config_from_json("{\"epochs\": 3", "c.json"), Contains("c.json is not a configuration in JSON"));
+  CHECK_THROWS_WITH(config_from_json("[1]", "c.json"), Contains("one JSON object"));
+  CHECK_THROWS_WITH(config_from_json("{\"learnin_rate\": 3}", "c.json"),
+                    Contains("c.json: there is no setting learnin_rate; did you mean learning_rate?"));
+  CHECK_THROWS_WITH(config_from_json("{\"epochs\": \"many\"}", "c.json"), Contains("epochs is \"many\", it must be a number"));
+  CHECK_THROWS_WITH(config_from_json("{\"batch_size\": 2.5}", "c.json"), Contains("batch_size is 2.5, it must be a whole number"));
+  CHECK_THROWS_WITH(config_from_json("{\"horizontal_flip\": 1}", "c.json"), Contains("it must be true or false"));
+}
+
+TEST_CASE("every setting has a range") {
+  const auto with = [](auto change) {
+    TrainConfig config;
+    config.data = "somewhere";
+    change(config);
+    check_config(config);
+  };
+  CHECK_NOTHROW(with([](TrainConfig&) {}));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.data.clear(); }), Contains("--data is missing"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.optimizer = "lion"; }), Contains("--optimizer is 'lion': choose one of adamw, sgd"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.batch_size = 0; }), Contains("--batch-size is 0"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.learning_rate = -1; }), Contains("--learning-rate is -1"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.scale_max = 0.2; }), Contains("--scale-max is 0.2: give a number from 0.5"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.epochs = 0; }), Contains("--epochs and --steps are both 0"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.image_size = "12y"; }), Contains("--image-size is '12y'"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.aspect_ratios = "1,zero"; }), Contains("'zero' in the aspect ratios"));
+}
+
+TEST_CASE("image sizes") {
+  CHECK(parse_image_size("256") == std::array{256, 256});
+  CHECK(parse_image_size("240x320") == std::array{240, 320});
+  CHECK(parse_image_size("0") == std::array{0, 0});
+  for (const char* bad : {"", "x", "256x", "x256", "0x5", "-3", "1e3", "9000", "256x256x3", " 256"}) {
+    CAPTURE(bad);
+    CHECK_THROWS_AS(parse_image_size(bad), Error);
+  }
+}

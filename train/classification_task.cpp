@@ -1,0 +1,100 @@
+#include "train/classification_task.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "ops/cross_entropy.h"
+#include "train/data/augment.h"
+#include "train/streams.h"
+
+namespace fovea {
+
+std::vector<std::string> files_of(const ClassificationDataset& dataset) {
+  std::vector<std::string> files;
+  for (const auto& image : dataset.images) files.push_back(image.file);
+  return files;
+}
+
+Tensor classify_dataset(EfficientNet& model, int size, const ClassificationDataset& dataset, ImageCache& images, int workers) {
+  constexpr int64_t batch = 16;
+  const int64_t count = int64_t(dataset.images.size()), pixels = int64_t(size) * size * 3;
+  const int64_t classes = int64_t(dataset.class_names.size());
+  Prefetch<Tensor> prefetch(workers, size_t(workers) + 1, 0, (count + batch - 1) / batch, [&](int64_t index) {
+    const int64_t begin = index * batch, n = std::min(batch, count - begin);
+    const Tensor input({n, size, size, 3});
+    Random unused;
+    for (int64_t i = 0; i < n; ++i)
+      prepare_for_classification(*images.get(size_t(begin + i)), size, false, unused,
+                                 input.span<float>().subspan(size_t(i * pixels), size_t(pixels)));
+    return input;
+  });
+  NoGrad no_grad;
+  Random unused;
+  const Tensor result({count, classes});
+  for (int64_t begin = 0; begin < count; begin += batch) {
+    const Tensor probabilities = softmax(model.forward(prefetch.next(), unused));
+    std::copy_n(probabilities.data<float>(), probabilities.numel(), result.data<float>() + begin * classes);
+  }
+  return result;
+}
+
+double top_k_accuracy(const Tensor& probabilities, const ClassificationDataset& dataset, int k) {
+  int64_t right = 0;
+  for (int64_t i = 0; i < probabilities.size(0); ++i) {
+    const auto row = probabilities.span<float>().subspan(size_t(i * probabilities.size(1)), size_t(probabilities.size(1)));
+    const float own = row[size_t(dataset.images[size_t(i)].label)];
+    right += std::count_if(row.begin(), row.end(), [&](float p) { return p > own; }) < k;
+  }
+  return double(right) / double(probabilities.size(0));
+}
+
+ClassificationTask::ClassificationTask(const TrainConfig& config, ClassificationDataset train, ClassificationDataset validation)
+    : config_(config),
+      train_(std::move(train)),
+      validation_(std::move(validation)),
+      classifier_(config_, train_.class_names),
+      sampler_(int64_t(train_.images.size()),
+               [seed = uint64_t(config.seed)](int64_t epoch) { return Random(seed, stream_of(Stream::order, epoch)); }),
+      train_images_(files_of(train_), config.cache_mb << 20),
+      validation_images_(files_of(validation_), config.cache_mb << 19) {}
+
+void ClassificationTask::start(int64_t first, int64_t end) {
+  prefetch_ = std::make_unique<Prefetch<ClassificationBatch>>(int(config_.workers), size_t(config_.workers) + 2, first, end,
+                                                              [this](int64_t step) { return make(step); });
+}
+
+ClassificationBatch ClassificationTask::make(int64_t step) {
+  const int64_t n = config_.batch_size, size = classifier_.size(), pixels = size * size * 3;
+  ClassificationBatch batch{Tensor({n, size, size, 3}), Tensor({n}, DType::int32)};
+  const std::vector<int64_t> chosen = sampler_.images(step * n, n);
+  for (int64_t k = 0; k < n; ++k) {
+    const size_t index = size_t(chosen[size_t(k)]);
+    Random random(uint64_t(config_.seed), stream_of(Stream::augmentation, step * n + k));
+    prepare_for_classification(*train_images_.get(index), int(size), true, random,
+                               batch.images.span<float>().subspan(size_t(k * pixels), size_t(pixels)));
+    batch.labels.data<int32_t>()[k] = int32_t(train_.images[index].label);
+  }
+  return batch;
+}
+
+NamedValues ClassificationTask::step(int64_t step) {
+  const ClassificationBatch batch = prefetch_->next();
+  Random noise(uint64_t(config_.seed), stream_of(Stream::noise, step));
+  const Tensor loss = softmax_cross_entropy(classifier_.model().forward(batch.images, noise), batch.labels, config_.label_smoothing);
+  loss.backward();
+  return {{"train/loss", loss.item()}};
+}
+
+NamedValues ClassificationTask::evaluate() {
+  const Tensor probabilities = classify_dataset(classifier_.model(), classifier_.size(), validation_, validation_images_, int(config_.workers));
+  const int64_t classes = probabilities.size(1);
+  double loss = 0;
+  for (int64_t i = 0; i < probabilities.size(0); ++i)
+    loss -= std::log(std::max(1e-12f, probabilities.data<float>()[i * classes + validation_.images[size_t(i)].label]));
+  return {{"validation/top1", top_k_accuracy(probabilities, validation_, 1)},
+          {"validation/top5", top_k_accuracy(probabilities, validation_, 5)},
+          {"validation/loss", loss / double(probabilities.size(0))}};
+}
+
+}  // namespace fovea

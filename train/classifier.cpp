@@ -1,0 +1,48 @@
+#include "train/classifier.h"
+
+#include "core/error.h"
+#include "ops/cross_entropy.h"
+#include "train/data/augment.h"
+#include "train/ema.h"
+#include "train/streams.h"
+
+namespace fovea {
+namespace {
+
+int square_size(const TrainConfig& config, int own) {
+  const auto size = parse_image_size(config.image_size);
+  require(size[0] == size[1], "--image-size is '{}': a classifier's input is square", config.image_size);
+  return size[0] > 0 ? size[0] : own;
+}
+
+}  // namespace
+
+EfficientNetSpec classifier_spec(const TrainConfig& config) {
+  EfficientNetSpec spec = efficientnet_spec(config.model);
+  spec.drop_path = config.drop_path;
+  return spec;
+}
+
+Classifier::Classifier(const TrainConfig& config, std::vector<std::string> class_names) : class_names_(std::move(class_names)) {
+  const EfficientNetSpec spec = classifier_spec(config);
+  size_ = square_size(config, spec.image_size);
+  Random random(uint64_t(config.seed), stream_of(Stream::weights));
+  model_ = std::make_unique<EfficientNet>(spec, int64_t(class_names_.size()), random);
+}
+
+Classifier::Classifier(const Checkpoint& checkpoint) : Classifier(checkpoint.state().config, checkpoint.state().class_names) {
+  require(checkpoint.state().config.task == "classification", "this checkpoint is of a {} training: it names no whole pictures",
+          checkpoint.state().config.task);
+  checkpoint.restore("ema.", weights_of(*model_));
+  model_->set_training(false);
+}
+
+std::vector<double> Classifier::classify(const Image& image) {
+  NoGrad no_grad;
+  Random unused;
+  const Tensor input({1, size_, size_, 3});
+  prepare_for_classification(image, size_, false, unused, input.span<float>());
+  return softmax(model_->forward(input, unused)).values();
+}
+
+}  // namespace fovea

@@ -1,0 +1,36 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/efficientnet.h"
+#include "train/checkpoint.h"
+#include "train/config.h"
+#include "train/data/image.h"
+
+namespace fovea {
+
+// The network that a configuration asks for, its dropout and stochastic depth as set. Throws where the name is unknown.
+EfficientNetSpec classifier_spec(const TrainConfig& config);
+
+// A classifier with all that belongs to it: the network, its input size and the names of its classes.
+class Classifier {
+ public:
+  Classifier(const TrainConfig& config, std::vector<std::string> class_names);  // fresh weights from config.seed
+  // The averaged weights of a checkpoint, in evaluation mode. Throws as Checkpoint does, and where its task is not classification.
+  explicit Classifier(const Checkpoint& checkpoint);
+
+  EfficientNet& model() { return *model_; }
+  const std::vector<std::string>& class_names() const { return class_names_; }
+  int size() const { return size_; }
+
+  // The probability of each class.
+  std::vector<double> classify(const Image& image);
+
+ private:
+  int size_;
+  std::vector<std::string> class_names_;
+  std::unique_ptr<EfficientNet> model_;
+};
+
+}  // namespace fovea

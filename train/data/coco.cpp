@@ -1,0 +1,303 @@
+#include "train/data/coco.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <unordered_map>
+
+#include "core/error.h"
+#include "core/file.h"
+
+namespace fovea {
+namespace {
+
+using nlohmann::json;
+
+// Outlines are most of a COCO file and of no use here: they are not kept.
+json parse(const std::string& file) {
+  const auto wanted = [](int, json::parse_event_t event, const json& value) {
+    return event != json::parse_event_t::key || value != "segmentation";
+  };
+  try {
+    return json::parse(read_file(file), wanted);
+  } catch (const json::exception& error) {
+    const std::string text =
+        error.what();  // "[json.exception.parse_error.101] parse error at line 1, column 4: ..."
+    // A token that is at fault may be as long as the file.
+    fail("{} is not valid JSON: {} (NaN and Infinity are not JSON either)", file,
+         text.substr(text.find(' ') + 1, 300));
+  }
+}
+
+// One entry of a list of the file, and its place for messages.
+class Entry {
+ public:
+  Entry(const std::string& file, const char* list, size_t index, const json& value)
+      : file_(file), list_(list), index_(index), value_(value) {
+    if (!value.is_object()) fail("{} is {}: an object was expected", place(), show(value));
+  }
+
+  std::string place() const { return fmt::format("{}: {}[{}]", file_, list_, index_); }
+  bool has(const char* name) const { return value_.contains(name); }
+
+  int64_t integer(const char* name, int64_t low = std::numeric_limits<int64_t>::min(),
+                  int64_t high = std::numeric_limits<int64_t>::max()) const {
+    const json& value = field(name);
+    const bool fits = value.is_number_unsigned() ? value.get<uint64_t>() <= uint64_t(high)
+                                                 : value.is_number_integer() && value.get<int64_t>() <= high;
+    if (!fits || value.get<int64_t>() < low)
+      wrong(name, fmt::format("a whole number from {} to {}", low, high));
+    return value.get<int64_t>();
+  }
+  double number(const char* name) const {
+    const json& value = field(name);
+    if (!value.is_number()) wrong(name, "a number");
+    return value.get<double>();
+  }
+  std::string text(const char* name) const {
+    const json& value = field(name);
+    if (!value.is_string() || value == "") wrong(name, "a text");
+    return value.get<std::string>();
+  }
+  bool flag(const char* name) const {
+    const json& value = field(name);
+    return value.is_boolean() ? value.get<bool>() : integer(name, 0, 1) == 1;
+  }
+  std::array<double, 4> four_numbers(const char* name) const {
+    const json& value = field(name);
+    if (!value.is_array() || value.size() != 4 ||
+        !std::all_of(value.begin(), value.end(), [](const json& v) { return v.is_number(); }))
+      wrong(name, "four numbers, left, top, width and height,");
+    return value.get<std::array<double, 4>>();
+  }
+
+ private:
+  const json& field(const char* name) const {
+    const auto found = value_.find(name);
+    if (found == value_.end()) fail("{} has no field \"{}\"", place(), name);
+    return *found;
+  }
+  [[noreturn]] void wrong(const char* name, const std::string& expected) const {
+    fail("{}.{} is {}: {} was expected", place(), name, show(field(name)), expected);
+  }
+  static std::string show(const json& value) {
+    const std::string text = value.dump();
+    return text.size() <= 60 ? text : text.substr(0, 60) + "...";
+  }
+
+  const std::string& file_;
+  const char* list_;
+  size_t index_;
+  const json& value_;
+};
+
+// Calls visit(Entry) for each entry of the list `name`.
+template <class Visit>
+void for_each_entry(const std::string& file, const json& root, const char* name, Visit visit) {
+  require(root.is_object() && root.contains(name) && root[name].is_array(),
+          "{} has no list \"{}\": a COCO annotation file has images, annotations and categories", file, name);
+  const json& list = root[name];
+  for (size_t i = 0; i < list.size(); ++i) visit(Entry(file, name, i, list[i]));
+}
+
+class Reader {
+ public:
+  Reader(const std::string& file, const std::vector<std::string>& image_folders, const CocoOptions& options)
+      : file_(file), image_folders_(image_folders), options_(options) {
+    dataset_.name = file;
+  }
+
+  DetectionDataset read(const std::vector<std::string>& class_names) {
+    const json root = parse(file_);
+    read_categories(root);
+    if (class_names.empty())
+      take_classes_of_the_file();
+    else
+      take_classes_of_the_model(class_names);
+    read_images(root);
+    for_each_entry(file_, root, "annotations", [&](const Entry& entry) { read_annotation(entry); });
+    return std::move(dataset_);
+  }
+
+ private:
+  void read_categories(const json& root) {
+    for_each_entry(file_, root, "categories", [&](const Entry& entry) {
+      const int id =
+          int(entry.integer("id", std::numeric_limits<int>::min(), std::numeric_limits<int>::max() - 1));
+      const std::string name = entry.text("name");
+      for (const auto& [other_id, other_name] : categories_)
+        require(id != other_id && name != other_name,
+                "{} is {} \"{}\", but there is already {} \"{}\": give every category an id and a name of "
+                "its own",
+                entry.place(), id, name, other_id, other_name);
+      categories_[id] = name;
+    });
+    require(!categories_.empty(), "{}: the list \"categories\" is empty: there is nothing to detect", file_);
+  }
+
+  void take_classes_of_the_file() {
+    for (const auto& [id, name] : categories_) {
+      labels_[id] = int(dataset_.class_names.size());
+      dataset_.category_ids.push_back(id);
+      dataset_.class_names.push_back(name);
+    }
+  }
+
+  void take_classes_of_the_model(const std::vector<std::string>& class_names) {
+    dataset_.class_names = class_names;
+    int next_id = categories_.rbegin()->first;
+    for (size_t label = 0; label < class_names.size(); ++label) {
+      const auto found = std::find_if(categories_.begin(), categories_.end(), [&](const auto& category) {
+        return category.second == class_names[label];
+      });
+      dataset_.category_ids.push_back(found != categories_.end() ? found->first : ++next_id);
+      if (found != categories_.end()) labels_[found->first] = int(label);
+    }
+  }
+
+  void read_images(const json& root) {
+    for_each_entry(file_, root, "images", [&](const Entry& entry) {
+      constexpr int64_t longest_side = 1 << 24;
+      const int64_t id = entry.integer("id");
+      const std::string name = entry.text("file_name");
+      const int width = int(entry.integer("width", 1, longest_side));
+      const int height = int(entry.integer("height", 1, longest_side));
+      const std::optional<std::string> path = find_image(name);
+      const auto [position, is_new] =
+          positions_.emplace(id, path ? int64_t(dataset_.images.size()) : left_out);
+      if (!is_new)
+        fail("{}.id is {}, which an image before it has already: give every image an id of its own",
+             entry.place(), id);
+      if (path)
+        dataset_.images.push_back({*path, id, width, height, {}});
+      else
+        dataset_.warnings.push_back(
+            fmt::format("{}.file_name is \"{}\", which is not in {}: the image is left out", entry.place(),
+                        name, fmt::join(image_folders_, ", ")));
+    });
+    require(!positions_.empty(), "{}: the list \"images\" is empty: a data set needs an image", file_);
+    require(!dataset_.images.empty(), "none of the {} images that {} names is in {}", positions_.size(),
+            file_, fmt::join(image_folders_, ", "));
+  }
+
+  std::optional<std::string> find_image(const std::string& name) const {
+    for (const std::string& folder : image_folders_) {
+      const std::filesystem::path path = std::filesystem::path(folder) / name;
+      std::error_code error;
+      if (std::filesystem::is_regular_file(path, error)) return path.string();
+    }
+    return options_.require_images ? std::nullopt : std::optional(name);
+  }
+
+  void read_annotation(const Entry& entry) {
+    const int64_t image_id = entry.integer("image_id");
+    const int label = label_of(entry);
+    const auto box = entry.four_numbers("bbox");
+    Annotation annotation{.x = box[0], .y = box[1], .width = box[2], .height = box[3], .label = label};
+    annotation.area = entry.has("area") ? entry.number("area") : annotation.width * annotation.height;
+    annotation.crowd = entry.has("iscrowd") && entry.flag("iscrowd");
+
+    const auto position = positions_.find(image_id);
+    if (position == positions_.end()) {
+      dataset_.warnings.push_back(fmt::format(
+          "{}.image_id is {}, but no image has this id: the box is left out", entry.place(), image_id));
+      return;
+    }
+    if (position->second == left_out) return;  // the warning about the image stands for its boxes too
+    LabelledImage& image = dataset_.images[size_t(position->second)];
+    if (has_size(annotation, entry)) {
+      warn_if_outside(annotation, image, entry);
+      image.annotations.push_back(annotation);
+    }
+  }
+
+  int label_of(const Entry& entry) const {
+    const int64_t id = entry.integer("category_id");
+    const auto category = categories_.find(id);
+    if (category == categories_.end())
+      fail("{}.category_id is {}, which is not among \"categories\"", entry.place(), id);
+    const auto label = labels_.find(id);
+    if (label == labels_.end())
+      fail("{} is of the class \"{}\", which the model does not know: it knows {}", entry.place(),
+           category->second, fmt::join(dataset_.class_names, ", "));
+    return label->second;
+  }
+
+  bool has_size(const Annotation& a, const Entry& entry) {
+    const bool good = a.width > 0 && a.height > 0 && std::isfinite(a.width * a.height) &&
+                      std::isfinite(a.x + a.width) && std::isfinite(a.y + a.height);
+    if (!good)
+      dataset_.warnings.push_back(fmt::format(
+          "{}.bbox is [{}, {}, {}, {}], whose width and height are not both greater than 0 and finite: "
+          "the box is left out",
+          entry.place(), a.x, a.y, a.width, a.height));
+    return good;
+  }
+
+  // By up to a pixel boxes of the official files do it by rounding.
+  void warn_if_outside(const Annotation& a, const LabelledImage& image, const Entry& entry) {
+    constexpr double rounding = 1;
+    if (a.x >= -rounding && a.y >= -rounding && a.x + a.width <= image.width + rounding &&
+        a.y + a.height <= image.height + rounding)
+      return;
+    dataset_.warnings.push_back(
+        fmt::format("{}.bbox is [{}, {}, {}, {}], which is not within its image of {} x {} pixels: training "
+                    "cuts it off there, "
+                    "evaluation takes it as it is",
+                    entry.place(), a.x, a.y, a.width, a.height, image.width, image.height));
+  }
+
+  static constexpr int64_t left_out = -1;
+
+  const std::string& file_;
+  const std::vector<std::string>& image_folders_;
+  const CocoOptions& options_;
+  DetectionDataset dataset_;
+  std::map<int64_t, std::string> categories_;       // name by id
+  std::map<int64_t, int> labels_;                   // by category id, of the classes that are wanted
+  std::unordered_map<int64_t, int64_t> positions_;  // in dataset_.images by image id, or left_out
+};
+
+}  // namespace
+
+DetectionDataset read_coco(const std::string& annotation_file, const std::vector<std::string>& image_folders,
+                           const std::vector<std::string>& class_names, const CocoOptions& options) {
+  require(!options.require_images || !image_folders.empty(), "no folder was given with the images of {}",
+          annotation_file);
+  return Reader(annotation_file, image_folders, options).read(class_names);
+}
+
+void write_coco(const std::string& annotation_file, const DetectionDataset& dataset,
+                const std::string& image_folder) {
+  using nlohmann::ordered_json;
+  ordered_json images = json::array(), annotations = json::array(), categories = json::array();
+  for (size_t label = 0; label < dataset.class_names.size(); ++label)
+    categories.push_back({{"id", dataset.category_ids[label]}, {"name", dataset.class_names[label]}});
+  for (const LabelledImage& image : dataset.images) {
+    const std::filesystem::path path(image.file);
+    const std::string name =
+        image_folder.empty() ? image.file : path.lexically_relative(image_folder).string();
+    images.push_back(
+        {{"id", image.id}, {"file_name", name}, {"width", image.width}, {"height", image.height}});
+    for (const Annotation& a : image.annotations)
+      annotations.push_back({{"id", annotations.size() + 1},
+                             {"image_id", image.id},
+                             {"category_id", dataset.category_ids[size_t(a.label)]},
+                             {"bbox", {a.x, a.y, a.width, a.height}},
+                             {"area", a.area},
+                             {"iscrowd", int(a.crowd)}});
+  }
+  const ordered_json root{{"images", images}, {"annotations", annotations}, {"categories", categories}};
+  try {
+    write_file_atomically(annotation_file, root.dump() + "\n");
+  } catch (const json::exception&) {
+    fail("{} cannot be written: a name of an image or class is not UTF-8, as JSON demands", annotation_file);
+  }
+}
+
+}  // namespace fovea

@@ -1,0 +1,19 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace fovea {
+
+// What the container around a picture tells without decoding it.
+struct ImageContainer {
+  bool complete = false;  // the file reaches to the picture's end
+  std::string exif;       // "Exif\0\0" and the TIFF block after it; empty where the file has none
+};
+
+// Walks the segments of a JPEG, the chunks of a PNG or the header of a BMP. Decoders fill what is missing of
+// a file cut short with grey or black and say nothing, so the end is looked for here. Nothing where the bytes
+// are of none of the three formats.
+std::optional<ImageContainer> read_image_container(std::string_view bytes);
+
+}  // namespace fovea

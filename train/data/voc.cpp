@@ -1,0 +1,217 @@
+#include "train/data/voc.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <optional>
+#include <pugixml.hpp>
+#include <set>
+#include <string_view>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "train/data/image_io.h"
+#include "train/data/listing.h"
+
+namespace fovea {
+namespace {
+
+// The text without blanks around it.
+std::string_view trim(std::string_view text) {
+  constexpr const char* blanks = " \t\r\n";
+  const size_t begin = text.find_first_not_of(blanks);
+  if (begin == text.npos) return {};
+  return text.substr(begin, text.find_last_not_of(blanks) + 1 - begin);
+}
+
+// The XML file of one image.
+class VocFile {
+ public:
+  explicit VocFile(const std::string& path) : path_(path) {
+    const std::string content = read_file(path);
+    const pugi::xml_parse_result result = document_.load_buffer(content.data(), content.size());
+    if (!result)
+      fail("{} is not valid XML: line {}: {}", path,
+           1 + std::count(content.begin(), content.begin() + result.offset, '\n'), result.description());
+    require(bool(root()), "{} has no element <annotation>: an annotation of Pascal VOC was expected", path);
+  }
+
+  const std::string& path() const { return path_; }
+  pugi::xml_node root() const { return document_.child("annotation"); }
+
+  std::string class_name(pugi::xml_node object) const {
+    const std::string name(trim(object.child("name").child_value()));
+    if (name.empty()) fail("{}: {} has no <name>", path_, place(object));
+    return name;
+  }
+
+  // The number in a field of a node, not a number and infinity included.
+  double number(pugi::xml_node node, const char* field, const std::string& where) const {
+    if (!node.child(field)) fail("{}: {} has no <{}>", path_, where, field);
+    const std::string_view text = trim(node.child(field).child_value());
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size())
+      fail("{}: <{}> of {} is \"{}\": a number was expected", path_, field, where, text);
+    return value;
+  }
+
+  // "object 3 (cat)", counted from 1.
+  std::string place(pugi::xml_node object) const {
+    const auto objects = root().children("object");
+    const auto before = std::distance(objects.begin(), std::find(objects.begin(), objects.end(), object));
+    return fmt::format("object {} ({})", before + 1, trim(object.child("name").child_value()));
+  }
+
+ private:
+  std::string path_;
+  pugi::xml_document document_;
+};
+
+std::vector<std::string> all_class_names(const std::string& folder) {
+  std::set<std::string> names;
+  for (const std::string& name : file_names(folder + "/Annotations", ".xml")) {
+    const VocFile file(folder + "/Annotations/" + name);
+    for (const pugi::xml_node object : file.root().children("object")) names.insert(file.class_name(object));
+  }
+  require(!names.empty(), "{}/Annotations: no file holds an <object>: there is nothing to detect", folder);
+  return {names.begin(), names.end()};
+}
+
+class Reader {
+ public:
+  Reader(const std::string& folder, const std::vector<std::string>& list_files,
+         const std::vector<std::string>& class_names)
+      : folder_(folder) {
+    dataset_.name = fmt::format("{}", fmt::join(list_files, " + "));
+    dataset_.class_names = class_names.empty() ? all_class_names(folder) : class_names;
+    for (size_t label = 0; label < dataset_.class_names.size(); ++label)
+      dataset_.category_ids.push_back(int(label) + 1);
+  }
+
+  void read_list(const std::string& list_file) {
+    const std::string content = read_file(list_file);
+    for (size_t begin = 0; begin < content.size();) {
+      const size_t end = std::min(content.find('\n', begin), content.size());
+      const std::string stem(trim(std::string_view(content).substr(begin, end - begin)));
+      begin = end + 1;
+      if (stem.empty()) continue;
+      if (stems_.insert(stem).second)
+        read_image(stem, list_file);
+      else
+        warn("{} names {} again: it is taken once", list_file, stem);
+    }
+  }
+
+  DetectionDataset take() {
+    require(!stems_.empty(), "{} names no image: a data set needs one, a file stem on each line",
+            dataset_.name);
+    require(!dataset_.images.empty(),
+            "none of the {} images that {} names has both an XML file in {}/Annotations and a picture in "
+            "{}/JPEGImages",
+            stems_.size(), dataset_.name, folder_, folder_);
+    return std::move(dataset_);
+  }
+
+ private:
+  template <class... Args>
+  void warn(fmt::format_string<Args...> format, Args&&... args) {
+    dataset_.warnings.push_back(fmt::format(format, std::forward<Args>(args)...));
+  }
+
+  void read_image(const std::string& stem, const std::string& list_file) {
+    const std::string path = folder_ + "/Annotations/" + stem + ".xml";
+    if (!std::filesystem::exists(path)) {
+      warn("{} names {}, but there is no file {}: the image is left out", list_file, stem, path);
+      return;
+    }
+    const VocFile file(path);
+    const std::string file_name(trim(file.root().child("filename").child_value()));
+    const std::optional<std::string> picture = find_picture(stem, file_name);
+    if (!picture) {
+      warn("{}: {}/JPEGImages has neither a picture {} nor the <filename> \"{}\": the image is left out",
+           path, folder_, stem, file_name);
+      return;
+    }
+    LabelledImage image{.file = *picture, .id = int64_t(dataset_.images.size()) + 1};
+    read_size(file, image);
+    for (const pugi::xml_node object : file.root().children("object")) read_object(file, object, image);
+    dataset_.images.push_back(std::move(image));
+  }
+
+  // The stem comes first: it is what the development kit goes by, and labelling tools leave an old <filename>
+  // behind when a file is renamed.
+  std::optional<std::string> find_picture(const std::string& stem, const std::string& file_name) const {
+    const std::string base = folder_ + "/JPEGImages/";
+    for (const char* ending : {".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG", ".BMP"})
+      if (std::filesystem::is_regular_file(base + stem + ending)) return base + stem + ending;
+    if (std::filesystem::is_regular_file(base + file_name)) return base + file_name;
+    return std::nullopt;
+  }
+
+  // Some labelling tools write no size, or 0: it is the picture's then.
+  void read_size(const VocFile& file, LabelledImage& image) {
+    const pugi::xml_node size = file.root().child("size");
+    const double width = size ? file.number(size, "width", "<size>") : 0;
+    const double height = size ? file.number(size, "height", "<size>") : 0;
+    constexpr double longest_side = 1 << 24;
+    if (width >= 1 && height >= 1 && width <= longest_side && height <= longest_side) {
+      image.width = int(width);
+      image.height = int(height);
+      return;
+    }
+    const Image picture = fovea::read_image(image.file);
+    image.width = picture.width;
+    image.height = picture.height;
+    warn("{}: <size> is {} x {}: the size of {}, {} x {}, is taken", file.path(), width, height, image.file,
+         image.width, image.height);
+  }
+
+  void read_object(const VocFile& file, pugi::xml_node object, LabelledImage& image) {
+    const std::string name = file.class_name(object), where = file.place(object);
+    const auto label = std::find(dataset_.class_names.begin(), dataset_.class_names.end(), name);
+    if (label == dataset_.class_names.end())
+      fail("{}: {} is of a class that the model does not know: it knows {}", file.path(), where,
+           fmt::join(dataset_.class_names, ", "));
+    const pugi::xml_node box = object.child("bndbox");
+    if (!box) fail("{}: {} has no <bndbox>", file.path(), where);
+    const double xmin = file.number(box, "xmin", where), ymin = file.number(box, "ymin", where);
+    const double xmax = file.number(box, "xmax", where), ymax = file.number(box, "ymax", where);
+    const auto warn_of_box = [&](const char* fault) {
+      warn("{}: {} has xmin {}, ymin {}, xmax {}, ymax {}, {}", file.path(), where, xmin, ymin, xmax, ymax,
+           fault);
+    };
+    if (!std::isfinite(xmin + ymin + xmax + ymax) || !(xmax > xmin && ymax > ymin))
+      return warn_of_box("which is no positive finite size: the box is left out");
+
+    const double left = std::max(xmin, 0.0), right = std::min(xmax, double(image.width));
+    const double top = std::max(ymin, 0.0), bottom = std::min(ymax, double(image.height));
+    if (!(right > left && bottom > top))
+      return warn_of_box("which is outside its image: the box is left out");
+    if (left != xmin || right != xmax || top != ymin || bottom != ymax)
+      warn_of_box("which reaches outside its image: the box is cut off at the border");
+    image.annotations.push_back({.x = left,
+                                 .y = top,
+                                 .width = right - left,
+                                 .height = bottom - top,
+                                 .area = (right - left) * (bottom - top),
+                                 .label = int(label - dataset_.class_names.begin()),
+                                 .difficult = trim(object.child("difficult").child_value()) == "1"});
+  }
+
+  const std::string& folder_;
+  DetectionDataset dataset_;
+  std::set<std::string> stems_;
+};
+
+}  // namespace
+
+DetectionDataset read_voc(const std::string& folder, const std::vector<std::string>& list_files,
+                          const std::vector<std::string>& class_names) {
+  Reader reader(folder, list_files, class_names);
+  for (const std::string& list_file : list_files) reader.read_list(list_file);
+  return reader.take();
+}
+
+}  // namespace fovea

@@ -1,0 +1,60 @@
+#pragma once
+#include <memory>
+#include <optional>
+
+#include "train/data/augment.h"
+#include "train/data/prefetch.h"
+#include "train/data/sampler.h"
+#include "train/detector.h"
+#include "train/matching.h"
+#include "train/trainer.h"
+
+namespace fovea {
+
+struct DetectionBatch {
+  Tensor images;         // (N, H, W, 3), normalised
+  Tensor class_targets;  // int32 (N, anchors)
+  Tensor box_targets;    // (N, anchors, 4)
+  MatchCounts counts;
+};
+
+// The batches of a training, each a pure function of seed and step. May be asked from many threads.
+class DetectionBatches {
+ public:
+  DetectionBatches(const TrainConfig& config, const DetectionDataset& dataset, const Detector& detector);
+  DetectionBatch make(int64_t step);
+
+ private:
+  const TrainConfig& config_;
+  const DetectionDataset& dataset_;
+  const Detector& detector_;
+  ImageCache images_;
+  Sampler sampler_;
+  AnchorMatcher matcher_;
+};
+
+// Learning to detect: focal loss over classes + box_loss_weight * Huber loss over boxes (EfficientDet, section 5.1), both divided by the
+// number of positive anchors in the batch + 1.
+class DetectionTask : public Task {
+ public:
+  DetectionTask(const TrainConfig& config, DetectionDataset train, DetectionDataset validation);
+  ~DetectionTask() override;
+
+  Module& model() override { return detector_.model(); }
+  Detector& detector() { return detector_; }
+  int64_t training_images() const override { return int64_t(train_.images.size()); }
+  void start(int64_t first, int64_t end) override;
+  NamedValues step(int64_t step) override;
+  NamedValues evaluate() override;
+  double seconds_waited() const override { return prefetch_ ? prefetch_->seconds_waited() : 0; }
+
+ private:
+  TrainConfig config_;
+  DetectionDataset train_, validation_;
+  Detector detector_;
+  DetectionBatches batches_;
+  ImageCache validation_images_;
+  std::unique_ptr<Prefetch<DetectionBatch>> prefetch_;
+};
+
+}  // namespace fovea

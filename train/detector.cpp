@@ -1,0 +1,107 @@
+#include "train/detector.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "train/data/augment.h"
+#include "train/data/prefetch.h"
+#include "train/ema.h"
+#include "train/streams.h"
+
+namespace fovea {
+namespace {
+
+constexpr int64_t evaluation_batch = 8;
+
+struct EvaluationBatch {
+  Tensor images;
+  std::vector<ImageFrame> frames;
+};
+
+}  // namespace
+
+EfficientDetSpec detector_spec(const TrainConfig& config) {
+  EfficientDetSpec spec = efficientdet_spec(config.model);
+  const auto size = parse_image_size(config.image_size);
+  if (size[0] > 0) {
+    spec.image_size = std::max(size[0], size[1]);
+    spec.anchors.anchor_scale = default_anchor_scale(spec.image_size);
+  }
+  if (config.anchor_scale > 0) spec.anchors.anchor_scale = config.anchor_scale;
+  spec.anchors.aspect_factors = parse_aspect_ratios(config.aspect_ratios);
+  if (config.fusion == "fast_normalized") spec.fpn.fusion = Fusion::fast_normalized;
+  if (config.fusion == "softmax") spec.fpn.fusion = Fusion::softmax;
+  if (config.fusion == "sum") spec.fpn.fusion = Fusion::sum;
+  spec.backbone.drop_path = config.drop_path;
+  return spec;
+}
+
+Detector::Detector(const TrainConfig& config, std::vector<std::string> class_names)
+    : size_(parse_image_size(config.image_size)), class_names_(std::move(class_names)) {
+  const EfficientDetSpec spec = detector_spec(config);
+  if (size_[0] == 0) size_ = {spec.image_size, spec.image_size};
+  Random random(uint64_t(config.seed), stream_of(Stream::weights));
+  model_ = std::make_unique<EfficientDet>(spec, int64_t(class_names_.size()), random);
+  anchors_ = generate_anchors(size_[0], size_[1], spec.anchors);
+}
+
+Detector::Detector(const Checkpoint& checkpoint) : Detector(checkpoint.state().config, checkpoint.state().class_names) {
+  require(checkpoint.state().config.task == "detection", "this checkpoint is of a {} training: it finds no boxes",
+          checkpoint.state().config.task);
+  checkpoint.restore("ema.", weights_of(*model_));
+  model_->set_training(false);
+}
+
+std::vector<std::vector<Detection>> Detector::detect(const Tensor& images, std::span<const ImageFrame> frames,
+                                                     const DetectOptions& options) {
+  NoGrad no_grad;
+  Random unused;
+  const DetectorOutput output = model_->forward(images, unused);
+  return detect_batch(output.class_logits.span<float>(), output.box_codes.span<float>(), anchors_, int(class_names_.size()),
+                      frames, options);
+}
+
+std::vector<Detection> Detector::detect(const Image& image, const DetectOptions& options) {
+  const Tensor input({1, height(), width(), 3});
+  const PreparedImage prepared = prepare_for_evaluation(image, {}, height(), width(), input.span<float>());
+  return detect(input, std::span(&prepared.frame, 1), options).front();
+}
+
+std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset, ImageCache& images,
+                                                   int workers, const DetectOptions& options, const OnProgress& on_progress) {
+  const int64_t count = int64_t(dataset.images.size()), pixels = int64_t(detector.height()) * detector.width() * 3;
+  const int64_t batches = (count + evaluation_batch - 1) / evaluation_batch;
+  Prefetch<EvaluationBatch> prefetch(workers, size_t(workers) + 1, 0, batches, [&](int64_t index) {
+    const int64_t begin = index * evaluation_batch, n = std::min(evaluation_batch, count - begin);
+    EvaluationBatch batch{Tensor({n, detector.height(), detector.width(), 3}), {}};
+    for (int64_t i = 0; i < n; ++i)
+      batch.frames.push_back(prepare_for_evaluation(*images.get(size_t(begin + i)), {}, detector.height(), detector.width(),
+                                                    batch.images.span<float>().subspan(size_t(i * pixels), size_t(pixels)))
+                                 .frame);
+    return batch;
+  });
+  std::vector<std::vector<Detection>> result;
+  for (int64_t b = 0; b < batches; ++b) {
+    const EvaluationBatch batch = prefetch.next();
+    for (auto& found : detector.detect(batch.images, batch.frames, options)) result.push_back(std::move(found));
+    if (on_progress) on_progress(int64_t(result.size()), count);
+  }
+  return result;
+}
+
+DatasetDetections scored_boxes(const std::vector<std::vector<Detection>>& detections) {
+  DatasetDetections result;
+  for (const auto& image : detections) {
+    result.emplace_back();
+    for (const Detection& detection : image) result.back().push_back(scored_box(detection));
+  }
+  return result;
+}
+
+std::vector<std::string> files_of(const DetectionDataset& dataset) {
+  std::vector<std::string> files;
+  for (const LabelledImage& image : dataset.images) files.push_back(image.file);
+  return files;
+}
+
+}  // namespace fovea

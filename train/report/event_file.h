@@ -1,0 +1,34 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "train/report/append_file.h"
+#include "train/report/metrics.h"
+
+namespace fovea {
+
+// CRC-32C (Castagnoli, RFC 3720 appendix B.4) of the bytes.
+uint32_t crc32c(std::string_view bytes);
+
+// The CRC as TFRecord files hold it: rotated and shifted, because the CRC of data that hold their own CRC
+// says little.
+uint32_t masked_crc32c(std::string_view bytes);
+
+// A TFRecord: the length of `data` in 8 bytes, the masked CRC of these, the data, the masked CRC of the data;
+// little endian.
+std::string tf_record(std::string_view data);
+
+// A file of scalars that TensorBoard shows; it finds those whose name has "tfevents" in it.
+class EventFile {
+ public:
+  explicit EventFile(const std::string& path);  // made anew; throws Error where it cannot be
+  // One event with these numbers, as float32, at `wall_time` in seconds since 1970. Throws Error when the
+  // disk is full.
+  void write(double wall_time, int64_t step, const NamedValues& values);
+
+ private:
+  AppendFile file_;
+};
+
+}  // namespace fovea

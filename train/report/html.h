@@ -1,0 +1,14 @@
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace fovea {
+
+// Text as it may stand in HTML and SVG, between tags and inside quotes: & < > " ' become entities, control
+// characters (not allowed in XML) become U+FFFD.
+std::string escape_html(std::string_view text);
+
+// RFC 4648, with padding: for pictures inside a page as data:image/jpeg;base64,...
+std::string base64(std::string_view bytes);
+
+}  // namespace fovea

@@ -1,0 +1,40 @@
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "train/data/image.h"
+#include "train/evaluation/coco_evaluation.h"
+
+namespace fovea {
+
+struct Curve {
+  std::string name;  // "loss", "AP50", ...
+  std::vector<double> x, y;
+};
+
+struct Chart {
+  std::string title, x_label, y_label;
+  std::vector<Curve> curves;  // drawn over each other, with a legend
+};
+
+// One example picture: the truth and what was detected, side by side, both already drawn.
+struct ReportPicture {
+  std::string caption;
+  Image truth, detections;
+};
+
+// What report.html shows. One file that needs no other and no network: styles, charts (SVG) and pictures (JPEG) are inside.
+struct RunReport {
+  std::string title;                                         // "efficientdet_d-2 on bccd"
+  std::vector<std::pair<std::string, std::string>> summary;  // name, value: the settings and results worth a line
+  std::vector<Chart> charts;                                 // learning curves
+  std::vector<std::string> class_names;
+  CocoFigures figures;                                       // tables and PR curves; left out where classes is empty
+  std::vector<ReportPicture> pictures;
+};
+
+// Written atomically. All text is escaped.
+void write_run_report(const std::string& path, const RunReport& report);
+
+}  // namespace fovea

@@ -1,0 +1,150 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+
+#include "core/error.h"
+#include "core/file.h"
+
+namespace fovea {
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+constexpr int64_t steps_between_metrics = 20;
+
+OptimizerOptions optimizer_options(const TrainConfig& c) {
+  OptimizerOptions options;
+  options.kind = c.optimizer == "sgd" ? OptimizerOptions::Kind::sgd : OptimizerOptions::Kind::adamw;
+  options.momentum = c.momentum;
+  options.weight_decay = c.weight_decay;
+  options.clip_norm = c.clip_norm;
+  return options;
+}
+
+}  // namespace
+
+TrainConfig resolve_config(TrainConfig c, int64_t training_images) {
+  const double per_epoch = double(training_images) / double(c.batch_size);
+  if (c.steps == 0) c.steps = std::max<int64_t>(1, std::llround(c.epochs * per_epoch));
+  c.epochs = double(c.steps) / per_epoch;
+  const bool sgd = c.optimizer == "sgd";
+  if (c.learning_rate == 0) c.learning_rate = sgd ? 0.08 * double(c.batch_size) / 64 : 0.003 * std::sqrt(double(c.batch_size) / 8);
+  if (c.weight_decay < 0) c.weight_decay = sgd ? 4e-5 : 0.01;
+  if (c.warmup_steps == 0) c.warmup_steps = std::clamp<int64_t>(std::llround(per_epoch), 1, std::max<int64_t>(1, c.steps / 10));
+  // The paper's 0.9998 averages over 5000 steps of its 500,000; a short training must not average over its own beginning.
+  if (c.ema_decay == 0) c.ema_decay = std::clamp(1 - 20.0 / double(c.steps), 0.5, 0.9998);
+  return c;
+}
+
+Trainer::Trainer(Task& task, TrainingState state, std::string folder, TrainHooks hooks)
+    : task_(task),
+      state_(std::move(state)),
+      folder_(std::move(folder)),
+      hooks_(std::move(hooks)),
+      schedule_{state_.config.learning_rate, state_.config.warmup_steps, state_.config.steps},
+      optimizer_(task.model().parameters(), optimizer_options(state_.config)),
+      ema_(task.model(), state_.config.ema_decay) {}
+
+void Trainer::resume(const Checkpoint& checkpoint) {
+  require(checkpoint.state().config == state_.config && checkpoint.state().class_names == state_.class_names,
+          "the run in {} was started on other data: {} has changed since; start a new run (--run)", folder_, state_.config.data);
+  checkpoint.restore("model.", weights_of(task_.model()));
+  checkpoint.restore("ema.", ema_.state());
+  checkpoint.restore("optimizer.", optimizer_.state());
+  state_.step = checkpoint.state().step;
+  state_.best = checkpoint.state().best;
+  if (!std::filesystem::exists(folder_ + "/metrics.csv")) return;
+  for (const MetricsRow& row : read_metrics(folder_ + "/metrics.csv"))
+    if (row.step <= state_.step) seconds_before_ = std::max(seconds_before_, row.seconds);
+}
+
+bool Trainer::run() {
+  create_folder(folder_);
+  write_file_atomically(folder_ + "/config.json", config_to_json(state_.config) + "\n");
+  metrics_ = std::make_unique<MetricsWriter>(folder_, state_.step);
+  const TrainConfig& c = state_.config;
+  const double start = now();
+  double last = start, average_time = 0;
+  int64_t steps_here = 0;
+  progress_.steps = c.steps;
+  task_.model().set_training(true);
+  task_.start(state_.step, c.steps);
+  while (state_.step < c.steps) {
+    one_step();
+    const double time = now() - last;
+    average_time += (time - average_time) * std::max(0.03, 1.0 / double(++steps_here));  // follows a machine that slows down
+    last = now();
+    progress_.step = state_.step;
+    progress_.epoch = double(state_.step * c.batch_size) / double(task_.training_images());
+    progress_.images_per_second = double(c.batch_size) / average_time;
+    progress_.waiting = task_.seconds_waited() / std::max(1e-9, now() - start);
+    progress_.seconds_left = average_time * double(c.steps - state_.step);
+    const bool done = state_.step == c.steps, stopping = hooks_.stop && *hooks_.stop;
+    if (summed_ > 0 && (done || stopping || state_.step % steps_between_metrics == 0)) {
+      for (auto& [name, sum] : sums_) sum /= double(summed_);
+      sums_.emplace_back("train/learning_rate", schedule_.learning_rate(state_.step - 1));
+      sums_.emplace_back("train/images_per_second", progress_.images_per_second);
+      sums_.emplace_back("train/waiting_for_images", progress_.waiting);
+      metrics_->write(state_.step, progress_.epoch, seconds_before_ + now() - start, sums_);
+      sums_.clear();
+      summed_ = 0;
+    }
+    if (!stopping && (done || every(c.validate_every))) {
+      evaluate();
+      metrics_->write(state_.step, progress_.epoch, seconds_before_ + now() - start, progress_.figures);
+      last = now();
+    }
+    if (hooks_.on_step) hooks_.on_step(progress_);
+    if (done || stopping || every(c.checkpoint_every)) save("last");
+    if (stopping && !done) return false;
+  }
+  return true;
+}
+
+void Trainer::one_step() {
+  task_.model().clear_gradients();
+  const NamedValues losses = task_.step(state_.step);
+  const auto advice =
+      "Try a smaller --learning-rate or more --warmup-steps; the checkpoint of the last good epoch is kept, `fovea train --resume` goes on from it";
+  for (const auto& [name, value] : losses)
+    require(std::isfinite(value), "the training diverged: {} is {} at step {} (learning rate {:.4g}). {}", name, value, state_.step,
+            schedule_.learning_rate(state_.step), advice);
+  const double norm = optimizer_.update(state_.step, schedule_.learning_rate(state_.step));
+  require(std::isfinite(norm), "the training diverged: the gradient is {} at step {} although the loss is {:.4g}. {}", norm,
+          state_.step, losses.front().second, advice);
+  ema_.update(state_.step);
+  ++state_.step;
+  if (sums_.empty())
+    for (const auto& [name, value] : losses) sums_.emplace_back(name, 0.0);
+  for (size_t i = 0; i < losses.size(); ++i) sums_[i].second += losses[i].second;
+  ++summed_;
+  const double loss = losses.front().second;
+  progress_.loss = progress_.loss == 0 ? loss : progress_.loss + 0.05 * (loss - progress_.loss);
+}
+
+// Whether the step just done ends one of the intervals of so many epochs.
+bool Trainer::every(double epochs) const {
+  if (epochs <= 0) return false;
+  const double interval = epochs * double(task_.training_images()) / double(state_.config.batch_size);
+  return std::floor(double(state_.step) / interval) > std::floor(double(state_.step - 1) / interval);
+}
+
+void Trainer::evaluate() {
+  {
+    const EvaluatesWithEma averaged(task_.model(), ema_);
+    progress_.figures = task_.evaluate();
+  }
+  if (progress_.figures.empty() || progress_.figures.front().second < state_.best) return;
+  state_.best = progress_.figures.front().second;
+  save("best");
+}
+
+void Trainer::save(const std::string& name) const {
+  save_checkpoint(fmt::format("{}/{}.safetensors", folder_, name), state_, weights_of(task_.model()), ema_.state(),
+                  optimizer_.state());
+}
+
+}  // namespace fovea
