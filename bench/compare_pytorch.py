@@ -4,6 +4,7 @@
     bench/compare_pytorch.py --step-bench build/bench/step_bench --output bench/results/cpu.md
 """
 import argparse
+import importlib
 import importlib.metadata
 import json
 import math
@@ -31,6 +32,10 @@ WARM_UP = 5  # steps before the clock runs: the TorchScript loss profiles its fi
 
 
 # --- PyTorch, in a process of its own for each measurement, so that its peak memory is its own ---
+
+
+def resident_peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 def make_classifier(classes):
@@ -105,12 +110,16 @@ def times_of(repeats, step):
 
 
 def measure_pytorch(name, batch, image_size, classes, phase, memory_format, repeats, threads):
+    warnings.filterwarnings("ignore", message=".*torch.jit.*", category=FutureWarning)
+    is_detector = name.startswith("efficientdet")
+    for package in ["torch", "timm"] + ["effdet"] * is_detector:
+        importlib.import_module(package)
+    imported_mb = resident_peak_mb()
+
     import torch
 
-    warnings.filterwarnings("ignore", message=".*torch.jit.*", category=FutureWarning)
     torch.set_num_threads(threads)
     torch.manual_seed(1)
-    is_detector = name.startswith("efficientdet")
     model = make_detector(name, image_size, classes) if is_detector else make_classifier(classes)
     layout = torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
     model.to(memory_format=layout)
@@ -138,7 +147,8 @@ def measure_pytorch(name, batch, image_size, classes, phase, memory_format, repe
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": times_of(repeats, step),
         "threads": torch.get_num_threads(),
-        "resident_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "resident_peak_mb": resident_peak_mb(),
+        "resident_imported_mb": imported_mb,
     }
 
 
@@ -192,6 +202,7 @@ def table_row(case, phase, results):
     rounds = {c: [statistics.median(run["seconds"]) * 1e3 / batch for run in results[c]] for c in CANDIDATES}
     time_of = {c: statistics.median(rounds[c]) for c in CANDIDATES}
     memory = {c: statistics.median(run["resident_peak_mb"] for run in results[c]) for c in CANDIDATES}
+    imported = statistics.median(run["resident_imported_mb"] for c in FORMATS for run in results[c])
     faster = min(FORMATS, key=time_of.get)
     ratios = [theirs / ours for theirs, ours in zip(rounds[faster], rounds["Fovea"])]
     cells = [
@@ -201,6 +212,7 @@ def table_row(case, phase, results):
         *(f"{time_of[c]:.2f}" for c in CANDIDATES),
         f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f})",
         *(f"{memory[c]:.0f}" for c in CANDIDATES),
+        f"{imported:.0f}",
     ]
     return "| " + " | ".join(cells) + " |"
 
@@ -208,6 +220,7 @@ def table_row(case, phase, results):
 def table_head():
     titles = ["model", "parameters", "what", "Fovea, ms/image", *(f"PyTorch {f}, ms/image" for f in FORMATS)]
     titles += ["faster PyTorch / Fovea", "Fovea, peak MB", *(f"PyTorch {f}, peak MB" for f in FORMATS)]
+    titles += ["of which imports, MB"]
     return "| " + " | ".join(titles) + " |\n|" + "---|" * 3 + "---:|" * (len(titles) - 3)
 
 

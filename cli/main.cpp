@@ -54,6 +54,11 @@ int main(int argc, char** argv) {
   try {
     program.parse(argc, argv);
     return 0;
+  } catch (const CLI::RequiredError& error) {
+    if (argc < 2 || argv[1][0] == '-') return program.exit(error), 1;
+    std::string names;
+    for (const CLI::App* command : program.get_subcommands({})) names += (names.empty() ? "" : ", ") + command->get_name();
+    fmt::print(stderr, "fovea: there is no command '{}': choose one of {}\n", argv[1], names);
   } catch (const CLI::ParseError& error) {
     return program.exit(error) == 0 ? 0 : 1;
   } catch (const std::bad_alloc&) {

@@ -82,7 +82,7 @@ void add_train_command(CLI::App& program) {
   command->add_option("--resume", flags->resume, "folder of a run that was stopped: go on to the same weights, bit for bit");
   command->add_option("--config", flags->config_file, "JSON file of these settings, as a run's config.json; flags override it");
   for_each_field(flags->config, [&](const char* name, auto& field, const char* explanation) {
-    flags->fields.emplace_back(name, command->add_option(flag_of(name), field, explanation)->capture_default_str());
+    flags->fields.emplace_back(name, command->add_option(flag_of(name), field, explanation)->capture_default_str()->take_last());
   });
   command->callback([flags] { run_train(*flags); });
 }

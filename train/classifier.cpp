@@ -20,6 +20,7 @@ int square_size(const TrainConfig& config, int own) {
 EfficientNetSpec classifier_spec(const TrainConfig& config) {
   EfficientNetSpec spec = efficientnet_spec(config.model);
   spec.drop_path = config.drop_path;
+  if (config.batch_norm_momentum > 0) spec.norm.momentum = config.batch_norm_momentum;
   return spec;
 }
 

@@ -31,6 +31,7 @@ struct TrainConfig {
   int64_t warmup_steps = 0;
   double clip_norm = 10;
   double ema_decay = 0;
+  double batch_norm_momentum = 0;
 
   bool horizontal_flip = true;
   double scale_min = 0.5;
@@ -73,6 +74,7 @@ void for_each_field(Config& c, F&& f) {
   f("warmup_steps", c.warmup_steps, "steps in which the learning rate climbs; 0: one epoch, at most a tenth of the training");
   f("clip_norm", c.clip_norm, "gradients longer than this are shortened to it; 0: never");
   f("ema_decay", c.ema_decay, "of the averaged weights, which are the ones measured and kept; 0: suited to the training's length");
+  f("batch_norm_momentum", c.batch_norm_momentum, "share of the new batch in the running averages; 0: 0.01 (the paper's), more below 1000 steps");
   f("horizontal_flip", c.horizontal_flip, "mirror half of the training images");
   f("scale_min", c.scale_min, "smallest factor on the size of a training image (the paper's is 0.1)");
   f("scale_max", c.scale_max, "largest factor on the size of a training image (the paper's is 2)");

@@ -33,6 +33,7 @@ EfficientDetSpec detector_spec(const TrainConfig& config) {
   if (config.fusion == "softmax") spec.fpn.fusion = Fusion::softmax;
   if (config.fusion == "sum") spec.fpn.fusion = Fusion::sum;
   spec.backbone.drop_path = config.drop_path;
+  if (config.batch_norm_momentum > 0) spec.backbone.norm.momentum = spec.fpn.norm.momentum = config.batch_norm_momentum;
   return spec;
 }
 

@@ -36,6 +36,8 @@ TrainConfig resolve_config(TrainConfig c, int64_t training_images) {
   if (c.warmup_steps == 0) c.warmup_steps = std::clamp<int64_t>(std::llround(per_epoch), 1, std::max<int64_t>(1, c.steps / 10));
   // The paper's 0.9998 averages over 5000 steps of its 500,000; a short training must not average over its own beginning.
   if (c.ema_decay == 0) c.ema_decay = std::clamp(1 - 20.0 / double(c.steps), 0.5, 0.9998);
+  // Running averages that still remember how they began make the evaluation of a short training wrong.
+  if (c.batch_norm_momentum == 0) c.batch_norm_momentum = std::clamp(10.0 / double(c.steps), 0.01, 0.1);
   return c;
 }
 
@@ -92,7 +94,7 @@ bool Trainer::run() {
       sums_.clear();
       summed_ = 0;
     }
-    if (!stopping && (done || every(c.validate_every))) {
+    if (done || every(c.validate_every)) {
       evaluate();
       metrics_->write(state_.step, progress_.epoch, seconds_before_ + now() - start, progress_.figures);
       last = now();

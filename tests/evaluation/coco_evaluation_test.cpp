@@ -23,7 +23,9 @@ void check_equal(double found, double expected, const std::string& what) {
   CHECK(std::abs(found - expected) <= 1e-9);
 }
 
-int position(const json& list, const json& value) { return int(std::find(list.begin(), list.end(), value) - list.begin()); }
+int position(const json& list, const json& value) {
+  return int(std::find(list.begin(), list.end(), value) - list.begin());
+}
 
 DetectionDataset golden_truth(const json& row) {
   DetectionDataset truth;
@@ -42,7 +44,8 @@ DetectionDataset golden_truth(const json& row) {
 DatasetDetections golden_detections(const json& row) {
   DatasetDetections detections(row["images"].size());
   for (const json& d : row["detections"])
-    detections[size_t(position(row["images"], d[0]))].push_back({d[2], d[3], d[4], d[5], d[6], position(row["categories"], d[1])});
+    detections[size_t(position(row["images"], d[0]))].push_back(
+        {d[2], d[3], d[4], d[5], d[6], position(row["categories"], d[1])});
   return detections;
 }
 
@@ -56,7 +59,8 @@ void check_class(const ClassFigures& found, const json& expected) {
     return;
   }
   REQUIRE(found.precision50.size() == 101);
-  for (size_t i = 0; i <= 10; ++i) check_equal(found.precision50[10 * i], expected[4 + i], fmt::format("precision at recall {} / 10", i));
+  for (size_t i = 0; i <= 10; ++i)
+    check_equal(found.precision50[10 * i], expected[4 + i], fmt::format("precision at recall {} / 10", i));
 }
 
 // Two images, two classes, and a detection of each object.
@@ -67,12 +71,13 @@ struct Small {
     truth.name = "small";
     truth.class_names = {"cell", "platelet"};
     truth.category_ids = {1, 2};
-    truth.images = {{"a.jpg", 1, 100, 100, {{0, 0, 40, 40, 1600, 0}, {50, 50, 20, 20, 400, 1}}}, {"b.jpg", 2, 100, 100, {}}};
+    truth.images = {{"a.jpg", 1, 100, 100, {{0, 0, 40, 40, 1600, 0}, {50, 50, 20, 20, 400, 1}}},
+                    {"b.jpg", 2, 100, 100, {}}};
     detections = {{{0, 0, 40, 40, 0.9, 0}, {50, 50, 20, 20, 0.8, 1}}, {}};
   }
 };
 
-// As large as COCO's validation set when images is 5000.
+// As large as COCO's validation set where `images` is 5000.
 Small crowded(int images, int classes) {
   Small set;
   Random random(5);
@@ -84,10 +89,12 @@ Small crowded(int images, int classes) {
     LabelledImage& image = set.truth.images.emplace_back(LabelledImage{"", i, 500, 500, {}});
     auto& found = set.detections.emplace_back();
     for (int k = 0; k < 100; ++k) {
-      const double x = random.uniform(0, 400), y = random.uniform(0, 400), w = random.uniform(5, 200), h = random.uniform(5, 200);
+      const double x = random.uniform(0, 400), y = random.uniform(0, 400), w = random.uniform(5, 200),
+                   h = random.uniform(5, 200);
       const int label = int(random.below(classes));
       found.push_back({x, y, w, h, double(random.below(50)) / 50, label});
-      if (random.chance(0.08)) image.annotations.push_back({x + 2, y - 1, w, h, w * h, label, random.chance(0.02)});
+      if (random.chance(0.08))
+        image.annotations.push_back({x + 2, y - 1, w, h, w * h, label, random.chance(0.02)});
     }
   }
   return set;
@@ -100,7 +107,8 @@ TEST_CASE("COCO's figures are pycocotools' on data sets that reach every rule") 
     INFO(row["name"]);
     const DetectionDataset truth = golden_truth(row);
     const CocoFigures figures = evaluate_coco(truth, golden_detections(row));
-    for (size_t i = 0; i < 12; ++i) check_equal(figures.values()[i], row["figures"][i], CocoFigures::names()[i]);
+    for (size_t i = 0; i < 12; ++i)
+      check_equal(figures.values()[i], row["figures"][i], CocoFigures::names()[i]);
     REQUIRE(figures.classes.size() == row["classes"].size());
     for (size_t c = 0; c < figures.classes.size(); ++c) {
       INFO("category " << truth.class_names[c]);
@@ -110,7 +118,8 @@ TEST_CASE("COCO's figures are pycocotools' on data sets that reach every rule") 
 }
 
 TEST_CASE("the reference numbers of COCO's own example") {
-  for (const auto& [folder, file] : {std::pair("official", "instances_val2014_100.json"), std::pair("nocrowd_boxarea", "sampled_gts_bbox_area.json")}) {
+  for (const auto& [folder, file] : {std::pair("official", "instances_val2014_100.json"),
+                                     std::pair("nocrowd_boxarea", "sampled_gts_bbox_area.json")}) {
     const auto path = test_data(std::string("eval_coco/") + folder + "/" + file);
     const auto results = test_data("eval_coco/official/instances_val2014_fakebbox100_results.json");
     if (!path || !results) {
@@ -139,7 +148,8 @@ TEST_CASE("the reference numbers of COCO's own example") {
     if (std::string(folder) == "official") {
       const auto published = test_data("eval_coco/official/val2014_fake_eval_res.txt");
       REQUIRE(published);
-      std::string table = coco_table(figures);  // pycocotools pads the names by one blank more than the file of old
+      std::string table =
+          coco_table(figures);  // pycocotools pads the names by one blank more than the file of old
       for (size_t at = 0; (at = table.find(" (A", at)) != std::string::npos;) table.erase(at, 1);
       CHECK_THAT(read_file(*published), Contains(table));
     }
@@ -186,16 +196,17 @@ TEST_CASE("COCO's figures do not depend on the number of threads") {
   set_num_threads(threads);
   CHECK(one.values() == three.values());
   CHECK(one.ap > 0.05);
-  for (size_t c = 0; c < one.classes.size(); ++c) CHECK(one.classes[c].precision50 == three.classes[c].precision50);
+  for (size_t c = 0; c < one.classes.size(); ++c)
+    CHECK(one.classes[c].precision50 == three.classes[c].precision50);
 }
 
-TEST_CASE("a data set of COCO's size is evaluated in seconds", "[.slow]") {
-  const Small set = crowded(5000, 80);
+TEST_CASE("a fifth of COCO's validation set is evaluated at once") {
+  const Small set = crowded(1000, 80);
   const double start = omp_get_wtime();
   const CocoFigures figures = evaluate_coco(set.truth, set.detections);
   const double seconds = omp_get_wtime() - start;
-  WARN("5000 images, 100 detections each, 80 classes: " << seconds << " s, AP " << figures.ap);
-  CHECK(seconds < 10);
+  CHECK(figures.ap > 0.05);
+  CHECK(seconds < 5);  // 0.2 on two cores; the rest is for the sanitizers and a busy machine
 }
 
 TEST_CASE("tables of COCO's figures") {
@@ -205,10 +216,13 @@ TEST_CASE("tables of COCO's figures") {
   set.detections[0][1].height = 12;
   const CocoFigures figures = evaluate_coco(set.truth, set.detections);
   const std::string table = coco_table(figures);
-  CHECK_THAT(table, Contains(" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.650\n"
-                             " Average Precision  (AP) @[ IoU=0.50      | area=   all | maxDets=100 ] = 1.000\n"));
-  CHECK_THAT(table, Contains(" Average Recall     (AR) @[ IoU=0.50:0.95 | area=   all | maxDets=  1 ] = 0.650\n"));
-  CHECK_THAT(table, Contains(" Average Recall     (AR) @[ IoU=0.50:0.95 | area= large | maxDets=100 ] = -1.000\n"));
+  CHECK_THAT(table,
+             Contains(" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.650\n"
+                      " Average Precision  (AP) @[ IoU=0.50      | area=   all | maxDets=100 ] = 1.000\n"));
+  CHECK_THAT(table,
+             Contains(" Average Recall     (AR) @[ IoU=0.50:0.95 | area=   all | maxDets=  1 ] = 0.650\n"));
+  CHECK_THAT(table,
+             Contains(" Average Recall     (AR) @[ IoU=0.50:0.95 | area= large | maxDets=100 ] = -1.000\n"));
   CHECK(std::count(table.begin(), table.end(), '\n') == 12);
   CHECK(class_table(figures, set.truth.class_names) ==
         "class     objects     AP   AP50   AP75  AR100\n"
@@ -232,7 +246,8 @@ TEST_CASE("COCO's evaluation refuses detections that cannot be measured") {
   CHECK_THROWS_WITH(evaluate(set), Contains("detection 0 of image 1 (a.jpg) has width inf"));
   set = good;
   set.detections[0][0].label = 2;
-  CHECK_THROWS_WITH(evaluate(set), Contains("detection 0 of image 1 (a.jpg) has label 2, but small has 2 classes"));
+  CHECK_THROWS_WITH(evaluate(set),
+                    Contains("detection 0 of image 1 (a.jpg) has label 2, but small has 2 classes"));
   set = good;
   set.truth.images[0].annotations[1].label = -1;
   CHECK_THROWS_WITH(evaluate(set), Contains("annotation 1 of image 1 (a.jpg) has label -1"));

@@ -19,7 +19,8 @@ DetectionDataset three_images() {
   truth.name = "val";
   truth.class_names = {"cell", "platelet"};
   truth.category_ids = {3, 90};
-  truth.images = {{"a.jpg", 42, 100, 100, {}}, {"b.jpg", 7, 100, 100, {}}, {"c.jpg", 5000000000, 100, 100, {}}};
+  truth.images = {
+      {"a.jpg", 42, 100, 100, {}}, {"b.jpg", 7, 100, 100, {}}, {"c.jpg", 5000000000, 100, 100, {}}};
   return truth;
 }
 
@@ -46,7 +47,8 @@ std::string error_of(const std::string& from, const std::string& to) {
 }  // namespace
 
 TEST_CASE("results are read into the images of the data set") {
-  const auto detections = read(R"([{"image_id":7,"category_id":90,"bbox":[1.25,2,3,4],"score":0.5,"id":1,"area":12},
+  const auto detections =
+      read(R"([{"image_id":7,"category_id":90,"bbox":[1.25,2,3,4],"score":0.5,"id":1,"area":12},
     {"score":1,"bbox":[-1,0,0,1e3],"category_id":3,"image_id":5000000000},
     {"image_id":7,"category_id":3,"bbox":[9,8,7,6],"score":0.9}])");
   REQUIRE(detections.size() == 3);
@@ -70,7 +72,8 @@ TEST_CASE("results come back as they were written, to the last bit") {
   DatasetDetections detections(3);
   for (int i = 0; i < 300; ++i) {
     const auto number = [&] { return double(random.normal()) * std::pow(10, random.uniform(-12, 12)) / 3; };
-    detections[size_t(random.below(3))].push_back({number(), number(), number(), number(), number(), int(random.below(2))});
+    detections[size_t(random.below(3))].push_back(
+        {number(), number(), number(), number(), number(), int(random.below(2))});
   }
   detections[0].push_back({1, 1e300, std::numeric_limits<double>::denorm_min(), 0.1 + 0.2, double(0.3f), 1});
   TemporaryFolder folder;
@@ -78,7 +81,8 @@ TEST_CASE("results come back as they were written, to the last bit") {
   CHECK(read_coco_results(folder / "results.json", truth) == detections);
 
   write_coco_results(folder / "results.json", truth, {{}, {{1, 2.5, 3, 4, 0.75, 1}}, {}});
-  CHECK(read_file(folder / "results.json") == "[\n{\"image_id\":7,\"category_id\":90,\"bbox\":[1,2.5,3,4],\"score\":0.75}\n]\n");
+  CHECK(read_file(folder / "results.json") ==
+        "[\n{\"image_id\":7,\"category_id\":90,\"bbox\":[1,2.5,3,4],\"score\":0.75}\n]\n");
   write_coco_results(folder / "results.json", truth, DatasetDetections(3));
   CHECK(read_coco_results(folder / "results.json", truth) == DatasetDetections(3));
 }
@@ -86,8 +90,10 @@ TEST_CASE("results come back as they were written, to the last bit") {
 TEST_CASE("results that cannot be measured are not written") {
   TemporaryFolder folder;
   const std::string path = folder / "results.json";
-  CHECK_THROWS_WITH(write_coco_results(path, three_images(), {{{0, 0, 1, 1, NAN, 0}}, {}, {}}), Contains("score nan"));
-  CHECK_THROWS_WITH(write_coco_results(path, three_images(), {{}}), Contains("val has 3 images, but there are 1 lists"));
+  CHECK_THROWS_WITH(write_coco_results(path, three_images(), {{{0, 0, 1, 1, NAN, 0}}, {}, {}}),
+                    Contains("score nan"));
+  CHECK_THROWS_WITH(write_coco_results(path, three_images(), {{}}),
+                    Contains("val has 3 images, but there are 1 lists"));
   CHECK(!std::filesystem::exists(path));
 }
 
@@ -96,25 +102,33 @@ TEST_CASE("a fault in results is named by file, entry and field") {
   CHECK_THAT(error_of("\"image_id\":7,", ""), Contains("entry 1 has no image_id"));
   CHECK_THAT(error_of("\"category_id\":3,", ""), Contains("entry 1 has no category_id"));
   CHECK_THAT(error_of("\"bbox\":[1.5,2,3,4],", ""), Contains("entry 1 has no bbox"));
-  CHECK_THAT(error_of("0.25", "\"0.25\""), Contains("entry 1 has \"0.25\" in its score: it must be a number"));
+  CHECK_THAT(error_of("0.25", "\"0.25\""),
+             Contains("entry 1 has \"0.25\" in its score: it must be a number"));
   CHECK_THAT(error_of("0.25", "null"), Contains("entry 1 has null in its score"));
   CHECK_THAT(error_of("1.5,2", "1.5,true"), Contains("entry 1 has true in its bbox: it must be a number"));
-  CHECK_THAT(error_of("[1.5,2,3,4]", "[1.5,2,3]"), Contains("entry 1 has bbox [1.5,2,3]: it must be [left, top, width, height]"));
+  CHECK_THAT(error_of("[1.5,2,3,4]", "[1.5,2,3]"),
+             Contains("entry 1 has bbox [1.5,2,3]: it must be [left, top, width, height]"));
   CHECK_THAT(error_of("[1.5,2,3,4]", "{}"), Contains("entry 1 has bbox {}"));
-  CHECK_THAT(error_of("_id\":7", "_id\":\"7\""), Contains("entry 1 has image_id \"7\": it must be a whole number"));
-  CHECK_THAT(error_of("_id\":7", "_id\":7.5"), Contains("entry 1 has image_id 7.5: it must be a whole number"));
+  CHECK_THAT(error_of("_id\":7", "_id\":\"7\""),
+             Contains("entry 1 has image_id \"7\": it must be a whole number"));
+  CHECK_THAT(error_of("_id\":7", "_id\":7.5"),
+             Contains("entry 1 has image_id 7.5: it must be a whole number"));
   CHECK_THAT(error_of("_id\":7", "_id\":8"), Contains("entry 1 has image_id 8, which val does not have"));
   CHECK_THAT(error_of("_id\":3", "_id\":1"), Contains("entry 1 has category_id 1, which val does not have"));
   CHECK_THAT(error_of("0.25}", "0.25}, 3"), Contains("entry 2 is 3: it must be an object"));
   CHECK_THAT(error_of("0.25}", "0.25}, [1,[2]]"), Contains("entry 2 is [1,[2]]: it must be an object"));
-  CHECK_THAT(error_of("0.25", "NaN"), Contains("results.json is not JSON (NaN and infinite numbers are not, either): parse error at line 2"));
+  CHECK_THAT(
+      error_of("0.25", "NaN"),
+      Contains("results.json is not JSON (NaN and infinite numbers are not, either): parse error at line 2"));
   CHECK_THAT(error_of("0.25", "1e999"), Contains("is not JSON") && Contains("1e999"));
   CHECK_THAT(error_of("0.25}]", "0.2"), Contains("is not JSON") && Contains("unexpected end of input"));
 }
 
 TEST_CASE("a file that is no list of detections is named") {
-  CHECK_THROWS_WITH(read(R"({"images":[],"annotations":[]})"), Contains("results.json is not a results file: it must be a list"));
+  CHECK_THROWS_WITH(read(R"({"images":[],"annotations":[]})"),
+                    Contains("results.json is not a results file: it must be a list"));
   CHECK_THROWS_WITH(read("3"), Contains("is not a results file"));
   CHECK_THROWS_WITH(read(""), Contains("is not JSON"));
-  CHECK_THROWS_WITH(read_coco_results("/nowhere/results.json", three_images()), Contains("/nowhere/results.json"));
+  CHECK_THROWS_WITH(read_coco_results("/nowhere/results.json", three_images()),
+                    Contains("/nowhere/results.json"));
 }

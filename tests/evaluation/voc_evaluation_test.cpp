@@ -30,11 +30,11 @@ struct Row {
 
 TEST_CASE("VOC average precision by hand") {
   Row row(4);
-  row.detect(0, 0.9);      // found
-  row.detect(300, 0.8);    // nothing there
-  row.detect(20, 0.7);     // found
-  row.detect(21, 0.6);     // the same again
-  row.detect(40, 0.5);     // found; the fourth object never is
+  row.detect(0, 0.9);    // found
+  row.detect(300, 0.8);  // nothing there
+  row.detect(20, 0.7);   // found
+  row.detect(21, 0.6);   // the same again
+  row.detect(40, 0.5);   // found; the fourth object never is
   const VocFigures figures = evaluate_voc(row.truth, row.detections);
   const VocFigures::Class& cell = figures.classes[0];
   CHECK(cell.objects == 4);

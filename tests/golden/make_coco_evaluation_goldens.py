@@ -121,6 +121,21 @@ def many_detections(seed, count):
     return [7, 8], [5, 6], truths, detections
 
 
+def last_detections():
+    """One object found by the 100th detection of its class, which counts, and one by the 101st, which does not."""
+    truths = [[1, 1, 0, 0, 40, 40, 1600, 0], [1, 2, 0, 0, 40, 40, 1600, 0]]
+    detections = [[1, c, 200, 200, 40, 40, 0.9] for c, misses in ((1, 99), (2, 100)) for _ in range(misses)]
+    detections += [[1, c, 0, 0, 40, 40, 0.1] for c in (1, 2)]
+    return [1], [1, 2], truths, detections
+
+
+def recall_grid():
+    """20 objects, every second detection a hit: recall 0.35 = 7 / 20 is less than numpy's 35 * 0.01 and misses that point."""
+    truths = [[1, 1, 50 * n, 0, 40, 40, 1600, 0] for n in range(20)]
+    detections = [[1, 1, 50 * (n // 2), 200 * (n % 2), 40, 40, round(0.99 - 0.01 * n, 2)] for n in range(40)]
+    return [1], [1], truths, detections
+
+
 def crowd_rules():
     """A crowd takes any number of detections, by their part inside it, but never one that an object could have."""
     truths = [[3, 1, 0, 0, 300, 300, 90000, 1], [3, 1, 10, 10, 60, 60, 3600, 0], [3, 1, 400, 0, 50, 50, 2500, 0]]
@@ -131,10 +146,12 @@ def crowd_rules():
 
 
 def odd_boxes():
-    """Boxes without area, reversed, outside the image, and a copy of a truth: IoU 1 exactly."""
-    truths = [[1, 1, 10, 10, 0, 0, 0, 0], [1, 1, 20, 20, 40, 40, 1600, 0], [1, 1, 0.1, 0.2, 33.3, 77.7, 33.3 * 77.7, 0]]
+    """Boxes without area, reversed, outside the image, a copy of a truth (IoU 1 exactly), and IoUs of 0.9 and the last bit below."""
+    truths = [[1, 1, 10, 10, 0, 0, 0, 0], [1, 1, 20, 20, 40, 40, 1600, 0], [1, 1, 0.1, 0.2, 33.3, 77.7, 33.3 * 77.7, 0],
+              [1, 1, 200, 0, 1, 1, 1, 0], [1, 1, 300, 0, 1, 1, 1, 0]]
     detections = [[1, 1, 10, 10, 0, 0, 0.9], [1, 1, 60, 60, -40, -40, 0.8], [1, 1, 20, 20, 40, 40, 0.7],
-                  [1, 1, -500, -500, 10, 10, 0.6], [1, 1, 0.1, 0.2, 33.3, 77.7, -0.5], [1, 1, 0.1, 0.2, 33.3, 77.7, 1e-300]]
+                  [1, 1, -500, -500, 10, 10, 0.6], [1, 1, 0.1, 0.2, 33.3, 77.7, -0.5], [1, 1, 0.1, 0.2, 33.3, 77.7, 1e-300],
+                  [1, 1, 200, 0, 1, 0.9, 0.95], [1, 1, 300, 0, 1, 0.8999999999999999, 0.95]]
     return [1], [1], truths, detections
 
 
@@ -159,6 +176,8 @@ def data_sets():
     yield "size borders", size_borders()
     yield "more than 100 detections", many_detections(20, 140)
     yield "100 detections", many_detections(21, 100)
+    yield "the 100th and the 101st detection", last_detections()
+    yield "recalls on the grid", recall_grid()
     yield "crowd rules", crowd_rules()
     yield "odd boxes", odd_boxes()
     yield "unequal classes", unequal_classes()

@@ -15,7 +15,8 @@ inline nlohmann::json read_json(const std::string& path) {
   return nlohmann::json::parse(file);
 }
 
-// The truth of a COCO annotation file as it stands, boxes unrepaired: what pycocotools sees, with no reader of the project between.
+// The truth of a COCO annotation file as it stands, boxes unrepaired: what pycocotools sees, with no reader
+// of the project between.
 inline DetectionDataset coco_truth(const std::string& path) {
   const nlohmann::json file = read_json(path);
   DetectionDataset truth;
@@ -36,7 +37,8 @@ inline DetectionDataset coco_truth(const std::string& path) {
   for (const auto& object : file["annotations"]) {
     const auto& box = object["bbox"];
     truth.images[places.at(object["image_id"])].annotations.push_back(
-        {box[0], box[1], box[2], box[3], object["area"], labels.at(object["category_id"]), object["iscrowd"] == 1});
+        {box[0], box[1], box[2], box[3], object["area"], labels.at(object["category_id"]),
+         object["iscrowd"] == 1});
   }
   return truth;
 }

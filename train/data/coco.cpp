@@ -18,13 +18,9 @@ namespace {
 
 using nlohmann::json;
 
-// Outlines are most of a COCO file and of no use here: they are not kept.
 json parse(const std::string& file) {
-  const auto wanted = [](int, json::parse_event_t event, const json& value) {
-    return event != json::parse_event_t::key || value != "segmentation";
-  };
   try {
-    return json::parse(read_file(file), wanted);
+    return json::parse(read_file(file));
   } catch (const json::exception& error) {
     const std::string text =
         error.what();  // "[json.exception.parse_error.101] parse error at line 1, column 4: ..."

@@ -21,12 +21,24 @@ uint32_t little_endian(std::string_view bytes) {
   return big_endian(std::string(bytes.rbegin(), bytes.rend()));
 }
 
+// T.81, B.2.4.2: tables of one byte, 16 counts of codes by their length, and the symbols of these codes. A
+// symbol is a byte, so there are 256 at most; stb_image 2.27 writes past its tables where there are more.
+bool has_sound_huffman_tables(std::string_view segment) {
+  while (segment.size() >= 17) {
+    size_t codes = 0;
+    for (const char count : segment.substr(1, 16)) codes += uint8_t(count);
+    if (codes > 256) return false;
+    segment.remove_prefix(std::min(segment.size(), 17 + codes));
+  }
+  return true;
+}
+
 // ITU-T T.81, annex B: markers are 0xFF and a code; most are followed by a segment that begins with its
 // length. Within a scan 0xFF stands only before 0 (a byte of the data), a restart marker, or the marker that
 // ends the scan.
 ImageContainer read_jpeg(std::string_view bytes) {
-  constexpr uint8_t stuffing = 0x00, temporary = 0x01, restart_first = 0xD0, end_of_image = 0xD9,
-                    application_1 = 0xE1, fill = 0xFF;
+  constexpr uint8_t stuffing = 0x00, temporary = 0x01, restart_first = 0xD0, huffman_tables = 0xC4,
+                    end_of_image = 0xD9, application_1 = 0xE1, fill = 0xFF;
   ImageContainer jpeg;
   size_t at = 2;
   while ((at = bytes.find('\xFF', at)) != bytes.npos && at + 1 < bytes.size()) {
@@ -44,6 +56,7 @@ ImageContainer read_jpeg(std::string_view bytes) {
       const size_t length = std::max<size_t>(big_endian(bytes.substr(at + 2, 2)), 2);
       const std::string_view payload = bytes.substr(at + 4, length - 2);
       if (code == application_1 && payload.starts_with(exif_start) && jpeg.exif.empty()) jpeg.exif = payload;
+      if (code == huffman_tables && !has_sound_huffman_tables(payload)) jpeg.sound = false;
       at += 2 + length;
     }
   }

@@ -8,6 +8,7 @@ namespace fovea {
 // What the container around a picture tells without decoding it.
 struct ImageContainer {
   bool complete = false;  // the file reaches to the picture's end
+  bool sound = true;      // false: what it says of itself cannot be
   std::string exif;       // "Exif\0\0" and the TIFF block after it; empty where the file has none
 };
 

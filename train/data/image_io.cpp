@@ -88,6 +88,7 @@ Image decode_image(std::string_view bytes, const std::string& name) {
   require(container->complete,
           "{} is cut short: it stops after {} bytes, before the end of the picture; copy it again", name,
           bytes.size());
+  require(container->sound, "{} is damaged: a table of the JPEG has more than 256 codes", name);
 
   const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
   const int size = int(bytes.size());

@@ -15,18 +15,20 @@ void check_label(int label, const DetectionDataset& truth, const char* what, siz
 }
 
 void check_number(double value, const char* field, size_t entry, const LabelledImage& image) {
-  require(std::isfinite(value),
-          "[evaluation] detection {} of image {} ({}) has {} {}: give only detections whose numbers are finite",
-          entry, image.id, image.file, field, value);
+  require(
+      std::isfinite(value),
+      "[evaluation] detection {} of image {} ({}) has {} {}: give only detections whose numbers are finite",
+      entry, image.id, image.file, field, value);
 }
 
 }  // namespace
 
 void check_detections(const DetectionDataset& truth, const DatasetDetections& detections) {
-  require(detections.size() == truth.images.size(),
-          "[evaluation] {} has {} images, but there are {} lists of detections: give one for each image, empty "
-          "where nothing was found",
-          truth.name, truth.images.size(), detections.size());
+  require(
+      detections.size() == truth.images.size(),
+      "[evaluation] {} has {} images, but there are {} lists of detections: give one for each image, empty "
+      "where nothing was found",
+      truth.name, truth.images.size(), detections.size());
   for (size_t i = 0; i < detections.size(); ++i) {
     const LabelledImage& image = truth.images[i];
     for (size_t k = 0; k < image.annotations.size(); ++k)

@@ -3,9 +3,9 @@
 
 namespace fovea {
 
-// What every evaluation and every results file asks of its input. Throws Error naming the image and the entry where
-// there is not one list of detections for each image, a number is NaN or infinite, or a label, of a truth or of a
-// detection, has no class.
+// What every evaluation and every results file asks of its input. Throws Error naming the image and the entry
+// where there is not one list of detections for each image, a number is NaN or infinite, or a label, of a
+// truth or of a detection, has no class.
 void check_detections(const DetectionDataset& truth, const DatasetDetections& detections);
 
 }  // namespace fovea

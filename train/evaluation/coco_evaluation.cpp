@@ -14,7 +14,7 @@ namespace fovea {
 namespace {
 
 constexpr size_t num_thresholds = 10, num_recalls = 101;
-constexpr size_t max_detections = 100;             // of one class in one image
+constexpr size_t max_detections = 100;  // of one class in one image
 constexpr std::array<size_t, 3> recall_limits{1, 10, max_detections};
 
 // Both ends belong to the range, as in pycocotools: an object of exactly 32^2 is small and medium.
@@ -25,7 +25,7 @@ struct AreaRange {
 constexpr std::array<AreaRange, 4> area_ranges{{{0, 1e10}, {0, 1024}, {1024, 9216}, {9216, 1e10}}};
 enum Area : size_t { all, small, medium, large };
 
-// numpy.linspace(0.5, 0.95, 10)[i] to the bit: the ninth is 0.8999999999999999, which an IoU of 0.9 exceeds.
+// numpy.linspace(0.5, 0.95, 10)[i] to the bit: the ninth is 0.8999999999999999, one bit below 0.9.
 double iou_threshold(size_t i) { return double(i) * ((0.95 - 0.5) / 9) + 0.5; }
 
 // What one image holds of one class.
@@ -57,9 +57,11 @@ struct Curves {
 };
 using ClassCurves = std::array<Curves, area_ranges.size()>;
 
-// maskApi.c, bbIou. A crowd region covers many objects, so a detection is measured by its part inside the region.
+// maskApi.c, bbIou. A crowd region covers many objects, so a detection is measured by its part inside the
+// region.
 double iou(const ScoredBox& detection, const Annotation& truth) {
-  const double width = std::min(detection.width + detection.x, truth.width + truth.x) - std::max(detection.x, truth.x);
+  const double width =
+      std::min(detection.width + detection.x, truth.width + truth.x) - std::max(detection.x, truth.x);
   const double height =
       std::min(detection.height + detection.y, truth.height + truth.y) - std::max(detection.y, truth.y);
   if (width <= 0 || height <= 0) return 0;
@@ -93,13 +95,14 @@ Candidates candidates(const std::vector<const Annotation*>& truths, const AreaRa
   return result;
 }
 
-// The place in candidates.order of the truth that a detection matches, or none: the free one of highest IoU, the last
-// of equals; an ignored one only if none that counts reaches the threshold. A crowd is never used up.
+// The place in candidates.order of the truth that a detection matches, or none: the free one of highest IoU,
+// the last of equals; an ignored one only if none that counts reaches the threshold. A crowd is never used
+// up.
 constexpr size_t none = std::numeric_limits<size_t>::max();
 
 size_t best_match(const std::vector<double>& ious, const std::vector<const Annotation*>& truths,
                   const Candidates& candidates, const std::vector<bool>& taken, double threshold) {
-  double best = std::min(threshold, 1 - 1e-10);
+  double best = threshold;
   size_t match = none;
   for (size_t i = 0; i < candidates.order.size(); ++i) {
     const size_t truth = candidates.order[i];
@@ -113,8 +116,8 @@ size_t best_match(const std::vector<double>& ious, const std::vector<const Annot
 }
 
 // cocoeval.evaluateImg: adds the image's detections, best score first, to the judgement.
-void judge_image(const ImageObjects& objects, const std::vector<std::vector<double>>& ious, const AreaRange& range,
-                 Judgement& judgement) {
+void judge_image(const ImageObjects& objects, const std::vector<std::vector<double>>& ious,
+                 const AreaRange& range, Judgement& judgement) {
   const Candidates truths = candidates(objects.truths, range);
   const size_t first = judgement.detections.size();
   judgement.objects += int64_t(truths.counted);
@@ -128,7 +131,8 @@ void judge_image(const ImageObjects& objects, const std::vector<std::vector<doub
       Verdict& verdict = judgement.detections[first + d].verdicts[t];
       const size_t match = best_match(ious[d], objects.truths, truths, taken, iou_threshold(t));
       if (match == none) {
-        verdict = range.holds(detection.width * detection.height) ? Verdict::false_positive : Verdict::ignored;
+        verdict =
+            range.holds(detection.width * detection.height) ? Verdict::false_positive : Verdict::ignored;
       } else {
         verdict = match < truths.counted ? Verdict::true_positive : Verdict::ignored;
         taken[match] = true;
@@ -137,7 +141,8 @@ void judge_image(const ImageObjects& objects, const std::vector<std::vector<doub
   }
 }
 
-// The precision at recall 0, 0.01, ... 1 of detections sorted by score: the best precision at that recall or beyond.
+// The precision at recall 0, 0.01, ... 1 of detections sorted by score: the best precision at that recall or
+// beyond.
 std::array<double, num_recalls> precision_curve(const Judgement& judgement, size_t threshold) {
   std::vector<double> recall, precision;
   int64_t hits = 0, misses = 0;
@@ -152,7 +157,8 @@ std::array<double, num_recalls> precision_curve(const Judgement& judgement, size
 
   std::array<double, num_recalls> curve{};
   for (size_t r = 0; r < num_recalls; ++r) {
-    const auto reached = std::lower_bound(recall.begin(), recall.end(), double(r) * 0.01);  // numpy.linspace(0, 1, 101)
+    const auto reached =
+        std::lower_bound(recall.begin(), recall.end(), double(r) * 0.01);  // numpy.linspace(0, 1, 101)
     if (reached == recall.end()) break;
     curve[r] = precision[size_t(reached - recall.begin())];
   }
@@ -160,9 +166,10 @@ std::array<double, num_recalls> precision_curve(const Judgement& judgement, size
 }
 
 double recall_within(const Judgement& judgement, size_t threshold, size_t limit) {
-  const auto hits = std::count_if(judgement.detections.begin(), judgement.detections.end(), [&](const auto& detection) {
-    return detection.rank < limit && detection.verdicts[threshold] == Verdict::true_positive;
-  });
+  const auto hits =
+      std::count_if(judgement.detections.begin(), judgement.detections.end(), [&](const auto& detection) {
+        return detection.rank < limit && detection.verdicts[threshold] == Verdict::true_positive;
+      });
   return double(hits) / double(judgement.objects);
 }
 
@@ -195,8 +202,8 @@ ClassCurves evaluate_class(std::vector<ImageObjects>& images) {
   return curves;
 }
 
-// For each class the images that hold a truth or a detection of it, in the order of the image ids: pycocotools' order,
-// which decides between equal scores.
+// For each class the images that hold a truth or a detection of it, in the order of the image ids:
+// pycocotools' order, which decides between equal scores.
 std::vector<std::vector<ImageObjects>> objects_by_class(const DetectionDataset& truth,
                                                         const DatasetDetections& detections) {
   std::vector<size_t> order(truth.images.size());
@@ -211,7 +218,8 @@ std::vector<std::vector<ImageObjects>> objects_by_class(const DetectionDataset& 
       if (images.empty() || images.back().image != image) images.push_back({image, {}, {}});
       return images.back();
     };
-    for (const Annotation& object : truth.images[image].annotations) of_class(object.label).truths.push_back(&object);
+    for (const Annotation& object : truth.images[image].annotations)
+      of_class(object.label).truths.push_back(&object);
     for (const ScoredBox& box : detections[image]) of_class(box.label).detections.push_back(&box);
   }
   return classes;
@@ -261,7 +269,8 @@ ClassFigures class_figures(const ClassCurves& curves) {
   figures.ap50 = mean_precision_at(one, 0);
   figures.ap75 = mean_precision_at(one, 5);
   figures.ar100 = mean_recall(one, all, 2);
-  if (curves[all].objects) figures.precision50.assign(curves[all].precision[0].begin(), curves[all].precision[0].end());
+  if (curves[all].objects)
+    figures.precision50.assign(curves[all].precision[0].begin(), curves[all].precision[0].end());
   return figures;
 }
 
@@ -269,7 +278,8 @@ ClassFigures class_figures(const ClassCurves& curves) {
 
 ScoredBox scored_box(const Detection& detection) {
   const Box& box = detection.box;
-  return {box.xmin, box.ymin, double(box.xmax) - box.xmin, double(box.ymax) - box.ymin, detection.score, detection.label};
+  return {box.xmin,        box.ymin,       double(box.xmax) - box.xmin, double(box.ymax) - box.ymin,
+          detection.score, detection.label};
 }
 
 CocoFigures evaluate_coco(const DetectionDataset& truth, const DatasetDetections& detections) {

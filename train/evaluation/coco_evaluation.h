@@ -24,11 +24,12 @@ using DatasetDetections = std::vector<std::vector<ScoredBox>>;
 
 struct ClassFigures {
   double ap = -1, ap50 = -1, ap75 = -1, ar100 = -1;  // -1: the class has no object to find
-  std::vector<double> precision50;                   // at IoU 0.50, for recall 0, 0.01, ... 1: the PR curve; empty as above
-  int64_t objects = 0;                               // truths that are no crowd
+  std::vector<double> precision50;  // at IoU 0.50, for recall 0, 0.01, ... 1: the PR curve; empty as above
+  int64_t objects = 0;              // truths that are no crowd
 };
 
-// The 12 figures of the COCO challenge in its order (pycocotools COCOeval, iouType bbox), and those of each class.
+// The 12 figures of the COCO challenge in its order (pycocotools COCOeval, iouType bbox), and those of each
+// class.
 struct CocoFigures {
   double ap = -1, ap50 = -1, ap75 = -1, ap_small = -1, ap_medium = -1, ap_large = -1;
   double ar1 = -1, ar10 = -1, ar100 = -1, ar_small = -1, ar_medium = -1, ar_large = -1;
@@ -38,18 +39,19 @@ struct CocoFigures {
   static const std::array<const char*, 12>& names();  // "AP", "AP50", "AP75", "AP_small", ... "AR_large"
 };
 
-// Evaluates as pycocotools does, equal but for the rounding of the means: IoU thresholds 0.50:0.05:0.95; areas all, small up to
-// 32^2, medium up to 96^2, large beyond, by the annotation's area field and width * height of detections; the best 1 / 10 / 100
-// detections of each class in an image; crowd regions absorb detections. Equal scores count in the order of the image ids, then of
-// the list. The figures do not depend on the number of threads. Throws Error where detections.size() is not the number of images, a
-// score or coordinate is not finite or a label has no class.
+// Evaluates as pycocotools does, equal but for the rounding of the means: IoU thresholds 0.50:0.05:0.95;
+// areas all, small up to 32^2, medium up to 96^2, large beyond, by the annotation's area field and width *
+// height of detections; the best 1 / 10 / 100 detections of each class in an image; crowd regions absorb
+// detections. Equal scores count in the order of the image ids, then of the list. The figures do not depend
+// on the number of threads. Throws Error where detections.size() is not the number of images, a score or
+// coordinate is not finite or a label has no class.
 CocoFigures evaluate_coco(const DetectionDataset& truth, const DatasetDetections& detections);
 
 // The table that pycocotools prints, to the letter: twelve lines
 // " Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.505".
 std::string coco_table(const CocoFigures& figures);
-// A line of headings and one line a class: name, objects, AP, AP50, AP75, AR100; - where the class has no object. Throws where
-// there is not one name for each class.
+// A line of headings and one line a class: name, objects, AP, AP50, AP75, AR100; - where the class has no
+// object. Throws where there is not one name for each class.
 std::string class_table(const CocoFigures& figures, const std::vector<std::string>& class_names);
 
 }  // namespace fovea

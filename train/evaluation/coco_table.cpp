@@ -37,17 +37,18 @@ std::string coco_table(const CocoFigures& figures) {
 }
 
 std::string class_table(const CocoFigures& figures, const std::vector<std::string>& class_names) {
-  require(class_names.size() == figures.classes.size(),
-          "[class_table] there are {} names for {} classes: give the names of the data set that was evaluated",
-          class_names.size(), figures.classes.size());
+  require(
+      class_names.size() == figures.classes.size(),
+      "[class_table] there are {} names for {} classes: give the names of the data set that was evaluated",
+      class_names.size(), figures.classes.size());
   size_t width = 5;
   for (const std::string& name : class_names) width = std::max(width, name.size());
-  std::string table =
-      fmt::format("{:<{}} {:>8} {:>6} {:>6} {:>6} {:>6}\n", "class", width, "objects", "AP", "AP50", "AP75", "AR100");
+  std::string table = fmt::format("{:<{}} {:>8} {:>6} {:>6} {:>6} {:>6}\n", "class", width, "objects", "AP",
+                                  "AP50", "AP75", "AR100");
   for (size_t c = 0; c < class_names.size(); ++c) {
     const ClassFigures& one = figures.classes[c];
-    table += fmt::format("{:<{}} {:>8} {:>6} {:>6} {:>6} {:>6}\n", class_names[c], width, one.objects, figure(one.ap),
-                         figure(one.ap50), figure(one.ap75), figure(one.ar100));
+    table += fmt::format("{:<{}} {:>8} {:>6} {:>6} {:>6} {:>6}\n", class_names[c], width, one.objects,
+                         figure(one.ap), figure(one.ap50), figure(one.ap75), figure(one.ar100));
   }
   return table;
 }

@@ -29,13 +29,14 @@ class ResultsReader {
   }
 
   void add(const json& entry) {
-    require(entry.is_object(), "{}: entry {} is {}: it must be an object with image_id, category_id, bbox and score",
-            path_, entry_, shown(entry));
+    require(entry.is_object(),
+            "{}: entry {} is {}: it must be an object with image_id, category_id, bbox and score", path_,
+            entry_, shown(entry));
     const size_t image = find(images_, entry, "image_id");
     const int label = find(labels_, entry, "category_id");
     const json& box = field(entry, "bbox");
-    require(box.is_array() && box.size() == 4, "{}: entry {} has bbox {}: it must be [left, top, width, height]",
-            path_, entry_, shown(box));
+    require(box.is_array() && box.size() == 4,
+            "{}: entry {} has bbox {}: it must be [left, top, width, height]", path_, entry_, shown(box));
     detections_[image].push_back({number(box[0], "bbox"), number(box[1], "bbox"), number(box[2], "bbox"),
                                   number(box[3], "bbox"), number(field(entry, "score"), "score"), label});
     ++entry_;
@@ -46,13 +47,15 @@ class ResultsReader {
  private:
   const json& field(const json& entry, const char* name) const {
     const auto found = entry.find(name);
-    require(found != entry.end(), "{}: entry {} has no {}: each detection needs image_id, category_id, bbox and score",
-            path_, entry_, name);
+    require(found != entry.end(),
+            "{}: entry {} has no {}: each detection needs image_id, category_id, bbox and score", path_,
+            entry_, name);
     return *found;
   }
 
   double number(const json& value, const char* name) const {
-    require(value.is_number(), "{}: entry {} has {} in its {}: it must be a number", path_, entry_, shown(value), name);
+    require(value.is_number(), "{}: entry {} has {} in its {}: it must be a number", path_, entry_,
+            shown(value), name);
     return value.get<double>();
   }
 
@@ -60,10 +63,12 @@ class ResultsReader {
   template <class T>
   T find(const std::unordered_map<int64_t, T>& known, const json& entry, const char* name) const {
     const json& id = field(entry, name);
-    require(id.is_number_integer(), "{}: entry {} has {} {}: it must be a whole number", path_, entry_, name, shown(id));
+    require(id.is_number_integer(), "{}: entry {} has {} {}: it must be a whole number", path_, entry_, name,
+            shown(id));
     const auto found = known.find(id.get<int64_t>());
     require(found != known.end(),
-            "{}: entry {} has {} {}, which {} does not have: evaluate against the data set that the results were made on",
+            "{}: entry {} has {} {}, which {} does not have: evaluate against the data set that the results "
+            "were made on",
             path_, entry_, name, shown(id), truth_.name);
     return found->second;
   }
@@ -81,9 +86,11 @@ class ResultsReader {
 DatasetDetections read_coco_results(const std::string& path, const DetectionDataset& truth) {
   const std::string text = read_file(path);
   ResultsReader reader(path, truth);
-  // The entries, at depth 1, are dropped once read: half a million of them as a tree would take half a gigabyte.
+  // The entries, at depth 1, are dropped once read: half a million of them as a tree would take half a
+  // gigabyte.
   const auto visit = [&](int depth, json::parse_event_t event, json& value) {
-    const bool start = event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
+    const bool start =
+        event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
     require(depth > 0 || event == json::parse_event_t::array_start || event == json::parse_event_t::array_end,
             "{} is not a results file: it must be a list of detections, [{{\"image_id\": ...}}, ...]", path);
     if (depth != 1 || start) return true;
@@ -94,19 +101,22 @@ DatasetDetections read_coco_results(const std::string& path, const DetectionData
     [[maybe_unused]] const json emptied = json::parse(text, visit);
   } catch (const json::exception& error) {
     const std::string reason = error.what();  // "[json.exception...] what is wrong and where"
-    fail("{} is not JSON (NaN and infinite numbers are not, either): {}", path, reason.substr(reason.find("] ") + 2));
+    fail("{} is not JSON (NaN and infinite numbers are not, either): {}", path,
+         reason.substr(reason.find("] ") + 2));
   }
   return reader.take();
 }
 
-void write_coco_results(const std::string& path, const DetectionDataset& truth, const DatasetDetections& detections) {
+void write_coco_results(const std::string& path, const DetectionDataset& truth,
+                        const DatasetDetections& detections) {
   check_detections(truth, detections);
   std::string text = "[";
   const char* separator = "\n";
   for (size_t i = 0; i < detections.size(); ++i) {
     for (const ScoredBox& box : detections[i]) {
-      fmt::format_to(std::back_inserter(text), R"({}{{"image_id":{},"category_id":{},"bbox":[{},{},{},{}],"score":{}}})",
-                     separator, truth.images[i].id, truth.category_ids[size_t(box.label)], box.x, box.y, box.width,
+      fmt::format_to(std::back_inserter(text),
+                     R"({}{{"image_id":{},"category_id":{},"bbox":[{},{},{},{}],"score":{}}})", separator,
+                     truth.images[i].id, truth.category_ids[size_t(box.label)], box.x, box.y, box.width,
                      box.height, box.score);
       separator = ",\n";
     }

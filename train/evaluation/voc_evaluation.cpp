@@ -26,7 +26,8 @@ double inclusive_iou(const ScoredBox& a, const Annotation& b) {
   return intersection / ((a.width + 1) * (a.height + 1) + (b.width + 1) * (b.height + 1) - intersection);
 }
 
-// The object of the box's class that it overlaps most, the first of equals; null where none reaches the threshold.
+// The object of the box's class that it overlaps most, the first of equals; null where none reaches the
+// threshold.
 const Annotation* best_overlap(const ScoredBox& box, const LabelledImage& image, double iou_threshold) {
   const Annotation* best = nullptr;
   double best_iou = 0;
@@ -38,8 +39,9 @@ const Annotation* best_overlap(const ScoredBox& box, const LabelledImage& image,
   return best_iou >= iou_threshold ? best : nullptr;
 }
 
-// Whether each detection of one class, best score first, is a true positive; those on objects that do not count are
-// left out. A second detection of an object is a false positive: it does not go on to the next best object.
+// Whether each detection of one class, best score first, is a true positive; those on objects that do not
+// count are left out. A second detection of an object is a false positive: it does not go on to the next best
+// object.
 std::vector<bool> find_hits(const std::vector<ImageDetection>& detections, const DetectionDataset& truth,
                             double iou_threshold) {
   std::vector<bool> hits;
@@ -75,7 +77,8 @@ VocFigures::Class class_figures(const std::vector<bool>& hits, int64_t objects) 
   double sum = 0;
   for (int64_t tenths = 0; tenths <= 10; ++tenths) {
     // recall >= tenths / 10 in whole numbers: 9 of 15 objects reach 0.6, which rounding would deny.
-    const auto reached = std::find_if(found.begin(), found.end(), [&](int64_t n) { return 10 * n >= tenths * objects; });
+    const auto reached =
+        std::find_if(found.begin(), found.end(), [&](int64_t n) { return 10 * n >= tenths * objects; });
     if (reached != found.end()) sum += precision[size_t(reached - found.begin())];
   }
   figures.ap_11_points = sum / 11;
@@ -104,9 +107,11 @@ std::vector<int64_t> objects_by_class(const DetectionDataset& truth) {
 
 }  // namespace
 
-VocFigures evaluate_voc(const DetectionDataset& truth, const DatasetDetections& detections, double iou_threshold) {
+VocFigures evaluate_voc(const DetectionDataset& truth, const DatasetDetections& detections,
+                        double iou_threshold) {
   require(iou_threshold > 0 && iou_threshold <= 1,
-          "[evaluate_voc] iou_threshold is {}: give a number above 0 and at most 1 (0.5 is VOC's)", iou_threshold);
+          "[evaluate_voc] iou_threshold is {}: give a number above 0 and at most 1 (0.5 is VOC's)",
+          iou_threshold);
   check_detections(truth, detections);
   const auto by_class = detections_by_class(truth, detections);
   const auto objects = objects_by_class(truth);

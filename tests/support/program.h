@@ -1,0 +1,75 @@
+#pragma once
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "tests/support/test_data.h"
+
+namespace fovea {
+
+struct ProgramResult {
+  int exit_code = -1;  // 128 + signal where one ended it
+  std::string output, errors;
+};
+
+// A run of the program `fovea`, its output in files of a folder of its own.
+class Program {
+ public:
+  // most_file_bytes > 0: the disk is "full" for a file that grows beyond.
+  explicit Program(std::vector<std::string> arguments, int64_t most_file_bytes = 0) {
+    process_ = ::fork();
+    if (process_ != 0) return;
+    std::freopen((folder_ / "out").c_str(), "w", stdout);
+    std::freopen((folder_ / "err").c_str(), "w", stderr);
+    if (most_file_bytes > 0) {
+      std::signal(SIGXFSZ, SIG_IGN);
+      const rlimit limit{rlim_t(most_file_bytes), rlim_t(most_file_bytes)};
+      ::setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    std::vector<char*> argv{const_cast<char*>("fovea")};
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    ::execv(FOVEA_PROGRAM, argv.data());
+    std::_Exit(127);
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+  ~Program() {
+    if (process_ <= 0) return;
+    ::kill(process_, SIGKILL);
+    ::waitpid(process_, nullptr, 0);
+  }
+
+  void signal(int number) const { ::kill(process_, number); }
+
+  ProgramResult wait() {
+    int status = 0;
+    while (::waitpid(process_, &status, 0) < 0 && errno == EINTR) {}
+    process_ = -1;
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), text("out"), text("err")};
+  }
+
+ private:
+  std::string text(const std::string& name) const {
+    std::ifstream file(folder_ / name);
+    std::stringstream content;
+    content << file.rdbuf();
+    return content.str();
+  }
+
+  TemporaryFolder folder_;
+  pid_t process_ = -1;
+};
+
+inline ProgramResult run_program(const std::vector<std::string>& arguments, int64_t most_file_bytes = 0) {
+  return Program(arguments, most_file_bytes).wait();
+}
+
+}  // namespace fovea

@@ -1,0 +1,148 @@
+#include "train/trainer.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "core/file.h"
+#include "ops/arithmetic.h"
+#include "ops/matmul.h"
+#include "ops/reduction.h"
+#include "tests/support/test_data.h"
+
+using namespace fovea;
+using Catch::Contains;
+
+namespace {
+
+struct Line : Module {
+  Line() : weight(add_parameter("weight", zeros({3, 1}))) {}
+  Tensor weight;
+};
+
+// Least squares from samples that are a function of the step: x random, y = x (1, -2, 3).
+class LineTask : public Task {
+ public:
+  Module& model() override { return line; }
+  int64_t training_images() const override { return 40; }
+  void start(int64_t first, int64_t) override { next = first; }
+  NamedValues step(int64_t step) override {
+    CHECK(step == next++);
+    Random random(5, uint64_t(step));
+    const Tensor x = randn({8, 3}, random), y = matmul(x, from_values({3, 1}, {1, -2, 3}));
+    const Tensor e = matmul(x, line.weight) - y, loss = mean(e * e);
+    loss.backward();
+    return {{"train/loss", step == diverge_at ? NAN : loss.item()}};
+  }
+  NamedValues evaluate() override {
+    ++evaluations;
+    const auto w = line.weight.values();
+    return {{"validation/score", -std::abs(w[0] - 1) - std::abs(w[1] + 2) - std::abs(w[2] - 3)}};
+  }
+
+  Line line;
+  int64_t next = 0, diverge_at = -1;
+  int evaluations = 0;
+};
+
+TrainingState line_state() {
+  TrainingState state;
+  state.config.data = "none";
+  state.config.batch_size = 8;
+  state.config.epochs = 30;
+  state.config.learning_rate = 0.1;
+  state.config.weight_decay = 0;
+  state.config.validate_every = 4;
+  state.config = resolve_config(state.config, 40);
+  state.class_names = {"line"};
+  state.category_ids = {1};
+  state.best = -1e9;
+  return state;
+}
+
+}  // namespace
+
+TEST_CASE("choices left open are made from the length of the training") {
+  TrainConfig config;
+  config.epochs = 10;
+  config.batch_size = 8;
+  TrainConfig resolved = resolve_config(config, 404);
+  CHECK(resolved.steps == 505);
+  CHECK(resolved.warmup_steps == 50);
+  CHECK(resolved.learning_rate == Approx(0.003));
+  CHECK(resolved.ema_decay == Approx(1 - 20.0 / 505));
+  CHECK(resolve_config(resolved, 404) == resolved);
+  config.optimizer = "sgd";
+  config.batch_size = 64;
+  config.steps = 1000000;
+  resolved = resolve_config(config, 6400);
+  CHECK(resolved.learning_rate == Approx(0.08));
+  CHECK(resolved.weight_decay == 4e-5);
+  CHECK(resolved.epochs == 10000);
+  CHECK(resolved.ema_decay == 0.9998);
+  CHECK(resolved.warmup_steps == 100);
+}
+
+TEST_CASE("a training learns, measures on its way and keeps what it needs") {
+  const TemporaryFolder folder;
+  LineTask task;
+  int64_t steps_shown = 0;
+  TrainHooks hooks;
+  hooks.on_step = [&](const TrainProgress& p) { CHECK(p.step == ++steps_shown); };
+  Trainer trainer(task, line_state(), folder / "run", hooks);
+  CHECK(trainer.run());
+  CHECK(steps_shown == 150);
+  CHECK(task.evaluations == 8);  // epochs 4, 8, ... 28, and the end
+  CHECK(trainer.figures().front().second > -0.05);
+  const Checkpoint last(folder / "run/last.safetensors"), best(folder / "run/best.safetensors");
+  CHECK(last.state().step == 150);
+  CHECK(last.state().best >= trainer.figures().front().second);
+  const auto rows = read_metrics(folder / "run/metrics.csv");
+  CHECK(rows.front().name == "train/loss");
+  CHECK(rows.front().step == 20);
+  CHECK(config_from_json(read_file(folder / "run/config.json"), "c") == line_state().config);
+}
+
+TEST_CASE("a training stopped anywhere and resumed ends at the same bits") {
+  const TemporaryFolder folder;
+  {
+    LineTask task;
+    Trainer(task, line_state(), folder / "whole", {}).run();
+  }
+  for (const int64_t at : {1, 19, 20, 77}) {
+    const std::string run = folder / std::to_string(at);
+    std::atomic<bool> stop = false;
+    TrainHooks hooks;
+    hooks.stop = &stop;
+    LineTask first;
+    hooks.on_step = [&](const TrainProgress& p) { stop = p.step == at - 1 || at == 1; };
+    Trainer interrupted(first, line_state(), run, hooks);
+    CHECK_FALSE(interrupted.run());
+    LineTask second;
+    Trainer resumed(second, line_state(), run, {});
+    resumed.resume(Checkpoint(run + "/last.safetensors"));
+    CHECK(resumed.run());
+    CAPTURE(at, interrupted.step());
+    CHECK(read_file(run + "/last.safetensors") == read_file(folder / "whole/last.safetensors"));
+    CHECK(read_file(run + "/best.safetensors") == read_file(folder / "whole/best.safetensors"));
+  }
+}
+
+TEST_CASE("a training is not resumed on other data") {
+  const TemporaryFolder folder;
+  LineTask task;
+  Trainer(task, line_state(), folder / "run", {}).run();
+  TrainingState other = line_state();
+  other.config = resolve_config(other.config, 41);
+  LineTask again;
+  Trainer trainer(again, other, folder / "run", {});
+  CHECK_THROWS_WITH(trainer.resume(Checkpoint(folder / "run/last.safetensors")), Contains("was started on other data"));
+}
+
+TEST_CASE("a loss that is not a number ends the training, the checkpoint before stays") {
+  const TemporaryFolder folder;
+  LineTask task;
+  task.diverge_at = 52;
+  Trainer trainer(task, line_state(), folder / "run", {});
+  CHECK_THROWS_WITH(trainer.run(), Contains("train/loss is nan at step 52"));
+  CHECK(Checkpoint(folder / "run/last.safetensors").state().step == 50);
+}
