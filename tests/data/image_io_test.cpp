@@ -279,6 +279,20 @@ TEST_CASE("what is no image, or too large, is an error that names the file") {
   std::string damaged = encode_png(four_colours(16, 16));
   for (size_t at = 43; at < damaged.size() - 16; ++at) damaged[at] = '\xEE';
   CHECK_THROWS_WITH(decode_image(damaged, "damaged.png"), Contains("damaged.png cannot be decoded: "));
+  std::string unknown = encode_png(four_colours(16, 16));
+  unknown[37] = '\xC9';  // the first letter of IDAT
+  CHECK_THROWS_WITH(decode_image(unknown, "unknown.png"),
+                    Contains("unknown.png cannot be decoded: ?DAT PNG chunk"));
+  // A Huffman table of more codes than there are symbols, which the decoder would write past its end.
+  std::string tables = encode_jpeg(four_colours(16, 16));
+  const size_t counts = tables.find("\xFF\xC4") + 5;
+  for (size_t i = 0; i < 16; ++i) tables[counts + i] = '\xFF';
+  CHECK_THROWS_WITH(decode_image(tables, "tables.jpg"),
+                    Contains("tables.jpg is damaged: its Huffman tables"));
+  CHECK_THROWS_WITH(decode_image(bmp(-17000) + std::string(17000 * 12, '\0'), "tall.bmp"),
+                    Contains("tall.bmp is 3 x -17000 pixels: at most 16384"));
+  CHECK_THROWS_WITH(decode_image(bmp(INT32_MIN), "tallest.bmp"),
+                    Contains("tallest.bmp is 3 x -2147483648 pixels"));
   std::string compressed = bmp();
   compressed[30] = 1;
   CHECK_THROWS_WITH(decode_image(compressed, "rle.bmp"), Contains("rle.bmp cannot be decoded: BMP RLE"));

@@ -21,14 +21,15 @@ uint32_t little_endian(std::string_view bytes) {
   return big_endian(std::string(bytes.rbegin(), bytes.rend()));
 }
 
-// T.81, B.2.4.2: tables of one byte, 16 counts of codes by their length, and the symbols of these codes. A
-// symbol is a byte, so there are 256 at most; stb_image 2.27 writes past its tables where there are more.
+// T.81, B.2.4.2: tables of one byte, 16 counts of codes by their length, and the symbols of these codes,
+// which fill the segment. A symbol is a byte, so there are 256 at most; stb_image 2.27 writes past its tables
+// where there are more.
 bool has_sound_huffman_tables(std::string_view segment) {
-  while (segment.size() >= 17) {
+  while (!segment.empty()) {
     size_t codes = 0;
     for (const char count : segment.substr(1, 16)) codes += uint8_t(count);
-    if (codes > 256) return false;
-    segment.remove_prefix(std::min(segment.size(), 17 + codes));
+    if (codes > 256 || segment.size() < 17 + codes) return false;
+    segment.remove_prefix(17 + codes);
   }
   return true;
 }
@@ -83,8 +84,8 @@ ImageContainer read_png(std::string_view bytes) {
 }
 
 // BITMAPFILEHEADER, then a BITMAPCOREHEADER (12 bytes) or one of the longer headers. The file size that it
-// states is wrong in too many files to go by. Of compressed pixels the size is not known here: the decoder
-// refuses them.
+// states is wrong in too many files to go by. What the decoder will refuse, compressed pixels for one, is
+// left to it.
 ImageContainer read_bmp(std::string_view bytes) {
   if (bytes.size() < 34) return {};
   const auto field = [&](size_t at, size_t size) { return int64_t(little_endian(bytes.substr(at, size))); };
@@ -95,8 +96,10 @@ ImageContainer read_bmp(std::string_view bytes) {
       core ? field(20, 2) : std::abs(int64_t(int32_t(field(22, 4))));  // negative: from the top
   const int64_t bits = core ? field(24, 2) : field(28, 2);
   const int64_t compression = core ? 0 : field(30, 4);
-  constexpr int64_t bit_fields = 3;
-  if (compression != 0 && compression != bit_fields) return {.complete = true};
+  constexpr int64_t bit_fields = 3, longest_side = 1 << 24;
+  const bool refused = (compression != 0 && compression != bit_fields) || bits > 32 || width > longest_side ||
+                       height > longest_side;
+  if (refused) return {.complete = true};
   const int64_t row = width * bits;  // in bits; each row but the last is padded to 4 bytes
   const int64_t end = pixels + (row + 31) / 32 * 4 * std::max<int64_t>(height - 1, 0) + (row + 7) / 8;
   return {.complete = int64_t(bytes.size()) >= end};

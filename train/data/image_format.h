@@ -12,9 +12,9 @@ struct ImageContainer {
   std::string exif;       // "Exif\0\0" and the TIFF block after it; empty where the file has none
 };
 
-// Walks the segments of a JPEG, the chunks of a PNG or the header of a BMP. Decoders fill what is missing of
-// a file cut short with grey or black and say nothing, so the end is looked for here. Nothing where the bytes
-// are of none of the three formats.
+// Walks the segments of a JPEG, the chunks of a PNG or the header of a BMP. Of a file cut short a decoder
+// tells only where it stumbled, and stb_image fills up a BMP with black and says nothing, so the end is
+// looked for here. Nothing where the bytes are of none of the three formats.
 std::optional<ImageContainer> read_image_container(std::string_view bytes);
 
 }  // namespace fovea

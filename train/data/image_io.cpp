@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -70,6 +72,15 @@ void append(void* text, void* bytes, int size) {
   static_cast<std::string*>(text)->append(static_cast<const char*>(bytes), size_t(size));
 }
 
+// Why the decoder gave up on this thread's last file. It may quote bytes of the file: what is no ASCII text
+// becomes ?.
+std::string failure_reason() {
+  std::string reason = stbi_failure_reason();
+  std::replace_if(
+      reason.begin(), reason.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return reason;
+}
+
 void check_pixels(const Image& image) {
   require(image.width >= 1 && image.height >= 1 &&
               image.pixels.size() == size_t(image.width) * size_t(image.height) * 3,
@@ -88,19 +99,19 @@ Image decode_image(std::string_view bytes, const std::string& name) {
   require(container->complete,
           "{} is cut short: it stops after {} bytes, before the end of the picture; copy it again", name,
           bytes.size());
-  require(container->sound, "{} is damaged: a table of the JPEG has more than 256 codes", name);
+  require(container->sound, "{} is damaged: its Huffman tables are none that a JPEG can have", name);
 
   const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
   const int size = int(bytes.size());
   int width = 0, height = 0, channels = 0;
-  // Where this fails, the decoder fails too, and knows the reason.
+  // Where this fails, the decoder fails too, and knows the reason. The height of a BMP may be negative.
   if (stbi_info_from_memory(data, size, &width, &height, &channels))
-    require(std::max(width, height) <= longest_side,
+    require(std::max(std::abs(int64_t(width)), std::abs(int64_t(height))) <= longest_side,
             "{} is {} x {} pixels: at most {} on a side can be read, make it smaller", name, width, height,
             longest_side);
   const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
       stbi_load_from_memory(data, size, &width, &height, &channels, 3), stbi_image_free);
-  require(pixels != nullptr, "{} cannot be decoded: {}", name, stbi_failure_reason());
+  if (!pixels) fail("{} cannot be decoded: {}", name, failure_reason());
   return upright(pixels.get(), width, height, read_orientation(container->exif));
 }
 

@@ -8,8 +8,8 @@ namespace fovea {
 
 // Decodes a JPEG, PNG or BMP file, told by its content, to 8-bit RGB: grey is repeated, a palette looked up,
 // 16 bits are cut to 8, alpha is dropped. The picture is turned upright as its EXIF orientation says. Throws
-// Error naming the file when it cannot be opened, is empty, is no image, is cut short, or is larger than
-// 16384 pixels on a side. May be called from many threads.
+// Error naming the file when it cannot be opened, is empty, is no image, is cut short or damaged, or is
+// larger than 16384 pixels on a side. May be called from many threads.
 Image read_image(const std::string& path);
 
 // The same from bytes in memory; `name` stands for the file in errors.
