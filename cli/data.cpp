@@ -19,10 +19,12 @@ void add_synth(CLI::App& data) {
   command->add_option("--width", options->width, "of a picture, in pixels")->capture_default_str();
   command->add_option("--height", options->height, "of a picture, in pixels")->capture_default_str();
   command->add_option("--classes", options->classes, "kinds of shapes, 3 to 6")->capture_default_str();
-  command->add_option("--seed", options->seed, "the same seed draws the same pictures")->capture_default_str();
+  command->add_option("--seed", options->seed, "the same seed draws the same pictures")
+      ->capture_default_str();
   command->callback([=] {
     synthesize_dataset(*folder, *options);
-    fmt::print("{} pictures to learn from and {} to measure on are in {}\n", options->train_images, options->val_images, *folder);
+    fmt::print("{} pictures to learn from and {} to measure on are in {}\n", options->train_images,
+               options->val_images, *folder);
   });
 }
 
@@ -42,7 +44,8 @@ void add_show(CLI::App& data) {
         for (const Annotation& a : image.annotations) ++counts[size_t(a.label)];
       }
       fmt::print("{}: {} images, {} of them without an object\n", split, dataset.images.size(), without);
-      for (size_t i = 0; i < counts.size(); ++i) fmt::print("  {:<20} {:>7}\n", dataset.class_names[i], counts[i]);
+      for (size_t i = 0; i < counts.size(); ++i)
+        fmt::print("  {:<20} {:>7}\n", dataset.class_names[i], counts[i]);
       for (const std::string& warning : dataset.warnings) fmt::print("  warning: {}\n", warning);
     }
   });

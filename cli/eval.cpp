@@ -23,19 +23,24 @@ struct EvalFlags {
 // Every figure with all its digits, for comparing evaluators.
 void print_digits(const CocoFigures& figures, const DetectionDataset& truth) {
   const auto values = figures.values();
-  for (size_t i = 0; i < values.size(); ++i) fmt::print("{:<10} {:.12f}\n", CocoFigures::names()[i], values[i]);
-  fmt::print("\n{:<20} {:>7} {:>14} {:>14} {:>14} {:>14}\n", "class", "objects", "AP", "AP50", "AP75", "AR100");
+  for (size_t i = 0; i < values.size(); ++i)
+    fmt::print("{:<10} {:.12f}\n", CocoFigures::names()[i], values[i]);
+  fmt::print("\n{:<20} {:>7} {:>14} {:>14} {:>14} {:>14}\n", "class", "objects", "AP", "AP50", "AP75",
+             "AR100");
   for (size_t i = 0; i < figures.classes.size(); ++i) {
     const ClassFigures& c = figures.classes[i];
-    fmt::print("{:<20} {:>7} {:>14.12f} {:>14.12f} {:>14.12f} {:>14.12f}\n", truth.class_names[i], c.objects, c.ap, c.ap50, c.ap75, c.ar100);
+    fmt::print("{:<20} {:>7} {:>14.12f} {:>14.12f} {:>14.12f} {:>14.12f}\n", truth.class_names[i], c.objects,
+               c.ap, c.ap50, c.ap75, c.ar100);
   }
 }
 
 void print_digits(const VocFigures& figures, const DetectionDataset& truth, double iou_threshold) {
-  fmt::print("Pascal VOC at IoU {}\n{:<20} {:>7} {:>14} {:>14} {:>14}\n", iou_threshold, "class", "objects", "true positives", "AP", "AP 11 points");
+  fmt::print("Pascal VOC at IoU {}\n{:<20} {:>7} {:>14} {:>14} {:>14}\n", iou_threshold, "class", "objects",
+             "true positives", "AP", "AP 11 points");
   for (size_t i = 0; i < figures.classes.size(); ++i) {
     const VocFigures::Class& c = figures.classes[i];
-    fmt::print("{:<20} {:>7} {:>14} {:>14.10f} {:>14.10f}\n", truth.class_names[i], c.objects, c.true_positives, c.ap, c.ap_11_points);
+    fmt::print("{:<20} {:>7} {:>14} {:>14.10f} {:>14.10f}\n", truth.class_names[i], c.objects,
+               c.true_positives, c.ap, c.ap_11_points);
   }
 }
 
@@ -56,7 +61,8 @@ void run_eval(const EvalFlags& flags) {
             "--truth and --detections go together, and without a checkpoint");
     return evaluate_files(flags);
   }
-  require(!flags.checkpoint.empty(), "give a checkpoint, like runs/1/best.safetensors, or --truth and --detections");
+  require(!flags.checkpoint.empty(),
+          "give a checkpoint, like runs/1/best.safetensors, or --truth and --detections");
   const Checkpoint checkpoint(flags.checkpoint);
   TrainConfig config = checkpoint.state().config;
   if (!flags.data.empty()) config.data = flags.data;
@@ -75,15 +81,24 @@ void add_eval_command(CLI::App& program) {
   command->add_option("checkpoint", flags->checkpoint, "what `fovea train` wrote: runs/1/best.safetensors");
   command->add_option("--data", flags->data, "folder of the data set (default: the one it was trained on)");
   command->add_option("--split", flags->split, "list to measure on")->capture_default_str();
-  command->add_option("--output", flags->output, "folder to write report.html, pictures and detections.json into");
+  command->add_option("--output", flags->output,
+                      "folder to write report.html, pictures and detections.json into");
   command->add_option("--workers", flags->workers, "threads that prepare images")->check(CLI::Range(1, 256));
-  command->add_option("--truth", flags->truth, "instead of a checkpoint: COCO annotations (.json), or a folder of text files \"class x y width height\"");
-  command->add_option("--detections", flags->detections, "with --truth: COCO results (.json), or a folder of text files \"class score x y width height\"");
-  command->add_option("--iou", flags->iou_threshold, "with folders of text files: the IoU from which a box is found")->capture_default_str();
-  command->footer("\nExamples:\n"
-                  "  fovea eval runs/1/best.safetensors --split test\n"
-                  "  fovea eval --truth instances_val.json --detections results.json     (figures equal pycocotools')\n"
-                  "  fovea eval --truth gts --detections dets --iou 0.5                  (Pascal VOC's way)");
+  command->add_option("--truth", flags->truth,
+                      "instead of a checkpoint: COCO annotations (.json), or a folder of text files \"class "
+                      "x y width height\"");
+  command->add_option(
+      "--detections", flags->detections,
+      "with --truth: COCO results (.json), or a folder of text files \"class score x y width height\"");
+  command
+      ->add_option("--iou", flags->iou_threshold,
+                   "with folders of text files: the IoU from which a box is found")
+      ->capture_default_str();
+  command->footer(
+      "\nExamples:\n"
+      "  fovea eval runs/1/best.safetensors --split test\n"
+      "  fovea eval --truth instances_val.json --detections results.json     (figures equal pycocotools')\n"
+      "  fovea eval --truth gts --detections dets --iou 0.5                  (Pascal VOC's way)");
   command->callback([flags] { run_eval(*flags); });
 }
 

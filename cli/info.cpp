@@ -19,17 +19,21 @@ struct InfoFlags {
 
 void print_trace(const Trace& trace, const Module& model, bool layers) {
   int64_t multiply_adds = 0, bytes = 0;
-  if (layers) fmt::print("{:<52} {:<22} {:>16} {:>11} {:>12}\n", "layer", "kind", "output", "parameters", "mult-adds");
+  if (layers)
+    fmt::print("{:<52} {:<22} {:>16} {:>11} {:>12}\n", "layer", "kind", "output", "parameters", "mult-adds");
   for (const TracedLayer& layer : trace.layers) {
     multiply_adds += layer.multiply_adds;
     bytes += layer.output.numel() * int64_t(sizeof(float));
     if (layers)
-      fmt::print("{:<52} {:<22} {:>16} {:>11} {:>12}\n", layer.path, layer.kind, layer.output.to_string(), layer.parameters,
-                 layer.multiply_adds);
+      fmt::print("{:<52} {:<22} {:>16} {:>11} {:>12}\n", layer.path, layer.kind, layer.output.to_string(),
+                 layer.parameters, layer.multiply_adds);
   }
-  fmt::print("parameters         {:>14}  ({:.2f} M)\n", model.parameter_count(), double(model.parameter_count()) / 1e6);
-  fmt::print("multiply-adds      {:>14}  ({:.3f} G an image; the papers' \"FLOPs\")\n", multiply_adds, double(multiply_adds) / 1e9);
-  fmt::print("layers' outputs    {:>14}  bytes an image in float32 ({:.1f} MB)\n", bytes, double(bytes) / 1e6);
+  fmt::print("parameters         {:>14}  ({:.2f} M)\n", model.parameter_count(),
+             double(model.parameter_count()) / 1e6);
+  fmt::print("multiply-adds      {:>14}  ({:.3f} G an image; the papers' \"FLOPs\")\n", multiply_adds,
+             double(multiply_adds) / 1e9);
+  fmt::print("layers' outputs    {:>14}  bytes an image in float32 ({:.1f} MB)\n", bytes,
+             double(bytes) / 1e6);
 }
 
 void run_info(const InfoFlags& flags) {
@@ -56,8 +60,9 @@ void run_info(const InfoFlags& flags) {
   Trace trace;
   const DetectorOutput output = model.forward(input(spec.image_size), random);
   print_trace(trace, model, flags.layers);
-  fmt::print("anchors            {:>14}  (scale {}, {} a cell, levels {} to {})\n", output.class_logits.size(1),
-             spec.anchors.anchor_scale, spec.anchors.per_cell(), spec.fpn.min_level, spec.fpn.max_level);
+  fmt::print("anchors            {:>14}  (scale {}, {} a cell, levels {} to {})\n",
+             output.class_logits.size(1), spec.anchors.anchor_scale, spec.anchors.per_cell(),
+             spec.fpn.min_level, spec.fpn.max_level);
 }
 
 }  // namespace
@@ -66,12 +71,15 @@ void add_info_command(CLI::App& program) {
   auto flags = std::make_shared<InfoFlags>();
   CLI::App* command = program.add_subcommand("info", "Show what a model is made of, or list the models");
   command->add_option("model", flags->model, "name of a model; without one all are listed");
-  command->add_option("--image-size", flags->image_size, "256, or height x width as 240x320 (default: the model's own)");
-  command->add_option("--classes", flags->classes, "classes it tells apart (default: 1000, detectors 90, as published)");
+  command->add_option("--image-size", flags->image_size,
+                      "256, or height x width as 240x320 (default: the model's own)");
+  command->add_option("--classes", flags->classes,
+                      "classes it tells apart (default: 1000, detectors 90, as published)");
   command->add_flag("--layers", flags->layers, "every layer with its output, parameters and multiply-adds");
   command->callback([flags] {
     if (!flags->model.empty()) return run_info(*flags);
-    fmt::print("detectors:   {}\nclassifiers: {}\n", fmt::join(efficientdet_names(), " "), fmt::join(efficientnet_names(), " "));
+    fmt::print("detectors:   {}\nclassifiers: {}\n", fmt::join(efficientdet_names(), " "),
+               fmt::join(efficientnet_names(), " "));
   });
 }
 

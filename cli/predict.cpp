@@ -30,13 +30,11 @@ std::vector<std::string> pictures(const std::string& path) {
     return {path};
   }
   std::vector<std::string> files;
-  for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
-    std::string ending = entry.path().extension().string();
-    std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return char(std::tolower(c)); });
-    if (ending == ".jpg" || ending == ".jpeg" || ending == ".png" || ending == ".bmp") files.push_back(entry.path().string());
-  }
+  for (const fs::directory_entry& entry : fs::directory_iterator(path))
+    if (has_image_ending(entry.path().string())) files.push_back(entry.path().string());
   std::sort(files.begin(), files.end());
-  require(!files.empty(), "{} has no picture: files ending in .jpg, .jpeg, .png or .bmp are looked for", path);
+  require(!files.empty(), "{} has no picture: files ending in .jpg, .jpeg, .png or .bmp are looked for",
+          path);
   return files;
 }
 
@@ -76,11 +74,12 @@ void run_predict(const PredictFlags& flags) {
                 draw_detections(image, detections, detector.class_names(), flags.threshold));
     line.show(double(id) / double(files.size()), fmt::format("{}/{} pictures", id, files.size()));
   }
-  require(unreadable < int64_t(files.size()), "none of the {} files in {} could be read", files.size(), flags.images);
+  require(unreadable < int64_t(files.size()), "none of the {} files in {} could be read", files.size(),
+          flags.images);
   write_file_atomically(flags.output + "/detections.json", results.dump(1) + "\n");
   line.finish();
-  fmt::print("{} objects of score {} and more in {} pictures; pictures and detections.json are in {}\n", found, flags.threshold,
-             int64_t(files.size()) - unreadable, flags.output);
+  fmt::print("{} objects of score {} and more in {} pictures; pictures and detections.json are in {}\n",
+             found, flags.threshold, int64_t(files.size()) - unreadable, flags.output);
 }
 
 }  // namespace
@@ -89,11 +88,16 @@ void add_predict_command(CLI::App& program) {
   auto flags = std::make_shared<PredictFlags>();
   CLI::App* command = program.add_subcommand("predict", "Find objects in pictures");
   command->footer("\nExample:\n  fovea predict runs/1/best.safetensors photos --output found");
-  command->add_option("checkpoint", flags->checkpoint, "what `fovea train` wrote: runs/1/best.safetensors")->required();
+  command->add_option("checkpoint", flags->checkpoint, "what `fovea train` wrote: runs/1/best.safetensors")
+      ->required();
   command->add_option("images", flags->images, "a picture, or a folder of pictures")->required();
-  command->add_option("--output", flags->output, "folder for the annotated pictures and detections.json")->capture_default_str();
-  command->add_option("--threshold", flags->threshold, "smallest score that is drawn")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  command->add_flag("--soft-nms", flags->soft_nms, "lower the scores of overlapping boxes instead of dropping them");
+  command->add_option("--output", flags->output, "folder for the annotated pictures and detections.json")
+      ->capture_default_str();
+  command->add_option("--threshold", flags->threshold, "smallest score that is drawn")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command->add_flag("--soft-nms", flags->soft_nms,
+                    "lower the scores of overlapping boxes instead of dropping them");
   command->callback([flags] { run_predict(*flags); });
 }
 

@@ -5,7 +5,8 @@
 
 namespace fovea {
 
-// One line on standard error that is drawn over itself on a terminal; elsewhere (a log file) a new line every ten seconds.
+// One line on standard error that is drawn over itself on a terminal; elsewhere (a log file) a new line every
+// ten seconds.
 class ProgressLine {
  public:
   ProgressLine();

@@ -34,7 +34,8 @@ TrainConfig chosen_config(const TrainFlags& flags) {
   const nlohmann::json given = nlohmann::json::parse(config_to_json(flags.config));
   for (const auto& [name, option] : flags.fields)
     if (option->count() > 0) chosen[name] = given[name];
-  if (chosen.value("task", "") == "classification" && !chosen.contains("model")) chosen["model"] = "efficientnet_b-2";
+  if (chosen.value("task", "") == "classification" && !chosen.contains("model"))
+    chosen["model"] = "efficientnet_b-2";
   return config_from_json(chosen.dump(), "the command line");
 }
 
@@ -48,14 +49,18 @@ void run_train(const TrainFlags& flags) {
   TrainHooks hooks;
   hooks.stop = &stop_requested();
   hooks.on_message = [&](const std::string& text) { line.message(text); };
-  hooks.on_step = [&](const TrainProgress& p) { line.show(double(p.step) / double(p.steps), progress_text(p)); };
+  hooks.on_step = [&](const TrainProgress& p) {
+    line.show(double(p.step) / double(p.steps), progress_text(p));
+  };
 
   std::string folder = flags.run;
   if (!flags.resume.empty()) {
     folder = flags.resume;
-    require(flags.run.empty() && flags.config_file.empty(), "--resume takes everything from the run's folder: leave out --run and --config");
+    require(flags.run.empty() && flags.config_file.empty(),
+            "--resume takes everything from the run's folder: leave out --run and --config");
     for (const auto& [name, option] : flags.fields)
-      require(option->count() == 0, "--resume goes on with the settings the run was started with: leave out {}", flag_of(name));
+      require(option->count() == 0,
+              "--resume goes on with the settings the run was started with: leave out {}", flag_of(name));
   } else if (folder.empty()) {
     folder = next_run_folder();
   }
@@ -73,16 +78,22 @@ void run_train(const TrainFlags& flags) {
 void add_train_command(CLI::App& program) {
   auto flags = std::make_shared<TrainFlags>();
   CLI::App* command = program.add_subcommand("train", "Learn from a data set");
-  command->footer("\nExamples:\n"
-                  "  fovea train --data bccd --model efficientdet_d-2 --epochs 60\n"
-                  "  fovea train --task classification --data flowers       (one folder of pictures for each class)\n"
-                  "  fovea train --resume runs/1                            (after Ctrl-C, or a crash)\n"
-                  "The run's folder gets report.html, best.safetensors, last.safetensors, metrics.csv and TensorBoard events.");
-  command->add_option("--run", flags->run, "folder for what the training makes (default: runs/1, runs/2, ...)");
-  command->add_option("--resume", flags->resume, "folder of a run that was stopped: go on to the same weights, bit for bit");
-  command->add_option("--config", flags->config_file, "JSON file of these settings, as a run's config.json; flags override it");
+  command->footer(
+      "\nExamples:\n"
+      "  fovea train --data bccd --model efficientdet_d-2 --epochs 60\n"
+      "  fovea train --task classification --data flowers       (one folder of pictures for each class)\n"
+      "  fovea train --resume runs/1                            (after Ctrl-C, or a crash)\n"
+      "The run's folder gets report.html, best.safetensors, last.safetensors, metrics.csv and TensorBoard "
+      "events.");
+  command->add_option("--run", flags->run,
+                      "folder for what the training makes (default: runs/1, runs/2, ...)");
+  command->add_option("--resume", flags->resume,
+                      "folder of a run that was stopped: go on to the same weights, bit for bit");
+  command->add_option("--config", flags->config_file,
+                      "JSON file of these settings, as a run's config.json; flags override it");
   for_each_field(flags->config, [&](const char* name, auto& field, const char* explanation) {
-    flags->fields.emplace_back(name, command->add_option(flag_of(name), field, explanation)->capture_default_str()->take_last());
+    flags->fields.emplace_back(
+        name, command->add_option(flag_of(name), field, explanation)->capture_default_str()->take_last());
   });
   command->callback([flags] { run_train(*flags); });
 }

@@ -57,7 +57,8 @@ void accumulate(Tensor& sum, const Tensor& term) {
     sum = term;
     return;
   }
-  // Another holder of the same numbers (an op that passed its gradient to two inputs) must not see them change.
+  // Another holder of the same numbers (an op that passed its gradient to two inputs) must not see them
+  // change.
   if (!sum.unique()) sum = sum.clone();
   with_float_dtype(sum.dtype(), "accumulate", [&]<class T>() {
     T* into = sum.data<T>();
@@ -70,14 +71,15 @@ void accumulate(Tensor& sum, const Tensor& term) {
 
 void run_backward(const Tensor& root, const Tensor& gradient) {
   require(root.requires_grad(),
-          "[backward] the tensor requires no gradient: nothing it was computed from called set_requires_grad(), or it "
+          "[backward] the tensor requires no gradient: nothing it was computed from called "
+          "set_requires_grad(), or it "
           "was computed under NoGrad");
   require(gradient.shape() == root.shape() && gradient.dtype() == root.dtype(),
-          "[backward] the gradient is {} of {}, the tensor is {} of {}", gradient.dtype(), gradient.shape(), root.dtype(),
-          root.shape());
+          "[backward] the gradient is {} of {}, the tensor is {} of {}", gradient.dtype(), gradient.shape(),
+          root.dtype(), root.shape());
   NoGrad no_grad;
-  // Nodes that wait for their turn, latest made first: every consumer of a tensor was made after it, so when a node's
-  // turn comes its gradient is complete.
+  // Nodes that wait for their turn, latest made first: every consumer of a tensor was made after it, so when
+  // a node's turn comes its gradient is complete.
   std::map<uint64_t, std::shared_ptr<Node>, std::greater<>> waiting;
   accumulate(root.node()->grad, gradient);
   waiting.emplace(root.node()->sequence, root.node());
@@ -86,7 +88,8 @@ void run_backward(const Tensor& root, const Tensor& gradient) {
     waiting.erase(waiting.begin());
     if (node->is_leaf()) continue;
     require(!node->consumed,
-            "[backward] {} (output {}) was walked back through before and its saved tensors were released: run the forward "
+            "[backward] {} (output {}) was walked back through before and its saved tensors were released: "
+            "run the forward "
             "pass again before a second backward(), or add the losses and call it once",
             node->op, node->shape);
     Tensor grad_output = std::move(node->grad);
@@ -97,14 +100,14 @@ void run_backward(const Tensor& root, const Tensor& gradient) {
     const Tensors gradients = backward(grad_output);
     backward = nullptr;  // what was saved is free before the gradients travel on
     grad_output = Tensor();
-    require(gradients.size() == node->inputs.size(), "[backward] {} returned {} gradients for {} inputs", node->op,
-            gradients.size(), node->inputs.size());
+    require(gradients.size() == node->inputs.size(), "[backward] {} returned {} gradients for {} inputs",
+            node->op, gradients.size(), node->inputs.size());
     for (size_t i = 0; i < gradients.size(); ++i) {
       const std::shared_ptr<Node>& input = node->inputs[i];
       if (!input || !gradients[i].defined()) continue;
       require(gradients[i].shape() == input->shape && gradients[i].dtype() == input->dtype,
-              "[backward] {} returned a gradient {} of {} for input {}, which is {} of {}", node->op, gradients[i].dtype(),
-              gradients[i].shape(), i, input->dtype, input->shape);
+              "[backward] {} returned a gradient {} of {} for input {}, which is {} of {}", node->op,
+              gradients[i].dtype(), gradients[i].shape(), i, input->dtype, input->shape);
       accumulate(input->grad, gradients[i]);
       waiting.emplace(input->sequence, input);
     }

@@ -9,27 +9,28 @@
 
 namespace fovea {
 
-// Given d(loss)/d(output), returns d(loss)/d(input) for each input, in order; an undefined tensor where an input needs
-// none. What the closure captures is what the op keeps for the backward pass, and it is freed as the pass uses it up.
+// Given d(loss)/d(output), returns d(loss)/d(input) for each input, in order; an undefined tensor where an
+// input needs none. What the closure captures is what the op keeps for the backward pass, and it is freed as
+// the pass uses it up.
 using Backward = std::function<Tensors(const Tensor& grad_output)>;
 
 // One entry of the tape: what made a tensor. A leaf's node has no inputs and keeps the gradient.
 struct Node {
   const char* op = "leaf";
-  uint64_t sequence = 0;                       // creation order; backward runs in its reverse
-  std::vector<std::shared_ptr<Node>> inputs;   // null where an input needs no gradient
-  Backward backward;                           // empty for leaves, and once used up
+  uint64_t sequence = 0;                      // creation order; backward runs in its reverse
+  std::vector<std::shared_ptr<Node>> inputs;  // null where an input needs no gradient
+  Backward backward;                          // empty for leaves, and once used up
   bool consumed = false;
-  Shape shape;                                 // of the tensor it stands for: a gradient must match
+  Shape shape;  // of the tensor it stands for: a gradient must match
   DType dtype = DType::float32;
-  Tensor grad;                                 // collected so far
+  Tensor grad;  // collected so far
 
   ~Node();
   bool is_leaf() const { return inputs.empty(); }
 };
 
-// Puts `output` on the tape as op(inputs). Where nothing requires a gradient, or under NoGrad, it is returned as it
-// came and the closure is dropped.
+// Puts `output` on the tape as op(inputs). Where nothing requires a gradient, or under NoGrad, it is returned
+// as it came and the closure is dropped.
 Tensor record(Tensor output, const char* op, const Tensors& inputs, Backward backward);
 
 // While one of these lives, ops are not recorded (on this thread): evaluation, optimizer steps.
@@ -49,8 +50,8 @@ bool grad_enabled();
 // The graph behind a tensor as Graphviz text: one box an op, with the shape it made.
 std::string graph_dot(const Tensor& root);
 
-std::shared_ptr<Node> make_leaf_node(Shape shape, DType dtype);    // for Tensor::set_requires_grad
-void run_backward(const Tensor& root, const Tensor& gradient);     // Tensor::backward
+std::shared_ptr<Node> make_leaf_node(Shape shape, DType dtype);  // for Tensor::set_requires_grad
+void run_backward(const Tensor& root, const Tensor& gradient);   // Tensor::backward
 
 // sum += term, for two gradients of one tensor. In place where nobody else holds `sum`.
 void accumulate(Tensor& sum, const Tensor& term);

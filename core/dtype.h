@@ -18,31 +18,54 @@ struct bfloat16 {
   bfloat16() = default;
   explicit bfloat16(float value) {  // to nearest, ties to even; a NaN stays a NaN
     const uint32_t word = std::bit_cast<uint32_t>(value);
-    bits = std::isnan(value) ? uint16_t(word >> 16 | 0x40) : uint16_t((word + 0x7FFF + (word >> 16 & 1)) >> 16);
+    bits =
+        std::isnan(value) ? uint16_t(word >> 16 | 0x40) : uint16_t((word + 0x7FFF + (word >> 16 & 1)) >> 16);
   }
   explicit operator float() const { return std::bit_cast<float>(uint32_t(bits) << 16); }
 };
 
-template <class T> struct DTypeOf;
-template <> struct DTypeOf<float> { static constexpr DType value = DType::float32; };
-template <> struct DTypeOf<double> { static constexpr DType value = DType::float64; };
-template <> struct DTypeOf<bfloat16> { static constexpr DType value = DType::bfloat16; };
-template <> struct DTypeOf<int32_t> { static constexpr DType value = DType::int32; };
-template <> struct DTypeOf<uint8_t> { static constexpr DType value = DType::uint8; };
-template <class T> inline constexpr DType dtype_of = DTypeOf<T>::value;
+template <class T>
+struct DTypeOf;
+template <>
+struct DTypeOf<float> {
+  static constexpr DType value = DType::float32;
+};
+template <>
+struct DTypeOf<double> {
+  static constexpr DType value = DType::float64;
+};
+template <>
+struct DTypeOf<bfloat16> {
+  static constexpr DType value = DType::bfloat16;
+};
+template <>
+struct DTypeOf<int32_t> {
+  static constexpr DType value = DType::int32;
+};
+template <>
+struct DTypeOf<uint8_t> {
+  static constexpr DType value = DType::uint8;
+};
+template <class T>
+inline constexpr DType dtype_of = DTypeOf<T>::value;
 
-std::string_view name(DType dtype);   // "float32", ...
-int64_t size_of(DType dtype);         // bytes of one element
+std::string_view name(DType dtype);  // "float32", ...
+int64_t size_of(DType dtype);        // bytes of one element
 
 // Calls f.operator()<T>() with the C++ type of a dtype: every dtype there is.
 template <class F>
 decltype(auto) with_dtype(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::float32: return f.template operator()<float>();
-    case DType::float64: return f.template operator()<double>();
-    case DType::bfloat16: return f.template operator()<bfloat16>();
-    case DType::int32: return f.template operator()<int32_t>();
-    case DType::uint8: return f.template operator()<uint8_t>();
+    case DType::float32:
+      return f.template operator()<float>();
+    case DType::float64:
+      return f.template operator()<double>();
+    case DType::bfloat16:
+      return f.template operator()<bfloat16>();
+    case DType::int32:
+      return f.template operator()<int32_t>();
+    case DType::uint8:
+      return f.template operator()<uint8_t>();
   }
   fail("[with_dtype] dtype {} does not exist", int(dtype));
 }

@@ -7,8 +7,8 @@
 
 namespace fovea {
 
-// The one exception of the project. Its text is a whole sentence for the person at the keyboard: which op, file or
-// field, which value, and what to do about it.
+// The one exception of the project. Its text is a whole sentence for the person at the keyboard: which op,
+// file or field, which value, and what to do about it.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

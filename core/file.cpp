@@ -15,7 +15,8 @@ namespace {
 
 class Descriptor {
  public:
-  Descriptor(const std::string& path, int flags, mode_t mode = 0) : number_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
+  Descriptor(const std::string& path, int flags, mode_t mode = 0)
+      : number_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
   ~Descriptor() {
     if (number_ >= 0) ::close(number_);
   }
@@ -92,8 +93,7 @@ void write_file_atomically(const std::string& path, std::string_view content) {
 void create_folder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  require(!error && std::filesystem::is_directory(path, error), "the folder {} cannot be made: {}", path,
-          error ? error.message() : "a file of that name is there");
+  require(!error, "the folder {} cannot be made: {}", path, error.message());
 }
 
 }  // namespace fovea

@@ -6,12 +6,13 @@
 
 namespace fovea {
 
-// Calls f(begin, end) on ranges that cover 0 .. n-1, on all threads (OMP_NUM_THREADS, or set_num_threads). Ranges are of
-// at least `grain` elements. f must not throw, and what it writes must not depend on where the ranges are cut: elementwise
-// work. For sums use parallel_chunks.
+// Calls f(begin, end) on ranges that cover 0 .. n-1, on all threads (OMP_NUM_THREADS, or set_num_threads).
+// Ranges are of at least `grain` elements. f must not throw, and what it writes must not depend on where the
+// ranges are cut: elementwise work. For sums use parallel_chunks.
 template <class F>
 void parallel_for(int64_t n, int64_t grain, F&& f) {
-  const int64_t parts = std::min<int64_t>(omp_get_max_threads(), (n + grain - 1) / std::max<int64_t>(grain, 1));
+  const int64_t parts =
+      std::min<int64_t>(omp_get_max_threads(), (n + grain - 1) / std::max<int64_t>(grain, 1));
   if (n <= 0) return;
   if (parts <= 1 || omp_in_parallel()) {
     f(int64_t(0), n);
@@ -26,8 +27,9 @@ void parallel_for(int64_t n, int64_t grain, F&& f) {
 
 inline int64_t chunk_count(int64_t n, int64_t chunk) { return (n + chunk - 1) / chunk; }
 
-// Calls f(index, begin, end) for each chunk of `chunk` elements of 0 .. n-1. The cut depends on n and chunk alone, never on
-// the number of threads: a sum kept per chunk and added up in index order has the same bits on one thread and on many.
+// Calls f(index, begin, end) for each chunk of `chunk` elements of 0 .. n-1. The cut depends on n and chunk
+// alone, never on the number of threads: a sum kept per chunk and added up in index order has the same bits
+// on one thread and on many.
 template <class F>
 void parallel_chunks(int64_t n, int64_t chunk, F&& f) {
   const int64_t chunks = chunk_count(n, chunk);

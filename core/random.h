@@ -4,19 +4,21 @@
 
 namespace fovea {
 
-// A stream of random numbers, counter based (Philox4x32-10): the whole state is a key and a position, so it can be
-// written to a checkpoint and two streams of different keys never meet. Equal on every machine and device.
+// A stream of random numbers, counter based (Philox4x32-10): the whole state is a key and a position, so it
+// can be written to a checkpoint and two streams of different keys never meet. Equal on every machine and
+// device.
 class Random {
  public:
-  // `seed` picks the experiment, `stream` an independent sequence inside it (one for each image, each layer, ...).
+  // `seed` picks the experiment, `stream` an independent sequence inside it (one for each image, each layer,
+  // ...).
   explicit Random(uint64_t seed = 0, uint64_t stream = 0) : seed_(seed), stream_(stream) {}
 
-  uint32_t bits();                            // 32 random bits
-  float uniform();                            // [0, 1)
-  float uniform(float low, float high);       // [low, high)
-  float normal();                             // mean 0, variance 1 (Box-Muller)
-  int64_t below(int64_t n);                   // 0 .. n-1 without bias; n >= 1
-  bool chance(double probability);            // true with this probability
+  uint32_t bits();                              // 32 random bits
+  float uniform();                              // [0, 1)
+  float uniform(float low, float high);         // [low, high)
+  float normal();                               // mean 0, variance 1 (Box-Muller)
+  int64_t below(int64_t n);                     // 0 .. n-1 without bias; n >= 1
+  bool chance(double probability);              // true with this probability
   std::vector<int64_t> permutation(int64_t n);  // 0 .. n-1 shuffled (Fisher-Yates)
 
   // A key for ops that index their own random numbers by element; moves the stream on by one position.
@@ -24,7 +26,7 @@ class Random {
 
   uint64_t seed() const { return seed_; }
   uint64_t stream() const { return stream_; }
-  uint64_t position() const { return position_; }         // words drawn so far
+  uint64_t position() const { return position_; }                 // words drawn so far
   void set_position(uint64_t position) { position_ = position; }  // continues where another left off
 
  private:

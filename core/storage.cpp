@@ -17,8 +17,9 @@ namespace {
 
 constexpr int64_t alignment = 64;
 
-// Free blocks by capacity. The smallest that fits is taken if it wastes at most an eighth (small blocks: half);
-// otherwise a new one is made. On exhaustion the kept blocks are given back and the request tried once more.
+// Free blocks by capacity. The smallest that fits is taken if it wastes at most an eighth (small blocks:
+// half); otherwise a new one is made. On exhaustion the kept blocks are given back and the request tried once
+// more.
 class Pool {
  public:
   std::byte* take(int64_t bytes, int64_t& capacity) {
@@ -37,7 +38,8 @@ class Pool {
         release_locked();
         block = allocate(capacity);
       }
-      require(block != nullptr, "out of memory: asked for {} bytes with {} in use by tensors", bytes, use_.current);
+      require(block != nullptr, "out of memory: asked for {} bytes with {} in use by tensors", bytes,
+              use_.current);
       use_.reserved += capacity;
     }
     use_.current += capacity;

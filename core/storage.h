@@ -9,9 +9,9 @@ namespace fovea {
 
 // A block of bytes, 64-byte aligned for vector loads. Its content is undefined at first.
 //
-// Freed blocks are kept for reuse: a training step asks for the same sizes again and again, and fresh pages from
-// the system cost more than most kernels that fill them. Built with FOVEA_POOL=0 every block goes straight back, so
-// that the address sanitizer sees each use after free.
+// Freed blocks are kept for reuse: a training step asks for the same sizes again and again, and fresh pages
+// from the system cost more than most kernels that fill them. Built with FOVEA_POOL=0 every block goes
+// straight back, so that the address sanitizer sees each use after free.
 class Storage {
  public:
   Storage(int64_t bytes, Device device);  // throws Error with the numbers when memory is short

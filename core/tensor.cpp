@@ -42,8 +42,10 @@ std::vector<double> Tensor::values() const {
   with_dtype(dtype(), [&]<class T>() {
     const T* source = data<T>();
     for (size_t i = 0; i < result.size(); ++i) {
-      if constexpr (std::is_same_v<T, bfloat16>) result[i] = float(source[i]);
-      else result[i] = double(source[i]);
+      if constexpr (std::is_same_v<T, bfloat16>)
+        result[i] = float(source[i]);
+      else
+        result[i] = double(source[i]);
     }
   });
   return result;
@@ -57,8 +59,10 @@ Tensor& Tensor::set_requires_grad(bool on) {
   require(!impl_->node || impl_->node->is_leaf(),
           "[set_requires_grad] the tensor is the output of {}: only leaves choose; detach() it first",
           impl_->node ? impl_->node->op : "");
-  if (!on) impl_->node = nullptr;
-  else if (!impl_->node) impl_->node = make_leaf_node(shape(), dtype());
+  if (!on)
+    impl_->node = nullptr;
+  else if (!impl_->node)
+    impl_->node = make_leaf_node(shape(), dtype());
   return *this;
 }
 
@@ -69,14 +73,16 @@ void Tensor::clear_grad() const {
 }
 
 void Tensor::set_grad(Tensor gradient) const {
-  require(requires_grad() && node()->is_leaf(), "[set_grad] the tensor is not a leaf that requires a gradient");
+  require(requires_grad() && node()->is_leaf(),
+          "[set_grad] the tensor is not a leaf that requires a gradient");
   require(!gradient.defined() || (gradient.shape() == shape() && gradient.dtype() == dtype()),
           "[set_grad] the gradient must be a {} of {}", dtype(), shape());
   impl_->node->grad = std::move(gradient);
 }
 
 void Tensor::backward() const {
-  require(numel() == 1, "[backward] the tensor is {}: backward() without a gradient starts from one number, e.g. a loss",
+  require(numel() == 1,
+          "[backward] the tensor is {}: backward() without a gradient starts from one number, e.g. a loss",
           shape());
   backward(full(shape(), 1, dtype(), device()));
 }
@@ -84,8 +90,8 @@ void Tensor::backward() const {
 void Tensor::backward(const Tensor& gradient) const { run_backward(*this, gradient); }
 
 Tensor Tensor::viewed_as(Shape shape) const {
-  require(shape.numel() == numel(), "[reshape] {} has {} elements, {} would have {}", this->shape(), numel(), shape,
-          shape.numel());
+  require(shape.numel() == numel(), "[reshape] {} has {} elements, {} would have {}", this->shape(), numel(),
+          shape, shape.numel());
   Tensor result;
   result.impl_ = std::make_shared<Impl>(Impl{impl().storage, shape, dtype(), nullptr});
   return result;
@@ -100,16 +106,18 @@ Tensor Tensor::clone() const {
 }
 
 void Tensor::copy_from(const Tensor& source) const {
-  require(source.shape() == shape() && source.dtype() == dtype(), "[copy_from] cannot copy {} of {} into {} of {}",
-          source.dtype(), source.shape(), dtype(), shape());
+  require(source.shape() == shape() && source.dtype() == dtype(),
+          "[copy_from] cannot copy {} of {} into {} of {}", source.dtype(), source.shape(), dtype(), shape());
   std::memcpy(raw(), source.raw(), size_t(bytes()));
 }
 
 void Tensor::fill(double value) const {
   with_dtype(dtype(), [&]<class T>() {
     T element;
-    if constexpr (std::is_same_v<T, bfloat16>) element = bfloat16(float(value));
-    else element = T(value);
+    if constexpr (std::is_same_v<T, bfloat16>)
+      element = bfloat16(float(value));
+    else
+      element = T(value);
     for (T& x : span<T>()) x = element;
   });
 }
@@ -148,13 +156,16 @@ Tensor rand(Shape shape, Random& random, double low, double high, DType dtype) {
 }
 
 Tensor from_values(Shape shape, const std::vector<double>& values, DType dtype) {
-  require(int64_t(values.size()) == shape.numel(), "[from_values] {} values for a tensor of {}", values.size(), shape);
+  require(int64_t(values.size()) == shape.numel(), "[from_values] {} values for a tensor of {}",
+          values.size(), shape);
   Tensor result(shape, dtype);
   with_dtype(dtype, [&]<class T>() {
     T* out = result.data<T>();
     for (size_t i = 0; i < values.size(); ++i) {
-      if constexpr (std::is_same_v<T, bfloat16>) out[i] = bfloat16(float(values[i]));
-      else out[i] = T(values[i]);
+      if constexpr (std::is_same_v<T, bfloat16>)
+        out[i] = bfloat16(float(values[i]));
+      else
+        out[i] = T(values[i]);
     }
   });
   return result;

@@ -13,12 +13,13 @@ namespace fovea {
 
 struct Node;  // core/autograd.h: a tensor's place on the tape
 
-// A dense, row-major, contiguous array with a dtype and a device, and perhaps a place on the tape. Copying a Tensor
-// copies a handle: both name the same numbers. Images are {N, H, W, C}.
+// A dense, row-major, contiguous array with a dtype and a device, and perhaps a place on the tape. Copying a
+// Tensor copies a handle: both name the same numbers. Images are {N, H, W, C}.
 class Tensor {
  public:
-  Tensor() = default;                                    // no tensor at all; defined() is false
-  explicit Tensor(Shape shape, DType dtype = DType::float32, Device device = Device::cpu);  // undefined content
+  Tensor() = default;  // no tensor at all; defined() is false
+  explicit Tensor(Shape shape, DType dtype = DType::float32,
+                  Device device = Device::cpu);  // undefined content
 
   bool defined() const { return impl_ != nullptr; }
   const Shape& shape() const;
@@ -29,34 +30,39 @@ class Tensor {
   DType dtype() const;
   Device device() const;
 
-  // The numbers. T must be the C++ type of dtype(). A Tensor is a handle: const says nothing about its numbers.
-  template <class T> T* data() const {
+  // The numbers. T must be the C++ type of dtype(). A Tensor is a handle: const says nothing about its
+  // numbers.
+  template <class T>
+  T* data() const {
     check_dtype(dtype_of<T>);
     return reinterpret_cast<T*>(raw());
   }
-  template <class T> std::span<T> span() const { return {data<T>(), size_t(numel())}; }
+  template <class T>
+  std::span<T> span() const {
+    return {data<T>(), size_t(numel())};
+  }
   std::byte* raw() const;
-  double item() const;               // the one number of a one-element tensor; throws for others
+  double item() const;                 // the one number of a one-element tensor; throws for others
   std::vector<double> values() const;  // a copy of all numbers; for tests and printing
 
   // ---- autograd (core/autograd.h)
-  bool requires_grad() const;               // a leaf that collects its gradient, or computed from one
-  Tensor& set_requires_grad(bool on = true);  // for leaves; floating dtypes only
-  Tensor grad() const;                      // of a leaf, undefined before the first backward()
-  void clear_grad() const;                  // the next backward() starts it afresh
-  void set_grad(Tensor gradient) const;     // of a leaf: shape and dtype must be this tensor's
-  void backward() const;                    // from a scalar: gradients of all leaves it was computed from
+  bool requires_grad() const;                   // a leaf that collects its gradient, or computed from one
+  Tensor& set_requires_grad(bool on = true);    // for leaves; floating dtypes only
+  Tensor grad() const;                          // of a leaf, undefined before the first backward()
+  void clear_grad() const;                      // the next backward() starts it afresh
+  void set_grad(Tensor gradient) const;         // of a leaf: shape and dtype must be this tensor's
+  void backward() const;                        // from a scalar: gradients of all leaves it was computed from
   void backward(const Tensor& gradient) const;  // from any tensor, with d(something)/d(this)
 
-  Tensor detach() const;                    // the same numbers, off the tape
-  Tensor clone() const;                     // a copy of the numbers, off the tape
+  Tensor detach() const;                       // the same numbers, off the tape
+  Tensor clone() const;                        // a copy of the numbers, off the tape
   void copy_from(const Tensor& source) const;  // overwrites the numbers; same shape and dtype
   void fill(double value) const;
-  bool unique() const;                      // nobody else holds these numbers: they may be overwritten
+  bool unique() const;  // nobody else holds these numbers: they may be overwritten
 
   const std::shared_ptr<Node>& node() const;  // for core/autograd.cpp
   void set_node(std::shared_ptr<Node> node);
-  Tensor viewed_as(Shape shape) const;      // same storage, other shape, off the tape; ops::reshape is for users
+  Tensor viewed_as(Shape shape) const;  // same storage, other shape, off the tape; ops::reshape is for users
 
  private:
   struct Impl;
@@ -73,7 +79,7 @@ Tensor zeros(Shape shape, DType dtype = DType::float32, Device device = Device::
 Tensor ones(Shape shape, DType dtype = DType::float32, Device device = Device::cpu);
 Tensor empty_like(const Tensor& x);
 Tensor zeros_like(const Tensor& x);
-Tensor randn(Shape shape, Random& random, DType dtype = DType::float32);                // normal(0, 1)
+Tensor randn(Shape shape, Random& random, DType dtype = DType::float32);  // normal(0, 1)
 Tensor rand(Shape shape, Random& random, double low = 0, double high = 1, DType dtype = DType::float32);
 Tensor from_values(Shape shape, const std::vector<double>& values, DType dtype = DType::float32);
 

@@ -6,7 +6,8 @@
 namespace fovea {
 
 std::vector<BiFpnNodePlan> bifpn_plan(int min_level, int max_level) {
-  require(min_level < max_level, "[bifpn_plan] levels {} to {}: a pyramid has at least two", min_level, max_level);
+  require(min_level < max_level, "[bifpn_plan] levels {} to {}: a pyramid has at least two", min_level,
+          max_level);
   const int levels = max_level - min_level + 1;
   std::vector<std::vector<int>> ids;  // of each level, as they come
   for (int i = 0; i < levels; ++i) ids.push_back({i});
@@ -41,12 +42,14 @@ ConvNorm::ConvNorm(int64_t in, int64_t out, NormOptions norm, Random& random)
   add_child("conv.bn", norm_);
 }
 
-BiFpn::Node::Node(const BiFpnSpec& spec, const BiFpnNodePlan& plan, const std::vector<int64_t>& input_channels, Random& random)
+BiFpn::Node::Node(const BiFpnSpec& spec, const BiFpnNodePlan& plan,
+                  const std::vector<int64_t>& input_channels, Random& random)
     : fusion(spec.fusion),
       inputs(plan.inputs),
       conv(spec.channels, spec.channels, false, spec.padding, Init::glorot_uniform, random),
       norm(spec.channels, Activation::identity, spec.norm) {
-  if (fusion != Fusion::sum) edge_weights = add_parameter("combine.edge_weights", ones({int64_t(inputs.size())}));
+  if (fusion != Fusion::sum)
+    edge_weights = add_parameter("combine.edge_weights", ones({int64_t(inputs.size())}));
   for (int id : inputs) {
     if (id >= int(input_channels.size()) || input_channels[size_t(id)] == spec.channels) continue;
     resample[id] = std::make_unique<ConvNorm>(input_channels[size_t(id)], spec.channels, spec.norm, random);
@@ -70,8 +73,8 @@ Tensor BiFpn::Node::forward(const Tensors& all, int64_t height, int64_t width) c
 BiFpn::BiFpn(const BiFpnSpec& spec, const std::vector<int64_t>& feature_channels, Random& random)
     : spec_(spec), plan_(bifpn_plan(spec.min_level, spec.max_level)) {
   const size_t levels = size_t(spec.max_level - spec.min_level + 1);
-  require(!feature_channels.empty() && feature_channels.size() <= levels, "[BiFpn] {} features for {} levels", feature_channels.size(),
-          levels);
+  require(!feature_channels.empty() && feature_channels.size() <= levels, "[BiFpn] {} features for {} levels",
+          feature_channels.size(), levels);
   std::vector<int64_t> channels = feature_channels;
   if (channels.size() < levels && channels.back() != spec.channels) {
     extra_level_ = std::make_unique<ConvNorm>(channels.back(), spec.channels, spec.norm, random);
@@ -100,7 +103,9 @@ Tensors BiFpn::forward(const Tensors& features) const {
       const Tensor& like = all[size_t(plan_[n].level - spec_.min_level)];
       all.push_back(cell[n]->forward(all, like.size(1), like.size(2)));
     }
-    all.erase(all.begin(), all.begin() + std::ptrdiff_t(all.size() - levels));  // the last nodes made are the outputs, finest first
+    all.erase(all.begin(),
+              all.begin() +
+                  std::ptrdiff_t(all.size() - levels));  // the last nodes made are the outputs, finest first
   }
   return all;
 }

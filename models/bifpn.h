@@ -17,14 +17,15 @@ struct BiFpnSpec {
   NormOptions norm;
 };
 
-// Where one node of a cell takes its inputs: ids below the number of levels are the cell's inputs, finest first; the nodes follow in order.
+// Where one node of a cell takes its inputs: ids below the number of levels are the cell's inputs, finest
+// first; the nodes follow in order.
 struct BiFpnNodePlan {
   int level;
   std::vector<int> inputs;
 };
 
-// The nodes of one cell (arXiv 1911.09070, figure 2d): top-down from the level below the coarsest to the finest, then bottom-up to the
-// coarsest, where an inner level also sees its own input again.
+// The nodes of one cell (arXiv 1911.09070, figure 2d): top-down from the level below the coarsest to the
+// finest, then bottom-up to the coarsest, where an inner level also sees its own input again.
 std::vector<BiFpnNodePlan> bifpn_plan(int min_level, int max_level);
 
 // The separable convolution of the neck and the heads: depthwise 3x3, then 1x1.
@@ -39,7 +40,8 @@ class SeparableConv : public Module {
   PointwiseConv pointwise_;
 };
 
-// 1x1 convolution and batch norm, without activation: what brings a backbone's feature to the BiFPN's channels.
+// 1x1 convolution and batch norm, without activation: what brings a backbone's feature to the BiFPN's
+// channels.
 class ConvNorm : public Module {
  public:
   ConvNorm(int64_t in, int64_t out, NormOptions norm, Random& random);
@@ -53,16 +55,18 @@ class ConvNorm : public Module {
 // Weighted bidirectional feature pyramid network. Parameter names are effdet's.
 class BiFpn : public Module {
  public:
-  // feature_channels: of the backbone's features for min_level, min_level + 1, ...; coarser levels are pooled from the last.
+  // feature_channels: of the backbone's features for min_level, min_level + 1, ...; coarser levels are pooled
+  // from the last.
   BiFpn(const BiFpnSpec& spec, const std::vector<int64_t>& feature_channels, Random& random);
 
-  // features (N, H, W, C) of the backbone, finest first -> one tensor of spec.channels for each level, each half the size of the one before,
-  // rounded up.
+  // features (N, H, W, C) of the backbone, finest first -> one tensor of spec.channels for each level, each
+  // half the size of the one before, rounded up.
   Tensors forward(const Tensors& features) const;
 
  private:
   struct Node : Module {
-    Node(const BiFpnSpec& spec, const BiFpnNodePlan& plan, const std::vector<int64_t>& input_channels, Random& random);
+    Node(const BiFpnSpec& spec, const BiFpnNodePlan& plan, const std::vector<int64_t>& input_channels,
+         Random& random);
     Tensor forward(const Tensors& all, int64_t height, int64_t width) const;
 
     Fusion fusion;

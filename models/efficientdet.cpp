@@ -19,15 +19,16 @@ struct Published {
 };
 
 constexpr Fusion fast = Fusion::fast_normalized;
-constexpr std::array<Published, 9> published = {{{"efficientdet_d0", 512, 0, 64, 3, 3, fast, 7, 4},
-                                                 {"efficientdet_d1", 640, 1, 88, 4, 3, fast, 7, 4},
-                                                 {"efficientdet_d2", 768, 2, 112, 5, 3, fast, 7, 4},
-                                                 {"efficientdet_d3", 896, 3, 160, 6, 4, fast, 7, 4},
-                                                 {"efficientdet_d4", 1024, 4, 224, 7, 4, fast, 7, 4},
-                                                 {"efficientdet_d5", 1280, 5, 288, 7, 4, fast, 7, 4},
-                                                 {"efficientdet_d6", 1280, 6, 384, 8, 5, Fusion::sum, 7, 4},
-                                                 {"efficientdet_d7", 1536, 6, 384, 8, 5, Fusion::sum, 7, 5},
-                                                 {"efficientdet_d7x", 1536, 7, 384, 8, 5, Fusion::sum, 8, 4}}};
+constexpr std::array<Published, 9> published = {
+    {{"efficientdet_d0", 512, 0, 64, 3, 3, fast, 7, 4},
+     {"efficientdet_d1", 640, 1, 88, 4, 3, fast, 7, 4},
+     {"efficientdet_d2", 768, 2, 112, 5, 3, fast, 7, 4},
+     {"efficientdet_d3", 896, 3, 160, 6, 4, fast, 7, 4},
+     {"efficientdet_d4", 1024, 4, 224, 7, 4, fast, 7, 4},
+     {"efficientdet_d5", 1280, 5, 288, 7, 4, fast, 7, 4},
+     {"efficientdet_d6", 1280, 6, 384, 8, 5, Fusion::sum, 7, 4},
+     {"efficientdet_d7", 1536, 6, 384, 8, 5, Fusion::sum, 7, 5},
+     {"efficientdet_d7x", 1536, 7, 384, 8, 5, Fusion::sum, 8, 4}}};
 constexpr int smallest = -3;
 
 EfficientDetSpec below_d0(int phi) {
@@ -60,7 +61,8 @@ EfficientDetSpec efficientdet_spec(const std::string& name) {
     spec.name = name;
     spec.image_size = p.image_size;
     spec.backbone = efficientnet_spec(fmt::format("efficientnet_b{}", p.backbone));
-    spec.fpn = {.max_level = p.max_level, .channels = p.fpn_channels, .cells = p.fpn_cells, .fusion = p.fusion};
+    spec.fpn = {
+        .max_level = p.max_level, .channels = p.fpn_channels, .cells = p.fpn_cells, .fusion = p.fusion};
     spec.head_repeats = p.head_repeats;
     spec.anchors.max_level = p.max_level;
     spec.anchors.anchor_scale = p.anchor_scale;
@@ -69,16 +71,19 @@ EfficientDetSpec efficientdet_spec(const std::string& name) {
   fail("there is no model {}: choose one of {}", name, fmt::join(efficientdet_names(), ", "));
 }
 
-DetectionHead::DetectionHead(const EfficientDetSpec& spec, int64_t outputs_per_anchor, double bias, Random& random)
+DetectionHead::DetectionHead(const EfficientDetSpec& spec, int64_t outputs_per_anchor, double bias,
+                             Random& random)
     : outputs_(outputs_per_anchor),
-      predict_(spec.fpn.channels, spec.anchors.per_cell() * outputs_per_anchor, true, spec.fpn.padding, Init::fan_in_normal, random) {
+      predict_(spec.fpn.channels, spec.anchors.per_cell() * outputs_per_anchor, true, spec.fpn.padding,
+               Init::fan_in_normal, random) {
   for (int i = 0; i < spec.head_repeats; ++i) {
     Repeat repeat;
-    repeat.conv = std::make_unique<SeparableConv>(spec.fpn.channels, spec.fpn.channels, false, spec.fpn.padding, Init::fan_in_normal,
-                                                  random);
+    repeat.conv = std::make_unique<SeparableConv>(spec.fpn.channels, spec.fpn.channels, false,
+                                                  spec.fpn.padding, Init::fan_in_normal, random);
     add_child(fmt::format("conv_rep.{}", i), *repeat.conv);
     for (int level = spec.fpn.min_level; level <= spec.fpn.max_level; ++level) {
-      repeat.norms.push_back(std::make_unique<BatchNorm>(spec.fpn.channels, Activation::swish, spec.fpn.norm));
+      repeat.norms.push_back(
+          std::make_unique<BatchNorm>(spec.fpn.channels, Activation::swish, spec.fpn.norm));
       add_child(fmt::format("bn_rep.{}.{}.bn", i, level - spec.fpn.min_level), *repeat.norms.back());
     }
     repeats_.push_back(std::move(repeat));
@@ -103,7 +108,8 @@ EfficientDet::EfficientDet(const EfficientDetSpec& spec, int64_t classes, Random
       classes_(classes),
       backbone_(spec.backbone, 0, random),
       fpn_(spec.fpn, backbone_.feature_channels(), random),
-      // Every anchor starts as an object with probability 0.01, so that the many negatives do not swamp the first steps (arXiv 1708.02002, 4.1).
+      // Every anchor starts as an object with probability 0.01, so that the many negatives do not swamp the
+      // first steps (arXiv 1708.02002, 4.1).
       class_net_(spec, classes, -std::log((1 - 0.01) / 0.01), random),
       box_net_(spec, 4, 0, random) {
   require(classes >= 1, "[EfficientDet] {} classes: a detector needs at least one", classes);

@@ -19,9 +19,10 @@ struct EfficientDetSpec {
   AnchorOptions anchors;
 };
 
-// "efficientdet_d0" to "d7" and "d7x" as published, and "efficientdet_d-1" to "d-3", the compound rule continued below D0 for CPUs and lessons:
-// input 512 + 128 phi, BiFPN width 64 * 1.35^phi (to a multiple of 8), BiFPN depth 3 + phi (at least 1), head depth 3 + floor(phi / 3).
-// Anchor scale as default_anchor_scale() has it for the input size. Throws on other names, listing these.
+// "efficientdet_d0" to "d7" and "d7x" as published, and "efficientdet_d-1" to "d-3", the compound rule
+// continued below D0 for CPUs and lessons: input 512 + 128 phi, BiFPN width 64 * 1.35^phi (to a multiple of
+// 8), BiFPN depth 3 + phi (at least 1), head depth 3 + floor(phi / 3). Anchor scale as default_anchor_scale()
+// has it for the input size. Throws on other names, listing these.
 EfficientDetSpec efficientdet_spec(const std::string& name);
 std::vector<std::string> efficientdet_names();
 
@@ -34,7 +35,8 @@ struct DetectorOutput {
 class DetectionHead : public Module {
  public:
   DetectionHead(const EfficientDetSpec& spec, int64_t outputs_per_anchor, double bias, Random& random);
-  // One feature for each level -> (N, anchors of all levels, outputs_per_anchor), in the order of generate_anchors().
+  // One feature for each level -> (N, anchors of all levels, outputs_per_anchor), in the order of
+  // generate_anchors().
   Tensor forward(const Tensors& features) const;
 
  private:

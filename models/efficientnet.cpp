@@ -58,9 +58,13 @@ EfficientNetSpec efficientnet_spec(const std::string& name) {
     if (name != fmt::format("efficientnet_b{}", i)) continue;
     if (i >= 0) {
       const Published& p = published[size_t(i)];
-      return {.name = name, .width = p.width, .depth = p.depth, .image_size = p.image_size, .dropout = p.dropout};
+      return {
+          .name = name, .width = p.width, .depth = p.depth, .image_size = p.image_size, .dropout = p.dropout};
     }
-    return {.name = name, .width = std::pow(1.1, 2 * i), .depth = std::pow(1.2, 2 * i), .image_size = 224 + 32 * i};
+    return {.name = name,
+            .width = std::pow(1.1, 2 * i),
+            .depth = std::pow(1.2, 2 * i),
+            .image_size = 224 + 32 * i};
   }
   fail("there is no model {}: choose one of {}", name, fmt::join(efficientnet_names(), ", "));
 }
@@ -130,8 +134,12 @@ EfficientNet::EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random
     stages_.emplace_back();
     const int repeats = int(std::ceil(spec.depth * stage.repeats));
     for (int i = 0; i < repeats; ++i, ++index) {
-      const MBConv::Options options{in, out, stage.expansion, {stage.kernel, i == 0 ? stage.stride : 1, spec.padding},
-                                    spec.drop_path * index / blocks, spec.norm};
+      const MBConv::Options options{in,
+                                    out,
+                                    stage.expansion,
+                                    {stage.kernel, i == 0 ? stage.stride : 1, spec.padding},
+                                    spec.drop_path * index / blocks,
+                                    spec.norm};
       stages_[s].push_back(std::make_unique<MBConv>(options, random));
       add_child(fmt::format("blocks.{}.{}", s, i), *stages_[s].back());
       in = out;
@@ -150,7 +158,8 @@ EfficientNet::EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random
 }
 
 Tensors EfficientNet::features(const Tensor& images, Random& noise) const {
-  require(images.rank() == 4 && images.size(3) == 3, "[EfficientNet] images are {}, they must be (N, H, W, 3)", images.shape());
+  require(images.rank() == 4 && images.size(3) == 3,
+          "[EfficientNet] images are {}, they must be (N, H, W, 3)", images.shape());
   Tensors result;
   Tensor x = conv_norm(stem_, stem_norm_, images);
   for (size_t s = 0; s < stages_.size(); ++s) {
@@ -161,7 +170,8 @@ Tensors EfficientNet::features(const Tensor& images, Random& noise) const {
 }
 
 Tensor EfficientNet::forward(const Tensor& images, Random& noise) const {
-  require(classifier_.has_value(), "[EfficientNet] this network was made as a backbone, without a classifier");
+  require(classifier_.has_value(),
+          "[EfficientNet] this network was made as a backbone, without a classifier");
   Tensor x = features(images, noise).back();
   x = global_average_pool(conv_norm(*head_, *head_norm_, x));
   if (training()) x = dropout(x, spec_.dropout, noise.next_key());

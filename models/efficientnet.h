@@ -11,25 +11,27 @@ namespace fovea {
 // The numbers that make one EfficientNet (arXiv 1905.11946): B0's seven stages scaled in width and depth.
 struct EfficientNetSpec {
   std::string name = "efficientnet_b0";
-  double width = 1.0;          // factor on channels
-  double depth = 1.0;          // factor on repeats
-  int image_size = 224;        // the paper's, for the classifier
-  double dropout = 0.2;        // before the classifier
-  double drop_path = 0.2;      // stochastic depth of the last block; earlier ones proportionally less
+  double width = 1.0;      // factor on channels
+  double depth = 1.0;      // factor on repeats
+  int image_size = 224;    // the paper's, for the classifier
+  double dropout = 0.2;    // before the classifier
+  double drop_path = 0.2;  // stochastic depth of the last block; earlier ones proportionally less
   Padding padding = Padding::same;
   NormOptions norm;
 };
 
-// "efficientnet_b0" to "b7" as published, and "efficientnet_b-1" to "b-3": the compound rule continued below B0, for CPUs. The paper scales
-// width by 1.1^phi and depth by 1.2^phi; Fovea's b-n takes phi = -2 n, so that the backbone shrinks about as fast as the work on its input
-// does when a detector goes from 512 to 384, 256 and 128 px. Throws on other names, listing these.
+// "efficientnet_b0" to "b7" as published, and "efficientnet_b-1" to "b-3": the compound rule continued below
+// B0, for CPUs. The paper scales width by 1.1^phi and depth by 1.2^phi; Fovea's b-n takes phi = -2 n, so that
+// the backbone shrinks about as fast as the work on its input does when a detector goes from 512 to 384, 256
+// and 128 px. Throws on other names, listing these.
 EfficientNetSpec efficientnet_spec(const std::string& name);
 std::vector<std::string> efficientnet_names();
 
 // c * width rounded to a multiple of 8, never below 0.9 of it.
 int64_t round_channels(double channels, double width);
 
-// Mobile inverted bottleneck: [1x1 expand, BN, swish] depthwise, BN, swish, squeeze-excite, 1x1 project, BN, + input where shapes agree.
+// Mobile inverted bottleneck: [1x1 expand, BN, swish] depthwise, BN, swish, squeeze-excite, 1x1 project, BN,
+// + input where shapes agree.
 class MBConv : public Module {
  public:
   struct Options {

@@ -17,8 +17,11 @@ struct Named {
   const char* name;
   DType dtype;
 };
-constexpr Named dtypes[] = {
-    {"F32", DType::float32}, {"F64", DType::float64}, {"BF16", DType::bfloat16}, {"I32", DType::int32}, {"U8", DType::uint8}};
+constexpr Named dtypes[] = {{"F32", DType::float32},
+                            {"F64", DType::float64},
+                            {"BF16", DType::bfloat16},
+                            {"I32", DType::int32},
+                            {"U8", DType::uint8}};
 
 const char* dtype_text(DType dtype) {
   for (const Named& n : dtypes)
@@ -48,18 +51,22 @@ Entry parse_entry(const std::string& name, const nlohmann::json& json, const std
   std::vector<int64_t> sizes;
   double product = 1;
   for (const nlohmann::json& size : json["shape"]) {
-    require(size.is_number_unsigned() && size.get<uint64_t>() < (uint64_t(1) << 40), "{} has a size {}", where, size.dump());
+    require(size.is_number_unsigned() && size.get<uint64_t>() < (uint64_t(1) << 40), "{} has a size {}",
+            where, size.dump());
     sizes.push_back(size.get<int64_t>());
     product *= double(sizes.back());
   }
-  require(int(sizes.size()) <= Shape::max_rank && product < 1e15, "{} has the shape {}: too many axes or too large", where,
-          json["shape"].dump());
+  require(int(sizes.size()) <= Shape::max_rank && product < 1e15,
+          "{} has the shape {}: too many axes or too large", where, json["shape"].dump());
   const auto &begin = json["data_offsets"][0], &end = json["data_offsets"][1];
-  require(begin.is_number_unsigned() && end.is_number_unsigned(), "{} has data_offsets {}", where, json["data_offsets"].dump());
-  const Entry entry{name, dtype_from(json["dtype"].get<std::string>(), where), Shape(sizes), begin.get<size_t>(),
-                    end.get<size_t>()};
-  require(entry.end >= entry.begin && entry.end - entry.begin == size_t(entry.shape.numel() * size_of(entry.dtype)),
-          "{} lies at bytes {} to {}, which is not the size of {} of {}", where, entry.begin, entry.end, entry.dtype, entry.shape);
+  require(begin.is_number_unsigned() && end.is_number_unsigned(), "{} has data_offsets {}", where,
+          json["data_offsets"].dump());
+  const Entry entry{name, dtype_from(json["dtype"].get<std::string>(), where), Shape(sizes),
+                    begin.get<size_t>(), end.get<size_t>()};
+  require(entry.end >= entry.begin &&
+              entry.end - entry.begin == size_t(entry.shape.numel() * size_of(entry.dtype)),
+          "{} lies at bytes {} to {}, which is not the size of {} of {}", where, entry.begin, entry.end,
+          entry.dtype, entry.shape);
   return entry;
 }
 
@@ -94,13 +101,15 @@ void write_safetensors(const std::string& path, const std::map<std::string, std:
 TensorFile read_safetensors(const std::string& path) {
   const std::string content = read_file(path);
   uint64_t length = 0;
-  require(content.size() >= sizeof length, "{} is not a safetensors file: it has only {} bytes", path, content.size());
+  require(content.size() >= sizeof length, "{} is not a safetensors file: it has only {} bytes", path,
+          content.size());
   std::memcpy(&length, content.data(), sizeof length);
   require(length <= content.size() - sizeof length && length >= 2 && content[sizeof length] == '{',
-          "{} is not a safetensors file, or is cut short: its header should have {} bytes, the file has {}", path, length,
-          content.size());
+          "{} is not a safetensors file, or is cut short: its header should have {} bytes, the file has {}",
+          path, length, content.size());
   const std::string_view text(content.data() + sizeof length, size_t(length));
-  const std::string_view data(content.data() + sizeof length + length, content.size() - sizeof length - size_t(length));
+  const std::string_view data(content.data() + sizeof length + length,
+                              content.size() - sizeof length - size_t(length));
   nlohmann::json header;
   try {
     header = nlohmann::json::parse(text);
@@ -126,12 +135,14 @@ TensorFile read_safetensors(const std::string& path) {
   });
   size_t at = 0;
   for (const Entry& entry : entries) {
-    require(entry.begin == at, "{}: tensor {} starts at byte {} of the data, the one before it ends at {}", path, entry.name,
-            entry.begin, at);
-    require(entry.end <= data.size(), "{} is cut short: tensor {} ends at byte {} of the data, the file has {}", path,
-            entry.name, entry.end, data.size());
+    require(entry.begin == at, "{}: tensor {} starts at byte {} of the data, the one before it ends at {}",
+            path, entry.name, entry.begin, at);
+    require(entry.end <= data.size(),
+            "{} is cut short: tensor {} ends at byte {} of the data, the file has {}", path, entry.name,
+            entry.end, data.size());
     Tensor tensor(entry.shape, entry.dtype);
-    if (entry.end > entry.begin) std::memcpy(tensor.raw(), data.data() + entry.begin, entry.end - entry.begin);
+    if (entry.end > entry.begin)
+      std::memcpy(tensor.raw(), data.data() + entry.begin, entry.end - entry.begin);
     file.tensors.push_back({entry.name, tensor});
     at = entry.end;
   }

@@ -7,8 +7,9 @@
 
 namespace fovea {
 
-// The file format of Hugging Face's safetensors library: eight bytes with the header's length, a JSON header that says dtype, shape and
-// place of each tensor, then the numbers. Anything in Python that reads safetensors reads these.
+// The file format of Hugging Face's safetensors library: eight bytes with the header's length, a JSON header
+// that says dtype, shape and place of each tensor, then the numbers. Anything in Python that reads
+// safetensors reads these.
 struct TensorFile {
   std::map<std::string, std::string> metadata;
   std::vector<NamedTensor> tensors;  // in the order of their places in the file
@@ -18,8 +19,9 @@ struct TensorFile {
 void write_safetensors(const std::string& path, const std::map<std::string, std::string>& metadata,
                        const std::vector<NamedTensor>& tensors);
 
-// Trusts nothing: throws Error naming the file and what is wrong when it is cut short or has bytes too many, its header is no JSON of
-// this form, a dtype is unknown, or a tensor's place is outside the file, overlaps another's, leaves a gap or does not fit its shape.
+// Trusts nothing: throws Error naming the file and what is wrong when it is cut short or has bytes too many,
+// its header is no JSON of this form, a dtype is unknown, or a tensor's place is outside the file, overlaps
+// another's, leaves a gap or does not fit its shape.
 TensorFile read_safetensors(const std::string& path);
 
 }  // namespace fovea

@@ -11,13 +11,18 @@ struct Fans {
   double in, out;
 };
 
-// As PyTorch counts them, groups aside: a depthwise weight [C, 1, k, k] there has fan_in k k and fan_out C k k.
+// As PyTorch counts them, groups aside: a depthwise weight [C, 1, k, k] there has fan_in k k and fan_out C k
+// k.
 Fans fans(const Shape& shape) {
   switch (shape.rank()) {
-    case 2: return {double(shape[0]), double(shape[1])};
-    case 3: return {double(shape[0] * shape[1]), double(shape.numel())};
-    case 4: return {double(shape[0] * shape[1] * shape[2]), double(shape[0] * shape[1] * shape[3])};
-    default: fail("[init] a convolution weight has rank 2, 3 or 4, got {}", shape);
+    case 2:
+      return {double(shape[0]), double(shape[1])};
+    case 3:
+      return {double(shape[0] * shape[1]), double(shape.numel())};
+    case 4:
+      return {double(shape[0] * shape[1] * shape[2]), double(shape[0] * shape[1] * shape[3])};
+    default:
+      fail("[init] a convolution weight has rank 2, 3 or 4, got {}", shape);
   }
 }
 
@@ -50,9 +55,12 @@ Tensor init_classifier(Shape shape, Random& random) {
 
 Tensor initialize(Init init, Shape shape, Random& random) {
   switch (init) {
-    case Init::fan_in_normal: return init_fan_in_normal(shape, random);
-    case Init::glorot_uniform: return init_glorot_uniform(shape, random);
-    default: return init_fan_out_normal(shape, random);
+    case Init::fan_in_normal:
+      return init_fan_in_normal(shape, random);
+    case Init::glorot_uniform:
+      return init_glorot_uniform(shape, random);
+    default:
+      return init_fan_out_normal(shape, random);
   }
 }
 

@@ -3,10 +3,11 @@
 
 namespace fovea {
 
-// The published initialisers. Fans of a convolution weight in our layouts: dense (k, k, in, out), pointwise (in, out),
-// depthwise (k, k, C), whose fan_in is k * k.
+// The published initialisers. Fans of a convolution weight in our layouts: dense (k, k, in, out), pointwise
+// (in, out), depthwise (k, k, C), whose fan_in is k * k.
 
-// normal(0, sqrt(2 / fan_out)), fan_out = k * k * out / groups: every convolution of EfficientNet (tpu/efficientnet).
+// normal(0, sqrt(2 / fan_out)), fan_out = k * k * out / groups: every convolution of EfficientNet
+// (tpu/efficientnet).
 Tensor init_fan_out_normal(Shape shape, Random& random);
 // normal(0, sqrt(1 / fan_in)): the separable convolutions of EfficientDet's heads (effdet _variance_scaling).
 Tensor init_fan_in_normal(Shape shape, Random& random);

@@ -8,13 +8,15 @@ namespace fovea {
 namespace {
 
 std::string window_text(Window window) {
-  return fmt::format("{}x{}{}", window.kernel, window.kernel, window.stride == 1 ? "" : fmt::format(" /{}", window.stride));
+  return fmt::format("{}x{}{}", window.kernel, window.kernel,
+                     window.stride == 1 ? "" : fmt::format(" /{}", window.stride));
 }
 
 }  // namespace
 
 Linear::Linear(int64_t in, int64_t out, Random& random)
-    : weight_(add_parameter("weight", init_classifier({in, out}, random))), bias_(add_parameter("bias", zeros({out}))) {}
+    : weight_(add_parameter("weight", init_classifier({in, out}, random))),
+      bias_(add_parameter("bias", zeros({out}))) {}
 
 Tensor Linear::forward(const Tensor& x) const {
   const Tensor y = linear(x, weight_, bias_);
@@ -34,7 +36,8 @@ Tensor PointwiseConv::forward(const Tensor& x, ChannelStatistics* statistics) co
 }
 
 DepthwiseConv::DepthwiseConv(int64_t channels, Window window, Random& random, Init init)
-    : window_(window), weight_(add_parameter("weight", initialize(init, {window.kernel, window.kernel, channels}, random))) {}
+    : window_(window),
+      weight_(add_parameter("weight", initialize(init, {window.kernel, window.kernel, channels}, random))) {}
 
 Tensor DepthwiseConv::forward(const Tensor& x, ChannelStatistics* statistics) const {
   const Tensor y = depthwise_conv2d(x, weight_, window_, statistics);
@@ -44,11 +47,13 @@ Tensor DepthwiseConv::forward(const Tensor& x, ChannelStatistics* statistics) co
 
 Conv::Conv(int64_t in, int64_t out, Window window, Random& random)
     : window_(window),
-      weight_(add_parameter("weight", init_fan_out_normal({window.kernel, window.kernel, in, out}, random))) {}
+      weight_(add_parameter("weight", init_fan_out_normal({window.kernel, window.kernel, in, out}, random))) {
+}
 
 Tensor Conv::forward(const Tensor& x, ChannelStatistics* statistics) const {
   const Tensor y = conv2d(x, weight_, window_, statistics);
-  trace(*this, "conv " + window_text(window_), y, y.numel() * window_.kernel * window_.kernel * weight_.size(2));
+  trace(*this, "conv " + window_text(window_), y,
+        y.numel() * window_.kernel * window_.kernel * weight_.size(2));
   return y;
 }
 

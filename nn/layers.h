@@ -54,7 +54,8 @@ struct NormOptions {
   double momentum = 0.01;
 };
 
-// Batch norm and the activation after it. Weight starts at 1, bias and running mean at 0, running variance at 1.
+// Batch norm and the activation after it. Weight starts at 1, bias and running mean at 0, running variance
+// at 1.
 class BatchNorm : public Module {
  public:
   BatchNorm(int64_t channels, Activation activation, NormOptions options = {});

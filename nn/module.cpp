@@ -17,7 +17,8 @@ Tensor Module::add_buffer(const std::string& name, Tensor initial) {
 
 void Module::add_child(const std::string& name, Module& child) {
   for (const Child& other : children_)
-    require(other.name != name, "[Module] two children of {} are named {}", path_.empty() ? "the network" : path_, name);
+    require(other.name != name, "[Module] two children of {} are named {}",
+            path_.empty() ? "the network" : path_, name);
   children_.push_back({name, &child});
   child.set_path(path_.empty() ? name : path_ + "." + name);
 }
@@ -28,7 +29,8 @@ void Module::set_path(const std::string& path) {
 }
 
 void Module::collect(const std::string& prefix, bool buffers, std::vector<NamedTensor>& into) const {
-  for (const NamedTensor& own : buffers ? buffers_ : parameters_) into.push_back({prefix + own.name, own.tensor});
+  for (const NamedTensor& own : buffers ? buffers_ : parameters_)
+    into.push_back({prefix + own.name, own.tensor});
   for (const Child& child : children_) child.module->collect(prefix + child.name + ".", buffers, into);
 }
 

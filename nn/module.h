@@ -11,9 +11,9 @@ struct NamedTensor {
   Tensor tensor;
 };
 
-// A part of a network: parameters (trained), buffers (kept in checkpoints but not trained: running averages), and child
-// modules, all by name. A derived class creates them in its constructor; a child is a member registered under its name. Modules
-// stay where they were made: neither copied nor moved.
+// A part of a network: parameters (trained), buffers (kept in checkpoints but not trained: running averages),
+// and child modules, all by name. A derived class creates them in its constructor; a child is a member
+// registered under its name. Modules stay where they were made: neither copied nor moved.
 class Module {
  public:
   Module() = default;

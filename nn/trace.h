@@ -9,15 +9,15 @@ namespace fovea {
 
 // What one layer did in one forward pass.
 struct TracedLayer {
-  std::string path;           // "backbone.blocks.1.0.conv_dw"
-  std::string kind;           // "depthwise_conv2d 3x3 /2"
+  std::string path;  // "backbone.blocks.1.0.conv_dw"
+  std::string kind;  // "depthwise_conv2d 3x3 /2"
   Shape output;
   int64_t parameters = 0;
   int64_t multiply_adds = 0;  // as the papers count FLOPs: one for a multiplication with its addition
 };
 
-// While one lives, layers note what they do, on this thread: `fovea info` runs the network itself and so cannot disagree
-// with it.
+// While one lives, layers note what they do, on this thread: `fovea info` runs the network itself and so
+// cannot disagree with it.
 class Trace {
  public:
   Trace();

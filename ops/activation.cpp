@@ -47,10 +47,14 @@ Tensor swish(const Tensor& x) { return apply<Swish>("swish", x); }
 
 Tensor activate(const Tensor& x, Activation activation) {
   switch (activation) {
-    case Activation::relu: return relu(x);
-    case Activation::sigmoid: return sigmoid(x);
-    case Activation::swish: return swish(x);
-    default: return x;
+    case Activation::relu:
+      return relu(x);
+    case Activation::sigmoid:
+      return sigmoid(x);
+    case Activation::swish:
+      return swish(x);
+    default:
+      return x;
   }
 }
 

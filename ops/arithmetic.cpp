@@ -8,16 +8,28 @@ namespace fovea {
 namespace {
 
 struct Add {
-  template <class T> static T of(T a, T b) { return a + b; }
+  template <class T>
+  static T of(T a, T b) {
+    return a + b;
+  }
 };
 struct Subtract {
-  template <class T> static T of(T a, T b) { return a - b; }
+  template <class T>
+  static T of(T a, T b) {
+    return a - b;
+  }
 };
 struct Multiply {
-  template <class T> static T of(T a, T b) { return a * b; }
+  template <class T>
+  static T of(T a, T b) {
+    return a * b;
+  }
 };
 struct Divide {
-  template <class T> static T of(T a, T b) { return a / b; }
+  template <class T>
+  static T of(T a, T b) {
+    return a / b;
+  }
 };
 
 constexpr int64_t grain = 1 << 14;
@@ -38,7 +50,8 @@ BroadcastDims broadcast_dims(const Shape& a, const Shape& b, const Shape& out) {
   return d;
 }
 
-// Calls f(row's first element in the result, in a, in b) for each run along the last axis of rows [begin, end).
+// Calls f(row's first element in the result, in a, in b) for each run along the last axis of rows [begin,
+// end).
 template <class F>
 void for_rows(const BroadcastDims& d, int64_t begin, int64_t end, F&& f) {
   const int64_t length = d.rank ? d.sizes[d.rank - 1] : 1;
@@ -65,11 +78,13 @@ void binary_cpu(const T* a, const T* b, T* y, const BroadcastDims& d, int64_t n,
   }
   const int64_t length = d.rank ? d.sizes[d.rank - 1] : 1;
   const int64_t a_step = d.rank ? d.a_strides[d.rank - 1] : 0, b_step = d.rank ? d.b_strides[d.rank - 1] : 0;
-  parallel_for(length ? n / length : 0, std::max<int64_t>(1, grain / std::max<int64_t>(length, 1)), [&](int64_t begin, int64_t end) {
-    for_rows(d, begin, end, [&](int64_t at, int64_t ia, int64_t ib) {
-      for (int64_t j = 0; j < length; ++j) y[at + j] = Op::of(a[ia + j * a_step], b[ib + j * b_step]);
-    });
-  });
+  parallel_for(length ? n / length : 0, std::max<int64_t>(1, grain / std::max<int64_t>(length, 1)),
+               [&](int64_t begin, int64_t end) {
+                 for_rows(d, begin, end, [&](int64_t at, int64_t ia, int64_t ib) {
+                   for (int64_t j = 0; j < length; ++j)
+                     y[at + j] = Op::of(a[ia + j * a_step], b[ib + j * b_step]);
+                 });
+               });
 }
 
 template <class Op>
@@ -79,7 +94,8 @@ Tensor forward(const char* op, const Tensor& a, const Tensor& b) {
   Tensor y(shape, a.dtype(), a.device());
   const BroadcastDims d = broadcast_dims(a.shape(), b.shape(), shape);
   with_float_dtype(a.dtype(), op, [&]<class T>() {
-    on(a.device(), binary_cpu<Op, T>)(a.data<T>(), b.data<T>(), y.data<T>(), d, y.numel(), a.shape() == b.shape());
+    on(a.device(), binary_cpu<Op, T>)(a.data<T>(), b.data<T>(), y.data<T>(), d, y.numel(),
+                                      a.shape() == b.shape());
   });
   return y;
 }
@@ -96,7 +112,9 @@ Tensor affine(const char* op, const Tensor& x, double factor, double term) {
   with_float_dtype(x.dtype(), op, [&]<class T>() {
     on(x.device(), affine_cpu<T>)(x.data<T>(), T(factor), T(term), y.data<T>(), x.numel());
   });
-  return record(y, op, {x}, [op, factor](const Tensor& dy) -> Tensors { return {factor == 1 ? dy : affine(op, dy, factor, 0)}; });
+  return record(y, op, {x}, [op, factor](const Tensor& dy) -> Tensors {
+    return {factor == 1 ? dy : affine(op, dy, factor, 0)};
+  });
 }
 
 }  // namespace
@@ -105,7 +123,8 @@ Shape broadcast_shape(const char* op, const Shape& a, const Shape& b) {
   Shape result = a.rank() >= b.rank() ? a : b;
   for (int i = 1; i <= result.rank(); ++i) {
     const int64_t x = i <= a.rank() ? a[-i] : 1, y = i <= b.rank() ? b[-i] : 1;
-    require(x == y || x == 1 || y == 1, "[{}] {} and {} do not broadcast: sizes {} and {} at axis -{}", op, a, b, x, y, i);
+    require(x == y || x == 1 || y == 1, "[{}] {} and {} do not broadcast: sizes {} and {} at axis -{}", op, a,
+            b, x, y, i);
     result.set(-i, x == 1 ? y : x);
   }
   return result;
@@ -128,9 +147,10 @@ Tensor sum_to(const Tensor& gradient, const Shape& shape) {
 }
 
 Tensor add(const Tensor& a, const Tensor& b) {
-  return record(forward<Add>("add", a, b), "add", {a, b}, [sa = a.shape(), sb = b.shape()](const Tensor& dy) -> Tensors {
-    return {sum_to(dy, sa), sum_to(dy, sb)};
-  });
+  return record(forward<Add>("add", a, b), "add", {a, b},
+                [sa = a.shape(), sb = b.shape()](const Tensor& dy) -> Tensors {
+                  return {sum_to(dy, sa), sum_to(dy, sb)};
+                });
 }
 
 Tensor subtract(const Tensor& a, const Tensor& b) {
@@ -149,11 +169,14 @@ Tensor multiply(const Tensor& a, const Tensor& b) {
 }
 
 Tensor divide(const Tensor& a, const Tensor& b) {
-  return record(forward<Divide>("divide", a, b), "divide", {a, b}, [a = a.detach(), b = b.detach()](const Tensor& dy) -> Tensors {
-    const Tensor da = forward<Divide>("divide", dy, b);  // dy / b; and d(a/b)/db = -(dy / b) (a / b)
-    const Tensor quotient = forward<Divide>("divide", a, b);
-    return {sum_to(da, a.shape()), sum_to(affine("divide", forward<Multiply>("divide", da, quotient), -1, 0), b.shape())};
-  });
+  return record(
+      forward<Divide>("divide", a, b), "divide", {a, b},
+      [a = a.detach(), b = b.detach()](const Tensor& dy) -> Tensors {
+        const Tensor da = forward<Divide>("divide", dy, b);  // dy / b; and d(a/b)/db = -(dy / b) (a / b)
+        const Tensor quotient = forward<Divide>("divide", a, b);
+        return {sum_to(da, a.shape()),
+                sum_to(affine("divide", forward<Multiply>("divide", da, quotient), -1, 0), b.shape())};
+      });
 }
 
 Tensor add(const Tensor& a, double b) { return affine("add", a, 1, b); }

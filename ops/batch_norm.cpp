@@ -25,10 +25,11 @@ void normalize_cpu(const T* x, const T* scale, const T* shift, T* y, BatchNormDi
   });
 }
 
-// With z = x * scale + shift and g = dy f'(z): grad_bias = sum g, grad_weight = sum g (x - mean) * inverse_std.
+// With z = x * scale + shift and g = dy f'(z): grad_bias = sum g, grad_weight = sum g (x - mean) *
+// inverse_std.
 template <class F, class T>
-void batch_norm_sums_cpu(const T* x, const T* dy, const T* scale, const T* shift, const T* mean, T* sum_g, T* sum_gx,
-                         BatchNormDims dims) {
+void batch_norm_sums_cpu(const T* x, const T* dy, const T* scale, const T* shift, const T* mean, T* sum_g,
+                         T* sum_gx, BatchNormDims dims) {
   const RowGroup group(dims.channels);
   const std::vector<T> a = group.repeat<T>(scale), b = group.repeat<T>(shift), m = group.repeat<T>(mean);
   const int64_t chunk = chunk_rows(dims.channels), chunks = chunk_count(dims.rows, chunk);
@@ -60,11 +61,11 @@ void batch_norm_sums_cpu(const T* x, const T* dy, const T* scale, const T* shift
   }
 }
 
-// dx = scale * g - u - x * v: with the batch's own statistics u and v carry the terms of mean and variance (arXiv
-// 1502.03167, section 3), with running averages they are 0.
+// dx = scale * g - u - x * v: with the batch's own statistics u and v carry the terms of mean and variance
+// (arXiv 1502.03167, section 3), with running averages they are 0.
 template <class F, class T>
-void batch_norm_backward_cpu(const T* x, const T* dy, const T* scale, const T* shift, const T* u, const T* v, T* dx,
-                             BatchNormDims dims) {
+void batch_norm_backward_cpu(const T* x, const T* dy, const T* scale, const T* shift, const T* u, const T* v,
+                             T* dx, BatchNormDims dims) {
   const RowGroup group(dims.channels);
   const std::vector<T> a = group.repeat<T>(scale), b = group.repeat<T>(shift);
   const std::vector<T> constant = group.repeat<T>(u), slope = group.repeat<T>(v);
@@ -87,8 +88,8 @@ struct Coefficients {
 };
 
 template <class T>
-Coefficients coefficients(const std::vector<double>& mean, const std::vector<double>& variance, const Tensor& weight,
-                          const Tensor& bias, double epsilon) {
+Coefficients coefficients(const std::vector<double>& mean, const std::vector<double>& variance,
+                          const Tensor& weight, const Tensor& bias, double epsilon) {
   const int64_t channels = weight.numel();
   Coefficients c{empty_like(weight), empty_like(weight), empty_like(weight), empty_like(weight)};
   for (int64_t i = 0; i < channels; ++i) {
@@ -103,8 +104,8 @@ Coefficients coefficients(const std::vector<double>& mean, const std::vector<dou
 }
 
 template <class T>
-void update_running(const ChannelStatistics& batch, const Tensor& running_mean, const Tensor& running_variance,
-                    double momentum) {
+void update_running(const ChannelStatistics& batch, const Tensor& running_mean,
+                    const Tensor& running_variance, double momentum) {
   const double n = double(batch.rows()), unbiased = n > 1 ? n / (n - 1) : 1;
   T *mean = running_mean.data<T>(), *variance = running_variance.data<T>();
   for (int64_t c = 0; c < batch.channels(); ++c) {
@@ -113,20 +114,23 @@ void update_running(const ChannelStatistics& batch, const Tensor& running_mean, 
   }
 }
 
-void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean, const Tensor& variance) {
-  require(x.rank() >= 2, "[batch_norm] x is {}, it needs channels last and at least one axis before them", x.shape());
+void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean,
+           const Tensor& variance) {
+  require(x.rank() >= 2, "[batch_norm] x is {}, it needs channels last and at least one axis before them",
+          x.shape());
   const Shape expected{x.size(-1)};
   for (const Tensor* t : {&weight, &bias, &mean, &variance})
     require(t->shape() == expected && t->dtype() == x.dtype(),
-            "[batch_norm] weight, bias and running averages must be {} of {} for x {}, got {} of {}", x.dtype(), expected,
-            x.shape(), t->dtype(), t->shape());
+            "[batch_norm] weight, bias and running averages must be {} of {} for x {}, got {} of {}",
+            x.dtype(), expected, x.shape(), t->dtype(), t->shape());
   require(x.numel() > 0, "[batch_norm] x is {}: there is nothing to take statistics of", x.shape());
 }
 
 }  // namespace
 
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
-                  const Tensor& running_variance, const BatchNormOptions& options, const ChannelStatistics* statistics) {
+                  const Tensor& running_variance, const BatchNormOptions& options,
+                  const ChannelStatistics* statistics) {
   check(x, weight, bias, running_mean, running_variance);
   const BatchNormDims dims{x.numel() / x.size(-1), x.size(-1)};
   Tensor y = empty_like(x);
@@ -139,41 +143,45 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
         statistics = &own;
       }
       require(statistics->rows() == dims.rows && statistics->channels() == dims.channels,
-              "[batch_norm] the statistics given are of {}x{}, x is {}", statistics->rows(), statistics->channels(),
-              x.shape());
+              "[batch_norm] the statistics given are of {}x{}, x is {}", statistics->rows(),
+              statistics->channels(), x.shape());
       c = coefficients<T>(statistics->mean(), statistics->variance(), weight, bias, options.epsilon);
       update_running<T>(*statistics, running_mean, running_variance, options.momentum);
     } else {
       c = coefficients<T>(running_mean.values(), running_variance.values(), weight, bias, options.epsilon);
     }
     with_activation(options.activation, [&]<class F>() {
-      on(x.device(), normalize_cpu<F, T>)(x.data<T>(), c.scale.data<T>(), c.shift.data<T>(), y.data<T>(), dims);
+      on(x.device(), normalize_cpu<F, T>)(x.data<T>(), c.scale.data<T>(), c.shift.data<T>(), y.data<T>(),
+                                          dims);
     });
   });
   return record(y, "batch_norm", {x, weight, bias},
                 [x = x.detach(), weight = weight.detach(), c, dims, options](const Tensor& dy) -> Tensors {
-    Tensor dx = empty_like(x), dweight = empty_like(weight), dbias = empty_like(weight);
-    with_float_dtype(x.dtype(), "batch_norm", [&]<class T>() {
-      with_activation(options.activation, [&]<class F>() {
-        T *sum_g = dbias.data<T>(), *sum_gx = dweight.data<T>();
-        on(x.device(), batch_norm_sums_cpu<F, T>)(x.data<T>(), dy.data<T>(), c.scale.data<T>(), c.shift.data<T>(),
-                                                  c.mean.data<T>(), sum_g, sum_gx, dims);
-        Tensor u = zeros_like(weight), v = zeros_like(weight);
-        for (int64_t i = 0; i < dims.channels; ++i) {
-          const double inverse_std = c.inverse_std.data<T>()[i], scale = c.scale.data<T>()[i];
-          if (options.training) {
-            const double n = double(dims.rows), slope = scale * inverse_std * inverse_std * sum_gx[i] / n;
-            v.data<T>()[i] = T(slope);
-            u.data<T>()[i] = T(scale * sum_g[i] / n - slope * c.mean.data<T>()[i]);
-          }
-          sum_gx[i] = T(sum_gx[i] * inverse_std);
-        }
-        on(x.device(), batch_norm_backward_cpu<F, T>)(x.data<T>(), dy.data<T>(), c.scale.data<T>(), c.shift.data<T>(),
-                                                      u.data<T>(), v.data<T>(), dx.data<T>(), dims);
-      });
-    });
-    return {dx, dweight, dbias};
-  });
+                  Tensor dx = empty_like(x), dweight = empty_like(weight), dbias = empty_like(weight);
+                  with_float_dtype(x.dtype(), "batch_norm", [&]<class T>() {
+                    with_activation(options.activation, [&]<class F>() {
+                      T *sum_g = dbias.data<T>(), *sum_gx = dweight.data<T>();
+                      on(x.device(), batch_norm_sums_cpu<F, T>)(x.data<T>(), dy.data<T>(), c.scale.data<T>(),
+                                                                c.shift.data<T>(), c.mean.data<T>(), sum_g,
+                                                                sum_gx, dims);
+                      Tensor u = zeros_like(weight), v = zeros_like(weight);
+                      for (int64_t i = 0; i < dims.channels; ++i) {
+                        const double inverse_std = c.inverse_std.data<T>()[i], scale = c.scale.data<T>()[i];
+                        if (options.training) {
+                          const double n = double(dims.rows),
+                                       slope = scale * inverse_std * inverse_std * sum_gx[i] / n;
+                          v.data<T>()[i] = T(slope);
+                          u.data<T>()[i] = T(scale * sum_g[i] / n - slope * c.mean.data<T>()[i]);
+                        }
+                        sum_gx[i] = T(sum_gx[i] * inverse_std);
+                      }
+                      on(x.device(), batch_norm_backward_cpu<F, T>)(
+                          x.data<T>(), dy.data<T>(), c.scale.data<T>(), c.shift.data<T>(), u.data<T>(),
+                          v.data<T>(), dx.data<T>(), dims);
+                    });
+                  });
+                  return {dx, dweight, dbias};
+                });
 }
 
 }  // namespace fovea

@@ -6,19 +6,20 @@
 namespace fovea {
 
 struct BatchNormOptions {
-  bool training = true;      // statistics of this batch; otherwise the running averages
-  double epsilon = 1e-3;     // EfficientNet's
-  double momentum = 0.01;    // running = (1 - momentum) running + momentum batch; TensorFlow says decay 0.99
+  bool training = true;    // statistics of this batch; otherwise the running averages
+  double epsilon = 1e-3;   // EfficientNet's
+  double momentum = 0.01;  // running = (1 - momentum) running + momentum batch; TensorFlow says decay 0.99
   Activation activation = Activation::identity;
 };
 
-// y = activation(weight * (x - mean) / sqrt(variance + epsilon) + bias), per channel (arXiv 1502.03167), in one pass.
-// x (..., C) of any rank from 2; weight, bias, running_mean, running_variance (C), the last two float32 in a float32 network.
-// In training mean and (biased) variance are those of all rows of x, and the running averages move towards them, the variance as
-// n / (n - 1) times the batch's as PyTorch does. `statistics` are x's own where its producer gathered them; otherwise undefined or
-// not ready, and x is read once more. Needs at least one row; throws on shapes that disagree.
-// Backward keeps x alone: the normalised value and the activation's derivative are computed again, which costs arithmetic
-// where storing them would cost memory traffic.
+// y = activation(weight * (x - mean) / sqrt(variance + epsilon) + bias), per channel (arXiv 1502.03167), in
+// one pass. x (..., C) of any rank from 2; weight, bias, running_mean, running_variance (C), the last two
+// float32 in a float32 network. In training mean and (biased) variance are those of all rows of x, and the
+// running averages move towards them, the variance as n / (n - 1) times the batch's as PyTorch does.
+// `statistics` are x's own where its producer gathered them; otherwise undefined or not ready, and x is read
+// once more. Needs at least one row; throws on shapes that disagree. Backward keeps x alone: the normalised
+// value and the activation's derivative are computed again, which costs arithmetic where storing them would
+// cost memory traffic.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_variance, const BatchNormOptions& options,
                   const ChannelStatistics* statistics = nullptr);

@@ -15,7 +15,7 @@ constexpr double epsilon = 1e-4;  // of fast normalised fusion
 // The larger of two numbers; a NaN, once met, stays.
 template <class T>
 T larger(T best, T value) {
-  return (value > best) | (value != value) ? value : best;
+  return ((value > best) | (value != value)) ? value : best;
 }
 
 // z[x][c] += weight * max over the window, for one output row; `image` is the input's (H, W, C).
@@ -76,7 +76,8 @@ void bifpn_node_cpu(const std::vector<NodeInput<T>>& inputs, T* y, int64_t batch
     for (int64_t r = begin; r < end; ++r) {
       T* z = y + r * row;
       std::fill_n(z, row, T(0));
-      for (const NodeInput<T>& in : inputs) add_row(in.x + r / d.out_height * in.image(), in.dims, r % d.out_height, in.weight, z);
+      for (const NodeInput<T>& in : inputs)
+        add_row(in.x + r / d.out_height * in.image(), in.dims, r % d.out_height, in.weight, z);
 #pragma omp simd
       for (int64_t i = 0; i < row; ++i) z[i] = F::forward(z[i]);
     }
@@ -85,7 +86,8 @@ void bifpn_node_cpu(const std::vector<NodeInput<T>>& inputs, T* y, int64_t batch
 
 // g = dy * f'(z) for all rows, and dot[i] = sum g * resample(x_i), summed in row order.
 template <class F, class T>
-void bifpn_node_sums_cpu(const std::vector<NodeInput<T>>& inputs, const T* dy, T* g, double* dot, int64_t batch) {
+void bifpn_node_sums_cpu(const std::vector<NodeInput<T>>& inputs, const T* dy, T* g, double* dot,
+                         int64_t batch) {
   const ResampleDims& d = inputs[0].dims;
   const int64_t row = d.out_width * d.channels, rows = batch * d.out_height;
   const size_t count = inputs.size();
@@ -119,7 +121,8 @@ void bifpn_node_sums_cpu(const std::vector<NodeInput<T>>& inputs, const T* dy, T
   }
 }
 
-// The gradient of max pooling goes to the first maximum of each window. Windows overlap, so one image is one thread's.
+// The gradient of max pooling goes to the first maximum of each window. Windows overlap, so one image is one
+// thread's.
 template <class T>
 void pooled_backward_image(const T* image, const T* g, const ResampleDims& d, T weight, T* dx) {
   const Window v = d.vertical(), h = d.horizontal();
@@ -127,7 +130,8 @@ void pooled_backward_image(const T* image, const T* g, const ResampleDims& d, T 
   std::vector<T> best(static_cast<size_t>(d.channels)), left_over(static_cast<size_t>(d.channels));
   for (int64_t y = 0; y < d.out_height; ++y)
     for (int64_t x = 0; x < d.out_width; ++x) {
-      const int64_t top = y * v.stride - v.pad_before(d.in_height), left = x * h.stride - h.pad_before(d.in_width);
+      const int64_t top = y * v.stride - v.pad_before(d.in_height),
+                    left = x * h.stride - h.pad_before(d.in_width);
       const int64_t y0 = std::max<int64_t>(top, 0), y1 = std::min(top + v.kernel, d.in_height);
       const int64_t x0 = std::max<int64_t>(left, 0), x1 = std::min(left + h.kernel, d.in_width);
       std::fill(best.begin(), best.end(), -std::numeric_limits<T>::infinity());
@@ -174,9 +178,11 @@ void resample_backward_cpu(const NodeInput<T>& in, const T* g, int64_t batch) {
         continue;
       }
       std::fill_n(to, row, T(0));
-      for (int64_t oy = d.first(y, d.in_height, d.out_height); oy < d.first(y + 1, d.in_height, d.out_height); ++oy)
+      for (int64_t oy = d.first(y, d.in_height, d.out_height); oy < d.first(y + 1, d.in_height, d.out_height);
+           ++oy)
         for (int64_t x = 0; x < d.in_width; ++x)
-          for (int64_t ox = d.first(x, d.in_width, d.out_width); ox < d.first(x + 1, d.in_width, d.out_width); ++ox) {
+          for (int64_t ox = d.first(x, d.in_width, d.out_width); ox < d.first(x + 1, d.in_width, d.out_width);
+               ++ox) {
             const T* from = g + n * out_image + (oy * d.out_width + ox) * d.channels;
             for (int64_t c = 0; c < d.channels; ++c) to[x * d.channels + c] += in.weight * from[c];
           }
@@ -189,10 +195,10 @@ ResampleDims resample_dims(const Tensor& x, int64_t height, int64_t width) {
   if (d.in_height == height && d.in_width == width) return d;
   d.kind = d.in_height >= height && d.in_width >= width ? Resample::pool : Resample::upsample;
   require(d.kind == Resample::pool || (d.in_height <= height && d.in_width <= width),
-          "[bifpn_node] an input is {}, the node {}x{}: finer along one axis and coarser along the other", x.shape(), height,
-          width);
-  require(d.kind == Resample::upsample ||
-              (d.vertical().output_size(d.in_height) == height && d.horizontal().output_size(d.in_width) == width),
+          "[bifpn_node] an input is {}, the node {}x{}: finer along one axis and coarser along the other",
+          x.shape(), height, width);
+  require(d.kind == Resample::upsample || (d.vertical().output_size(d.in_height) == height &&
+                                           d.horizontal().output_size(d.in_width) == width),
           "[bifpn_node] no whole stride pools {} to {}x{}", x.shape(), height, width);
   return d;
 }
@@ -207,12 +213,14 @@ std::vector<double> fusion_backward(const Tensor& weights, Fusion fusion, const 
   }
   std::vector<double> dv(v.size());
   for (size_t i = 0; i < v.size(); ++i)
-    dv[i] = fusion == Fusion::softmax ? w[i] * (dw[i] - weighted) : (v[i] > 0 ? (dw[i] - weighted) / total : 0);
+    dv[i] =
+        fusion == Fusion::softmax ? w[i] * (dw[i] - weighted) : (v[i] > 0 ? (dw[i] - weighted) / total : 0);
   return dv;
 }
 
 template <class T>
-std::vector<NodeInput<T>> node_inputs(const Tensors& inputs, const std::vector<double>& w, int64_t height, int64_t width) {
+std::vector<NodeInput<T>> node_inputs(const Tensors& inputs, const std::vector<double>& w, int64_t height,
+                                      int64_t width) {
   std::vector<NodeInput<T>> result;
   for (size_t i = 0; i < inputs.size(); ++i)
     result.push_back({inputs[i].data<T>(), nullptr, resample_dims(inputs[i], height, width), T(w[i])});
@@ -238,15 +246,19 @@ Tensor bifpn_node(const Tensors& inputs, const Tensor& weights, Fusion fusion, i
   require(!inputs.empty(), "[bifpn_node] there are no inputs");
   const Tensor& first = inputs[0];
   for (const Tensor& x : inputs)
-    require(x.rank() == 4 && x.size(0) == first.size(0) && x.size(3) == first.size(3) && x.dtype() == first.dtype(),
-            "[bifpn_node] inputs must be (N, H, W, C) of one N, C and dtype, got {} and {}", first.shape(), x.shape());
+    require(x.rank() == 4 && x.size(0) == first.size(0) && x.size(3) == first.size(3) &&
+                x.dtype() == first.dtype(),
+            "[bifpn_node] inputs must be (N, H, W, C) of one N, C and dtype, got {} and {}", first.shape(),
+            x.shape());
   const int64_t count = int64_t(inputs.size());
   if (fusion == Fusion::sum)
     require(!weights.defined(), "[bifpn_node] Fusion::sum takes no weights");
   else
-    require(weights.defined() && weights.shape() == Shape{count}, "[bifpn_node] {} inputs need weights of shape {}, got {}",
-            count, count, weights.defined() ? weights.shape() : Shape{});
-  const std::vector<double> w = fusion == Fusion::sum ? std::vector<double>(inputs.size(), 1.0) : fusion_weights(weights, fusion);
+    require(weights.defined() && weights.shape() == Shape{count},
+            "[bifpn_node] {} inputs need weights of shape {}, got {}", count, count,
+            weights.defined() ? weights.shape() : Shape{});
+  const std::vector<double> w =
+      fusion == Fusion::sum ? std::vector<double>(inputs.size(), 1.0) : fusion_weights(weights, fusion);
   const int64_t batch = first.size(0);
   Tensor y({batch, height, width, first.size(3)}, first.dtype(), first.device());
   with_float_dtype(y.dtype(), "bifpn_node", [&]<class T>() {
@@ -262,25 +274,28 @@ Tensor bifpn_node(const Tensors& inputs, const Tensor& weights, Fusion fusion, i
   }
   all.push_back(weights);
   const Tensor v = weights.defined() ? weights.detach() : Tensor();
-  return record(y, "bifpn_node", all, [kept, needed, v, w, fusion, height, width, activation, batch](const Tensor& dy) -> Tensors {
-    Tensors gradients(kept.size() + 1);
-    Tensor g = empty_like(dy);
-    std::vector<double> dot(kept.size());
-    with_float_dtype(dy.dtype(), "bifpn_node", [&]<class T>() {
-      std::vector<NodeInput<T>> nodes = node_inputs<T>(kept, w, height, width);
-      with_activation(activation, [&]<class F>() {
-        on(dy.device(), bifpn_node_sums_cpu<F, T>)(nodes, dy.data<T>(), g.data<T>(), dot.data(), batch);
-      });
-      for (size_t i = 0; i < kept.size(); ++i) {
-        if (!needed[i]) continue;
-        gradients[i] = empty_like(kept[i]);
-        nodes[i].dx = gradients[i].data<T>();
-        on(dy.device(), resample_backward_cpu<T>)(nodes[i], g.data<T>(), batch);
-      }
-    });
-    if (v.defined()) gradients.back() = from_values(v.shape(), fusion_backward(v, fusion, dot), v.dtype());
-    return gradients;
-  });
+  return record(y, "bifpn_node", all,
+                [kept, needed, v, w, fusion, height, width, activation, batch](const Tensor& dy) -> Tensors {
+                  Tensors gradients(kept.size() + 1);
+                  Tensor g = empty_like(dy);
+                  std::vector<double> dot(kept.size());
+                  with_float_dtype(dy.dtype(), "bifpn_node", [&]<class T>() {
+                    std::vector<NodeInput<T>> nodes = node_inputs<T>(kept, w, height, width);
+                    with_activation(activation, [&]<class F>() {
+                      on(dy.device(), bifpn_node_sums_cpu<F, T>)(nodes, dy.data<T>(), g.data<T>(), dot.data(),
+                                                                 batch);
+                    });
+                    for (size_t i = 0; i < kept.size(); ++i) {
+                      if (!needed[i]) continue;
+                      gradients[i] = empty_like(kept[i]);
+                      nodes[i].dx = gradients[i].data<T>();
+                      on(dy.device(), resample_backward_cpu<T>)(nodes[i], g.data<T>(), batch);
+                    }
+                  });
+                  if (v.defined())
+                    gradients.back() = from_values(v.shape(), fusion_backward(v, fusion, dot), v.dtype());
+                  return gradients;
+                });
 }
 
 }  // namespace fovea

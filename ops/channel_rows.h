@@ -4,13 +4,17 @@
 
 namespace fovea {
 
-// Loops over the rows of a rows x channels matrix are loops over channels inside, which the compiler turns into vector
-// instructions. With few channels (16, 24) such a loop is over before it begins, so several rows are taken as one long
-// one: coefficients are repeated `group` times and sums kept for group x channels columns, folded at the end.
+// Loops over the rows of a rows x channels matrix are loops over channels inside, which the compiler turns
+// into vector instructions. With few channels (16, 24) such a loop is over before it begins, so several rows
+// are taken as one long one: coefficients are repeated `group` times and sums kept for group x channels
+// columns, folded at the end.
 class RowGroup {
  public:
   explicit RowGroup(int64_t channels)
-      : channels_(channels), group_(channels >= 128 ? 1 : channels == 0 ? 1 : (127 + channels) / channels) {}
+      : channels_(channels),
+        group_(channels >= 128 ? 1
+               : channels == 0 ? 1
+                               : (127 + channels) / channels) {}
 
   int64_t width() const { return group_ * channels_; }
 
@@ -43,6 +47,8 @@ class RowGroup {
 };
 
 // Rows of a chunk whose two or three operands stay in the second-level cache.
-inline int64_t chunk_rows(int64_t channels) { return channels >= 32768 ? 1 : 32768 / (channels > 0 ? channels : 1); }
+inline int64_t chunk_rows(int64_t channels) {
+  return channels >= 32768 ? 1 : 32768 / (channels > 0 ? channels : 1);
+}
 
 }  // namespace fovea

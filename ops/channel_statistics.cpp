@@ -69,7 +69,8 @@ void ChannelStatistics::finish() {
     }
     n += count_[index];
   }
-  for (double& v : variance_) v = v > 0 ? v / double(rows_) : (v == v ? 0 : v);  // rounding below 0 is 0; a NaN stays
+  for (double& v : variance_)
+    v = v > 0 ? v / double(rows_) : (v == v ? 0 : v);  // rounding below 0 is 0; a NaN stays
   ready_ = true;
 }
 

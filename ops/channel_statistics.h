@@ -6,14 +6,16 @@
 
 namespace fovea {
 
-// Mean and (biased) variance of each channel of a rows x channels matrix, gathered block by block where the values are
-// made, so that batch norm need not read them again. A producer calls prepare(), then block() for each of its blocks (from any
-// thread, any order), then finish(). Blocks are merged in index order (Chan, Golub and LeVeque's pairwise update): the same bits
-// whatever the threads did. The element type of mean and variance is float64; within a block sums run in T around a pivot.
+// Mean and (biased) variance of each channel of a rows x channels matrix, gathered block by block where the
+// values are made, so that batch norm need not read them again. A producer calls prepare(), then block() for
+// each of its blocks (from any thread, any order), then finish(). Blocks are merged in index order (Chan,
+// Golub and LeVeque's pairwise update): the same bits whatever the threads did. The element type of mean and
+// variance is float64; within a block sums run in T around a pivot.
 class ChannelStatistics {
  public:
   void prepare(int64_t rows, int64_t channels, int64_t blocks);
-  template <class T> void block(int64_t index, const T* values, int64_t rows);  // values: rows x channels
+  template <class T>
+  void block(int64_t index, const T* values, int64_t rows);  // values: rows x channels
   void finish();
 
   bool ready() const { return ready_; }
@@ -25,13 +27,14 @@ class ChannelStatistics {
  private:
   int64_t rows_ = 0, channels_ = 0;
   bool ready_ = false;
-  std::vector<int64_t> count_;          // rows of each block
+  std::vector<int64_t> count_;         // rows of each block
   std::vector<double> block_mean_;     // blocks x channels
   std::vector<double> block_squares_;  // blocks x channels: sum of squared distances from the block's mean
   std::vector<double> mean_, variance_;
 };
 
 // The statistics of a finished matrix.
-template <class T> void gather(ChannelStatistics& statistics, const T* values, int64_t rows, int64_t channels);
+template <class T>
+void gather(ChannelStatistics& statistics, const T* values, int64_t rows, int64_t channels);
 
 }  // namespace fovea

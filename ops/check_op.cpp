@@ -16,7 +16,8 @@ bool is_floating(const Tensor& x) { return x.dtype() == DType::float32 || x.dtyp
 Tensors leaves(const Tensors& inputs, const std::vector<bool>& differentiated, DType dtype, double noise) {
   Tensors result;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    Tensor leaf = is_floating(inputs[i]) ? from_values(inputs[i].shape(), inputs[i].values(), dtype) : inputs[i].clone();
+    Tensor leaf = is_floating(inputs[i]) ? from_values(inputs[i].shape(), inputs[i].values(), dtype)
+                                         : inputs[i].clone();
     if (differentiated[i]) {
       leaf.set_requires_grad();
       leaf.set_grad(full(leaf.shape(), noise, dtype));
@@ -35,10 +36,12 @@ Run run(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& dif
         const Tensor& cotangent, double noise) {
   const Tensors leaf = leaves(inputs, differentiated, dtype, noise);
   const Tensor output = f(leaf);
-  require(output.requires_grad(), "[check_op] the output requires no gradient although an input does: was it recorded?");
+  require(output.requires_grad(),
+          "[check_op] the output requires no gradient although an input does: was it recorded?");
   output.backward(from_values(output.shape(), cotangent.values(), dtype));
   Run result{output.detach(), {}};
-  for (size_t i = 0; i < leaf.size(); ++i) result.gradients.push_back(differentiated[i] ? leaf[i].grad() : Tensor());
+  for (size_t i = 0; i < leaf.size(); ++i)
+    result.gradients.push_back(differentiated[i] ? leaf[i].grad() : Tensor());
   return result;
 }
 
@@ -67,7 +70,8 @@ void check_gradients(const OpFunction& f, const Tensors& inputs, const std::vect
       x[k] = value - h;
       const double below = weighted_sum(f(probe), cotangent);
       x[k] = value;
-      const double numeric = (above - below) / (2 * h), exact = analytic.gradients[i].data<double>()[k] - noise;
+      const double numeric = (above - below) / (2 * h),
+                   exact = analytic.gradients[i].data<double>()[k] - noise;
       const double scale = std::max({1.0, std::abs(numeric), std::abs(exact)});
       require(std::abs(numeric - exact) <= options.gradient_tolerance * scale,
               "[check_op] gradient of input {} ({}) at element {}: {} by the op, {} by central difference", i,
@@ -90,20 +94,22 @@ void check_float32(const OpFunction& f, const Tensors& inputs, const std::vector
     set_num_threads(many);
     const Run other = run(f, inputs, differentiated, DType::float32, cotangent, 0);
     set_num_threads(threads);
-    require(same_bits(one.output, other.output), "[check_op] the output differs between 1 and {} threads", many);
+    require(same_bits(one.output, other.output), "[check_op] the output differs between 1 and {} threads",
+            many);
     for (size_t i = 0; i < inputs.size(); ++i)
       require(!differentiated[i] || same_bits(one.gradients[i], other.gradients[i]),
               "[check_op] the gradient of input {} differs between 1 and {} threads", i, many);
   }
   const double off = relative_difference(one.output, exact.output);
-  require(off <= options.float32_tolerance, "[check_op] the float32 output is {:.3g} away from float64 (allowed {:.3g})",
-          off, options.float32_tolerance);
+  require(off <= options.float32_tolerance,
+          "[check_op] the float32 output is {:.3g} away from float64 (allowed {:.3g})", off,
+          options.float32_tolerance);
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!differentiated[i]) continue;
     const double distance = relative_difference(one.gradients[i], exact.gradients[i]);
     require(distance <= options.float32_tolerance,
-            "[check_op] the float32 gradient of input {} is {:.3g} away from float64 (allowed {:.3g})", i, distance,
-            options.float32_tolerance);
+            "[check_op] the float32 gradient of input {} is {:.3g} away from float64 (allowed {:.3g})", i,
+            distance, options.float32_tolerance);
   }
 }
 
@@ -126,7 +132,8 @@ void check_op(const OpFunction& f, const Tensors& inputs, const CheckOptions& op
   std::vector<bool> differentiated;
   Tensors plain;
   for (const Tensor& input : inputs) {
-    require(input.dtype() != DType::float32, "[check_op] inputs must be float64 (or integers), got a float32 one");
+    require(input.dtype() != DType::float32,
+            "[check_op] inputs must be float64 (or integers), got a float32 one");
     differentiated.push_back(chosen ? input.requires_grad() : is_floating(input));
     plain.push_back(input.detach());
   }

@@ -8,21 +8,28 @@ namespace fovea {
 using OpFunction = std::function<Tensor(const Tensors& inputs)>;
 
 struct CheckOptions {
-  uint64_t seed = 1;            // of the random cotangent
-  double step = 1e-5;           // of the central difference, times max(1, |x|)
-  double gradient_tolerance = 1e-6;  // |analytic - numeric| <= tolerance * max(1, |analytic|, |numeric|), float64
-  double float32_tolerance = 2e-5;   // norm of the difference from float64 over the norm, outputs and gradients
-  int64_t most_probes = 200;    // elements probed per input (spread evenly); the numeric gradient runs the op twice each
-  bool float32 = true;          // also run in float32
+  uint64_t seed = 1;   // of the random cotangent
+  double step = 1e-5;  // of the central difference, times max(1, |x|)
+  double gradient_tolerance =
+      1e-6;  // |analytic - numeric| <= tolerance * max(1, |analytic|, |numeric|), float64
+  double float32_tolerance =
+      2e-5;  // norm of the difference from float64 over the norm, outputs and gradients
+  int64_t most_probes =
+      200;  // elements probed per input (spread evenly); the numeric gradient runs the op twice each
+  bool float32 = true;  // also run in float32
 };
 
-// Checks an op the way its author would want it checked, and throws Error naming the first thing that is wrong:
-//  1. in float64, each input's gradient of sum(v * f(inputs)) for a random v (a plain sum would hide transposed or
-//     cancelling gradients) against central differences; gradients start from noise, so assigning instead of adding shows;
+// Checks an op the way its author would want it checked, and throws Error naming the first thing that is
+// wrong:
+//  1. in float64, each input's gradient of sum(v * f(inputs)) for a random v (a plain sum would hide
+//  transposed or
+//     cancelling gradients) against central differences; gradients start from noise, so assigning instead of
+//     adding shows;
 //  2. in float32, output and gradients against float64;
 //  3. in float32, the same bits on 1, 2 and 3 threads.
-// `inputs` are float64; those with requires_grad() set are differentiated, all floating ones if none is. f must be a
-// pure function of its inputs' numbers (batch-norm running averages and such are the caller's to reset).
+// `inputs` are float64; those with requires_grad() set are differentiated, all floating ones if none is. f
+// must be a pure function of its inputs' numbers (batch-norm running averages and such are the caller's to
+// reset).
 void check_op(const OpFunction& f, const Tensors& inputs, const CheckOptions& options = {});
 
 // Normalised distance ||a - b|| / max(||b||, tiny) of two tensors of the same shape, in double.

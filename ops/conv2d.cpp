@@ -8,18 +8,19 @@
 namespace fovea {
 namespace {
 
-// The part of a window that lies inside the image, along one axis: taps [begin, end) of the output position that starts at `first`.
+// The part of a window that lies inside the image, along one axis: taps [begin, end) of the output position
+// that starts at `first`.
 struct Inside {
   int64_t begin, end;
   Inside(int64_t first, int kernel, int64_t size)
       : begin(std::max<int64_t>(0, -first)), end(std::max(begin, std::min<int64_t>(kernel, size - first))) {}
 };
 
-// PIXELS output pixels x one block of output channels. In NHWC the b and c of a filter row are one contiguous run of taps in the
-// image as in the filter.
+// PIXELS output pixels x one block of output channels. In NHWC the b and c of a filter row are one contiguous
+// run of taps in the image as in the filter.
 template <class V, int PIXELS, class T>
-[[gnu::always_inline]] inline void pixels(const T* const* rows, int row_count, const T* const* filters, int64_t taps, int64_t step,
-                                          T* out, int64_t out_step) {
+[[gnu::always_inline]] inline void pixels(const T* const* rows, int row_count, const T* const* filters,
+                                          int64_t taps, int64_t step, T* out, int64_t out_step) {
   V sum[PIXELS] = {};
   for (int a = 0; a < row_count; ++a)
     for (int64_t t = 0; t < taps; ++t) {
@@ -30,10 +31,11 @@ template <class V, int PIXELS, class T>
   for (int p = 0; p < PIXELS; ++p) store(out + p * out_step, sum[p]);
 }
 
-// PIXELS neighbouring output pixels j.. of one row whose windows see the input pixels `across` of the filter's width.
+// PIXELS neighbouring output pixels j.. of one row whose windows see the input pixels `across` of the
+// filter's width.
 template <int PIXELS, class T>
-void strip(const T* image, const T* w, T* out_row, const Conv2dDims& d, Inside down, int64_t top, Inside across, int64_t left,
-           int64_t j) {
+void strip(const T* image, const T* w, T* out_row, const Conv2dDims& d, Inside down, int64_t top,
+           Inside across, int64_t left, int64_t j) {
   const int count = int(down.end - down.begin);
   std::vector<const T*> rows(static_cast<size_t>(count)), filters(static_cast<size_t>(count));
   const int64_t taps = (across.end - across.begin) * d.in_channels;
@@ -41,9 +43,10 @@ void strip(const T* image, const T* w, T* out_row, const Conv2dDims& d, Inside d
     rows[size_t(a)] = image + (top + down.begin + a) * d.in_row() + (left + across.begin) * d.in_channels;
   for_channel_blocks<T>(d.out_channels, [&]<class V>(int64_t c) {
     for (int a = 0; a < count; ++a)
-      filters[size_t(a)] = w + ((down.begin + a) * d.window.kernel + across.begin) * d.in_channels * d.out_channels + c;
-    pixels<V, PIXELS>(rows.data(), count, filters.data(), taps, d.window.stride * d.in_channels, out_row + j * d.out_channels + c,
-                      d.out_channels);
+      filters[size_t(a)] =
+          w + ((down.begin + a) * d.window.kernel + across.begin) * d.in_channels * d.out_channels + c;
+    pixels<V, PIXELS>(rows.data(), count, filters.data(), taps, d.window.stride * d.in_channels,
+                      out_row + j * d.out_channels + c, d.out_channels);
   });
 }
 
@@ -76,7 +79,8 @@ void conv2d_cpu(const T* x, const T* w, T* y, const Conv2dDims& d, ChannelStatis
   if (statistics) statistics->finish();
 }
 
-// dx[i, j, c] = sum over the windows that see the pixel of dy . w: plain loops, since no network asks it of its stem.
+// dx[i, j, c] = sum over the windows that see the pixel of dy . w: plain loops, since no network asks it of
+// its stem.
 template <class T>
 void conv2d_input_gradient_cpu(const T* w, const T* dy, T* dx, const Conv2dDims& d) {
   const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width);
@@ -90,7 +94,9 @@ void conv2d_input_gradient_cpu(const T* w, const T* dy, T* dx, const Conv2dDims&
           for (int a = 0; a < kernel; ++a)
             for (int b = 0; b < kernel; ++b) {
               const int64_t y = i + pad_y - a, z = j + pad_x - b;
-              if (y < 0 || z < 0 || y % stride || z % stride || y / stride >= d.out_height() || z / stride >= d.out_width()) continue;
+              if (y < 0 || z < 0 || y % stride || z % stride || y / stride >= d.out_height() ||
+                  z / stride >= d.out_width())
+                continue;
               const T* g = dy + (n * d.out_height() + y / stride) * d.out_row() + z / stride * d.out_channels;
               const T* f = w + ((a * kernel + b) * d.in_channels + c) * d.out_channels;
               for (int64_t o = 0; o < d.out_channels; ++o) sum += g[o] * f[o];
@@ -102,8 +108,8 @@ void conv2d_input_gradient_cpu(const T* w, const T* dy, T* dx, const Conv2dDims&
 
 // dw of TAPS neighbouring taps of filter row a, one block of output channels, over output rows [begin, end).
 template <class V, int TAPS, class T>
-void weight_gradient_taps(const T* x, const T* dy, T* dw, const Conv2dDims& d, int64_t begin, int64_t end, int a, int b, int64_t c0,
-                          int64_t o) {
+void weight_gradient_taps(const T* x, const T* dy, T* dw, const Conv2dDims& d, int64_t begin, int64_t end,
+                          int a, int b, int64_t c0, int64_t o) {
   const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width);
   const int64_t stride = d.window.stride, step = stride * d.in_channels;
   // Output pixels whose tap b lies inside the image.
@@ -138,7 +144,8 @@ void conv2d_weight_gradient_cpu(const T* x, const T* dy, T* dw, const Conv2dDims
       for (int b = 0; b < d.window.kernel; ++b)
         for_channel_blocks<T>(d.out_channels, [&]<class V>(int64_t o) {
           int64_t c = 0;
-          for (; c + 3 <= d.in_channels; c += 3) weight_gradient_taps<V, 3>(x, dy, into, d, begin, end, a, b, c, o);
+          for (; c + 3 <= d.in_channels; c += 3)
+            weight_gradient_taps<V, 3>(x, dy, into, d, begin, end, a, b, c, o);
           for (; c < d.in_channels; ++c) weight_gradient_taps<V, 1>(x, dy, into, d, begin, end, a, b, c, o);
         });
   });
@@ -152,35 +159,39 @@ void conv2d_weight_gradient_cpu(const T* x, const T* dy, T* dw, const Conv2dDims
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics* statistics) {
-  require(x.rank() == 4 && w.rank() == 4, "[conv2d] x is {}, w is {}: they must be (N, H, W, Cin) and (k, k, Cin, Cout)",
-          x.shape(), w.shape());
-  require(window.kernel >= 1 && window.stride >= 1, "[conv2d] kernel {} and stride {} must be at least 1", window.kernel,
-          window.stride);
-  require(w.size(0) == window.kernel && w.size(1) == window.kernel && w.size(2) == x.size(3) && w.dtype() == x.dtype(),
-          "[conv2d] w must be {} of {}x{}x{}xCout for x {}, got {} of {}", x.dtype(), window.kernel, window.kernel, x.size(3),
-          x.shape(), w.dtype(), w.shape());
+  require(x.rank() == 4 && w.rank() == 4,
+          "[conv2d] x is {}, w is {}: they must be (N, H, W, Cin) and (k, k, Cin, Cout)", x.shape(),
+          w.shape());
+  require(window.kernel >= 1 && window.stride >= 1, "[conv2d] kernel {} and stride {} must be at least 1",
+          window.kernel, window.stride);
+  require(w.size(0) == window.kernel && w.size(1) == window.kernel && w.size(2) == x.size(3) &&
+              w.dtype() == x.dtype(),
+          "[conv2d] w must be {} of {}x{}x{}xCout for x {}, got {} of {}", x.dtype(), window.kernel,
+          window.kernel, x.size(3), x.shape(), w.dtype(), w.shape());
   const Conv2dDims d{x.size(0), x.size(1), x.size(2), x.size(3), w.size(3), window};
-  require(d.out_height() > 0 && d.out_width() > 0, "[conv2d] x {} is smaller than the {}x{} window", x.shape(), window.kernel,
-          window.kernel);
+  require(d.out_height() > 0 && d.out_width() > 0, "[conv2d] x {} is smaller than the {}x{} window",
+          x.shape(), window.kernel, window.kernel);
   Tensor y({d.batch, d.out_height(), d.out_width(), d.out_channels}, x.dtype(), x.device());
   with_float_dtype(x.dtype(), "conv2d", [&]<class T>() {
     on(x.device(), conv2d_cpu<T>)(x.data<T>(), w.data<T>(), y.data<T>(), d, statistics);
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad();
-  return record(y, "conv2d", {x, w}, [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
-    Tensor dx, dw;
-    with_float_dtype(x.dtype(), "conv2d", [&]<class T>() {
-      if (w_needs) {
-        dw = empty_like(w);
-        on(x.device(), conv2d_weight_gradient_cpu<T>)(x.data<T>(), dy.data<T>(), dw.data<T>(), d);
-      }
-      if (x_needs) {
-        dx = empty_like(x);
-        on(x.device(), conv2d_input_gradient_cpu<T>)(w.data<T>(), dy.data<T>(), dx.data<T>(), d);
-      }
-    });
-    return {dx, dw};
-  });
+  return record(
+      y, "conv2d", {x, w},
+      [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
+        Tensor dx, dw;
+        with_float_dtype(x.dtype(), "conv2d", [&]<class T>() {
+          if (w_needs) {
+            dw = empty_like(w);
+            on(x.device(), conv2d_weight_gradient_cpu<T>)(x.data<T>(), dy.data<T>(), dw.data<T>(), d);
+          }
+          if (x_needs) {
+            dx = empty_like(x);
+            on(x.device(), conv2d_input_gradient_cpu<T>)(w.data<T>(), dy.data<T>(), dx.data<T>(), d);
+          }
+        });
+        return {dx, dw};
+      });
 }
 
 }  // namespace fovea

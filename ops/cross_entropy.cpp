@@ -35,14 +35,17 @@ Tensor softmax(const Tensor& x) {
 }
 
 Tensor softmax_cross_entropy(const Tensor& x, const Tensor& labels, double label_smoothing) {
-  require(x.rank() == 2 && x.numel() > 0 && labels.dtype() == DType::int32 && labels.shape() == Shape{x.size(0)},
-          "[softmax_cross_entropy] x {} needs int32 labels of {}, got {} of {}", x.shape(), x.rank() ? x.size(0) : 0, labels.dtype(),
-          labels.shape());
-  require(label_smoothing >= 0 && label_smoothing < 1, "[softmax_cross_entropy] label smoothing {} must be in [0, 1)", label_smoothing);
+  require(
+      x.rank() == 2 && x.numel() > 0 && labels.dtype() == DType::int32 && labels.shape() == Shape{x.size(0)},
+      "[softmax_cross_entropy] x {} needs int32 labels of {}, got {} of {}", x.shape(),
+      x.rank() ? x.size(0) : 0, labels.dtype(), labels.shape());
+  require(label_smoothing >= 0 && label_smoothing < 1,
+          "[softmax_cross_entropy] label smoothing {} must be in [0, 1)", label_smoothing);
   const int64_t rows = x.size(0), classes = x.size(1);
   const int32_t* label = labels.data<int32_t>();
   for (int64_t n = 0; n < rows; ++n)
-    require(label[n] >= 0 && label[n] < classes, "[softmax_cross_entropy] label {} of row {} is not in 0 to {}", label[n], n, classes - 1);
+    require(label[n] >= 0 && label[n] < classes,
+            "[softmax_cross_entropy] label {} of row {} is not in 0 to {}", label[n], n, classes - 1);
   Tensor p = empty_like(x), loss({}, x.dtype(), x.device()), log_sum({rows}, x.dtype(), x.device());
   with_float_dtype(x.dtype(), "softmax_cross_entropy", [&]<class T>() {
     on(x.device(), softmax_cpu<T>)(x.data<T>(), p.data<T>(), log_sum.data<T>(), rows, classes);
@@ -50,22 +53,25 @@ Tensor softmax_cross_entropy(const Tensor& x, const Tensor& labels, double label
     for (int64_t n = 0; n < rows; ++n) {
       double mean = 0;  // of the row: what smoothing pulls towards
       for (int64_t k = 0; k < classes; ++k) mean += double(x.data<T>()[n * classes + k]) / double(classes);
-      total += double(log_sum.data<T>()[n]) - (1 - label_smoothing) * double(x.data<T>()[n * classes + label[n]]) - label_smoothing * mean;
+      total += double(log_sum.data<T>()[n]) -
+               (1 - label_smoothing) * double(x.data<T>()[n * classes + label[n]]) - label_smoothing * mean;
     }
     *loss.data<T>() = T(total / double(rows));
   });
-  return record(loss, "softmax_cross_entropy", {x}, [p, labels, label_smoothing, rows, classes](const Tensor& dy) -> Tensors {
-    Tensor dx = empty_like(p);
-    with_float_dtype(p.dtype(), "softmax_cross_entropy", [&]<class T>() {
-      const T scale = T(dy.item() / double(rows)), share = T(label_smoothing / double(classes));
-      for (int64_t n = 0; n < rows; ++n)
-        for (int64_t k = 0; k < classes; ++k) {
-          const T target = share + (k == labels.data<int32_t>()[n] ? T(1 - label_smoothing) : T(0));
-          dx.data<T>()[n * classes + k] = scale * (p.data<T>()[n * classes + k] - target);
-        }
-    });
-    return {dx};
-  });
+  return record(loss, "softmax_cross_entropy", {x},
+                [p, labels, label_smoothing, rows, classes](const Tensor& dy) -> Tensors {
+                  Tensor dx = empty_like(p);
+                  with_float_dtype(p.dtype(), "softmax_cross_entropy", [&]<class T>() {
+                    const T scale = T(dy.item() / double(rows)), share = T(label_smoothing / double(classes));
+                    for (int64_t n = 0; n < rows; ++n)
+                      for (int64_t k = 0; k < classes; ++k) {
+                        const T target =
+                            share + (k == labels.data<int32_t>()[n] ? T(1 - label_smoothing) : T(0));
+                        dx.data<T>()[n * classes + k] = scale * (p.data<T>()[n * classes + k] - target);
+                      }
+                  });
+                  return {dx};
+                });
 }
 
 }  // namespace fovea

@@ -3,11 +3,13 @@
 
 namespace fovea {
 
-// Each row of x (N, K) made to sum to 1: e^x_k / sum_j e^x_j, stable for any x. No gradient: training uses softmax_cross_entropy.
+// Each row of x (N, K) made to sum to 1: e^x_k / sum_j e^x_j, stable for any x. No gradient: training uses
+// softmax_cross_entropy.
 Tensor softmax(const Tensor& x);
 
-// The mean over N of -sum_k t_k log softmax(x)_k -> scalar; x (N, K), labels int32 (N) in 0 .. K-1, t one-hot mixed with 1/K:
-// t = (1 - label_smoothing) onehot + label_smoothing / K. Gradient (softmax(x) - t) / N. Throws on a label out of range.
+// The mean over N of -sum_k t_k log softmax(x)_k -> scalar; x (N, K), labels int32 (N) in 0 .. K-1, t one-hot
+// mixed with 1/K: t = (1 - label_smoothing) onehot + label_smoothing / K. Gradient (softmax(x) - t) / N.
+// Throws on a label out of range.
 Tensor softmax_cross_entropy(const Tensor& x, const Tensor& labels, double label_smoothing = 0);
 
 }  // namespace fovea

@@ -13,18 +13,18 @@ namespace {
 // Forward and both input gradients are made of such rows.
 template <class T>
 struct RowTask {
-  const T* rows[5];   // input rows that lie inside the image
-  const T* weights;   // (row count, taps, C), matching `rows`
+  const T* rows[5];  // input rows that lie inside the image
+  const T* weights;  // (row count, taps, C), matching `rows`
   int row_count;
   int64_t in_width, channels;
-  int64_t first;      // input pixel under tap 0 of output pixel 0; may be negative
+  int64_t first;  // input pixel under tap 0 of output pixel 0; may be negative
   T* out;
   int64_t out_width;
-  int64_t out_step;   // elements from one output pixel to the next
+  int64_t out_step;  // elements from one output pixel to the next
 };
 
-// PIXELS output pixels of one channel block: each input vector is loaded once and used by every output and tap it meets,
-// with all accumulators in registers.
+// PIXELS output pixels of one channel block: each input vector is loaded once and used by every output and
+// tap it meets, with all accumulators in registers.
 template <class V, int TAPS, int S, int PIXELS, class T>
 [[gnu::always_inline]] inline void pixels_inside(const RowTask<T>& task, int64_t j, int64_t c) {
   V sum[PIXELS] = {};
@@ -48,7 +48,8 @@ template <class V, int TAPS, int S, int PIXELS, class T>
 
 template <int TAPS, int S, int PIXELS, class T>
 void strip_inside(const RowTask<T>& task, int64_t j) {
-  for_channel_blocks<T>(task.channels, [&]<class V>(int64_t c) { pixels_inside<V, TAPS, S, PIXELS>(task, j, c); });
+  for_channel_blocks<T>(task.channels,
+                        [&]<class V>(int64_t c) { pixels_inside<V, TAPS, S, PIXELS>(task, j, c); });
 }
 
 // One output pixel at the left or right border: taps outside the image are left out.
@@ -83,8 +84,11 @@ void correlate_row(const RowTask<T>& task) {
   for (; j < task.out_width; ++j) pixel_at_border<TAPS, S>(task, j);
 }
 
-// Rows of one band: what a thread takes at a time, and what statistics are gathered over while it is in the cache.
-int64_t band_rows(int64_t row_elements) { return std::max<int64_t>(1, 16384 / std::max<int64_t>(row_elements, 1)); }
+// Rows of one band: what a thread takes at a time, and what statistics are gathered over while it is in the
+// cache.
+int64_t band_rows(int64_t row_elements) {
+  return std::max<int64_t>(1, 16384 / std::max<int64_t>(row_elements, 1));
+}
 
 template <int K, int S, class T>
 void forward_rows(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d, ChannelStatistics* statistics) {
@@ -95,8 +99,8 @@ void forward_rows(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d, Ch
     for (int64_t r = begin; r < end; ++r) {
       const int64_t n = r / d.out_height(), top = r % d.out_height() * S - pad_y;
       const int a0 = int(std::max<int64_t>(0, -top)), a1 = int(std::min<int64_t>(K, d.in_height - top));
-      RowTask<T> task{{}, w + a0 * K * d.channels, a1 - a0, d.in_width, d.channels, -pad_x, y + r * d.out_row(),
-                      d.out_width(), d.channels};
+      RowTask<T> task{{},     w + a0 * K * d.channels, a1 - a0,       d.in_width, d.channels,
+                      -pad_x, y + r * d.out_row(),     d.out_width(), d.channels};
       for (int a = a0; a < a1; ++a) task.rows[a - a0] = x + (n * d.in_height + top + a) * d.in_row();
       correlate_row<K, S>(task);
     }
@@ -105,8 +109,9 @@ void forward_rows(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d, Ch
   if (statistics) statistics->finish();
 }
 
-// dx at input row i collects from output rows o with o S + a - p = i: the a of i + p's parity, o = (i + p - a) / S. Along the row the
-// same holds: for each parity e the pixels j = S q + e - p are a correlation over dy with the taps e, e + S, ... in falling order.
+// dx at input row i collects from output rows o with o S + a - p = i: the a of i + p's parity, o = (i + p -
+// a) / S. Along the row the same holds: for each parity e the pixels j = S q + e - p are a correlation over
+// dy with the taps e, e + S, ... in falling order.
 template <int K, int S, class T>
 void input_gradient_rows(const T* w, const T* dy, T* dx, const DepthwiseConv2dDims& d) {
   const int64_t channels = d.channels, rows = d.batch * d.in_height;
@@ -137,16 +142,27 @@ void input_gradient_rows(const T* w, const T* dy, T* dx, const DepthwiseConv2dDi
       for (int e = 0; e < S; ++e) {
         const int taps = (K - e + S - 1) / S;
         for (int a = 0; a < count; ++a)
-          std::copy_n(turned[e].data() + falling[a] * taps * channels, taps * channels, weights.data() + a * taps * channels);
+          std::copy_n(turned[e].data() + falling[a] * taps * channels, taps * channels,
+                      weights.data() + a * taps * channels);
         // Pixels j = S q + e - p >= 0 for q >= q0.
         const int64_t q0 = pad_x > e ? (pad_x - e + S - 1) / S : 0, j0 = S * q0 + e - pad_x;
         if (j0 >= d.in_width) continue;
-        RowTask<T> task{{}, weights.data(), count, d.out_width(), channels, q0 - (taps - 1), dx + r * d.in_row() + j0 * channels,
-                        (d.in_width - j0 + S - 1) / S, S * channels};
+        RowTask<T> task{{},
+                        weights.data(),
+                        count,
+                        d.out_width(),
+                        channels,
+                        q0 - (taps - 1),
+                        dx + r * d.in_row() + j0 * channels,
+                        (d.in_width - j0 + S - 1) / S,
+                        S * channels};
         std::copy_n(sources, count, task.rows);
-        if (S == 1) correlate_row<K, 1>(task);
-        else if (e == 0) correlate_row<(K + 1) / 2, 1>(task);
-        else correlate_row<K / 2, 1>(task);
+        if (S == 1)
+          correlate_row<K, 1>(task);
+        else if (e == 0)
+          correlate_row<(K + 1) / 2, 1>(task);
+        else
+          correlate_row<K / 2, 1>(task);
       }
     }
   });
@@ -154,9 +170,10 @@ void input_gradient_rows(const T* w, const T* dy, T* dx, const DepthwiseConv2dDi
 
 // dw over the output rows [begin, end), for one channel block: all K x K sums in registers.
 template <class V, int K, int S, class T>
-void weight_gradient_block(const T* x, const T* dy, const T* zeros, T* dw, const DepthwiseConv2dDims& d, int64_t begin,
-                           int64_t end, int64_t c) {
-  const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width), channels = d.channels;
+void weight_gradient_block(const T* x, const T* dy, const T* zeros, T* dw, const DepthwiseConv2dDims& d,
+                           int64_t begin, int64_t end, int64_t c) {
+  const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width),
+                channels = d.channels;
   const int64_t width = d.out_width();
   const int64_t inside_begin = std::min(width, (pad_x + S - 1) / S);
   const int64_t room = d.in_width - K + pad_x;
@@ -197,7 +214,8 @@ template <int K, int S, class T>
 void weight_gradient_rows(const T* x, const T* dy, T* dw, const DepthwiseConv2dDims& d) {
   // A chunk's rows stay in the second-level cache while block after block of channels passes over them.
   const int64_t rows = d.batch * d.out_height(), size = K * K * d.channels;
-  const int64_t chunk = std::max<int64_t>(std::max<int64_t>(1, 131072 / (S * S * d.out_row() + 1)), (rows + 63) / 64);
+  const int64_t chunk =
+      std::max<int64_t>(std::max<int64_t>(1, 131072 / (S * S * d.out_row() + 1)), (rows + 63) / 64);
   const int64_t chunks = chunk_count(rows, chunk);
   std::vector<T> partial(static_cast<size_t>(chunks * size)), zeros(static_cast<size_t>(d.in_row()));
   parallel_chunks(rows, chunk, [&](int64_t index, int64_t begin, int64_t end) {
@@ -221,11 +239,13 @@ void with_window(Window window, F&& f) {
   if (window.kernel == 3 && window.stride == 2) return f.template operator()<3, 2>();
   if (window.kernel == 5 && window.stride == 1) return f.template operator()<5, 1>();
   if (window.kernel == 5 && window.stride == 2) return f.template operator()<5, 2>();
-  fail("[depthwise_conv2d] kernel {} with stride {} is not among 3 and 5 with 1 and 2", window.kernel, window.stride);
+  fail("[depthwise_conv2d] kernel {} with stride {} is not among 3 and 5 with 1 and 2", window.kernel,
+       window.stride);
 }
 
 template <class T>
-void depthwise_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d, ChannelStatistics* statistics) {
+void depthwise_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d,
+                   ChannelStatistics* statistics) {
   with_window(d.window, [&]<int K, int S>() { forward_rows<K, S>(x, w, y, d, statistics); });
 }
 template <class T>
@@ -242,31 +262,34 @@ void depthwise_weight_gradient_cpu(const T* x, const T* dy, T* dw, const Depthwi
 Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics* statistics) {
   require(x.rank() == 4, "[depthwise_conv2d] x is {}, it must be (N, H, W, C)", x.shape());
   require(w.shape() == Shape{window.kernel, window.kernel, x.size(3)} && w.dtype() == x.dtype(),
-          "[depthwise_conv2d] w must be {} of {}x{}x{} for x {}, got {} of {}", x.dtype(), window.kernel, window.kernel,
-          x.size(3), x.shape(), w.dtype(), w.shape());
+          "[depthwise_conv2d] w must be {} of {}x{}x{} for x {}, got {} of {}", x.dtype(), window.kernel,
+          window.kernel, x.size(3), x.shape(), w.dtype(), w.shape());
   with_window(window, []<int, int>() {});
   const DepthwiseConv2dDims d{x.size(0), x.size(1), x.size(2), x.size(3), window};
-  require(x.numel() == 0 || (d.out_height() > 0 && d.out_width() > 0), "[depthwise_conv2d] x {} is smaller than the {}x{} window",
-          x.shape(), window.kernel, window.kernel);
+  require(x.numel() == 0 || (d.out_height() > 0 && d.out_width() > 0),
+          "[depthwise_conv2d] x {} is smaller than the {}x{} window", x.shape(), window.kernel,
+          window.kernel);
   Tensor y({d.batch, d.out_height(), d.out_width(), d.channels}, x.dtype(), x.device());
   with_float_dtype(x.dtype(), "depthwise_conv2d", [&]<class T>() {
     on(x.device(), depthwise_cpu<T>)(x.data<T>(), w.data<T>(), y.data<T>(), d, statistics);
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad();
-  return record(y, "depthwise_conv2d", {x, w}, [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
-    Tensor dx, dw;
-    with_float_dtype(x.dtype(), "depthwise_conv2d", [&]<class T>() {
-      if (w_needs) {
-        dw = empty_like(w);
-        on(x.device(), depthwise_weight_gradient_cpu<T>)(x.data<T>(), dy.data<T>(), dw.data<T>(), d);
-      }
-      if (x_needs) {
-        dx = empty_like(x);
-        on(x.device(), depthwise_input_gradient_cpu<T>)(w.data<T>(), dy.data<T>(), dx.data<T>(), d);
-      }
-    });
-    return {dx, dw};
-  });
+  return record(
+      y, "depthwise_conv2d", {x, w},
+      [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
+        Tensor dx, dw;
+        with_float_dtype(x.dtype(), "depthwise_conv2d", [&]<class T>() {
+          if (w_needs) {
+            dw = empty_like(w);
+            on(x.device(), depthwise_weight_gradient_cpu<T>)(x.data<T>(), dy.data<T>(), dw.data<T>(), d);
+          }
+          if (x_needs) {
+            dx = empty_like(x);
+            on(x.device(), depthwise_input_gradient_cpu<T>)(w.data<T>(), dy.data<T>(), dx.data<T>(), d);
+          }
+        });
+        return {dx, dw};
+      });
 }
 
 }  // namespace fovea

@@ -5,11 +5,13 @@
 
 namespace fovea {
 
-// Each channel convolved with its own k x k filter: y[n,i,j,c] = sum_{a,b} x[n, i s + a - p, j s + b - p, c] w[a,b,c], zero outside
-// the image. x (N, H, W, C), w (k, k, C), k 3 or 5, stride 1 or 2, either padding -> (N, H', W', C) with window.output_size(H).
-// `statistics`, where given, receives the output's mean and variance for the batch norm that follows.
-// Gradients: dx is the same convolution of dy with the filter turned round (stride 2: two interleaved ones of half the
-// taps); dw[a,b,c] = sum over output positions of dy * x, summed in a fixed order. Throws on other ranks, kernels and strides.
-Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics* statistics = nullptr);
+// Each channel convolved with its own k x k filter: y[n,i,j,c] = sum_{a,b} x[n, i s + a - p, j s + b - p, c]
+// w[a,b,c], zero outside the image. x (N, H, W, C), w (k, k, C), k 3 or 5, stride 1 or 2, either padding ->
+// (N, H', W', C) with window.output_size(H). `statistics`, where given, receives the output's mean and
+// variance for the batch norm that follows. Gradients: dx is the same convolution of dy with the filter
+// turned round (stride 2: two interleaved ones of half the taps); dw[a,b,c] = sum over output positions of dy
+// * x, summed in a fixed order. Throws on other ranks, kernels and strides.
+Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window,
+                        ChannelStatistics* statistics = nullptr);
 
 }  // namespace fovea

@@ -24,7 +24,8 @@ void dropout_cpu(const T* x, T* y, int64_t n, float p, uint64_t key) {
 
 // y = shortcut (where there is one) + branch * survival(sample)
 template <class T>
-void stochastic_depth_cpu(const T* branch, const T* shortcut, T* y, int64_t samples, int64_t size, float p, uint64_t key) {
+void stochastic_depth_cpu(const T* branch, const T* shortcut, T* y, int64_t samples, int64_t size, float p,
+                          uint64_t key) {
   parallel_for(samples * size, 1 << 14, [=](int64_t begin, int64_t end) {
     while (begin < end) {
       const int64_t sample = begin / size, last = std::min(end, (sample + 1) * size);
@@ -38,14 +39,17 @@ void stochastic_depth_cpu(const T* branch, const T* shortcut, T* y, int64_t samp
   });
 }
 
-void check(const char* op, double p) { require(p >= 0 && p < 1, "[{}] the probability is {}, it must be in [0, 1)", op, p); }
+void check(const char* op, double p) {
+  require(p >= 0 && p < 1, "[{}] the probability is {}, it must be in [0, 1)", op, p);
+}
 
 Tensor scale_samples(const char* op, const Tensor& branch, const Tensor& shortcut, double p, uint64_t key) {
   Tensor y = empty_like(branch);
   const int64_t samples = branch.size(0), size = samples ? branch.numel() / samples : 0;
   with_float_dtype(branch.dtype(), op, [&]<class T>() {
-    on(branch.device(), stochastic_depth_cpu<T>)(branch.data<T>(), shortcut.defined() ? shortcut.data<T>() : nullptr, y.data<T>(),
-                                                 samples, size, float(p), key);
+    on(branch.device(), stochastic_depth_cpu<T>)(branch.data<T>(),
+                                                 shortcut.defined() ? shortcut.data<T>() : nullptr,
+                                                 y.data<T>(), samples, size, float(p), key);
   });
   return y;
 }
@@ -56,8 +60,9 @@ Tensor dropout(const Tensor& x, double p, uint64_t key) {
   check("dropout", p);
   if (p == 0) return x;
   Tensor y = empty_like(x);
-  with_float_dtype(x.dtype(), "dropout",
-                   [&]<class T>() { on(x.device(), dropout_cpu<T>)(x.data<T>(), y.data<T>(), x.numel(), float(p), key); });
+  with_float_dtype(x.dtype(), "dropout", [&]<class T>() {
+    on(x.device(), dropout_cpu<T>)(x.data<T>(), y.data<T>(), x.numel(), float(p), key);
+  });
   return record(y, "dropout", {x}, [p, key](const Tensor& dy) -> Tensors { return {dropout(dy, p, key)}; });
 }
 
@@ -71,10 +76,11 @@ Tensor stochastic_depth(const Tensor& x, double p, uint64_t key) {
 Tensor stochastic_depth_add(const Tensor& branch, const Tensor& shortcut, double p, uint64_t key) {
   check("stochastic_depth_add", p);
   require(branch.shape() == shortcut.shape() && branch.dtype() == shortcut.dtype(),
-          "[stochastic_depth_add] the branch is {}, the shortcut {}: they must be alike", branch.shape(), shortcut.shape());
+          "[stochastic_depth_add] the branch is {}, the shortcut {}: they must be alike", branch.shape(),
+          shortcut.shape());
   if (p == 0) return add(branch, shortcut);
-  return record(scale_samples("stochastic_depth_add", branch, shortcut, p, key), "stochastic_depth_add", {branch, shortcut},
-                [p, key](const Tensor& dy) -> Tensors {
+  return record(scale_samples("stochastic_depth_add", branch, shortcut, p, key), "stochastic_depth_add",
+                {branch, shortcut}, [p, key](const Tensor& dy) -> Tensors {
                   return {stochastic_depth(dy, p, key), dy};
                 });
 }

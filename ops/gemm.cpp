@@ -14,7 +14,8 @@
 namespace fovea {
 namespace {
 
-// oneDNN uses every thread it sees; inside our blocks it must see one, or its sums would be cut by the thread count.
+// oneDNN uses every thread it sees; inside our blocks it must see one, or its sums would be cut by the thread
+// count.
 class OneThread {
  public:
   OneThread() : threads_(omp_get_max_threads()) { omp_set_num_threads(1); }
@@ -29,27 +30,30 @@ struct Operand {
   int64_t leading;  // elements from one stored row to the next
 };
 
-void multiply(int64_t m, int64_t n, int64_t k, const float* a, Operand ta, const float* b, Operand tb, float* c,
-              int64_t ldc) {
+void multiply(int64_t m, int64_t n, int64_t k, const float* a, Operand ta, const float* b, Operand tb,
+              float* c, int64_t ldc) {
   const OneThread one_thread;
-  const dnnl_status_t status = dnnl_sgemm(ta.transposed ? 'T' : 'N', tb.transposed ? 'T' : 'N', m, n, k, 1.0f, a,
-                                          ta.leading, b, tb.leading, 0.0f, c, ldc);
-  if (status != dnnl_success) std::fill_n(c, m * ldc, __builtin_nanf(""));  // cannot throw here; never silent either
+  const dnnl_status_t status = dnnl_sgemm(ta.transposed ? 'T' : 'N', tb.transposed ? 'T' : 'N', m, n, k, 1.0f,
+                                          a, ta.leading, b, tb.leading, 0.0f, c, ldc);
+  if (status != dnnl_success)
+    std::fill_n(c, m * ldc, __builtin_nanf(""));  // cannot throw here; never silent either
 }
 
-void multiply(int64_t m, int64_t n, int64_t k, const double* a, Operand ta, const double* b, Operand tb, double* c,
-              int64_t ldc) {
+void multiply(int64_t m, int64_t n, int64_t k, const double* a, Operand ta, const double* b, Operand tb,
+              double* c, int64_t ldc) {
   for (int64_t i = 0; i < m; ++i) {
     double* row = c + i * ldc;
     std::fill_n(row, n, 0.0);
     for (int64_t p = 0; p < k; ++p) {
       const double x = ta.transposed ? a[p * ta.leading + i] : a[i * ta.leading + p];
-      for (int64_t j = 0; j < n; ++j) row[j] += x * (tb.transposed ? b[j * tb.leading + p] : b[p * tb.leading + j]);
+      for (int64_t j = 0; j < n; ++j)
+        row[j] += x * (tb.transposed ? b[j * tb.leading + p] : b[p * tb.leading + j]);
     }
   }
 }
 
-// A block's input and output rows should stay in the second-level cache, and there should be blocks for every core.
+// A block's input and output rows should stay in the second-level cache, and there should be blocks for every
+// core.
 constexpr int64_t block_bytes = 1 << 19;
 constexpr int64_t least_rows = 64;
 
@@ -76,7 +80,8 @@ int64_t gemm_block_count(int64_t m, int64_t n, int64_t k) { return chunk_count(m
 template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, const RowsDone& done) {
   if (m == 0 || n == 0) return;
-  if (m <= least_rows && n >= 2 * block_columns && !done) return gemm_by_columns(m, n, k, a, b, {false, n}, c);
+  if (m <= least_rows && n >= 2 * block_columns && !done)
+    return gemm_by_columns(m, n, k, a, b, {false, n}, c);
   parallel_chunks(m, gemm_block_rows(m, n, k), [&](int64_t block, int64_t begin, int64_t end) {
     multiply(end - begin, n, k, a + begin * k, {false, k}, b, {false, n}, c + begin * n, n);
     if (done) done(block, begin, end);

@@ -4,20 +4,23 @@
 
 namespace fovea {
 
-// The project's one door to a matrix library (oneDNN's sgemm; plain loops for float64, which only gradient checks use).
-// All matrices are row-major and dense. Work is cut into blocks that depend on the sizes alone, each computed by one
-// thread, and partial sums are added in order: the same bits on any number of threads.
+// The project's one door to a matrix library (oneDNN's sgemm; plain loops for float64, which only gradient
+// checks use). All matrices are row-major and dense. Work is cut into blocks that depend on the sizes alone,
+// each computed by one thread, and partial sums are added in order: the same bits on any number of threads.
 
-// Called for rows [begin, end) of the result as soon as they are complete, while they are still in the cache; from several
-// threads at once, and always with the same ranges for the same sizes.
+// Called for rows [begin, end) of the result as soon as they are complete, while they are still in the cache;
+// from several threads at once, and always with the same ranges for the same sizes.
 using RowsDone = std::function<void(int64_t block, int64_t begin, int64_t end)>;
 
 // c (m x n) = a (m x k) * b (k x n)
-template <class T> void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, const RowsDone& done = {});
+template <class T>
+void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, const RowsDone& done = {});
 // c (m x n) = a (m x k) * b^T, with b (n x k)
-template <class T> void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);
+template <class T>
+void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);
 // c (m x n) = a^T * b, with a (k x m) and b (k x n); long sums over k are cut into partial sums
-template <class T> void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);
+template <class T>
+void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);
 
 // Rows of a block of gemm() for these sizes, and the number of blocks: what RowsDone will be called with.
 int64_t gemm_block_rows(int64_t m, int64_t n, int64_t k);

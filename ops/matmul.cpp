@@ -46,10 +46,12 @@ void column_sums_cpu(const T* dy, T* sums, int64_t rows, int64_t columns) {
   }
 }
 
-Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias, ChannelStatistics* statistics) {
-  require(x.rank() >= 1 && w.rank() == 2 && x.size(-1) == w.size(0) && x.dtype() == w.dtype(),
-          "[{}] x is {} of {}, w is {} of {}: the last size of x must be the first of w, and the dtypes equal", op, x.dtype(),
-          x.shape(), w.dtype(), w.shape());
+Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias,
+               ChannelStatistics* statistics) {
+  require(
+      x.rank() >= 1 && w.rank() == 2 && x.size(-1) == w.size(0) && x.dtype() == w.dtype(),
+      "[{}] x is {} of {}, w is {} of {}: the last size of x must be the first of w, and the dtypes equal",
+      op, x.dtype(), x.shape(), w.dtype(), w.shape());
   require(!bias.defined() || (bias.shape() == Shape{w.size(1)} && bias.dtype() == x.dtype()),
           "[{}] bias must be {} of {}, got {} of {}", op, x.dtype(), Shape{w.size(1)},
           bias.defined() ? bias.dtype() : x.dtype(), bias.defined() ? bias.shape() : Shape{});
@@ -58,29 +60,30 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
   shape.set(-1, n);
   Tensor y(shape, x.dtype(), x.device());
   with_float_dtype(x.dtype(), op, [&]<class T>() {
-    on(x.device(), linear_cpu<T>)(x.data<T>(), w.data<T>(), bias.defined() ? bias.data<T>() : nullptr, y.data<T>(), m, n, k,
-                                  statistics);
+    on(x.device(), linear_cpu<T>)(x.data<T>(), w.data<T>(), bias.defined() ? bias.data<T>() : nullptr,
+                                  y.data<T>(), m, n, k, statistics);
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad(), bias_needs = bias.requires_grad();
-  return record(y, op, {x, w, bias}, [op, x = x.detach(), w = w.detach(), x_needs, w_needs, bias_needs, m, n,
-                                      k](const Tensor& dy) -> Tensors {
-    Tensor dx, dw, db;
-    with_float_dtype(x.dtype(), op, [&]<class T>() {
-      if (w_needs) {
-        dw = empty_like(w);
-        on(x.device(), gemm_tn<T>)(k, n, m, x.data<T>(), dy.data<T>(), dw.data<T>());
-      }
-      if (bias_needs) {
-        db = Tensor({n}, x.dtype(), x.device());
-        on(x.device(), column_sums_cpu<T>)(dy.data<T>(), db.data<T>(), m, n);
-      }
-      if (x_needs) {
-        dx = empty_like(x);
-        on(x.device(), gemm_nt<T>)(m, k, n, dy.data<T>(), w.data<T>(), dx.data<T>());
-      }
-    });
-    return {dx, dw, db};
-  });
+  return record(y, op, {x, w, bias},
+                [op, x = x.detach(), w = w.detach(), x_needs, w_needs, bias_needs, m, n,
+                 k](const Tensor& dy) -> Tensors {
+                  Tensor dx, dw, db;
+                  with_float_dtype(x.dtype(), op, [&]<class T>() {
+                    if (w_needs) {
+                      dw = empty_like(w);
+                      on(x.device(), gemm_tn<T>)(k, n, m, x.data<T>(), dy.data<T>(), dw.data<T>());
+                    }
+                    if (bias_needs) {
+                      db = Tensor({n}, x.dtype(), x.device());
+                      on(x.device(), column_sums_cpu<T>)(dy.data<T>(), db.data<T>(), m, n);
+                    }
+                    if (x_needs) {
+                      dx = empty_like(x);
+                      on(x.device(), gemm_nt<T>)(m, k, n, dy.data<T>(), w.data<T>(), dx.data<T>());
+                    }
+                  });
+                  return {dx, dw, db};
+                });
 }
 
 }  // namespace
@@ -90,7 +93,9 @@ Tensor matmul(const Tensor& x, const Tensor& w) {
   return product("matmul", x, w, {}, nullptr);
 }
 
-Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) { return product("linear", x, w, bias, nullptr); }
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
+  return product("linear", x, w, bias, nullptr);
+}
 
 Tensor conv1x1(const Tensor& x, const Tensor& w, const Tensor& bias, ChannelStatistics* statistics) {
   require(x.rank() == 4, "[conv1x1] x is {}, it must be (N, H, W, C)", x.shape());

@@ -11,9 +11,10 @@ Tensor matmul(const Tensor& x, const Tensor& w);
 // y = x w + bias: x (..., K), w (K, N), bias (N) or undefined -> (..., N).
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias);
 
-// The 1x1 convolution: x (N, H, W, Cin), w (Cin, Cout), bias (Cout) or undefined. In NHWC it is one matrix product and
-// nothing is moved. With `statistics` the mean and variance of each output channel are gathered while each block of rows is still in
-// the cache, for the batch norm that follows.
-Tensor conv1x1(const Tensor& x, const Tensor& w, const Tensor& bias = {}, ChannelStatistics* statistics = nullptr);
+// The 1x1 convolution: x (N, H, W, Cin), w (Cin, Cout), bias (Cout) or undefined. In NHWC it is one matrix
+// product and nothing is moved. With `statistics` the mean and variance of each output channel are gathered
+// while each block of rows is still in the cache, for the batch norm that follows.
+Tensor conv1x1(const Tensor& x, const Tensor& w, const Tensor& bias = {},
+               ChannelStatistics* statistics = nullptr);
 
 }  // namespace fovea

@@ -22,17 +22,19 @@ void reduce_cpu(const T* x, T* y, double factor, const ReductionDims& d) {
   constexpr int64_t chunk = 4096;  // of `count`: partial sums are added in order whatever the threads did
   const int64_t chunks = std::max<int64_t>(1, chunk_count(d.count, chunk));
   std::vector<double> partial(static_cast<size_t>(d.outer * chunks * d.inner));
-  parallel_for(d.outer * chunks, std::max<int64_t>(1, 8192 / std::max<int64_t>(1, std::min(d.count, chunk) * d.inner)),
+  parallel_for(d.outer * chunks,
+               std::max<int64_t>(1, 8192 / std::max<int64_t>(1, std::min(d.count, chunk) * d.inner)),
                [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t outer = task / chunks, first = task % chunks * chunk, last = std::min(d.count, first + chunk);
-      double* sums = partial.data() + task * d.inner;
-      for (int64_t k = first; k < last; ++k) {
-        const T* row = x + (outer * d.count + k) * d.inner;
-        for (int64_t i = 0; i < d.inner; ++i) sums[i] += double(row[i]);
-      }
-    }
-  });
+                 for (int64_t task = begin; task < end; ++task) {
+                   const int64_t outer = task / chunks, first = task % chunks * chunk,
+                                 last = std::min(d.count, first + chunk);
+                   double* sums = partial.data() + task * d.inner;
+                   for (int64_t k = first; k < last; ++k) {
+                     const T* row = x + (outer * d.count + k) * d.inner;
+                     for (int64_t i = 0; i < d.inner; ++i) sums[i] += double(row[i]);
+                   }
+                 }
+               });
   for (int64_t outer = 0; outer < d.outer; ++outer)
     for (int64_t i = 0; i < d.inner; ++i) {
       double sum = 0;
@@ -43,20 +45,25 @@ void reduce_cpu(const T* x, T* y, double factor, const ReductionDims& d) {
 
 template <class T>
 void repeat_cpu(const T* dy, T* dx, double factor, const ReductionDims& d) {
-  parallel_for(d.outer * d.count, std::max<int64_t>(1, 8192 / std::max<int64_t>(1, d.inner)), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row)
-      for (int64_t i = 0; i < d.inner; ++i) dx[row * d.inner + i] = T(double(dy[row / d.count * d.inner + i]) * factor);
-  });
+  parallel_for(d.outer * d.count, std::max<int64_t>(1, 8192 / std::max<int64_t>(1, d.inner)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t row = begin; row < end; ++row)
+                   for (int64_t i = 0; i < d.inner; ++i)
+                     dx[row * d.inner + i] = T(double(dy[row / d.count * d.inner + i]) * factor);
+               });
 }
 
 Tensor reduce(const char* op, const Tensor& x, const ReductionDims& d, Shape shape, bool mean) {
   require(!mean || d.count > 0, "[{}] the mean of nothing: x is {}", op, x.shape());
   const double factor = mean ? 1.0 / double(d.count) : 1.0;
   Tensor y(shape, x.dtype(), x.device());
-  with_float_dtype(x.dtype(), op, [&]<class T>() { on(x.device(), reduce_cpu<T>)(x.data<T>(), y.data<T>(), factor, d); });
+  with_float_dtype(x.dtype(), op,
+                   [&]<class T>() { on(x.device(), reduce_cpu<T>)(x.data<T>(), y.data<T>(), factor, d); });
   return record(y, op, {x}, [op, d, factor, from = x.shape()](const Tensor& dy) -> Tensors {
     Tensor dx(from, dy.dtype(), dy.device());
-    with_float_dtype(dy.dtype(), op, [&]<class T>() { on(dy.device(), repeat_cpu<T>)(dy.data<T>(), dx.data<T>(), factor, d); });
+    with_float_dtype(dy.dtype(), op, [&]<class T>() {
+      on(dy.device(), repeat_cpu<T>)(dy.data<T>(), dx.data<T>(), factor, d);
+    });
     return {dx};
   });
 }
@@ -64,16 +71,22 @@ Tensor reduce(const char* op, const Tensor& x, const ReductionDims& d, Shape sha
 Tensor reduce_axis(const char* op, const Tensor& x, int axis, bool keep_axis, bool mean) {
   const int positive = x.shape().axis(axis);
   Shape shape = x.shape();
-  if (keep_axis) shape.set(positive, 1);
-  else shape = shape.without(positive);
+  if (keep_axis)
+    shape.set(positive, 1);
+  else
+    shape = shape.without(positive);
   return reduce(op, x, reduction_dims(x.shape(), positive), shape, mean);
 }
 
 }  // namespace
 
 Tensor sum(const Tensor& x) { return reduce("sum", x, {1, x.numel(), 1}, {}, false); }
-Tensor sum(const Tensor& x, int axis, bool keep_axis) { return reduce_axis("sum", x, axis, keep_axis, false); }
+Tensor sum(const Tensor& x, int axis, bool keep_axis) {
+  return reduce_axis("sum", x, axis, keep_axis, false);
+}
 Tensor mean(const Tensor& x) { return reduce("mean", x, {1, x.numel(), 1}, {}, true); }
-Tensor mean(const Tensor& x, int axis, bool keep_axis) { return reduce_axis("mean", x, axis, keep_axis, true); }
+Tensor mean(const Tensor& x, int axis, bool keep_axis) {
+  return reduce_axis("mean", x, axis, keep_axis, true);
+}
 
 }  // namespace fovea

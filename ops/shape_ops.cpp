@@ -16,21 +16,29 @@ struct Rows {
   }
 };
 
-void copy_rows(std::byte* to, int64_t to_step, const std::byte* from, int64_t from_step, int64_t bytes, int64_t rows) {
-  parallel_for(rows, std::max<int64_t>(1, 65536 / std::max<int64_t>(bytes, 1)), [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) std::memcpy(to + i * to_step, from + i * from_step, size_t(bytes));
-  });
+void copy_rows(std::byte* to, int64_t to_step, const std::byte* from, int64_t from_step, int64_t bytes,
+               int64_t rows) {
+  parallel_for(rows, std::max<int64_t>(1, 65536 / std::max<int64_t>(bytes, 1)),
+               [=](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i)
+                   std::memcpy(to + i * to_step, from + i * from_step, size_t(bytes));
+               });
 }
 
 template <class From, class To>
 void cast_cpu(const From* x, To* y, int64_t n) {
   parallel_for(n, 1 << 14, [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      if constexpr (std::is_same_v<From, To>) y[i] = x[i];
-      else if constexpr (std::is_same_v<From, bfloat16> && std::is_same_v<To, double>) y[i] = double(float(x[i]));
-      else if constexpr (std::is_same_v<From, bfloat16>) y[i] = To(float(x[i]));
-      else if constexpr (std::is_same_v<To, bfloat16>) y[i] = bfloat16(float(x[i]));
-      else y[i] = To(x[i]);
+      if constexpr (std::is_same_v<From, To>)
+        y[i] = x[i];
+      else if constexpr (std::is_same_v<From, bfloat16> && std::is_same_v<To, double>)
+        y[i] = double(float(x[i]));
+      else if constexpr (std::is_same_v<From, bfloat16>)
+        y[i] = To(float(x[i]));
+      else if constexpr (std::is_same_v<To, bfloat16>)
+        y[i] = bfloat16(float(x[i]));
+      else
+        y[i] = To(x[i]);
     }
   });
 }
@@ -38,7 +46,8 @@ void cast_cpu(const From* x, To* y, int64_t n) {
 }  // namespace
 
 Tensor reshape(const Tensor& x, Shape shape) {
-  return record(x.viewed_as(shape), "reshape", {x}, [from = x.shape()](const Tensor& dy) -> Tensors { return {dy.viewed_as(from)}; });
+  return record(x.viewed_as(shape), "reshape", {x},
+                [from = x.shape()](const Tensor& dy) -> Tensors { return {dy.viewed_as(from)}; });
 }
 
 Tensor concat(const Tensors& parts, int axis) {
@@ -48,9 +57,11 @@ Tensor concat(const Tensors& parts, int axis) {
   Shape shape = first.shape();
   int64_t total = 0;
   for (const Tensor& part : parts) {
-    require(part.rank() == first.rank() && part.shape().without(positive) == first.shape().without(positive) &&
+    require(part.rank() == first.rank() &&
+                part.shape().without(positive) == first.shape().without(positive) &&
                 part.dtype() == first.dtype(),
-            "[concat] {} of {} and {} of {} differ in more than axis {}", first.dtype(), first.shape(), part.dtype(), part.shape(), axis);
+            "[concat] {} of {} and {} of {} differ in more than axis {}", first.dtype(), first.shape(),
+            part.dtype(), part.shape(), axis);
     total += part.size(positive);
   }
   shape.set(positive, total);
@@ -77,8 +88,8 @@ Tensor concat(const Tensors& parts, int axis) {
 
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end) {
   const int positive = x.shape().axis(axis);
-  require(0 <= begin && begin <= end && end <= x.size(positive), "[slice] {} to {} lies outside axis {} of {}", begin, end, axis,
-          x.shape());
+  require(0 <= begin && begin <= end && end <= x.size(positive),
+          "[slice] {} to {} lies outside axis {} of {}", begin, end, axis, x.shape());
   Shape shape = x.shape();
   shape.set(positive, end - begin);
   Tensor y(shape, x.dtype(), x.device());
@@ -96,7 +107,9 @@ Tensor cast(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
   Tensor y(x.shape(), dtype, x.device());
   with_dtype(x.dtype(), [&]<class From>() {
-    with_dtype(dtype, [&]<class To>() { on(x.device(), cast_cpu<From, To>)(x.data<From>(), y.data<To>(), x.numel()); });
+    with_dtype(dtype, [&]<class To>() {
+      on(x.device(), cast_cpu<From, To>)(x.data<From>(), y.data<To>(), x.numel());
+    });
   });
   if (dtype == DType::int32 || dtype == DType::uint8) return y;
   return record(y, "cast", {x}, [from = x.dtype()](const Tensor& dy) -> Tensors { return {cast(dy, from)}; });

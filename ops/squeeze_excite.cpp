@@ -50,7 +50,8 @@ void global_average_pool_cpu(const T* x, T* y, const ImageDims& d) {
   sum_chunks(partial, d, 1.0 / double(d.pixels), y);
 }
 
-// to[pixel, c] = s[c] (x[pixel, c], or 1 where x is null) for each image: scaling, and the gradient of the mean.
+// to[pixel, c] = s[c] (x[pixel, c], or 1 where x is null) for each image: scaling, and the gradient of the
+// mean.
 template <class T>
 void scale_cpu(const T* x, const T* s, T* to, const ImageDims& d) {
   const RowGroup group(d.channels);
@@ -92,7 +93,8 @@ void scale_backward_cpu(const T* x, const T* s, const T* dy, T* dx, T* ds, const
 }
 
 ImageDims image_dims(const char* op, const Tensor& x) {
-  require(x.rank() == 4 && x.size(1) > 0 && x.size(2) > 0, "[{}] x is {}, it must be (N, H, W, C) with pixels", op, x.shape());
+  require(x.rank() == 4 && x.size(1) > 0 && x.size(2) > 0,
+          "[{}] x is {}, it must be (N, H, W, C) with pixels", op, x.shape());
   return {x.size(0), x.size(1) * x.size(2), x.size(3)};
 }
 
@@ -118,18 +120,21 @@ Tensor global_average_pool(const Tensor& x) {
 Tensor scale_channels(const Tensor& x, const Tensor& s) {
   const ImageDims d = image_dims("scale_channels", x);
   require(s.shape() == Shape({d.batch, d.channels}) && s.dtype() == x.dtype(),
-          "[scale_channels] s must be {} of {}x{} for x {}, got {} of {}", x.dtype(), d.batch, d.channels, x.shape(), s.dtype(),
-          s.shape());
+          "[scale_channels] s must be {} of {}x{} for x {}, got {} of {}", x.dtype(), d.batch, d.channels,
+          x.shape(), s.dtype(), s.shape());
   Tensor y = empty_like(x);
-  with_float_dtype(x.dtype(), "scale_channels",
-                   [&]<class T>() { on(x.device(), scale_cpu<T>)(x.data<T>(), s.data<T>(), y.data<T>(), d); });
-  return record(y, "scale_channels", {x, s}, [x = x.detach(), s = s.detach(), d](const Tensor& dy) -> Tensors {
-    Tensor dx = empty_like(x), ds = empty_like(s);
-    with_float_dtype(x.dtype(), "scale_channels", [&]<class T>() {
-      on(x.device(), scale_backward_cpu<T>)(x.data<T>(), s.data<T>(), dy.data<T>(), dx.data<T>(), ds.data<T>(), d);
-    });
-    return {dx, ds};
+  with_float_dtype(x.dtype(), "scale_channels", [&]<class T>() {
+    on(x.device(), scale_cpu<T>)(x.data<T>(), s.data<T>(), y.data<T>(), d);
   });
+  return record(y, "scale_channels", {x, s},
+                [x = x.detach(), s = s.detach(), d](const Tensor& dy) -> Tensors {
+                  Tensor dx = empty_like(x), ds = empty_like(s);
+                  with_float_dtype(x.dtype(), "scale_channels", [&]<class T>() {
+                    on(x.device(), scale_backward_cpu<T>)(x.data<T>(), s.data<T>(), dy.data<T>(),
+                                                          dx.data<T>(), ds.data<T>(), d);
+                  });
+                  return {dx, ds};
+                });
 }
 
 }  // namespace fovea

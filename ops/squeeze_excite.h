@@ -8,7 +8,8 @@ namespace fovea {
 // The mean over height and width: x (N, H, W, C) -> (N, C). The gradient is dy / (H W) at each pixel.
 Tensor global_average_pool(const Tensor& x);
 
-// Each channel of each image scaled: x (N, H, W, C), s (N, C) -> x * s. dx = dy * s and ds = sum over pixels of dy * x in one pass.
+// Each channel of each image scaled: x (N, H, W, C), s (N, C) -> x * s. dx = dy * s and ds = sum over pixels
+// of dy * x in one pass.
 Tensor scale_channels(const Tensor& x, const Tensor& s);
 
 }  // namespace fovea

@@ -27,8 +27,9 @@ uint64_t checksum(const std::vector<NamedTensor>& tensors) {
 
 }  // namespace
 
-void save_checkpoint(const std::string& path, const TrainingState& state, const std::vector<NamedTensor>& model,
-                     const std::vector<NamedTensor>& ema, const std::vector<NamedTensor>& optimizer) {
+void save_checkpoint(const std::string& path, const TrainingState& state,
+                     const std::vector<NamedTensor>& model, const std::vector<NamedTensor>& ema,
+                     const std::vector<NamedTensor>& optimizer) {
   std::vector<NamedTensor> all;
   const auto add = [&](const char* prefix, const std::vector<NamedTensor>& tensors) {
     for (const NamedTensor& t : tensors) all.push_back({prefix + t.name, t.tensor});
@@ -52,12 +53,14 @@ Checkpoint::Checkpoint(const std::string& path) : path_(path) {
   const auto text = [&](const char* key) -> const std::string& {
     const auto found = file.metadata.find(key);
     require(found != file.metadata.end(),
-            "{} is no checkpoint of Fovea: its metadata has no {}. Give a file that `fovea train` wrote, like runs/1/best.safetensors",
+            "{} is no checkpoint of Fovea: its metadata has no {}. Give a file that `fovea train` wrote, "
+            "like runs/1/best.safetensors",
             path, key);
     return found->second;
   };
-  require(text("fovea_checkpoint") == "1", "{} was written by another version of Fovea (checkpoint format {}, this one reads 1)",
-          path, text("fovea_checkpoint"));
+  require(text("fovea_checkpoint") == "1",
+          "{} was written by another version of Fovea (checkpoint format {}, this one reads 1)", path,
+          text("fovea_checkpoint"));
   require(text("checksum") == std::to_string(checksum(file.tensors)),
           "{} was altered after it was written: the checksum of its numbers is another", path);
   state_.config = config_from_json(text("config"), path);
@@ -69,20 +72,23 @@ Checkpoint::Checkpoint(const std::string& path) : path_(path) {
   } catch (const nlohmann::json::exception& error) {
     fail("{}: its metadata cannot be understood: {}", path, error.what());
   }
-  require(!state_.class_names.empty() && state_.class_names.size() == state_.category_ids.size() && state_.step >= 0,
-          "{}: its metadata is wrong: {} class names, {} category ids, step {}", path, state_.class_names.size(),
-          state_.category_ids.size(), state_.step);
+  require(!state_.class_names.empty() && state_.class_names.size() == state_.category_ids.size() &&
+              state_.step >= 0,
+          "{}: its metadata is wrong: {} class names, {} category ids, step {}", path,
+          state_.class_names.size(), state_.category_ids.size(), state_.step);
   for (NamedTensor& t : file.tensors) tensors_.emplace(std::move(t.name), std::move(t.tensor));
 }
 
 void Checkpoint::restore(const std::string& prefix, const std::vector<NamedTensor>& into) const {
   for (const NamedTensor& target : into) {
     const auto found = tensors_.find(prefix + target.name);
-    require(found != tensors_.end(), "{} is a checkpoint of another model: it has no tensor {}{}", path_, prefix, target.name);
+    require(found != tensors_.end(), "{} is a checkpoint of another model: it has no tensor {}{}", path_,
+            prefix, target.name);
     const Tensor& source = found->second;
     require(source.shape() == target.tensor.shape() && source.dtype() == target.tensor.dtype(),
-            "{} is a checkpoint of another model: its tensor {}{} is {} of {}, here it is {} of {}", path_, prefix, target.name,
-            source.dtype(), source.shape(), target.tensor.dtype(), target.tensor.shape());
+            "{} is a checkpoint of another model: its tensor {}{} is {} of {}, here it is {} of {}", path_,
+            prefix, target.name, source.dtype(), source.shape(), target.tensor.dtype(),
+            target.tensor.shape());
     target.tensor.copy_from(source);
   }
 }

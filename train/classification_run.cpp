@@ -12,7 +12,8 @@ namespace {
 
 class ClassificationWork : public TrainingRun::Work {
  public:
-  ClassificationWork(const TrainConfig& config, const ClassificationDataset& train, const ClassificationDataset& validation)
+  ClassificationWork(const TrainConfig& config, const ClassificationDataset& train,
+                     const ClassificationDataset& validation)
       : config_(config), train_(train), validation_(validation), task_(config, train, validation) {}
 
   Task& task() override { return task_; }
@@ -23,15 +24,18 @@ class ClassificationWork : public TrainingRun::Work {
     return all;
   }
   std::string description() override {
-    return fmt::format("{}: {} parameters, {} px; {} images of {} classes to learn from, {} to measure on; {} steps of {}", config_.model,
-                       task_.model().parameter_count(), config_.image_size, train_.images.size(), train_.class_names.size(),
-                       validation_.images.size(), config_.steps, config_.batch_size);
+    return fmt::format(
+        "{}: {} parameters, {} px; {} images of {} classes to learn from, {} to measure on; {} steps of {}",
+        config_.model, task_.model().parameter_count(), config_.image_size, train_.images.size(),
+        train_.class_names.size(), validation_.images.size(), config_.steps, config_.batch_size);
   }
   std::string finish(const std::string& folder) override {
     Classifier best(Checkpoint(folder + "/best.safetensors"));
     ImageCache images(files_of(validation_), config_.cache_mb << 20);
-    const Tensor probabilities = classify_dataset(best.model(), best.size(), validation_, images, int(config_.workers));
-    const double top1 = top_k_accuracy(probabilities, validation_, 1), top5 = top_k_accuracy(probabilities, validation_, 5);
+    const Tensor probabilities =
+        classify_dataset(best.model(), best.size(), validation_, images, int(config_.workers));
+    const double top1 = top_k_accuracy(probabilities, validation_, 1),
+                 top5 = top_k_accuracy(probabilities, validation_, 5);
     RunReport report;
     report.title = fmt::format("{} on {}", config_.model, train_.name);
     report.summary = {{"top-1 accuracy", fmt::format("{:.4f}", top1)},
@@ -41,8 +45,10 @@ class ClassificationWork : public TrainingRun::Work {
                       {"steps x batch", fmt::format("{} x {}", config_.steps, config_.batch_size)}};
     report.charts = learning_curves(folder + "/metrics.csv");
     write_run_report(folder + "/report.html", report);
-    return fmt::format("top-1 accuracy {:.4f}, top-5 {:.4f} on {} images\n\nreport:   {}/report.html\nweights:  {}/best.safetensors\n", top1,
-                       top5, validation_.images.size(), folder, folder);
+    return fmt::format(
+        "top-1 accuracy {:.4f}, top-5 {:.4f} on {} images\n\nreport:   {}/report.html\nweights:  "
+        "{}/best.safetensors\n",
+        top1, top5, validation_.images.size(), folder, folder);
   }
 
  private:
@@ -58,8 +64,10 @@ std::pair<ClassificationDataset, ClassificationDataset> held_out(const Classific
   validation.images.clear();
   validation.warnings.clear();
   std::vector<int64_t> seen(all.class_names.size());
-  for (const auto& image : all.images) (seen[size_t(image.label)]++ % 5 == 4 ? validation : train).images.push_back(image);
-  require(!validation.images.empty(), "{} has too few pictures: a class needs five, of which one is held out to measure on", all.name);
+  for (const auto& image : all.images)
+    (seen[size_t(image.label)]++ % 5 == 4 ? validation : train).images.push_back(image);
+  require(!validation.images.empty(),
+          "{} has too few pictures: a class needs five, of which one is held out to measure on", all.name);
   return {train, validation};
 }
 
@@ -74,7 +82,8 @@ std::unique_ptr<TrainingRun::Work> make_classification_work(TrainingState& state
   } else {
     std::tie(train, validation) = held_out(read_image_folder(c.data));
   }
-  if (parse_image_size(c.image_size)[0] == 0) c.image_size = std::to_string(efficientnet_spec(c.model).image_size);
+  if (parse_image_size(c.image_size)[0] == 0)
+    c.image_size = std::to_string(efficientnet_spec(c.model).image_size);
   c = resolve_config(c, int64_t(train.images.size()));
   state.class_names = train.class_names;
   for (size_t i = 0; i < train.class_names.size(); ++i) state.category_ids.push_back(int(i) + 1);

@@ -16,7 +16,8 @@ std::vector<std::string> files_of(const ClassificationDataset& dataset) {
   return files;
 }
 
-Tensor classify_dataset(EfficientNet& model, int size, const ClassificationDataset& dataset, ImageCache& images, int workers) {
+Tensor classify_dataset(EfficientNet& model, int size, const ClassificationDataset& dataset,
+                        ImageCache& images, int workers) {
   constexpr int64_t batch = 16;
   const int64_t count = int64_t(dataset.images.size()), pixels = int64_t(size) * size * 3;
   const int64_t classes = int64_t(dataset.class_names.size());
@@ -42,25 +43,30 @@ Tensor classify_dataset(EfficientNet& model, int size, const ClassificationDatas
 double top_k_accuracy(const Tensor& probabilities, const ClassificationDataset& dataset, int k) {
   int64_t right = 0;
   for (int64_t i = 0; i < probabilities.size(0); ++i) {
-    const auto row = probabilities.span<float>().subspan(size_t(i * probabilities.size(1)), size_t(probabilities.size(1)));
+    const auto row =
+        probabilities.span<float>().subspan(size_t(i * probabilities.size(1)), size_t(probabilities.size(1)));
     const float own = row[size_t(dataset.images[size_t(i)].label)];
     right += std::count_if(row.begin(), row.end(), [&](float p) { return p > own; }) < k;
   }
   return double(right) / double(probabilities.size(0));
 }
 
-ClassificationTask::ClassificationTask(const TrainConfig& config, ClassificationDataset train, ClassificationDataset validation)
+ClassificationTask::ClassificationTask(const TrainConfig& config, ClassificationDataset train,
+                                       ClassificationDataset validation)
     : config_(config),
       train_(std::move(train)),
       validation_(std::move(validation)),
       classifier_(config_, train_.class_names),
       sampler_(int64_t(train_.images.size()),
-               [seed = uint64_t(config.seed)](int64_t epoch) { return Random(seed, stream_of(Stream::order, epoch)); }),
+               [seed = uint64_t(config.seed)](int64_t epoch) {
+                 return Random(seed, stream_of(Stream::order, epoch));
+               }),
       train_images_(files_of(train_), config.cache_mb << 20),
       validation_images_(files_of(validation_), config.cache_mb << 19) {}
 
 void ClassificationTask::start(int64_t first, int64_t end) {
-  prefetch_ = std::make_unique<Prefetch<ClassificationBatch>>(int(config_.workers), size_t(config_.workers) + 2, first, end,
+  prefetch_ = std::make_unique<Prefetch<ClassificationBatch>>(int(config_.workers),
+                                                              size_t(config_.workers) + 2, first, end,
                                                               [this](int64_t step) { return make(step); });
 }
 
@@ -81,17 +87,20 @@ ClassificationBatch ClassificationTask::make(int64_t step) {
 NamedValues ClassificationTask::step(int64_t step) {
   const ClassificationBatch batch = prefetch_->next();
   Random noise(uint64_t(config_.seed), stream_of(Stream::noise, step));
-  const Tensor loss = softmax_cross_entropy(classifier_.model().forward(batch.images, noise), batch.labels, config_.label_smoothing);
+  const Tensor loss = softmax_cross_entropy(classifier_.model().forward(batch.images, noise), batch.labels,
+                                            config_.label_smoothing);
   loss.backward();
   return {{"train/loss", loss.item()}};
 }
 
 NamedValues ClassificationTask::evaluate() {
-  const Tensor probabilities = classify_dataset(classifier_.model(), classifier_.size(), validation_, validation_images_, int(config_.workers));
+  const Tensor probabilities = classify_dataset(classifier_.model(), classifier_.size(), validation_,
+                                                validation_images_, int(config_.workers));
   const int64_t classes = probabilities.size(1);
   double loss = 0;
   for (int64_t i = 0; i < probabilities.size(0); ++i)
-    loss -= std::log(std::max(1e-12f, probabilities.data<float>()[i * classes + validation_.images[size_t(i)].label]));
+    loss -= std::log(
+        std::max(1e-12f, probabilities.data<float>()[i * classes + validation_.images[size_t(i)].label]));
   return {{"validation/top1", top_k_accuracy(probabilities, validation_, 1)},
           {"validation/top5", top_k_accuracy(probabilities, validation_, 5)},
           {"validation/loss", loss / double(probabilities.size(0))}};

@@ -18,7 +18,8 @@ struct ClassificationBatch {
 // Learning to name whole pictures: softmax cross-entropy with label smoothing.
 class ClassificationTask : public Task {
  public:
-  ClassificationTask(const TrainConfig& config, ClassificationDataset train, ClassificationDataset validation);
+  ClassificationTask(const TrainConfig& config, ClassificationDataset train,
+                     ClassificationDataset validation);
 
   Module& model() override { return classifier_.model(); }
   int64_t training_images() const override { return int64_t(train_.images.size()); }
@@ -39,7 +40,8 @@ class ClassificationTask : public Task {
 };
 
 // The probabilities of every picture of a data set, (images, classes).
-Tensor classify_dataset(EfficientNet& model, int size, const ClassificationDataset& dataset, ImageCache& images, int workers);
+Tensor classify_dataset(EfficientNet& model, int size, const ClassificationDataset& dataset,
+                        ImageCache& images, int workers);
 
 // Share of the pictures whose label is among the k most probable classes.
 double top_k_accuracy(const Tensor& probabilities, const ClassificationDataset& dataset, int k);

@@ -24,16 +24,18 @@ EfficientNetSpec classifier_spec(const TrainConfig& config) {
   return spec;
 }
 
-Classifier::Classifier(const TrainConfig& config, std::vector<std::string> class_names) : class_names_(std::move(class_names)) {
+Classifier::Classifier(const TrainConfig& config, std::vector<std::string> class_names)
+    : class_names_(std::move(class_names)) {
   const EfficientNetSpec spec = classifier_spec(config);
   size_ = square_size(config, spec.image_size);
   Random random(uint64_t(config.seed), stream_of(Stream::weights));
   model_ = std::make_unique<EfficientNet>(spec, int64_t(class_names_.size()), random);
 }
 
-Classifier::Classifier(const Checkpoint& checkpoint) : Classifier(checkpoint.state().config, checkpoint.state().class_names) {
-  require(checkpoint.state().config.task == "classification", "this checkpoint is of a {} training: it names no whole pictures",
-          checkpoint.state().config.task);
+Classifier::Classifier(const Checkpoint& checkpoint)
+    : Classifier(checkpoint.state().config, checkpoint.state().class_names) {
+  require(checkpoint.state().config.task == "classification",
+          "this checkpoint is of a {} training: it names no whole pictures", checkpoint.state().config.task);
   checkpoint.restore("ema.", weights_of(*model_));
   model_->set_training(false);
 }

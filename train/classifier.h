@@ -10,14 +10,17 @@
 
 namespace fovea {
 
-// The network that a configuration asks for, its dropout and stochastic depth as set. Throws where the name is unknown.
+// The network that a configuration asks for, its dropout and stochastic depth as set. Throws where the name
+// is unknown.
 EfficientNetSpec classifier_spec(const TrainConfig& config);
 
 // A classifier with all that belongs to it: the network, its input size and the names of its classes.
 class Classifier {
  public:
-  Classifier(const TrainConfig& config, std::vector<std::string> class_names);  // fresh weights from config.seed
-  // The averaged weights of a checkpoint, in evaluation mode. Throws as Checkpoint does, and where its task is not classification.
+  Classifier(const TrainConfig& config,
+             std::vector<std::string> class_names);  // fresh weights from config.seed
+  // The averaged weights of a checkpoint, in evaluation mode. Throws as Checkpoint does, and where its task
+  // is not classification.
   explicit Classifier(const Checkpoint& checkpoint);
 
   EfficientNet& model() { return *model_; }

@@ -30,18 +30,26 @@ size_t distance(const std::string& a, const std::string& b) {
 
 template <class T>
 bool has_type(const nlohmann::json& value) {
-  if constexpr (std::is_same_v<T, bool>) return value.is_boolean();
-  else if constexpr (std::is_same_v<T, std::string>) return value.is_string();
-  else if constexpr (std::is_same_v<T, int64_t>) return value.is_number_integer();
-  else return value.is_number();
+  if constexpr (std::is_same_v<T, bool>)
+    return value.is_boolean();
+  else if constexpr (std::is_same_v<T, std::string>)
+    return value.is_string();
+  else if constexpr (std::is_same_v<T, int64_t>)
+    return value.is_number_integer();
+  else
+    return value.is_number();
 }
 
 template <class T>
 const char* type_name() {
-  if constexpr (std::is_same_v<T, bool>) return "true or false";
-  else if constexpr (std::is_same_v<T, std::string>) return "a text";
-  else if constexpr (std::is_same_v<T, int64_t>) return "a whole number";
-  else return "a number";
+  if constexpr (std::is_same_v<T, bool>)
+    return "true or false";
+  else if constexpr (std::is_same_v<T, std::string>)
+    return "a text";
+  else if constexpr (std::is_same_v<T, int64_t>)
+    return "a whole number";
+  else
+    return "a number";
 }
 
 void one_of(const char* flag, const std::string& value, std::initializer_list<const char*> allowed) {
@@ -51,8 +59,8 @@ void one_of(const char* flag, const std::string& value, std::initializer_list<co
 }
 
 void in_range(const char* flag, double value, double low, double high) {
-  require(std::isfinite(value) && value >= low && value <= high, "--{} is {}: give a number from {} to {}", flag, value, low,
-          high);
+  require(std::isfinite(value) && value >= low && value <= high, "--{} is {}: give a number from {} to {}",
+          flag, value, low, high);
 }
 
 }  // namespace
@@ -70,7 +78,8 @@ TrainConfig config_from_json(const std::string& text, const std::string& source)
   } catch (const nlohmann::json::parse_error& error) {
     fail("{} is not a configuration in JSON: {}", source, error.what());
   }
-  require(json.is_object(), "{} is not a configuration: it must be one JSON object of names and values", source);
+  require(json.is_object(), "{} is not a configuration: it must be one JSON object of names and values",
+          source);
   TrainConfig config;
   std::vector<std::string> known;
   for_each_field(config, [&]<class T>(const char* name, T& field, const char*) {
@@ -80,7 +89,8 @@ TrainConfig config_from_json(const std::string& text, const std::string& source)
     require(has_type<T>(value), "{}: {} is {}, it must be {}", source, name, value.dump(), type_name<T>());
     field = value.get<T>();
   });
-  for (const auto& [key, value] : json.items()) {
+  for (const auto& item : json.items()) {
+    const std::string& key = item.key();
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
     const auto nearest = std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
       return distance(key, a) < distance(key, b);
@@ -108,19 +118,21 @@ void check_config(const TrainConfig& c) {
   one_of("task", c.task, {"detection", "classification"});
   one_of("optimizer", c.optimizer, {"adamw", "sgd"});
   one_of("fusion", c.fusion, {"default", "fast_normalized", "softmax", "sum"});
-  require(!c.data.empty(), "--data is missing: give the folder of a data set (`fovea data synth DIR` draws one)");
+  require(!c.data.empty(),
+          "--data is missing: give the folder of a data set (`fovea data synth DIR` draws one)");
   parse_image_size(c.image_size);
   parse_aspect_ratios(c.aspect_ratios);
   in_range("anchor-scale", c.anchor_scale, 0, 64);
   in_range("drop-path", c.drop_path, 0, 0.9);
   in_range("epochs", c.epochs, 0, 1e6);
   in_range("steps", double(c.steps), 0, 1e9);
-  require(c.steps > 0 || c.epochs > 0, "--epochs and --steps are both 0: one of them must say how long to train");
+  require(c.steps > 0 || c.epochs > 0,
+          "--epochs and --steps are both 0: one of them must say how long to train");
   in_range("batch-size", double(c.batch_size), 1, 4096);
   in_range("learning-rate", c.learning_rate, 0, 100);
   in_range("momentum", c.momentum, 0, 0.9999);
-  require(c.weight_decay == -1 || c.weight_decay >= 0, "--weight-decay is {}: give 0 or more, or -1 for the default",
-          c.weight_decay);
+  require(c.weight_decay == -1 || c.weight_decay >= 0,
+          "--weight-decay is {}: give 0 or more, or -1 for the default", c.weight_decay);
   in_range("warmup-steps", double(c.warmup_steps), 0, 1e9);
   in_range("clip-norm", c.clip_norm, 0, 1e9);
   in_range("ema-decay", c.ema_decay, 0, 0.999999);

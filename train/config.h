@@ -5,9 +5,9 @@
 
 namespace fovea {
 
-// Everything that decides what a training does. The command line's flags, the run's config.json and the checkpoints all
-// come from the one list in for_each_field(). Numbers that are 0 mean "choose for me"; resolve() puts the choice in their place, so
-// that what is saved says what was done.
+// Everything that decides what a training does. The command line's flags, the run's config.json and the
+// checkpoints all come from the one list in for_each_field(). Numbers that are 0 mean "choose for me";
+// resolve() puts the choice in their place, so that what is saved says what was done.
 struct TrainConfig {
   std::string task = "detection";
   std::string model = "efficientdet_d-2";
@@ -56,25 +56,35 @@ template <class Config, class F>
 void for_each_field(Config& c, F&& f) {
   f("task", c.task, "detection, or classification of whole images");
   f("model", c.model, "the network: `fovea info` lists them");
-  f("data", c.data, "folder of the data set: Pascal VOC or COCO layout; for classification one folder a class");
+  f("data", c.data,
+    "folder of the data set: Pascal VOC or COCO layout; for classification one folder a class");
   f("train_split", c.train_split, "list to learn from; several joined by + (train+val)");
   f("val_split", c.val_split, "list to measure on while training");
-  f("image_size", c.image_size, "input of the network in pixels: 256, or height x width as 240x320; 0: the model's own, cut to the shape that most pictures have");
-  f("anchor_scale", c.anchor_scale, "side of the smallest anchor in strides; 0: 4 from 512 px on, less for smaller inputs");
+  f("image_size", c.image_size,
+    "input of the network in pixels: 256, or height x width as 240x320; 0: the model's own, cut to the shape "
+    "that most pictures have");
+  f("anchor_scale", c.anchor_scale,
+    "side of the smallest anchor in strides; 0: 4 from 512 px on, less for smaller inputs");
   f("aspect_ratios", c.aspect_ratios, "anchor shapes: width / height, or the two factors as 1.4x0.7");
-  f("fusion", c.fusion, "how BiFPN nodes weigh their inputs: fast_normalized, softmax, sum; default: the model's own");
+  f("fusion", c.fusion,
+    "how BiFPN nodes weigh their inputs: fast_normalized, softmax, sum; default: the model's own");
   f("drop_path", c.drop_path, "stochastic depth of the last block");
   f("epochs", c.epochs, "passes over the training images");
   f("steps", c.steps, "length of the training in steps, instead of --epochs; 0: as --epochs says");
   f("batch_size", c.batch_size, "images a step");
   f("optimizer", c.optimizer, "adamw, or sgd with momentum as in the paper");
-  f("learning_rate", c.learning_rate, "peak; 0: sgd 0.08 * batch / 64 (the paper's), adamw 0.003 * sqrt(batch / 8)");
+  f("learning_rate", c.learning_rate,
+    "peak; 0: sgd 0.08 * batch / 64 (the paper's), adamw 0.003 * sqrt(batch / 8)");
   f("momentum", c.momentum, "of sgd");
-  f("weight_decay", c.weight_decay, "of kernels, never of biases and norms; -1: sgd 4e-5 (the paper's), adamw 0.01");
-  f("warmup_steps", c.warmup_steps, "steps in which the learning rate climbs; 0: one epoch, at most a tenth of the training");
+  f("weight_decay", c.weight_decay,
+    "of kernels, never of biases and norms; -1: sgd 4e-5 (the paper's), adamw 0.01");
+  f("warmup_steps", c.warmup_steps,
+    "steps in which the learning rate climbs; 0: one epoch, at most a tenth of the training");
   f("clip_norm", c.clip_norm, "gradients longer than this are shortened to it; 0: never");
-  f("ema_decay", c.ema_decay, "of the averaged weights, which are the ones measured and kept; 0: suited to the training's length");
-  f("batch_norm_momentum", c.batch_norm_momentum, "share of the new batch in the running averages; 0: 0.01 (the paper's), more below 1000 steps");
+  f("ema_decay", c.ema_decay,
+    "of the averaged weights, which are the ones measured and kept; 0: suited to the training's length");
+  f("batch_norm_momentum", c.batch_norm_momentum,
+    "share of the new batch in the running averages; 0: 0.01 (the paper's), more below 1000 steps");
   f("horizontal_flip", c.horizontal_flip, "mirror half of the training images");
   f("scale_min", c.scale_min, "smallest factor on the size of a training image (the paper's is 0.1)");
   f("scale_max", c.scale_max, "largest factor on the size of a training image (the paper's is 2)");
@@ -90,7 +100,8 @@ void for_each_field(Config& c, F&& f) {
 }
 
 std::string config_to_json(const TrainConfig& config);
-// Throws Error naming `source`, the key and the value: not JSON, unknown key (with the nearest known one), wrong type.
+// Throws Error naming `source`, the key and the value: not JSON, unknown key (with the nearest known one),
+// wrong type.
 TrainConfig config_from_json(const std::string& json, const std::string& source);
 
 // Checks every field's range. Throws Error naming the field (as its flag), the value and what is allowed.

@@ -19,8 +19,9 @@ namespace {
 
 constexpr size_t pictures_in_report = 12;
 
-// Height x width of the input with the model's own size as its longer side: the shape of the pictures where most have one shape (a square
-// would be padding for a quarter of it with 4:3), otherwise a square. Multiples of 32 keep the strides of the pyramid whole up to P5.
+// Height x width of the input with the model's own size as its longer side: the shape of the pictures where
+// most have one shape (a square would be padding for a quarter of it with 4:3), otherwise a square. Multiples
+// of 32 keep the strides of the pyramid whole up to P5.
 std::string suited_image_size(const DetectionDataset& dataset, int longer_side) {
   constexpr double multiple = 32, alike = 1.1, most = 0.75;
   std::vector<double> aspects;  // width / height
@@ -29,9 +30,12 @@ std::string suited_image_size(const DetectionDataset& dataset, int longer_side) 
   if (aspects.empty()) return std::to_string(longer_side);
   std::nth_element(aspects.begin(), aspects.begin() + long(aspects.size() / 2), aspects.end());
   const double median = aspects[aspects.size() / 2];
-  const auto near = std::count_if(aspects.begin(), aspects.end(), [&](double a) { return a < median * alike && a * alike > median; });
+  const auto near = std::count_if(aspects.begin(), aspects.end(),
+                                  [&](double a) { return a < median * alike && a * alike > median; });
   if (double(near) < most * double(dataset.images.size())) return std::to_string(longer_side);
-  const auto side = [&](double share) { return std::min(longer_side, int(std::ceil(longer_side * share / multiple - 1e-9) * multiple)); };
+  const auto side = [&](double share) {
+    return std::min(longer_side, int(std::ceil(longer_side * share / multiple - 1e-9) * multiple));
+  };
   return fmt::format("{}x{}", side(std::min(1.0, 1 / median)), side(std::min(1.0, median)));
 }
 
@@ -50,14 +54,17 @@ class DetectionWork : public TrainingRun::Work {
   std::string description() override {
     int64_t objects = 0;
     for (const LabelledImage& image : train_.images) objects += int64_t(image.annotations.size());
-    return fmt::format("{}: {} parameters, {}x{} px, {} anchors; {} images with {} objects of {} classes ({}); {} steps of {}",
-                       config_.model, task_.model().parameter_count(),
-                       task_.detector().height(), task_.detector().width(), task_.detector().anchors().size(), train_.images.size(),
-                       objects, train_.class_names.size(), fmt::join(train_.class_names, ", "), config_.steps, config_.batch_size);
+    return fmt::format(
+        "{}: {} parameters, {}x{} px, {} anchors; {} images with {} objects of {} classes ({}); {} steps of "
+        "{}",
+        config_.model, task_.model().parameter_count(), task_.detector().height(), task_.detector().width(),
+        task_.detector().anchors().size(), train_.images.size(), objects, train_.class_names.size(),
+        fmt::join(train_.class_names, ", "), config_.steps, config_.batch_size);
   }
   std::string finish(const std::string& folder) override {
     Detector best(Checkpoint(folder + "/best.safetensors"));
-    return evaluate_detector(best, validation_, config_, folder) + fmt::format("weights:  {}/best.safetensors\n", folder);
+    return evaluate_detector(best, validation_, config_, folder) +
+           fmt::format("weights:  {}/best.safetensors\n", folder);
   }
 
  private:
@@ -72,20 +79,22 @@ struct Measured {
   VocFigures voc;
 };
 
-void write_report(const Measured& measured, ImageCache& images, const Detector& detector, const DetectionDataset& dataset,
-                  const TrainConfig& config, const std::string& folder) {
+void write_report(const Measured& measured, ImageCache& images, const Detector& detector,
+                  const DetectionDataset& dataset, const TrainConfig& config, const std::string& folder) {
   RunReport report;
   report.title = fmt::format("{} on {}", config.model, dataset.name);
-  report.summary = {{"parameters", std::to_string(detector.model().parameter_count())},
-                    {"input", fmt::format("{} x {} px", detector.height(), detector.width())},
-                    {"images measured", std::to_string(dataset.images.size())},
-                    {"AP", fmt::format("{:.4f}", measured.coco.ap)},
-                    {"AP50", fmt::format("{:.4f}", measured.coco.ap50)},
-                    {"AP50, Pascal VOC's way", fmt::format("{:.4f}", measured.voc.mean_ap)},
-                    {"steps x batch", fmt::format("{} x {}", config.steps, config.batch_size)},
-                    {"optimizer", fmt::format("{}, learning rate {:.4g}", config.optimizer, config.learning_rate)},
-                    {"seed", std::to_string(config.seed)}};
-  if (std::filesystem::exists(folder + "/metrics.csv")) report.charts = learning_curves(folder + "/metrics.csv");
+  report.summary = {
+      {"parameters", std::to_string(detector.model().parameter_count())},
+      {"input", fmt::format("{} x {} px", detector.height(), detector.width())},
+      {"images measured", std::to_string(dataset.images.size())},
+      {"AP", fmt::format("{:.4f}", measured.coco.ap)},
+      {"AP50", fmt::format("{:.4f}", measured.coco.ap50)},
+      {"AP50, Pascal VOC's way", fmt::format("{:.4f}", measured.voc.mean_ap)},
+      {"steps x batch", fmt::format("{} x {}", config.steps, config.batch_size)},
+      {"optimizer", fmt::format("{}, learning rate {:.4g}", config.optimizer, config.learning_rate)},
+      {"seed", std::to_string(config.seed)}};
+  if (std::filesystem::exists(folder + "/metrics.csv"))
+    report.charts = learning_curves(folder + "/metrics.csv");
   report.class_names = dataset.class_names;
   report.figures = measured.coco;
   create_folder(folder + "/pictures");
@@ -93,7 +102,8 @@ void write_report(const Measured& measured, ImageCache& images, const Detector& 
   for (size_t i = 0; i < dataset.images.size() && report.pictures.size() < pictures_in_report; i += stride) {
     const auto image = images.get(i);
     const std::string stem = std::filesystem::path(dataset.images[i].file).stem().string();
-    report.pictures.push_back({stem, draw_annotations(*image, dataset.images[i].annotations, dataset.class_names),
+    report.pictures.push_back({stem,
+                               draw_annotations(*image, dataset.images[i].annotations, dataset.class_names),
                                draw_detections(*image, measured.detections[i], dataset.class_names)});
     write_image(fmt::format("{}/pictures/{}.jpg", folder, stem), report.pictures.back().detections);
   }
@@ -106,7 +116,8 @@ std::unique_ptr<TrainingRun::Work> make_detection_work(TrainingState& state) {
   TrainConfig& c = state.config;
   const DetectionDataset train = open_dataset(c.data, c.train_split);
   const DetectionDataset validation = open_dataset(c.data, c.val_split, train.class_names);
-  if (parse_image_size(c.image_size)[0] == 0) c.image_size = suited_image_size(train, efficientdet_spec(c.model).image_size);
+  if (parse_image_size(c.image_size)[0] == 0)
+    c.image_size = suited_image_size(train, efficientdet_spec(c.model).image_size);
   c = resolve_config(c, int64_t(train.images.size()));
   c.anchor_scale = detector_spec(c).anchors.anchor_scale;
   state.class_names = train.class_names;
@@ -121,8 +132,9 @@ std::string evaluate_detector(Detector& detector, const DetectionDataset& datase
   const DatasetDetections scored = scored_boxes(measured.detections);
   measured.coco = evaluate_coco(dataset, scored);
   measured.voc = evaluate_voc(dataset, scored, 0.5);
-  std::string text = fmt::format("{}{}Pascal VOC AP50: {:.4f} (11 points: {:.4f})\n", coco_table(measured.coco),
-                                 class_table(measured.coco, dataset.class_names), measured.voc.mean_ap, measured.voc.mean_ap_11_points);
+  std::string text = fmt::format("{}{}Pascal VOC AP50: {:.4f} (11 points: {:.4f})\n",
+                                 coco_table(measured.coco), class_table(measured.coco, dataset.class_names),
+                                 measured.voc.mean_ap, measured.voc.mean_ap_11_points);
   if (folder.empty()) return text;
   write_report(measured, images, detector, dataset, config, folder);
   write_coco_results(folder + "/detections.json", dataset, scored);

@@ -6,30 +6,35 @@
 #include "train/streams.h"
 
 namespace fovea {
-DetectionBatches::DetectionBatches(const TrainConfig& config, const DetectionDataset& dataset, const Detector& detector)
+DetectionBatches::DetectionBatches(const TrainConfig& config, const DetectionDataset& dataset,
+                                   const Detector& detector)
     : config_(config),
       dataset_(dataset),
       detector_(detector),
       images_(files_of(dataset), config.cache_mb << 20),
       sampler_(int64_t(dataset.images.size()),
-               [seed = uint64_t(config.seed)](int64_t epoch) { return Random(seed, stream_of(Stream::order, epoch)); }),
+               [seed = uint64_t(config.seed)](int64_t epoch) {
+                 return Random(seed, stream_of(Stream::order, epoch));
+               }),
       matcher_(detector.anchors()) {}
 
 DetectionBatch DetectionBatches::make(int64_t step) {
   const int64_t n = config_.batch_size, height = detector_.height(), width = detector_.width();
   const int64_t anchors = matcher_.num_anchors(), pixels = height * width * 3;
-  DetectionBatch batch{Tensor({n, height, width, 3}), Tensor({n, anchors}, DType::int32), Tensor({n, anchors, 4}), {}};
+  DetectionBatch batch{
+      Tensor({n, height, width, 3}), Tensor({n, anchors}, DType::int32), Tensor({n, anchors, 4}), {}};
   const std::vector<int64_t> chosen = sampler_.images(step * n, n);
   for (int64_t k = 0; k < n; ++k) {
     const size_t index = size_t(chosen[size_t(k)]);
     Random random(uint64_t(config_.seed), stream_of(Stream::augmentation, step * n + k));
-    const PreparedImage prepared = prepare_for_training(
-        *images_.get(index), dataset_.images[index].annotations, int(height), int(width),
-        {config_.horizontal_flip, config_.scale_min, config_.scale_max}, random,
-        batch.images.span<float>().subspan(size_t(k * pixels), size_t(pixels)));
-    batch.counts += matcher_.match({prepared.boxes, prepared.labels, prepared.crowds},
-                                   batch.class_targets.span<int32_t>().subspan(size_t(k * anchors), size_t(anchors)),
-                                   batch.box_targets.span<float>().subspan(size_t(k * anchors * 4), size_t(anchors * 4)));
+    const PreparedImage prepared =
+        prepare_for_training(*images_.get(index), dataset_.images[index].annotations, int(height), int(width),
+                             {config_.horizontal_flip, config_.scale_min, config_.scale_max}, random,
+                             batch.images.span<float>().subspan(size_t(k * pixels), size_t(pixels)));
+    batch.counts +=
+        matcher_.match({prepared.boxes, prepared.labels, prepared.crowds},
+                       batch.class_targets.span<int32_t>().subspan(size_t(k * anchors), size_t(anchors)),
+                       batch.box_targets.span<float>().subspan(size_t(k * anchors * 4), size_t(anchors * 4)));
   }
   return batch;
 }
@@ -45,8 +50,9 @@ DetectionTask::DetectionTask(const TrainConfig& config, DetectionDataset train, 
 DetectionTask::~DetectionTask() = default;
 
 void DetectionTask::start(int64_t first, int64_t end) {
-  prefetch_ = std::make_unique<Prefetch<DetectionBatch>>(int(config_.workers), size_t(config_.workers) + 2, first, end,
-                                                         [this](int64_t step) { return batches_.make(step); });
+  prefetch_ =
+      std::make_unique<Prefetch<DetectionBatch>>(int(config_.workers), size_t(config_.workers) + 2, first,
+                                                 end, [this](int64_t step) { return batches_.make(step); });
 }
 
 NamedValues DetectionTask::step(int64_t step) {
@@ -59,7 +65,9 @@ NamedValues DetectionTask::step(int64_t step) {
   const Tensor box_loss = huber_loss(output.box_codes, batch.box_targets, normalizer);
   const Tensor loss = class_loss + config_.box_loss_weight * box_loss;
   loss.backward();
-  return {{"train/loss", loss.item()}, {"train/class_loss", class_loss.item()}, {"train/box_loss", box_loss.item()}};
+  return {{"train/loss", loss.item()},
+          {"train/class_loss", class_loss.item()},
+          {"train/box_loss", box_loss.item()}};
 }
 
 NamedValues DetectionTask::evaluate() {

@@ -33,8 +33,8 @@ class DetectionBatches {
   AnchorMatcher matcher_;
 };
 
-// Learning to detect: focal loss over classes + box_loss_weight * Huber loss over boxes (EfficientDet, section 5.1), both divided by the
-// number of positive anchors in the batch + 1.
+// Learning to detect: focal loss over classes + box_loss_weight * Huber loss over boxes (EfficientDet,
+// section 5.1), both divided by the number of positive anchors in the batch + 1.
 class DetectionTask : public Task {
  public:
   DetectionTask(const TrainConfig& config, DetectionDataset train, DetectionDataset validation);

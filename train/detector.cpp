@@ -33,7 +33,8 @@ EfficientDetSpec detector_spec(const TrainConfig& config) {
   if (config.fusion == "softmax") spec.fpn.fusion = Fusion::softmax;
   if (config.fusion == "sum") spec.fpn.fusion = Fusion::sum;
   spec.backbone.drop_path = config.drop_path;
-  if (config.batch_norm_momentum > 0) spec.backbone.norm.momentum = spec.fpn.norm.momentum = config.batch_norm_momentum;
+  if (config.batch_norm_momentum > 0)
+    spec.backbone.norm.momentum = spec.fpn.norm.momentum = config.batch_norm_momentum;
   return spec;
 }
 
@@ -46,9 +47,10 @@ Detector::Detector(const TrainConfig& config, std::vector<std::string> class_nam
   anchors_ = generate_anchors(size_[0], size_[1], spec.anchors);
 }
 
-Detector::Detector(const Checkpoint& checkpoint) : Detector(checkpoint.state().config, checkpoint.state().class_names) {
-  require(checkpoint.state().config.task == "detection", "this checkpoint is of a {} training: it finds no boxes",
-          checkpoint.state().config.task);
+Detector::Detector(const Checkpoint& checkpoint)
+    : Detector(checkpoint.state().config, checkpoint.state().class_names) {
+  require(checkpoint.state().config.task == "detection",
+          "this checkpoint is of a {} training: it finds no boxes", checkpoint.state().config.task);
   checkpoint.restore("ema.", weights_of(*model_));
   model_->set_training(false);
 }
@@ -58,8 +60,8 @@ std::vector<std::vector<Detection>> Detector::detect(const Tensor& images, std::
   NoGrad no_grad;
   Random unused;
   const DetectorOutput output = model_->forward(images, unused);
-  return detect_batch(output.class_logits.span<float>(), output.box_codes.span<float>(), anchors_, int(class_names_.size()),
-                      frames, options);
+  return detect_batch(output.class_logits.span<float>(), output.box_codes.span<float>(), anchors_,
+                      int(class_names_.size()), frames, options);
 }
 
 std::vector<Detection> Detector::detect(const Image& image, const DetectOptions& options) {
@@ -68,23 +70,28 @@ std::vector<Detection> Detector::detect(const Image& image, const DetectOptions&
   return detect(input, std::span(&prepared.frame, 1), options).front();
 }
 
-std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset, ImageCache& images,
-                                                   int workers, const DetectOptions& options, const OnProgress& on_progress) {
-  const int64_t count = int64_t(dataset.images.size()), pixels = int64_t(detector.height()) * detector.width() * 3;
+std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset,
+                                                   ImageCache& images, int workers,
+                                                   const DetectOptions& options,
+                                                   const OnProgress& on_progress) {
+  const int64_t count = int64_t(dataset.images.size()),
+                pixels = int64_t(detector.height()) * detector.width() * 3;
   const int64_t batches = (count + evaluation_batch - 1) / evaluation_batch;
   Prefetch<EvaluationBatch> prefetch(workers, size_t(workers) + 1, 0, batches, [&](int64_t index) {
     const int64_t begin = index * evaluation_batch, n = std::min(evaluation_batch, count - begin);
     EvaluationBatch batch{Tensor({n, detector.height(), detector.width(), 3}), {}};
     for (int64_t i = 0; i < n; ++i)
-      batch.frames.push_back(prepare_for_evaluation(*images.get(size_t(begin + i)), {}, detector.height(), detector.width(),
-                                                    batch.images.span<float>().subspan(size_t(i * pixels), size_t(pixels)))
-                                 .frame);
+      batch.frames.push_back(
+          prepare_for_evaluation(*images.get(size_t(begin + i)), {}, detector.height(), detector.width(),
+                                 batch.images.span<float>().subspan(size_t(i * pixels), size_t(pixels)))
+              .frame);
     return batch;
   });
   std::vector<std::vector<Detection>> result;
   for (int64_t b = 0; b < batches; ++b) {
     const EvaluationBatch batch = prefetch.next();
-    for (auto& found : detector.detect(batch.images, batch.frames, options)) result.push_back(std::move(found));
+    for (auto& found : detector.detect(batch.images, batch.frames, options))
+      result.push_back(std::move(found));
     if (on_progress) on_progress(int64_t(result.size()), count);
   }
   return result;

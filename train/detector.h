@@ -15,15 +15,18 @@
 
 namespace fovea {
 
-// The network that a configuration asks for: the named one with its anchors, fusion and input size as set. Throws where a name is unknown.
+// The network that a configuration asks for: the named one with its anchors, fusion and input size as set.
+// Throws where a name is unknown.
 EfficientDetSpec detector_spec(const TrainConfig& config);
 
-// A detector with all that belongs to it: the network, its anchors at one input size, and the names of its classes.
+// A detector with all that belongs to it: the network, its anchors at one input size, and the names of its
+// classes.
 class Detector {
  public:
   // Fresh weights from config.seed.
   Detector(const TrainConfig& config, std::vector<std::string> class_names);
-  // The averaged weights of a checkpoint, in evaluation mode. Throws as Checkpoint does, and where its task is not detection.
+  // The averaged weights of a checkpoint, in evaluation mode. Throws as Checkpoint does, and where its task
+  // is not detection.
   explicit Detector(const Checkpoint& checkpoint);
 
   EfficientDet& model() { return *model_; }
@@ -33,7 +36,8 @@ class Detector {
   int height() const { return size_[0]; }
   int width() const { return size_[1]; }
 
-  // Letterboxes the picture, runs the network and reads its outputs; boxes in pixels of the picture, best score first.
+  // Letterboxes the picture, runs the network and reads its outputs; boxes in pixels of the picture, best
+  // score first.
   std::vector<Detection> detect(const Image& image, const DetectOptions& options = {});
   // images (N, height, width, 3) as prepare_for_evaluation makes them, with their frames.
   std::vector<std::vector<Detection>> detect(const Tensor& images, std::span<const ImageFrame> frames,
@@ -48,10 +52,11 @@ class Detector {
 
 using OnProgress = std::function<void(int64_t done, int64_t total)>;
 
-// What the detector finds in every picture of a data set, in its order; `images` has the same files. Pictures are prepared by
-// `workers` threads while the network runs.
-std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset, ImageCache& images,
-                                                   int workers, const DetectOptions& options = {},
+// What the detector finds in every picture of a data set, in its order; `images` has the same files. Pictures
+// are prepared by `workers` threads while the network runs.
+std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset,
+                                                   ImageCache& images, int workers,
+                                                   const DetectOptions& options = {},
                                                    const OnProgress& on_progress = {});
 
 DatasetDetections scored_boxes(const std::vector<std::vector<Detection>>& detections);

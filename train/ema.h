@@ -5,8 +5,9 @@
 
 namespace fovea {
 
-// The exponential moving average of a network's parameters and buffers, which evaluates better than the weights of the last step
-// (EfficientDet, section 5.1). After step t: average = d average + (1 - d) weights, d = min(decay, (1 + t) / (10 + t)).
+// The exponential moving average of a network's parameters and buffers, which evaluates better than the
+// weights of the last step (EfficientDet, section 5.1). After step t: average = d average + (1 - d) weights,
+// d = min(decay, (1 + t) / (10 + t)).
 class Ema {
  public:
   Ema(const Module& model, double decay);

@@ -25,7 +25,7 @@ struct MatchTruths {
 struct MatchCounts {
   int64_t positives = 0;  // anchors that have an object's label
   int64_t truths = 0;     // objects of the image
-  int64_t weak = 0;       // objects that no anchor overlaps with IoU >= iou_threshold: one forced anchor at most
+  int64_t weak = 0;  // objects that no anchor overlaps with IoU >= iou_threshold: one forced anchor at most
   int64_t anchorless = 0;  // objects that got no anchor at all, and so teach nothing
   MatchCounts& operator+=(const MatchCounts& other);
   bool operator==(const MatchCounts&) const = default;
@@ -73,7 +73,8 @@ class AnchorMatcher {
 
   MatchOptions options_;
   std::vector<Box> anchors_;
-  std::vector<float> ymin_, xmin_, ymax_, xmax_, area_;  // of the anchors again, each by itself for the vector units
+  std::vector<float> ymin_, xmin_, ymax_, xmax_,
+      area_;  // of the anchors again, each by itself for the vector units
   std::vector<Block> blocks_;
 };
 

@@ -47,8 +47,10 @@ double Optimizer::update(int64_t step, double learning_rate) {
   norm = std::sqrt(norm);
   if (!std::isfinite(norm)) return norm;
 
-  const float scale = options_.clip_norm > 0 && norm > options_.clip_norm ? float(options_.clip_norm / norm) : 1.0f;
-  const float rate = float(learning_rate), decay = float(options_.weight_decay), keep = float(options_.momentum);
+  const float scale =
+      options_.clip_norm > 0 && norm > options_.clip_norm ? float(options_.clip_norm / norm) : 1.0f;
+  const float rate = float(learning_rate), decay = float(options_.weight_decay),
+              keep = float(options_.momentum);
   const float b1 = float(options_.beta1), b2 = float(options_.beta2), epsilon = float(options_.epsilon);
   const float correct1 = float(1 / (1 - std::pow(options_.beta1, double(step + 1))));
   const float correct2 = float(1 / (1 - std::pow(options_.beta2, double(step + 1))));

@@ -30,7 +30,8 @@ bool TrainingRun::train(const TrainHooks& hooks) {
 TrainingRun start_run(const TrainConfig& config, const std::string& folder) {
   for (const char* file : {"last.safetensors", "config.json"})
     require(!std::filesystem::exists(folder + "/" + file),
-            "{} already holds a run: choose another --run, or go on with it by `fovea train --resume {}`", folder, folder);
+            "{} already holds a run: choose another --run, or go on with it by `fovea train --resume {}`",
+            folder, folder);
   TrainingState state;
   state.config = config;
   auto work = make_work(state);
@@ -43,7 +44,8 @@ TrainingRun resume_run(const std::string& folder) {
   if (std::filesystem::exists(last)) {
     state.config = Checkpoint(last).state().config;
   } else {  // stopped before the first checkpoint: from the beginning
-    require(std::filesystem::exists(config_file), "{} holds no run to resume: it has neither last.safetensors nor config.json", folder);
+    require(std::filesystem::exists(config_file),
+            "{} holds no run to resume: it has neither last.safetensors nor config.json", folder);
     state.config = config_from_json(read_file(config_file), config_file);
   }
   auto work = make_work(state);

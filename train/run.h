@@ -24,14 +24,16 @@ class TrainingRun {
   TrainingRun(std::unique_ptr<Work> work, TrainingState state, std::string folder);
 
   std::string name() const { return work_->name(); }
-  std::vector<std::string> warnings() const { return work_->warnings(); }  // faults of the data that training can go on with
-  std::string description() { return work_->description(); }               // what is about to be done, in a few lines
+  std::vector<std::string> warnings() const {
+    return work_->warnings();
+  }  // faults of the data that training can go on with
+  std::string description() { return work_->description(); }  // what is about to be done, in a few lines
   int64_t step() const { return trainer_ ? trainer_->step() : 0; }
 
   bool train(const TrainHooks& hooks);  // see Trainer::run
 
-  // Measures best.safetensors on the validation split, writes report.html, pictures and results into the folder, and returns
-  // the figures as text to print.
+  // Measures best.safetensors on the validation split, writes report.html, pictures and results into the
+  // folder, and returns the figures as text to print.
   std::string finish() { return work_->finish(folder_); }
 
  private:
@@ -41,8 +43,8 @@ class TrainingRun {
   std::unique_ptr<Trainer> trainer_;
 };
 
-// Reads the data and makes the network. Throws Error where the configuration is wrong (check_config), the data cannot be used, or the folder
-// already holds a run.
+// Reads the data and makes the network. Throws Error where the configuration is wrong (check_config), the
+// data cannot be used, or the folder already holds a run.
 TrainingRun start_run(const TrainConfig& config, const std::string& folder);
 // Goes on with the run in a folder, from its last.safetensors, with the settings it was started with.
 TrainingRun resume_run(const std::string& folder);

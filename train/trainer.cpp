@@ -11,7 +11,9 @@
 namespace fovea {
 namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 constexpr int64_t steps_between_metrics = 20;
 
@@ -31,10 +33,13 @@ TrainConfig resolve_config(TrainConfig c, int64_t training_images) {
   if (c.steps == 0) c.steps = std::max<int64_t>(1, std::llround(c.epochs * per_epoch));
   c.epochs = double(c.steps) / per_epoch;
   const bool sgd = c.optimizer == "sgd";
-  if (c.learning_rate == 0) c.learning_rate = sgd ? 0.08 * double(c.batch_size) / 64 : 0.003 * std::sqrt(double(c.batch_size) / 8);
+  if (c.learning_rate == 0)
+    c.learning_rate = sgd ? 0.08 * double(c.batch_size) / 64 : 0.003 * std::sqrt(double(c.batch_size) / 8);
   if (c.weight_decay < 0) c.weight_decay = sgd ? 4e-5 : 0.01;
-  if (c.warmup_steps == 0) c.warmup_steps = std::clamp<int64_t>(std::llround(per_epoch), 1, std::max<int64_t>(1, c.steps / 10));
-  // The paper's 0.9998 averages over 5000 steps of its 500,000; a short training must not average over its own beginning.
+  if (c.warmup_steps == 0)
+    c.warmup_steps = std::clamp<int64_t>(std::llround(per_epoch), 1, std::max<int64_t>(1, c.steps / 10));
+  // The paper's 0.9998 averages over 5000 steps of its 500,000; a short training must not average over its
+  // own beginning.
   if (c.ema_decay == 0) c.ema_decay = std::clamp(1 - 20.0 / double(c.steps), 0.5, 0.9998);
   // Running averages that still remember how they began make the evaluation of a short training wrong.
   if (c.batch_norm_momentum == 0) c.batch_norm_momentum = std::clamp(10.0 / double(c.steps), 0.01, 0.1);
@@ -52,7 +57,8 @@ Trainer::Trainer(Task& task, TrainingState state, std::string folder, TrainHooks
 
 void Trainer::resume(const Checkpoint& checkpoint) {
   require(checkpoint.state().config == state_.config && checkpoint.state().class_names == state_.class_names,
-          "the run in {} was started on other data: {} has changed since; start a new run (--run)", folder_, state_.config.data);
+          "the run in {} was started on other data: {} has changed since; start a new run (--run)", folder_,
+          state_.config.data);
   checkpoint.restore("model.", weights_of(task_.model()));
   checkpoint.restore("ema.", ema_.state());
   checkpoint.restore("optimizer.", optimizer_.state());
@@ -77,7 +83,8 @@ bool Trainer::run() {
   while (state_.step < c.steps) {
     one_step();
     const double time = now() - last;
-    average_time += (time - average_time) * std::max(0.03, 1.0 / double(++steps_here));  // follows a machine that slows down
+    average_time += (time - average_time) *
+                    std::max(0.03, 1.0 / double(++steps_here));  // follows a machine that slows down
     last = now();
     progress_.step = state_.step;
     progress_.epoch = double(state_.step * c.batch_size) / double(task_.training_images());
@@ -110,12 +117,14 @@ void Trainer::one_step() {
   task_.model().clear_gradients();
   const NamedValues losses = task_.step(state_.step);
   const auto advice =
-      "Try a smaller --learning-rate or more --warmup-steps; the checkpoint of the last good epoch is kept, `fovea train --resume` goes on from it";
+      "Try a smaller --learning-rate or more --warmup-steps; the checkpoint of the last good epoch is kept, "
+      "`fovea train --resume` goes on from it";
   for (const auto& [name, value] : losses)
-    require(std::isfinite(value), "the training diverged: {} is {} at step {} (learning rate {:.4g}). {}", name, value, state_.step,
-            schedule_.learning_rate(state_.step), advice);
+    require(std::isfinite(value), "the training diverged: {} is {} at step {} (learning rate {:.4g}). {}",
+            name, value, state_.step, schedule_.learning_rate(state_.step), advice);
   const double norm = optimizer_.update(state_.step, schedule_.learning_rate(state_.step));
-  require(std::isfinite(norm), "the training diverged: the gradient is {} at step {} although the loss is {:.4g}. {}", norm,
+  require(std::isfinite(norm),
+          "the training diverged: the gradient is {} at step {} although the loss is {:.4g}. {}", norm,
           state_.step, losses.front().second, advice);
   ema_.update(state_.step);
   ++state_.step;
@@ -145,8 +154,8 @@ void Trainer::evaluate() {
 }
 
 void Trainer::save(const std::string& name) const {
-  save_checkpoint(fmt::format("{}/{}.safetensors", folder_, name), state_, weights_of(task_.model()), ema_.state(),
-                  optimizer_.state());
+  save_checkpoint(fmt::format("{}/{}.safetensors", folder_, name), state_, weights_of(task_.model()),
+                  ema_.state(), optimizer_.state());
 }
 
 }  // namespace fovea

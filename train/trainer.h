@@ -13,7 +13,8 @@
 
 namespace fovea {
 
-// What is learned: a network, its data and its loss. The Trainer does the rest, the same for detection and classification.
+// What is learned: a network, its data and its loss. The Trainer does the rest, the same for detection and
+// classification.
 class Task {
  public:
   virtual ~Task() = default;
@@ -21,7 +22,8 @@ class Task {
   virtual int64_t training_images() const = 0;
   // The batches of steps first .. end - 1 will be asked for, in order: their preparation may begin.
   virtual void start(int64_t first, int64_t end) = 0;
-  // Forward and backward pass of one batch: leaves gradients in the parameters, returns the loss and its parts, the loss first.
+  // Forward and backward pass of one batch: leaves gradients in the parameters, returns the loss and its
+  // parts, the loss first.
   virtual NamedValues step(int64_t step) = 0;
   // Measures the network as it is; the first figure is the one to maximise.
   virtual NamedValues evaluate() = 0;
@@ -32,25 +34,28 @@ class Task {
 struct TrainProgress {
   int64_t step = 0, steps = 0;  // done, in all
   double epoch = 0;
-  double loss = 0;              // average of the latest steps
+  double loss = 0;  // average of the latest steps
   double images_per_second = 0;
   double seconds_left = 0;
-  double waiting = 0;           // share of the time in which the step waited for images
-  NamedValues figures;          // of the latest evaluation
+  double waiting = 0;   // share of the time in which the step waited for images
+  NamedValues figures;  // of the latest evaluation
 };
 
 struct TrainHooks {
   std::function<void(const TrainProgress&)> on_step;
   std::function<void(const std::string&)> on_message;  // one sentence worth telling
-  const std::atomic<bool>* stop = nullptr;             // set from outside (Ctrl-C): finish the step, keep a checkpoint, return
+  const std::atomic<bool>* stop =
+      nullptr;  // set from outside (Ctrl-C): finish the step, keep a checkpoint, return
 };
 
-// The config with its "choose for me" of length, learning rate, decays and warm-up decided, for so many training images.
+// The config with its "choose for me" of length, learning rate, decays and warm-up decided, for so many
+// training images.
 TrainConfig resolve_config(TrainConfig config, int64_t training_images);
 
-// Runs a training in a folder: last.safetensors (to resume from), best.safetensors (the best evaluation so far), config.json,
-// metrics.csv and TensorBoard events. The same config and data give the same files bit for bit (but for times), whether or not the
-// training was stopped or killed and resumed on the way, and for any number of threads.
+// Runs a training in a folder: last.safetensors (to resume from), best.safetensors (the best evaluation so
+// far), config.json, metrics.csv and TensorBoard events. The same config and data give the same files bit for
+// bit (but for times), whether or not the training was stopped or killed and resumed on the way, and for any
+// number of threads.
 class Trainer {
  public:
   // `state` as it should stand in checkpoints: resolved config and classes, step 0.
@@ -59,8 +64,9 @@ class Trainer {
   // Goes on from folder/last.safetensors.
   void resume(const Checkpoint& checkpoint);
 
-  // True when the training is complete, false when it was stopped from outside. Throws Error naming the step when the loss or a gradient
-  // is not finite (the checkpoints on the disk stay as they are) and where a file cannot be written.
+  // True when the training is complete, false when it was stopped from outside. Throws Error naming the step
+  // when the loss or a gradient is not finite (the checkpoints on the disk stay as they are) and where a file
+  // cannot be written.
   bool run();
 
   int64_t step() const { return state_.step; }

@@ -7,16 +7,19 @@
 
 namespace fovea {
 
-// exp(x) without a branch or a call, so that loops over channels vectorise: x = n ln 2 + r with |r| <= ln 2 / 2, e^r by
-// the Taylor series to r^7 (truncated at 6e-9 relative), 2^n put together from exponent bits. Within 2 ulp of std::exp;
-// 0 below -87.3, and the largest finite floats above 88.7 stay finite: callers here never need the infinity.
+// exp(x) without a branch or a call, so that loops over channels vectorise: x = n ln 2 + r with |r| <= ln 2 /
+// 2, e^r by the Taylor series to r^7 (truncated at 6e-9 relative), 2^n put together from exponent bits.
+// Within 2 ulp of std::exp; 0 below -87.3, and the largest finite floats above 88.7 stay finite: callers here
+// never need the infinity.
 HD inline float exponential(float x) {
 #ifdef __CUDA_ARCH__
   return expf(x);
 #else
-  const float clamped = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);  // a NaN passes through both comparisons
+  const float clamped =
+      x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);  // a NaN passes through both comparisons
   const float n = std::nearbyint(clamped * 1.44269504089f);
-  const float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts: no cancellation error
+  const float r =
+      (clamped - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts: no cancellation error
   float p = 1.0f / 5040;
   p = p * r + 1.0f / 720;
   p = p * r + 1.0f / 120;
@@ -40,7 +43,8 @@ HD inline T sigmoid_of(T x) {
 }
 
 // log(1 + e^x) without overflow: max(x, 0) + log(1 + t), t = e^-|x| in (0, 1]. With s = t / (2 + t) <= 1/3,
-// log(1 + t) = 2 atanh(s) = 2 (s + s^3/3 + s^5/5 + ...); to s^15/15 the rest is below 2e-9: vectorises, within 2 ulp.
+// log(1 + t) = 2 atanh(s) = 2 (s + s^3/3 + s^5/5 + ...); to s^15/15 the rest is below 2e-9: vectorises,
+// within 2 ulp.
 HD inline float softplus_of(float x) {
   const float t = exponential(x > 0.0f ? -x : x);
   const float s = t / (2.0f + t), q = s * s;

@@ -9,9 +9,9 @@ struct PhiloxBlock {
   uint32_t word[4];
 };
 
-// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): four random words as a
-// pure function of a 128-bit counter and a 64-bit key. No state, so element i of a tensor has the same random number
-// on every device, for any number of threads and in any order.
+// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): four random words as
+// a pure function of a 128-bit counter and a 64-bit key. No state, so element i of a tensor has the same
+// random number on every device, for any number of threads and in any order.
 HD inline PhiloxBlock philox4x32(uint64_t key, uint64_t counter_low, uint64_t counter_high = 0) {
   uint32_t c0 = uint32_t(counter_low), c1 = uint32_t(counter_low >> 32);
   uint32_t c2 = uint32_t(counter_high), c3 = uint32_t(counter_high >> 32);

@@ -8,23 +8,43 @@ namespace fovea {
 enum class Activation { identity, relu, sigmoid, swish };
 
 struct Identity {
-  template <class T> HD static T forward(T x) { return x; }
-  template <class T> HD static T derivative(T) { return T(1); }
+  template <class T>
+  HD static T forward(T x) {
+    return x;
+  }
+  template <class T>
+  HD static T derivative(T) {
+    return T(1);
+  }
 };
 struct Relu {
-  template <class T> HD static T forward(T x) { return x > T(0) ? x : T(0); }
-  template <class T> HD static T derivative(T x) { return x > T(0) ? T(1) : T(0); }
+  template <class T>
+  HD static T forward(T x) {
+    return x > T(0) ? x : T(0);
+  }
+  template <class T>
+  HD static T derivative(T x) {
+    return x > T(0) ? T(1) : T(0);
+  }
 };
 struct Sigmoid {
-  template <class T> HD static T forward(T x) { return sigmoid_of(x); }
-  template <class T> HD static T derivative(T x) {
+  template <class T>
+  HD static T forward(T x) {
+    return sigmoid_of(x);
+  }
+  template <class T>
+  HD static T derivative(T x) {
     const T s = sigmoid_of(x);
     return s * (T(1) - s);
   }
 };
 struct Swish {  // x sigmoid(x) (arXiv 1710.05941)
-  template <class T> HD static T forward(T x) { return x * sigmoid_of(x); }
-  template <class T> HD static T derivative(T x) {
+  template <class T>
+  HD static T forward(T x) {
+    return x * sigmoid_of(x);
+  }
+  template <class T>
+  HD static T derivative(T x) {
     const T s = sigmoid_of(x);
     return s + x * s * (T(1) - s);
   }
@@ -34,10 +54,14 @@ struct Swish {  // x sigmoid(x) (arXiv 1710.05941)
 template <class F>
 decltype(auto) with_activation(Activation activation, F&& f) {
   switch (activation) {
-    case Activation::relu: return f.template operator()<Relu>();
-    case Activation::sigmoid: return f.template operator()<Sigmoid>();
-    case Activation::swish: return f.template operator()<Swish>();
-    default: return f.template operator()<Identity>();
+    case Activation::relu:
+      return f.template operator()<Relu>();
+    case Activation::sigmoid:
+      return f.template operator()<Sigmoid>();
+    case Activation::swish:
+      return f.template operator()<Swish>();
+    default:
+      return f.template operator()<Identity>();
   }
 }
 

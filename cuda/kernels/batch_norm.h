@@ -4,7 +4,7 @@
 namespace fovea {
 
 struct BatchNormDims {
-  int64_t rows = 0;      // N * H * W: what the statistics run over
+  int64_t rows = 0;  // N * H * W: what the statistics run over
   int64_t channels = 0;
 };
 

@@ -5,8 +5,8 @@
 
 namespace fovea {
 
-// How one input of a BiFPN node comes to the node's size (EfficientDet, arXiv 1911.09070, section 3.3): as it is, by max
-// pooling from a finer level, or by nearest-neighbour upsampling from a coarser one.
+// How one input of a BiFPN node comes to the node's size (EfficientDet, arXiv 1911.09070, section 3.3): as it
+// is, by max pooling from a finer level, or by nearest-neighbour upsampling from a coarser one.
 enum class Resample { same, pool, upsample };
 
 struct ResampleDims {
@@ -17,7 +17,8 @@ struct ResampleDims {
   Window vertical() const { return window(in_height, out_height); }
   Window horizontal() const { return window(in_width, out_width); }
 
-  // Output row i of nearest upsampling shows input row floor(i * in / out); input row j fills [first(j), first(j + 1)).
+  // Output row i of nearest upsampling shows input row floor(i * in / out); input row j fills [first(j),
+  // first(j + 1)).
   static int64_t source(int64_t i, int64_t in, int64_t out) { return i * in / out; }
   static int64_t first(int64_t j, int64_t in, int64_t out) { return (j * out + in - 1) / in; }
 

@@ -5,14 +5,14 @@
 namespace fovea {
 
 struct FocalLossOptions {
-  double alpha = 0.25;           // weight of positives; negatives get 1 - alpha
-  double gamma = 1.5;            // how fast easy examples stop counting
-  double label_smoothing = 0;    // enters the cross entropy only, not p_t
+  double alpha = 0.25;         // weight of positives; negatives get 1 - alpha
+  double gamma = 1.5;          // how fast easy examples stop counting
+  double label_smoothing = 0;  // enters the cross entropy only, not p_t
 };
 
 // Focal loss of one logit (arXiv 1708.02002, as in EfficientDet's code) in logits, stable for any x:
-// alpha_t (1 - p_t)^gamma CE. With z = x for a positive and -x for a negative, 1 - p_t = sigmoid(-z) = u and log u = -softplus(z), so
-// u^gamma = e^(-gamma softplus(z)) needs no power.
+// alpha_t (1 - p_t)^gamma CE. With z = x for a positive and -x for a negative, 1 - p_t = sigmoid(-z) = u and
+// log u = -softplus(z), so u^gamma = e^(-gamma softplus(z)) needs no power.
 template <class T>
 struct FocalLoss {
   T alpha, gamma, smoothing;

@@ -6,8 +6,8 @@ namespace fovea {
 // How a k x k window moves over an image: shared by convolutions and pools, on CPU and GPU.
 //
 // Padding::same is TensorFlow's "SAME": the output has ceil(in / stride) positions, and of the total padding
-// max((out - 1) * stride + kernel - in, 0) the smaller half lies before: even inputs at stride 2 are padded on the
-// bottom and right only. Padding::symmetric pads kernel / 2 on each side, as PyTorch's models do.
+// max((out - 1) * stride + kernel - in, 0) the smaller half lies before: even inputs at stride 2 are padded
+// on the bottom and right only. Padding::symmetric pads kernel / 2 on each side, as PyTorch's models do.
 enum class Padding { same, symmetric };
 
 struct Window {
@@ -16,7 +16,8 @@ struct Window {
   Padding padding = Padding::same;
 
   int64_t output_size(int64_t in) const {
-    return padding == Padding::same ? (in + stride - 1) / stride : (in + 2 * (kernel / 2) - kernel) / stride + 1;
+    return padding == Padding::same ? (in + stride - 1) / stride
+                                    : (in + 2 * (kernel / 2) - kernel) / stride + 1;
   }
   int64_t pad_before(int64_t in) const {
     if (padding == Padding::symmetric) return kernel / 2;

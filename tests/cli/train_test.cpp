@@ -4,8 +4,8 @@
 #include <fstream>
 #include <thread>
 
-#include "core/file.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "tests/support/program.h"
 #include "train/data/image_io.h"
 #include "train/data/synth.h"
@@ -20,7 +20,8 @@ namespace {
 const std::string& shapes() {
   static const TemporaryFolder folder;
   static const std::string path = [] {
-    synthesize_dataset(folder / "shapes", {.train_images = 12, .val_images = 4, .width = 96, .height = 80, .classes = 3});
+    synthesize_dataset(folder / "shapes",
+                       {.train_images = 12, .val_images = 4, .width = 96, .height = 80, .classes = 3});
     return folder / "shapes";
   }();
   return path;
@@ -28,8 +29,9 @@ const std::string& shapes() {
 
 // A training of a few seconds at most.
 std::vector<std::string> tiny(const std::string& run, std::vector<std::string> more = {}) {
-  std::vector<std::string> arguments{"train", "--data", shapes(), "--run", run, "--model", "efficientdet_d-3",
-                                     "--image-size", "64", "--batch-size", "4", "--epochs", "4"};
+  std::vector<std::string> arguments{
+      "train",        "--data", shapes(),       "--run", run,        "--model", "efficientdet_d-3",
+      "--image-size", "64",     "--batch-size", "4",     "--epochs", "4"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }
@@ -47,10 +49,12 @@ TEST_CASE("a training leaves weights, figures, curves, a report and pictures, an
   const auto result = run_program(tiny(folder / "run"));
   CAPTURE(result.errors);
   REQUIRE(result.exit_code == 0);
-  CHECK_THAT(result.output, Contains("Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ]"));
+  CHECK_THAT(result.output,
+             Contains("Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ]"));
   CHECK_THAT(result.output, Contains("report.html"));
   CHECK_THAT(result.errors, Contains("images/s"));
-  for (const char* file : {"last.safetensors", "best.safetensors", "config.json", "metrics.csv", "report.html", "detections.json"})
+  for (const char* file : {"last.safetensors", "best.safetensors", "config.json", "metrics.csv",
+                           "report.html", "detections.json"})
     CHECK(fs::file_size(folder / "run/" + file) > 0);
   CHECK_FALSE(fs::is_empty(folder / "run/pictures"));
   CHECK_FALSE(has_part_files(folder / "run"));
@@ -63,7 +67,8 @@ TEST_CASE("a training leaves weights, figures, curves, a report and pictures, an
   CHECK(eval.exit_code == 0);
   CHECK(eval.output.substr(0, 1000) == result.output.substr(0, 1000));  // the same figures
 
-  const auto predict = run_program({"predict", folder / "run/best.safetensors", shapes() + "/val", "--output", folder / "found"});
+  const auto predict = run_program(
+      {"predict", folder / "run/best.safetensors", shapes() + "/val", "--output", folder / "found"});
   CHECK(predict.exit_code == 0);
   CHECK_THAT(predict.output, Contains("in 4 pictures"));
   CHECK(read_file(folder / "found/detections.json").front() == '[');
@@ -85,7 +90,8 @@ TEST_CASE("the same seed gives the same files on one thread and on two; another 
 
 TEST_CASE("Ctrl-C keeps a checkpoint, and a resumed training ends as one never interrupted") {
   const TemporaryFolder folder;
-  const std::vector<std::string> longer{"--epochs", "40", "--checkpoint-every", "1000", "--validate-every", "0"};
+  const std::vector<std::string> longer{"--epochs",         "40", "--checkpoint-every", "1000",
+                                        "--validate-every", "0"};
   REQUIRE(run_program(tiny(folder / "whole", longer)).exit_code == 0);
   Program program(tiny(folder / "run", longer));
   while (!fs::exists(folder / "run/metrics.csv")) std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -110,10 +116,11 @@ TEST_CASE("Ctrl-C keeps a checkpoint, and a resumed training ends as one never i
 
 TEST_CASE("a loss that stops being finite ends the training with the step and advice") {
   const TemporaryFolder folder;
-  const auto result =
-      run_program(tiny(folder / "run", {"--optimizer", "sgd", "--learning-rate", "100", "--clip-norm", "0", "--epochs", "50"}));
+  const auto result = run_program(tiny(folder / "run", {"--optimizer", "sgd", "--learning-rate", "100",
+                                                        "--clip-norm", "0", "--epochs", "50"}));
   CHECK(result.exit_code == 1);
-  CHECK_THAT(result.errors, Contains("the training diverged") && Contains("at step") && Contains("--learning-rate"));
+  CHECK_THAT(result.errors,
+             Contains("the training diverged") && Contains("at step") && Contains("--learning-rate"));
   CHECK_FALSE(has_part_files(folder / "run"));
 }
 
@@ -137,27 +144,31 @@ TEST_CASE("what cannot be trained is refused in one sentence") {
   };
   refuses({"train", "--run", folder / "run"}, "--data is missing");
   refuses({"train", "--data", folder / "nowhere", "--run", folder / "run"}, "nowhere");
-  refuses(tiny(folder / "run", {"--model", "efficientdet_d9"}), "there is no model efficientdet_d9: choose one of efficientdet_d-3");
+  refuses(tiny(folder / "run", {"--model", "efficientdet_d9"}),
+          "there is no model efficientdet_d9: choose one of efficientdet_d-3");
   refuses(tiny(folder / "run", {"--batch-size", "0"}), "--batch-size is 0");
   refuses(tiny(folder / "run", {"--epochs", "many"}), "epochs");
   refuses(tiny(folder / "run", {"--train-split", "trian"}), "trian");
   refuses(tiny(folder / "run", {"--config", folder / "none.json"}), "none.json cannot be read");
   refuses({"trian"}, "there is no command 'trian': choose one of train, eval, predict, info, data");
   write_file_atomically(folder / "c.json", "{\"epoch\": 3}");
-  refuses({"train", "--config", folder / "c.json", "--run", folder / "run"}, "there is no setting epoch; did you mean epochs?");
+  refuses({"train", "--config", folder / "c.json", "--run", folder / "run"},
+          "there is no setting epoch; did you mean epochs?");
 }
 
 TEST_CASE("a configuration file sets what flags do not") {
   const TemporaryFolder folder;
   write_file_atomically(folder / "c.json", "{\"epochs\": 2, \"seed\": 7, \"data\": \"" + shapes() + "\"}");
-  REQUIRE(run_program({"train", "--config", folder / "c.json", "--run", folder / "run", "--model", "efficientdet_d-3", "--image-size",
-                       "64x80", "--batch-size", "4", "--seed", "8"})
+  REQUIRE(run_program({"train", "--config", folder / "c.json", "--run", folder / "run", "--model",
+                       "efficientdet_d-3", "--image-size", "64x80", "--batch-size", "4", "--seed", "8"})
               .exit_code == 0);
   const std::string config = read_file(folder / "run/config.json");
-  CHECK_THAT(config, Contains("\"seed\": 8") && Contains("\"steps\": 6") && Contains("\"image_size\": \"64x80\""));
+  CHECK_THAT(config,
+             Contains("\"seed\": 8") && Contains("\"steps\": 6") && Contains("\"image_size\": \"64x80\""));
 }
 
-TEST_CASE("checkpoints and pictures that cannot be used are refused, one bad picture among others is left out") {
+TEST_CASE(
+    "checkpoints and pictures that cannot be used are refused, one bad picture among others is left out") {
   const TemporaryFolder folder;
   REQUIRE(run_program(tiny(folder / "run", {"--epochs", "1"})).exit_code == 0);
   const std::string weights = folder / "run/best.safetensors", whole = read_file(weights);
@@ -170,8 +181,10 @@ TEST_CASE("checkpoints and pictures that cannot be used are refused, one bad pic
     CHECK(result.exit_code == 1);
     CHECK_THAT(result.errors, Contains(message));
   };
-  refuses({"predict", folder / "cut.safetensors", folder / "photos", "--output", folder / "o"}, "cut.safetensors is cut short");
-  refuses({"predict", folder / "none.safetensors", folder / "photos", "--output", folder / "o"}, "none.safetensors cannot be read");
+  refuses({"predict", folder / "cut.safetensors", folder / "photos", "--output", folder / "o"},
+          "cut.safetensors is cut short");
+  refuses({"predict", folder / "none.safetensors", folder / "photos", "--output", folder / "o"},
+          "none.safetensors cannot be read");
   refuses({"predict", weights, folder / "nowhere", "--output", folder / "o"}, "nowhere does not exist");
   refuses({"predict", weights, folder / "photos/broken.jpg", "--output", folder / "o"}, "broken.jpg");
   write_file_atomically(folder / "photos/empty.png", "");
@@ -188,12 +201,15 @@ TEST_CASE("a classifier learns folders of pictures") {
   for (const char* name : {"red", "blue"})
     for (int i = 0; i < 10; ++i) {
       Image image(40, 32);
-      for (size_t k = 0; k < image.pixels.size(); ++k) image.pixels[k] = uint8_t((k % 3 == (name[0] == 'r' ? 0 : 2) ? 200 : 30) + (k * 7 + size_t(i) * 13) % 40);
+      for (size_t k = 0; k < image.pixels.size(); ++k)
+        image.pixels[k] =
+            uint8_t((k % 3 == (name[0] == 'r' ? 0 : 2) ? 200 : 30) + (k * 7 + size_t(i) * 13) % 40);
       create_folder(folder / "data/" + name);
       write_image(fmt::format("{}/data/{}/{}.png", folder.path(), name, i), image);
     }
-  const auto result = run_program({"train", "--task", "classification", "--model", "efficientnet_b-3", "--data", folder / "data", "--run",
-                                   folder / "run", "--image-size", "32", "--batch-size", "8", "--steps", "40"});
+  const auto result = run_program({"train", "--task", "classification", "--model", "efficientnet_b-3",
+                                   "--data", folder / "data", "--run", folder / "run", "--image-size", "32",
+                                   "--batch-size", "8", "--steps", "40"});
   CAPTURE(result.errors);
   REQUIRE(result.exit_code == 0);
   CHECK_THAT(result.output, Contains("top-1 accuracy 1.0000"));

@@ -43,7 +43,8 @@ TEST_CASE("a second backward is explained") {
   Tensor x = from_values({1}, {3}).set_requires_grad();
   const Tensor y = product(x, x);
   y.backward();
-  CHECK_THROWS_WITH(y.backward(), Catch::Contains("product") && Catch::Contains("run the forward pass again"));
+  CHECK_THROWS_WITH(y.backward(),
+                    Catch::Contains("product") && Catch::Contains("run the forward pass again"));
 }
 
 TEST_CASE("saved tensors are released on the way back") {

@@ -20,8 +20,8 @@ TEST_CASE("shapes count, index and print") {
 
 TEST_CASE("bfloat16 rounds to nearest even and keeps NaN and infinity") {
   CHECK(float(bfloat16(1.0f)) == 1.0f);
-  CHECK(float(bfloat16(1.00390625f)) == 1.0f);        // halfway between 1 and 1 + 2^-7: to even
-  CHECK(float(bfloat16(1.01171875f)) == 1.015625f);   // halfway, the lower neighbour is odd: up
+  CHECK(float(bfloat16(1.00390625f)) == 1.0f);       // halfway between 1 and 1 + 2^-7: to even
+  CHECK(float(bfloat16(1.01171875f)) == 1.015625f);  // halfway, the lower neighbour is odd: up
   CHECK(std::isnan(float(bfloat16(NAN))));
   CHECK(float(bfloat16(INFINITY)) == INFINITY);
   CHECK(float(bfloat16(3.4e38f)) == INFINITY);

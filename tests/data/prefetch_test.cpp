@@ -1,7 +1,7 @@
 #include "train/data/prefetch.h"
 
-#include <catch2/catch.hpp>
 #include <atomic>
+#include <catch2/catch.hpp>
 #include <chrono>
 #include <stdexcept>
 #include <string>
@@ -14,7 +14,8 @@ TEST_CASE("items come in order whatever the threads do, and no more than the cap
   std::atomic<int64_t> made = 0, taken = 0, most = 0;
   Prefetch<int64_t> prefetch(4, 3, 10, 60, [&](int64_t index) {
     const int64_t ahead = ++made - taken;
-    for (int64_t seen = most; ahead > seen && !most.compare_exchange_weak(seen, ahead);) {}
+    for (int64_t seen = most; ahead > seen && !most.compare_exchange_weak(seen, ahead);) {
+    }
     std::this_thread::sleep_for(std::chrono::microseconds(index % 3 == 0 ? 900 : 50));
     return index * index;
   });

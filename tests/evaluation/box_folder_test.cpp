@@ -17,7 +17,9 @@ struct Folders {
     create_folder(folder / "truth");
     create_folder(folder / "found");
   }
-  void write(const std::string& name, const std::string& text) const { write_file_atomically(folder / name, text); }
+  void write(const std::string& name, const std::string& text) const {
+    write_file_atomically(folder / name, text);
+  }
   auto read() const { return read_box_folders(folder / "truth", folder / "found"); }
 };
 
@@ -67,7 +69,8 @@ TEST_CASE("folders of boxes are read by name") {
 TEST_CASE("folders of boxes that are wrong are refused by file, line and field") {
   const Folders f;
   CHECK_THROWS_WITH(f.read(), Contains("truth has no .txt file"));
-  CHECK_THROWS_WITH(read_box_folders(f.folder / "nowhere", f.folder / "found"), Contains("nowhere cannot be read"));
+  CHECK_THROWS_WITH(read_box_folders(f.folder / "nowhere", f.folder / "found"),
+                    Contains("nowhere cannot be read"));
   f.write("truth/a.txt", "dog 1 2 3 4\n");
   const auto refuses = [&](const std::string& line, const std::string& message) {
     f.write("found/a.txt", line);

@@ -8,8 +8,9 @@ using namespace fovea;
 
 TEST_CASE("the plan of a cell is the published one") {
   const auto plan = bifpn_plan(3, 7);
-  const std::vector<std::pair<int, std::vector<int>>> expected = {{6, {3, 4}},    {5, {2, 5}},    {4, {1, 6}},     {3, {0, 7}},
-                                                                  {4, {1, 7, 8}}, {5, {2, 6, 9}}, {6, {3, 5, 10}}, {7, {4, 11}}};
+  const std::vector<std::pair<int, std::vector<int>>> expected = {
+      {6, {3, 4}},    {5, {2, 5}},    {4, {1, 6}},     {3, {0, 7}},
+      {4, {1, 7, 8}}, {5, {2, 6, 9}}, {6, {3, 5, 10}}, {7, {4, 11}}};
   REQUIRE(plan.size() == expected.size());
   for (size_t i = 0; i < plan.size(); ++i) {
     CHECK(plan[i].level == expected[i].first);
@@ -26,7 +27,8 @@ TEST_CASE("channels are rounded as published") {
 
 TEST_CASE("B0 has the published number of parameters") {
   Random random(1);
-  CHECK(EfficientNet(efficientnet_spec("efficientnet_b0"), 1000, random).parameter_count() == 5288548);  // timm
+  CHECK(EfficientNet(efficientnet_spec("efficientnet_b0"), 1000, random).parameter_count() ==
+        5288548);  // timm
 }
 
 TEST_CASE("D0 has the published parameters and multiply-adds") {
@@ -70,6 +72,7 @@ TEST_CASE("every parameter of a detector gets a gradient") {
 }
 
 TEST_CASE("an unknown model is answered with the known ones") {
-  CHECK_THROWS_WITH(efficientdet_spec("efficientdet_d9"), Catch::Contains("efficientdet_d7x") && Catch::Contains("efficientdet_d-2"));
+  CHECK_THROWS_WITH(efficientdet_spec("efficientdet_d9"),
+                    Catch::Contains("efficientdet_d7x") && Catch::Contains("efficientdet_d-2"));
   CHECK_THROWS_WITH(efficientnet_spec("b0"), Catch::Contains("efficientnet_b0"));
 }

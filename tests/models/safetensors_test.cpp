@@ -34,7 +34,8 @@ TEST_CASE("tensors come back as they were written, metadata too") {
   CHECK(file.metadata.at("k") == "v \"quoted\"");
   REQUIRE(file.tensors.size() == tensors.size());
   for (const NamedTensor& expected : tensors) {
-    const auto found = std::find_if(file.tensors.begin(), file.tensors.end(), [&](const auto& t) { return t.name == expected.name; });
+    const auto found = std::find_if(file.tensors.begin(), file.tensors.end(),
+                                    [&](const auto& t) { return t.name == expected.name; });
     REQUIRE(found != file.tensors.end());
     CHECK(found->tensor.dtype() == expected.tensor.dtype());
     CHECK(found->tensor.shape() == expected.tensor.shape());
@@ -45,8 +46,9 @@ TEST_CASE("tensors come back as they were written, metadata too") {
 TEST_CASE("a file as the format's page describes it is read") {
   const TemporaryFolder folder;
   const float numbers[2] = {1.5f, -2};
-  write_file_atomically(folder / "t", file_of("{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}  ",
-                                             std::string(reinterpret_cast<const char*>(numbers), 8)));
+  write_file_atomically(folder / "t",
+                        file_of("{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}  ",
+                                std::string(reinterpret_cast<const char*>(numbers), 8)));
   CHECK(read_safetensors(folder / "t").tensors.at(0).tensor.values() == std::vector<double>{1.5, -2});
 }
 
@@ -57,7 +59,8 @@ TEST_CASE("a file cut anywhere is refused") {
   for (size_t size = 0; size < whole.size(); ++size) {
     write_file_atomically(folder / "cut", whole.substr(0, size));
     CAPTURE(size);
-    CHECK_THROWS_WITH(read_safetensors(folder / "cut"), Contains("cut") && (Contains("short") || Contains("not a safetensors")));
+    CHECK_THROWS_WITH(read_safetensors(folder / "cut"),
+                      Contains("cut") && (Contains("short") || Contains("not a safetensors")));
   }
   write_file_atomically(folder / "long", whole + "x");
   CHECK_THROWS_WITH(read_safetensors(folder / "long"), Contains("its tensors take 32"));

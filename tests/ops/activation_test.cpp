@@ -29,7 +29,8 @@ TEST_CASE("gradients of activations") {
   Random random(3);
   for (const Shape& shape : {Shape{1}, Shape{7}, Shape{2, 3, 5, 17}, Shape{20011}}) {
     const Tensor x = randn(shape, random, DType::float64);
-    for (auto* op : {relu, sigmoid, swish}) CHECK_NOTHROW(check_op([op](const Tensors& in) { return op(in[0]); }, {x}));
+    for (auto* op : {relu, sigmoid, swish})
+      CHECK_NOTHROW(check_op([op](const Tensors& in) { return op(in[0]); }, {x}));
   }
 }
 

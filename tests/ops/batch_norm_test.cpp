@@ -11,7 +11,8 @@ using namespace fovea;
 namespace {
 OpFunction norm(BatchNormOptions options) {
   return [options](const Tensors& in) {
-    const Tensor mean = full(in[1].shape(), 0.3, in[1].dtype()), variance = full(in[1].shape(), 1.7, in[1].dtype());
+    const Tensor mean = full(in[1].shape(), 0.3, in[1].dtype()),
+                 variance = full(in[1].shape(), 1.7, in[1].dtype());
     return batch_norm(in[0], in[1], in[2], mean, variance, options);
   };
 }
@@ -32,13 +33,15 @@ TEST_CASE("batch norm by hand") {
 TEST_CASE("gradients of batch norm with each activation") {
   Random random(3);
   for (bool training : {true, false})
-    for (Activation activation : {Activation::identity, Activation::relu, Activation::sigmoid, Activation::swish})
+    for (Activation activation :
+         {Activation::identity, Activation::relu, Activation::sigmoid, Activation::swish})
       for (const Shape& shape : {Shape{5, 1}, Shape{3, 5, 7, 3}, Shape{2, 3, 1, 17}, Shape{37, 131}}) {
         const Tensor x = randn(shape, random, DType::float64);
         const Tensor weight = rand({shape[-1]}, random, 0.5, 2, DType::float64);
         const Tensor bias = randn({shape[-1]}, random, DType::float64);
-        CHECK_NOTHROW(check_op(norm({.training = training, .activation = activation}), {x, weight, bias},
-                               {.step = 1e-6, .gradient_tolerance = 1e-5, .float32_tolerance = 1e-4, .most_probes = 25}));
+        CHECK_NOTHROW(check_op(
+            norm({.training = training, .activation = activation}), {x, weight, bias},
+            {.step = 1e-6, .gradient_tolerance = 1e-5, .float32_tolerance = 1e-4, .most_probes = 25}));
       }
 }
 
@@ -55,7 +58,8 @@ TEST_CASE("statistics survive a mean far from zero") {
 
 TEST_CASE("statistics given by the producer change nothing but the time") {
   Random random(8);
-  const Tensor x = randn({2, 9, 9, 5}, random), w = randn({5, 4}, random), weight = ones({4}), bias = zeros({4});
+  const Tensor x = randn({2, 9, 9, 5}, random), w = randn({5, 4}, random), weight = ones({4}),
+               bias = zeros({4});
   ChannelStatistics statistics;
   const Tensor y = conv1x1(x, w, {}, &statistics);
   const Tensor a = batch_norm(y, weight, bias, zeros({4}), ones({4}), {}, &statistics);

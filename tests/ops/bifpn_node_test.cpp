@@ -39,7 +39,8 @@ TEST_CASE("gradients of a BiFPN node, every fusion, odd sizes") {
 
 TEST_CASE("levels two apart are pooled by stride four, kernel five") {
   Random random(9);
-  const Tensors inputs = {randn({1, 3, 2, 4}, random, DType::float64), randn({1, 12, 7, 4}, random, DType::float64)};
+  const Tensors inputs = {randn({1, 3, 2, 4}, random, DType::float64),
+                          randn({1, 12, 7, 4}, random, DType::float64)};
   const OpFunction node = [](const Tensors& in) { return bifpn_node(in, {}, Fusion::sum, 3, 2); };
   CHECK_NOTHROW(check_op(node, inputs, {.step = 1e-6, .gradient_tolerance = 1e-5}));
 }
@@ -50,5 +51,6 @@ TEST_CASE("a node refuses inputs that do not fit together") {
                     Catch::Contains("1x2x2x3") && Catch::Contains("1x2x2x4"));
   CHECK_THROWS_WITH(bifpn_node({zeros({1, 2, 2, 3})}, zeros({2}), Fusion::softmax, 2, 2),
                     Catch::Contains("1 inputs need weights"));
-  CHECK_THROWS_WITH(bifpn_node({zeros({1, 8, 1, 3})}, {}, Fusion::sum, 2, 2), Catch::Contains("coarser along the other"));
+  CHECK_THROWS_WITH(bifpn_node({zeros({1, 8, 1, 3})}, {}, Fusion::sum, 2, 2),
+                    Catch::Contains("coarser along the other"));
 }

@@ -16,12 +16,14 @@ Tensor reference(const Tensor& x, const Tensor& w, Window window) {
       for (int64_t j = 0; j < OW; ++j)
         for (int a = 0; a < window.kernel; ++a)
           for (int b = 0; b < window.kernel; ++b) {
-            const int64_t yy = i * window.stride + a - window.pad_before(H), xx = j * window.stride + b - window.pad_before(W);
+            const int64_t yy = i * window.stride + a - window.pad_before(H),
+                          xx = j * window.stride + b - window.pad_before(W);
             if (yy < 0 || yy >= H || xx < 0 || xx >= W) continue;
             for (int64_t c = 0; c < C; ++c)
               for (int64_t o = 0; o < O; ++o)
                 y.data<double>()[((n * OH + i) * OW + j) * O + o] +=
-                    x.data<double>()[((n * H + yy) * W + xx) * C + c] * w.data<double>()[((a * window.kernel + b) * C + c) * O + o];
+                    x.data<double>()[((n * H + yy) * W + xx) * C + c] *
+                    w.data<double>()[((a * window.kernel + b) * C + c) * O + o];
           }
   return y;
 }
@@ -39,8 +41,9 @@ TEST_CASE("dense convolution equals its definition and its gradients the differe
             const Tensor f = randn({kernel, kernel, in, out}, random, DType::float64);
             CAPTURE(kernel, stride, int(padding), h, w, in, out);
             CHECK(relative_difference(conv2d(x, f, window), reference(x, f, window)) < 1e-12);
-            CHECK_NOTHROW(check_op([=](const Tensors& i) { return conv2d(i[0], i[1], window); }, {x, f},
-                                   {.float32_tolerance = 1e-4, .most_probes = 10}));  // a filter of one number: its sum cancels
+            CHECK_NOTHROW(check_op(
+                [=](const Tensors& i) { return conv2d(i[0], i[1], window); }, {x, f},
+                {.float32_tolerance = 1e-4, .most_probes = 10}));  // a filter of one number: its sum cancels
           }
 }
 

@@ -8,7 +8,8 @@
 using namespace fovea;
 
 TEST_CASE("cross entropy by hand, and stable for large logits") {
-  const Tensor x = from_values({2, 2}, {0, std::log(3.0), 1000, 0}), labels = from_values({2}, {1, 1}, DType::int32);
+  const Tensor x = from_values({2, 2}, {0, std::log(3.0), 1000, 0}),
+               labels = from_values({2}, {1, 1}, DType::int32);
   CHECK(softmax_cross_entropy(x, labels).item() == Approx((std::log(4.0 / 3) + 1000) / 2).epsilon(1e-6));
   CHECK(softmax(x).values()[0] == Approx(0.25));
   CHECK(softmax_cross_entropy(zeros({1, 4}), zeros({1}, DType::int32), 0.1).item() == Approx(std::log(4.0)));
@@ -20,7 +21,8 @@ TEST_CASE("gradients of cross entropy") {
     const Tensor x = randn({n, k}, random, DType::float64);
     Tensor labels({n}, DType::int32);
     for (int32_t& label : labels.span<int32_t>()) label = int32_t(random.below(k));
-    CHECK_NOTHROW(check_op([=](const Tensors& in) { return softmax_cross_entropy(in[0], labels, 0.1); }, {x}, {.most_probes = 30}));
+    CHECK_NOTHROW(check_op([=](const Tensors& in) { return softmax_cross_entropy(in[0], labels, 0.1); }, {x},
+                           {.most_probes = 30}));
   }
 }
 

@@ -18,10 +18,12 @@ Tensor reference(const Tensor& x, const Tensor& w, Window window) {
       for (int64_t j = 0; j < OW; ++j)
         for (int a = 0; a < window.kernel; ++a)
           for (int b = 0; b < window.kernel; ++b) {
-            const int64_t yy = i * window.stride + a - window.pad_before(H), xx = j * window.stride + b - window.pad_before(W);
+            const int64_t yy = i * window.stride + a - window.pad_before(H),
+                          xx = j * window.stride + b - window.pad_before(W);
             if (yy < 0 || yy >= H || xx < 0 || xx >= W) continue;
             for (int64_t c = 0; c < C; ++c)
-              y.data<double>()[((n * OH + i) * OW + j) * C + c] += in[((n * H + yy) * W + xx) * C + c] * f[(a * window.kernel + b) * C + c];
+              y.data<double>()[((n * OH + i) * OW + j) * C + c] +=
+                  in[((n * H + yy) * W + xx) * C + c] * f[(a * window.kernel + b) * C + c];
           }
   return y;
 }
@@ -44,14 +46,15 @@ TEST_CASE("depthwise convolution equals its definition and its gradients the dif
       for (Padding padding : {Padding::same, Padding::symmetric})
         for (auto [h, w] : {std::pair<int64_t, int64_t>{1, 1}, {2, 5}, {7, 8}, {13, 3}, {5, 31}})
           for (int64_t channels : {1, 7, 16, 17, 35}) {
-            if (++variant % 2 == 0 && channels != 17) continue;  // every other row of the grid: the run stays short
+            if (++variant % 2 == 0 && channels != 17)
+              continue;  // every other row of the grid: the run stays short
             const Window window{kernel, stride, padding};
             const Tensor x = randn({2, h, w, channels}, random, DType::float64);
             const Tensor f = randn({kernel, kernel, channels}, random, DType::float64);
             CAPTURE(kernel, stride, int(padding), h, w, channels);
             CHECK(relative_difference(depthwise_conv2d(x, f, window), reference(x, f, window)) < 1e-12);
-            CHECK_NOTHROW(check_op([=](const Tensors& in) { return depthwise_conv2d(in[0], in[1], window); }, {x, f},
-                                   {.gradient_tolerance = 1e-6, .most_probes = 12}));
+            CHECK_NOTHROW(check_op([=](const Tensors& in) { return depthwise_conv2d(in[0], in[1], window); },
+                                   {x, f}, {.gradient_tolerance = 1e-6, .most_probes = 12}));
           }
 }
 
@@ -70,6 +73,8 @@ TEST_CASE("depthwise convolution gathers its output's statistics") {
 TEST_CASE("depthwise convolution refuses what it cannot do") {
   CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 4, 4, 3}), zeros({3, 3, 4}), {3, 1}),
                     Catch::Contains("3x3x3") && Catch::Contains("3x3x4"));
-  CHECK_THROWS_WITH(depthwise_conv2d(zeros({4, 4, 3}), zeros({3, 3, 3}), {3, 1}), Catch::Contains("(N, H, W, C)"));
-  CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 4, 4, 3}), zeros({7, 7, 3}), {7, 1}), Catch::Contains("kernel 7"));
+  CHECK_THROWS_WITH(depthwise_conv2d(zeros({4, 4, 3}), zeros({3, 3, 3}), {3, 1}),
+                    Catch::Contains("(N, H, W, C)"));
+  CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 4, 4, 3}), zeros({7, 7, 3}), {7, 1}),
+                    Catch::Contains("kernel 7"));
 }

@@ -40,7 +40,8 @@ TEST_CASE("gradients go through the same mask") {
   for (double p : {0.0, 0.4}) {
     CHECK_NOTHROW(check_op([=](const Tensors& in) { return dropout(in[0], p, 11); }, {x}));
     CHECK_NOTHROW(check_op([=](const Tensors& in) { return stochastic_depth(in[0], p, 11); }, {x}));
-    CHECK_NOTHROW(check_op([=](const Tensors& in) { return stochastic_depth_add(in[0], in[1], p, 11); }, {x, s}));
+    CHECK_NOTHROW(
+        check_op([=](const Tensors& in) { return stochastic_depth_add(in[0], in[1], p, 11); }, {x, s}));
   }
   CHECK_THROWS_WITH(dropout(x, 1.0, 1), Catch::Contains("[0, 1)"));
   CHECK_THROWS_WITH(stochastic_depth_add(x, zeros({1}, DType::float64), 0.1, 1), Catch::Contains("5x7x3"));

@@ -14,15 +14,18 @@ TEST_CASE("matmul by hand") {
 
 TEST_CASE("gradients of matrix products") {
   Random random(3);
-  const auto sizes = std::vector<std::array<int64_t, 3>>{{1, 1, 1}, {5, 7, 3}, {131, 17, 9}, {3, 33, 700}, {1030, 5, 16}};
+  const auto sizes =
+      std::vector<std::array<int64_t, 3>>{{1, 1, 1}, {5, 7, 3}, {131, 17, 9}, {3, 33, 700}, {1030, 5, 16}};
   for (auto [m, k, n] : sizes) {
     const Tensor x = randn({m, k}, random, DType::float64), w = randn({k, n}, random, DType::float64);
     const Tensor bias = randn({n}, random, DType::float64);
     CheckOptions options{.most_probes = 40};
     CHECK_NOTHROW(check_op([](const Tensors& in) { return matmul(in[0], in[1]); }, {x, w}, options));
-    CHECK_NOTHROW(check_op([](const Tensors& in) { return linear(in[0], in[1], in[2]); }, {x, w, bias}, options));
+    CHECK_NOTHROW(
+        check_op([](const Tensors& in) { return linear(in[0], in[1], in[2]); }, {x, w, bias}, options));
   }
-  const Tensor image = randn({2, 5, 7, 11}, random, DType::float64), w = randn({11, 13}, random, DType::float64);
+  const Tensor image = randn({2, 5, 7, 11}, random, DType::float64),
+               w = randn({11, 13}, random, DType::float64);
   CHECK_NOTHROW(check_op([](const Tensors& in) { return conv1x1(in[0], in[1]); }, {image, w}));
 }
 

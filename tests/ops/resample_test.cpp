@@ -12,7 +12,9 @@ TEST_CASE("max pooling by hand, with borders, ties and NaN") {
   const Tensor y = max_pool2d(x);  // odd size 3: one row of padding on each side, windows start at -1 and 1
   CHECK(y.values() == std::vector<double>{9, 9, 9, 9});
   y.backward(from_values({1, 2, 2, 1}, {1, 2, 4, 8}));
-  CHECK(x.grad().values() == std::vector<double>{0, 0, 0, 0, 15, 0, 0, 0, 0});  // the first 9 in reading order, also in the last window
+  CHECK(x.grad().values() ==
+        std::vector<double>{0, 0, 0, 0, 15, 0, 0, 0,
+                            0});  // the first 9 in reading order, also in the last window
   CHECK(std::isnan(max_pool2d(from_values({1, 1, 2, 1}, {NAN, 5})).item()));
 }
 

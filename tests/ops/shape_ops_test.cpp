@@ -19,7 +19,8 @@ TEST_CASE("concat, slice and reshape by hand") {
 TEST_CASE("casts between dtypes") {
   const Tensor x = from_values({3}, {1.75, -2.5, 300});
   CHECK(cast(x, DType::int32).values() == std::vector<double>{1, -2, 300});
-  CHECK(cast(from_values({2}, {7, 255}, DType::uint8), DType::float32).values() == std::vector<double>{7, 255});
+  CHECK(cast(from_values({2}, {7, 255}, DType::uint8), DType::float32).values() ==
+        std::vector<double>{7, 255});
   CHECK(cast(from_values({1}, {1.00390625}), DType::bfloat16).values() == std::vector<double>{1});
   Tensor leaf = from_values({2}, {1, 2}).set_requires_grad();
   cast(leaf, DType::float64).backward(from_values({2}, {3, 4}, DType::float64));
@@ -38,12 +39,17 @@ TEST_CASE("gradients of joining and cutting") {
     CHECK_NOTHROW(check_op([=](const Tensors& in) { return concat({in[0], in[1], in[0]}, axis); }, {a, b}));
     CHECK_NOTHROW(check_op([=](const Tensors& in) { return slice(in[0], axis, 1, 3); }, {a}));
   }
-  CHECK_NOTHROW(check_op([](const Tensors& in) { return reshape(in[0], {4, 3}); }, {randn({2, 6}, random, DType::float64)}));
+  CHECK_NOTHROW(check_op(
+      [](const Tensors& in) {
+        return reshape(in[0], {4, 3});
+      },
+      {randn({2, 6}, random, DType::float64)}));
 }
 
 TEST_CASE("joining and cutting refuse what does not fit") {
   CHECK_THROWS_WITH(concat({}, 0), Catch::Contains("no tensors"));
-  CHECK_THROWS_WITH(concat({zeros({2, 3}), zeros({3, 3})}, 1), Catch::Contains("2x3") && Catch::Contains("3x3"));
+  CHECK_THROWS_WITH(concat({zeros({2, 3}), zeros({3, 3})}, 1),
+                    Catch::Contains("2x3") && Catch::Contains("3x3"));
   CHECK_THROWS_WITH(slice(zeros({2, 3}), 1, 2, 4), Catch::Contains("2 to 4 lies outside"));
   CHECK_THROWS_WITH(reshape(zeros({2, 3}), {5}), Catch::Contains("6 elements"));
 }

@@ -15,9 +15,12 @@ TEST_CASE("pooling and scaling by hand") {
 TEST_CASE("gradients of pooling and scaling") {
   Random random(2);
   for (const Shape& shape : {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 7}, Shape{3, 41, 13, 97}}) {
-    const Tensor x = randn(shape, random, DType::float64), s = randn({shape[0], shape[3]}, random, DType::float64);
-    CHECK_NOTHROW(check_op([](const Tensors& in) { return global_average_pool(in[0]); }, {x}, {.most_probes = 20}));
-    CHECK_NOTHROW(check_op([](const Tensors& in) { return scale_channels(in[0], in[1]); }, {x, s}, {.most_probes = 20}));
+    const Tensor x = randn(shape, random, DType::float64),
+                 s = randn({shape[0], shape[3]}, random, DType::float64);
+    CHECK_NOTHROW(
+        check_op([](const Tensors& in) { return global_average_pool(in[0]); }, {x}, {.most_probes = 20}));
+    CHECK_NOTHROW(check_op([](const Tensors& in) { return scale_channels(in[0], in[1]); }, {x, s},
+                           {.most_probes = 20}));
   }
 }
 

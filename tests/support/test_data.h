@@ -6,11 +6,12 @@
 
 namespace fovea {
 
-// A file or folder of the shared test data: below $FOVEA_TEST_DATA, or beside the project in ../shared/data. Nothing where
-// neither has it: the test then says so with WARN and checks its own small fixtures alone.
+// A file or folder of the shared test data: below $FOVEA_TEST_DATA, or beside the project in ../shared/data.
+// Nothing where neither has it: the test then says so with WARN and checks its own small fixtures alone.
 inline std::optional<std::string> test_data(const std::string& name) {
   const char* chosen = std::getenv("FOVEA_TEST_DATA");
-  for (const std::string& folder : {std::string(chosen ? chosen : ""), std::string(FOVEA_SOURCE_DIR) + "/../shared/data"}) {
+  for (const std::string& folder :
+       {std::string(chosen ? chosen : ""), std::string(FOVEA_SOURCE_DIR) + "/../shared/data"}) {
     std::error_code error;
     if (!folder.empty() && std::filesystem::exists(folder + "/" + name, error)) return folder + "/" + name;
   }

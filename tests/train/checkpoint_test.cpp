@@ -45,8 +45,10 @@ TEST_CASE("a checkpoint holds the whole state of a training") {
   checkpoint.restore("optimizer.", momentum);
   CHECK(momentum[0].tensor.values() == optimizer[0].tensor.values());
 
-  CHECK_THROWS_WITH(checkpoint.restore("model.", {{"v", zeros({3, 4})}}), Contains("checkpoint of another model: it has no tensor model.v"));
-  CHECK_THROWS_WITH(checkpoint.restore("model.", {{"w", zeros({4, 3})}}), Contains("tensor model.w is float32 of 3x4, here it is float32 of 4x3"));
+  CHECK_THROWS_WITH(checkpoint.restore("model.", {{"v", zeros({3, 4})}}),
+                    Contains("checkpoint of another model: it has no tensor model.v"));
+  CHECK_THROWS_WITH(checkpoint.restore("model.", {{"w", zeros({4, 3})}}),
+                    Contains("tensor model.w is float32 of 3x4, here it is float32 of 4x3"));
 }
 
 TEST_CASE("the same state is the same file") {

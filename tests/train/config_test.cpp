@@ -18,13 +18,17 @@ TEST_CASE("a configuration survives JSON to the last digit") {
 }
 
 TEST_CASE("a configuration that is wrong is refused by name") {
-  CHECK_THROWS_WITH(config_from_json("{\"epochs\": 3", "c.json"), Contains("c.json is not a configuration in JSON"));
+  CHECK_THROWS_WITH(config_from_json("{\"epochs\": 3", "c.json"),
+                    Contains("c.json is not a configuration in JSON"));
   CHECK_THROWS_WITH(config_from_json("[1]", "c.json"), Contains("one JSON object"));
   CHECK_THROWS_WITH(config_from_json("{\"learnin_rate\": 3}", "c.json"),
                     Contains("c.json: there is no setting learnin_rate; did you mean learning_rate?"));
-  CHECK_THROWS_WITH(config_from_json("{\"epochs\": \"many\"}", "c.json"), Contains("epochs is \"many\", it must be a number"));
-  CHECK_THROWS_WITH(config_from_json("{\"batch_size\": 2.5}", "c.json"), Contains("batch_size is 2.5, it must be a whole number"));
-  CHECK_THROWS_WITH(config_from_json("{\"horizontal_flip\": 1}", "c.json"), Contains("it must be true or false"));
+  CHECK_THROWS_WITH(config_from_json("{\"epochs\": \"many\"}", "c.json"),
+                    Contains("epochs is \"many\", it must be a number"));
+  CHECK_THROWS_WITH(config_from_json("{\"batch_size\": 2.5}", "c.json"),
+                    Contains("batch_size is 2.5, it must be a whole number"));
+  CHECK_THROWS_WITH(config_from_json("{\"horizontal_flip\": 1}", "c.json"),
+                    Contains("it must be true or false"));
 }
 
 TEST_CASE("every setting has a range") {
@@ -36,13 +40,16 @@ TEST_CASE("every setting has a range") {
   };
   CHECK_NOTHROW(with([](TrainConfig&) {}));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.data.clear(); }), Contains("--data is missing"));
-  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.optimizer = "lion"; }), Contains("--optimizer is 'lion': choose one of adamw, sgd"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.optimizer = "lion"; }),
+                    Contains("--optimizer is 'lion': choose one of adamw, sgd"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.batch_size = 0; }), Contains("--batch-size is 0"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.learning_rate = -1; }), Contains("--learning-rate is -1"));
-  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.scale_max = 0.2; }), Contains("--scale-max is 0.2: give a number from 0.5"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.scale_max = 0.2; }),
+                    Contains("--scale-max is 0.2: give a number from 0.5"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.epochs = 0; }), Contains("--epochs and --steps are both 0"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.image_size = "12y"; }), Contains("--image-size is '12y'"));
-  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.aspect_ratios = "1,zero"; }), Contains("'zero' in the aspect ratios"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.aspect_ratios = "1,zero"; }),
+                    Contains("'zero' in the aspect ratios"));
 }
 
 TEST_CASE("image sizes") {

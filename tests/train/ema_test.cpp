@@ -7,7 +7,9 @@ using namespace fovea;
 namespace {
 
 struct Net : Module {
-  Net() : weight(add_parameter("weight", from_values({2}, {1, 2}))), mean(add_buffer("mean", from_values({1}, {10}))) {}
+  Net()
+      : weight(add_parameter("weight", from_values({2}, {1, 2}))),
+        mean(add_buffer("mean", from_values({1}, {10}))) {}
   Tensor weight, mean;
 };
 

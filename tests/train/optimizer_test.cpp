@@ -46,11 +46,13 @@ TEST_CASE("sgd with momentum and decay is its formula; biases do not decay") {
 
 TEST_CASE("adamw is its formula") {
   Net net;
-  Optimizer optimizer(net.parameters(), {.kind = OptimizerOptions::Kind::adamw, .weight_decay = 0.1, .clip_norm = 0});
+  Optimizer optimizer(net.parameters(),
+                      {.kind = OptimizerOptions::Kind::adamw, .weight_decay = 0.1, .clip_norm = 0});
   net.gradients({1, 0, -1, 2}, {3, 0});
   optimizer.update(0, 0.01);
   // After the first step m' = g and v' = g^2: each weight moves by the rate times the sign, and decays.
-  check_values(net.kernel, {1 - 0.01 * (1 + 0.1), -2 + 0.01 * 0.2, 3 - 0.01 * (-1 + 0.3), 0.5 - 0.01 * (1 + 0.05)});
+  check_values(net.kernel,
+               {1 - 0.01 * (1 + 0.1), -2 + 0.01 * 0.2, 3 - 0.01 * (-1 + 0.3), 0.5 - 0.01 * (1 + 0.05)});
   check_values(net.bias, {0.25 - 0.01, -1});
   const double w = net.bias.values()[0];
   net.gradients({0, 0, 0, 0}, {1, 0});
@@ -74,7 +76,8 @@ TEST_CASE("gradients are clipped by their norm over all parameters") {
 TEST_CASE("a gradient that is not finite changes nothing") {
   Net net;
   Optimizer optimizer(net.parameters(), {});
-  for (const double bad : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+  for (const double bad :
+       {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
     net.gradients({1, bad, 0, 0}, {1, 1});
     CHECK_FALSE(std::isfinite(optimizer.update(0, 1)));
     check_values(net.kernel, {1, -2, 3, 0.5});

@@ -135,7 +135,8 @@ TEST_CASE("a training is not resumed on other data") {
   other.config = resolve_config(other.config, 41);
   LineTask again;
   Trainer trainer(again, other, folder / "run", {});
-  CHECK_THROWS_WITH(trainer.resume(Checkpoint(folder / "run/last.safetensors")), Contains("was started on other data"));
+  CHECK_THROWS_WITH(trainer.resume(Checkpoint(folder / "run/last.safetensors")),
+                    Contains("was started on other data"));
 }
 
 TEST_CASE("a loss that is not a number ends the training, the checkpoint before stays") {

@@ -5,8 +5,8 @@
 
 namespace fovea {
 
-// One labelled object, in pixels of the image file (after EXIF orientation): left, top, width, height as in COCO.
-// double, because COCO's figures are computed in double and must agree to the last digits.
+// One labelled object, in pixels of the image file (after EXIF orientation): left, top, width, height as in
+// COCO. double, because COCO's figures are computed in double and must agree to the last digits.
 struct Annotation {
   double x = 0, y = 0, width = 0, height = 0;
   double area = 0;         // COCO's area field where the file has it, width * height elsewhere
@@ -16,8 +16,8 @@ struct Annotation {
 };
 
 struct LabelledImage {
-  std::string file;  // path that can be opened
-  int64_t id = 0;    // COCO image id; position in the list, from 1, for VOC
+  std::string file;           // path that can be opened
+  int64_t id = 0;             // COCO image id; position in the list, from 1, for VOC
   int width = 0, height = 0;  // as the annotation file says
   std::vector<Annotation> annotations;
 };
@@ -33,14 +33,16 @@ struct DetectionDataset {
 
 // Opens one split of the data set in a folder, whose layout tells the format:
 //   Pascal VOC   Annotations/*.xml, JPEGImages/, ImageSets/Main/<split>.txt (file stems, one a line)
-//   COCO         annotations/instances_<split>.json or annotations/<split>.json, the images in <split>/, images/<split>/, images/,
+//   COCO         annotations/instances_<split>.json or annotations/<split>.json, the images in <split>/,
+//   images/<split>/, images/,
 //                or the folder itself
-// `split` is a name ("train"), several joined by + ("train+val"), or, for VOC, the path of a list file (ending in .txt), from here or from
-// the folder. Where COCO files that are joined use an image id twice, the images are numbered anew from 1.
-// `class_names`: empty to take the classes from the data (VOC: of all files in Annotations, sorted by name; COCO: the
-// file's categories, by id); otherwise the classes a model knows, and the labels follow their order; an object of another class is
-// an error. Throws Error when the folder has neither layout, the split does not exist (listing those that do), or it has no
-// image at all; faults of single images and boxes are counted in `warnings`.
+// `split` is a name ("train"), several joined by + ("train+val"), or, for VOC, the path of a list file
+// (ending in .txt), from here or from the folder. Where COCO files that are joined use an image id twice, the
+// images are numbered anew from 1. `class_names`: empty to take the classes from the data (VOC: of all files
+// in Annotations, sorted by name; COCO: the file's categories, by id); otherwise the classes a model knows,
+// and the labels follow their order; an object of another class is an error. Throws Error when the folder has
+// neither layout, the split does not exist (listing those that do), or it has no image at all; faults of
+// single images and boxes are counted in `warnings`.
 DetectionDataset open_dataset(const std::string& folder, const std::string& split,
                               const std::vector<std::string>& class_names = {});
 

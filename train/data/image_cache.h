@@ -10,11 +10,13 @@
 
 namespace fovea {
 
-// Decoded pictures, kept while they fit into a budget: every epoch reads the same ones, and decoding costs more than preparing
-// them. Once full it keeps what it has, because a cycle through more than fits would otherwise throw out each before its next turn.
+// Decoded pictures, kept while they fit into a budget: every epoch reads the same ones, and decoding costs
+// more than preparing them. Once full it keeps what it has, because a cycle through more than fits would
+// otherwise throw out each before its next turn.
 class ImageCache {
  public:
-  ImageCache(std::vector<std::string> files, int64_t bytes) : files_(std::move(files)), images_(files_.size()), left_(bytes) {}
+  ImageCache(std::vector<std::string> files, int64_t bytes)
+      : files_(std::move(files)), images_(files_.size()), left_(bytes) {}
 
   // May be called from many threads. Throws as read_image does.
   std::shared_ptr<const Image> get(size_t index) {

@@ -13,8 +13,9 @@
 
 namespace fovea {
 
-// Items made ahead of time by background threads: a bounded queue that hands out make(first), make(first + 1), ... in this order, so
-// that what a training sees does not depend on how fast its threads are. `capacity` items at most are ready or being made.
+// Items made ahead of time by background threads: a bounded queue that hands out make(first), make(first +
+// 1), ... in this order, so that what a training sees does not depend on how fast its threads are. `capacity`
+// items at most are ready or being made.
 template <class Item>
 class Prefetch {
  public:
@@ -34,7 +35,8 @@ class Prefetch {
   Prefetch(const Prefetch&) = delete;
   Prefetch& operator=(const Prefetch&) = delete;
 
-  // The next item, waiting for it where it is not ready. What make() threw for it is thrown here. Call it end - first times at most.
+  // The next item, waiting for it where it is not ready. What make() threw for it is thrown here. Call it end
+  // - first times at most.
   Item next() {
     const auto asked = std::chrono::steady_clock::now();
     std::unique_lock lock(mutex_);

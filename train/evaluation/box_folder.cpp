@@ -31,15 +31,17 @@ std::vector<Line> read_lines(const std::string& path, const std::vector<std::str
     if (!(words >> parsed.class_name)) continue;  // an empty line
     for (const std::string& field : fields) {
       std::string word;
-      require(bool(words >> word), "{} has no {}: a line is class {}", parsed.where, field, fmt::join(fields, " "));
+      require(bool(words >> word), "{} has no {}: a line is class {}", parsed.where, field,
+              fmt::join(fields, " "));
       double value = 0;
       const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-      require(error == std::errc() && end == word.data() + word.size() && std::isfinite(value), "{}: the {} '{}' is not a number",
-              parsed.where, field, word);
+      require(error == std::errc() && end == word.data() + word.size() && std::isfinite(value),
+              "{}: the {} '{}' is not a number", parsed.where, field, word);
       parsed.numbers.push_back(value);
     }
     std::string rest;
-    require(!(words >> rest), "{} has '{}' after the last field: a line is class {}", parsed.where, rest, fmt::join(fields, " "));
+    require(!(words >> rest), "{} has '{}' after the last field: a line is class {}", parsed.where, rest,
+            fmt::join(fields, " "));
     lines.push_back(std::move(parsed));
   }
   return lines;
@@ -66,7 +68,8 @@ int label_of(DetectionDataset& dataset, const std::string& name) {
 
 }  // namespace
 
-std::pair<DetectionDataset, DatasetDetections> read_box_folders(const std::string& truth_folder, const std::string& detection_folder) {
+std::pair<DetectionDataset, DatasetDetections> read_box_folders(const std::string& truth_folder,
+                                                                const std::string& detection_folder) {
   DetectionDataset truth;
   truth.name = truth_folder;
   std::map<std::string, size_t> index;
@@ -75,18 +78,22 @@ std::pair<DetectionDataset, DatasetDetections> read_box_folders(const std::strin
     truth.images.push_back({file, int64_t(truth.images.size()) + 1, 0, 0, {}});
     for (const Line& line : read_lines(file, {"x", "y", "width", "height"})) {
       const auto& n = line.numbers;
-      require(n[2] > 0 && n[3] > 0, "{}: the box is {} x {}: both must be greater than 0", line.where, n[2], n[3]);
-      truth.images.back().annotations.push_back({n[0], n[1], n[2], n[3], n[2] * n[3], label_of(truth, line.class_name)});
+      require(n[2] > 0 && n[3] > 0, "{}: the box is {} x {}: both must be greater than 0", line.where, n[2],
+              n[3]);
+      truth.images.back().annotations.push_back(
+          {n[0], n[1], n[2], n[3], n[2] * n[3], label_of(truth, line.class_name)});
     }
   }
   DatasetDetections detections(truth.images.size());
   for (const auto& [stem, file] : text_files(detection_folder)) {
     const auto found = index.find(stem);
-    require(found != index.end(), "{} has detections of a picture that {} has no truth of", file, truth_folder);
+    require(found != index.end(), "{} has detections of a picture that {} has no truth of", file,
+            truth_folder);
     for (const Line& line : read_lines(file, {"score", "x", "y", "width", "height"})) {
       const auto& n = line.numbers;
       require(n[0] >= 0 && n[0] <= 1, "{}: the score is {}: it must be from 0 to 1", line.where, n[0]);
-      require(n[3] > 0 && n[4] > 0, "{}: the box is {} x {}: both must be greater than 0", line.where, n[3], n[4]);
+      require(n[3] > 0 && n[4] > 0, "{}: the box is {} x {}: both must be greater than 0", line.where, n[3],
+              n[4]);
       detections[found->second].push_back({n[1], n[2], n[3], n[4], n[0], label_of(truth, line.class_name)});
     }
   }

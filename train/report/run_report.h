@@ -24,13 +24,15 @@ struct ReportPicture {
   Image truth, detections;
 };
 
-// What report.html shows. One file that needs no other and no network: styles, charts (SVG) and pictures (JPEG) are inside.
+// What report.html shows. One file that needs no other and no network: styles, charts (SVG) and pictures
+// (JPEG) are inside.
 struct RunReport {
-  std::string title;                                         // "efficientdet_d-2 on bccd"
-  std::vector<std::pair<std::string, std::string>> summary;  // name, value: the settings and results worth a line
-  std::vector<Chart> charts;                                 // learning curves
+  std::string title;  // "efficientdet_d-2 on bccd"
+  std::vector<std::pair<std::string, std::string>>
+      summary;                // name, value: the settings and results worth a line
+  std::vector<Chart> charts;  // learning curves
   std::vector<std::string> class_names;
-  CocoFigures figures;                                       // tables and PR curves; left out where classes is empty
+  CocoFigures figures;  // tables and PR curves; left out where classes is empty
   std::vector<ReportPicture> pictures;
 };
 
