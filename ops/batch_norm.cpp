@@ -28,8 +28,8 @@ void normalize_cpu(const T* x, const T* scale, const T* shift, T* y, BatchNormDi
 // With z = x * scale + shift and g = dy f'(z): grad_bias = sum g, grad_weight = sum g (x - mean) *
 // inverse_std.
 template <class F, class T>
-void batch_norm_sums_cpu(const T* x, const T* dy, const T* scale, const T* shift, const T* mean, T* sum_g,
-                         T* sum_gx, BatchNormDims dims) {
+void batch_norm_sums_cpu(const T* x, const T* dy, const T* scale, const T* shift, const T* mean, T* g,
+                         T* sum_g, T* sum_gx, BatchNormDims dims) {
   const RowGroup group(dims.channels);
   const std::vector<T> a = group.repeat<T>(scale), b = group.repeat<T>(shift), m = group.repeat<T>(mean);
   const int64_t chunk = chunk_rows(dims.channels), chunks = chunk_count(dims.rows, chunk);
@@ -37,14 +37,16 @@ void batch_norm_sums_cpu(const T* x, const T* dy, const T* scale, const T* shift
   parallel_chunks(dims.rows, chunk, [&](int64_t index, int64_t begin, int64_t end) {
     std::vector<T> first(a.size()), second(a.size());
     const T *from = x + begin * dims.channels, *gradient = dy + begin * dims.channels;
+    T* kept = g + begin * dims.channels;
     group.each(end - begin, [&](int64_t at, int64_t count) {
       T *s = first.data(), *q = second.data();
 #pragma omp simd
       for (int64_t j = 0; j < count; ++j) {
         const T value = from[at + j];
-        const T g = gradient[at + j] * F::derivative(value * a[size_t(j)] + b[size_t(j)]);
-        s[j] += g;
-        q[j] += g * (value - m[size_t(j)]);
+        const T element = gradient[at + j] * F::derivative(value * a[size_t(j)] + b[size_t(j)]);
+        kept[at + j] = element;
+        s[j] += element;
+        q[j] += element * (value - m[size_t(j)]);
       }
     });
     group.fold(first, partial.data() + 2 * index * dims.channels);
@@ -63,22 +65,19 @@ void batch_norm_sums_cpu(const T* x, const T* dy, const T* scale, const T* shift
 
 // dx = scale * g - u - x * v: with the batch's own statistics u and v carry the terms of mean and variance
 // (arXiv 1502.03167, section 3), with running averages they are 0.
-template <class F, class T>
-void batch_norm_backward_cpu(const T* x, const T* dy, const T* scale, const T* shift, const T* u, const T* v,
-                             T* dx, BatchNormDims dims) {
+// dx holds g and is overwritten.
+template <class T>
+void batch_norm_backward_cpu(const T* x, const T* scale, const T* u, const T* v, T* dx, BatchNormDims dims) {
   const RowGroup group(dims.channels);
-  const std::vector<T> a = group.repeat<T>(scale), b = group.repeat<T>(shift);
+  const std::vector<T> a = group.repeat<T>(scale);
   const std::vector<T> constant = group.repeat<T>(u), slope = group.repeat<T>(v);
   parallel_chunks(dims.rows, chunk_rows(dims.channels), [&](int64_t, int64_t begin, int64_t end) {
-    const T *from = x + begin * dims.channels, *gradient = dy + begin * dims.channels;
+    const T* from = x + begin * dims.channels;
     T* to = dx + begin * dims.channels;
     group.each(end - begin, [&](int64_t at, int64_t count) {
 #pragma omp simd
-      for (int64_t j = 0; j < count; ++j) {
-        const T value = from[at + j];
-        const T g = gradient[at + j] * F::derivative(value * a[size_t(j)] + b[size_t(j)]);
-        to[at + j] = a[size_t(j)] * g - constant[size_t(j)] - value * slope[size_t(j)];
-      }
+      for (int64_t j = 0; j < count; ++j)
+        to[at + j] = a[size_t(j)] * to[at + j] - constant[size_t(j)] - from[at + j] * slope[size_t(j)];
     });
   });
 }
@@ -126,6 +125,33 @@ void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tens
   require(x.numel() > 0, "[batch_norm] x is {}: there is nothing to take statistics of", x.shape());
 }
 
+// Of x, weight and bias.
+Tensors gradients(const Tensor& x, const Tensor& dy, const Coefficients& c, BatchNormDims dims,
+                  const BatchNormOptions& options) {
+  Tensor dx = empty_like(x), dweight = empty_like(c.scale), dbias = empty_like(c.scale);
+  with_float_dtype(x.dtype(), "batch_norm", [&]<class T>() {
+    T *sum_g = dbias.data<T>(), *sum_gx = dweight.data<T>();
+    with_activation(options.activation, [&]<class F>() {
+      on(x.device(), batch_norm_sums_cpu<F, T>)(x.data<T>(), dy.data<T>(), c.scale.data<T>(),
+                                                c.shift.data<T>(), c.mean.data<T>(), dx.data<T>(), sum_g,
+                                                sum_gx, dims);
+    });
+    Tensor u = zeros_like(c.scale), v = zeros_like(c.scale);
+    for (int64_t i = 0; i < dims.channels; ++i) {
+      const double inverse_std = c.inverse_std.data<T>()[i], scale = c.scale.data<T>()[i];
+      if (options.training) {
+        const double n = double(dims.rows), slope = scale * inverse_std * inverse_std * sum_gx[i] / n;
+        v.data<T>()[i] = T(slope);
+        u.data<T>()[i] = T(scale * sum_g[i] / n - slope * c.mean.data<T>()[i]);
+      }
+      sum_gx[i] = T(sum_gx[i] * inverse_std);
+    }
+    on(x.device(), batch_norm_backward_cpu<T>)(x.data<T>(), c.scale.data<T>(), u.data<T>(), v.data<T>(),
+                                               dx.data<T>(), dims);
+  });
+  return {dx, dweight, dbias};
+}
+
 }  // namespace
 
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
@@ -155,33 +181,9 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                                           dims);
     });
   });
-  return record(y, "batch_norm", {x, weight, bias},
-                [x = x.detach(), weight = weight.detach(), c, dims, options](const Tensor& dy) -> Tensors {
-                  Tensor dx = empty_like(x), dweight = empty_like(weight), dbias = empty_like(weight);
-                  with_float_dtype(x.dtype(), "batch_norm", [&]<class T>() {
-                    with_activation(options.activation, [&]<class F>() {
-                      T *sum_g = dbias.data<T>(), *sum_gx = dweight.data<T>();
-                      on(x.device(), batch_norm_sums_cpu<F, T>)(x.data<T>(), dy.data<T>(), c.scale.data<T>(),
-                                                                c.shift.data<T>(), c.mean.data<T>(), sum_g,
-                                                                sum_gx, dims);
-                      Tensor u = zeros_like(weight), v = zeros_like(weight);
-                      for (int64_t i = 0; i < dims.channels; ++i) {
-                        const double inverse_std = c.inverse_std.data<T>()[i], scale = c.scale.data<T>()[i];
-                        if (options.training) {
-                          const double n = double(dims.rows),
-                                       slope = scale * inverse_std * inverse_std * sum_gx[i] / n;
-                          v.data<T>()[i] = T(slope);
-                          u.data<T>()[i] = T(scale * sum_g[i] / n - slope * c.mean.data<T>()[i]);
-                        }
-                        sum_gx[i] = T(sum_gx[i] * inverse_std);
-                      }
-                      on(x.device(), batch_norm_backward_cpu<F, T>)(
-                          x.data<T>(), dy.data<T>(), c.scale.data<T>(), c.shift.data<T>(), u.data<T>(),
-                          v.data<T>(), dx.data<T>(), dims);
-                    });
-                  });
-                  return {dx, dweight, dbias};
-                });
+  return record(y, "batch_norm", {x, weight, bias}, [x = x.detach(), c, dims, options](const Tensor& dy) {
+    return gradients(x, dy, c, dims, options);
+  });
 }
 
 }  // namespace fovea

@@ -128,7 +128,7 @@ void check_config(const TrainConfig& c) {
   in_range("steps", double(c.steps), 0, 1e9);
   require(c.steps > 0 || c.epochs > 0,
           "--epochs and --steps are both 0: one of them must say how long to train");
-  in_range("batch-size", double(c.batch_size), 1, 4096);
+  in_range("batch-size", double(c.batch_size), 0, 4096);
   in_range("learning-rate", c.learning_rate, 0, 100);
   in_range("momentum", c.momentum, 0, 0.9999);
   require(c.weight_decay == -1 || c.weight_decay >= 0,

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/parallel.h"
+#include "train/pieces.h"
 
 namespace fovea {
 
@@ -19,13 +19,10 @@ Ema::Ema(const Module& model, double decay) : decay_(decay), weights_(weights_of
 void Ema::update(int64_t step) {
   const double t = double(step);
   const float d = float(std::min(decay_, (1 + t) / (10 + t)));
-  parallel_for(int64_t(weights_.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      const float* w = weights_[size_t(k)].tensor.data<float>();
-      float* average = averages_[size_t(k)].tensor.data<float>();
-      const int64_t n = weights_[size_t(k)].tensor.numel();
-      for (int64_t i = 0; i < n; ++i) average[i] += (1 - d) * (w[i] - average[i]);
-    }
+  Pieces(weights_).parallel([&](size_t k, int64_t begin, int64_t end) {
+    const float* w = weights_[k].tensor.data<float>();
+    float* average = averages_[k].tensor.data<float>();
+    for (int64_t i = begin; i < end; ++i) average[i] += (1 - d) * (w[i] - average[i]);
   });
 }
 

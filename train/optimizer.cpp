@@ -9,10 +9,8 @@ namespace fovea {
 namespace {
 
 // Sixteen running sums in double, which the compiler keeps in vector registers, added in order at the end.
-double sum_of_squares(const Tensor& x) {
+double sum_of_squares(const float* values, int64_t n) {
   constexpr int64_t lanes = 16;
-  const float* values = x.data<float>();
-  const int64_t n = x.numel();
   std::array<double, lanes> sums{};
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes)
@@ -26,57 +24,60 @@ double sum_of_squares(const Tensor& x) {
 }  // namespace
 
 Optimizer::Optimizer(std::vector<NamedTensor> parameters, const OptimizerOptions& options)
-    : options_(options), parameters_(std::move(parameters)) {
+    : options_(options), parameters_(std::move(parameters)), pieces_(parameters_) {
   for (const NamedTensor& p : parameters_) {
     momentum_.push_back(zeros_like(p.tensor));
     if (options_.kind == OptimizerOptions::Kind::adamw) variance_.push_back(zeros_like(p.tensor));
   }
 }
 
-double Optimizer::update(int64_t step, double learning_rate) {
-  const int64_t count = int64_t(parameters_.size());
-  std::vector<double> squares(parameters_.size());
-  parallel_for(count, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const Tensor gradient = parameters_[size_t(i)].tensor.grad();
-      squares[size_t(i)] = gradient.defined() ? sum_of_squares(gradient) : 0;
-    }
+double Optimizer::gradient_norm() const {
+  constexpr int64_t chunk = 1 << 14;
+  std::vector<double> partial(size_t(chunk_count(pieces_.size(), chunk)));
+  parallel_chunks(pieces_.size(), chunk, [&](int64_t index, int64_t first, int64_t last) {
+    pieces_.each(first, last, [&](size_t p, int64_t begin, int64_t end) {
+      const Tensor gradient = parameters_[p].tensor.grad();
+      if (gradient.defined())
+        partial[size_t(index)] += sum_of_squares(gradient.data<float>() + begin, end - begin);
+    });
   });
-  double norm = 0;
-  for (const double s : squares) norm += s;
-  norm = std::sqrt(norm);
+  double sum = 0;
+  for (const double part : partial) sum += part;
+  return std::sqrt(sum);
+}
+
+double Optimizer::update(int64_t step, double learning_rate) {
+  const double norm = gradient_norm();
   if (!std::isfinite(norm)) return norm;
 
   const float scale =
       options_.clip_norm > 0 && norm > options_.clip_norm ? float(options_.clip_norm / norm) : 1.0f;
-  const float rate = float(learning_rate), decay = float(options_.weight_decay),
-              keep = float(options_.momentum);
+  const float rate = float(learning_rate), keep = float(options_.momentum);
   const float b1 = float(options_.beta1), b2 = float(options_.beta2), epsilon = float(options_.epsilon);
   const float correct1 = float(1 / (1 - std::pow(options_.beta1, double(step + 1))));
   const float correct2 = float(1 / (1 - std::pow(options_.beta2, double(step + 1))));
-  parallel_for(count, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      const Tensor& weight = parameters_[size_t(p)].tensor;
-      const Tensor gradient = weight.grad();
-      if (!gradient.defined()) continue;
-      const float own_decay = weight.rank() >= 2 ? decay : 0.0f;
-      float *w = weight.data<float>(), *m = momentum_[size_t(p)].data<float>();
-      const float* g = gradient.data<float>();
-      const int64_t n = weight.numel();
-      if (options_.kind == OptimizerOptions::Kind::sgd) {
-        for (int64_t i = 0; i < n; ++i) {
-          m[i] = keep * m[i] + (scale * g[i] + own_decay * w[i]);
-          w[i] -= rate * m[i];
-        }
-        continue;
+  pieces_.parallel([&](size_t p, int64_t begin, int64_t end) {
+    const Tensor& weight = parameters_[p].tensor;
+    const Tensor gradient = weight.grad();
+    if (!gradient.defined()) return;
+    const float decay = weight.rank() >= 2 ? float(options_.weight_decay) : 0.0f;
+    float *w = weight.data<float>(), *m = momentum_[p].data<float>();
+    const float* g = gradient.data<float>();
+    if (options_.kind == OptimizerOptions::Kind::sgd) {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) {
+        m[i] = keep * m[i] + (scale * g[i] + decay * w[i]);
+        w[i] -= rate * m[i];
       }
-      float* v = variance_[size_t(p)].data<float>();
-      for (int64_t i = 0; i < n; ++i) {
-        const float clipped = scale * g[i];
-        m[i] = b1 * m[i] + (1 - b1) * clipped;
-        v[i] = b2 * v[i] + (1 - b2) * clipped * clipped;
-        w[i] -= rate * (m[i] * correct1 / (std::sqrt(v[i] * correct2) + epsilon) + own_decay * w[i]);
-      }
+      return;
+    }
+    float* v = variance_[p].data<float>();
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) {
+      const float clipped = scale * g[i];
+      m[i] = b1 * m[i] + (1 - b1) * clipped;
+      v[i] = b2 * v[i] + (1 - b2) * clipped * clipped;
+      w[i] -= rate * (m[i] * correct1 / (std::sqrt(v[i] * correct2) + epsilon) + decay * w[i]);
     }
   });
   return norm;

@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "nn/module.h"
+#include "train/pieces.h"
 
 namespace fovea {
 
@@ -32,8 +33,11 @@ class Optimizer {
   std::vector<NamedTensor> state() const;
 
  private:
+  double gradient_norm() const;
+
   OptimizerOptions options_;
   std::vector<NamedTensor> parameters_;
+  Pieces pieces_;
   std::vector<Tensor> momentum_, variance_;
 };
 

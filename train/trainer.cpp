@@ -29,12 +29,13 @@ OptimizerOptions optimizer_options(const TrainConfig& c) {
 }  // namespace
 
 TrainConfig resolve_config(TrainConfig c, int64_t training_images) {
+  if (c.batch_size == 0) c.batch_size = c.task == "detection" ? 4 : 16;
   const double per_epoch = double(training_images) / double(c.batch_size);
   if (c.steps == 0) c.steps = std::max<int64_t>(1, std::llround(c.epochs * per_epoch));
   c.epochs = double(c.steps) / per_epoch;
   const bool sgd = c.optimizer == "sgd";
   if (c.learning_rate == 0)
-    c.learning_rate = sgd ? 0.08 * double(c.batch_size) / 64 : 0.003 * std::sqrt(double(c.batch_size) / 8);
+    c.learning_rate = sgd ? 0.08 * double(c.batch_size) / 64 : 0.006 * std::sqrt(double(c.batch_size) / 4);
   if (c.weight_decay < 0) c.weight_decay = sgd ? 4e-5 : 0.01;
   if (c.warmup_steps == 0)
     c.warmup_steps = std::clamp<int64_t>(std::llround(per_epoch), 1, std::max<int64_t>(1, c.steps / 10));

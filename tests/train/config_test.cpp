@@ -42,7 +42,7 @@ TEST_CASE("every setting has a range") {
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.data.clear(); }), Contains("--data is missing"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.optimizer = "lion"; }),
                     Contains("--optimizer is 'lion': choose one of adamw, sgd"));
-  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.batch_size = 0; }), Contains("--batch-size is 0"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.batch_size = -1; }), Contains("--batch-size is -1"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.learning_rate = -1; }), Contains("--learning-rate is -1"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.scale_max = 0.2; }),
                     Contains("--scale-max is 0.2: give a number from 0.5"));
