@@ -66,7 +66,7 @@ BatchNorm::BatchNorm(int64_t channels, Activation activation, NormOptions option
 
 Tensor BatchNorm::forward(const Tensor& x, const ChannelStatistics* statistics) const {
   BatchNormOptions options = options_;
-  options.training = training();
+  options.training = uses_batch_statistics();
   const Tensor y = batch_norm(x, weight_, bias_, running_mean_, running_variance_, options, statistics);
   trace(*this, options_.activation == Activation::swish ? "batch norm + swish" : "batch norm", y, 0);
   return y;

@@ -60,8 +60,11 @@ class BatchNorm : public Module {
  public:
   BatchNorm(int64_t channels, Activation activation, NormOptions options = {});
   Tensor forward(const Tensor& x, const ChannelStatistics* statistics = nullptr) const;
+  bool uses_batch_statistics() const { return training() && !frozen_; }
+  void freeze_statistics(bool frozen) override { frozen_ = frozen; }
 
  private:
+  bool frozen_ = false;
   BatchNormOptions options_;
   Tensor weight_, bias_, running_mean_, running_variance_;
 };
@@ -69,7 +72,7 @@ class BatchNorm : public Module {
 // norm(conv(x)), the statistics taken while the convolution's output is still in the cache.
 template <class Convolution>
 Tensor conv_norm(const Convolution& conv, const BatchNorm& norm, const Tensor& x) {
-  if (!norm.training()) return norm.forward(conv.forward(x));
+  if (!norm.uses_batch_statistics()) return norm.forward(conv.forward(x));
   ChannelStatistics statistics;
   const Tensor y = conv.forward(x, &statistics);
   return norm.forward(y, &statistics);

@@ -57,6 +57,10 @@ void Module::set_training(bool training) {
   for (const Child& child : children_) child.module->set_training(training);
 }
 
+void Module::freeze_statistics(bool frozen) {
+  for (const Child& child : children_) child.module->freeze_statistics(frozen);
+}
+
 void Module::set_requires_grad(bool on) {
   for (NamedTensor& parameter : parameters_) parameter.tensor.set_requires_grad(on);
   for (const Child& child : children_) child.module->set_requires_grad(on);

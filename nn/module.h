@@ -29,6 +29,9 @@ class Module {
   void set_training(bool training);
   bool training() const { return training_; }
 
+  // Batch norms below normalise by their running averages, which stay as they are, even in training.
+  virtual void freeze_statistics(bool frozen);
+
   // Whether the parameters below take part in training; frozen ones get no gradient.
   void set_requires_grad(bool on);
   void clear_gradients() const;

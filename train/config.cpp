@@ -137,6 +137,7 @@ void check_config(const TrainConfig& c) {
   in_range("clip-norm", c.clip_norm, 0, 1e9);
   in_range("ema-decay", c.ema_decay, 0, 0.999999);
   in_range("batch-norm-momentum", c.batch_norm_momentum, 0, 1);
+  in_range("batch-norm-freeze", c.batch_norm_freeze, 0, 1);
   in_range("scale-min", c.scale_min, 0.01, 10);
   in_range("scale-max", c.scale_max, c.scale_min, 10);
   in_range("focal-alpha", c.focal_alpha, 0, 1);

@@ -32,8 +32,10 @@ struct TrainConfig {
   double clip_norm = 10;
   double ema_decay = 0;
   double batch_norm_momentum = 0;
+  double batch_norm_freeze = 0.5;
 
   bool horizontal_flip = true;
+  bool vertical_flip = false;
   double scale_min = 0.5;
   double scale_max = 1.5;
 
@@ -74,7 +76,7 @@ void for_each_field(Config& c, F&& f) {
   f("batch_size", c.batch_size, "images a step; 0: 4 for detection, 16 for classification");
   f("optimizer", c.optimizer, "adamw, or sgd with momentum as in the paper");
   f("learning_rate", c.learning_rate,
-    "peak; 0: sgd 0.08 * batch / 64 (the paper's), adamw 0.006 * sqrt(batch / 4)");
+    "peak; 0: sgd 0.08 * batch / 64 (the paper's), adamw 0.005 * sqrt(batch / 4)");
   f("momentum", c.momentum, "of sgd");
   f("weight_decay", c.weight_decay,
     "of kernels, never of biases and norms; -1: sgd 4e-5 (the paper's), adamw 0.01");
@@ -85,7 +87,13 @@ void for_each_field(Config& c, F&& f) {
     "of the averaged weights, which are the ones measured and kept; 0: suited to the training's length");
   f("batch_norm_momentum", c.batch_norm_momentum,
     "share of the new batch in the running averages; 0: 0.01 (the paper's), more below 1000 steps");
+  f("batch_norm_freeze", c.batch_norm_freeze,
+    "share of the training after which batch norm uses its running averages, as it will in use: small "
+    "batches have statistics of "
+    "their own; 1: never");
   f("horizontal_flip", c.horizontal_flip, "mirror half of the training images");
+  f("vertical_flip", c.vertical_flip,
+    "turn half of them upside down: for pictures without up and down, like cells");
   f("scale_min", c.scale_min, "smallest factor on the size of a training image (the paper's is 0.1)");
   f("scale_max", c.scale_max, "largest factor on the size of a training image (the paper's is 2)");
   f("focal_alpha", c.focal_alpha, "weight of anchors with an object in the focal loss");

@@ -27,10 +27,10 @@ DetectionBatch DetectionBatches::make(int64_t step) {
   for (int64_t k = 0; k < n; ++k) {
     const size_t index = size_t(chosen[size_t(k)]);
     Random random(uint64_t(config_.seed), stream_of(Stream::augmentation, step * n + k));
-    const PreparedImage prepared =
-        prepare_for_training(*images_.get(index), dataset_.images[index].annotations, int(height), int(width),
-                             {config_.horizontal_flip, config_.scale_min, config_.scale_max}, random,
-                             batch.images.span<float>().subspan(size_t(k * pixels), size_t(pixels)));
+    const PreparedImage prepared = prepare_for_training(
+        *images_.get(index), dataset_.images[index].annotations, int(height), int(width),
+        {config_.horizontal_flip, config_.vertical_flip, config_.scale_min, config_.scale_max}, random,
+        batch.images.span<float>().subspan(size_t(k * pixels), size_t(pixels)));
     batch.counts +=
         matcher_.match({prepared.boxes, prepared.labels, prepared.crowds},
                        batch.class_targets.span<int32_t>().subspan(size_t(k * anchors), size_t(anchors)),

@@ -35,7 +35,7 @@ TrainConfig resolve_config(TrainConfig c, int64_t training_images) {
   c.epochs = double(c.steps) / per_epoch;
   const bool sgd = c.optimizer == "sgd";
   if (c.learning_rate == 0)
-    c.learning_rate = sgd ? 0.08 * double(c.batch_size) / 64 : 0.006 * std::sqrt(double(c.batch_size) / 4);
+    c.learning_rate = sgd ? 0.08 * double(c.batch_size) / 64 : 0.005 * std::sqrt(double(c.batch_size) / 4);
   if (c.weight_decay < 0) c.weight_decay = sgd ? 4e-5 : 0.01;
   if (c.warmup_steps == 0)
     c.warmup_steps = std::clamp<int64_t>(std::llround(per_epoch), 1, std::max<int64_t>(1, c.steps / 10));
@@ -115,6 +115,8 @@ bool Trainer::run() {
 }
 
 void Trainer::one_step() {
+  task_.model().freeze_statistics(double(state_.step) >=
+                                  state_.config.batch_norm_freeze * double(state_.config.steps));
   task_.model().clear_gradients();
   const NamedValues losses = task_.step(state_.step);
   const auto advice =

@@ -201,7 +201,7 @@ TEST_CASE("boxes follow the picture through random augmentations") {
     Canvas canvas(64, 80);
     const PreparedImage prepared =
         prepare_for_training(white_rectangle(width, height, left, top, right, bottom), annotations, 64, 80,
-                             {}, random, canvas.pixels());
+                             {.vertical_flip = i % 2 == 1}, random, canvas.pixels());
     const Box seen = bright_part(canvas);
     if (prepared.boxes.empty()) {
       ++dropped;

@@ -154,3 +154,22 @@ TEST_CASE("a trace lists the layers with what they cost, while it lives") {
   }
   CHECK_NOTHROW(network.forward(zeros({1, 8, 8, 3})));
 }
+
+TEST_CASE("a batch norm whose statistics are frozen trains on its running averages and leaves them") {
+  Random random(4);
+  BatchNorm norm(3, Activation::identity);
+  const Tensor x = randn({40, 3}, random);
+  const Tensor mean = norm.buffers()[0].tensor, variance = norm.buffers()[1].tensor;
+  mean.fill(0.5);
+  variance.fill(4);
+  norm.freeze_statistics(true);
+  CHECK_FALSE(norm.uses_batch_statistics());
+  const Tensor y = norm.forward(x);
+  CHECK(y.values()[0] == Approx((x.values()[0] - 0.5) / std::sqrt(4 + 1e-3)));
+  CHECK(mean.values() == std::vector<double>(3, 0.5));
+  CHECK(variance.values() == std::vector<double>(3, 4));
+  CHECK(y.requires_grad());
+  norm.freeze_statistics(false);
+  norm.forward(x);
+  CHECK(mean.values() != std::vector<double>(3, 0.5));
+}

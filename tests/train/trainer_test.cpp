@@ -68,7 +68,7 @@ TEST_CASE("choices left open are made from the length of the training") {
   TrainConfig resolved = resolve_config(config, 404);
   CHECK(resolved.steps == 505);
   CHECK(resolved.warmup_steps == 50);
-  CHECK(resolved.learning_rate == Approx(0.006 * std::sqrt(2.0)));
+  CHECK(resolved.learning_rate == Approx(0.005 * std::sqrt(2.0)));
   CHECK(resolved.ema_decay == Approx(1 - 20.0 / 505));
   CHECK(resolve_config(resolved, 404) == resolved);
   config.optimizer = "sgd";

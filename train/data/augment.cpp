@@ -115,7 +115,7 @@ void check_sizes(const Image& image, int height, int width, std::span<float> pix
 // scaled picture at (offset_x, offset_y).
 struct Placement {
   double scale = 1, offset_x = 0, offset_y = 0;
-  bool flipped = false;
+  bool mirrored = false, upside_down = false;
 };
 
 double letterbox_scale(const Image& image, double height, double width) {
@@ -134,9 +134,10 @@ std::optional<Box> place(const Annotation& annotation, const Image& image, const
                          int height, int width, double least) {
   double left = std::clamp(annotation.x, 0.0, double(image.width));
   double right = std::clamp(annotation.x + annotation.width, 0.0, double(image.width));
-  const double top = std::clamp(annotation.y, 0.0, double(image.height));
-  const double bottom = std::clamp(annotation.y + annotation.height, 0.0, double(image.height));
-  if (placement.flipped) left = image.width - std::exchange(right, image.width - left);
+  double top = std::clamp(annotation.y, 0.0, double(image.height));
+  double bottom = std::clamp(annotation.y + annotation.height, 0.0, double(image.height));
+  if (placement.mirrored) left = image.width - std::exchange(right, image.width - left);
+  if (placement.upside_down) top = image.height - std::exchange(bottom, image.height - top);
 
   const auto x = [&](double v) {
     return float(std::clamp(v * placement.scale - placement.offset_x, 0.0, double(width)));
@@ -151,13 +152,14 @@ std::optional<Box> place(const Annotation& annotation, const Image& image, const
 
 PreparedImage prepare(const Image& image, std::span<const Annotation> annotations, const Placement& placement,
                       int height, int width, double least, std::span<float> pixels) {
-  const double step = 1 / placement.scale, left = placement.offset_x * step;
-  resample(
-      image,
-      {placement.flipped ? image.width - left : left, placement.flipped ? -step : step,
-       covered(image.width * placement.scale - placement.offset_x, width)},
-      {placement.offset_y * step, step, covered(image.height * placement.scale - placement.offset_y, height)},
-      height, width, pixels);
+  const double step = 1 / placement.scale;
+  // An axis of the picture, read backwards where it is flipped.
+  const auto line = [&](bool flipped, double offset, int source, int limit) {
+    return Line{flipped ? source - offset * step : offset * step, flipped ? -step : step,
+                covered(source * placement.scale - offset, limit)};
+  };
+  resample(image, line(placement.mirrored, placement.offset_x, image.width, width),
+           line(placement.upside_down, placement.offset_y, image.height, height), height, width, pixels);
 
   PreparedImage prepared;
   prepared.frame = {placement.scale, image.height, image.width};
@@ -217,7 +219,8 @@ PreparedImage prepare_for_training(const Image& image, std::span<const Annotatio
       "[augment] the scale jitter is {} to {}: give 0 < scale_min <= scale_max (EfficientDet's is 0.1 to 2)",
       options.scale_min, options.scale_max);
   Placement placement;
-  placement.flipped = options.horizontal_flip && random.chance(0.5);
+  placement.mirrored = options.horizontal_flip && random.chance(0.5);
+  placement.upside_down = options.vertical_flip && random.chance(0.5);
   const double factor = options.scale_min + (options.scale_max - options.scale_min) * random.uniform();
   placement.scale = letterbox_scale(image, factor * height, factor * width);
   placement.offset_x = std::max(0.0, image.width * placement.scale - width) * random.uniform();

@@ -21,6 +21,8 @@ struct PreparedImage {
 
 struct AugmentOptions {
   bool horizontal_flip = true;  // with probability 1/2
+  bool vertical_flip =
+      false;  // with probability 1/2; for pictures that have no up and down: cells, aerial photographs
   // EfficientDet's scale jitter: the factor on the letterboxed size, uniform; 1 and 1: none.
   double scale_min = 0.1, scale_max = 2.0;
 };
@@ -33,9 +35,10 @@ struct AugmentOptions {
 PreparedImage prepare_for_evaluation(const Image& image, std::span<const Annotation> annotations, int height,
                                      int width, std::span<float> pixels);
 
-// The same after the published augmentation: flip; a random factor on the letterbox scale; where the scaled
-// picture is larger than the input, a random crop of it; boxes clipped to the input and left out where less
-// than a pixel remains (google/automl dataloader.py). Its random numbers come from `random` alone.
+// The same after the published augmentation: flip (the vertical one is ours); a random factor on the
+// letterbox scale; where the scaled picture is larger than the input, a random crop of it; boxes clipped to
+// the input and left out where less than a pixel remains (google/automl dataloader.py). Its random numbers
+// come from `random` alone.
 PreparedImage prepare_for_training(const Image& image, std::span<const Annotation> annotations, int height,
                                    int width, const AugmentOptions& options, Random& random,
                                    std::span<float> pixels);
