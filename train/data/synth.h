@@ -5,9 +5,9 @@
 namespace fovea {
 
 struct SynthOptions {
-  int train_images = 400, val_images = 100;
+  int train_images = 600, val_images = 100;
   int width = 320, height = 240;
-  int classes = 4;  // 3 to 6
+  int classes = 3;  // 3 to 6
   uint64_t seed = 1;
 };
 
@@ -15,7 +15,7 @@ struct SynthOptions {
 // instances_val.json. Textured, rotated, overlapping shapes (a class is a kind of shape, never a colour) of
 // sizes over three or more pyramid levels, on varied backgrounds with distractors that are no object. The
 // same options give the same bytes, on any number of threads. Annotations are the exact bounding boxes of
-// what is drawn, hidden parts included, and the areas of the shapes; an object that would hide more than 60 %
+// what is drawn, hidden parts included, and the areas of the shapes; an object that would hide more than 40 %
 // of another is not drawn. Image ids do not repeat from one split to the other. Throws Error where an option
 // is out of range, the folder holds a file that is not to be written anew, or it cannot be written.
 void synthesize_dataset(const std::string& folder, const SynthOptions& options);

@@ -11,13 +11,13 @@
 namespace fovea {
 namespace {
 
-constexpr double smallest = 0.08,
+constexpr double smallest = 0.11,
                  largest = 0.58;       // a shape's longer side, as a share of the picture's shorter side
 constexpr double empty_share = 0.02;   // pictures without any object
-constexpr double least_visible = 0.4;  // of every object, after all others are drawn
-constexpr double least_inside = 0.65;  // of every object, the rest is beyond the edge of the picture
+constexpr double least_visible = 0.6;  // of every object, after all others are drawn
+constexpr double least_inside = 0.8;   // of every object, the rest is beyond the edge of the picture
 // Two boxes that overlap more look like one object found twice, to non-maximum suppression and to people.
-constexpr double largest_iou = 0.4;
+constexpr double largest_iou = 0.25;
 constexpr float least_contrast =
     0.35f;  // distance of an object's first colour from what is behind it; half for its second
 
@@ -199,7 +199,8 @@ Texture object_texture(const Mask& mask, double side, Canvas& canvas, Random& ra
       behind.red += share * pixel.red, behind.green += share * pixel.green, behind.blue += share * pixel.blue;
     }
   const Colour first = contrasting_colour(behind, least_contrast, random);
-  const Colour second = contrasting_colour(behind, least_contrast / 2, random);
+  // Half way to another colour: the outline, which tells the class, stays the strongest edge.
+  const Colour second = mix(first, contrasting_colour(behind, least_contrast / 2, random), 0.5f);
   constexpr TextureKind kinds[] = {TextureKind::flat, TextureKind::gradient, TextureKind::stripes,
                                    TextureKind::checker, TextureKind::noise};
   const TextureKind kind = kinds[random.below(5)];

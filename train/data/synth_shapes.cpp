@@ -48,7 +48,7 @@ bool inside(ShapeKind kind, double u, double v) {
 }  // namespace
 
 std::string shape_name(ShapeKind kind) {
-  constexpr std::array names{"ellipse", "rectangle", "triangle", "star", "cross", "ring"};
+  constexpr std::array names{"ellipse", "rectangle", "star", "triangle", "cross", "ring"};
   return names[size_t(kind)];
 }
 

@@ -5,7 +5,7 @@
 namespace fovea {
 
 // The kinds of shapes, which are the classes of the drawn data set; the order is that of their labels.
-enum class ShapeKind { ellipse, rectangle, triangle, star, cross, ring };
+enum class ShapeKind { ellipse, rectangle, star, triangle, cross, ring };
 inline constexpr int shape_kinds = 6;
 std::string shape_name(ShapeKind kind);
 
