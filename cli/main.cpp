@@ -74,7 +74,7 @@ int main(int argc, char** argv) {
     program.parse(argc, argv);
     return 0;
   } catch (const CLI::RequiredError& error) {
-    if (argc < 2 || argv[1][0] == '-') return program.exit(error), 1;
+    if (!program.get_subcommands().empty() || argc < 2 || argv[1][0] == '-') return program.exit(error), 1;
     std::string names;
     for (const CLI::App* command : program.get_subcommands({}))
       names += (names.empty() ? "" : ", ") + command->get_name();

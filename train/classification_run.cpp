@@ -14,15 +14,14 @@ class ClassificationWork : public TrainingRun::Work {
  public:
   ClassificationWork(const TrainConfig& config, const ClassificationDataset& train,
                      const ClassificationDataset& validation)
-      : config_(config), train_(train), validation_(validation), task_(config, train, validation) {}
+      : Work(train.warnings, validation.warnings),
+        config_(config),
+        train_(train),
+        validation_(validation),
+        task_(config, train, validation) {}
 
   Task& task() override { return task_; }
   std::string name() const override { return train_.name; }
-  std::vector<std::string> warnings() const override {
-    std::vector<std::string> all = train_.warnings;
-    all.insert(all.end(), validation_.warnings.begin(), validation_.warnings.end());
-    return all;
-  }
   std::string description() override {
     return fmt::format(
         "{}: {} parameters, {} px; {} images of {} classes to learn from, {} to measure on; {} steps of {}",

@@ -42,15 +42,14 @@ std::string suited_image_size(const DetectionDataset& dataset, int longer_side) 
 class DetectionWork : public TrainingRun::Work {
  public:
   DetectionWork(const TrainConfig& config, const DetectionDataset& train, const DetectionDataset& validation)
-      : config_(config), train_(train), validation_(validation), task_(config, train, validation) {}
+      : Work(train.warnings, validation.warnings),
+        config_(config),
+        train_(train),
+        validation_(validation),
+        task_(config, train, validation) {}
 
   Task& task() override { return task_; }
   std::string name() const override { return train_.name; }
-  std::vector<std::string> warnings() const override {
-    std::vector<std::string> all = train_.warnings;
-    all.insert(all.end(), validation_.warnings.begin(), validation_.warnings.end());
-    return all;
-  }
   std::string description() override {
     int64_t objects = 0;
     for (const LabelledImage& image : train_.images) objects += int64_t(image.annotations.size());

@@ -6,6 +6,7 @@
 #include "train/streams.h"
 
 namespace fovea {
+
 DetectionBatches::DetectionBatches(const TrainConfig& config, const DetectionDataset& dataset,
                                    const Detector& detector)
     : config_(config),

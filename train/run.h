@@ -13,12 +13,20 @@ class TrainingRun {
   // What differs between detection and classification.
   class Work {
    public:
+    Work(const std::vector<std::string>& training_warnings,
+         const std::vector<std::string>& validation_warnings)
+        : warnings_(training_warnings) {
+      warnings_.insert(warnings_.end(), validation_warnings.begin(), validation_warnings.end());
+    }
     virtual ~Work() = default;
+    const std::vector<std::string>& warnings() const { return warnings_; }
     virtual Task& task() = 0;
     virtual std::string name() const = 0;
-    virtual std::vector<std::string> warnings() const = 0;
     virtual std::string description() = 0;
     virtual std::string finish(const std::string& folder) = 0;
+
+   private:
+    std::vector<std::string> warnings_;
   };
 
   TrainingRun(std::unique_ptr<Work> work, TrainingState state, std::string folder);
