@@ -1,7 +1,31 @@
 #pragma once
-// The only file that asks which compiler is reading. HD marks a function that host and device share.
+// The only file that asks who is reading. A kernel source is compiled twice, unchanged: by nvcc for GPUs, and by
+// the host compiler against the simulator (FOVEA_SIM), which runs the grid on the CPU. Host code that talks to the
+// CUDA runtime includes this file too and gets the toolkit's header or the simulator's.
 #ifdef __CUDACC__
 #define HD __host__ __device__
 #else
 #define HD
+#endif
+
+#ifdef FOVEA_SIM
+#include "cuda/sim/runtime_api.h"
+#include "cuda/sim/sim.h"
+#else
+#include <cuda_runtime.h>
+
+// The dynamic shared memory of a launch, 16-byte aligned: its size is LaunchConfig::shared_bytes.
+template <class T>
+__device__ inline T* dynamic_shared() {
+#ifdef __CUDA_ARCH__
+  extern __shared__ __align__(16) unsigned char fovea_dynamic_shared[];
+  return reinterpret_cast<T*>(fovea_dynamic_shared);
+#else
+  return nullptr;
+#endif
+}
+
+// What only the simulator wants to know: that a block of a pool is in use, for how many bytes, and that it is free.
+inline void tell_simulator_allocated(void*, size_t) {}
+inline void tell_simulator_freed(void*, size_t) {}
 #endif
