@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "cuda/kernels/elementwise.h"
 
 namespace fovea {
 namespace {
@@ -60,6 +61,10 @@ void accumulate(Tensor& sum, const Tensor& term) {
   // Another holder of the same numbers (an op that passed its gradient to two inputs) must not see them
   // change.
   if (!sum.unique()) sum = sum.clone();
+  if (sum.device() == Device::cuda) {
+    with_dtype(sum.dtype(), [&]<class T>() { cuda::accumulate(sum.data<T>(), term.data<T>(), sum.numel()); });
+    return;
+  }
   with_float_dtype(sum.dtype(), "accumulate", [&]<class T>() {
     T* into = sum.data<T>();
     const T* from = term.data<T>();

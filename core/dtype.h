@@ -1,28 +1,14 @@
 #pragma once
-#include <bit>
-#include <cmath>
 #include <cstdint>
 #include <string_view>
 #include <utility>
 
 #include "core/error.h"
+#include "cuda/device/bfloat16.h"
 
 namespace fovea {
 
 enum class DType : uint8_t { float32, float64, bfloat16, int32, uint8 };
-
-// The upper half of a float: 8 exponent and 8 significant bits. Storage only; arithmetic is done in float.
-struct bfloat16 {
-  uint16_t bits = 0;
-
-  bfloat16() = default;
-  explicit bfloat16(float value) {  // to nearest, ties to even; a NaN stays a NaN
-    const uint32_t word = std::bit_cast<uint32_t>(value);
-    bits =
-        std::isnan(value) ? uint16_t(word >> 16 | 0x40) : uint16_t((word + 0x7FFF + (word >> 16 & 1)) >> 16);
-  }
-  explicit operator float() const { return std::bit_cast<float>(uint32_t(bits) << 16); }
-};
 
 template <class T>
 struct DTypeOf;

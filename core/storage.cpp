@@ -7,6 +7,7 @@
 #include <new>
 
 #include "core/error.h"
+#include "cuda/runtime/memory.h"
 
 #ifndef FOVEA_POOL
 #define FOVEA_POOL 1
@@ -100,12 +101,19 @@ Pool& pool() {
 }  // namespace
 
 Storage::Storage(int64_t bytes, Device device) : bytes_(bytes), device_(device) {
-  require(device == Device::cpu, "this build of Fovea has no {} device: use --device cpu", name(device));
   require(bytes >= 0 && bytes < (int64_t(1) << 46), "cannot allocate {} bytes", bytes);
-  data_ = pool().take(bytes, capacity_);
+  if (device == Device::cuda)
+    data_ = static_cast<std::byte*>(cuda::allocate(size_t(bytes)));
+  else
+    data_ = pool().take(bytes, capacity_);
 }
 
-Storage::~Storage() { pool().give(data_, capacity_); }
+Storage::~Storage() {
+  if (device_ == Device::cuda)
+    cuda::release(data_);
+  else
+    pool().give(data_, capacity_);
+}
 
 MemoryUse memory_use() { return pool().use(); }
 void reset_peak_memory() { pool().reset_peak(); }

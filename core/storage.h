@@ -7,7 +7,8 @@
 
 namespace fovea {
 
-// A block of bytes, 64-byte aligned for vector loads. Its content is undefined at first.
+// A block of bytes, 64-byte aligned for vector loads. Its content is undefined at first. On Device::cuda it comes from
+// the caching allocator of cuda/runtime/memory.h and the CPU must not touch it.
 //
 // Freed blocks are kept for reuse: a training step asks for the same sizes again and again, and fresh pages
 // from the system cost more than most kernels that fill them. Built with FOVEA_POOL=0 every block goes
@@ -29,6 +30,7 @@ class Storage {
   Device device_;
 };
 
+// Of the CPU; cuda::device_memory_use() tells that of the device.
 struct MemoryUse {
   int64_t current = 0;   // bytes in live tensors
   int64_t peak = 0;      // the most there have been since reset_peak_memory()

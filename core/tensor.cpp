@@ -4,6 +4,8 @@
 
 #include "core/autograd.h"
 #include "core/error.h"
+#include "cuda/kernels/elementwise.h"
+#include "cuda/runtime/memory.h"
 
 namespace fovea {
 
@@ -38,6 +40,7 @@ double Tensor::item() const {
 }
 
 std::vector<double> Tensor::values() const {
+  if (device() == Device::cuda) return to(Device::cpu).values();
   std::vector<double> result(static_cast<size_t>(numel()));
   with_dtype(dtype(), [&]<class T>() {
     const T* source = data<T>();
@@ -108,7 +111,23 @@ Tensor Tensor::clone() const {
 void Tensor::copy_from(const Tensor& source) const {
   require(source.shape() == shape() && source.dtype() == dtype(),
           "[copy_from] cannot copy {} of {} into {} of {}", source.dtype(), source.shape(), dtype(), shape());
-  std::memcpy(raw(), source.raw(), size_t(bytes()));
+  const size_t n = size_t(bytes());
+  if (n == 0) return;
+  if (device() == Device::cpu && source.device() == Device::cpu)
+    std::memcpy(raw(), source.raw(), n);
+  else if (device() == Device::cpu)
+    cuda::copy_to_host(raw(), source.raw(), n);
+  else if (source.device() == Device::cpu)
+    cuda::copy_to_device(raw(), source.raw(), n);
+  else
+    cuda::copy_on_device(raw(), source.raw(), n);
+}
+
+Tensor Tensor::to(Device target) const {
+  if (target == device()) return *this;
+  Tensor result(shape(), dtype(), target);
+  result.copy_from(*this);
+  return result;
 }
 
 void Tensor::fill(double value) const {
@@ -118,6 +137,7 @@ void Tensor::fill(double value) const {
       element = bfloat16(float(value));
     else
       element = T(value);
+    if (device() == Device::cuda) return cuda::fill(data<T>(), element, numel());
     for (T& x : span<T>()) x = element;
   });
 }

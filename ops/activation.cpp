@@ -27,13 +27,14 @@ void activation_backward_cpu(const T* x, const T* dy, T* dx, int64_t n) {
 template <class F>
 Tensor apply(const char* op, const Tensor& x) {
   Tensor y = empty_like(x);
-  with_float_dtype(x.dtype(), op, [&]<class T>() {
-    on(x.device(), activation_cpu<F, T>)(x.data<T>(), y.data<T>(), x.numel());
+  with_compute_dtype(x, op, [&]<class T>() {
+    on<T>(x.device(), activation_cpu<F, Real<T>>, cuda::activation<F, T>)(x.data<T>(), y.data<T>(), x.numel());
   });
   return record(y, op, {x}, [op, x = x.detach()](const Tensor& dy) -> Tensors {
     Tensor dx = empty_like(x);
-    with_float_dtype(x.dtype(), op, [&]<class T>() {
-      on(x.device(), activation_backward_cpu<F, T>)(x.data<T>(), dy.data<T>(), dx.data<T>(), x.numel());
+    with_compute_dtype(x, op, [&]<class T>() {
+      on<T>(x.device(), activation_backward_cpu<F, Real<T>>, cuda::activation_backward<F, T>)(
+          x.data<T>(), dy.data<T>(), dx.data<T>(), x.numel());
     });
     return {dx};
   });

@@ -1,5 +1,7 @@
 #pragma once
+#include <cstdlib>
 #include <functional>
+#include <vector>
 
 #include "core/autograd.h"
 
@@ -17,6 +19,11 @@ struct CheckOptions {
   int64_t most_probes =
       200;  // elements probed per input (spread evenly); the numeric gradient runs the op twice each
   bool float32 = true;  // also run in float32
+  bool cuda = std::getenv("FOVEA_CHECK_CUDA") != nullptr;  // TO GO: true   also run on Device::cuda, a GPU or the simulator
+  // Of the norm, on Device::cuda in bfloat16: its numbers have 8 bits.
+  double bfloat16_tolerance = 1e-2;
+  // Inputs that stay float32 where the others are bfloat16: parameters and statistics, by index.
+  std::vector<int> parameters = {};
 };
 
 // Checks an op the way its author would want it checked, and throws Error naming the first thing that is
@@ -26,7 +33,10 @@ struct CheckOptions {
 //     cancelling gradients) against central differences; gradients start from noise, so assigning instead of
 //     adding shows;
 //  2. in float32, output and gradients against float64;
-//  3. in float32, the same bits on 1, 2 and 3 threads.
+//  3. in float32, the same bits on 1, 2 and 3 threads;
+//  4. on Device::cuda: float64 equal to the CPU's to 1e-10 of the norm, float32 and bfloat16 within their tolerances,
+//     and in the simulator the same bits whether threads and blocks begin forwards, backwards or shuffled. The
+//     simulator also watches each access for bounds, uninitialised reads and races (cuda/sim/README.md).
 // `inputs` are float64; those with requires_grad() set are differentiated, all floating ones if none is. f
 // must be a pure function of its inputs' numbers (batch-norm running averages and such are the caller's to
 // reset).

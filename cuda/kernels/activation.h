@@ -1,4 +1,5 @@
 #pragma once
+#include "cuda/device/bfloat16.h"
 #include "cuda/device/math.h"
 #include "cuda/platform.h"
 
@@ -65,4 +66,13 @@ decltype(auto) with_activation(Activation activation, F&& f) {
   }
 }
 
+namespace cuda {
+
+// y = F(x) and dx = dy F'(x), elementwise. F: Relu, Sigmoid, Swish; T: float, double, bfloat16.
+template <class F, class T>
+void activation(const T* x, T* y, int64_t n);
+template <class F, class T>
+void activation_backward(const T* x, const T* dy, T* dx, int64_t n);
+
+}  // namespace cuda
 }  // namespace fovea

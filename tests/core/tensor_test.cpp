@@ -32,7 +32,17 @@ TEST_CASE("reading a tensor as the wrong type, or no tensor, says so") {
   CHECK_THROWS_WITH(x.data<float>(), Catch::Contains("int32") && Catch::Contains("float32"));
   CHECK_THROWS_WITH(Tensor().shape(), Catch::Contains("undefined tensor"));
   CHECK_THROWS_WITH(x.item(), Catch::Contains("exactly one"));
-  CHECK_THROWS_WITH(Tensor({2}, DType::float32, Device::cuda), Catch::Contains("--device cpu"));
+}
+
+TEST_CASE("numbers travel to the CUDA device and back") {
+  Random random(5);
+  const Tensor x = randn({3, 7}, random), there = x.to(Device::cuda);
+  CHECK(there.device() == Device::cuda);
+  CHECK(there.to(Device::cuda).raw() == there.raw());
+  CHECK(there.values() == x.values());
+  CHECK(there.clone().to(Device::cpu).values() == x.values());
+  CHECK(full({5}, 2.5, DType::bfloat16, Device::cuda).values() == std::vector<double>(5, 2.5));
+  CHECK(full({}, 7, DType::int32, Device::cuda).item() == 7);
 }
 
 TEST_CASE("copies share numbers, clones do not") {

@@ -1,0 +1,47 @@
+# The library of cuda/: the runtime, the kernels, and, where Device::cuda is simulated, the simulator. Each .cu file is
+# compiled by nvcc for GPUs or by the host compiler for the simulator.
+file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/kernels/*.cu)
+file(GLOB runtime CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/runtime/*.cpp)
+file(GLOB simulator CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/sim/*.cpp)
+
+# Has the host compiler compile .cu files. cuda/sim/README.md has the reasons for the flags: -fsanitize=thread makes the
+# compiler call the simulator (cuda/sim/access.cpp) at each load and store; under the address sanitizer that one does
+# the checking, at -O0, which moves no load below its bounds test.
+function(fovea_simulated_sources)
+  if(CMAKE_CXX_FLAGS MATCHES "fsanitize=thread")
+    set(flags -fno-sanitize=thread -O1 -g)
+  elseif(CMAKE_CXX_FLAGS MATCHES "fsanitize=")
+    set(flags -O0 -g)
+  elseif(CMAKE_BUILD_TYPE STREQUAL Debug)
+    set(flags -fsanitize=thread -DFOVEA_SIM_CHECKS -O0 -g)
+  else()
+    set(flags -fsanitize=thread -DFOVEA_SIM_CHECKS -O1 -g1)
+  endif()
+  # What the simulator throws passes through kernels, which therefore must have no clean-up code of their own.
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    list(APPEND flags --param=tsan-instrument-func-entry-exit=0)
+  else()
+    list(APPEND flags -mllvm -tsan-instrument-func-entry-exit=0)
+  endif()
+  set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++;${flags}")
+endfunction()
+
+if(FOVEA_DEVICE STREQUAL sim)
+  fovea_simulated_sources(${kernels})
+  add_library(fovea_cuda STATIC ${runtime} ${simulator} ${kernels})
+  target_compile_definitions(fovea_cuda PUBLIC FOVEA_SIM)
+  target_link_libraries(fovea_cuda PRIVATE $<BUILD_INTERFACE:fovea_options> ${DNNL_LIBRARY})
+elseif(FOVEA_DEVICE STREQUAL gpu)
+  enable_language(CUDA)
+  find_package(CUDAToolkit REQUIRED)
+  set(CMAKE_CUDA_STANDARD 20)
+  add_library(fovea_cuda STATIC ${runtime} ${kernels})
+  target_compile_options(fovea_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:${FOVEA_NVCC_FLAGS}>)
+  target_link_libraries(fovea_cuda PUBLIC CUDA::cudart_static CUDA::cublasLt)
+else()
+  message(FATAL_ERROR "FOVEA_DEVICE is ${FOVEA_DEVICE}: it must be sim or gpu")
+endif()
+target_link_libraries(fovea_cuda PUBLIC fovea_flags fmt::fmt)
+set_target_properties(fovea_cuda PROPERTIES EXPORT_NAME cuda)
+add_library(fovea::cuda ALIAS fovea_cuda)
+set_property(GLOBAL APPEND PROPERTY FOVEA_LIBRARIES fovea_cuda)

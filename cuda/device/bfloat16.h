@@ -1,0 +1,40 @@
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#include "cuda/platform.h"
+
+namespace fovea {
+
+// The upper half of a float: 8 exponent and 8 significant bits. Storage only; arithmetic is done in float.
+struct bfloat16 {
+  uint16_t bits = 0;
+
+  bfloat16() = default;
+  HD explicit bfloat16(float value) {  // to nearest, ties to even; a NaN stays a NaN
+    uint32_t word;
+    memcpy(&word, &value, sizeof word);
+    bits = value != value ? uint16_t(word >> 16 | 0x40) : uint16_t((word + 0x7FFF + (word >> 16 & 1)) >> 16);
+  }
+  HD explicit operator float() const {
+    const uint32_t word = uint32_t(bits) << 16;
+    float value;
+    memcpy(&value, &word, sizeof value);
+    return value;
+  }
+};
+
+// The type in which numbers stored as T are computed with, and in which their parameters, statistics and sums are
+// kept: float for float and bfloat16, double for double.
+template <class T>
+struct RealOf {
+  using type = T;
+};
+template <>
+struct RealOf<bfloat16> {
+  using type = float;
+};
+template <class T>
+using Real = typename RealOf<T>::type;
+
+}  // namespace fovea

@@ -1,0 +1,12 @@
+#pragma once
+#include <cstdint>
+
+namespace fovea::cuda {
+
+// What tensors themselves need. T: float, double, bfloat16, int32_t, uint8_t.
+template <class T>
+void fill(T* x, T value, int64_t n);  // x = value
+template <class T>
+void accumulate(T* sum, const T* term, int64_t n);  // sum += term
+
+}  // namespace fovea::cuda

@@ -1,0 +1,67 @@
+#pragma once
+#include <tuple>
+#include <utility>
+
+#include "cuda/platform.h"
+
+namespace fovea::cuda {
+
+// How a kernel is launched, and from where in the source: for what check() says.
+struct LaunchConfig {
+  dim3 grid, block;
+  size_t shared_bytes;
+  const char* file;
+  int line;
+  LaunchConfig(dim3 grid_, dim3 block_, size_t shared_bytes_ = 0, const char* file_ = __builtin_FILE(),
+               int line_ = __builtin_LINE())
+      : grid(grid_), block(block_), shared_bytes(shared_bytes_), file(file_), line(line_) {}
+};
+
+// For launch(): the kernel, a way to call it with the values that `arguments` points to, and their total size.
+struct KernelCall {
+  const void* kernel;
+  void** pointers;                                      // to each argument
+  void (*invoke)(const void* kernel, void* arguments);  // simulator: one thread
+  void* arguments;                                      // simulator: a tuple
+  size_t argument_bytes;
+  void* (*copy)(const void* arguments);
+  void (*destroy)(void* arguments);
+};
+void launch_kernel(const LaunchConfig& config, const KernelCall& call);
+
+// Runs a __global__ function on the current stream (stream.h): launch(add_kernel<float>, {grid, block}, x, y, n). The
+// only way to launch: it checks the configuration, converts the arguments to the kernel's parameter types, opts in to
+// more than 48 KB of shared memory and reports errors with kernel and call site. Throws CudaError.
+// A grid of no blocks is no launch: an op on an empty tensor needs no special case.
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), LaunchConfig config, Arguments&&... arguments) {
+  static_assert(sizeof...(Parameters) == sizeof...(Arguments), "the kernel takes another number of arguments");
+  if (config.grid.x == 0 || config.grid.y == 0 || config.grid.z == 0) return;
+  using Values = std::tuple<Parameters...>;
+  Values values(std::forward<Arguments>(arguments)...);
+  KernelCall call{};
+  call.kernel = reinterpret_cast<const void*>(kernel);
+  call.arguments = &values;
+#ifdef FOVEA_SIM
+  call.argument_bytes = sizeof values;
+  call.invoke = [](const void* function, void* tuple) {
+    [&]<size_t... I>(std::index_sequence<I...>) {
+      reinterpret_cast<void (*)(Parameters...)>(const_cast<void*>(function))(
+          std::get<I>(*static_cast<Values*>(tuple))...);
+    }(std::index_sequence_for<Parameters...>());
+  };
+  call.copy = [](const void* from) -> void* { return new Values(*static_cast<const Values*>(from)); };
+  call.destroy = [](void* copy) { delete static_cast<Values*>(copy); };
+  launch_kernel(config, call);
+#else
+  std::apply(
+      [&](auto&... value) {
+        void* pointers[] = {const_cast<void*>(static_cast<const void*>(&value))..., nullptr};
+        call.pointers = pointers;
+        launch_kernel(config, call);
+      },
+      values);
+#endif
+}
+
+}  // namespace fovea::cuda

@@ -1,0 +1,206 @@
+#include "cuda/runtime/memory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <set>
+#include <tuple>
+#include <unordered_map>
+
+#include "cuda/runtime/check.h"
+#include "cuda/runtime/counters.h"
+#include "cuda/runtime/error.h"
+#include "cuda/runtime/graph.h"
+#include "cuda/runtime/stream.h"
+
+namespace fovea::cuda {
+namespace {
+
+constexpr size_t granularity = 512;
+thread_local int current_pool = 0;
+
+// Free blocks by pool, stream and size. The smallest that fits is taken if it wastes at most an eighth.
+class CachingAllocator {
+ public:
+  void* take(size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    const size_t size = std::max(granularity, (bytes + granularity - 1) / granularity * granularity);
+    const cudaStream_t stream = current_stream().get();
+    Block block{size, current_pool, stream};
+    void* pointer = nullptr;
+    const auto found = free_.lower_bound(Key{block.pool, stream, size});
+    if (found != free_.end() && found->first.pool == block.pool && found->first.stream == stream &&
+        found->first.size <= size + std::max(size / 8, granularity)) {
+      block.size = found->first.size;
+      pointer = found->second;
+      free_.erase(found);
+      tell_simulator_allocated(pointer, std::max<size_t>(bytes, 1));
+    } else {
+      pointer = allocate_block(size);
+      if (!pointer) {
+        give_back_locked();
+        pointer = allocate_block(size);
+      }
+      if (!pointer) out_of_memory(bytes);
+      use_.reserved += int64_t(size);
+      tell_simulator_freed(pointer, size);
+      tell_simulator_allocated(pointer, std::max<size_t>(bytes, 1));
+    }
+    live_.emplace(pointer, block);
+    use_.current += int64_t(block.size);
+    use_.peak = std::max(use_.peak, use_.current);
+    return pointer;
+  }
+
+  void give(void* pointer) {
+    if (!pointer) return;
+    const std::lock_guard lock(mutex_);
+    const auto found = live_.find(pointer);
+    if (found == live_.end()) return;
+    const Block block = found->second;
+    live_.erase(found);
+    use_.current -= int64_t(block.size);
+    tell_simulator_freed(pointer, block.size);
+    if (gone_.contains(block.pool))
+      free_block(pointer, block.size);
+    else
+      free_.emplace(Key{block.pool, block.stream, block.size}, pointer);
+  }
+
+  void give_back() {
+    const std::lock_guard lock(mutex_);
+    give_back_locked();
+  }
+
+  int new_pool() {
+    const std::lock_guard lock(mutex_);
+    return ++pools_;
+  }
+
+  void end_pool(int pool) {
+    const std::lock_guard lock(mutex_);
+    gone_.insert(pool);
+    for (auto it = free_.begin(); it != free_.end();) {
+      if (it->first.pool != pool) {
+        ++it;
+        continue;
+      }
+      free_block(it->second, it->first.size);
+      it = free_.erase(it);
+    }
+  }
+
+  DeviceMemoryUse use() {
+    const std::lock_guard lock(mutex_);
+    return use_;
+  }
+  void reset_peak() {
+    const std::lock_guard lock(mutex_);
+    use_.peak = use_.current;
+  }
+
+ private:
+  struct Block {
+    size_t size;
+    int pool;
+    cudaStream_t stream;
+  };
+  struct Key {
+    int pool;
+    cudaStream_t stream;
+    size_t size;
+    bool operator<(const Key& other) const {
+      return std::tie(pool, stream, size) < std::tie(other.pool, other.stream, other.size);
+    }
+  };
+
+  static void* allocate_block(size_t size) {
+    ++counters().allocations;
+    void* pointer = nullptr;
+    const cudaError_t error = cudaMalloc(&pointer, size);
+    if (error == cudaSuccess) return pointer;
+    static_cast<void>(cudaGetLastError());
+    if (error != cudaErrorMemoryAllocation) check(error, "cudaMalloc");
+    return nullptr;
+  }
+
+  void free_block(void* pointer, size_t size) {
+    static_cast<void>(cudaFree(pointer));  // waits for the work that may still use it
+    use_.reserved -= int64_t(size);
+  }
+
+  void give_back_locked() {
+    if (is_capturing()) return;  // the graph may need what it freed
+    for (auto it = free_.begin(); it != free_.end();) {
+      if (it->first.pool != 0) {  // a graph's
+        ++it;
+        continue;
+      }
+      free_block(it->second, it->first.size);
+      it = free_.erase(it);
+    }
+  }
+
+  [[noreturn]] void out_of_memory(size_t bytes) {
+    size_t free = 0, total = 0;
+    static_cast<void>(cudaMemGetInfo(&free, &total));
+    constexpr double mb = 1 << 20;
+    throw CudaError(fmt::format(
+        "the CUDA device is out of memory: {:.1f} MB asked for, {:.1f} MB in use here, {:.1f} MB free of {:.1f} MB. "
+        "Try a smaller --batch-size or --image-size",
+        double(bytes) / mb, double(use_.current) / mb, double(free) / mb, double(total) / mb));
+  }
+
+  std::mutex mutex_;
+  std::multimap<Key, void*> free_;
+  std::unordered_map<void*, Block> live_;
+  std::set<int> gone_;
+  int pools_ = 0;
+  DeviceMemoryUse use_;
+};
+
+// Never destroyed: tensors in static storage may outlive any static destructor.
+CachingAllocator& allocator() {
+  static CachingAllocator* const instance = new CachingAllocator;
+  return *instance;
+}
+
+void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+  ++counters().copies;
+  check(cudaMemcpyAsync(to, from, bytes, kind, current_stream().get()), "cudaMemcpyAsync");
+}
+
+}  // namespace
+
+void* allocate(size_t bytes) { return allocator().take(bytes); }
+void release(void* pointer) { allocator().give(pointer); }
+DeviceMemoryUse device_memory_use() { return allocator().use(); }
+void reset_device_peak() { allocator().reset_peak(); }
+void release_cached_device_memory() { allocator().give_back(); }
+
+void copy_to_device(void* to, const void* from, size_t bytes) { copy(to, from, bytes, cudaMemcpyHostToDevice); }
+void copy_on_device(void* to, const void* from, size_t bytes) { copy(to, from, bytes, cudaMemcpyDeviceToDevice); }
+void copy_to_host_later(void* to, const void* from, size_t bytes) { copy(to, from, bytes, cudaMemcpyDeviceToHost); }
+void copy_to_host(void* to, const void* from, size_t bytes) {
+  copy_to_host_later(to, from, bytes);
+  current_stream().synchronize();
+}
+void fill_bytes(void* to, int value, size_t bytes) {
+  check(cudaMemsetAsync(to, value, bytes, current_stream().get()), "cudaMemsetAsync");
+}
+
+PinnedMemory::PinnedMemory(size_t bytes) : bytes_(bytes) {
+  void* pointer = nullptr;
+  check(cudaMallocHost(&pointer, std::max<size_t>(bytes, 1)), "cudaMallocHost");
+  data_ = static_cast<std::byte*>(pointer);
+}
+PinnedMemory::~PinnedMemory() { static_cast<void>(cudaFreeHost(data_)); }
+
+MemoryPool::MemoryPool() : id_(allocator().new_pool()) {}
+MemoryPool::~MemoryPool() { allocator().end_pool(id_); }
+UsesPool::UsesPool(const MemoryPool& pool) : previous_(current_pool) { current_pool = pool.id(); }
+UsesPool::~UsesPool() { current_pool = previous_; }
+
+}  // namespace fovea::cuda

@@ -1,0 +1,59 @@
+#pragma once
+#include <cstdint>
+
+typedef struct CUstream_st* cudaStream_t;
+typedef struct CUevent_st* cudaEvent_t;
+
+namespace fovea::cuda {
+
+// A queue of work for the device. Work of one stream runs in order; work of two may overlap.
+class Stream {
+ public:
+  Stream();
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  cudaStream_t get() const { return stream_; }
+  void synchronize() const;  // the host waits until all its work is done
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+// A point in a stream's work.
+class Event {
+ public:
+  Event();
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  void record(const Stream& stream);
+  void make_wait(const Stream& stream) const;  // later work of that stream waits for the point
+  void synchronize() const;                    // the host waits
+  double milliseconds_since(const Event& start) const;  // both recorded, and synchronised
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+// The stream that launches, allocations and copies of this thread go to: one stream for the process, until a
+// UsesStream says otherwise.
+const Stream& current_stream();
+
+class UsesStream {
+ public:
+  explicit UsesStream(const Stream& stream);
+  ~UsesStream();
+  UsesStream(const UsesStream&) = delete;
+  UsesStream& operator=(const UsesStream&) = delete;
+
+ private:
+  const Stream* previous_;
+};
+
+// The host waits for everything on the device.
+void synchronize();
+
+}  // namespace fovea::cuda

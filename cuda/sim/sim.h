@@ -1,0 +1,108 @@
+#pragma once
+// CUDA C++ for the host compiler: the words and functions a kernel may use. cuda/sim/README.md says what is meant to
+// be different from a GPU, and why.
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __launch_bounds__(...)
+// One block runs at a time, so its shared memory can be a plain static: gdb shows it and sanitizers check it. Kernels
+// must live in an anonymous namespace for that.
+#define __shared__ static
+
+struct uint3 {
+  unsigned x, y, z;
+};
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+
+// Constant for as long as a CUDA thread runs, hence const; the scheduler sets them at each switch. Plain globals, so
+// that `break kernel.cu:11 if threadIdx.x == 37` works.
+extern const uint3 threadIdx, blockIdx;
+extern const uint3 blockDim, gridDim;  // not dim3: its constructor would make the compiler doubt that they are constant
+inline constexpr int warpSize = 32;
+
+// Where in the source a kernel waits: two barriers on one line cannot be told apart, so write one a line.
+#define FOVEA_SIM_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+void __syncthreads(FOVEA_SIM_SITE);
+void __syncwarp(unsigned mask = 0xffffffffu, FOVEA_SIM_SITE);
+
+namespace fovea::sim {
+enum class WarpOp : uint8_t { sync, index, up, down, xor_, ballot };
+// Waits until all lanes named by the mask have come with the same mask and operation; returns what this lane gets.
+uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int parameter, int width, const char* file,
+                        int line);
+
+template <class T>
+T shuffle(WarpOp op, unsigned mask, T value, int parameter, int width, const char* file, int line) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8, "a shuffle moves 4 or 8 bytes");
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof value);
+  bits = warp_operation(op, mask, bits, parameter, width, file, line);
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+void* dynamic_shared_memory();
+}  // namespace fovea::sim
+
+template <class T>
+T __shfl_sync(unsigned mask, T value, int lane, int width = 32, FOVEA_SIM_SITE) {
+  return fovea::sim::shuffle(fovea::sim::WarpOp::index, mask, value, lane, width, file, line);
+}
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, FOVEA_SIM_SITE) {
+  return fovea::sim::shuffle(fovea::sim::WarpOp::up, mask, value, int(delta), width, file, line);
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, FOVEA_SIM_SITE) {
+  return fovea::sim::shuffle(fovea::sim::WarpOp::down, mask, value, int(delta), width, file, line);
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = 32, FOVEA_SIM_SITE) {
+  return fovea::sim::shuffle(fovea::sim::WarpOp::xor_, mask, value, lane_mask, width, file, line);
+}
+inline unsigned __ballot_sync(unsigned mask, int predicate, FOVEA_SIM_SITE) {
+  return unsigned(fovea::sim::warp_operation(fovea::sim::WarpOp::ballot, mask, predicate != 0, 0, 32, file, line));
+}
+inline int __any_sync(unsigned mask, int predicate, FOVEA_SIM_SITE) {
+  return __ballot_sync(mask, predicate, file, line) != 0;
+}
+inline int __all_sync(unsigned mask, int predicate, FOVEA_SIM_SITE) {
+  return __ballot_sync(mask, predicate, file, line) == mask;
+}
+
+// Of integers only: a float sum by atomics depends on the order in which threads come, and nothing here may.
+int atomicAdd(int* address, int value);
+unsigned atomicAdd(unsigned* address, unsigned value);
+int atomicMax(int* address, int value);
+int atomicMin(int* address, int value);
+unsigned atomicOr(unsigned* address, unsigned value);
+int atomicCAS(int* address, int compare, int value);
+
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
+inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }
+
+template <class T>
+T* dynamic_shared() {
+  return static_cast<T*>(fovea::sim::dynamic_shared_memory());
+}

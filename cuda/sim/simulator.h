@@ -1,0 +1,80 @@
+#pragma once
+// The simulator's own interface: for cuda/runtime/launch.h, for tests, and between its files.
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "cuda/sim/sim.h"
+
+namespace fovea::sim {
+
+// In which order the threads of a block, and the blocks of a grid, begin. A GPU promises none: a kernel whose result
+// depends on it is wrong.
+enum class Order { forward, reverse, shuffled };
+
+struct Options {
+  Order order = Order::forward;
+  uint64_t seed = 1;         // of Order::shuffled
+  bool check_memory = true;  // bounds, uninitialised reads
+  bool check_races = true;
+};
+Options& options();
+
+struct Kernel {
+  const void* function;                            // for its name
+  void (*invoke)(const void* function, void* arguments);  // runs it for one thread
+  void* arguments;  // all threads read them here, as on a GPU from its constant bank
+  size_t argument_bytes;
+  dim3 grid, block;
+  size_t shared_bytes = 0;
+  const char* file = "";  // the launch
+  int line = 0;
+};
+
+// Runs every thread of the grid. Throws CudaError naming kernel, block, thread and line on misuse.
+void run(const Kernel& kernel);
+
+// ---- where the simulator is (scheduler.cpp)
+bool inside_kernel();          // on this thread of the operating system
+unsigned current_thread();     // its number in the block
+unsigned current_warp_count(); // how often its warp has synchronised in this block
+struct Epochs {
+  uint32_t launch, block, now;  // counters of barriers: when the launch began, the block, the last barrier
+};
+extern Epochs epochs;
+size_t dynamic_shared_bytes();
+bool is_argument(const void* address);  // of the kernel that runs
+
+// Ends the launch that is running: run() throws with this sentence and where in the kernel it happened.
+[[noreturn]] void stop_kernel(const std::string& what, const std::string& where);
+
+// ---- memory (memory.cpp)
+enum ByteState : uint8_t { not_allocated, uninitialised, initialised };
+struct Arena {
+  std::byte* base = nullptr;
+  size_t bytes = 0;
+  uint8_t* state = nullptr;  // a ByteState for each byte
+};
+const Arena& arena();
+std::byte* shared_buffer();              // dynamic shared memory of the block that runs
+inline constexpr size_t shared_limit = size_t(64) << 10;  // what every supported GPU can give a block
+
+// The host may touch device memory while one of these lives: a launch or a copy.
+class Unlocked {
+ public:
+  Unlocked();
+  ~Unlocked();
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
+};
+// "" where [pointer, pointer + bytes) is allocated device memory, otherwise what is wrong with it.
+std::string range_fault(const void* pointer, size_t bytes);
+void mark_initialised(void* pointer, size_t bytes);
+void prepare_shared(size_t bytes);  // NaN
+
+// ---- names (source_line.cpp)
+std::string source_line(const void* address);    // "cuda/kernels/x.cu:12"
+std::string function_name(const void* function);  // "(anonymous namespace)::add_kernel<float>"
+std::string short_file(const char* file);
+
+}  // namespace fovea::sim

@@ -1,0 +1,270 @@
+// Each misuse of a GPU, planted on purpose, is reported with kernel, block, thread and line.
+#include <fmt/format.h>
+
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <functional>
+#include <vector>
+
+#include "cuda/device/grid.h"
+#include "cuda/device/reduce.h"
+#include "cuda/runtime/error.h"
+#include "cuda/runtime/launch.h"
+#include "cuda/runtime/memory.h"
+#include "cuda/sim/simulator.h"
+
+using namespace fovea;
+using cuda::launch;
+
+namespace {
+
+// Device memory with the given content.
+template <class T>
+struct OnDevice {
+  explicit OnDevice(const std::vector<T>& values) : memory(int64_t(values.size())), count(values.size()) {
+    cuda::copy_to_device(memory.data(), values.data(), count * sizeof(T));
+  }
+  explicit OnDevice(size_t n) : memory(int64_t(n)), count(n) {}  // uninitialised
+  std::vector<T> values() const {
+    std::vector<T> result(count);
+    cuda::copy_to_host(result.data(), memory.data(), count * sizeof(T));
+    return result;
+  }
+  T* data() const { return memory.data(); }
+  cuda::Workspace<T> memory;
+  size_t count;
+};
+
+struct WithOrder {
+  explicit WithOrder(sim::Order order) { sim::options().order = order; }
+  ~WithOrder() { sim::options() = {}; }
+};
+
+std::string message_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const CudaError& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+using Catch::Contains;
+
+__global__ void add_one(float* x, int64_t n) {
+  for (int64_t i : grid_stride(n)) x[i] += 1.0f;
+}
+
+__global__ void sum_blocks(const float* x, float* sums, int64_t n) {
+  float value = 0;
+  for (int64_t i : grid_stride(n)) value += x[i];
+  value = block_sum(value);
+  if (threadIdx.x == 0) sums[blockIdx.x] = value;
+}
+
+__global__ void reversed_through_shared(const int* x, int* y, bool barrier) {
+  __shared__ int tile[64];
+  tile[threadIdx.x] = x[threadIdx.x];
+  if (barrier) __syncthreads();
+  y[threadIdx.x] = tile[63 - threadIdx.x];
+}
+
+__global__ void reads_past_the_end(const float* x, float* y, int n) {
+  y[threadIdx.x] = x[threadIdx.x + unsigned(n)];  // line: reads_past
+}
+
+__global__ void writes_past_the_end(float* y) {
+  y[threadIdx.x + 1] = 1.0f;  // line: writes_past
+}
+
+__global__ void dynamic_shared_overrun(float* y) {
+  float* s = dynamic_shared<float>();
+  s[threadIdx.x + 1] = 1.0f;  // line: shared_overrun
+  y[threadIdx.x] = 1.0f;
+}
+
+__global__ void reads_uninitialised(const float* x, float* y) {
+  y[threadIdx.x] = 2.0f * x[threadIdx.x];  // line: uninitialised
+}
+
+__global__ void reads_uninitialised_shared(float* y) {
+  __shared__ float tile[32];
+  if (threadIdx.x != 7) tile[threadIdx.x] = 1.0f;
+  __syncthreads();
+  y[threadIdx.x] = tile[threadIdx.x];  // line: uninitialised_shared
+}
+
+__global__ void divergent_barrier(float* y) {
+  if (threadIdx.x < 32) {
+    __syncthreads();  // line: barrier_one
+  } else {
+    __syncthreads();  // line: barrier_two
+  }
+  y[threadIdx.x] = 1.0f;
+}
+
+__global__ void leaves_before_barrier(float* y) {
+  if (threadIdx.x == 5) return;
+  __syncthreads();  // line: left_barrier
+  y[threadIdx.x] = 1.0f;
+}
+
+__global__ void shuffle_without_some(int* y) {
+  if (threadIdx.x < 16) y[threadIdx.x] = __shfl_down_sync(0xffffffffu, int(threadIdx.x), 1);  // line: half_warp
+}
+
+__global__ void shuffle_from_outside(int* y) {
+  if (threadIdx.x < 16) y[threadIdx.x] = __shfl_sync(0x0000ffffu, int(threadIdx.x), 20);  // line: outside
+}
+
+__global__ void shuffle_unnamed(int* y) {
+  y[threadIdx.x] = __shfl_sync(0x0000ffffu, int(threadIdx.x), 0);  // line: unnamed
+}
+
+__global__ void deadlock(int* y) {
+  if (threadIdx.x < 32) {
+    y[threadIdx.x] = __shfl_xor_sync(0xffffffffu, int(threadIdx.x), 1);
+    __syncthreads();
+  } else {
+    y[threadIdx.x] = __shfl_xor_sync(threadIdx.x == 40 ? 0x100u : 0xffffffffu, 1, 1);  // line: locked
+    __syncthreads();
+  }
+}
+
+__global__ void all_write_one(int* y) {
+  *y = int(blockIdx.x);  // line: all_write
+}
+
+__global__ void touches_host(const float* host, float* y) {
+  y[threadIdx.x] = host[threadIdx.x];  // line: host
+}
+
+__global__ void votes(unsigned* y) {
+  y[threadIdx.x] = __ballot_sync(0xffffffffu, threadIdx.x % 3 == 0);
+}
+
+__global__ void count_with_atomics(int* count) { atomicAdd(count, 1); }
+
+// "simulator_test.cu:<line>", of the line in this file that is marked so.
+std::string line_marked(const std::string& mark) {
+  std::ifstream file(__FILE__);
+  std::string text;
+  for (int line = 1; std::getline(file, text); ++line)
+    if (text.find("// line: " + mark) != std::string::npos) return fmt::format("simulator_test.cu:{}", line);
+  return "no line is marked " + mark;
+}
+
+}  // namespace
+
+TEST_CASE("a grid computes the same in every order of threads and blocks") {
+  for (const sim::Order order : {sim::Order::forward, sim::Order::reverse, sim::Order::shuffled}) {
+    const WithOrder with(order);
+    std::vector<float> values(1000);
+    for (size_t i = 0; i < values.size(); ++i) values[i] = float(i % 17) * 0.5f;
+    const OnDevice<float> x(values), sums(7);
+    launch(add_one, {7, 64}, x.data(), 1000);
+    launch(sum_blocks, {7, 64}, x.data(), sums.data(), 1000);
+    double total = 0;
+    for (const float part : sums.values()) total += double(part);
+    double expected = 0;
+    for (const float value : values) expected += double(value) + 1;
+    CHECK(total == Approx(expected).epsilon(1e-6));
+  }
+}
+
+TEST_CASE("threads talk through shared memory and see each other's votes") {
+  std::vector<int> values(64);
+  for (int i = 0; i < 64; ++i) values[size_t(i)] = i * i;
+  const OnDevice<int> x(values), y(64);
+  launch(reversed_through_shared, {1, 64}, x.data(), y.data(), true);
+  for (int i = 0; i < 64; ++i) CHECK(y.values()[size_t(i)] == (63 - i) * (63 - i));
+
+  const OnDevice<unsigned> ballots(32);
+  launch(votes, {1, 32}, ballots.data());
+  CHECK(ballots.values()[9] == 0x49249249u);
+
+  const OnDevice<int> count(std::vector<int>{0});
+  launch(count_with_atomics, {5, 100}, count.data());
+  CHECK(count.values()[0] == 500);
+}
+
+#ifdef FOVEA_SIM_CHECKS  // otherwise a sanitizer sees these: planted_test.cpp
+TEST_CASE("accesses out of bounds are reported") {
+  const OnDevice<float> x(std::vector<float>(32, 1.0f)), y(std::vector<float>(32, 1.0f));
+  CHECK_THAT(message_of([&] { launch(reads_past_the_end, {1, 32}, x.data(), y.data(), 8); }),
+             Contains("out of bounds: a read of 4 bytes") && Contains("kernel reads_past_the_end") &&
+                 Contains("block (0, 0, 0), thread (24, 0, 0)") && Contains(line_marked("reads_past")));
+  CHECK_THAT(message_of([&] { launch(writes_past_the_end, {2, 32}, y.data()); }),
+             Contains("out of bounds: a write of 4 bytes") && Contains("thread (31, 0, 0)") &&
+                 Contains(line_marked("writes_past")));
+  CHECK_THAT(message_of([&] { launch(dynamic_shared_overrun, {1, 32, 32 * sizeof(float)}, y.data()); }),
+             Contains("out of bounds: a write at byte 128 of 128 bytes of dynamic shared memory") &&
+                 Contains("thread (31, 0, 0)") && Contains(line_marked("shared_overrun")));
+  const std::vector<float> host(32);
+  CHECK_THAT(message_of([&] { launch(touches_host, {1, 32}, host.data(), y.data()); }),
+             Contains("out of bounds: a read of host memory") && Contains(line_marked("host")));
+  float* freed = static_cast<float*>(cuda::allocate(128));
+  cuda::release(freed);
+  CHECK_THAT(message_of([&] { launch(add_one, {1, 32}, freed, 32); }), Contains("where no device memory is allocated"));
+}
+
+TEST_CASE("reads of uninitialised memory are reported") {
+  const OnDevice<float> x(32), y(32);
+  CHECK_THAT(message_of([&] { launch(reads_uninitialised, {1, 32}, x.data(), y.data()); }),
+             Contains("read of uninitialised device memory") && Contains("kernel reads_uninitialised") &&
+                 Contains("thread (0, 0, 0)") && Contains(line_marked("uninitialised")));
+  CHECK_THAT(message_of([&] { launch(reads_uninitialised_shared, {1, 32}, y.data()); }),
+             Contains("read of uninitialised shared memory") && Contains("thread (7, 0, 0)") &&
+                 Contains(line_marked("uninitialised_shared")));
+  // A block that the pool hands out again is uninitialised, too.
+  { const OnDevice<float> used(std::vector<float>(32, 1.0f)); }
+  const OnDevice<float> again(32);
+  CHECK_THAT(message_of([&] { launch(reads_uninitialised, {1, 32}, again.data(), y.data()); }),
+             Contains("read of uninitialised device memory"));
+}
+
+TEST_CASE("a missing barrier is a race, in whatever order threads run") {
+  const OnDevice<int> x(std::vector<int>(64, 1)), y(64);
+  for (const sim::Order order : {sim::Order::forward, sim::Order::reverse, sim::Order::shuffled}) {
+    const WithOrder with(order);
+    sim::options().check_memory = false;
+    CHECK_THAT(message_of([&] { launch(reversed_through_shared, {1, 64}, x.data(), y.data(), false); }),
+               Contains("race: the thread") && Contains("of shared memory") && Contains("no barrier between") &&
+                   Contains("kernel reversed_through_shared") && Contains("simulator_test.cu:"));
+  }
+  const OnDevice<int> one(1);
+  CHECK_THAT(message_of([&] { launch(all_write_one, {3, 1}, one.data()); }),
+             Contains("race: the thread writes a word of global memory, another block writes it") &&
+                 Contains("block (1, 0, 0)") && Contains(line_marked("all_write")));
+}
+#endif
+
+TEST_CASE("threads that wait where others do not are reported, not waited for") {
+  const OnDevice<float> y(std::vector<float>(64, 1.0f));
+  CHECK_THAT(message_of([&] { launch(divergent_barrier, {1, 64}, y.data()); }),
+             Contains("divergent barrier") && Contains(line_marked("barrier_one")) &&
+                 Contains(line_marked("barrier_two")) && Contains("thread (32, 0, 0)"));
+  CHECK_THAT(message_of([&] { launch(leaves_before_barrier, {1, 64}, y.data()); }),
+             Contains("has left the kernel") && Contains("thread (5, 0, 0)") && Contains(line_marked("left_barrier")));
+}
+
+TEST_CASE("warp operations with a wrong mask are reported") {
+  const OnDevice<int> y(std::vector<int>(64, 1));
+  CHECK_THAT(message_of([&] { launch(shuffle_without_some, {1, 32}, y.data()); }),
+             (Contains("bad mask") || Contains("deadlock")) && Contains(line_marked("half_warp")));
+  CHECK_THAT(message_of([&] { launch(shuffle_from_outside, {1, 32}, y.data()); }),
+             Contains("reads from lane 20, which mask 0x0000ffff does not name") && Contains(line_marked("outside")));
+  CHECK_THAT(message_of([&] { launch(shuffle_unnamed, {1, 32}, y.data()); }),
+             Contains("bad mask: lane 16 calls") && Contains("thread (16, 0, 0)") && Contains(line_marked("unnamed")));
+  CHECK_THAT(message_of([&] { launch(deadlock, {1, 64}, y.data()); }), Contains(line_marked("locked")));
+}
+
+TEST_CASE("limits of a launch are enforced") {
+  const OnDevice<float> y(std::vector<float>(64, 1.0f));
+  CHECK_THAT(message_of([&] { launch(add_one, {1, 2048}, y.data(), 64); }),
+             Contains("a block of 2048 x 1 x 1 threads") && Contains("kernel add_one") &&
+                 Contains("tests/cuda/simulator_test.cu:"));
+  CHECK_THAT(message_of([&] { launch(add_one, {1, 32, 1 << 20}, y.data(), 64); }),
+             Contains("1048576 bytes of dynamic shared memory are too much") && Contains("kernel add_one"));
+  CHECK_THAT(message_of([&] { launch(add_one, {dim3(1, 70000), 32}, y.data(), 64); }), Contains("a grid of"));
+}
