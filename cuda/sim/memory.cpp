@@ -1,6 +1,7 @@
 // The simulated device's memory: one region of addresses, with a state for each byte; out of the host's reach but during
 // launches and copies.
 #include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "cuda/runtime/error.h"
+#include "cuda/sim/capture.h"
 #include "cuda/sim/runtime_api.h"
 #include "cuda/sim/simulator.h"
 
@@ -71,12 +73,24 @@ struct Memory {
 struct sigaction previous_action;
 Memory& memory();
 
+// One after the instruction that failed, as a return address would be.
+void* instruction(void* context) {
+  [[maybe_unused]] const auto& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
+#if defined(__x86_64__)
+  return reinterpret_cast<void*>(machine.gregs[REG_RIP] + 1);
+#elif defined(__aarch64__)
+  return reinterpret_cast<void*>(machine.pc + 1);
+#else
+  return nullptr;
+#endif
+}
+
 void on_fault(int signal, siginfo_t* info, void* context) {
   const auto* address = static_cast<std::byte*>(info->si_addr);
   if (address >= memory().arena.base && address < memory().arena.base + reserved) {
     const std::string text = fmt::format(
-        "[simulator] the host touched device memory at {}, byte {} of it: copy it to the host first (Tensor::to(Device::cpu))\n",
-        fmt::ptr(info->si_addr), address - memory().arena.base);
+        "[simulator] the host touched device memory at {}, in {}: copy it to the host first (Tensor::to(Device::cpu))\n",
+        fmt::ptr(info->si_addr), source_line(instruction(context)));
     [[maybe_unused]] const auto written = write(STDERR_FILENO, text.data(), text.size());
   }
   if (previous_action.sa_flags & SA_SIGINFO && previous_action.sa_sigaction)
@@ -87,10 +101,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 Memory& memory() {
   static Memory* const instance = [] {
     auto* made = new Memory;
-    struct sigaction action = {};
-    action.sa_sigaction = on_fault;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    sigaction(SIGSEGV, &action, &previous_action);
+    install_fault_report();
     return made;
   }();
   return *instance;
@@ -107,6 +118,13 @@ void fill_with_nan(std::byte* pointer, size_t bytes) {
 
 const Arena& arena() { return memory().arena; }
 std::byte* shared_buffer() { return memory().shared; }
+
+void install_fault_report() {
+  struct sigaction action = {};
+  action.sa_sigaction = on_fault;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigaction(SIGSEGV, &action, &previous_action);
+}
 
 void prepare_shared(size_t bytes) { fill_with_nan(memory().shared, bytes); }
 
@@ -192,7 +210,10 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   return cudaSuccess;
 }
 
+// While a graph is captured, what a pool does is part of it: a replay finds each block allocated from where it was
+// asked for to where it was given back.
 void tell_simulator_allocated(void* pointer, size_t bytes) {
+  if (captured([=] { tell_simulator_allocated(pointer, bytes); })) return;
   const Unlocked unlocked;
   const auto* at = static_cast<std::byte*>(pointer);
   ASAN_UNPOISON_MEMORY_REGION(pointer, bytes);
@@ -201,6 +222,7 @@ void tell_simulator_allocated(void* pointer, size_t bytes) {
 }
 
 void tell_simulator_freed(void* pointer, size_t bytes) {
+  if (captured([=] { tell_simulator_freed(pointer, bytes); })) return;
   const auto* at = static_cast<std::byte*>(pointer);
   std::memset(arena().state + (at - arena().base), not_allocated, bytes);
   ASAN_POISON_MEMORY_REGION(pointer, bytes);

@@ -36,7 +36,7 @@ using namespace fovea::sim;
 CUstream_st default_stream;
 CUstream_st& of(cudaStream_t stream) { return stream ? *stream : default_stream; }
 
-bool any_capture = false;  // one at a time, as in mode global
+CUstream_st* any_capture = nullptr;  // one at a time
 
 void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   const auto require_range = [&](const char* which, const void* pointer) {
@@ -62,6 +62,10 @@ void submit(cudaStream_t stream, std::function<void()> work) {
     of(stream).captured->push_back(std::move(work));
   else
     work();
+}
+bool captured(std::function<void()> work) {
+  if (any_capture) any_capture->captured->push_back(std::move(work));
+  return any_capture != nullptr;
 }
 }  // namespace fovea::sim
 
@@ -165,14 +169,14 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (!stream) return cudaErrorStreamCaptureUnsupported;  // the default stream cannot be captured
   if (any_capture || of(stream).captured) return cudaErrorIllegalState;
   of(stream).captured = std::make_unique<std::vector<std::function<void()>>>();
-  any_capture = true;
+  any_capture = stream;
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   if (!of(stream).captured) return cudaErrorIllegalState;
   *graph = new CUgraph_st{std::move(*of(stream).captured)};
   of(stream).captured = nullptr;
-  any_capture = false;
+  any_capture = nullptr;
   return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {

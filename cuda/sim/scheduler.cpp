@@ -21,6 +21,11 @@
 #undef gridDim
 
 #include <fmt/format.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 uint3 threadIdx, blockIdx, blockDim, gridDim;
 
@@ -266,6 +271,22 @@ void run(const Kernel& k) {
   throw CudaError(fault);
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+namespace {
+// Its report ends the process: before that, which thread of the grid it was.
+[[maybe_unused]] const bool tells_thread = [] {
+  __sanitizer_set_death_callback([] {
+    if (!inside) return;
+    const std::string text =
+        fmt::format("[simulator] that was kernel {} (launched at {}), block {}, thread {}\n",
+                    function_name(kernel->function), site(kernel->file, kernel->line), name(blockIdx), thread_name(current));
+    [[maybe_unused]] const auto written = write(STDERR_FILENO, text.data(), text.size());
+  });
+  return true;
+}();
+}  // namespace
+#endif
+
 void stop_kernel(const std::string& what, const std::string& where) {
   const std::string text =
       fmt::format("[simulator] {}: kernel {} (launched at {}), block {}, thread {}, at {}", what,
@@ -335,9 +356,12 @@ uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int parameter,
     if (op == WarpOp::up) source = int(l) - reader.parameter < begin ? int(l) : int(l) - reader.parameter;
     if (op == WarpOp::down) source = int(l) + reader.parameter >= end ? int(l) : int(l) + reader.parameter;
     if (op == WarpOp::xor_) source = (int(l) ^ reader.parameter) >= end ? int(l) : int(l) ^ reader.parameter;
-    if (!(mask >> source & 1))
+    if (mask >> source & 1) {
+      reader.result = block.threads[first + unsigned(source)].value;
+    } else {
+      current = first + l;
       refuse(fmt::format("lane {} reads from lane {}, which mask {:#010x} does not name", l, source, mask));
-    reader.result = block.threads[first + unsigned(source)].value;
+    }
   }
   for (unsigned l = 32; l-- > 0;)
     if (mask >> l & 1 && l != lane) make_ready(first + l);

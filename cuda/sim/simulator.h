@@ -71,6 +71,9 @@ class Unlocked {
 std::string range_fault(const void* pointer, size_t bytes);
 void mark_initialised(void* pointer, size_t bytes);
 void prepare_shared(size_t bytes);  // NaN
+// Where the host touches device memory, says so before the process dies. Done by the first use of the device, and to be
+// repeated where somebody else has taken the signal since.
+void install_fault_report();
 
 // ---- names (source_line.cpp)
 std::string source_line(const void* address);    // "cuda/kernels/x.cu:12"

@@ -2,9 +2,13 @@
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
+#include <csignal>
 #include <fstream>
 #include <functional>
 #include <vector>
+
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "cuda/device/grid.h"
 #include "cuda/device/reduce.h"
@@ -268,3 +272,59 @@ TEST_CASE("limits of a launch are enforced") {
              Contains("1048576 bytes of dynamic shared memory are too much") && Contains("kernel add_one"));
   CHECK_THAT(message_of([&] { launch(add_one, {dim3(1, 70000), 32}, y.data(), 64); }), Contains("a grid of"));
 }
+
+// Runs f in a process of its own and returns what it wrote to stderr; `status` is how it ended.
+static std::string errors_of_process(const std::function<void()>& f, int& status) {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    dup2(ends[1], STDERR_FILENO);
+    for (const int number : {SIGSEGV, SIGABRT}) std::signal(number, SIG_DFL);  // Catch's would report a test
+    f();
+    _exit(0);
+  }
+  close(ends[1]);
+  std::string text;
+  char part[512];
+  for (ssize_t n; (n = read(ends[0], part, sizeof part)) > 0;) text.append(part, size_t(n));
+  close(ends[0]);
+  waitpid(child, &status, 0);
+  return text;
+}
+
+TEST_CASE("the host cannot touch device memory") {
+  const OnDevice<float> x(std::vector<float>(32, 1.0f));
+  int status = 0;
+  const std::string text = errors_of_process(
+      [&] {
+        sim::install_fault_report();
+        volatile float value = x.data()[3];
+        static_cast<void>(value);
+      },
+      status);
+  CHECK_THAT(text, Contains("the host touched device memory") && Contains("copy it to the host first") &&
+                       Contains("simulator_test.cu"));
+  CHECK_FALSE((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+namespace {
+__global__ void static_shared_overrun(float* y) {
+  __shared__ float tile[32];
+  tile[threadIdx.x + 1] = 1.0f;
+  __syncthreads();
+  y[threadIdx.x] = tile[0];
+}
+}  // namespace
+
+TEST_CASE("the address sanitizer sees kernels, and its report says which thread it was") {
+  const OnDevice<float> x(std::vector<float>(32, 1.0f)), y(std::vector<float>(32, 1.0f));
+  int status = 0;
+  CHECK_THAT(errors_of_process([&] { launch(static_shared_overrun, {1, 32}, y.data()); }, status),
+             Contains("global-buffer-overflow") && Contains("static_shared_overrun") &&
+                 Contains("block (0, 0, 0), thread (31, 0, 0)"));
+  CHECK_THAT(errors_of_process([&] { launch(reads_past_the_end, {1, 32}, x.data(), y.data(), 8); }, status),
+             Contains("use-after-poison") && Contains("reads_past_the_end") && Contains("thread (24, 0, 0)"));
+}
+#endif

@@ -1,0 +1,158 @@
+#include <catch2/catch.hpp>
+#include <numeric>
+#include <vector>
+
+#include "cuda/kernels/elementwise.h"
+#include "cuda/runtime/counters.h"
+#include "cuda/runtime/device.h"
+#include "cuda/runtime/error.h"
+#include "cuda/runtime/graph.h"
+#include "cuda/runtime/memory.h"
+#include "cuda/runtime/stream.h"
+
+using namespace fovea;
+using Catch::Contains;
+
+namespace {
+
+std::vector<float> on_host(const float* device, size_t n) {
+  std::vector<float> values(n);
+  cuda::copy_to_host(values.data(), device, n * sizeof(float));
+  return values;
+}
+
+}  // namespace
+
+TEST_CASE("there is a CUDA device, with properties") {
+  CHECK(cuda::device_count() >= 1);
+  const cuda::DeviceProperties& device = cuda::device_properties();
+  CHECK_FALSE(device.name.empty());
+  CHECK(device.multiprocessors > 0);
+  CHECK(device.major * 10 + device.minor >= 75);
+  CHECK(device.simulated == cuda::is_simulated());
+  CHECK_THROWS_WITH(cuda::select_device(99), Contains("no CUDA device 99"));
+}
+
+TEST_CASE("device memory is reused, and counted") {
+  cuda::release_cached_device_memory();
+  const cuda::DeviceMemoryUse before = cuda::device_memory_use();
+  void* a = cuda::allocate(1 << 20);
+  CHECK(cuda::device_memory_use().current == before.current + (1 << 20));
+  cuda::release(a);
+  CHECK(cuda::device_memory_use().current == before.current);
+  CHECK(cuda::device_memory_use().reserved == before.reserved + (1 << 20));
+  CHECK(cuda::device_memory_use().peak >= before.current + (1 << 20));
+  const int64_t allocations = cuda::counters().allocations;
+  void* b = cuda::allocate((1 << 20) - 100);
+  CHECK(b == a);
+  CHECK(cuda::counters().allocations == allocations);
+  void* small = cuda::allocate(1000);  // would waste most of such a block
+  CHECK(small != a);
+  cuda::release(b);
+  cuda::release(small);
+  cuda::release_cached_device_memory();
+  CHECK(cuda::device_memory_use().reserved == before.reserved);
+  cuda::reset_device_peak();
+  CHECK(cuda::device_memory_use().peak == cuda::device_memory_use().current);
+}
+
+TEST_CASE("a block is not given to another stream while its own may still use it") {
+  void* a = cuda::allocate(5000);
+  cuda::release(a);
+  const cuda::Stream other;
+  {
+    const cuda::UsesStream uses(other);
+    void* b = cuda::allocate(5000);
+    CHECK(b != a);
+    cuda::release(b);
+    CHECK(cuda::allocate(5000) == b);
+    cuda::release(b);
+  }
+  void* c = cuda::allocate(5000);
+  CHECK(c == a);
+  cuda::release(c);
+}
+
+TEST_CASE("when device memory is short, what is cached is given back first, and then the numbers are told") {
+  const size_t total = cuda::device_properties().memory_bytes;
+  CHECK_THROWS_WITH(cuda::allocate(total * 2), Contains("CUDA device is out of memory") && Contains("MB asked for") &&
+                                                   Contains("MB in use here") && Contains("MB free of"));
+  if (!cuda::is_simulated()) return;  // other programs may use a real one
+  cuda::release_cached_device_memory();
+  void* half = cuda::allocate(total * 5 / 8);
+  cuda::release(half);
+  void* other = cuda::allocate(total * 6 / 8);  // does not fit beside the cached block
+  CHECK(other != nullptr);
+  cuda::release(other);
+  cuda::release_cached_device_memory();
+}
+
+TEST_CASE("events order streams and tell the time between") {
+  const cuda::Stream first, second;
+  cuda::Event begin, end;
+  begin.record(first);
+  end.make_wait(second);
+  {
+    const cuda::UsesStream uses(first);
+    const cuda::Workspace<float> x(1000);
+    cuda::fill(x.data(), 3.0f, 1000);
+    CHECK(on_host(x.data(), 1000)[999] == 3.0f);
+  }
+  end.record(first);
+  end.synchronize();
+  CHECK(end.milliseconds_since(begin) >= 0);
+}
+
+TEST_CASE("a captured graph replays on new numbers in the same places, without allocating or waiting") {
+  constexpr int64_t n = 1000;
+  const cuda::Workspace<float> x(n), sum(n);
+  cuda::fill(x.data(), 1.0f, n);
+  cuda::fill(sum.data(), 0.0f, n);
+  const auto work = [&] {
+    const cuda::Workspace<float> scratch(n);  // from the graph's own pool
+    cuda::fill(scratch.data(), 10.0f, n);
+    cuda::accumulate(scratch.data(), static_cast<const float*>(x.data()), n);
+    cuda::accumulate(sum.data(), static_cast<const float*>(scratch.data()), n);
+  };
+  cuda::Graph graph;
+  CHECK_FALSE(graph.captured());
+  CHECK_THROWS_WITH(graph.replay(), Contains("never captured"));
+  graph.warm_up(work);
+  CHECK(on_host(sum.data(), n)[5] == 11.0f);
+  graph.capture(work);
+  CHECK(graph.captured());
+  CHECK(on_host(sum.data(), n)[5] == 11.0f);  // recorded, not run
+  { const cuda::Workspace<float> of_somebody_else(n); }
+
+  const cuda::Counters before = cuda::counters();
+  for (int step = 0; step < 3; ++step) graph.replay();
+  CHECK(cuda::counters().graph_replays == before.graph_replays + 3);
+  CHECK(cuda::counters().allocations == before.allocations);
+  CHECK(cuda::counters().synchronizations == before.synchronizations);
+  CHECK(cuda::counters().launches == before.launches);
+  CHECK(on_host(sum.data(), n)[n - 1] == 44.0f);
+  cuda::fill(x.data(), 2.0f, n);
+  graph.replay();
+  CHECK(on_host(sum.data(), n)[0] == 56.0f);
+}
+
+TEST_CASE("work that makes the host wait cannot be captured, and leaves no capture behind") {
+  const cuda::Workspace<float> x(10);
+  cuda::fill(x.data(), 1.0f, 10);
+  cuda::Graph graph;
+  CHECK_THROWS_WITH(graph.capture([&] { on_host(x.data(), 10); }), Contains("not permitted when stream is capturing"));
+  CHECK_FALSE(graph.captured());
+  CHECK_FALSE(cuda::is_capturing());
+  CHECK(on_host(x.data(), 10)[0] == 1.0f);
+}
+
+TEST_CASE("pinned memory carries numbers to the device and back") {
+  const cuda::PinnedMemory from(400), to(400);
+  float* numbers = reinterpret_cast<float*>(from.data());
+  std::iota(numbers, numbers + 100, 0.0f);
+  const cuda::Workspace<float> x(100);
+  cuda::copy_to_device(x.data(), from.data(), 400);
+  cuda::copy_to_host_later(to.data(), x.data(), 400);
+  cuda::current_stream().synchronize();
+  CHECK(reinterpret_cast<const float*>(to.data())[99] == 99.0f);
+}
