@@ -7,6 +7,8 @@ namespace fovea {
 // Where a tensor's bytes lie and its ops run.
 enum class Device : uint8_t { cpu, cuda };
 
+Device parse_device(std::string_view name);  // "cpu" or "cuda"; throws on another
+
 inline std::string_view name(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
 
 }  // namespace fovea

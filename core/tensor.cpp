@@ -16,6 +16,12 @@ struct Tensor::Impl {
   std::shared_ptr<Node> node;
 };
 
+Device parse_device(std::string_view text) {
+  if (text == "cpu") return Device::cpu;
+  if (text == "cuda") return Device::cuda;
+  fail("there is no device '{}': choose cpu or cuda", text);
+}
+
 Tensor::Tensor(Shape shape, DType dtype, Device device)
     : impl_(std::make_shared<Impl>(
           Impl{std::make_shared<Storage>(shape.numel() * size_of(dtype), device), shape, dtype, nullptr})) {}
@@ -98,6 +104,12 @@ Tensor Tensor::viewed_as(Shape shape) const {
   Tensor result;
   result.impl_ = std::make_shared<Impl>(Impl{impl().storage, shape, dtype(), nullptr});
   return result;
+}
+
+void Tensor::move_to(Device target) const {
+  if (target == device()) return;
+  clear_grad();
+  impl_->storage = to(target).impl_->storage;
 }
 
 Tensor Tensor::detach() const { return viewed_as(shape()); }

@@ -56,6 +56,7 @@ class Tensor {
 
   Tensor detach() const;                       // the same numbers, off the tape
   Tensor to(Device device) const;              // itself, or a copy on the other device, off the tape
+  void move_to(Device device) const;           // this tensor itself, for all who hold it; its gradient is dropped
   Tensor clone() const;                        // a copy of the numbers, off the tape
   void copy_from(const Tensor& source) const;  // overwrites the numbers, from any device; same shape and dtype
   void fill(double value) const;

@@ -66,6 +66,16 @@ void Module::set_requires_grad(bool on) {
   for (const Child& child : children_) child.module->set_requires_grad(on);
 }
 
+void Module::to(Device device) const {
+  for (const NamedTensor& parameter : parameters()) parameter.tensor.move_to(device);
+  for (const NamedTensor& buffer : buffers()) buffer.tensor.move_to(device);
+}
+
+Device Module::device() const {
+  const std::vector<NamedTensor> all = parameters();
+  return all.empty() ? Device::cpu : all.front().tensor.device();
+}
+
 void Module::clear_gradients() const {
   for (const NamedTensor& parameter : parameters()) parameter.tensor.clear_grad();
 }

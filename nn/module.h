@@ -36,6 +36,10 @@ class Module {
   void set_requires_grad(bool on);
   void clear_gradients() const;
 
+  // Moves all parameters and buffers below; gradients are dropped. Inputs must then be on that device.
+  void to(Device device) const;
+  Device device() const;  // of the first parameter
+
   const std::string& path() const { return path_; }  // as registered from the topmost module; "" for that one
 
  protected:

@@ -138,6 +138,10 @@ void check_config(const TrainConfig& c) {
   in_range("ema-decay", c.ema_decay, 0, 0.999999);
   in_range("batch-norm-momentum", c.batch_norm_momentum, 0, 1);
   in_range("batch-norm-freeze", c.batch_norm_freeze, 0, 1);
+  one_of("device", c.device, {"cpu", "cuda"});
+  one_of("precision", c.precision, {"auto", "float32", "bfloat16"});
+  require(c.device == "cuda" || c.precision != "bfloat16",
+          "--precision is 'bfloat16' with --device cpu, which computes in float32: leave it out, or choose --device cuda");
   in_range("scale-min", c.scale_min, 0.01, 10);
   in_range("scale-max", c.scale_max, c.scale_min, 10);
   in_range("focal-alpha", c.focal_alpha, 0, 1);
@@ -149,6 +153,18 @@ void check_config(const TrainConfig& c) {
   in_range("seed", double(c.seed), 0, 1e15);
   in_range("workers", double(c.workers), 1, 256);
   in_range("cache-mb", double(c.cache_mb), 0, 1e7);
+}
+
+DType activation_dtype(const TrainConfig& config) {
+  if (config.precision == "auto") return config.device == "cuda" ? DType::bfloat16 : DType::float32;
+  return config.precision == "bfloat16" ? DType::bfloat16 : DType::float32;
+}
+
+TrainConfig on_device(TrainConfig config, Device device) {
+  if (config.device == name(device)) return config;
+  config.device = name(device);
+  config.precision = "auto";
+  return config;
 }
 
 }  // namespace fovea

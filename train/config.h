@@ -3,6 +3,9 @@
 #include <cstdint>
 #include <string>
 
+#include "core/device.h"
+#include "core/dtype.h"
+
 namespace fovea {
 
 // Everything that decides what a training does. The command line's flags, the run's config.json and the
@@ -33,6 +36,9 @@ struct TrainConfig {
   double ema_decay = 0;
   double batch_norm_momentum = 0;
   double batch_norm_freeze = 0.5;
+
+  std::string device = "cpu";
+  std::string precision = "auto";
 
   bool horizontal_flip = true;
   bool vertical_flip = false;
@@ -91,6 +97,9 @@ void for_each_field(Config& c, F&& f) {
     "share of the training after which batch norm uses its running averages, as it will in use: small "
     "batches have statistics of "
     "their own; 1: never");
+  f("device", c.device, "cpu or cuda; without a GPU, cuda is simulated: to study kernels, not to train");
+  f("precision", c.precision,
+    "of activations: float32 or bfloat16 (cuda only; weights stay float32); auto: bfloat16 on cuda");
   f("horizontal_flip", c.horizontal_flip, "mirror half of the training images");
   f("vertical_flip", c.vertical_flip,
     "turn half of them upside down: for pictures without up and down, like cells");
@@ -114,6 +123,12 @@ TrainConfig config_from_json(const std::string& json, const std::string& source)
 
 // Checks every field's range. Throws Error naming the field (as its flag), the value and what is allowed.
 void check_config(const TrainConfig& config);
+
+// The dtype of activations that device and precision ask for.
+DType activation_dtype(const TrainConfig& config);
+
+// The same for another device, in the precision suited to that.
+TrainConfig on_device(TrainConfig config, Device device);
 
 // Height and width: "256" or "240x320".
 std::array<int, 2> parse_image_size(const std::string& text);

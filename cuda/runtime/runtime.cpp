@@ -99,6 +99,11 @@ void Event::record(const Stream& stream) { check(cudaEventRecord(event_, stream.
 void Event::make_wait(const Stream& stream) const {
   check(cudaStreamWaitEvent(stream.get(), event_, 0), "cudaStreamWaitEvent");
 }
+bool Event::done() const {
+  const cudaError_t state = cudaEventQuery(event_);
+  if (state != cudaErrorNotReady) check(state, "cudaEventQuery");
+  return state == cudaSuccess;
+}
 void Event::synchronize() const {
   ++counters().synchronizations;
   check(cudaEventSynchronize(event_), "cudaEventSynchronize");

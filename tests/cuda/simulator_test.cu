@@ -77,27 +77,6 @@ __global__ void reads_past_the_end(const float* x, float* y, int n) {
   y[threadIdx.x] = x[threadIdx.x + unsigned(n)];  // line: reads_past
 }
 
-__global__ void writes_past_the_end(float* y) {
-  y[threadIdx.x + 1] = 1.0f;  // line: writes_past
-}
-
-__global__ void dynamic_shared_overrun(float* y) {
-  float* s = dynamic_shared<float>();
-  s[threadIdx.x + 1] = 1.0f;  // line: shared_overrun
-  y[threadIdx.x] = 1.0f;
-}
-
-__global__ void reads_uninitialised(const float* x, float* y) {
-  y[threadIdx.x] = 2.0f * x[threadIdx.x];  // line: uninitialised
-}
-
-__global__ void reads_uninitialised_shared(float* y) {
-  __shared__ float tile[32];
-  if (threadIdx.x != 7) tile[threadIdx.x] = 1.0f;
-  __syncthreads();
-  y[threadIdx.x] = tile[threadIdx.x];  // line: uninitialised_shared
-}
-
 __global__ void divergent_barrier(float* y) {
   if (threadIdx.x < 32) {
     __syncthreads();  // line: barrier_one
@@ -133,14 +112,6 @@ __global__ void deadlock(int* y) {
     y[threadIdx.x] = __shfl_xor_sync(threadIdx.x == 40 ? 0x100u : 0xffffffffu, 1, 1);  // line: locked
     __syncthreads();
   }
-}
-
-__global__ void all_write_one(int* y) {
-  *y = int(blockIdx.x);  // line: all_write
-}
-
-__global__ void touches_host(const float* host, float* y) {
-  y[threadIdx.x] = host[threadIdx.x];  // line: host
 }
 
 __global__ void votes(unsigned* y) {
@@ -192,7 +163,40 @@ TEST_CASE("threads talk through shared memory and see each other's votes") {
   CHECK(count.values()[0] == 500);
 }
 
-#ifdef FOVEA_SIM_CHECKS  // otherwise a sanitizer sees these: planted_test.cpp
+#ifdef FOVEA_SIM_CHECKS  // otherwise the address sanitizer sees these: at the end of the file
+namespace {
+
+__global__ void writes_past_the_end(float* y) {
+  y[threadIdx.x + 1] = 1.0f;  // line: writes_past
+}
+
+__global__ void dynamic_shared_overrun(float* y) {
+  float* s = dynamic_shared<float>();
+  s[threadIdx.x + 1] = 1.0f;  // line: shared_overrun
+  y[threadIdx.x] = 1.0f;
+}
+
+__global__ void reads_uninitialised(const float* x, float* y) {
+  y[threadIdx.x] = 2.0f * x[threadIdx.x];  // line: uninitialised
+}
+
+__global__ void reads_uninitialised_shared(float* y) {
+  __shared__ float tile[32];
+  if (threadIdx.x != 7) tile[threadIdx.x] = 1.0f;
+  __syncthreads();
+  y[threadIdx.x] = tile[threadIdx.x];  // line: uninitialised_shared
+}
+
+__global__ void all_write_one(int* y) {
+  *y = int(blockIdx.x);  // line: all_write
+}
+
+__global__ void touches_host(const float* host, float* y) {
+  y[threadIdx.x] = host[threadIdx.x];  // line: host
+}
+
+}  // namespace
+
 TEST_CASE("accesses out of bounds are reported") {
   const OnDevice<float> x(std::vector<float>(32, 1.0f)), y(std::vector<float>(32, 1.0f));
   CHECK_THAT(message_of([&] { launch(reads_past_the_end, {1, 32}, x.data(), y.data(), 8); }),
@@ -312,7 +316,8 @@ TEST_CASE("the host cannot touch device memory") {
 namespace {
 __global__ void static_shared_overrun(float* y) {
   __shared__ float tile[32];
-  tile[threadIdx.x + 1] = 1.0f;
+  float* element = tile;  // behind a pointer, or the undefined-behaviour sanitizer would be first
+  element[threadIdx.x + 1] = 1.0f;
   __syncthreads();
   y[threadIdx.x] = tile[0];
 }
