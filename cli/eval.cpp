@@ -15,7 +15,7 @@ namespace fovea {
 namespace {
 
 struct EvalFlags {
-  std::string checkpoint, data, split = "val", output, truth, detections;
+  std::string checkpoint, data, split = "val", output, truth, detections, device = "cpu";
   double iou_threshold = 0.5;
   int64_t workers = 1;
 };
@@ -67,7 +67,7 @@ void run_eval(const EvalFlags& flags) {
   TrainConfig config = checkpoint.state().config;
   if (!flags.data.empty()) config.data = flags.data;
   config.workers = flags.workers;
-  Detector detector(checkpoint);
+  Detector detector(checkpoint, parse_device(flags.device));
   const DetectionDataset dataset = open_dataset(config.data, flags.split, detector.class_names());
   print_warnings(dataset.name, dataset.warnings);
   fmt::print("{}", evaluate_detector(detector, dataset, config, flags.output));
@@ -83,6 +83,7 @@ void add_eval_command(CLI::App& program) {
   command->add_option("--split", flags->split, "list to measure on")->capture_default_str();
   command->add_option("--output", flags->output,
                       "folder to write report.html, pictures and detections.json into");
+  command->add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
   command->add_option("--workers", flags->workers, "threads that prepare images")->check(CLI::Range(1, 256));
   command->add_option("--truth", flags->truth,
                       "instead of a checkpoint: COCO annotations (.json), or a folder of text files \"class "

@@ -65,18 +65,38 @@ void run_info(const InfoFlags& flags) {
              spec.fpn.min_level, spec.fpn.max_level);
 }
 
+struct OpRow {
+  const char *stem, *ops, *kernels, *dtypes;
+  int tests;
+};
+constexpr OpRow op_table[] = {
+#include "op_table.inc"
+};
+
+// One paragraph a stem: `ops/<stem>.h` says what its ops compute, `cuda/kernels/<stem>.cu` how.
+void print_ops() {
+  for (const OpRow& row : op_table) {
+    const std::string ops = *row.ops ? row.ops : "(called by training and detection themselves)";
+    fmt::print("{}\n  ops      {}\n  kernels  {}\n  dtypes   {} (cpu: float32 float64)\n  tests    {}\n", row.stem, ops,
+               *row.kernels ? row.kernels : "none", *row.dtypes ? row.dtypes : "none", row.tests);
+  }
+}
+
 }  // namespace
 
 void add_info_command(CLI::App& program) {
   auto flags = std::make_shared<InfoFlags>();
-  CLI::App* command = program.add_subcommand("info", "Show what a model is made of, or list the models");
-  command->add_option("model", flags->model, "name of a model; without one all are listed");
+  CLI::App* command = program.add_subcommand("info", "Show what a model is made of; list the models, or the ops");
+  command->add_option("model", flags->model,
+                      "name of a model, or `ops` for every op with its kernels and tests; without one the models are "
+                      "listed");
   command->add_option("--image-size", flags->image_size,
                       "256, or height x width as 240x320 (default: the model's own)");
   command->add_option("--classes", flags->classes,
                       "classes it tells apart (default: 1000, detectors 90, as published)");
   command->add_flag("--layers", flags->layers, "every layer with its output, parameters and multiply-adds");
   command->callback([flags] {
+    if (flags->model == "ops") return print_ops();
     if (!flags->model.empty()) return run_info(*flags);
     fmt::print("detectors:   {}\nclassifiers: {}\n", fmt::join(efficientdet_names(), " "),
                fmt::join(efficientnet_names(), " "));

@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct PredictFlags {
-  std::string checkpoint, images, output = "predictions";
+  std::string checkpoint, images, output = "predictions", device = "cpu";
   double threshold = 0.3;
   bool soft_nms = false;
 };
@@ -40,7 +40,7 @@ std::vector<std::string> pictures(const std::string& path) {
 
 void run_predict(const PredictFlags& flags) {
   const Checkpoint checkpoint(flags.checkpoint);
-  Detector detector(checkpoint);
+  Detector detector(checkpoint, parse_device(flags.device));
   const std::vector<std::string> files = pictures(flags.images);
   create_folder(flags.output);
   DetectOptions options;
@@ -93,6 +93,7 @@ void add_predict_command(CLI::App& program) {
   command->add_option("images", flags->images, "a picture, or a folder of pictures")->required();
   command->add_option("--output", flags->output, "folder for the annotated pictures and detections.json")
       ->capture_default_str();
+  command->add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
   command->add_option("--threshold", flags->threshold, "smallest score that is drawn")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();

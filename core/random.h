@@ -2,6 +2,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "cuda/device/noise.h"
+
 namespace fovea {
 
 // A stream of random numbers, counter based (Philox4x32-10): the whole state is a key and a position, so it
@@ -24,6 +26,12 @@ class Random {
   // A key for ops that index their own random numbers by element; moves the stream on by one position.
   uint64_t next_key();
 
+  // The same together with where the number of the step is found: one key then serves every replay of a
+  // captured graph. set_step() names memory of the device that the ops run on, which must outlive them; null
+  // (at first) for none.
+  NoiseKey next_noise_key() { return {next_key(), step_}; }
+  void set_step(const int64_t* step) { step_ = step; }
+
   uint64_t seed() const { return seed_; }
   uint64_t stream() const { return stream_; }
   uint64_t position() const { return position_; }                 // words drawn so far
@@ -31,6 +39,7 @@ class Random {
 
  private:
   uint64_t seed_, stream_, position_ = 0;
+  const int64_t* step_ = nullptr;
 };
 
 }  // namespace fovea

@@ -116,7 +116,7 @@ Tensor MBConv::forward(const Tensor& x, Random& noise) const {
   y = squeeze_excite_.forward(y);
   y = conv_norm(project_, project_norm_, y);
   if (options_.window.stride != 1 || options_.in != options_.out) return y;
-  return stochastic_depth_add(y, x, training() ? options_.drop_path : 0, noise.next_key());
+  return stochastic_depth_add(y, x, training() ? options_.drop_path : 0, noise.next_noise_key());
 }
 
 EfficientNet::EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random& random)
@@ -174,7 +174,7 @@ Tensor EfficientNet::forward(const Tensor& images, Random& noise) const {
           "[EfficientNet] this network was made as a backbone, without a classifier");
   Tensor x = features(images, noise).back();
   x = global_average_pool(conv_norm(*head_, *head_norm_, x));
-  if (training()) x = dropout(x, spec_.dropout, noise.next_key());
+  if (training()) x = dropout(x, spec_.dropout, noise.next_noise_key());
   return classifier_->forward(x);
 }
 

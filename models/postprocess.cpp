@@ -2,17 +2,32 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <exception>
 #include <limits>
 
 #include "core/error.h"
+#include "cuda/kernels/detection.h"
+#include "cuda/runtime/memory.h"
 #include "models/box_coder.h"
 #include "models/nms.h"
 
 namespace fovea {
 namespace {
 
+static_assert(max_shift == box_code_max_shift && max_log_ratio == box_code_max_log_ratio, "the CPU and the GPU decode alike");
+
 float sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
+
+[[noreturn]] void refuse_logit(int64_t index, int num_classes) {
+  fail("[detect] the logit of class {} at anchor {} is NaN: the weights of the network or its input are not numbers",
+       index % num_classes, index / num_classes);
+}
+
+[[noreturn]] void refuse_code(int number, int64_t anchor, float value) {
+  fail("[detect] box code {} of anchor {} is {}: the weights of the network or its input are not finite numbers",
+       number, anchor, value);
+}
 
 struct Candidate {
   float logit;
@@ -48,10 +63,7 @@ std::vector<Candidate> top_candidates(std::span<const float> logits, int num_cla
     if (!above) continue;
     for (size_t i = begin; i < end; ++i) {
       if (logits[i] <= bar) continue;
-      require(!std::isnan(logits[i]),
-              "[detect] the logit of class {} at anchor {} is NaN: the weights of the network or its input "
-              "are not numbers",
-              i % size_t(num_classes), i / size_t(num_classes));
+      if (std::isnan(logits[i])) refuse_logit(int64_t(i), num_classes);
       candidates.push_back({logits[i], int64_t(i)});
       if (candidates.size() >= 2 * k) keep_best();
     }
@@ -61,15 +73,14 @@ std::vector<Candidate> top_candidates(std::span<const float> logits, int num_cla
   return candidates;
 }
 
-void check(std::span<const float> class_logits, std::span<const float> box_codes, size_t num_anchors,
-           int num_classes, const ImageFrame& frame, const DetectOptions& options) {
+void check(size_t class_logits, size_t box_codes, size_t num_anchors, int num_classes, const ImageFrame& frame,
+           const DetectOptions& options) {
   require(num_classes >= 1, "[detect] num_classes is {}: give at least 1", num_classes);
-  require(class_logits.size() == num_anchors * size_t(num_classes),
-          "[detect] there are {} class logits for {} anchors and {} classes: there must be {}",
-          class_logits.size(), num_anchors, num_classes, num_anchors * size_t(num_classes));
-  require(box_codes.size() == num_anchors * 4,
-          "[detect] there are {} box codes for {} anchors: there must be {}", box_codes.size(), num_anchors,
-          num_anchors * 4);
+  require(class_logits == num_anchors * size_t(num_classes),
+          "[detect] there are {} class logits for {} anchors and {} classes: there must be {}", class_logits,
+          num_anchors, num_classes, num_anchors * size_t(num_classes));
+  require(box_codes == num_anchors * 4, "[detect] there are {} box codes for {} anchors: there must be {}", box_codes,
+          num_anchors, num_anchors * 4);
   require(std::isfinite(frame.scale) && frame.scale > 0,
           "[detect] the image scale is {}: give a number greater than 0", frame.scale);
   require((frame.height > 0 && frame.width > 0) || (frame.height == 0 && frame.width == 0),
@@ -92,12 +103,42 @@ Box original(const Box& box, const ImageFrame& frame) {
   return frame.height > 0 ? clipped(result, float(frame.height), float(frame.width)) : result;
 }
 
+std::vector<KeptBox> suppressed(std::span<const Box> boxes, std::span<const float> scores,
+                                std::span<const int32_t> labels, const DetectOptions& options) {
+  return options.soft_nms ? soft_nms(boxes, scores, labels,
+                                     {.sigma = options.soft_nms_sigma,
+                                      .score_threshold = options.score_threshold,
+                                      .max_detections = options.max_detections})
+                          : nms(boxes, scores, labels,
+                                {.iou_threshold = options.iou_threshold,
+                                 .score_threshold = options.score_threshold,
+                                 .max_detections = options.max_detections});
+}
+
+// Height and width of each image in pixels of the network's input, 0 where boxes are not clipped.
+Tensor limits_on_device(std::span<const ImageFrame> frames) {
+  const Tensor limits({int64_t(frames.size()), 2});
+  float* limit = limits.data<float>();
+  for (const ImageFrame& frame : frames) {
+    *limit++ = float(frame.height * frame.scale);
+    *limit++ = float(frame.width * frame.scale);
+  }
+  return limits.to(Device::cuda);
+}
+
+void check_on_device(const char* what, const Tensor& tensor, const Shape& shape) {
+  require(tensor.device() == Device::cuda && tensor.dtype() == DType::float32,
+          "[detect_on_device] the {} are {} on {}: they must be float32 on {}", what, tensor.dtype(),
+          name(tensor.device()), name(Device::cuda));
+  require(tensor.shape() == shape, "[detect_on_device] the {} have shape {}: it must be {}", what, tensor.shape(), shape);
+}
+
 }  // namespace
 
 std::vector<Detection> detect(std::span<const float> class_logits, std::span<const float> box_codes,
                               std::span<const Box> anchors, int num_classes, const ImageFrame& frame,
                               const DetectOptions& options) {
-  check(class_logits, box_codes, anchors.size(), num_classes, frame, options);
+  check(class_logits.size(), box_codes.size(), anchors.size(), num_classes, frame, options);
   std::vector<Box> boxes;
   std::vector<float> scores;
   std::vector<int32_t> labels;
@@ -106,10 +147,7 @@ std::vector<Detection> detect(std::span<const float> class_logits, std::span<con
     const int64_t anchor = candidate.index / num_classes;
     const float* code = &box_codes[size_t(anchor) * 4];
     for (int i = 0; i < 4; ++i)
-      require(std::isfinite(code[i]),
-              "[detect] box code {} of anchor {} is {}: the weights of the network or its input are not "
-              "finite numbers",
-              i, anchor, code[i]);
+      if (!std::isfinite(code[i])) refuse_code(i, anchor, code[i]);
     Box box = decode(anchors[size_t(anchor)], {code[0], code[1], code[2], code[3]});
     if (frame.height > 0) {
       box = clipped(box, float(frame.height * frame.scale), float(frame.width * frame.scale));
@@ -120,14 +158,7 @@ std::vector<Detection> detect(std::span<const float> class_logits, std::span<con
     labels.push_back(int32_t(candidate.index % num_classes));
   }
 
-  const auto kept = options.soft_nms ? soft_nms(boxes, scores, labels,
-                                                {.sigma = options.soft_nms_sigma,
-                                                 .score_threshold = options.score_threshold,
-                                                 .max_detections = options.max_detections})
-                                     : nms(boxes, scores, labels,
-                                           {.iou_threshold = options.iou_threshold,
-                                            .score_threshold = options.score_threshold,
-                                            .max_detections = options.max_detections});
+  const auto kept = suppressed(boxes, scores, labels, options);
   std::vector<Detection> detections;
   for (const auto& [index, score] : kept)
     detections.push_back({original(boxes[size_t(index)], frame), score, labels[size_t(index)]});
@@ -158,6 +189,78 @@ std::vector<std::vector<Detection>> detect_batch(std::span<const float> class_lo
     }
   for (const std::exception_ptr& error : errors)
     if (error) std::rethrow_exception(error);
+  return detections;
+}
+
+std::vector<std::vector<Detection>> detect_on_device(const Tensor& class_logits, const Tensor& box_codes,
+                                                     const Tensor& anchors, std::span<const ImageFrame> frames,
+                                                     const DetectOptions& options) {
+  require(class_logits.rank() == 3 && class_logits.size(2) >= 1,
+          "[detect_on_device] the class logits have shape {}: it must be images x anchors x classes",
+          class_logits.shape());
+  const int64_t images = int64_t(frames.size()), num_anchors = class_logits.size(1), classes = class_logits.size(2);
+  const int64_t n = num_anchors * classes;
+  require(n < int64_t(1) << 29, "[detect_on_device] an image has {} class logits: at most 2^29 can be numbered", n);
+  check_on_device("class logits", class_logits, {images, num_anchors, classes});
+  check_on_device("box codes", box_codes, {images, num_anchors, 4});
+  check_on_device("anchors", anchors, {num_anchors, 4});
+  for (const ImageFrame& frame : frames)
+    check(size_t(n), size_t(num_anchors) * 4, size_t(num_anchors), int(classes), frame, options);
+  suppressed({}, {}, {}, options);  // checks its options
+  std::vector<std::vector<Detection>> detections(frames.size());
+  if (images == 0 || n == 0) return detections;
+
+  const int64_t room = cuda::candidate_room(n, options.top_k);
+  const int64_t most = std::min<int64_t>(options.max_detections, room);
+  const cuda::Workspace<uint64_t> candidates(images * room);
+  const cuda::Workspace<BoxEdges> boxes(images * room);
+  const cuda::Workspace<float> scores(images * room);
+  const cuda::Workspace<int32_t> labels(images * room);
+  const cuda::DecodedCandidates decoded{boxes.data(), scores.data(), labels.data()};
+  // Boxes and status in one piece, so that one copy brings both.
+  const size_t box_bytes = size_t(images * most) * sizeof(cuda::DetectedBox);
+  const size_t bytes = box_bytes + size_t(images) * sizeof(cuda::DetectionStatus);
+  const cuda::Workspace<std::byte> results(static_cast<int64_t>(bytes));
+  auto* kept = reinterpret_cast<cuda::DetectedBox*>(results.data());
+  auto* status = reinterpret_cast<cuda::DetectionStatus*>(results.data() + box_bytes);
+
+  const float *logits = class_logits.data<float>(), *codes = box_codes.data<float>();
+  const Tensor limits = limits_on_device(frames);
+  cuda::top_candidates(logits, candidates.data(), status, images, n, options.top_k, logit_bar(options.score_threshold));
+  cuda::decode_candidates(candidates.data(), logits, codes, anchors.data<float>(), limits.data<float>(), decoded, status,
+                          images, room, num_anchors, classes, options.score_threshold);
+  cuda::suppress(decoded, kept, status, images, room,
+                 {.soft = options.soft_nms,
+                  .iou_threshold = options.iou_threshold,
+                  .sigma = options.soft_nms_sigma,
+                  .score_threshold = options.score_threshold,
+                  .most = int32_t(most)});
+
+  std::vector<cuda::DetectedBox> found(size_t(images * most));
+  std::vector<cuda::DetectionStatus> said(frames.size());
+  {
+    std::vector<std::byte> copy(bytes);
+    cuda::copy_to_host(copy.data(), results.data(), bytes);
+    std::memcpy(found.data(), copy.data(), box_bytes);
+    std::memcpy(said.data(), copy.data() + box_bytes, bytes - box_bytes);
+  }
+  for (int64_t i = 0; i < images; ++i) {
+    const cuda::DetectionStatus& of_image = said[size_t(i)];
+    if (of_image.nan_logit != cuda::nothing_wrong) refuse_logit(of_image.nan_logit, int(classes));
+    if (of_image.bad_code != cuda::nothing_wrong) {
+      uint64_t candidate;
+      cuda::copy_to_host(&candidate, candidates.data() + i * room + of_image.bad_code / 4, sizeof candidate);
+      const int64_t anchor = cuda::candidate_index(candidate) / classes, number = of_image.bad_code % 4;
+      float value;
+      cuda::copy_to_host(&value, codes + (i * num_anchors + anchor) * 4 + number, sizeof value);
+      refuse_code(int(number), anchor, value);
+    }
+    for (int32_t d = 0; d < of_image.count; ++d) {
+      const cuda::DetectedBox& box = found[size_t(i * most + d)];
+      detections[size_t(i)].push_back({original({box.box.ymin, box.box.xmin, box.box.ymax, box.box.xmax}, frames[size_t(i)]),
+                                       box.score, box.label});
+    }
+  }
   return detections;
 }
 

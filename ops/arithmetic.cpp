@@ -1,36 +1,11 @@
 #include "ops/arithmetic.h"
 
 #include "core/parallel.h"
-#include "cuda/kernels/broadcast.h"
+#include "cuda/kernels/arithmetic.h"
 #include "ops/dispatch.h"
 
 namespace fovea {
 namespace {
-
-struct Add {
-  template <class T>
-  static T of(T a, T b) {
-    return a + b;
-  }
-};
-struct Subtract {
-  template <class T>
-  static T of(T a, T b) {
-    return a - b;
-  }
-};
-struct Multiply {
-  template <class T>
-  static T of(T a, T b) {
-    return a * b;
-  }
-};
-struct Divide {
-  template <class T>
-  static T of(T a, T b) {
-    return a / b;
-  }
-};
 
 constexpr int64_t grain = 1 << 14;
 
@@ -89,13 +64,14 @@ void binary_cpu(const T* a, const T* b, T* y, const BroadcastDims& d, int64_t n,
 
 template <class Op>
 Tensor forward(const char* op, const Tensor& a, const Tensor& b) {
+  require_one_device(op, {a, b});
   require(a.dtype() == b.dtype(), "[{}] the dtypes differ: {} and {}", op, a.dtype(), b.dtype());
   const Shape shape = broadcast_shape(op, a.shape(), b.shape());
   Tensor y(shape, a.dtype(), a.device());
   const BroadcastDims d = broadcast_dims(a.shape(), b.shape(), shape);
-  with_float_dtype(a.dtype(), op, [&]<class T>() {
-    on(a.device(), binary_cpu<Op, T>)(a.data<T>(), b.data<T>(), y.data<T>(), d, y.numel(),
-                                      a.shape() == b.shape());
+  with_compute_dtype(a, op, [&]<class T>() {
+    on<T>(a.device(), binary_cpu<Op, Real<T>>, cuda::binary<Op, T>)(a.data<T>(), b.data<T>(), y.data<T>(), d,
+                                                                    y.numel(), a.shape() == b.shape());
   });
   return y;
 }
@@ -109,12 +85,23 @@ void affine_cpu(const T* x, T factor, T term, T* y, int64_t n) {
 
 Tensor affine(const char* op, const Tensor& x, double factor, double term) {
   Tensor y = empty_like(x);
-  with_float_dtype(x.dtype(), op, [&]<class T>() {
-    on(x.device(), affine_cpu<T>)(x.data<T>(), T(factor), T(term), y.data<T>(), x.numel());
+  with_compute_dtype(x, op, [&]<class T>() {
+    on<T>(x.device(), affine_cpu<Real<T>>, cuda::affine<T>)(x.data<T>(), Real<T>(factor), Real<T>(term),
+                                                            y.data<T>(), x.numel());
   });
   return record(y, op, {x}, [op, factor](const Tensor& dy) -> Tensors {
     return {factor == 1 ? dy : affine(op, dy, factor, 0)};
   });
+}
+
+template <class T>
+void sum_to_cpu(const T* x, T* y, const BroadcastDims& d, int64_t n, int64_t outputs) {
+  std::vector<double> sums(static_cast<size_t>(outputs));
+  const int64_t length = d.rank ? d.sizes[d.rank - 1] : 1, step = d.rank ? d.a_strides[d.rank - 1] : 0;
+  for_rows(d, 0, length ? n / length : 0, [&](int64_t at, int64_t into, int64_t) {
+    for (int64_t j = 0; j < length; ++j) sums[size_t(into + j * step)] += double(x[at + j]);
+  });
+  for (size_t i = 0; i < sums.size(); ++i) y[i] = T(sums[i]);
 }
 
 }  // namespace
@@ -132,16 +119,11 @@ Shape broadcast_shape(const char* op, const Shape& a, const Shape& b) {
 
 Tensor sum_to(const Tensor& gradient, const Shape& shape) {
   if (gradient.shape() == shape) return gradient;
-  Tensor result = zeros(shape, gradient.dtype(), gradient.device());
+  Tensor result(shape, gradient.dtype(), gradient.device());
   const BroadcastDims d = broadcast_dims(shape, gradient.shape(), gradient.shape());
-  const int64_t length = d.rank ? d.sizes[d.rank - 1] : 1, step = d.rank ? d.a_strides[d.rank - 1] : 0;
-  with_float_dtype(gradient.dtype(), "sum_to", [&]<class T>() {
-    std::vector<double> sums(static_cast<size_t>(shape.numel()));
-    const T* from = gradient.data<T>();
-    for_rows(d, 0, length ? gradient.numel() / length : 0, [&](int64_t at, int64_t into, int64_t) {
-      for (int64_t j = 0; j < length; ++j) sums[size_t(into + j * step)] += double(from[at + j]);
-    });
-    for (size_t i = 0; i < sums.size(); ++i) result.data<T>()[i] = T(sums[i]);
+  with_compute_dtype(gradient, "sum_to", [&]<class T>() {
+    on<T>(gradient.device(), sum_to_cpu<Real<T>>, cuda::sum_to<T>)(gradient.data<T>(), result.data<T>(), d,
+                                                                   gradient.numel(), shape.numel());
   });
   return result;
 }

@@ -4,7 +4,7 @@
 namespace fovea {
 
 // Elementwise a op b with NumPy's broadcasting: shapes are aligned at the last axis, and an axis of size 1
-// (or missing) is repeated. float32 or float64, both the same. Each gradient is summed back, in a fixed
+// (or missing) is repeated. One floating dtype, one device. Each gradient is summed back, in a fixed
 // order, over the axes along which its input was repeated. Throws on shapes that do not broadcast, with both
 // shapes.
 Tensor add(const Tensor& a, const Tensor& b);

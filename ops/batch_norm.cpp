@@ -67,7 +67,7 @@ void batch_norm_sums_cpu(const T* x, const T* dy, const T* scale, const T* shift
 // (arXiv 1502.03167, section 3), with running averages they are 0.
 // dx holds g and is overwritten.
 template <class T>
-void batch_norm_backward_cpu(const T* x, const T* scale, const T* u, const T* v, T* dx, BatchNormDims dims) {
+void batch_norm_dx_cpu(const T* x, const T* scale, const T* u, const T* v, T* dx, BatchNormDims dims) {
   const RowGroup group(dims.channels);
   const std::vector<T> a = group.repeat<T>(scale);
   const std::vector<T> constant = group.repeat<T>(u), slope = group.repeat<T>(v);
@@ -82,15 +82,42 @@ void batch_norm_backward_cpu(const T* x, const T* scale, const T* u, const T* v,
   });
 }
 
+template <class F, class T>
+void batch_norm_backward_cpu(const T* x, const T* dy, const BatchNormCoefficients<T>& norm,
+                             bool batch_statistics, T* dx, T* dweight, T* dbias, BatchNormDims dims) {
+  T *sum_g = dbias, *sum_gx = dweight;
+  batch_norm_sums_cpu<F>(x, dy, norm.scale, norm.shift, norm.mean, dx, sum_g, sum_gx, dims);
+  std::vector<T> u(size_t(dims.channels)), v(size_t(dims.channels));
+  for (int64_t i = 0; i < dims.channels; ++i) {
+    const double inverse_std = norm.inverse_std[i], scale = norm.scale[i];
+    if (batch_statistics) {
+      const double n = double(dims.rows), slope = scale * inverse_std * inverse_std * sum_gx[i] / n;
+      v[size_t(i)] = T(slope);
+      u[size_t(i)] = T(scale * sum_g[i] / n - slope * norm.mean[i]);
+    }
+    sum_gx[i] = T(sum_gx[i] * inverse_std);
+  }
+  batch_norm_dx_cpu(x, norm.scale, u.data(), v.data(), dx, dims);
+}
+
 struct Coefficients {
   Tensor scale, shift, mean, inverse_std;  // (C) each: y = x * scale + shift before the activation
+
+  explicit Coefficients(const Tensor& weight)
+      : scale(empty_like(weight)),
+        shift(empty_like(weight)),
+        mean(empty_like(weight)),
+        inverse_std(empty_like(weight)) {}
+  template <class R>
+  BatchNormCoefficients<R> pointers() const {
+    return {scale.data<R>(), shift.data<R>(), mean.data<R>(), inverse_std.data<R>()};
+  }
 };
 
 template <class T>
-Coefficients coefficients(const std::vector<double>& mean, const std::vector<double>& variance,
-                          const Tensor& weight, const Tensor& bias, double epsilon) {
+void from_statistics(const std::vector<double>& mean, const std::vector<double>& variance,
+                     const Tensor& weight, const Tensor& bias, double epsilon, const Coefficients& c) {
   const int64_t channels = weight.numel();
-  Coefficients c{empty_like(weight), empty_like(weight), empty_like(weight), empty_like(weight)};
   for (int64_t i = 0; i < channels; ++i) {
     const double inverse_std = 1.0 / std::sqrt(variance[size_t(i)] + epsilon);
     const double scale = weight.data<T>()[i] * inverse_std;
@@ -99,7 +126,6 @@ Coefficients coefficients(const std::vector<double>& mean, const std::vector<dou
     c.mean.data<T>()[i] = T(mean[size_t(i)]);
     c.inverse_std.data<T>()[i] = T(inverse_std);
   }
-  return c;
 }
 
 template <class T>
@@ -113,43 +139,56 @@ void update_running(const ChannelStatistics& batch, const Tensor& running_mean,
   }
 }
 
+// What both of coefficients_cpu and coefficients_cuda are given.
+struct Inputs {
+  const Tensor &x, &weight, &bias, &running_mean, &running_variance;
+  const BatchNormOptions& options;
+  const ChannelStatistics* statistics;  // gathered on the CPU only
+  BatchNormDims dims;
+};
+
+template <class T>
+void coefficients_cpu(const Inputs& in, const Coefficients& c) {
+  if (!in.options.training) {
+    from_statistics<T>(in.running_mean.values(), in.running_variance.values(), in.weight, in.bias,
+                       in.options.epsilon, c);
+    return;
+  }
+  ChannelStatistics own;
+  const bool given = in.statistics && in.statistics->ready();
+  if (!given) gather(own, in.x.data<T>(), in.dims.rows, in.dims.channels);
+  const ChannelStatistics& batch = given ? *in.statistics : own;
+  require(batch.rows() == in.dims.rows && batch.channels() == in.dims.channels,
+          "[batch_norm] the statistics given are of {}x{}, x is {}", batch.rows(), batch.channels(),
+          in.x.shape());
+  from_statistics<T>(batch.mean(), batch.variance(), in.weight, in.bias, in.options.epsilon, c);
+  update_running<T>(batch, in.running_mean, in.running_variance, in.options.momentum);
+}
+
+template <class T>
+void coefficients_cuda(const Inputs& in, const Coefficients& c) {
+  using R = Real<T>;
+  R *weight = in.weight.data<R>(), *bias = in.bias.data<R>();
+  R *mean = in.running_mean.data<R>(), *variance = in.running_variance.data<R>();
+  if (in.options.training)
+    cuda::batch_norm_coefficients(in.x.data<T>(), weight, bias, mean, variance, in.options.epsilon,
+                                  in.options.momentum, c.pointers<R>(), in.dims);
+  else
+    cuda::batch_norm_running_coefficients(weight, bias, mean, variance, in.options.epsilon, c.pointers<R>(),
+                                          in.dims.channels);
+}
+
 void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean,
            const Tensor& variance) {
   require(x.rank() >= 2, "[batch_norm] x is {}, it needs channels last and at least one axis before them",
           x.shape());
   const Shape expected{x.size(-1)};
   for (const Tensor* t : {&weight, &bias, &mean, &variance})
-    require(t->shape() == expected && t->dtype() == x.dtype(),
+    require(t->shape() == expected && t->dtype() == real_dtype(x.dtype()),
             "[batch_norm] weight, bias and running averages must be {} of {} for x {}, got {} of {}",
-            x.dtype(), expected, x.shape(), t->dtype(), t->shape());
+            real_dtype(x.dtype()), expected, x.shape(), t->dtype(), t->shape());
+  require_one_device("batch_norm", {x, weight, bias, mean, variance});
   require(x.numel() > 0, "[batch_norm] x is {}: there is nothing to take statistics of", x.shape());
-}
-
-// Of x, weight and bias.
-Tensors gradients(const Tensor& x, const Tensor& dy, const Coefficients& c, BatchNormDims dims,
-                  const BatchNormOptions& options) {
-  Tensor dx = empty_like(x), dweight = empty_like(c.scale), dbias = empty_like(c.scale);
-  with_float_dtype(x.dtype(), "batch_norm", [&]<class T>() {
-    T *sum_g = dbias.data<T>(), *sum_gx = dweight.data<T>();
-    with_activation(options.activation, [&]<class F>() {
-      on(x.device(), batch_norm_sums_cpu<F, T>)(x.data<T>(), dy.data<T>(), c.scale.data<T>(),
-                                                c.shift.data<T>(), c.mean.data<T>(), dx.data<T>(), sum_g,
-                                                sum_gx, dims);
-    });
-    Tensor u = zeros_like(c.scale), v = zeros_like(c.scale);
-    for (int64_t i = 0; i < dims.channels; ++i) {
-      const double inverse_std = c.inverse_std.data<T>()[i], scale = c.scale.data<T>()[i];
-      if (options.training) {
-        const double n = double(dims.rows), slope = scale * inverse_std * inverse_std * sum_gx[i] / n;
-        v.data<T>()[i] = T(slope);
-        u.data<T>()[i] = T(scale * sum_g[i] / n - slope * c.mean.data<T>()[i]);
-      }
-      sum_gx[i] = T(sum_gx[i] * inverse_std);
-    }
-    on(x.device(), batch_norm_backward_cpu<T>)(x.data<T>(), c.scale.data<T>(), u.data<T>(), v.data<T>(),
-                                               dx.data<T>(), dims);
-  });
-  return {dx, dweight, dbias};
 }
 
 }  // namespace
@@ -159,31 +198,30 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                   const ChannelStatistics* statistics) {
   check(x, weight, bias, running_mean, running_variance);
   const BatchNormDims dims{x.numel() / x.size(-1), x.size(-1)};
+  const Inputs inputs{x, weight, bias, running_mean, running_variance, options, statistics, dims};
+  const Coefficients c(weight);
   Tensor y = empty_like(x);
-  Coefficients c;
-  with_float_dtype(x.dtype(), "batch_norm", [&]<class T>() {
-    if (options.training) {
-      ChannelStatistics own;
-      if (!statistics || !statistics->ready()) {
-        gather(own, x.data<T>(), dims.rows, dims.channels);
-        statistics = &own;
-      }
-      require(statistics->rows() == dims.rows && statistics->channels() == dims.channels,
-              "[batch_norm] the statistics given are of {}x{}, x is {}", statistics->rows(),
-              statistics->channels(), x.shape());
-      c = coefficients<T>(statistics->mean(), statistics->variance(), weight, bias, options.epsilon);
-      update_running<T>(*statistics, running_mean, running_variance, options.momentum);
-    } else {
-      c = coefficients<T>(running_mean.values(), running_variance.values(), weight, bias, options.epsilon);
-    }
+  with_compute_dtype(x, "batch_norm", [&]<class T>() {
+    using R = Real<T>;
+    on<T>(x.device(), coefficients_cpu<R>, coefficients_cuda<T>)(inputs, c);
     with_activation(options.activation, [&]<class F>() {
-      on(x.device(), normalize_cpu<F, T>)(x.data<T>(), c.scale.data<T>(), c.shift.data<T>(), y.data<T>(),
-                                          dims);
+      on<T>(x.device(), normalize_cpu<F, R>, cuda::batch_norm_normalize<F, T>)(
+          x.data<T>(), c.scale.data<R>(), c.shift.data<R>(), y.data<T>(), dims);
     });
   });
-  return record(y, "batch_norm", {x, weight, bias}, [x = x.detach(), c, dims, options](const Tensor& dy) {
-    return gradients(x, dy, c, dims, options);
-  });
+  return record(y, "batch_norm", {x, weight, bias},
+                [x = x.detach(), c, dims, options](const Tensor& dy) -> Tensors {
+                  Tensor dx = empty_like(x), dweight = empty_like(c.scale), dbias = empty_like(c.scale);
+                  with_compute_dtype(x, "batch_norm", [&]<class T>() {
+                    using R = Real<T>;
+                    with_activation(options.activation, [&]<class F>() {
+                      on<T>(x.device(), batch_norm_backward_cpu<F, R>, cuda::batch_norm_backward<F, T>)(
+                          x.data<T>(), dy.data<T>(), c.pointers<R>(), options.training, dx.data<T>(),
+                          dweight.data<R>(), dbias.data<R>(), dims);
+                    });
+                  });
+                  return {dx, dweight, dbias};
+                });
 }
 
 }  // namespace fovea

@@ -13,13 +13,13 @@ struct BatchNormOptions {
 };
 
 // y = activation(weight * (x - mean) / sqrt(variance + epsilon) + bias), per channel (arXiv 1502.03167), in
-// one pass. x (..., C) of any rank from 2; weight, bias, running_mean, running_variance (C), the last two
-// float32 in a float32 network. In training mean and (biased) variance are those of all rows of x, and the
-// running averages move towards them, the variance as n / (n - 1) times the batch's as PyTorch does.
-// `statistics` are x's own where its producer gathered them; otherwise undefined or not ready, and x is read
-// once more. Needs at least one row; throws on shapes that disagree. Backward keeps x alone: the normalised
-// value and the activation's derivative are computed again, which costs arithmetic where storing them would
-// cost memory traffic.
+// one pass. x (..., C) of any rank from 2; weight, bias, running_mean, running_variance (C), all four
+// float32 where x is float32 or bfloat16. In training mean and (biased) variance are those of all rows of x,
+// and the running averages move towards them, the variance as n / (n - 1) times the batch's as PyTorch does.
+// `statistics` are x's own where its producer gathered them, which it does on the CPU only; otherwise null or
+// not ready, and x is read once more. Needs at least one row; throws on shapes that disagree. Backward keeps
+// x alone: the normalised value and the activation's derivative are computed again, which costs arithmetic
+// where storing them would cost memory traffic.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_variance, const BatchNormOptions& options,
                   const ChannelStatistics* statistics = nullptr);

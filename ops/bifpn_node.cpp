@@ -10,8 +10,6 @@
 namespace fovea {
 namespace {
 
-constexpr double epsilon = 1e-4;  // of fast normalised fusion
-
 // The larger of two numbers; a NaN, once met, stays.
 template <class T>
 T larger(T best, T value) {
@@ -59,25 +57,39 @@ void add_row(const T* image, const ResampleDims& d, int64_t y, T weight, T* z) {
   }
 }
 
+int64_t image_size(const ResampleDims& d) { return d.in_height * d.in_width * d.channels; }
+
+// The w_i of v_i, in double and rounded once.
+std::vector<double> weights_from(std::vector<double> w, Fusion fusion) {
+  double total = fusion == Fusion::softmax ? 0 : fusion_epsilon, largest = -INFINITY;
+  for (double v : w) largest = std::max(largest, v);
+  for (double& v : w) {
+    v = fusion == Fusion::softmax ? std::exp(v - largest) : std::max(v, 0.0);
+    total += v;
+  }
+  for (double& v : w) v /= total;
+  return w;
+}
+
 template <class T>
-struct NodeInput {
-  const T* x;
-  T* dx;  // null where no gradient is wanted
-  ResampleDims dims;
-  T weight;
-  int64_t image() const { return dims.in_height * dims.in_width * dims.channels; }
-};
+std::vector<double> weights_from(const T* v, Fusion fusion, size_t count) {
+  if (fusion == Fusion::sum) return std::vector<double>(count, 1.0);
+  return weights_from(std::vector<double>(v, v + count), fusion);
+}
 
 template <class F, class T>
-void bifpn_node_cpu(const std::vector<NodeInput<T>>& inputs, T* y, int64_t batch) {
+void bifpn_node_cpu(const std::vector<NodeInput<T>>& inputs, const T* v, Fusion fusion, T* y, int64_t batch) {
+  const std::vector<double> w = weights_from(v, fusion, inputs.size());
   const ResampleDims& d = inputs[0].dims;
   const int64_t row = d.out_width * d.channels;
   parallel_for(batch * d.out_height, std::max<int64_t>(1, 8192 / row), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       T* z = y + r * row;
       std::fill_n(z, row, T(0));
-      for (const NodeInput<T>& in : inputs)
-        add_row(in.x + r / d.out_height * in.image(), in.dims, r % d.out_height, in.weight, z);
+      for (size_t k = 0; k < inputs.size(); ++k) {
+        const ResampleDims& dims = inputs[k].dims;
+        add_row(inputs[k].x + r / d.out_height * image_size(dims), dims, r % d.out_height, T(w[k]), z);
+      }
 #pragma omp simd
       for (int64_t i = 0; i < row; ++i) z[i] = F::forward(z[i]);
     }
@@ -86,8 +98,8 @@ void bifpn_node_cpu(const std::vector<NodeInput<T>>& inputs, T* y, int64_t batch
 
 // g = dy * f'(z) for all rows, and dot[i] = sum g * resample(x_i), summed in row order.
 template <class F, class T>
-void bifpn_node_sums_cpu(const std::vector<NodeInput<T>>& inputs, const T* dy, T* g, double* dot,
-                         int64_t batch) {
+void bifpn_node_sums_cpu(const std::vector<NodeInput<T>>& inputs, const std::vector<double>& w, const T* dy,
+                         T* g, double* dot, int64_t batch) {
   const ResampleDims& d = inputs[0].dims;
   const int64_t row = d.out_width * d.channels, rows = batch * d.out_height;
   const size_t count = inputs.size();
@@ -98,10 +110,11 @@ void bifpn_node_sums_cpu(const std::vector<NodeInput<T>>& inputs, const T* dy, T
       std::fill(resampled.begin(), resampled.end(), T(0));
       std::fill(z.begin(), z.end(), T(0));
       for (size_t k = 0; k < count; ++k) {
-        const NodeInput<T>& in = inputs[k];
+        const ResampleDims& dims = inputs[k].dims;
+        const T weight = T(w[k]);
         T* into = resampled.data() + int64_t(k) * row;
-        add_row(in.x + r / d.out_height * in.image(), in.dims, r % d.out_height, T(1), into);
-        for (int64_t i = 0; i < row; ++i) z[size_t(i)] += in.weight * into[i];
+        add_row(inputs[k].x + r / d.out_height * image_size(dims), dims, r % d.out_height, T(1), into);
+        for (int64_t i = 0; i < row; ++i) z[size_t(i)] += weight * into[i];
       }
       T* out = g + r * row;
 #pragma omp simd
@@ -159,13 +172,14 @@ void pooled_backward_image(const T* image, const T* g, const ResampleDims& d, T 
 }
 
 template <class T>
-void resample_backward_cpu(const NodeInput<T>& in, const T* g, int64_t batch) {
+void resample_backward_cpu(const NodeInput<T>& in, T weight, const T* g, int64_t batch) {
   const ResampleDims& d = in.dims;
   const int64_t out_image = d.out_height * d.out_width * d.channels, row = d.in_width * d.channels;
   if (d.kind == Resample::pool) {
+    const int64_t image = image_size(d);
     parallel_for(batch, 1, [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n)
-        pooled_backward_image(in.x + n * in.image(), g + n * out_image, d, in.weight, in.dx + n * in.image());
+        pooled_backward_image(in.x + n * image, g + n * out_image, d, weight, in.dx + n * image);
     });
     return;
   }
@@ -174,7 +188,7 @@ void resample_backward_cpu(const NodeInput<T>& in, const T* g, int64_t batch) {
       const int64_t n = r / d.in_height, y = r % d.in_height;
       T* to = in.dx + r * row;
       if (d.kind == Resample::same) {
-        for (int64_t i = 0; i < row; ++i) to[i] = in.weight * g[r * row + i];
+        for (int64_t i = 0; i < row; ++i) to[i] = weight * g[r * row + i];
         continue;
       }
       std::fill_n(to, row, T(0));
@@ -184,7 +198,7 @@ void resample_backward_cpu(const NodeInput<T>& in, const T* g, int64_t batch) {
           for (int64_t ox = d.first(x, d.in_width, d.out_width); ox < d.first(x + 1, d.in_width, d.out_width);
                ++ox) {
             const T* from = g + n * out_image + (oy * d.out_width + ox) * d.channels;
-            for (int64_t c = 0; c < d.channels; ++c) to[x * d.channels + c] += in.weight * from[c];
+            for (int64_t c = 0; c < d.channels; ++c) to[x * d.channels + c] += weight * from[c];
           }
     }
   });
@@ -204,66 +218,82 @@ ResampleDims resample_dims(const Tensor& x, int64_t height, int64_t width) {
 }
 
 // From the gradients of the w_i to those of the learned v_i.
-std::vector<double> fusion_backward(const Tensor& weights, Fusion fusion, const std::vector<double>& dw) {
-  const std::vector<double> v = weights.values(), w = fusion_weights(weights, fusion);
-  double total = epsilon, weighted = 0;
-  for (size_t i = 0; i < v.size(); ++i) {
-    total += std::max(v[i], 0.0);
+template <class T>
+void fusion_backward_cpu(const T* v, const std::vector<double>& w, Fusion fusion,
+                         const std::vector<double>& dw, T* dv) {
+  double total = fusion_epsilon, weighted = 0;
+  for (size_t i = 0; i < w.size(); ++i) {
+    total += std::max(double(v[i]), 0.0);
     weighted += w[i] * dw[i];
   }
-  std::vector<double> dv(v.size());
-  for (size_t i = 0; i < v.size(); ++i)
-    dv[i] =
-        fusion == Fusion::softmax ? w[i] * (dw[i] - weighted) : (v[i] > 0 ? (dw[i] - weighted) / total : 0);
-  return dv;
+  for (size_t i = 0; i < w.size(); ++i)
+    dv[i] = T(fusion == Fusion::softmax ? w[i] * (dw[i] - weighted)
+                                        : (v[i] > 0 ? (dw[i] - weighted) / total : 0));
+}
+
+template <class F, class T>
+void bifpn_node_backward_cpu(const std::vector<NodeInput<T>>& inputs, const T* v, Fusion fusion, const T* dy,
+                             T* g, T* dv, int64_t batch) {
+  const std::vector<double> w = weights_from(v, fusion, inputs.size());
+  std::vector<double> dw(inputs.size());
+  bifpn_node_sums_cpu<F>(inputs, w, dy, g, dw.data(), batch);
+  for (size_t k = 0; k < inputs.size(); ++k)
+    if (inputs[k].dx) resample_backward_cpu(inputs[k], T(w[k]), g, batch);
+  if (dv) fusion_backward_cpu(v, w, fusion, dw, dv);
+}
+
+// The inputs as the loops and kernels take them, with the gradients that are wanted of them.
+template <class T>
+std::vector<NodeInput<T>> node_inputs(const Tensors& inputs, const Tensors& gradients, int64_t height,
+                                      int64_t width) {
+  std::vector<NodeInput<T>> result;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    T* dx = i < gradients.size() && gradients[i].defined() ? gradients[i].data<T>() : nullptr;
+    result.push_back({inputs[i].data<T>(), dx, resample_dims(inputs[i], height, width)});
+  }
+  return result;
 }
 
 template <class T>
-std::vector<NodeInput<T>> node_inputs(const Tensors& inputs, const std::vector<double>& w, int64_t height,
-                                      int64_t width) {
-  std::vector<NodeInput<T>> result;
-  for (size_t i = 0; i < inputs.size(); ++i)
-    result.push_back({inputs[i].data<T>(), nullptr, resample_dims(inputs[i], height, width), T(w[i])});
-  return result;
+Real<T>* data_or_null(const Tensor& v) {
+  return v.defined() ? v.data<Real<T>>() : nullptr;
 }
 
 }  // namespace
 
 std::vector<double> fusion_weights(const Tensor& weights, Fusion fusion) {
-  std::vector<double> w = weights.values();
-  double total = fusion == Fusion::softmax ? 0 : epsilon, largest = -INFINITY;
-  for (double v : w) largest = std::max(largest, v);
-  for (double& v : w) {
-    v = fusion == Fusion::softmax ? std::exp(v - largest) : std::max(v, 0.0);
-    total += v;
-  }
-  for (double& v : w) v /= total;
-  return w;
+  return weights_from(weights.values(), fusion);
 }
 
 Tensor bifpn_node(const Tensors& inputs, const Tensor& weights, Fusion fusion, int64_t height, int64_t width,
                   Activation activation) {
   require(!inputs.empty(), "[bifpn_node] there are no inputs");
   const Tensor& first = inputs[0];
-  for (const Tensor& x : inputs)
+  for (const Tensor& x : inputs) {
     require(x.rank() == 4 && x.size(0) == first.size(0) && x.size(3) == first.size(3) &&
                 x.dtype() == first.dtype(),
             "[bifpn_node] inputs must be (N, H, W, C) of one N, C and dtype, got {} and {}", first.shape(),
             x.shape());
+    require_one_device("bifpn_node", {first, x, weights});
+  }
   const int64_t count = int64_t(inputs.size());
+  require(first.device() == Device::cpu || count <= cuda::most_node_inputs,
+          "[bifpn_node] on CUDA a node has at most {} inputs, got {}: add some of them up before",
+          cuda::most_node_inputs, count);
   if (fusion == Fusion::sum)
     require(!weights.defined(), "[bifpn_node] Fusion::sum takes no weights");
   else
-    require(weights.defined() && weights.shape() == Shape{count},
-            "[bifpn_node] {} inputs need weights of shape {}, got {}", count, count,
-            weights.defined() ? weights.shape() : Shape{});
-  const std::vector<double> w =
-      fusion == Fusion::sum ? std::vector<double>(inputs.size(), 1.0) : fusion_weights(weights, fusion);
+    require(
+        weights.defined() && weights.shape() == Shape{count} && weights.dtype() == real_dtype(first.dtype()),
+        "[bifpn_node] {} inputs need weights of shape {} in {}, got {}", count, count,
+        real_dtype(first.dtype()),
+        weights.defined() ? fmt::format("{} in {}", weights.shape(), weights.dtype()) : "none");
   const int64_t batch = first.size(0);
   Tensor y({batch, height, width, first.size(3)}, first.dtype(), first.device());
-  with_float_dtype(y.dtype(), "bifpn_node", [&]<class T>() {
+  with_compute_dtype(y, "bifpn_node", [&]<class T>() {
     with_activation(activation, [&]<class F>() {
-      on(y.device(), bifpn_node_cpu<F, T>)(node_inputs<T>(inputs, w, height, width), y.data<T>(), batch);
+      on<T>(y.device(), bifpn_node_cpu<F, Real<T>>, cuda::bifpn_node<F, T>)(
+          node_inputs<T>(inputs, {}, height, width), data_or_null<T>(weights), fusion, y.data<T>(), batch);
     });
   });
   Tensors kept, all = inputs;
@@ -275,25 +305,20 @@ Tensor bifpn_node(const Tensors& inputs, const Tensor& weights, Fusion fusion, i
   all.push_back(weights);
   const Tensor v = weights.defined() ? weights.detach() : Tensor();
   return record(y, "bifpn_node", all,
-                [kept, needed, v, w, fusion, height, width, activation, batch](const Tensor& dy) -> Tensors {
+                [kept, needed, v, fusion, height, width, activation, batch](const Tensor& dy) -> Tensors {
                   Tensors gradients(kept.size() + 1);
-                  Tensor g = empty_like(dy);
-                  std::vector<double> dot(kept.size());
-                  with_float_dtype(dy.dtype(), "bifpn_node", [&]<class T>() {
-                    std::vector<NodeInput<T>> nodes = node_inputs<T>(kept, w, height, width);
+                  for (size_t i = 0; i < kept.size(); ++i)
+                    if (needed[i]) gradients[i] = empty_like(kept[i]);
+                  if (v.defined()) gradients.back() = empty_like(v);
+                  const Tensor g = empty_like(dy);
+                  with_compute_dtype(dy, "bifpn_node", [&]<class T>() {
                     with_activation(activation, [&]<class F>() {
-                      on(dy.device(), bifpn_node_sums_cpu<F, T>)(nodes, dy.data<T>(), g.data<T>(), dot.data(),
-                                                                 batch);
+                      on<T>(dy.device(), bifpn_node_backward_cpu<F, Real<T>>,
+                            cuda::bifpn_node_backward<F, T>)(
+                          node_inputs<T>(kept, gradients, height, width), data_or_null<T>(v), fusion,
+                          dy.data<T>(), g.data<T>(), data_or_null<T>(gradients.back()), batch);
                     });
-                    for (size_t i = 0; i < kept.size(); ++i) {
-                      if (!needed[i]) continue;
-                      gradients[i] = empty_like(kept[i]);
-                      nodes[i].dx = gradients[i].data<T>();
-                      on(dy.device(), resample_backward_cpu<T>)(nodes[i], g.data<T>(), batch);
-                    }
                   });
-                  if (v.defined())
-                    gradients.back() = from_values(v.shape(), fusion_backward(v, fusion, dot), v.dtype());
                   return gradients;
                 });
 }

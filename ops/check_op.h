@@ -1,5 +1,4 @@
 #pragma once
-#include <cstdlib>
 #include <functional>
 #include <vector>
 
@@ -19,7 +18,7 @@ struct CheckOptions {
   int64_t most_probes =
       200;  // elements probed per input (spread evenly); the numeric gradient runs the op twice each
   bool float32 = true;  // also run in float32
-  bool cuda = std::getenv("FOVEA_CHECK_CUDA") != nullptr;  // TO GO: true   also run on Device::cuda, a GPU or the simulator
+  bool cuda = true;     // also run on Device::cuda, a GPU or the simulator
   // Of the norm, on Device::cuda in bfloat16: its numbers have 8 bits.
   double bfloat16_tolerance = 1e-2;
   // Inputs that stay float32 where the others are bfloat16: parameters and statistics, by index.

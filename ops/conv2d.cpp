@@ -51,7 +51,8 @@ void strip(const T* image, const T* w, T* out_row, const Conv2dDims& d, Inside d
 }
 
 template <class T>
-void conv2d_cpu(const T* x, const T* w, T* y, const Conv2dDims& d, ChannelStatistics* statistics) {
+void conv2d_with_statistics_cpu(const T* x, const T* w, T* y, const Conv2dDims& d,
+                                ChannelStatistics* statistics) {
   const int64_t rows = d.batch * d.out_height(), band = std::max<int64_t>(1, 16384 / d.out_row());
   const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width);
   const int kernel = d.window.kernel, stride = d.window.stride;
@@ -77,6 +78,11 @@ void conv2d_cpu(const T* x, const T* w, T* y, const Conv2dDims& d, ChannelStatis
     if (statistics) statistics->block(index, y + begin * d.out_row(), (end - begin) * d.out_width());
   });
   if (statistics) statistics->finish();
+}
+
+template <class T>
+void conv2d_cpu(const T* x, const T* w, T* y, const Conv2dDims& d) {
+  conv2d_with_statistics_cpu<T>(x, w, y, d, nullptr);
 }
 
 // dx[i, j, c] = sum over the windows that see the pixel of dy . w: plain loops, since no network asks it of
@@ -165,33 +171,38 @@ Tensor conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics
   require(window.kernel >= 1 && window.stride >= 1, "[conv2d] kernel {} and stride {} must be at least 1",
           window.kernel, window.stride);
   require(w.size(0) == window.kernel && w.size(1) == window.kernel && w.size(2) == x.size(3) &&
-              w.dtype() == x.dtype(),
-          "[conv2d] w must be {} of {}x{}x{}xCout for x {}, got {} of {}", x.dtype(), window.kernel,
-          window.kernel, x.size(3), x.shape(), w.dtype(), w.shape());
+              w.dtype() == real_dtype(x.dtype()),
+          "[conv2d] w must be {} of {}x{}x{}xCout for x {}, got {} of {}", real_dtype(x.dtype()),
+          window.kernel, window.kernel, x.size(3), x.shape(), w.dtype(), w.shape());
+  require_one_device("conv2d", {x, w});
   const Conv2dDims d{x.size(0), x.size(1), x.size(2), x.size(3), w.size(3), window};
   require(d.out_height() > 0 && d.out_width() > 0, "[conv2d] x {} is smaller than the {}x{} window",
           x.shape(), window.kernel, window.kernel);
   Tensor y({d.batch, d.out_height(), d.out_width(), d.out_channels}, x.dtype(), x.device());
-  with_float_dtype(x.dtype(), "conv2d", [&]<class T>() {
-    on(x.device(), conv2d_cpu<T>)(x.data<T>(), w.data<T>(), y.data<T>(), d, statistics);
+  with_compute_dtype(x, "conv2d", [&]<class T>() {
+    if constexpr (!std::is_same_v<T, bfloat16>)
+      if (statistics && x.device() == Device::cpu)
+        return conv2d_with_statistics_cpu<T>(x.data<T>(), w.data<T>(), y.data<T>(), d, statistics);
+    on<T>(x.device(), conv2d_cpu<Real<T>>, cuda::conv2d<T>)(x.data<T>(), w.data<Real<T>>(), y.data<T>(), d);
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad();
-  return record(
-      y, "conv2d", {x, w},
-      [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
-        Tensor dx, dw;
-        with_float_dtype(x.dtype(), "conv2d", [&]<class T>() {
-          if (w_needs) {
-            dw = empty_like(w);
-            on(x.device(), conv2d_weight_gradient_cpu<T>)(x.data<T>(), dy.data<T>(), dw.data<T>(), d);
-          }
-          if (x_needs) {
-            dx = empty_like(x);
-            on(x.device(), conv2d_input_gradient_cpu<T>)(w.data<T>(), dy.data<T>(), dx.data<T>(), d);
-          }
-        });
-        return {dx, dw};
-      });
+  return record(y, "conv2d", {x, w},
+                [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
+                  Tensor dx, dw;
+                  with_compute_dtype(x, "conv2d", [&]<class T>() {
+                    if (w_needs) {
+                      dw = empty_like(w);
+                      on<T>(x.device(), conv2d_weight_gradient_cpu<Real<T>>, cuda::conv2d_weight_gradient<T>)(
+                          x.data<T>(), dy.data<T>(), dw.data<Real<T>>(), d);
+                    }
+                    if (x_needs) {
+                      dx = empty_like(x);
+                      on<T>(x.device(), conv2d_input_gradient_cpu<Real<T>>, cuda::conv2d_input_gradient<T>)(
+                          w.data<Real<T>>(), dy.data<T>(), dx.data<T>(), d);
+                    }
+                  });
+                  return {dx, dw};
+                });
 }
 
 }  // namespace fovea

@@ -3,33 +3,74 @@
 #include <cmath>
 
 #include "core/parallel.h"
+#include "cuda/kernels/cross_entropy.h"
 #include "ops/dispatch.h"
 
 namespace fovea {
 namespace {
 
-// p = softmax of each row; log_sum[n] = log sum_k e^x_k
 template <class T>
-void softmax_cpu(const T* x, T* p, T* log_sum, int64_t rows, int64_t classes) {
+SoftmaxRow<T> softmax_row(const T* x, int64_t classes) {
+  T largest = x[0], sum = 0;
+  for (int64_t k = 1; k < classes; ++k) largest = std::max(largest, x[k]);
+  for (int64_t k = 0; k < classes; ++k) sum += std::exp(x[k] - largest);
+  return {largest, sum};
+}
+
+template <class T>
+void softmax_cpu(const T* x, T* p, int64_t rows, int64_t classes) {
   parallel_for(rows, 1, [=](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
-      const T* row = x + n * classes;
-      T largest = row[0], sum = 0;
-      for (int64_t k = 1; k < classes; ++k) largest = std::max(largest, row[k]);
-      for (int64_t k = 0; k < classes; ++k) sum += p[n * classes + k] = std::exp(row[k] - largest);
-      for (int64_t k = 0; k < classes; ++k) p[n * classes + k] /= sum;
-      log_sum[n] = largest + std::log(sum);
+      const SoftmaxRow<T> row = softmax_row(x + n * classes, classes);
+      for (int64_t k = 0; k < classes; ++k)
+        p[n * classes + k] = std::exp(x[n * classes + k] - row.largest) / row.sum;
     }
   });
+}
+
+template <class T>
+void cross_entropy_cpu(const T* x, const int32_t* labels, SoftmaxRow<T>* row, T* loss, double smoothing,
+                       int64_t rows, int64_t classes) {
+  parallel_for(rows, 1, [=](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) row[n] = softmax_row(x + n * classes, classes);
+  });
+  double total = 0;
+  for (int64_t n = 0; n < rows; ++n) {
+    double mean = 0;  // of the row: what smoothing pulls towards
+    for (int64_t k = 0; k < classes; ++k) mean += double(x[n * classes + k]) / double(classes);
+    total += double(row[n].largest + std::log(row[n].sum)) -
+             (1 - smoothing) * double(x[n * classes + labels[n]]) - smoothing * mean;
+  }
+  *loss = T(total / double(rows));
+}
+
+template <class T>
+void cross_entropy_backward_cpu(const T* x, const int32_t* labels, const SoftmaxRow<T>* row, const T* dy,
+                                T* dx, double smoothing, int64_t rows, int64_t classes) {
+  const T scale = T(double(*dy) / double(rows)), share = T(smoothing / double(classes));
+  parallel_for(rows, 1, [=](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n)
+      for (int64_t k = 0; k < classes; ++k) {
+        const T target = share + (k == labels[n] ? T(1 - smoothing) : T(0));
+        const T p = std::exp(x[n * classes + k] - row[n].largest) / row[n].sum;
+        dx[n * classes + k] = scale * (p - target);
+      }
+  });
+}
+
+// Two numbers a row, as a tensor to keep for the backward pass.
+template <class T>
+SoftmaxRow<T>* softmax_rows(const Tensor& x) {
+  return reinterpret_cast<SoftmaxRow<T>*>(x.data<T>());
 }
 
 }  // namespace
 
 Tensor softmax(const Tensor& x) {
   require(x.rank() == 2 && x.size(1) > 0, "[softmax] x is {}, it must be (N, K)", x.shape());
-  Tensor p = empty_like(x), log_sum({x.size(0)}, x.dtype());
-  with_float_dtype(x.dtype(), "softmax", [&]<class T>() {
-    on(x.device(), softmax_cpu<T>)(x.data<T>(), p.data<T>(), log_sum.data<T>(), x.size(0), x.size(1));
+  Tensor p = empty_like(x);
+  with_compute_dtype(x, "softmax", [&]<class T>() {
+    on<T>(x.device(), softmax_cpu<Real<T>>, cuda::softmax<T>)(x.data<T>(), p.data<T>(), x.size(0), x.size(1));
   });
   return p;
 }
@@ -41,34 +82,25 @@ Tensor softmax_cross_entropy(const Tensor& x, const Tensor& labels, double label
       x.rank() ? x.size(0) : 0, labels.dtype(), labels.shape());
   require(label_smoothing >= 0 && label_smoothing < 1,
           "[softmax_cross_entropy] label smoothing {} must be in [0, 1)", label_smoothing);
+  require_one_device("softmax_cross_entropy", {x, labels});
   const int64_t rows = x.size(0), classes = x.size(1);
   const int32_t* label = labels.data<int32_t>();
-  for (int64_t n = 0; n < rows; ++n)
+  for (int64_t n = 0; n < rows && x.device() == Device::cpu; ++n)
     require(label[n] >= 0 && label[n] < classes,
             "[softmax_cross_entropy] label {} of row {} is not in 0 to {}", label[n], n, classes - 1);
-  Tensor p = empty_like(x), loss({}, x.dtype(), x.device()), log_sum({rows}, x.dtype(), x.device());
-  with_float_dtype(x.dtype(), "softmax_cross_entropy", [&]<class T>() {
-    on(x.device(), softmax_cpu<T>)(x.data<T>(), p.data<T>(), log_sum.data<T>(), rows, classes);
-    double total = 0;
-    for (int64_t n = 0; n < rows; ++n) {
-      double mean = 0;  // of the row: what smoothing pulls towards
-      for (int64_t k = 0; k < classes; ++k) mean += double(x.data<T>()[n * classes + k]) / double(classes);
-      total += double(log_sum.data<T>()[n]) -
-               (1 - label_smoothing) * double(x.data<T>()[n * classes + label[n]]) - label_smoothing * mean;
-    }
-    *loss.data<T>() = T(total / double(rows));
+  const DType real = real_dtype(x.dtype());
+  Tensor loss({}, real, x.device()), row({rows, 2}, real, x.device());
+  with_compute_dtype(x, "softmax_cross_entropy", [&]<class T>() {
+    on<T>(x.device(), cross_entropy_cpu<Real<T>>, cuda::cross_entropy<T>)(
+        x.data<T>(), label, softmax_rows<Real<T>>(row), loss.data<Real<T>>(), label_smoothing, rows, classes);
   });
   return record(loss, "softmax_cross_entropy", {x},
-                [p, labels, label_smoothing, rows, classes](const Tensor& dy) -> Tensors {
-                  Tensor dx = empty_like(p);
-                  with_float_dtype(p.dtype(), "softmax_cross_entropy", [&]<class T>() {
-                    const T scale = T(dy.item() / double(rows)), share = T(label_smoothing / double(classes));
-                    for (int64_t n = 0; n < rows; ++n)
-                      for (int64_t k = 0; k < classes; ++k) {
-                        const T target =
-                            share + (k == labels.data<int32_t>()[n] ? T(1 - label_smoothing) : T(0));
-                        dx.data<T>()[n * classes + k] = scale * (p.data<T>()[n * classes + k] - target);
-                      }
+                [x = x.detach(), labels, row, label_smoothing, rows, classes](const Tensor& dy) -> Tensors {
+                  Tensor dx = empty_like(x);
+                  with_compute_dtype(x, "softmax_cross_entropy", [&]<class T>() {
+                    on<T>(x.device(), cross_entropy_backward_cpu<Real<T>>, cuda::cross_entropy_backward<T>)(
+                        x.data<T>(), labels.data<int32_t>(), softmax_rows<Real<T>>(row), dy.data<Real<T>>(),
+                        dx.data<T>(), label_smoothing, rows, classes);
                   });
                   return {dx};
                 });

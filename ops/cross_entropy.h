@@ -9,7 +9,8 @@ Tensor softmax(const Tensor& x);
 
 // The mean over N of -sum_k t_k log softmax(x)_k -> scalar; x (N, K), labels int32 (N) in 0 .. K-1, t one-hot
 // mixed with 1/K: t = (1 - label_smoothing) onehot + label_smoothing / K. Gradient (softmax(x) - t) / N.
-// Throws on a label out of range.
+// The loss is float32 where x is bfloat16. Throws on a label out of range, on the CPU: CUDA, which never
+// makes the host wait, gives a NaN instead.
 Tensor softmax_cross_entropy(const Tensor& x, const Tensor& labels, double label_smoothing = 0);
 
 }  // namespace fovea

@@ -244,9 +244,13 @@ void with_window(Window window, F&& f) {
 }
 
 template <class T>
-void depthwise_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d,
-                   ChannelStatistics* statistics) {
+void depthwise_with_statistics_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d,
+                                   ChannelStatistics* statistics) {
   with_window(d.window, [&]<int K, int S>() { forward_rows<K, S>(x, w, y, d, statistics); });
+}
+template <class T>
+void depthwise_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d) {
+  depthwise_with_statistics_cpu<T>(x, w, y, d, nullptr);
 }
 template <class T>
 void depthwise_input_gradient_cpu(const T* w, const T* dy, T* dx, const DepthwiseConv2dDims& d) {
@@ -260,32 +264,40 @@ void depthwise_weight_gradient_cpu(const T* x, const T* dy, T* dw, const Depthwi
 }  // namespace
 
 Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics* statistics) {
+  constexpr const char* op = "depthwise_conv2d";
   require(x.rank() == 4, "[depthwise_conv2d] x is {}, it must be (N, H, W, C)", x.shape());
-  require(w.shape() == Shape{window.kernel, window.kernel, x.size(3)} && w.dtype() == x.dtype(),
-          "[depthwise_conv2d] w must be {} of {}x{}x{} for x {}, got {} of {}", x.dtype(), window.kernel,
-          window.kernel, x.size(3), x.shape(), w.dtype(), w.shape());
+  require(w.shape() == Shape{window.kernel, window.kernel, x.size(3)} && w.dtype() == real_dtype(x.dtype()),
+          "[depthwise_conv2d] w must be {} of {}x{}x{} for x {}, got {} of {}", real_dtype(x.dtype()),
+          window.kernel, window.kernel, x.size(3), x.shape(), w.dtype(), w.shape());
+  require_one_device(op, {x, w});
   with_window(window, []<int, int>() {});
   const DepthwiseConv2dDims d{x.size(0), x.size(1), x.size(2), x.size(3), window};
   require(x.numel() == 0 || (d.out_height() > 0 && d.out_width() > 0),
           "[depthwise_conv2d] x {} is smaller than the {}x{} window", x.shape(), window.kernel,
           window.kernel);
   Tensor y({d.batch, d.out_height(), d.out_width(), d.channels}, x.dtype(), x.device());
-  with_float_dtype(x.dtype(), "depthwise_conv2d", [&]<class T>() {
-    on(x.device(), depthwise_cpu<T>)(x.data<T>(), w.data<T>(), y.data<T>(), d, statistics);
+  with_compute_dtype(x, op, [&]<class T>() {
+    if constexpr (!std::is_same_v<T, bfloat16>)
+      if (statistics && x.device() == Device::cpu)
+        return depthwise_with_statistics_cpu<T>(x.data<T>(), w.data<T>(), y.data<T>(), d, statistics);
+    on<T>(x.device(), depthwise_cpu<Real<T>>, cuda::depthwise_conv2d<T>)(x.data<T>(), w.data<Real<T>>(),
+                                                                         y.data<T>(), d);
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad();
   return record(
-      y, "depthwise_conv2d", {x, w},
-      [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
+      y, op, {x, w}, [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
         Tensor dx, dw;
-        with_float_dtype(x.dtype(), "depthwise_conv2d", [&]<class T>() {
+        with_compute_dtype(x, op, [&]<class T>() {
           if (w_needs) {
             dw = empty_like(w);
-            on(x.device(), depthwise_weight_gradient_cpu<T>)(x.data<T>(), dy.data<T>(), dw.data<T>(), d);
+            on<T>(x.device(), depthwise_weight_gradient_cpu<Real<T>>,
+                  cuda::depthwise_conv2d_weight_gradient<T>)(x.data<T>(), dy.data<T>(), dw.data<Real<T>>(),
+                                                             d);
           }
           if (x_needs) {
             dx = empty_like(x);
-            on(x.device(), depthwise_input_gradient_cpu<T>)(w.data<T>(), dy.data<T>(), dx.data<T>(), d);
+            on<T>(x.device(), depthwise_input_gradient_cpu<Real<T>>,
+                  cuda::depthwise_conv2d_input_gradient<T>)(w.data<Real<T>>(), dy.data<T>(), dx.data<T>(), d);
           }
         });
         return {dx, dw};

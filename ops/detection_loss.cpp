@@ -1,7 +1,5 @@
 #include "ops/detection_loss.h"
 
-#include <cmath>
-
 #include "core/parallel.h"
 #include "ops/dispatch.h"
 
@@ -36,8 +34,8 @@ double ordered_sum(const std::vector<double>& partial) {
 }
 
 template <class T>
-void focal_loss_cpu(const T* x, const int32_t* targets, T* loss, const FocalLoss<T>& focal, double scale,
-                    int64_t anchors, int64_t classes) {
+void focal_loss_cpu(const T* x, const int32_t* targets, T* loss, const FocalLoss<T>& focal,
+                    const T* normalizer, int64_t anchors, int64_t classes) {
   std::vector<double> partial(size_t(chunk_count(anchors, std::max<int64_t>(1, chunk_elements / classes))));
   for_target_chunks<T>(targets, anchors, classes,
                        [&](int64_t index, int64_t first, int64_t count, const T* positive, const T* counted) {
@@ -52,12 +50,14 @@ void focal_loss_cpu(const T* x, const int32_t* targets, T* loss, const FocalLoss
                          for (int64_t i = 0; i < count; ++i) sum += values[size_t(i)];
                          partial[size_t(index)] = double(sum);
                        });
-  *loss = T(ordered_sum(partial) * scale);
+  *loss = T(ordered_sum(partial) * (1 / double(*normalizer)));
 }
 
 template <class T>
-void focal_loss_backward_cpu(const T* x, const int32_t* targets, T* dx, const FocalLoss<T>& focal, T scale,
-                             int64_t anchors, int64_t classes) {
+void focal_loss_backward_cpu(const T* x, const int32_t* targets, const T* dy, T* dx,
+                             const FocalLoss<T>& focal, const T* normalizer, int64_t anchors,
+                             int64_t classes) {
+  const T scale = T(double(*dy) / double(*normalizer));
   for_target_chunks<T>(targets, anchors, classes,
                        [&](int64_t, int64_t first, int64_t count, const T* positive, const T* counted) {
 #pragma omp simd
@@ -67,30 +67,24 @@ void focal_loss_backward_cpu(const T* x, const int32_t* targets, T* dx, const Fo
 }
 
 template <class T>
-T huber_value(T prediction, T target, T delta) {
-  const T e = std::abs(prediction - target), q = e < delta ? e : delta;
-  return target != T(0) ? T(0.5) * q * q + delta * (e - q) : T(0);
-}
-
-template <class T>
-void huber_loss_cpu(const T* p, const T* t, T* loss, T delta, double scale, int64_t n) {
+void huber_loss_cpu(const T* p, const T* t, T* loss, const HuberLoss<T>& huber, const T* normalizer,
+                    int64_t n) {
   std::vector<double> partial(size_t(chunk_count(n, chunk_elements)));
   parallel_chunks(n, chunk_elements, [&](int64_t index, int64_t begin, int64_t end) {
     T sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = begin; i < end; ++i) sum += huber_value(p[i], t[i], delta);
+    for (int64_t i = begin; i < end; ++i) sum += huber.value(p[i], t[i]);
     partial[size_t(index)] = double(sum);
   });
-  *loss = T(ordered_sum(partial) * scale);
+  *loss = T(ordered_sum(partial) * (1 / (4 * double(*normalizer))));
 }
 
 template <class T>
-void huber_loss_backward_cpu(const T* p, const T* t, T* dp, T delta, T scale, int64_t n) {
+void huber_loss_backward_cpu(const T* p, const T* t, const T* dy, T* dp, const HuberLoss<T>& huber,
+                             const T* normalizer, int64_t n) {
+  const T scale = T(double(*dy) / (4 * double(*normalizer)));
   parallel_for(n, chunk_elements, [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const T e = p[i] - t[i], clipped = e > delta ? delta : (e < -delta ? -delta : e);
-      dp[i] = t[i] != T(0) ? scale * clipped : T(0);
-    }
+    for (int64_t i = begin; i < end; ++i) dp[i] = scale * huber.derivative(p[i], t[i]);
   });
 }
 
@@ -99,63 +93,94 @@ FocalLoss<T> focal_of(const FocalLossOptions& o) {
   return {T(o.alpha), T(o.gamma), T(o.label_smoothing)};
 }
 
+// `normalizer` is one positive number in the type that the loss of x is computed in; its value is known on
+// the CPU only.
+void check_normalizer(const char* op, const Tensor& normalizer, const Tensor& x) {
+  require(normalizer.numel() == 1 && normalizer.dtype() == real_dtype(x.dtype()),
+          "[{}] the normalizer must be one number of {}, got {} of {}", op, real_dtype(x.dtype()),
+          normalizer.dtype(), normalizer.shape());
+  if (normalizer.device() == Device::cpu)
+    require(normalizer.item() > 0, "[{}] normalizer {} must be positive", op, normalizer.item());
+}
+
+Tensor normalizer_of(double value, const Tensor& x) {
+  return full({}, value, real_dtype(x.dtype()), x.device());
+}
+
 }  // namespace
 
-Tensor focal_loss(const Tensor& logits, const Tensor& targets, double normalizer,
+Tensor focal_loss(const Tensor& logits, const Tensor& targets, const Tensor& normalizer,
                   const FocalLossOptions& options) {
   require(logits.rank() >= 1 && logits.size(-1) > 0 && targets.dtype() == DType::int32 &&
               targets.numel() * logits.size(-1) == logits.numel(),
           "[focal_loss] logits {} of K classes need one int32 target an anchor, got {} of {}", logits.shape(),
           targets.dtype(), targets.shape());
-  require(normalizer > 0 && options.gamma >= 0 && options.label_smoothing >= 0 && options.label_smoothing < 1,
-          "[focal_loss] normalizer {} and gamma {} must be positive, label smoothing {} in [0, 1)",
-          normalizer, options.gamma, options.label_smoothing);
+  require(options.gamma >= 0 && options.label_smoothing >= 0 && options.label_smoothing < 1,
+          "[focal_loss] gamma {} must be positive, label smoothing {} in [0, 1)", options.gamma,
+          options.label_smoothing);
+  require_one_device("focal_loss", {logits, targets, normalizer});
+  check_normalizer("focal_loss", normalizer, logits);
   const int64_t classes = logits.size(-1), anchors = targets.numel();
   const int32_t* target = targets.data<int32_t>();
-  for (int64_t a = 0; a < anchors; ++a)
+  for (int64_t a = 0; a < anchors && targets.device() == Device::cpu; ++a)
     require(target[a] >= ignored_target && target[a] < classes,
             "[focal_loss] target {} of anchor {} is not a label of 0 to {}, -1 (background) or -2 (ignored)",
             target[a], a, classes - 1);
-  Tensor loss({}, logits.dtype(), logits.device());
-  with_float_dtype(logits.dtype(), "focal_loss", [&]<class T>() {
-    on(logits.device(), focal_loss_cpu<T>)(logits.data<T>(), target, loss.data<T>(), focal_of<T>(options),
-                                           1 / normalizer, anchors, classes);
+  Tensor loss({}, real_dtype(logits.dtype()), logits.device());
+  with_compute_dtype(logits, "focal_loss", [&]<class T>() {
+    on<T>(logits.device(), focal_loss_cpu<Real<T>>, cuda::focal_loss<T>)(
+        logits.data<T>(), target, loss.data<Real<T>>(), focal_of<Real<T>>(options),
+        normalizer.data<Real<T>>(), anchors, classes);
   });
   return record(loss, "focal_loss", {logits},
-                [logits = logits.detach(), targets, normalizer, options, anchors,
+                [logits = logits.detach(), targets, normalizer = normalizer.detach(), options, anchors,
                  classes](const Tensor& dy) -> Tensors {
                   Tensor dx = empty_like(logits);
-                  with_float_dtype(logits.dtype(), "focal_loss", [&]<class T>() {
-                    on(logits.device(), focal_loss_backward_cpu<T>)(
-                        logits.data<T>(), targets.data<int32_t>(), dx.data<T>(), focal_of<T>(options),
-                        T(dy.item() / normalizer), anchors, classes);
+                  with_compute_dtype(logits, "focal_loss", [&]<class T>() {
+                    on<T>(logits.device(), focal_loss_backward_cpu<Real<T>>, cuda::focal_loss_backward<T>)(
+                        logits.data<T>(), targets.data<int32_t>(), dy.data<Real<T>>(), dx.data<T>(),
+                        focal_of<Real<T>>(options), normalizer.data<Real<T>>(), anchors, classes);
                   });
                   return {dx};
                 });
 }
 
-Tensor huber_loss(const Tensor& predictions, const Tensor& targets, double normalizer, double delta) {
-  require(predictions.shape() == targets.shape() && predictions.dtype() == targets.dtype(),
+Tensor focal_loss(const Tensor& logits, const Tensor& targets, double normalizer,
+                  const FocalLossOptions& options) {
+  require(normalizer > 0, "[focal_loss] normalizer {} must be positive", normalizer);
+  return focal_loss(logits, targets, normalizer_of(normalizer, logits), options);
+}
+
+Tensor huber_loss(const Tensor& predictions, const Tensor& targets, const Tensor& normalizer, double delta) {
+  require(predictions.shape() == targets.shape() && real_dtype(predictions.dtype()) == targets.dtype(),
           "[huber_loss] predictions are {} of {}, targets {} of {}: they must be alike", predictions.dtype(),
           predictions.shape(), targets.dtype(), targets.shape());
-  require(normalizer > 0 && delta > 0, "[huber_loss] normalizer {} and delta {} must be positive", normalizer,
-          delta);
-  Tensor loss({}, predictions.dtype(), predictions.device());
+  require(delta > 0, "[huber_loss] delta {} must be positive", delta);
+  require_one_device("huber_loss", {predictions, targets, normalizer});
+  check_normalizer("huber_loss", normalizer, predictions);
+  Tensor loss({}, targets.dtype(), predictions.device());
   const int64_t n = predictions.numel();
-  with_float_dtype(predictions.dtype(), "huber_loss", [&]<class T>() {
-    on(predictions.device(), huber_loss_cpu<T>)(predictions.data<T>(), targets.data<T>(), loss.data<T>(),
-                                                T(delta), 1 / (4 * normalizer), n);
+  with_compute_dtype(predictions, "huber_loss", [&]<class T>() {
+    on<T>(predictions.device(), huber_loss_cpu<Real<T>>, cuda::huber_loss<T>)(
+        predictions.data<T>(), targets.data<Real<T>>(), loss.data<Real<T>>(),
+        HuberLoss<Real<T>>{Real<T>(delta)}, normalizer.data<Real<T>>(), n);
   });
-  return record(
-      loss, "huber_loss", {predictions},
-      [p = predictions.detach(), t = targets.detach(), normalizer, delta, n](const Tensor& dy) -> Tensors {
-        Tensor dp = empty_like(p);
-        with_float_dtype(p.dtype(), "huber_loss", [&]<class T>() {
-          on(p.device(), huber_loss_backward_cpu<T>)(p.data<T>(), t.data<T>(), dp.data<T>(), T(delta),
-                                                     T(dy.item() / (4 * normalizer)), n);
-        });
-        return {dp};
-      });
+  return record(loss, "huber_loss", {predictions},
+                [p = predictions.detach(), t = targets.detach(), normalizer = normalizer.detach(), delta,
+                 n](const Tensor& dy) -> Tensors {
+                  Tensor dp = empty_like(p);
+                  with_compute_dtype(p, "huber_loss", [&]<class T>() {
+                    on<T>(p.device(), huber_loss_backward_cpu<Real<T>>, cuda::huber_loss_backward<T>)(
+                        p.data<T>(), t.data<Real<T>>(), dy.data<Real<T>>(), dp.data<T>(),
+                        HuberLoss<Real<T>>{Real<T>(delta)}, normalizer.data<Real<T>>(), n);
+                  });
+                  return {dp};
+                });
+}
+
+Tensor huber_loss(const Tensor& predictions, const Tensor& targets, double normalizer, double delta) {
+  require(normalizer > 0, "[huber_loss] normalizer {} must be positive", normalizer);
+  return huber_loss(predictions, targets, normalizer_of(normalizer, predictions), delta);
 }
 
 }  // namespace fovea

@@ -21,13 +21,6 @@ Cuda* on(Device device, Cpu* cpu, Cuda* cuda) {
   }
 }
 
-// TO GO: an op that has no CUDA kernel yet.
-template <class Function>
-Function* on(Device device, Function* cpu) {
-  require(device == Device::cpu, "this op has no kernel for device {}", name(device));
-  return cpu;
-}
-
 // Calls f.operator()<T>() with the C++ type of x's numbers: float32 or float64, and on CUDA bfloat16.
 template <class F>
 void with_compute_dtype(const Tensor& x, const char* op, F&& f) {

@@ -1,16 +1,19 @@
 #include "ops/matmul.h"
 
 #include "core/parallel.h"
+#include "cuda/kernels/gemm.h"
+#include "cuda/kernels/reduction.h"
 #include "ops/channel_rows.h"
 #include "ops/dispatch.h"
 #include "ops/gemm.h"
+#include "ops/shape_ops.h"
 
 namespace fovea {
 namespace {
 
 template <class T>
-void linear_cpu(const T* x, const T* w, const T* bias, T* y, int64_t m, int64_t n, int64_t k,
-                ChannelStatistics* statistics) {
+void linear_with_statistics_cpu(const T* x, const T* w, const T* bias, T* y, int64_t m, int64_t n, int64_t k,
+                                ChannelStatistics* statistics) {
   if (!bias && !statistics) return gemm(m, n, k, x, w, y);
   if (statistics) statistics->prepare(m, n, gemm_block_count(m, n, k));
   const RowGroup group(n);
@@ -24,6 +27,11 @@ void linear_cpu(const T* x, const T* w, const T* bias, T* y, int64_t m, int64_t 
     if (statistics) statistics->block(block, rows, end - begin);
   });
   if (statistics) statistics->finish();
+}
+
+template <class T>
+void linear_cpu(int64_t m, int64_t n, int64_t k, const T* x, const T* w, const T* bias, T* y) {
+  linear_with_statistics_cpu<T>(x, w, bias, y, m, n, k, nullptr);
 }
 
 template <class T>
@@ -49,37 +57,48 @@ void column_sums_cpu(const T* dy, T* sums, int64_t rows, int64_t columns) {
 Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias,
                ChannelStatistics* statistics) {
   require(
-      x.rank() >= 1 && w.rank() == 2 && x.size(-1) == w.size(0) && x.dtype() == w.dtype(),
+      x.rank() >= 1 && w.rank() == 2 && x.size(-1) == w.size(0) &&
+          (x.dtype() == w.dtype() || real_dtype(x.dtype()) == w.dtype()),
       "[{}] x is {} of {}, w is {} of {}: the last size of x must be the first of w, and the dtypes equal",
       op, x.dtype(), x.shape(), w.dtype(), w.shape());
-  require(!bias.defined() || (bias.shape() == Shape{w.size(1)} && bias.dtype() == x.dtype()),
-          "[{}] bias must be {} of {}, got {} of {}", op, x.dtype(), Shape{w.size(1)},
+  require(!bias.defined() || (bias.shape() == Shape{w.size(1)} && bias.dtype() == real_dtype(x.dtype())),
+          "[{}] bias must be {} of {}, got {} of {}", op, real_dtype(x.dtype()), Shape{w.size(1)},
           bias.defined() ? bias.dtype() : x.dtype(), bias.defined() ? bias.shape() : Shape{});
+  require_one_device(op, {x, w, bias});
   const int64_t k = w.size(0), n = w.size(1), m = k > 0 ? x.numel() / k : 0;
   Shape shape = x.shape();
   shape.set(-1, n);
   Tensor y(shape, x.dtype(), x.device());
-  with_float_dtype(x.dtype(), op, [&]<class T>() {
-    on(x.device(), linear_cpu<T>)(x.data<T>(), w.data<T>(), bias.defined() ? bias.data<T>() : nullptr,
-                                  y.data<T>(), m, n, k, statistics);
+  // A product of bfloat16 takes both operands so; the weights that training changes are float32.
+  const Tensor factor = cast(w.detach(), x.dtype());
+  with_compute_dtype(x, op, [&]<class T>() {
+    const Real<T>* b = bias.defined() ? bias.data<Real<T>>() : nullptr;
+    if constexpr (!std::is_same_v<T, bfloat16>)
+      if (statistics && x.device() == Device::cpu)
+        return linear_with_statistics_cpu<T>(x.data<T>(), w.data<T>(), b, y.data<T>(), m, n, k, statistics);
+    on<T>(x.device(), linear_cpu<Real<T>>, cuda::gemm<T>)(m, n, k, x.data<T>(), factor.data<T>(), b, y.data<T>());
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad(), bias_needs = bias.requires_grad();
   return record(y, op, {x, w, bias},
-                [op, x = x.detach(), w = w.detach(), x_needs, w_needs, bias_needs, m, n,
+                [op, x = x.detach(), factor, w_dtype = w.dtype(), x_needs, w_needs, bias_needs, m, n,
                  k](const Tensor& dy) -> Tensors {
                   Tensor dx, dw, db;
-                  with_float_dtype(x.dtype(), op, [&]<class T>() {
+                  with_compute_dtype(x, op, [&]<class T>() {
                     if (w_needs) {
-                      dw = empty_like(w);
-                      on(x.device(), gemm_tn<T>)(k, n, m, x.data<T>(), dy.data<T>(), dw.data<T>());
+                      Tensor sums({k, n}, real_dtype(x.dtype()), x.device());
+                      on<T>(x.device(), gemm_tn<Real<T>>, cuda::gemm_tn<T>)(k, n, m, x.data<T>(), dy.data<T>(),
+                                                                           sums.data<Real<T>>());
+                      dw = cast(sums, w_dtype);
                     }
                     if (bias_needs) {
-                      db = Tensor({n}, x.dtype(), x.device());
-                      on(x.device(), column_sums_cpu<T>)(dy.data<T>(), db.data<T>(), m, n);
+                      db = Tensor({n}, real_dtype(x.dtype()), x.device());
+                      on<T>(x.device(), column_sums_cpu<Real<T>>, cuda::column_sums<T>)(
+                          dy.data<T>(), db.data<Real<T>>(), m, n);
                     }
                     if (x_needs) {
                       dx = empty_like(x);
-                      on(x.device(), gemm_nt<T>)(m, k, n, dy.data<T>(), w.data<T>(), dx.data<T>());
+                      on<T>(x.device(), gemm_nt<Real<T>>, cuda::gemm_nt<T>)(m, k, n, dy.data<T>(), factor.data<T>(),
+                                                                           dx.data<T>());
                     }
                   });
                   return {dx, dw, db};

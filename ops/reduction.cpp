@@ -1,15 +1,11 @@
 #include "ops/reduction.h"
 
 #include "core/parallel.h"
+#include "cuda/kernels/reduction.h"
 #include "ops/dispatch.h"
 
 namespace fovea {
 namespace {
-
-// x as (outer, count, inner), reduced over `count`.
-struct ReductionDims {
-  int64_t outer = 1, count = 1, inner = 1;
-};
 
 ReductionDims reduction_dims(const Shape& shape, int axis) {
   ReductionDims d;
@@ -57,12 +53,13 @@ Tensor reduce(const char* op, const Tensor& x, const ReductionDims& d, Shape sha
   require(!mean || d.count > 0, "[{}] the mean of nothing: x is {}", op, x.shape());
   const double factor = mean ? 1.0 / double(d.count) : 1.0;
   Tensor y(shape, x.dtype(), x.device());
-  with_float_dtype(x.dtype(), op,
-                   [&]<class T>() { on(x.device(), reduce_cpu<T>)(x.data<T>(), y.data<T>(), factor, d); });
+  with_compute_dtype(x, op, [&]<class T>() {
+    on<T>(x.device(), reduce_cpu<Real<T>>, cuda::reduce<T>)(x.data<T>(), y.data<T>(), factor, d);
+  });
   return record(y, op, {x}, [op, d, factor, from = x.shape()](const Tensor& dy) -> Tensors {
     Tensor dx(from, dy.dtype(), dy.device());
-    with_float_dtype(dy.dtype(), op, [&]<class T>() {
-      on(dy.device(), repeat_cpu<T>)(dy.data<T>(), dx.data<T>(), factor, d);
+    with_compute_dtype(dy, op, [&]<class T>() {
+      on<T>(dy.device(), repeat_cpu<Real<T>>, cuda::repeat<T>)(dy.data<T>(), dx.data<T>(), factor, d);
     });
     return {dx};
   });

@@ -3,9 +3,9 @@
 
 namespace fovea {
 
-// Sums and means in float32 or float64, added in a fixed order in double. Along one axis, which is removed
-// (kept with size 1 if keep_axis), or over everything, to a scalar. The gradient is dy (divided by the count
-// for means) repeated along the axis.
+// Sums and means, added in a fixed order in double (on CUDA in the numbers' own precision within a block).
+// Along one axis, which is removed (kept with size 1 if keep_axis), or over everything, to a scalar. The
+// gradient is dy (divided by the count for means) repeated along the axis.
 Tensor sum(const Tensor& x);
 Tensor sum(const Tensor& x, int axis, bool keep_axis = false);
 Tensor mean(const Tensor& x);  // of at least one element

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/parallel.h"
+#include "cuda/kernels/shape_ops.h"
 #include "ops/dispatch.h"
 
 namespace fovea {
@@ -16,8 +17,8 @@ struct Rows {
   }
 };
 
-void copy_rows(std::byte* to, int64_t to_step, const std::byte* from, int64_t from_step, int64_t bytes,
-               int64_t rows) {
+void copy_rows_cpu(std::byte* to, int64_t to_step, const std::byte* from, int64_t from_step, int64_t bytes,
+                   int64_t rows) {
   parallel_for(rows, std::max<int64_t>(1, 65536 / std::max<int64_t>(bytes, 1)),
                [=](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i)
@@ -28,19 +29,13 @@ void copy_rows(std::byte* to, int64_t to_step, const std::byte* from, int64_t fr
 template <class From, class To>
 void cast_cpu(const From* x, To* y, int64_t n) {
   parallel_for(n, 1 << 14, [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      if constexpr (std::is_same_v<From, To>)
-        y[i] = x[i];
-      else if constexpr (std::is_same_v<From, bfloat16> && std::is_same_v<To, double>)
-        y[i] = double(float(x[i]));
-      else if constexpr (std::is_same_v<From, bfloat16>)
-        y[i] = To(float(x[i]));
-      else if constexpr (std::is_same_v<To, bfloat16>)
-        y[i] = bfloat16(float(x[i]));
-      else
-        y[i] = To(x[i]);
-    }
+    for (int64_t i = begin; i < end; ++i) y[i] = converted<To>(x[i]);
   });
+}
+
+void copy_rows(Device device, std::byte* to, int64_t to_step, const std::byte* from, int64_t from_step,
+               int64_t bytes, int64_t rows) {
+  on<std::byte>(device, copy_rows_cpu, cuda::copy_rows)(to, to_step, from, from_step, bytes, rows);
 }
 
 }  // namespace
@@ -62,6 +57,7 @@ Tensor concat(const Tensors& parts, int axis) {
                 part.dtype() == first.dtype(),
             "[concat] {} of {} and {} of {} differ in more than axis {}", first.dtype(), first.shape(),
             part.dtype(), part.shape(), axis);
+    require_one_device("concat", {first, part});
     total += part.size(positive);
   }
   shape.set(positive, total);
@@ -71,7 +67,7 @@ Tensor concat(const Tensors& parts, int axis) {
   std::vector<Shape> shapes;
   for (const Tensor& part : parts) {
     const Rows rows(part.shape(), positive, part.dtype());
-    on(y.device(), copy_rows)(y.raw() + offset, whole.bytes, part.raw(), rows.bytes, rows.bytes, rows.outer);
+    copy_rows(y.device(), y.raw() + offset, whole.bytes, part.raw(), rows.bytes, rows.bytes, rows.outer);
     offset += rows.bytes;
     shapes.push_back(part.shape());
   }
@@ -95,10 +91,10 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end) {
   Tensor y(shape, x.dtype(), x.device());
   const Rows whole(x.shape(), positive, x.dtype()), part(shape, positive, x.dtype());
   const int64_t offset = x.size(positive) ? whole.bytes / x.size(positive) * begin : 0;
-  on(x.device(), copy_rows)(y.raw(), part.bytes, x.raw() + offset, whole.bytes, part.bytes, part.outer);
+  copy_rows(x.device(), y.raw(), part.bytes, x.raw() + offset, whole.bytes, part.bytes, part.outer);
   return record(y, "slice", {x}, [from = x.shape(), whole, part, offset](const Tensor& dy) -> Tensors {
     Tensor dx = zeros(from, dy.dtype(), dy.device());
-    on(dy.device(), copy_rows)(dx.raw() + offset, whole.bytes, dy.raw(), part.bytes, part.bytes, part.outer);
+    copy_rows(dy.device(), dx.raw() + offset, whole.bytes, dy.raw(), part.bytes, part.bytes, part.outer);
     return {dx};
   });
 }
@@ -108,7 +104,8 @@ Tensor cast(const Tensor& x, DType dtype) {
   Tensor y(x.shape(), dtype, x.device());
   with_dtype(x.dtype(), [&]<class From>() {
     with_dtype(dtype, [&]<class To>() {
-      on(x.device(), cast_cpu<From, To>)(x.data<From>(), y.data<To>(), x.numel());
+      on<std::byte>(x.device(), cast_cpu<From, To>, cuda::cast<From, To>)(x.data<From>(), y.data<To>(),
+                                                                          x.numel());
     });
   });
   if (dtype == DType::int32 || dtype == DType::uint8) return y;

@@ -1,21 +1,19 @@
 #include "ops/squeeze_excite.h"
 
 #include "core/parallel.h"
+#include "cuda/kernels/squeeze_excite.h"
 #include "ops/channel_rows.h"
 #include "ops/dispatch.h"
 
 namespace fovea {
 namespace {
 
-struct ImageDims {
-  int64_t batch, pixels, channels;
-  int64_t chunks() const { return chunk_count(pixels, chunk_rows(channels)); }  // of one image
-};
+int64_t chunks_of_image(const ImageDims& d) { return chunk_count(d.pixels, chunk_rows(d.channels)); }
 
 // Calls f(image, chunk, first pixel, pixels) for fixed pieces of each image, on all threads.
 template <class F>
 void for_image_chunks(const ImageDims& d, F&& f) {
-  const int64_t chunk = chunk_rows(d.channels), chunks = d.chunks();
+  const int64_t chunk = chunk_rows(d.channels), chunks = chunks_of_image(d);
   parallel_for(d.batch * chunks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / chunks, first = i % chunks * chunk;
@@ -26,10 +24,11 @@ void for_image_chunks(const ImageDims& d, F&& f) {
 
 template <class T>
 void sum_chunks(const std::vector<double>& partial, const ImageDims& d, double factor, T* sums) {
+  const int64_t chunks = chunks_of_image(d);
   for (int64_t n = 0; n < d.batch; ++n)
     for (int64_t c = 0; c < d.channels; ++c) {
       double sum = 0;
-      for (int64_t k = 0; k < d.chunks(); ++k) sum += partial[size_t((n * d.chunks() + k) * d.channels + c)];
+      for (int64_t k = 0; k < chunks; ++k) sum += partial[size_t((n * chunks + k) * d.channels + c)];
       sums[n * d.channels + c] = T(sum * factor);
     }
 }
@@ -37,7 +36,8 @@ void sum_chunks(const std::vector<double>& partial, const ImageDims& d, double f
 template <class T>
 void global_average_pool_cpu(const T* x, T* y, const ImageDims& d) {
   const RowGroup group(d.channels);
-  std::vector<double> partial(static_cast<size_t>(d.batch * d.chunks() * d.channels));
+  const int64_t chunks = chunks_of_image(d);
+  std::vector<double> partial(static_cast<size_t>(d.batch * chunks * d.channels));
   for_image_chunks(d, [&](int64_t n, int64_t k, int64_t first, int64_t count) {
     std::vector<T> sum(static_cast<size_t>(group.width()));
     const T* from = x + (n * d.pixels + first) * d.channels;
@@ -45,7 +45,7 @@ void global_average_pool_cpu(const T* x, T* y, const ImageDims& d) {
     group.each(count, [&](int64_t at, int64_t length) {
       for (int64_t j = 0; j < length; ++j) s[j] += from[at + j];
     });
-    group.fold(sum, partial.data() + (n * d.chunks() + k) * d.channels);
+    group.fold(sum, partial.data() + (n * chunks + k) * d.channels);
   });
   sum_chunks(partial, d, 1.0 / double(d.pixels), y);
 }
@@ -69,9 +69,17 @@ void scale_cpu(const T* x, const T* s, T* to, const ImageDims& d) {
 }
 
 template <class T>
-void scale_backward_cpu(const T* x, const T* s, const T* dy, T* dx, T* ds, const ImageDims& d) {
+void global_average_pool_backward_cpu(const T* dy, T* dx, const ImageDims& d) {
+  std::vector<T> share(static_cast<size_t>(d.batch * d.channels));
+  for (size_t i = 0; i < share.size(); ++i) share[i] = dy[i] / T(d.pixels);
+  scale_cpu<T>(nullptr, share.data(), dx, d);
+}
+
+template <class T>
+void scale_channels_backward_cpu(const T* x, const T* s, const T* dy, T* dx, T* ds, const ImageDims& d) {
   const RowGroup group(d.channels);
-  std::vector<double> partial(static_cast<size_t>(d.batch * d.chunks() * d.channels));
+  const int64_t chunks = chunks_of_image(d);
+  std::vector<double> partial(static_cast<size_t>(d.batch * chunks * d.channels));
   for_image_chunks(d, [&](int64_t n, int64_t k, int64_t first, int64_t count) {
     const std::vector<T> repeated = group.repeat<T>(s + n * d.channels);
     std::vector<T> sum(static_cast<size_t>(group.width()));
@@ -87,7 +95,7 @@ void scale_backward_cpu(const T* x, const T* s, const T* dy, T* dx, T* ds, const
         q[j] += gradient[j] * from[j];
       }
     });
-    group.fold(sum, partial.data() + (n * d.chunks() + k) * d.channels);
+    group.fold(sum, partial.data() + (n * chunks + k) * d.channels);
   });
   sum_chunks(partial, d, 1.0, ds);
 }
@@ -103,15 +111,15 @@ ImageDims image_dims(const char* op, const Tensor& x) {
 Tensor global_average_pool(const Tensor& x) {
   const ImageDims d = image_dims("global_average_pool", x);
   Tensor y({d.batch, d.channels}, x.dtype(), x.device());
-  with_float_dtype(x.dtype(), "global_average_pool", [&]<class T>() {
-    on(x.device(), global_average_pool_cpu<T>)(x.data<T>(), y.data<T>(), d);
+  with_compute_dtype(x, "global_average_pool", [&]<class T>() {
+    on<T>(x.device(), global_average_pool_cpu<Real<T>>, cuda::global_average_pool<T>)(x.data<T>(),
+                                                                                      y.data<T>(), d);
   });
   return record(y, "global_average_pool", {x}, [shape = x.shape(), d](const Tensor& dy) -> Tensors {
     Tensor dx(shape, dy.dtype(), dy.device());
-    with_float_dtype(dy.dtype(), "global_average_pool", [&]<class T>() {
-      Tensor share = empty_like(dy);
-      for (int64_t i = 0; i < dy.numel(); ++i) share.data<T>()[i] = dy.data<T>()[i] / T(d.pixels);
-      on(dy.device(), scale_cpu<T>)(nullptr, share.data<T>(), dx.data<T>(), d);
+    with_compute_dtype(dy, "global_average_pool", [&]<class T>() {
+      on<T>(dy.device(), global_average_pool_backward_cpu<Real<T>>, cuda::global_average_pool_backward<T>)(
+          dy.data<T>(), dx.data<T>(), d);
     });
     return {dx};
   });
@@ -122,16 +130,17 @@ Tensor scale_channels(const Tensor& x, const Tensor& s) {
   require(s.shape() == Shape({d.batch, d.channels}) && s.dtype() == x.dtype(),
           "[scale_channels] s must be {} of {}x{} for x {}, got {} of {}", x.dtype(), d.batch, d.channels,
           x.shape(), s.dtype(), s.shape());
+  require_one_device("scale_channels", {x, s});
   Tensor y = empty_like(x);
-  with_float_dtype(x.dtype(), "scale_channels", [&]<class T>() {
-    on(x.device(), scale_cpu<T>)(x.data<T>(), s.data<T>(), y.data<T>(), d);
+  with_compute_dtype(x, "scale_channels", [&]<class T>() {
+    on<T>(x.device(), scale_cpu<Real<T>>, cuda::scale_channels<T>)(x.data<T>(), s.data<T>(), y.data<T>(), d);
   });
   return record(y, "scale_channels", {x, s},
                 [x = x.detach(), s = s.detach(), d](const Tensor& dy) -> Tensors {
                   Tensor dx = empty_like(x), ds = empty_like(s);
-                  with_float_dtype(x.dtype(), "scale_channels", [&]<class T>() {
-                    on(x.device(), scale_backward_cpu<T>)(x.data<T>(), s.data<T>(), dy.data<T>(),
-                                                          dx.data<T>(), ds.data<T>(), d);
+                  with_compute_dtype(x, "scale_channels", [&]<class T>() {
+                    on<T>(x.device(), scale_channels_backward_cpu<Real<T>>, cuda::scale_channels_backward<T>)(
+                        x.data<T>(), s.data<T>(), dy.data<T>(), dx.data<T>(), ds.data<T>(), d);
                   });
                   return {dx, ds};
                 });

@@ -32,7 +32,7 @@ void save_checkpoint(const std::string& path, const TrainingState& state,
                      const std::vector<NamedTensor>& optimizer) {
   std::vector<NamedTensor> all;
   const auto add = [&](const char* prefix, const std::vector<NamedTensor>& tensors) {
-    for (const NamedTensor& t : tensors) all.push_back({prefix + t.name, t.tensor});
+    for (const NamedTensor& t : tensors) all.push_back({prefix + t.name, t.tensor.to(Device::cpu)});
   };
   add("model.", model);
   add("ema.", ema);

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "ops/cross_entropy.h"
+#include "ops/shape_ops.h"
 #include "train/data/augment.h"
 #include "train/streams.h"
 
@@ -16,8 +17,9 @@ std::vector<std::string> files_of(const ClassificationDataset& dataset) {
   return files;
 }
 
-Tensor classify_dataset(EfficientNet& model, int size, const ClassificationDataset& dataset,
-                        ImageCache& images, int workers) {
+Tensor classify_dataset(const Classifier& classifier, const ClassificationDataset& dataset, ImageCache& images,
+                        int workers) {
+  const int size = classifier.size();
   constexpr int64_t batch = 16;
   const int64_t count = int64_t(dataset.images.size()), pixels = int64_t(size) * size * 3;
   const int64_t classes = int64_t(dataset.class_names.size());
@@ -34,7 +36,9 @@ Tensor classify_dataset(EfficientNet& model, int size, const ClassificationDatas
   Random unused;
   const Tensor result({count, classes});
   for (int64_t begin = 0; begin < count; begin += batch) {
-    const Tensor probabilities = softmax(model.forward(prefetch.next(), unused));
+    const Tensor input = prefetch.next().to(classifier.device());
+    const Tensor probabilities =
+        cast(softmax(classifier.forward(input, unused)), DType::float32).to(Device::cpu);
     std::copy_n(probabilities.data<float>(), probabilities.numel(), result.data<float>() + begin * classes);
   }
   return result;
@@ -62,7 +66,10 @@ ClassificationTask::ClassificationTask(const TrainConfig& config, Classification
                  return Random(seed, stream_of(Stream::order, epoch));
                }),
       train_images_(files_of(train_), config.cache_mb << 20),
-      validation_images_(files_of(validation_), config.cache_mb << 19) {}
+      validation_images_(files_of(validation_), config.cache_mb << 19),
+      images_(classifier_.device()),
+      labels_(classifier_.device()),
+      noise_step_(classifier_.device()) {}
 
 void ClassificationTask::start(int64_t first, int64_t end) {
   prefetch_ = std::make_unique<Prefetch<ClassificationBatch>>(int(config_.workers),
@@ -84,18 +91,23 @@ ClassificationBatch ClassificationTask::make(int64_t step) {
   return batch;
 }
 
-NamedValues ClassificationTask::step(int64_t step) {
+void ClassificationTask::load(int64_t step) {
   const ClassificationBatch batch = prefetch_->next();
-  Random noise(uint64_t(config_.seed), stream_of(Stream::noise, step));
-  const Tensor loss = softmax_cross_entropy(classifier_.model().forward(batch.images, noise), batch.labels,
+  images_.load(batch.images);
+  labels_.load(batch.labels);
+  noise_step_.load(step_tensor(step));
+}
+
+std::vector<NamedTensor> ClassificationTask::compute() {
+  Random noise = noise_of(config_, noise_step_.tensor());
+  const Tensor loss = softmax_cross_entropy(classifier_.forward(images_.tensor(), noise), labels_.tensor(),
                                             config_.label_smoothing);
   loss.backward();
-  return {{"train/loss", loss.item()}};
+  return {{"train/loss", loss.detach()}};
 }
 
 NamedValues ClassificationTask::evaluate() {
-  const Tensor probabilities = classify_dataset(classifier_.model(), classifier_.size(), validation_,
-                                                validation_images_, int(config_.workers));
+  const Tensor probabilities = classify_dataset(classifier_, validation_, validation_images_, int(config_.workers));
   const int64_t classes = probabilities.size(1);
   double loss = 0;
   for (int64_t i = 0; i < probabilities.size(0); ++i)

@@ -6,6 +6,7 @@
 #include "train/data/image_folder.h"
 #include "train/data/prefetch.h"
 #include "train/data/sampler.h"
+#include "train/device_input.h"
 #include "train/trainer.h"
 
 namespace fovea {
@@ -24,7 +25,8 @@ class ClassificationTask : public Task {
   Module& model() override { return classifier_.model(); }
   int64_t training_images() const override { return int64_t(train_.images.size()); }
   void start(int64_t first, int64_t end) override;
-  NamedValues step(int64_t step) override;
+  void load(int64_t step) override;
+  std::vector<NamedTensor> compute() override;
   NamedValues evaluate() override;  // validation/top1, validation/top5, validation/loss
   double seconds_waited() const override { return prefetch_ ? prefetch_->seconds_waited() : 0; }
 
@@ -37,10 +39,11 @@ class ClassificationTask : public Task {
   Sampler sampler_;
   ImageCache train_images_, validation_images_;
   std::unique_ptr<Prefetch<ClassificationBatch>> prefetch_;
+  DeviceInput images_, labels_, noise_step_;
 };
 
 // The probabilities of every picture of a data set, (images, classes).
-Tensor classify_dataset(EfficientNet& model, int size, const ClassificationDataset& dataset,
+Tensor classify_dataset(const Classifier& classifier, const ClassificationDataset& dataset,
                         ImageCache& images, int workers);
 
 // Share of the pictures whose label is among the k most probable classes.

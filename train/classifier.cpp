@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "ops/cross_entropy.h"
+#include "ops/shape_ops.h"
 #include "train/data/augment.h"
 #include "train/ema.h"
 #include "train/streams.h"
@@ -25,19 +26,24 @@ EfficientNetSpec classifier_spec(const TrainConfig& config) {
 }
 
 Classifier::Classifier(const TrainConfig& config, std::vector<std::string> class_names)
-    : class_names_(std::move(class_names)) {
+    : precision_(activation_dtype(config)), class_names_(std::move(class_names)) {
   const EfficientNetSpec spec = classifier_spec(config);
   size_ = square_size(config, spec.image_size);
   Random random(uint64_t(config.seed), stream_of(Stream::weights));
   model_ = std::make_unique<EfficientNet>(spec, int64_t(class_names_.size()), random);
+  model_->to(parse_device(config.device));
 }
 
-Classifier::Classifier(const Checkpoint& checkpoint)
-    : Classifier(checkpoint.state().config, checkpoint.state().class_names) {
+Classifier::Classifier(const Checkpoint& checkpoint, Device device)
+    : Classifier(on_device(checkpoint.state().config, device), checkpoint.state().class_names) {
   require(checkpoint.state().config.task == "classification",
           "this checkpoint is of a {} training: it names no whole pictures", checkpoint.state().config.task);
   checkpoint.restore("ema.", weights_of(*model_));
   model_->set_training(false);
+}
+
+Tensor Classifier::forward(const Tensor& images, Random& noise) const {
+  return model_->forward(cast(images, precision_), noise);
 }
 
 std::vector<double> Classifier::classify(const Image& image) {
@@ -45,7 +51,7 @@ std::vector<double> Classifier::classify(const Image& image) {
   Random unused;
   const Tensor input({1, size_, size_, 3});
   prepare_for_classification(image, size_, false, unused, input.span<float>());
-  return softmax(model_->forward(input, unused)).values();
+  return softmax(forward(input.to(device()), unused)).values();
 }
 
 }  // namespace fovea

@@ -21,17 +21,22 @@ class Classifier {
              std::vector<std::string> class_names);  // fresh weights from config.seed
   // The averaged weights of a checkpoint, in evaluation mode. Throws as Checkpoint does, and where its task
   // is not classification.
-  explicit Classifier(const Checkpoint& checkpoint);
+  explicit Classifier(const Checkpoint& checkpoint, Device device = Device::cpu);
 
   EfficientNet& model() { return *model_; }
   const std::vector<std::string>& class_names() const { return class_names_; }
   int size() const { return size_; }
+  Device device() const { return model_->device(); }
+
+  // The logits (N, classes) of images (N, size, size, 3), float32 on its device: computed in the configured precision.
+  Tensor forward(const Tensor& images, Random& noise) const;
 
   // The probability of each class.
   std::vector<double> classify(const Image& image);
 
  private:
   int size_;
+  DType precision_;
   std::vector<std::string> class_names_;
   std::unique_ptr<EfficientNet> model_;
 };

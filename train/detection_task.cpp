@@ -46,7 +46,12 @@ DetectionTask::DetectionTask(const TrainConfig& config, DetectionDataset train, 
       validation_(std::move(validation)),
       detector_(config_, train_.class_names),
       batches_(config_, train_, detector_),
-      validation_images_(files_of(validation_), config.cache_mb << 19) {}
+      validation_images_(files_of(validation_), config.cache_mb << 19),
+      images_(detector_.device()),
+      class_targets_(detector_.device()),
+      box_targets_(detector_.device()),
+      normalizer_(detector_.device()),
+      noise_step_(detector_.device()) {}
 
 DetectionTask::~DetectionTask() = default;
 
@@ -56,19 +61,27 @@ void DetectionTask::start(int64_t first, int64_t end) {
                                                  end, [this](int64_t step) { return batches_.make(step); });
 }
 
-NamedValues DetectionTask::step(int64_t step) {
+void DetectionTask::load(int64_t step) {
   const DetectionBatch batch = prefetch_->next();
-  Random noise(uint64_t(config_.seed), stream_of(Stream::noise, step));
-  const DetectorOutput output = detector_.model().forward(batch.images, noise);
-  const double normalizer = double(batch.counts.positives) + 1;
-  const Tensor class_loss = focal_loss(output.class_logits, batch.class_targets, normalizer,
+  images_.load(batch.images);
+  class_targets_.load(batch.class_targets);
+  box_targets_.load(batch.box_targets);
+  normalizer_.load(full({}, double(batch.counts.positives) + 1));
+  noise_step_.load(step_tensor(step));
+}
+
+std::vector<NamedTensor> DetectionTask::compute() {
+  Random noise = noise_of(config_, noise_step_.tensor());
+  const DetectorOutput output = detector_.forward(images_.tensor(), noise);
+  const Tensor& normalizer = normalizer_.tensor();
+  const Tensor class_loss = focal_loss(output.class_logits, class_targets_.tensor(), normalizer,
                                        {config_.focal_alpha, config_.focal_gamma, config_.label_smoothing});
-  const Tensor box_loss = huber_loss(output.box_codes, batch.box_targets, normalizer);
+  const Tensor box_loss = huber_loss(output.box_codes, box_targets_.tensor(), normalizer);
   const Tensor loss = class_loss + config_.box_loss_weight * box_loss;
   loss.backward();
-  return {{"train/loss", loss.item()},
-          {"train/class_loss", class_loss.item()},
-          {"train/box_loss", box_loss.item()}};
+  return {{"train/loss", loss.detach()},
+          {"train/class_loss", class_loss.detach()},
+          {"train/box_loss", box_loss.detach()}};
 }
 
 NamedValues DetectionTask::evaluate() {

@@ -6,6 +6,7 @@
 #include "train/data/prefetch.h"
 #include "train/data/sampler.h"
 #include "train/detector.h"
+#include "train/device_input.h"
 #include "train/matching.h"
 #include "train/trainer.h"
 
@@ -44,7 +45,8 @@ class DetectionTask : public Task {
   Detector& detector() { return detector_; }
   int64_t training_images() const override { return int64_t(train_.images.size()); }
   void start(int64_t first, int64_t end) override;
-  NamedValues step(int64_t step) override;
+  void load(int64_t step) override;
+  std::vector<NamedTensor> compute() override;
   NamedValues evaluate() override;
   double seconds_waited() const override { return prefetch_ ? prefetch_->seconds_waited() : 0; }
 
@@ -55,6 +57,7 @@ class DetectionTask : public Task {
   DetectionBatches batches_;
   ImageCache validation_images_;
   std::unique_ptr<Prefetch<DetectionBatch>> prefetch_;
+  DeviceInput images_, class_targets_, box_targets_, normalizer_, noise_step_;
 };
 
 }  // namespace fovea

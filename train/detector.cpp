@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "ops/shape_ops.h"
 #include "train/data/augment.h"
 #include "train/data/prefetch.h"
 #include "train/ema.h"
@@ -39,29 +40,37 @@ EfficientDetSpec detector_spec(const TrainConfig& config) {
 }
 
 Detector::Detector(const TrainConfig& config, std::vector<std::string> class_names)
-    : size_(parse_image_size(config.image_size)), class_names_(std::move(class_names)) {
+    : size_(parse_image_size(config.image_size)),
+      precision_(activation_dtype(config)),
+      class_names_(std::move(class_names)) {
   const EfficientDetSpec spec = detector_spec(config);
   if (size_[0] == 0) size_ = {spec.image_size, spec.image_size};
   Random random(uint64_t(config.seed), stream_of(Stream::weights));
   model_ = std::make_unique<EfficientDet>(spec, int64_t(class_names_.size()), random);
+  model_->to(parse_device(config.device));
   anchors_ = generate_anchors(size_[0], size_[1], spec.anchors);
 }
 
-Detector::Detector(const Checkpoint& checkpoint)
-    : Detector(checkpoint.state().config, checkpoint.state().class_names) {
+Detector::Detector(const Checkpoint& checkpoint, Device device)
+    : Detector(on_device(checkpoint.state().config, device), checkpoint.state().class_names) {
   require(checkpoint.state().config.task == "detection",
           "this checkpoint is of a {} training: it finds no boxes", checkpoint.state().config.task);
   checkpoint.restore("ema.", weights_of(*model_));
   model_->set_training(false);
 }
 
+DetectorOutput Detector::forward(const Tensor& images, Random& noise) const {
+  return model_->forward(cast(images, precision_), noise);
+}
+
 std::vector<std::vector<Detection>> Detector::detect(const Tensor& images, std::span<const ImageFrame> frames,
                                                      const DetectOptions& options) {
   NoGrad no_grad;
   Random unused;
-  const DetectorOutput output = model_->forward(images, unused);
-  return detect_batch(output.class_logits.span<float>(), output.box_codes.span<float>(), anchors_,
-                      int(class_names_.size()), frames, options);
+  const DetectorOutput output = forward(images.to(device()), unused);
+  const auto on_cpu = [](const Tensor& x) { return cast(x, DType::float32).to(Device::cpu); };
+  const Tensor logits = on_cpu(output.class_logits), codes = on_cpu(output.box_codes);
+  return detect_batch(logits.span<float>(), codes.span<float>(), anchors_, int(class_names_.size()), frames, options);
 }
 
 std::vector<Detection> Detector::detect(const Image& image, const DetectOptions& options) {

@@ -25,16 +25,20 @@ class Detector {
  public:
   // Fresh weights from config.seed.
   Detector(const TrainConfig& config, std::vector<std::string> class_names);
-  // The averaged weights of a checkpoint, in evaluation mode. Throws as Checkpoint does, and where its task
-  // is not detection.
-  explicit Detector(const Checkpoint& checkpoint);
+  // The averaged weights of a checkpoint, in evaluation mode, on a device of one's own choice. Throws as Checkpoint
+  // does, and where its task is not detection.
+  explicit Detector(const Checkpoint& checkpoint, Device device = Device::cpu);
 
   EfficientDet& model() { return *model_; }
   const EfficientDet& model() const { return *model_; }
   const std::vector<Box>& anchors() const { return anchors_; }
   const std::vector<std::string>& class_names() const { return class_names_; }
+  Device device() const { return model_->device(); }
   int height() const { return size_[0]; }
   int width() const { return size_[1]; }
+
+  // The network's output for images (N, height, width, 3), float32 on its device: computed in the configured precision.
+  DetectorOutput forward(const Tensor& images, Random& noise) const;
 
   // Letterboxes the picture, runs the network and reads its outputs; boxes in pixels of the picture, best
   // score first.
@@ -45,6 +49,7 @@ class Detector {
 
  private:
   std::array<int, 2> size_;
+  DType precision_;
   std::vector<std::string> class_names_;
   std::unique_ptr<EfficientDet> model_;
   std::vector<Box> anchors_;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "cuda/kernels/anchor_matching.h"
 #include "models/box_coder.h"
 
 namespace fovea {
@@ -35,6 +36,26 @@ void check_box(const char* what, size_t index, const Box& box) {
           what, index, box.ymin, box.xmin, box.ymax, box.xmax);
 }
 
+void check(const MatchTruths& truths) {
+  require(truths.boxes.size() == truths.labels.size(),
+          "[match] an image has {} boxes and {} labels: give one label for each box", truths.boxes.size(),
+          truths.labels.size());
+  for (size_t i = 0; i < truths.boxes.size(); ++i) {
+    check_box("box", i, truths.boxes[i]);
+    require(truths.labels[i] >= 0, "[match] the label of box {} is {}: labels count from 0", i,
+            truths.labels[i]);
+  }
+  for (size_t i = 0; i < truths.crowds.size(); ++i) check_box("crowd region", i, truths.crowds[i]);
+}
+
+void check(std::span<const Box> anchors, const MatchOptions& options) {
+  require(options.iou_threshold > 0 && options.iou_threshold <= 1,
+          "[match] iou_threshold is {}: give a number above 0 and at most 1", options.iou_threshold);
+  require(options.crowd_threshold > 0 && options.crowd_threshold <= 1,
+          "[match] crowd_threshold is {}: give a number above 0 and at most 1", options.crowd_threshold);
+  for (size_t i = 0; i < anchors.size(); ++i) check_box("anchor", i, anchors[i]);
+}
+
 }  // namespace
 
 MatchCounts& MatchCounts::operator+=(const MatchCounts& other) {
@@ -47,13 +68,9 @@ MatchCounts& MatchCounts::operator+=(const MatchCounts& other) {
 
 AnchorMatcher::AnchorMatcher(std::span<const Box> anchors, const MatchOptions& options)
     : options_(options), anchors_(anchors.begin(), anchors.end()) {
-  require(options.iou_threshold > 0 && options.iou_threshold <= 1,
-          "[match] iou_threshold is {}: give a number above 0 and at most 1", options.iou_threshold);
-  require(options.crowd_threshold > 0 && options.crowd_threshold <= 1,
-          "[match] crowd_threshold is {}: give a number above 0 and at most 1", options.crowd_threshold);
+  check(anchors, options);
   for (size_t i = 0; i < anchors.size(); ++i) {
     const Box& a = anchors[i];
-    check_box("anchor", i, a);
     ymin_.push_back(a.ymin);
     xmin_.push_back(a.xmin);
     ymax_.push_back(a.ymax);
@@ -63,18 +80,6 @@ AnchorMatcher::AnchorMatcher(std::span<const Box> anchors, const MatchOptions& o
     blocks_.back().end = int64_t(i) + 1;
     blocks_.back().bounds = hull(blocks_.back().bounds, a);
   }
-}
-
-void AnchorMatcher::check(const MatchTruths& truths) const {
-  require(truths.boxes.size() == truths.labels.size(),
-          "[match] an image has {} boxes and {} labels: give one label for each box", truths.boxes.size(),
-          truths.labels.size());
-  for (size_t i = 0; i < truths.boxes.size(); ++i) {
-    check_box("box", i, truths.boxes[i]);
-    require(truths.labels[i] >= 0, "[match] the label of box {} is {}: labels count from 0", i,
-            truths.labels[i]);
-  }
-  for (size_t i = 0; i < truths.crowds.size(); ++i) check_box("crowd region", i, truths.crowds[i]);
 }
 
 // Step 1 for the anchors of one block, `matched` being their part of the class targets; and the block's word
@@ -173,6 +178,56 @@ MatchCounts AnchorMatcher::match_batch(std::span<const MatchTruths> images, std:
   MatchCounts sum;
   for (const MatchCounts& image : counts) sum += image;
   return sum;
+}
+
+PaddedTruths pad_truths(std::span<const MatchTruths> images, int64_t room) {
+  const int64_t n = int64_t(images.size());
+  PaddedTruths padded{zeros({n, room, 4}), full({n, room}, background_target, DType::int32)};
+  for (int64_t i = 0; i < n; ++i) {
+    const MatchTruths& image = images[size_t(i)];
+    check(image);
+    require(int64_t(image.boxes.size() + image.crowds.size()) <= room,
+            "[match] image {} has {} objects and {} crowd regions, and there is room for {}: make more", i,
+            image.boxes.size(), image.crowds.size(), room);
+    int32_t* label = padded.labels.data<int32_t>() + i * room;
+    float* edges = padded.boxes.data<float>() + i * room * 4;
+    const auto add = [&](const Box& box, int32_t value) {
+      edges = std::copy_n(std::array{box.ymin, box.xmin, box.ymax, box.xmax}.begin(), 4, edges);
+      *label++ = value;
+    };
+    for (size_t t = 0; t < image.boxes.size(); ++t) add(image.boxes[t], image.labels[t]);
+    for (const Box& crowd : image.crowds) add(crowd, ignored_target);
+  }
+  return padded;
+}
+
+DeviceMatcher::DeviceMatcher(std::span<const Box> anchors, const MatchOptions& options) : options_(options) {
+  check(anchors, options);
+  const Tensor edges({int64_t(anchors.size()), 4});
+  float* to = edges.data<float>();
+  for (const Box& a : anchors) to = std::copy_n(std::array{a.ymin, a.xmin, a.ymax, a.xmax}.begin(), 4, to);
+  anchors_ = edges.to(Device::cuda);
+}
+
+void DeviceMatcher::match_batch(const PaddedTruths& truths, const Tensor& class_targets, const Tensor& box_targets,
+                                const Tensor& normalizer) const {
+  require(truths.labels.rank() == 2, "[match] the padded labels have shape {}: it must be images x room",
+          truths.labels.shape());
+  const cuda::MatchDims dims{truths.labels.size(0), num_anchors(), truths.labels.size(1), options_.iou_threshold,
+                             options_.crowd_threshold};
+  const auto check = [](const char* what, const Tensor& tensor, const Shape& shape) {
+    require(tensor.device() == Device::cuda, "[match] the {} are on {}: bring them to {}", what, name(tensor.device()),
+            name(Device::cuda));
+    require(tensor.shape() == shape, "[match] the {} have shape {}: it must be {}", what, tensor.shape(), shape);
+  };
+  check("padded labels", truths.labels, truths.labels.shape());
+  check("padded boxes", truths.boxes, {dims.images, dims.room, 4});
+  check("class targets", class_targets, {dims.images, dims.anchors});
+  check("box targets", box_targets, {dims.images, dims.anchors, 4});
+  check("normalizer's numbers", normalizer, normalizer.shape());
+  require(normalizer.numel() == 1, "[match] the normalizer has {} numbers: it must have one", normalizer.numel());
+  cuda::match_anchors(anchors_.data<float>(), truths.boxes.data<float>(), truths.labels.data<int32_t>(),
+                      class_targets.data<int32_t>(), box_targets.data<float>(), normalizer.data<float>(), dims);
 }
 
 }  // namespace fovea

@@ -66,7 +66,6 @@ class AnchorMatcher {
     int64_t anchor = -1;
   };
 
-  void check(const MatchTruths& truths) const;
   void match_block(const Block& block, std::span<const Box> truths, std::vector<BestAnchor>& best_anchors,
                    std::span<int32_t> matched) const;
   void ignore_crowds(std::span<const Box> crowds, std::span<int32_t> class_targets) const;
@@ -76,6 +75,34 @@ class AnchorMatcher {
   std::vector<float> ymin_, xmin_, ymax_, xmax_,
       area_;  // of the anchors again, each by itself for the vector units
   std::vector<Block> blocks_;
+};
+
+// The truths of a batch as tensors, whose size does not change from batch to batch.
+struct PaddedTruths {
+  Tensor boxes;   // (images, room, 4)
+  Tensor labels;  // (images, room) int32: a label, ignored_target for a crowd region, background_target for no entry
+};
+
+// On the CPU. Throws as AnchorMatcher does, and where an image has more objects and crowd regions than `room`.
+PaddedTruths pad_truths(std::span<const MatchTruths> images, int64_t room);
+
+// AnchorMatcher on Device::cuda: the same class targets, bit for bit, and box targets up to the rounding of the
+// logarithm. Nothing in it makes the host wait, so a captured step can match each batch anew.
+class DeviceMatcher {
+ public:
+  explicit DeviceMatcher(std::span<const Box> anchors, const MatchOptions& options = {});
+
+  int64_t num_anchors() const { return anchors_.size(0); }
+
+  // Of n images, with truths from pad_truths() brought to the device, where no numbers are checked. Overwrites
+  // class_targets (n, num_anchors) int32, box_targets (n, num_anchors, 4), and normalizer, the one number of positive
+  // anchors in the batch + 1 that the losses divide by.
+  void match_batch(const PaddedTruths& truths, const Tensor& class_targets, const Tensor& box_targets,
+                   const Tensor& normalizer) const;
+
+ private:
+  MatchOptions options_;
+  Tensor anchors_;
 };
 
 }  // namespace fovea

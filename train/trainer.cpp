@@ -93,6 +93,10 @@ bool Trainer::run() {
     progress_.waiting = task_.seconds_waited() / std::max(1e-9, now() - start);
     progress_.seconds_left = average_time * double(c.steps - state_.step);
     const bool done = state_.step == c.steps, stopping = hooks_.stop && *hooks_.stop;
+    // What is measured or kept must be good: a step on the device may have failed unseen.
+    if (done || stopping || state_.step % steps_between_metrics == 0 || every(c.validate_every) ||
+        every(c.checkpoint_every))
+      read_losses();
     if (summed_ > 0 && (done || stopping || state_.step % steps_between_metrics == 0)) {
       for (auto& [name, sum] : sums_) sum /= double(summed_);
       sums_.emplace_back("train/learning_rate", schedule_.learning_rate(state_.step - 1));
@@ -114,29 +118,96 @@ bool Trainer::run() {
   return true;
 }
 
-void Trainer::one_step() {
-  task_.model().freeze_statistics(double(state_.step) >=
-                                  state_.config.batch_norm_freeze * double(state_.config.steps));
+// What a step asks of the device, and all of it.
+void Trainer::compute() {
   task_.model().clear_gradients();
-  const NamedValues losses = task_.step(state_.step);
+  losses_ = task_.compute();
+  optimizer_.apply();
+  ema_.apply();
+}
+
+// Two steps as they are, whose memory stays in the graph's pool; the third is recorded; from then on it is replayed.
+void Trainer::run_on_device() {
+  const auto work = [this] {
+    compute();
+    if (device_sums_.empty())
+      for (const NamedTensor& loss : losses_) device_sums_.push_back(zeros_like(loss.tensor));
+    for (size_t i = 0; i < losses_.size(); ++i) accumulate(device_sums_[i], losses_[i].tensor);
+  };
+  constexpr int warm_up_steps = 2;
+  if (graph_->captured()) return graph_->replay();
+  if (warm_ups_++ < warm_up_steps) return graph_->warm_up(work);
+  graph_->capture(work);
+  prepare_update();  // what a capture asked for beside the graph
+  graph_->replay();
+}
+
+void Trainer::prepare_update() {
+  optimizer_.prepare(state_.step, schedule_.learning_rate(state_.step));
+  ema_.prepare(state_.step);
+}
+
+void Trainer::one_step() {
+  const TrainConfig& c = state_.config;
+  const bool frozen = double(state_.step) >= c.batch_norm_freeze * double(c.steps);
+  task_.model().freeze_statistics(frozen);
+  task_.load(state_.step);
+  prepare_update();
+  if (task_.model().device() == Device::cpu) {
+    compute();
+    NamedValues losses;
+    for (const NamedTensor& loss : losses_) losses.emplace_back(loss.name, loss.tensor.item());
+    check_losses(losses, state_.step);
+    ++state_.step;
+    return collect(losses, 1);
+  }
+  if (!graph_ || frozen != frozen_) {
+    graph_ = std::make_unique<cuda::Graph>();
+    warm_ups_ = 0;
+    frozen_ = frozen;
+  }
+  run_on_device();
+  ++state_.step;
+  ++unread_;
+}
+
+void Trainer::read_losses() {
+  if (unread_ == 0) return;
+  NamedValues means;
+  for (size_t i = 0; i < device_sums_.size(); ++i) {
+    means.emplace_back(losses_[i].name, device_sums_[i].item() / double(unread_));
+    device_sums_[i].fill(0);
+  }
+  check_losses(means, state_.step - unread_);
+  collect(means, unread_);
+  unread_ = 0;
+}
+
+// Throws where a loss is not a finite number; the weights are then those before the step that failed.
+void Trainer::check_losses(const NamedValues& losses, int64_t first) const {
+  const int64_t last = std::max(first, state_.step - 1);
+  const std::string when =
+      first == last ? fmt::format("at step {}", first) : fmt::format("between steps {} and {}", first, last);
+  const double rate = schedule_.learning_rate(last);
   const auto advice =
       "Try a smaller --learning-rate or more --warmup-steps; the checkpoint of the last good epoch is kept, "
       "`fovea train --resume` goes on from it";
   for (const auto& [name, value] : losses)
-    require(std::isfinite(value), "the training diverged: {} is {} at step {} (learning rate {:.4g}). {}",
-            name, value, state_.step, schedule_.learning_rate(state_.step), advice);
-  const double norm = optimizer_.update(state_.step, schedule_.learning_rate(state_.step));
-  require(std::isfinite(norm),
-          "the training diverged: the gradient is {} at step {} although the loss is {:.4g}. {}", norm,
-          state_.step, losses.front().second, advice);
-  ema_.update(state_.step);
-  ++state_.step;
+    require(std::isfinite(value), "the training diverged: {} is {} {} (learning rate {:.4g}). {}", name, value, when,
+            rate, advice);
+  require(optimizer_.skipped() == 0,
+          "the training diverged: the gradient is {} {} although the loss is {:.4g}. {}", optimizer_.norm(), when,
+          losses.front().second, advice);
+}
+
+// Adds the mean losses of so many steps to what the next row of metrics will say.
+void Trainer::collect(const NamedValues& losses, int64_t steps) {
   if (sums_.empty())
     for (const auto& [name, value] : losses) sums_.emplace_back(name, 0.0);
-  for (size_t i = 0; i < losses.size(); ++i) sums_[i].second += losses[i].second;
-  ++summed_;
-  const double loss = losses.front().second;
-  progress_.loss = progress_.loss == 0 ? loss : progress_.loss + 0.05 * (loss - progress_.loss);
+  for (size_t i = 0; i < losses.size(); ++i) sums_[i].second += losses[i].second * double(steps);
+  summed_ += steps;
+  const double loss = losses.front().second, share = 1 - std::pow(0.95, double(steps));
+  progress_.loss = progress_.loss == 0 ? loss : progress_.loss + share * (loss - progress_.loss);
 }
 
 // Whether the step just done ends one of the intervals of so many epochs.

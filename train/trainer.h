@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "cuda/runtime/graph.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/ema.h"
@@ -22,9 +23,12 @@ class Task {
   virtual int64_t training_images() const = 0;
   // The batches of steps first .. end - 1 will be asked for, in order: their preparation may begin.
   virtual void start(int64_t first, int64_t end) = 0;
-  // Forward and backward pass of one batch: leaves gradients in the parameters, returns the loss and its
-  // parts, the loss first.
-  virtual NamedValues step(int64_t step) = 0;
+  // Puts the step's batch where compute() finds it.
+  virtual void load(int64_t step) = 0;
+  // Forward and backward pass of that batch: leaves gradients in the parameters, returns the loss and its parts, each
+  // one number on the network's device, the loss first. On CUDA it is captured once and replayed for every batch: it
+  // must ask for the same work each time, and not read what the device computes.
+  virtual std::vector<NamedTensor> compute() = 0;
   // Measures the network as it is; the first figure is the one to maximise.
   virtual NamedValues evaluate() = 0;
   // Time in which step() had to wait for its batch.
@@ -74,6 +78,12 @@ class Trainer {
 
  private:
   void one_step();
+  void compute();
+  void run_on_device();
+  void prepare_update();
+  void collect(const NamedValues& losses, int64_t steps);
+  void check_losses(const NamedValues& losses, int64_t first) const;
+  void read_losses();
   void evaluate();
   void save(const std::string& name) const;
   bool every(double epochs) const;
@@ -87,8 +97,16 @@ class Trainer {
   Ema ema_;
   std::unique_ptr<MetricsWriter> metrics_;
   TrainProgress progress_;
+  std::vector<NamedTensor> losses_;  // of the latest step, on the network's device
   NamedValues sums_;  // of the losses since they were last written
   int64_t summed_ = 0;
+
+  // On CUDA: the step as a graph, made anew when batch norm is frozen; and the sums of the losses, read now and then.
+  std::unique_ptr<cuda::Graph> graph_;
+  int warm_ups_ = 0;
+  bool frozen_ = false;
+  std::vector<Tensor> device_sums_;
+  int64_t unread_ = 0;  // steps in device_sums_
   double seconds_before_ = 0;  // of the run before it was resumed
 };
 

@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
 
+#include "cuda/device/bfloat16.h"
+
 namespace fovea {
 
 struct BatchNormDims {
@@ -8,4 +10,37 @@ struct BatchNormDims {
   int64_t channels = 0;
 };
 
+// y = F(x * scale + shift) with these (channels each); mean and inverse_std are for the backward pass.
+template <class R>
+struct BatchNormCoefficients {
+  R *scale, *shift, *mean, *inverse_std;
+};
+
+namespace cuda {
+
+// x, y, dx, dy (rows, channels) of type T: float, double, bfloat16; all else (channels) of type R = Real<T>.
+
+// Writes the coefficients from mean and biased variance of x, and moves the running averages towards the
+// batch's: running = (1 - momentum) running + momentum batch, the variance as rows / (rows - 1) times the
+// batch's.
+template <class T>
+void batch_norm_coefficients(const T* x, const Real<T>* weight, const Real<T>* bias, Real<T>* running_mean,
+                             Real<T>* running_variance, double epsilon, double momentum,
+                             const BatchNormCoefficients<Real<T>>& coefficients, BatchNormDims dims);
+// Writes the coefficients from the running averages.
+template <class R>
+void batch_norm_running_coefficients(const R* weight, const R* bias, const R* running_mean,
+                                     const R* running_variance, double epsilon,
+                                     const BatchNormCoefficients<R>& coefficients, int64_t channels);
+
+// y = F(x * scale + shift). F: Identity, Relu, Sigmoid, Swish.
+template <class F, class T>
+void batch_norm_normalize(const T* x, const Real<T>* scale, const Real<T>* shift, T* y, BatchNormDims dims);
+
+// Writes dx, dweight and dbias; mean and variance carry gradient where they are the batch's own.
+template <class F, class T>
+void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Real<T>>& coefficients,
+                         bool batch_statistics, T* dx, Real<T>* dweight, Real<T>* dbias, BatchNormDims dims);
+
+}  // namespace cuda
 }  // namespace fovea

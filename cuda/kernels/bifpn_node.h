@@ -1,9 +1,19 @@
 #pragma once
 #include <cstdint>
+#include <vector>
 
+#include "cuda/device/bfloat16.h"
 #include "cuda/kernels/window.h"
+#include "cuda/platform.h"
 
 namespace fovea {
+
+// How a BiFPN node weighs its inputs (arXiv 1911.09070, section 3.3), v being the learned numbers:
+//   fast_normalized  w_i = max(v_i, 0) / (sum_j max(v_j, 0) + 1e-4)
+//   softmax          w_i = e^v_i / sum_j e^v_j
+//   sum              w_i = 1
+enum class Fusion { fast_normalized, softmax, sum };
+inline constexpr double fusion_epsilon = 1e-4;
 
 // How one input of a BiFPN node comes to the node's size (EfficientDet, arXiv 1911.09070, section 3.3): as it
 // is, by max pooling from a finer level, or by nearest-neighbour upsampling from a coarser one.
@@ -19,8 +29,8 @@ struct ResampleDims {
 
   // Output row i of nearest upsampling shows input row floor(i * in / out); input row j fills [first(j),
   // first(j + 1)).
-  static int64_t source(int64_t i, int64_t in, int64_t out) { return i * in / out; }
-  static int64_t first(int64_t j, int64_t in, int64_t out) { return (j * out + in - 1) / in; }
+  HD static int64_t source(int64_t i, int64_t in, int64_t out) { return i * in / out; }
+  HD static int64_t first(int64_t j, int64_t in, int64_t out) { return (j * out + in - 1) / in; }
 
  private:
   static Window window(int64_t in, int64_t out) {
@@ -29,4 +39,29 @@ struct ResampleDims {
   }
 };
 
+// One input of a node. The node's size, out_height x out_width x channels, is the same in all of them.
+template <class T>
+struct NodeInput {
+  const T* x;  // (batch, in_height, in_width, channels)
+  T* dx;       // for the backward pass: its gradient, of the same shape; null where none is wanted
+  ResampleDims dims;
+};
+
+namespace cuda {
+
+inline constexpr int most_node_inputs = 4;
+
+// y = F(z), z = sum_i w_i resample(x_i), y (batch, out_height, out_width, channels); v holds a number for
+// each of the one to most_node_inputs inputs, and may be null for Fusion::sum. F: Identity, Relu, Sigmoid,
+// Swish; T: float, double, bfloat16.
+template <class F, class T>
+void bifpn_node(const std::vector<NodeInput<T>>& inputs, const Real<T>* v, Fusion fusion, T* y,
+                int64_t batch);
+
+// Overwrites each input's dx that is not null, and dv unless null. g is scratch space of y's size: dy F'(z).
+template <class F, class T>
+void bifpn_node_backward(const std::vector<NodeInput<T>>& inputs, const Real<T>* v, Fusion fusion,
+                         const T* dy, T* g, Real<T>* dv, int64_t batch);
+
+}  // namespace cuda
 }  // namespace fovea

@@ -12,4 +12,27 @@ struct BroadcastDims {
   int64_t b_strides[max_rank] = {};
 };
 
+// The same elements in the same order by as few axes as can be: those of size 1 dropped, and neighbours that
+// both operands walk through evenly joined. (N, H, W, C) and (C) become two axes, one division less for each
+// that is gone.
+inline BroadcastDims collapsed(const BroadcastDims& d) {
+  BroadcastDims r;
+  for (int axis = 0; axis < d.rank; ++axis) {
+    if (d.sizes[axis] == 1) continue;
+    const int last = r.rank - 1;
+    if (last >= 0 && r.a_strides[last] == d.a_strides[axis] * d.sizes[axis] &&
+        r.b_strides[last] == d.b_strides[axis] * d.sizes[axis]) {
+      r.sizes[last] *= d.sizes[axis];
+      r.a_strides[last] = d.a_strides[axis];
+      r.b_strides[last] = d.b_strides[axis];
+    } else {
+      r.sizes[r.rank] = d.sizes[axis];
+      r.a_strides[r.rank] = d.a_strides[axis];
+      r.b_strides[r.rank] = d.b_strides[axis];
+      ++r.rank;
+    }
+  }
+  return r;
+}
+
 }  // namespace fovea

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 
+#include "cuda/device/bfloat16.h"
 #include "cuda/kernels/window.h"
 
 namespace fovea {
@@ -15,4 +16,19 @@ struct DepthwiseConv2dDims {
   int64_t out_row() const { return out_width() * channels; }
 };
 
+namespace cuda {
+
+// y[n,i,j,c] = sum_{a,b} x[n, i s + a - p, j s + b - p, c] w[a,b,c]. x (N, H, W, C), w (k, k, C), y (N, H',
+// W', C); any window, fast ones for k 3 and 5 with stride 1 and 2. T: float, double, bfloat16.
+template <class T>
+void depthwise_conv2d(const T* x, const Real<T>* w, T* y, const DepthwiseConv2dDims& dims);
+// dx (N, H, W, C) is written whole, pixels that no window sees too.
+template <class T>
+void depthwise_conv2d_input_gradient(const Real<T>* w, const T* dy, T* dx, const DepthwiseConv2dDims& dims);
+// dw (k, k, C) is written whole. Sums run in Real<T> within a block and in double over blocks, in a fixed
+// order.
+template <class T>
+void depthwise_conv2d_weight_gradient(const T* x, const T* dy, Real<T>* dw, const DepthwiseConv2dDims& dims);
+
+}  // namespace cuda
 }  // namespace fovea

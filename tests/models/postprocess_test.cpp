@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "cuda/runtime/device.h"
 #include "models/anchors.h"
 #include "models/box_coder.h"
 #include "models/nms.h"
@@ -171,4 +172,164 @@ TEST_CASE("outputs that are not numbers, or not of this network, are refused") {
   CHECK_THROWS_WITH(run(out, {}, {.top_k = 0}), Contains("top_k is 0"));
   CHECK_THROWS_WITH(run(out, {}, {.max_detections = 0}), Contains("max_detections is 0"));
   CHECK_THROWS_WITH(run(out, {}, {.score_threshold = 1}), Contains("score_threshold is 1"));
+}
+
+namespace {
+
+// A batch of images with the same anchors.
+struct Batch {
+  std::vector<Box> anchors;
+  std::vector<float> logits, codes;
+  int64_t classes;
+  std::vector<ImageFrame> frames;
+};
+
+Batch random_batch(uint32_t seed, size_t anchors, int64_t classes, std::vector<ImageFrame> frames, double high) {
+  Uniform uniform(seed);
+  Batch batch{generate_anchors(128, 128, {.anchor_scale = 1}), {}, {}, classes, std::move(frames)};
+  batch.anchors.resize(anchors);
+  batch.logits = uniform.array(batch.frames.size() * anchors * size_t(classes), -9, high);
+  batch.codes = uniform.array(batch.frames.size() * anchors * 4, -0.4, 0.4);
+  return batch;
+}
+
+Tensor on_device(const Shape& shape, const std::vector<float>& values) {
+  const Tensor tensor(shape);
+  std::copy(values.begin(), values.end(), tensor.data<float>());
+  return tensor.to(Device::cuda);
+}
+
+std::vector<std::vector<Detection>> run_on_device(const Batch& batch, const DetectOptions& options = {}) {
+  const int64_t n = int64_t(batch.frames.size()), anchors = int64_t(batch.anchors.size());
+  std::vector<float> edges;
+  for (const Box& a : batch.anchors) edges.insert(edges.end(), {a.ymin, a.xmin, a.ymax, a.xmax});
+  return detect_on_device(on_device({n, anchors, batch.classes}, batch.logits), on_device({n, anchors, 4}, batch.codes),
+                          on_device({anchors, 4}, edges), batch.frames, options);
+}
+
+// Runs both; the number of detections.
+size_t compare_with_cpu(const Batch& batch, const DetectOptions& options) {
+  const auto expected =
+      detect_batch(batch.logits, batch.codes, batch.anchors, int(batch.classes), batch.frames, options);
+  const auto found = run_on_device(batch, options);
+  REQUIRE(found.size() == expected.size());
+  size_t count = 0;
+  for (size_t i = 0; i < found.size(); ++i) {
+    REQUIRE(found[i].size() == expected[i].size());
+    double worst = 0;
+    int other_label = 0;
+    for (size_t d = 0; d < found[i].size(); ++d) {
+      const Detection &a = found[i][d], &b = expected[i][d];
+      for (float Box::*edge : {&Box::ymin, &Box::xmin, &Box::ymax, &Box::xmax})
+        worst = std::max(worst, double(std::abs(a.box.*edge - b.box.*edge)) / std::max(1.0f, std::abs(b.box.*edge)));
+      worst = std::max(worst, double(std::abs(a.score - b.score)));
+      other_label += a.label != b.label;
+    }
+    CHECK(worst < 1e-5);
+    CHECK(other_label == 0);
+    count += found[i].size();
+  }
+  for (const auto order : {cuda::ThreadOrder::reverse, cuda::ThreadOrder::shuffled}) {
+    cuda::set_thread_order(order);
+    const auto again = run_on_device(batch, options);
+    cuda::set_thread_order(cuda::ThreadOrder::forward);
+    for (size_t i = 0; i < found.size(); ++i) CHECK(same(again[i], found[i]));
+  }
+  return count;
+}
+
+}  // namespace
+
+TEST_CASE("detections on CUDA are the CPU's, whatever order threads come in") {
+  const ImageFrame whole, clipped{.scale = 0.5, .height = 200, .width = 256}, small{.scale = 2, .height = 32, .width = 9};
+  struct Row {
+    size_t anchors;
+    int64_t classes;
+    std::vector<ImageFrame> frames;
+    double high;
+    DetectOptions options;
+  };
+  const std::vector<Row> rows = {
+      {1, 1, {whole}, 3, {}},
+      {37, 3, {small, whole}, 1, {.top_k = 20}},  // each logit against each
+      {341, 3, {whole}, 1, {.top_k = 5000, .max_detections = 20, .score_threshold = 0}},  // all that there are
+      {346, 3, {clipped, whole}, 1, {.top_k = 200, .max_detections = 500}},               // radix search, 1038 logits
+      {774, 4, {whole, clipped, small}, 1, {.top_k = 300, .max_detections = 30, .soft_nms = true}},  // in packs
+      {774, 3, {clipped}, 2, {.top_k = 1, .score_threshold = 0.5f}},
+      {774, 5, {whole}, -4, {.max_detections = 7, .score_threshold = 0.01f, .iou_threshold = 0.2f}},
+      {774, 5, {clipped}, 3, {.top_k = 100, .score_threshold = 0.8f, .soft_nms = true, .soft_nms_sigma = 0.3f}},
+      {501, 3, {whole}, -7, {}},  // no logit reaches the bar
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.anchors, row.classes, row.options.top_k);
+    const Batch batch = random_batch(uint32_t(row.anchors), row.anchors, row.classes, row.frames, row.high);
+    const size_t count = compare_with_cpu(batch, row.options);
+    CHECK((count > 0) == (row.high > -7));
+  }
+}
+
+TEST_CASE("top k on CUDA takes the lower index of equal logits") {
+  Batch batch = random_batch(33, 774, 5, {{}, {}}, -1);
+  for (float& logit : batch.logits) logit = std::round(logit / 2) * 2;  // five values
+  batch.logits[7] = 0.0f, batch.logits[3] = -0.0f, batch.logits[9] = INFINITY, batch.logits[8] = -INFINITY;
+  for (const int k : {1, 10, 777, 1999})
+    compare_with_cpu(batch, {.top_k = k, .max_detections = 20, .score_threshold = 0, .soft_nms = k == 10});
+  std::fill(batch.logits.begin(), batch.logits.end(), -2.0f);
+  compare_with_cpu(batch, {.top_k = 300, .max_detections = 10});
+}
+
+TEST_CASE("more candidates than one block sorts") {
+  const Batch batch = random_batch(34, 1549, 6, {{}}, -6);
+  REQUIRE(batch.logits.size() > 8192);
+  const DetectOptions options{.top_k = 9000, .max_detections = 5, .score_threshold = 0};
+  const auto found = run_on_device(batch, options);
+  const auto expected = detect_batch(batch.logits, batch.codes, batch.anchors, 6, batch.frames, options);
+  REQUIRE(found[0].size() == expected[0].size());
+  for (size_t d = 0; d < found[0].size(); ++d) {
+    CHECK(found[0][d].label == expected[0][d].label);
+    CHECK(found[0][d].score == Approx(expected[0][d].score).margin(1e-5));
+  }
+}
+
+TEST_CASE("on CUDA outputs that are not numbers are refused in the CPU's words") {
+  const DetectOptions options{.max_detections = 5};
+  for (const size_t anchors : {300, 774}) {
+    const Batch fine = random_batch(35, anchors, 3, {{}, {}}, 1);
+    const auto message = [&](auto change) {
+      Batch batch = fine;
+      change(batch);
+      std::string cpu, cuda;
+      try {
+        detect_batch(batch.logits, batch.codes, batch.anchors, 3, batch.frames, options);
+      } catch (const std::exception& error) {
+        cpu = error.what();
+      }
+      try {
+        run_on_device(batch, options);
+      } catch (const std::exception& error) {
+        cuda = error.what();
+      }
+      CHECK(cuda == cpu);
+      return cuda;
+    };
+    CHECK_THAT(message([](Batch& b) { b.logits[302] = b.logits[305] = NAN; }), Contains("class 2 at anchor 100 is NaN"));
+    CHECK_THAT(message([&](Batch& b) { b.logits[anchors * 3 + 4] = -NAN; }), Contains("class 1 at anchor 1 is NaN"));
+    CHECK_THAT(message([](Batch& b) { b.codes[4 * 7 + 2] = NAN, b.codes[4 * 7 + 3] = INFINITY; }),
+               Contains("box code 2 of anchor 7 is nan"));
+    CHECK_THAT(message([&](Batch& b) { std::fill(b.codes.begin() + long(anchors) * 4, b.codes.end(), -INFINITY); }),
+               Contains("is -inf"));
+  }
+  const Batch fine = random_batch(35, 30, 3, {{}}, 1);
+  CHECK_THROWS_WITH(run_on_device(fine, {.top_k = 0}), Contains("top_k is 0"));
+  CHECK_THROWS_WITH(run_on_device(fine, {.max_detections = 0}), Contains("max_detections is 0"));
+  CHECK_THROWS_WITH(run_on_device(fine, {.iou_threshold = 2}), Contains("iou_threshold is 2"));
+  const Tensor logits = zeros({1, 30, 3}), codes = zeros({1, 30, 4}).to(Device::cuda);
+  const std::vector<ImageFrame> frames(1);
+  CHECK_THROWS_WITH(detect_on_device(logits, codes, codes, frames), Contains("must be float32 on cuda"));
+  CHECK_THROWS_WITH(detect_on_device(logits.to(Device::cuda), codes, codes, frames),
+                    Contains("the anchors have shape 1x30x4: it must be 30x4"));
+  CHECK(detect_on_device(zeros({1, 0, 3}).to(Device::cuda), zeros({1, 0, 4}).to(Device::cuda),
+                         zeros({0, 4}).to(Device::cuda), frames)
+            .at(0)
+            .empty());
 }

@@ -20,8 +20,8 @@ TEST_CASE("arithmetic broadcasts as NumPy does") {
 TEST_CASE("gradients of arithmetic over broadcast axes") {
   Random random(3);
   const std::vector<std::pair<Shape, Shape>> shapes = {
-      {{1}, {1}}, {{2, 3, 5}, {2, 3, 5}}, {{2, 3, 5}, {5}}, {{7, 1}, {1, 11}}, {{2, 1, 3, 4}, {5, 1, 4}},
-      {{3}, {}},  {{0, 4}, {4}}};
+      {{1}, {1}}, {{2, 3, 5}, {2, 3, 5}}, {{2, 3, 5}, {5}}, {{7, 1}, {1, 11}},      {{2, 1, 3, 4}, {5, 1, 4}},
+      {{3}, {}},  {{0, 4}, {4}},          {{1031}, {1031}}, {{37, 1, 9}, {1, 3, 9}}};
   for (const auto& [sa, sb] : shapes) {
     const Tensor a = randn(sa, random, DType::float64), b = rand(sb, random, 0.5, 2, DType::float64);
     for (auto* op :
@@ -29,6 +29,31 @@ TEST_CASE("gradients of arithmetic over broadcast axes") {
       CHECK_NOTHROW(check_op([op](const Tensors& in) { return op(in[0], in[1]); }, {a, b}));
     CHECK_NOTHROW(check_op([](const Tensors& in) { return -(in[0] * 3.0 + 2.0); }, {a}));
   }
+}
+
+TEST_CASE("sums back from broadcast axes of all layouts") {
+  Random random(5);
+  // Columns, rows, both between others, and everything, with few terms and with many (several blocks a sum).
+  const std::vector<std::pair<Shape, Shape>> shapes = {
+      {{1500, 3}, {3}},        {{700, 40}, {40}},         {{3, 1500}, {3, 1}},
+      {{40, 33}, {40, 1}},     {{4, 65, 24}, {4, 1, 24}}, {{5, 40, 7}, {40, 1}},
+      {{5, 3, 40}, {1, 3, 1}}, {{3, 70, 3}, {3, 1, 3}},   {{5000}, {}},
+      {{2, 3}, {2, 1}}};
+  for (const auto& [from, to] : shapes) {
+    const Tensor x = randn(from, random, DType::float64), one = randn(to, random, DType::float64);
+    // Linear in each: a few probes of the numeric gradient tell all. In bfloat16 the terms of a sum are
+    // rounded products, and where they cancel the sum is small beside their errors; what sum_to() itself adds
+    // to that is seen below.
+    CHECK_NOTHROW(check_op([](const Tensors& in) { return in[0] * in[1]; }, {x, one},
+                           {.most_probes = 5, .bfloat16_tolerance = 3e-2}));
+    const Tensor sum = sum_to(x, to), on_cuda = sum_to(x.to(Device::cuda), to);
+    CHECK(relative_difference(on_cuda, sum) < 1e-14);
+    const Tensor rounded = from_values(from, x.values(), DType::bfloat16);
+    const Tensor exact = sum_to(from_values(from, rounded.values(), DType::float64), to);
+    CHECK(sum_to(rounded.to(Device::cuda), to).values() ==
+          from_values(to, exact.values(), DType::bfloat16).values());
+  }
+  CHECK(sum_to(zeros({0, 4}, DType::float32, Device::cuda), {4}).values() == std::vector<double>(4, 0.0));
 }
 
 TEST_CASE("a residual used twice keeps its gradients apart") {
@@ -40,4 +65,5 @@ TEST_CASE("a residual used twice keeps its gradients apart") {
 TEST_CASE("shapes that do not broadcast are named") {
   CHECK_THROWS_WITH(zeros({2, 3}) + zeros({2}), Catch::Contains("[add] 2x3 and 2 do not broadcast"));
   CHECK_THROWS_WITH(zeros({2}) * zeros({2}, DType::float64), Catch::Contains("float32 and float64"));
+  CHECK_THROWS_WITH(zeros({2}) * zeros({2}, DType::float32, Device::cuda), Catch::Contains("is on cpu"));
 }

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "cuda/runtime/graph.h"
 #include "ops/check_op.h"
 #include "ops/matmul.h"
 
@@ -11,10 +12,22 @@ using namespace fovea;
 namespace {
 OpFunction norm(BatchNormOptions options) {
   return [options](const Tensors& in) {
-    const Tensor mean = full(in[1].shape(), 0.3, in[1].dtype()),
-                 variance = full(in[1].shape(), 1.7, in[1].dtype());
+    const Tensor mean = full(in[1].shape(), 0.3, in[1].dtype(), in[1].device()),
+                 variance = full(in[1].shape(), 1.7, in[1].dtype(), in[1].device());
     return batch_norm(in[0], in[1], in[2], mean, variance, options);
   };
+}
+
+void check_norm(const Shape& shape, const BatchNormOptions& options) {
+  Random random(3);
+  const Tensor x = randn(shape, random, DType::float64);
+  const Tensor weight = rand({shape[-1]}, random, 0.5, 2, DType::float64);
+  const Tensor bias = randn({shape[-1]}, random, DType::float64);
+  CheckOptions check{.step = 1e-6, .gradient_tolerance = 1e-5, .float32_tolerance = 1e-4, .most_probes = 25};
+  check.parameters = {1, 2};
+  if (shape.numel() <= 5) check.bfloat16_tolerance = 0.1;  // a sum of few rounded terms of both signs
+  INFO(shape.to_string() << " training " << options.training << " activation " << int(options.activation));
+  CHECK_NOTHROW(check_op(norm(options), {x, weight, bias}, check));
 }
 }  // namespace
 
@@ -31,18 +44,17 @@ TEST_CASE("batch norm by hand") {
 }
 
 TEST_CASE("gradients of batch norm with each activation") {
-  Random random(3);
   for (bool training : {true, false})
     for (Activation activation :
          {Activation::identity, Activation::relu, Activation::sigmoid, Activation::swish})
-      for (const Shape& shape : {Shape{5, 1}, Shape{3, 5, 7, 3}, Shape{2, 3, 1, 17}, Shape{37, 131}}) {
-        const Tensor x = randn(shape, random, DType::float64);
-        const Tensor weight = rand({shape[-1]}, random, 0.5, 2, DType::float64);
-        const Tensor bias = randn({shape[-1]}, random, DType::float64);
-        CHECK_NOTHROW(check_op(
-            norm({.training = training, .activation = activation}), {x, weight, bias},
-            {.step = 1e-6, .gradient_tolerance = 1e-5, .float32_tolerance = 1e-4, .most_probes = 25}));
-      }
+      for (const Shape& shape : {Shape{5, 1}, Shape{3, 5, 7, 3}, Shape{2, 3, 1, 17}, Shape{37, 131},
+                                 Shape{2, 8}, Shape{3, 5, 2, 16}})
+        check_norm(shape, {.training = training, .activation = activation});
+}
+
+TEST_CASE("gradients of batch norm in several chunks of rows and tiles of channels") {
+  for (const Shape& shape : {Shape{701, 24}, Shape{2053, 2}, Shape{97, 296}, Shape{1021, 3}})
+    check_norm(shape, {.activation = Activation::swish});
 }
 
 TEST_CASE("statistics survive a mean far from zero") {
@@ -54,6 +66,47 @@ TEST_CASE("statistics survive a mean far from zero") {
     CHECK(statistics.mean()[c] == Approx(1000).epsilon(1e-4));
     CHECK(statistics.variance()[c] == Approx(1.0 / 12).epsilon(0.03));
   }
+}
+
+TEST_CASE("on CUDA statistics survive a mean far from zero, and move the running averages as on the CPU") {
+  for (const Shape& shape : {Shape{5000, 3}, Shape{1000, 8}, Shape{1, 5}, Shape{13, 16}}) {
+    Random random(7);
+    const Shape channels{shape[1]};
+    const Tensor x = rand(shape, random, 999.5, 1000.5), weight = ones(channels), bias = zeros(channels);
+    const Tensor mean = randn(channels, random), variance = rand(channels, random, 1, 2);
+    const Tensor mean_cuda = mean.to(Device::cuda), variance_cuda = variance.to(Device::cuda);
+    const BatchNormOptions options{.momentum = 0.75};
+    const Tensor y = batch_norm(x, weight, bias, mean, variance, options);
+    const Tensor y_cuda = batch_norm(x.to(Device::cuda), weight.to(Device::cuda), bias.to(Device::cuda),
+                                     mean_cuda, variance_cuda, options);
+    CHECK(relative_difference(mean_cuda, mean) < 1e-6);
+    CHECK(relative_difference(variance_cuda, variance) < 1e-5);
+    if (shape[0] > 1) CHECK(relative_difference(y_cuda, y) < 1e-3);  // x itself has 4 digits behind the point
+  }
+}
+
+TEST_CASE("batch norm and its gradient can be captured in a graph") {
+  Random random(9);
+  const Tensor x = randn({300, 8}, random).to(Device::cuda), weight = ones({8}).to(Device::cuda);
+  const Tensor mean = zeros({8}).to(Device::cuda), variance = ones({8}).to(Device::cuda);
+  const Tensor bias = zeros({8}).to(Device::cuda), dy = ones({300, 8}).to(Device::cuda);
+  Tensor leaf = x.detach(), y, dx;
+  leaf.set_requires_grad();
+  const auto step = [&] {
+    leaf.clear_grad();
+    y = batch_norm(leaf, weight, bias, mean, variance, {.activation = Activation::swish});
+    y.backward(dy);
+    dx = leaf.grad();
+  };
+  cuda::Graph graph;
+  graph.warm_up(step);
+  const std::vector<double> expected_y = y.values(), expected_dx = dx.values(), first = mean.values();
+  graph.capture(step);
+  graph.replay();
+  graph.replay();
+  CHECK(y.values() == expected_y);
+  CHECK(dx.values() == expected_dx);
+  CHECK(mean.values()[0] == Approx(first[0] * (1 + 0.99 + 0.99 * 0.99)));
 }
 
 TEST_CASE("statistics given by the producer change nothing but the time") {
@@ -74,4 +127,7 @@ TEST_CASE("batch norm of the wrong sizes or of nothing is refused") {
                     Catch::Contains("[batch_norm] weight") && Catch::Contains("3x4"));
   CHECK_THROWS_WITH(batch_norm(zeros({0, 4}), ones({4}), zeros({4}), zeros({4}), ones({4}), {}),
                     Catch::Contains("nothing to take statistics of"));
+  CHECK_THROWS_WITH(
+      batch_norm(zeros({3, 4}), ones({4}).to(Device::cuda), zeros({4}), zeros({4}), ones({4}), {}),
+      Catch::Contains("[batch_norm] a tensor of") && Catch::Contains("to one device"));
 }

@@ -1,5 +1,6 @@
 #include "ops/conv2d.h"
 
+#include <array>
 #include <catch2/catch.hpp>
 
 #include "ops/check_op.h"
@@ -35,16 +36,30 @@ TEST_CASE("dense convolution equals its definition and its gradients the differe
     for (int stride : {1, 2, 3})
       for (Padding padding : {Padding::same, Padding::symmetric})
         for (auto [h, w] : {std::pair<int64_t, int64_t>{4, 4}, {7, 20}})
-          for (auto [in, out] : {std::pair<int64_t, int64_t>{3, 8}, {1, 1}, {4, 17}}) {
+          for (auto [in, out] : {std::pair<int64_t, int64_t>{3, 8}, {1, 1}, {4, 17}, {5, 12}}) {
             const Window window{kernel, stride, padding};
             const Tensor x = randn({2, h, w, in}, random, DType::float64);
             const Tensor f = randn({kernel, kernel, in, out}, random, DType::float64);
             CAPTURE(kernel, stride, int(padding), h, w, in, out);
             CHECK(relative_difference(conv2d(x, f, window), reference(x, f, window)) < 1e-12);
-            CHECK_NOTHROW(check_op(
-                [=](const Tensors& i) { return conv2d(i[0], i[1], window); }, {x, f},
-                {.float32_tolerance = 1e-4, .most_probes = 10}));  // a filter of one number: its sum cancels
+            CHECK_NOTHROW(check_op([=](const Tensors& i) { return conv2d(i[0], i[1], window); }, {x, f},
+                                   {.float32_tolerance = 1e-4,
+                                    .most_probes = 10,
+                                    .parameters = {1}}));  // a filter of one number: its sum cancels
           }
+}
+
+TEST_CASE("the stem over several blocks, and a filter too large for shared memory") {
+  Random random(5);
+  for (auto [n, h, w, in, out] :
+       {std::array<int64_t, 5>{3, 37, 45, 3, 32}, {1, 35, 16, 3, 136}, {1, 3, 5, 32, 64}}) {
+    const Window window{3, 2, n == 3 ? Padding::same : Padding::symmetric};
+    const Tensor x = randn({n, h, w, in}, random, DType::float64);
+    const Tensor f = randn({3, 3, in, out}, random, DType::float64);
+    CAPTURE(h, w, in, out);
+    CHECK_NOTHROW(check_op([=](const Tensors& i) { return conv2d(i[0], i[1], window); }, {x, f},
+                           {.most_probes = 4, .parameters = {1}}));
+  }
 }
 
 TEST_CASE("the stem gathers its output's statistics") {
@@ -54,6 +69,14 @@ TEST_CASE("the stem gathers its output's statistics") {
   const Tensor y = conv2d(x, w, {3, 2}, &fused);
   gather(separate, y.data<float>(), y.numel() / 32, 32);
   for (size_t c = 0; c < 32; ++c) CHECK(fused.variance()[c] == Approx(separate.variance()[c]).epsilon(1e-5));
+}
+
+TEST_CASE("on CUDA the statistics of the stem are left to batch norm") {
+  ChannelStatistics statistics;
+  const Tensor y = conv2d(zeros({1, 5, 5, 3}, DType::bfloat16, Device::cuda),
+                          zeros({3, 3, 3, 8}, DType::float32, Device::cuda), {3, 2}, &statistics);
+  CHECK(y.dtype() == DType::bfloat16);
+  CHECK(!statistics.ready());
 }
 
 TEST_CASE("dense convolution refuses weights that do not fit") {

@@ -1,5 +1,6 @@
 #include "ops/depthwise_conv2d.h"
 
+#include <array>
 #include <catch2/catch.hpp>
 
 #include "ops/check_op.h"
@@ -54,8 +55,36 @@ TEST_CASE("depthwise convolution equals its definition and its gradients the dif
             CAPTURE(kernel, stride, int(padding), h, w, channels);
             CHECK(relative_difference(depthwise_conv2d(x, f, window), reference(x, f, window)) < 1e-12);
             CHECK_NOTHROW(check_op([=](const Tensors& in) { return depthwise_conv2d(in[0], in[1], window); },
-                                   {x, f}, {.gradient_tolerance = 1e-6, .most_probes = 12}));
+                                   {x, f},
+                                   {.gradient_tolerance = 1e-6, .most_probes = 12, .parameters = {1}}));
           }
+}
+
+TEST_CASE("depthwise convolution over many tiles, with channels for several blocks") {
+  Random random(5);
+  for (int kernel : {3, 5})
+    for (int stride : {1, 2})
+      for (auto [n, h, w, channels] :
+           {std::array<int64_t, 4>{1, 13, 21, 136}, {3, 18, 16, 12}, {1, 1, 67, 4}}) {
+        const Window window{kernel, stride, n == 1 ? Padding::same : Padding::symmetric};
+        const Tensor x = randn({n, h, w, channels}, random, DType::float64);
+        const Tensor f = randn({kernel, kernel, channels}, random, DType::float64);
+        CAPTURE(kernel, stride, h, w, channels);
+        CHECK_NOTHROW(check_op([=](const Tensors& in) { return depthwise_conv2d(in[0], in[1], window); },
+                               {x, f}, {.most_probes = 4, .parameters = {1}}));
+      }
+}
+
+TEST_CASE("depthwise convolution of no images has no output and a weight gradient of zeros") {
+  for (Device device : {Device::cpu, Device::cuda})
+    for (int64_t channels : {3, 8}) {
+      const Tensor w = ones({3, 3, channels}, DType::float32, device).set_requires_grad();
+      const Tensor y =
+          depthwise_conv2d(zeros({0, 5, 5, channels}, DType::float32, device), w, {3, 2, Padding::same});
+      CHECK(y.shape() == Shape{0, 3, 3, channels});
+      y.backward(zeros(y.shape(), DType::float32, device));
+      CHECK(w.grad().values() == std::vector<double>(size_t(9 * channels)));
+    }
 }
 
 TEST_CASE("depthwise convolution gathers its output's statistics") {
@@ -70,6 +99,14 @@ TEST_CASE("depthwise convolution gathers its output's statistics") {
   }
 }
 
+TEST_CASE("on CUDA the statistics of a depthwise convolution are left to batch norm") {
+  const Tensor x = zeros({1, 4, 4, 8}, DType::bfloat16, Device::cuda),
+               w = zeros({3, 3, 8}, DType::float32, Device::cuda);
+  ChannelStatistics statistics;
+  CHECK(depthwise_conv2d(x, w, {3, 1}, &statistics).dtype() == DType::bfloat16);
+  CHECK(!statistics.ready());
+}
+
 TEST_CASE("depthwise convolution refuses what it cannot do") {
   CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 4, 4, 3}), zeros({3, 3, 4}), {3, 1}),
                     Catch::Contains("3x3x3") && Catch::Contains("3x3x4"));
@@ -77,4 +114,7 @@ TEST_CASE("depthwise convolution refuses what it cannot do") {
                     Catch::Contains("(N, H, W, C)"));
   CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 4, 4, 3}), zeros({7, 7, 3}), {7, 1}),
                     Catch::Contains("kernel 7"));
+  CHECK_THROWS_WITH(
+      depthwise_conv2d(zeros({1, 4, 4, 3}), zeros({3, 3, 3}, DType::float32, Device::cuda), {3, 1}),
+      Catch::Contains("is on cpu") && Catch::Contains("on cuda"));
 }

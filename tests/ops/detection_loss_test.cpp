@@ -3,7 +3,10 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "cuda/runtime/graph.h"
+#include "ops/arithmetic.h"
 #include "ops/check_op.h"
+#include "ops/dispatch.h"
 
 using namespace fovea;
 
@@ -46,27 +49,79 @@ TEST_CASE("focal loss is finite for any logit, with its gradient") {
 
 TEST_CASE("gradients of the detection losses") {
   Random random(3);
-  for (int64_t classes : {1, 3, 90}) {
-    const int64_t anchors = 131;
+  // Numbers of logits that are a multiple of a pack, of several blocks also, and those that are not.
+  for (auto [anchors, classes] : std::vector<std::pair<int64_t, int64_t>>{
+           {131, 1}, {131, 3}, {131, 90}, {1, 1}, {128, 1}, {136, 3}, {300, 20}, {140, 90}}) {
     const Tensor logits = randn({1, anchors, classes}, random, DType::float64);
     std::vector<double> labels;
     for (int64_t i = 0; i < anchors; ++i) labels.push_back(double(random.below(classes + 2)) - 2);
+    if (anchors == 1) labels[0] = 0;
     const Tensor targets = from_values({1, anchors}, labels, DType::int32);
     for (double gamma : {0.0, 1.5, 2.0})
       CHECK_NOTHROW(check_op(
           [=](const Tensors& in) {
-            return focal_loss(in[0], targets, 13, {0.25, gamma, 0.05});
+            return focal_loss(in[0], targets.to(in[0].device()), 13, {0.25, gamma, 0.05});
           },
           {logits}, {.most_probes = 60}));
   }
-  const Tensor p = randn({37, 4}, random, DType::float64), t = randn({37, 4}, random, DType::float64);
-  t.data<double>()[5] = 0;
-  CHECK_NOTHROW(check_op(
-      [=](const Tensors& in) {
-        return huber_loss(in[0], in[0].dtype() == DType::float64 ? t : from_values(t.shape(), t.values()), 5,
-                          0.3);
-      },
-      {p}));
+  for (const Shape& shape : {Shape{37, 4}, Shape{2, 700, 4}, Shape{7}, Shape{1}}) {
+    const Tensor p = randn(shape, random, DType::float64), t = randn(shape, random, DType::float64);
+    if (t.numel() > 5) t.data<double>()[5] = 0;
+    CHECK_NOTHROW(check_op(
+        [=](const Tensors& in) {
+          const DType real = real_dtype(in[0].dtype());
+          return huber_loss(in[0], from_values(t.shape(), t.values(), real).to(in[0].device()), 5, 0.3);
+        },
+        {p}, {.most_probes = 60}));
+  }
+}
+
+TEST_CASE("on CUDA a target out of range makes the loss NaN") {
+  const auto loss_of = [](double target, const Shape& shape) {  // focal_loss of one anchor with that target
+    std::vector<double> targets(size_t(shape[0]), background_target);
+    targets.back() = target;
+    Tensor logits = zeros(shape, DType::float32, Device::cuda).set_requires_grad();
+    const Tensor loss =
+        focal_loss(logits, from_values({shape[0]}, targets, DType::int32).to(Device::cuda), 1);
+    loss.backward();
+    CHECK(std::isnan(logits.grad().values().back()) == std::isnan(loss.item()));
+    CHECK(logits.grad().values().front() > 0);
+    return loss.item();
+  };
+  for (const Shape& shape : {Shape{4, 3}, Shape{5, 3}}) {  // in packs, and one by one
+    CHECK(loss_of(2, shape) > 0);
+    CHECK(loss_of(ignored_target, shape) > 0);
+    CHECK(std::isnan(loss_of(3, shape)));
+    CHECK(std::isnan(loss_of(-3, shape)));
+  }
+}
+
+TEST_CASE("a captured graph of the detection losses finds normalizer and targets in memory") {
+  Random random(3);
+  const Tensor logits = randn({6, 2}, random), codes = randn({6, 4}, random), boxes = randn({6, 4}, random);
+  const Tensor leaf = logits.to(Device::cuda).set_requires_grad(), codes_on_cuda = codes.to(Device::cuda),
+               boxes_on_cuda = boxes.to(Device::cuda);
+  const Tensor targets = full({6}, background_target, DType::int32, Device::cuda),
+               normalizer = ones({}, DType::float32, Device::cuda);
+  Tensor loss, gradient;
+  const auto step = [&] {
+    leaf.clear_grad();
+    loss = focal_loss(leaf, targets, normalizer) + huber_loss(codes_on_cuda, boxes_on_cuda, normalizer);
+    loss.backward();
+    gradient = leaf.grad();
+  };
+  cuda::Graph graph;
+  graph.warm_up(step);
+  graph.capture(step);
+  const Tensor new_targets = from_values({6}, {0, 1, -1, -2, 1, -1}, DType::int32);
+  targets.copy_from(new_targets);
+  normalizer.fill(3);
+  graph.replay();
+  Tensor expected_leaf = logits.detach().set_requires_grad();
+  const Tensor expected = focal_loss(expected_leaf, new_targets, 3) + huber_loss(codes, boxes, 3);
+  expected.backward();
+  CHECK(loss.item() == Approx(expected.item()).epsilon(1e-6));
+  CHECK(relative_difference(gradient, expected_leaf.grad()) < 1e-6);
 }
 
 TEST_CASE("Huber loss by hand") {
@@ -82,4 +137,10 @@ TEST_CASE("detection losses refuse targets that do not fit") {
                     Catch::Contains("one int32 target an anchor"));
   CHECK_THROWS_WITH(focal_loss(zeros({2, 3}), zeros({2}, DType::int32), 0), Catch::Contains("normalizer 0"));
   CHECK_THROWS_WITH(huber_loss(zeros({2, 4}), zeros({3, 4}), 1), Catch::Contains("2x4"));
+  CHECK_THROWS_WITH(huber_loss(zeros({2, 4}), zeros({2, 4}), zeros({})), Catch::Contains("normalizer 0"));
+  CHECK_THROWS_WITH(focal_loss(zeros({2, 3}), zeros({2}, DType::int32), ones({}, DType::float64)),
+                    Catch::Contains("one number of float32"));
+  CHECK_THROWS_WITH(
+      focal_loss(zeros({2, 3}), zeros({2}, DType::int32), ones({}, DType::float32, Device::cuda)),
+      Catch::Contains("is on cpu"));
 }

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "cuda/runtime/graph.h"
 #include "ops/check_op.h"
 
 using namespace fovea;
@@ -32,6 +33,51 @@ TEST_CASE("stochastic depth drops whole samples") {
   }
   CHECK(kept > 16);
   CHECK(kept < 48);
+}
+
+TEST_CASE("the mask is the same on CUDA, bit for bit") {
+  Random random(3);
+  for (int64_t n : {1, 3, 4, 9, 1031, 3000}) {
+    const Tensor x = randn({n}, random);
+    CHECK(dropout(x.to(Device::cuda), 0.4, 11).values() == dropout(x, 0.4, 11).values());
+    const Tensor kept = dropout(ones({n}, DType::bfloat16, Device::cuda), 0.5, 11);
+    CHECK(kept.values() == dropout(ones({n}), 0.5, 11).values());
+  }
+  // Samples in packs and not, several blocks of one and several of each.
+  for (const Shape& shape :
+       {Shape{1, 1}, Shape{70, 3}, Shape{9, 4}, Shape{5, 2, 8}, Shape{3, 1500}, Shape{2, 4096}}) {
+    const Tensor x = randn(shape, random), s = randn(shape, random), on_cuda = x.to(Device::cuda);
+    CHECK(stochastic_depth(on_cuda, 0.4, 11).values() == stochastic_depth(x, 0.4, 11).values());
+    CHECK(relative_difference(stochastic_depth_add(on_cuda, s.to(Device::cuda), 0.4, 11),
+                              stochastic_depth_add(x, s, 0.4, 11)) < 1e-7);
+  }
+}
+
+TEST_CASE("the step a noise key points to draws afresh, on both devices") {
+  int64_t step = 0;
+  const Tensor x = ones({999}), on_cuda = x.to(Device::cuda);
+  const cuda::Workspace<int64_t> step_on_cuda(1);
+  const NoiseKey noise(42, &step), noise_on_cuda(42, step_on_cuda.data());
+  // A graph keeps its arguments, and still draws afresh.
+  Tensor y, d;
+  const auto work = [&] {
+    y = dropout(on_cuda, 0.4, noise_on_cuda);
+    d = stochastic_depth(on_cuda, 0.4, noise_on_cuda);
+  };
+  cuda::copy_to_device(step_on_cuda.data(), &step, sizeof step);
+  cuda::Graph graph;
+  graph.warm_up(work);
+  graph.capture(work);
+  CHECK(dropout(x, 0.4, noise).values() == dropout(x, 0.4, 42).values());
+  std::vector<double> last;
+  for (step = 1; step < 4; ++step) {
+    cuda::copy_to_device(step_on_cuda.data(), &step, sizeof step);
+    graph.replay();
+    CHECK(y.values() == dropout(x, 0.4, noise).values());
+    CHECK(d.values() == stochastic_depth(x, 0.4, noise).values());
+    CHECK(y.values() != last);
+    last = y.values();
+  }
 }
 
 TEST_CASE("gradients go through the same mask") {

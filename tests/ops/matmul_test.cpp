@@ -21,12 +21,13 @@ TEST_CASE("gradients of matrix products") {
     const Tensor bias = randn({n}, random, DType::float64);
     CheckOptions options{.most_probes = 40};
     CHECK_NOTHROW(check_op([](const Tensors& in) { return matmul(in[0], in[1]); }, {x, w}, options));
+    options.parameters = {1, 2};
     CHECK_NOTHROW(
         check_op([](const Tensors& in) { return linear(in[0], in[1], in[2]); }, {x, w, bias}, options));
   }
   const Tensor image = randn({2, 5, 7, 11}, random, DType::float64),
                w = randn({11, 13}, random, DType::float64);
-  CHECK_NOTHROW(check_op([](const Tensors& in) { return conv1x1(in[0], in[1]); }, {image, w}));
+  CHECK_NOTHROW(check_op([](const Tensors& in) { return conv1x1(in[0], in[1]); }, {image, w}, {.parameters = {1}}));
 }
 
 TEST_CASE("a large product agrees with float64 and between thread counts") {

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "cuda/kernels/reduction.h"
 #include "ops/check_op.h"
 
 using namespace fovea;
@@ -20,7 +21,8 @@ TEST_CASE("a long float32 sum keeps its digits") {
 
 TEST_CASE("gradients of reductions") {
   Random random(3);
-  for (const Shape& shape : {Shape{1}, Shape{7, 5}, Shape{2, 3, 5, 11}, Shape{9001, 2}}) {
+  for (const Shape& shape : {Shape{1}, Shape{7, 5}, Shape{2, 3, 5, 11}, Shape{9001, 2}, Shape{2, 70, 24},
+                             Shape{5, 19, 1}, Shape{701, 16}, Shape{18, 520}}) {
     const Tensor x = randn(shape, random, DType::float64);
     for (int axis = 0; axis < shape.rank(); ++axis) {
       CHECK_NOTHROW(check_op([=](const Tensors& in) { return sum(in[0], axis); }, {x},
@@ -31,6 +33,24 @@ TEST_CASE("gradients of reductions") {
     CHECK_NOTHROW(check_op([](const Tensors& in) { return mean(in[0]); }, {x},
                            {.float32_tolerance = 1e-4, .most_probes = 20}));
   }
+}
+
+TEST_CASE("column sums on CUDA") {
+  Random random(4);
+  for (const Shape& shape : {Shape{1, 1}, Shape{16, 5}, Shape{17, 7}, Shape{300, 40}, Shape{1100, 9}}) {
+    const Tensor x = from_values(shape, randn(shape, random).values(), DType::bfloat16);
+    const Tensor exact = sum(from_values(shape, x.values(), DType::float64), 0);
+    const Tensor on_cuda = x.to(Device::cuda), sums({shape[1]}, DType::float32, Device::cuda);
+    cuda::column_sums(on_cuda.data<bfloat16>(), sums.data<float>(), shape[0], shape[1]);
+    CHECK(relative_difference(sums, exact) < 1e-6);
+  }
+}
+
+TEST_CASE("on CUDA the sum of nothing is 0, and a long one keeps its digits") {
+  CHECK(sum(zeros({0, 3}, DType::float32, Device::cuda), 0).values() == std::vector<double>{0, 0, 0});
+  CHECK(sum(zeros({3, 0}, DType::float32, Device::cuda)).item() == 0);
+  CHECK(sum(zeros({3, 0}, DType::float32, Device::cuda), 0).numel() == 0);
+  CHECK(mean(full({300001}, 0.1, DType::float32, Device::cuda)).item() == Approx(0.1).epsilon(1e-6));
 }
 
 TEST_CASE("reductions refuse what is not there") {

@@ -8,32 +8,37 @@
 using namespace fovea;
 
 TEST_CASE("max pooling by hand, with borders, ties and NaN") {
-  Tensor x = from_values({1, 3, 3, 1}, {1, 2, 3, 4, 9, 6, 7, 8, 9}).set_requires_grad();
-  const Tensor y = max_pool2d(x);  // odd size 3: one row of padding on each side, windows start at -1 and 1
-  CHECK(y.values() == std::vector<double>{9, 9, 9, 9});
-  y.backward(from_values({1, 2, 2, 1}, {1, 2, 4, 8}));
-  CHECK(x.grad().values() ==
-        std::vector<double>{0, 0, 0, 0, 15, 0, 0, 0,
-                            0});  // the first 9 in reading order, also in the last window
-  CHECK(std::isnan(max_pool2d(from_values({1, 1, 2, 1}, {NAN, 5})).item()));
+  for (Device device : {Device::cpu, Device::cuda}) {
+    const Tensor x =
+        from_values({1, 3, 3, 1}, {1, 2, 3, 4, 9, 6, 7, 8, 9}).to(device).clone().set_requires_grad();
+    const Tensor y = max_pool2d(x);  // odd size 3: one row of padding on each side, windows start at -1 and 1
+    CHECK(y.values() == std::vector<double>{9, 9, 9, 9});
+    y.backward(from_values({1, 2, 2, 1}, {1, 2, 4, 8}).to(device));
+    // the first 9 in reading order, also in the last window
+    CHECK(x.grad().values() == std::vector<double>{0, 0, 0, 0, 15, 0, 0, 0, 0});
+    CHECK(std::isnan(max_pool2d(from_values({1, 1, 2, 1}, {NAN, 5}).to(device)).item()));
+  }
 }
 
 TEST_CASE("upsampling repeats pixels and sums their gradients") {
-  Tensor x = from_values({1, 1, 2, 1}, {3, 4}).set_requires_grad();
-  const Tensor y = upsample_nearest(x, 2, 3);
-  CHECK(y.values() == std::vector<double>{3, 3, 4, 3, 3, 4});
-  y.backward(ones(y.shape()));
-  CHECK(x.grad().values() == std::vector<double>{4, 2});
+  for (Device device : {Device::cpu, Device::cuda}) {
+    const Tensor x = from_values({1, 1, 2, 1}, {3, 4}).to(device).clone().set_requires_grad();
+    const Tensor y = upsample_nearest(x, 2, 3);
+    CHECK(y.values() == std::vector<double>{3, 3, 4, 3, 3, 4});
+    y.backward(ones(y.shape(), DType::float32, device));
+    CHECK(x.grad().values() == std::vector<double>{4, 2});
+  }
 }
 
 TEST_CASE("gradients of resampling") {
   Random random(1);
-  for (auto [h, w] : {std::pair<int64_t, int64_t>{1, 1}, {2, 7}, {8, 5}}) {
-    const Tensor x = randn({2, h, w, 5}, random, DType::float64);
-    CHECK_NOTHROW(check_op([](const Tensors& in) { return max_pool2d(in[0]); }, {x}, {.step = 1e-6}));
-    const int64_t height = 2 * h - 1, width = 3 * w;
-    CHECK_NOTHROW(check_op([=](const Tensors& in) { return upsample_nearest(in[0], height, width); }, {x}));
-  }
+  for (auto [h, w] : {std::pair<int64_t, int64_t>{1, 1}, {2, 7}, {8, 5}})
+    for (int64_t channels : {5, 16}) {
+      const Tensor x = randn({2, h, w, channels}, random, DType::float64);
+      CHECK_NOTHROW(check_op([](const Tensors& in) { return max_pool2d(in[0]); }, {x}, {.step = 1e-6}));
+      const int64_t height = 2 * h - 1, width = 3 * w;
+      CHECK_NOTHROW(check_op([=](const Tensors& in) { return upsample_nearest(in[0], height, width); }, {x}));
+    }
   CHECK_THROWS_WITH(upsample_nearest(zeros({1, 4, 4, 1}), 3, 8), Catch::Contains("only enlarging"));
   CHECK_THROWS_WITH(max_pool2d(zeros({4, 4})), Catch::Contains("(N, H, W, C)"));
 }

@@ -30,6 +30,39 @@ TEST_CASE("casts between dtypes") {
   CHECK(leaf.grad().values() == std::vector<double>{3, 4});
 }
 
+TEST_CASE("casts on CUDA are those on the CPU") {
+  Random random(5);
+  constexpr DType all[] = {DType::float32, DType::float64, DType::bfloat16, DType::int32, DType::uint8};
+  for (int64_t n : {0, 1, 5, 1031})
+    for (DType from : all)
+      for (DType to : all) {
+        // Negative numbers, as an integer of 8 bits has none, only between the others.
+        const bool small = from == DType::uint8 || to == DType::uint8;
+        const Tensor x = cast(rand({n}, random, small ? 0 : -1e4, small ? 255 : 1e4), from);
+        CHECK(cast(x.to(Device::cuda), to).values() == cast(x, to).values());
+      }
+}
+
+TEST_CASE("joining and cutting on CUDA for words of each size") {
+  Random random(7);
+  // Rows of many bytes, few, and any number of them; offsets by 16, 4, 2 and 1 byte.
+  for (DType dtype : {DType::float32, DType::bfloat16, DType::uint8})
+    for (const auto& [shape, axis, cut] : std::vector<std::tuple<Shape, int, int64_t>>{{{1}, 0, 1},
+                                                                                       {{5000}, 0, 16},
+                                                                                       {{5000}, 0, 3},
+                                                                                       {{300, 2, 16}, 1, 1},
+                                                                                       {{300, 24}, 1, 8},
+                                                                                       {{7, 13}, 1, 5}}) {
+      const Tensor x = cast(rand(shape, random, 0, 255), dtype), on_cuda = x.to(Device::cuda);
+      const int64_t size = shape[axis];
+      const Tensor y = slice(on_cuda, axis, cut, size), rest = slice(on_cuda, axis, 0, cut);
+      CHECK(y.values() == slice(x, axis, cut, size).values());
+      CHECK(concat({rest, y}, axis).values() == x.values());
+    }
+  CHECK_THROWS_WITH(concat({zeros({2}), zeros({2}, DType::float32, Device::cuda)}, 0),
+                    Catch::Contains("is on cpu"));
+}
+
 TEST_CASE("gradients of joining and cutting") {
   Random random(3);
   for (int axis : {0, 1, 2, -1}) {

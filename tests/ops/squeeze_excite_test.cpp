@@ -14,7 +14,8 @@ TEST_CASE("pooling and scaling by hand") {
 
 TEST_CASE("gradients of pooling and scaling") {
   Random random(2);
-  for (const Shape& shape : {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 7}, Shape{3, 41, 13, 97}}) {
+  for (const Shape& shape : {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 7}, Shape{3, 41, 13, 97}, Shape{2, 5, 3, 16},
+                             Shape{2, 37, 29, 24}, Shape{1, 4, 5, 272}}) {
     const Tensor x = randn(shape, random, DType::float64),
                  s = randn({shape[0], shape[3]}, random, DType::float64);
     CHECK_NOTHROW(

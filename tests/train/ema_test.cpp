@@ -2,6 +2,9 @@
 
 #include <catch2/catch.hpp>
 
+#include "cuda/runtime/counters.h"
+#include "cuda/runtime/device.h"
+
 using namespace fovea;
 
 namespace {
@@ -41,4 +44,104 @@ TEST_CASE("a network evaluates with its averages and trains on with its own weig
   CHECK(net.weight.values() == std::vector<double>{7, 7});
   CHECK(ema.state()[0].tensor.values() == std::vector<double>{1, 2});
   CHECK(net.training());
+}
+
+// ---- on CUDA
+
+namespace {
+
+// Two parameters and a buffer of the given size, so that naive and chunked kernels have their turn.
+struct Sized : Module {
+  explicit Sized(int64_t n) {
+    Random random(3);
+    add_parameter("a", randn({1}, random));
+    add_parameter("b", randn({3, n}, random));
+    add_buffer("c", randn({n}, random));
+  }
+  void change(int64_t step) const {
+    uint64_t k = 0;
+    for (const NamedTensor& w : weights_of(*this)) {
+      Random random(4 + uint64_t(step), k++);
+      w.tensor.copy_from(randn(w.tensor.shape(), random));
+    }
+  }
+};
+
+std::vector<double> numbers_of(const std::vector<NamedTensor>& tensors) {
+  std::vector<double> numbers;
+  for (const NamedTensor& t : tensors)
+    for (const double value : t.tensor.values()) numbers.push_back(value);
+  return numbers;
+}
+
+std::vector<double> averaged(int64_t n, Device device) {
+  const Sized net(n);
+  net.to(device);
+  Ema ema(net, 0.3);
+  for (int64_t step = 0; step < 4; ++step) {
+    net.change(step);
+    ema.update(step);
+  }
+  return numbers_of(ema.state());
+}
+
+}  // namespace
+
+TEST_CASE("averages on CUDA are those of the CPU, in any order of threads") {
+  for (const int64_t n : {int64_t(1), int64_t(7), int64_t(5001)}) {
+    const auto expected = averaged(n, Device::cpu), found = averaged(n, Device::cuda);
+    REQUIRE(found.size() == expected.size());
+    double worst = 0;
+    for (size_t i = 0; i < found.size(); ++i) worst = std::max(worst, std::abs(found[i] - expected[i]));
+    CHECK(worst < 1e-6);
+    for (const auto order : {cuda::ThreadOrder::reverse, cuda::ThreadOrder::shuffled}) {
+      cuda::set_thread_order(order);
+      CHECK(averaged(n, Device::cuda) == found);
+    }
+    cuda::set_thread_order(cuda::ThreadOrder::forward);
+  }
+}
+
+TEST_CASE("on CUDA averages and weights change places in one launch, and back") {
+  for (const int64_t n : {int64_t(7), int64_t(5001)}) {
+    Sized net(n);
+    net.to(Device::cuda);
+    const Ema ema(net, 0.9);
+    const auto first = numbers_of(weights_of(net));
+    net.change(0);
+    const auto second = numbers_of(weights_of(net));
+    {
+      const EvaluatesWithEma evaluates(net, ema);
+      CHECK(numbers_of(weights_of(net)) == first);
+      CHECK(numbers_of(ema.state()) == second);
+    }
+    const cuda::Counters before = cuda::counters();
+    ema.swap();
+    ema.swap();
+    CHECK(cuda::counters().launches == before.launches + 2);
+    CHECK(cuda::counters().copies == before.copies);
+    CHECK(numbers_of(weights_of(net)) == second);
+    CHECK(numbers_of(ema.state()) == first);
+  }
+}
+
+TEST_CASE("a captured average replays with each step's decay, the same bits as an eager one") {
+  const Sized net(5001), other(5001);
+  net.to(Device::cuda);
+  other.to(Device::cuda);
+  Ema ema(net, 0.9), expected(other, 0.9);
+  cuda::Graph graph;
+  graph.capture([&] { CHECK_THROWS_WITH(ema.apply(), Catch::Contains("before prepare()")); });
+  ema.prepare(0);
+  graph.capture([&] { ema.apply(); });
+  CHECK_THROWS_WITH(cuda::Graph().capture([&] { ema.prepare(0); }),
+                    Catch::Contains("belongs before each replay"));
+  for (int64_t step = 0; step < 4; ++step) {
+    net.change(step);
+    other.change(step);
+    ema.prepare(step);
+    graph.replay();
+    expected.update(step);
+    CHECK(numbers_of(ema.state()) == numbers_of(expected.state()));
+  }
 }

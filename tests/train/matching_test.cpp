@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "cuda/runtime/device.h"
 #include "models/anchors.h"
 #include "models/box_coder.h"
 #include "tests/support/box_goldens.h"
@@ -236,4 +237,142 @@ TEST_CASE("matching refuses boxes and labels that cannot be learnt") {
                     Contains("1 class targets and 3 box targets"));
   CHECK_THROWS_WITH(AnchorMatcher(anchors).match_batch({}, classes, codes),
                     Contains("0 images of 1 anchors"));
+}
+
+namespace {
+
+struct Image {
+  std::vector<Box> boxes;
+  std::vector<int32_t> labels;
+  std::vector<Box> crowds;
+  MatchTruths truths() const { return {.boxes = boxes, .labels = labels, .crowds = crowds}; }
+};
+
+// Boxes with corners at multiples of a quarter, so that many IoUs are equal.
+Image random_image(Uniform& uniform, int objects, int crowds, int size) {
+  Image image;
+  const auto box = [&](int most) {
+    const float y = float(uniform.below(size * 4)) / 4, x = float(uniform.below(size * 4)) / 4;
+    return Box{y, x, y + 1 + float(uniform.below(most)), x + 1 + float(uniform.below(most))};
+  };
+  for (int i = 0; i < objects; ++i) {
+    image.boxes.push_back(box(size / 2));
+    image.labels.push_back(uniform.below(90));
+    if (i % 5 == 4) image.boxes.back() = image.boxes[size_t(i) / 2];  // both want the same anchor
+  }
+  for (int i = 0; i < crowds; ++i) image.crowds.push_back(box(size));
+  return image;
+}
+
+struct DeviceTargets {
+  std::vector<double> classes, boxes;
+  double normalizer;
+  bool operator==(const DeviceTargets&) const = default;
+};
+
+DeviceTargets match_on_device(const std::vector<Box>& anchors, const std::vector<MatchTruths>& images, int64_t room,
+                              const MatchOptions& options) {
+  const PaddedTruths padded = pad_truths(images, room);
+  const DeviceMatcher matcher(anchors, options);
+  const int64_t n = int64_t(images.size());
+  const Tensor classes({n, matcher.num_anchors()}, DType::int32, Device::cuda);
+  const Tensor boxes({n, matcher.num_anchors(), 4}, DType::float32, Device::cuda);
+  const Tensor normalizer({}, DType::float32, Device::cuda);
+  matcher.match_batch({padded.boxes.to(Device::cuda), padded.labels.to(Device::cuda)}, classes, boxes, normalizer);
+  return {classes.values(), boxes.values(), normalizer.item()};
+}
+
+}  // namespace
+
+TEST_CASE("matching on CUDA is the CPU's, whatever order threads come in") {
+  Uniform uniform(71);
+  struct Row {
+    int size;              // of the image: 774 anchors at 64 pixels, 3069 at 128
+    size_t anchors;        // the first of them: up to 256 the naive kernels run
+    std::vector<int> objects;
+    int crowds;
+    int64_t room;
+    MatchOptions options;
+  };
+  const std::vector<Row> rows = {{64, 1, {1}, 0, 1, {}},
+                                 {64, 199, {3, 0, 7}, 2, 9, {}},
+                                 {64, 256, {11}, 1, 13, {.iou_threshold = 0.3f}},
+                                 {64, 257, {5, 2}, 1, 8, {}},
+                                 {64, 774, {0, 13, 1, 16}, 3, 19, {.iou_threshold = 0.4f, .crowd_threshold = 0.7f}},
+                                 {64, 300, {261}, 0, 261, {}},
+                                 {128, 3069, {9}, 2, 12, {}}};
+  for (const Row& row : rows) {
+    auto anchors = generate_anchors(row.size, row.size, {.anchor_scale = 1.5});
+    anchors.resize(row.anchors, Box{0, 0, 8, 8});
+    std::vector<Image> images;
+    std::vector<MatchTruths> truths;
+    for (const int objects : row.objects) images.push_back(random_image(uniform, objects, row.crowds, row.size));
+    for (const Image& image : images) truths.push_back(image.truths());
+    const size_t n = images.size() * anchors.size();
+    std::vector<int32_t> classes(n);
+    std::vector<float> boxes(n * 4);
+    const MatchCounts counts = AnchorMatcher(anchors, row.options).match_batch(truths, classes, boxes);
+
+    const DeviceTargets targets = match_on_device(anchors, truths, row.room, row.options);
+    CAPTURE(row.anchors);
+    CHECK(targets.classes == std::vector<double>(classes.begin(), classes.end()));
+    double worst = 0;
+    for (size_t i = 0; i < n * 4; ++i) worst = std::max(worst, std::abs(targets.boxes[i] - double(boxes[i])));
+    CHECK(worst < 2e-6);
+    CHECK(targets.normalizer == double(counts.positives) + 1);
+    for (const auto order : {cuda::ThreadOrder::reverse, cuda::ThreadOrder::shuffled}) {
+      cuda::set_thread_order(order);
+      const DeviceTargets other = match_on_device(anchors, truths, row.room, row.options);
+      cuda::set_thread_order(cuda::ThreadOrder::forward);
+      CHECK(other == targets);
+    }
+  }
+}
+
+TEST_CASE("matching on CUDA finds nothing where nothing is") {
+  const std::vector<Box> anchors{{0, 0, 10, 10}, {0, 10, 10, 20}};
+  const DeviceTargets targets = match_on_device(anchors, {{}, {}}, 0, {});
+  CHECK(targets.classes == std::vector<double>(4, background_target));
+  CHECK(targets.boxes == std::vector<double>(16, 0));
+  CHECK(targets.normalizer == 1);
+  CHECK(match_on_device(anchors, {}, 3, {}).normalizer == 1);
+  CHECK(match_on_device(generate_anchors(64, 64, {}), {{}}, 0, {}).normalizer == 1);
+}
+
+TEST_CASE("matching on CUDA at the threshold is as exact as on the CPU") {
+  // IoUs of a box with itself and with its like, whose products do not fit a float: fused with the subtraction that
+  // follows them, they would come out beside 1.
+  std::vector<Box> anchors;
+  for (int i = 0; i < 700; ++i) {
+    const float y = 0.1f + 0.37f * float(i), x = 0.3f + 0.73f * float(i % 31);
+    anchors.push_back({y, x, y + 3.3f + 0.013f * float(i), x + 7.7f + 0.017f * float(i)});
+  }
+  const std::vector<Box> objects(anchors.begin() + 100, anchors.begin() + 130);
+  const std::vector<int32_t> labels(objects.size(), 1);
+  std::vector<int32_t> classes(anchors.size());
+  std::vector<float> codes(anchors.size() * 4);
+  for (const float threshold : {1.0f, 0.97f, 0.5f}) {
+    const MatchTruths image{.boxes = objects, .labels = labels};
+    AnchorMatcher(anchors, {.iou_threshold = threshold}).match(image, classes, codes);
+    CHECK(match_on_device(anchors, {image}, 30, {.iou_threshold = threshold}).classes ==
+          std::vector<double>(classes.begin(), classes.end()));
+  }
+}
+
+TEST_CASE("matching on CUDA refuses what does not fit") {
+  const std::vector<Box> anchors{{0, 0, 10, 10}}, flat{{0, 0, 0, 5}}, two(2, Box{0, 0, 1, 1});
+  const std::vector<int32_t> labels{0, 1};
+  CHECK_THROWS_WITH(DeviceMatcher(flat), Contains("anchor 0 with"));
+  CHECK_THROWS_WITH(DeviceMatcher(anchors, {.iou_threshold = 0}), Contains("iou_threshold is 0"));
+  const std::vector<MatchTruths> image{{.boxes = two, .labels = labels, .crowds = two}};
+  CHECK_THROWS_WITH(pad_truths(image, 3), Contains("image 0 has 2 objects and 2 crowd regions"));
+  CHECK_THROWS_WITH(pad_truths(std::vector<MatchTruths>{{.boxes = two}}, 3), Contains("2 boxes and 0 labels"));
+  const PaddedTruths truths = pad_truths(image, 4);
+  const DeviceMatcher matcher(anchors);
+  const Tensor classes({1, 1}, DType::int32, Device::cuda), codes({1, 1, 4}, DType::float32, Device::cuda);
+  const Tensor one({}, DType::float32, Device::cuda);
+  CHECK_THROWS_WITH(matcher.match_batch(truths, classes, codes, one), Contains("padded labels are on cpu"));
+  const PaddedTruths there{truths.boxes.to(Device::cuda), truths.labels.to(Device::cuda)};
+  CHECK_THROWS_WITH(matcher.match_batch(there, classes, classes, one), Contains("box targets have shape 1x1"));
+  CHECK_THROWS_WITH(matcher.match_batch(there, classes, codes, codes), Contains("normalizer has 4 numbers"));
 }

@@ -1,0 +1,61 @@
+#pragma once
+#include <cmath>
+#include <cstdint>
+
+#include "cuda/device/exact.h"
+
+namespace fovea {
+
+// A box as models/box.h has it, read and written at once.
+struct alignas(16) BoxEdges {
+  float ymin, xmin, ymax, xmax;
+
+  __device__ float height() const { return ymax - ymin; }
+  __device__ float width() const { return xmax - xmin; }
+  __device__ float area() const { return exact_product(height(), width()); }
+};
+
+__device__ inline float intersection(const BoxEdges& a, const BoxEdges& b) {
+  const float height = fminf(a.ymax, b.ymax) - fmaxf(a.ymin, b.ymin);
+  const float width = fminf(a.xmax, b.xmax) - fmaxf(a.xmin, b.xmin);
+  return height > 0 && width > 0 ? exact_product(height, width) : 0.0f;
+}
+
+// The bits of iou() in models/nms.cpp and of train/matching.cpp.
+__device__ inline float intersection_over_union(const BoxEdges& a, const BoxEdges& b) {
+  const float common = intersection(a, b);
+  return common > 0 ? common / (a.area() + b.area() - common) : 0.0f;
+}
+
+// encode() and decode() of models/box_coder.h, which has the formulas' reasons. A code is (ty, tx, th, tw).
+inline constexpr float box_code_max_shift = 1e6f;
+inline constexpr float box_code_max_log_ratio = 20;
+
+__device__ inline BoxEdges encode_box(const BoxEdges& anchor, const BoxEdges& truth) {
+  const float y = (truth.ymin + truth.height() / 2) - (anchor.ymin + anchor.height() / 2);
+  const float x = (truth.xmin + truth.width() / 2) - (anchor.xmin + anchor.width() / 2);
+  return {y / anchor.height(), x / anchor.width(), std::log(truth.height() / anchor.height()),
+          std::log(truth.width() / anchor.width())};
+}
+
+__device__ inline BoxEdges decode_box(const BoxEdges& anchor, const BoxEdges& code) {
+  constexpr float shift = box_code_max_shift, ratio = box_code_max_log_ratio;
+  const float ty = code.ymin < -shift ? -shift : (code.ymin > shift ? shift : code.ymin);
+  const float tx = code.xmin < -shift ? -shift : (code.xmin > shift ? shift : code.xmin);
+  const float y = ty * anchor.height() + (anchor.ymin + anchor.height() / 2);
+  const float x = tx * anchor.width() + (anchor.xmin + anchor.width() / 2);
+  const float height = std::exp(code.ymax > ratio ? ratio : code.ymax) * anchor.height();
+  const float width = std::exp(code.xmax > ratio ? ratio : code.xmax) * anchor.width();
+  return {y - height / 2, x - width / 2, y + height / 2, x + width / 2};
+}
+
+// The greatest over a warp, in every lane. All 32 must call it.
+__device__ inline uint64_t warp_max(uint64_t value) {
+  for (int step = 16; step > 0; step /= 2) {
+    const uint64_t other = __shfl_xor_sync(0xffffffffu, value, step);
+    if (other > value) value = other;
+  }
+  return value;
+}
+
+}  // namespace fovea

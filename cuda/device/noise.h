@@ -1,0 +1,28 @@
+#pragma once
+#include "cuda/device/philox.h"
+
+namespace fovea {
+
+// What an op's random numbers are a function of, beside the element: a key, and the number of the step where
+// one key serves many. The step is read where the op runs, on the tensor's device, so that a captured graph,
+// which repeats its arguments, draws afresh in each replay. Null stands for step 0.
+struct NoiseKey {
+  uint64_t key = 0;
+  const int64_t* step = nullptr;
+
+  NoiseKey() = default;
+  HD NoiseKey(uint64_t key_, const int64_t* step_ = nullptr) : key(key_), step(step_) {}
+
+  // Four random words, those of elements 4 index .. 4 index + 3.
+  HD PhiloxBlock words(int64_t index) const {
+    return philox4x32(key, uint64_t(index), step ? uint64_t(*step) : 0);
+  }
+};
+
+// The factor of an element whose random word is `word`: 0 with probability p, otherwise 1 / (1 - p).
+template <class T>
+HD inline T survival(uint32_t word, float p) {
+  return uniform_from_word(word) < p ? T(0) : T(1) / (T(1) - T(p));
+}
+
+}  // namespace fovea

@@ -1,0 +1,52 @@
+#pragma once
+#include <cstdint>
+
+#include "cuda/device/bfloat16.h"
+#include "cuda/kernels/broadcast.h"
+
+namespace fovea {
+
+// The four operations, written once for CPU and GPU.
+struct Add {
+  template <class T>
+  HD static T of(T a, T b) {
+    return a + b;
+  }
+};
+struct Subtract {
+  template <class T>
+  HD static T of(T a, T b) {
+    return a - b;
+  }
+};
+struct Multiply {
+  template <class T>
+  HD static T of(T a, T b) {
+    return a * b;
+  }
+};
+struct Divide {
+  template <class T>
+  HD static T of(T a, T b) {
+    return a / b;
+  }
+};
+
+namespace cuda {
+
+// y = Op::of(a, b) for the n elements of the result, a and b repeated as d says; `same` where neither is. Op:
+// Add, Subtract, Multiply, Divide; T: float, double, bfloat16.
+template <class Op, class T>
+void binary(const T* a, const T* b, T* y, const BroadcastDims& d, int64_t n, bool same);
+
+// y = x factor + term
+template <class T>
+void affine(const T* x, Real<T> factor, Real<T> term, T* y, int64_t n);
+
+// Each of the `outputs` elements of y becomes the sum of those of x (n, laid out as d.b_strides says) that it
+// was repeated to: d.a_strides lead from an index of x into y.
+template <class T>
+void sum_to(const T* x, T* y, const BroadcastDims& d, int64_t n, int64_t outputs);
+
+}  // namespace cuda
+}  // namespace fovea

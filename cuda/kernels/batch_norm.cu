@@ -1,0 +1,356 @@
+// Batch normalisation over the rows of a rows x channels matrix, with the activation that follows it (arXiv
+// 1502.03167). Bytes moved, in passes over rows * channels * sizeof(T): statistics 1, normalising 2, the sums
+// of the backward pass 2, dx 3. Storing g = dy f'(z) between the last two would cost a pass more.
+#include "cuda/kernels/batch_norm.h"
+
+#include "cuda/device/columns.h"
+#include "cuda/device/grid.h"
+#include "cuda/kernels/activation.h"
+#include "cuda/runtime/launch.h"
+#include "cuda/runtime/memory.h"
+
+namespace fovea::cuda {
+namespace {
+
+// ---- Statistics. partial (chunks, 2, channels): the mean of a chunk and its squared distances from it,
+// added.
+
+// One thread one channel, all rows: the definition.
+template <class T>
+__global__ void statistics_naive(const T* x, Real<T>* partial, BatchNormDims d) {
+  for (int64_t c : grid_stride(d.channels)) {
+    double mean = 0, squares = 0;
+    for (int64_t row = 0; row < d.rows; ++row) mean += double(Real<T>(x[row * d.channels + c]));
+    mean /= double(d.rows);
+    for (int64_t row = 0; row < d.rows; ++row) {
+      const double distance = double(Real<T>(x[row * d.channels + c])) - mean;
+      squares += distance * distance;
+    }
+    partial[c] = Real<T>(mean);
+    partial[d.channels + c] = Real<T>(squares);
+  }
+}
+
+// In one pass: with p, the chunk's first row, near the values, nothing cancels in
+// sum (x - mean)^2 = sum (x - p)^2 - (sum (x - p))^2 / n.
+template <class T, int N>
+__global__ void statistics_chunks(const T* x, Real<T>* partial, ColumnGrid grid) {
+  using R = Real<T>;
+  const ColumnPlace<N> at(grid);
+  const int64_t first = at.chunk * grid.chunk_rows;
+  Pack<T, N> pivot = {};
+  if (at.inside) pivot = load_pack<N>(x + at.offset(first));
+  R sums[2 * N] = {};
+  for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
+    const Pack<T, N> pack = load_pack<N>(x + at.offset(row));
+    for (int k = 0; k < N; ++k) {
+      const R distance = R(pack.value[k]) - R(pivot.value[k]);
+      sums[k] += distance;
+      sums[N + k] += distance * distance;
+    }
+  }
+  block_column_sum(sums);
+  if (!at.first_line()) return;
+  R* to = partial + 2 * at.chunk * grid.columns + at.column;
+  const R n = R(at.end - first);
+  for (int k = 0; k < N; ++k) {
+    to[k] = R(pivot.value[k]) + sums[k] / n;
+    to[grid.columns + k] = sums[N + k] - sums[k] * sums[k] / n;
+  }
+}
+
+template <class R>
+__device__ void write_coefficients(const BatchNormCoefficients<R>& to, int64_t c, double mean,
+                                   double variance, R weight, R bias, double epsilon) {
+  const double inverse_std = 1.0 / sqrt(variance + epsilon), scale = double(weight) * inverse_std;
+  to.scale[c] = R(scale);
+  to.shift[c] = R(double(bias) - mean * scale);
+  to.mean[c] = R(mean);
+  to.inverse_std[c] = R(inverse_std);
+}
+
+template <class R>
+struct NormParameters {
+  const R *weight, *bias;
+  R *running_mean, *running_variance;
+  double epsilon, momentum;
+};
+
+// Merges the chunks, the rows of `grid`, as Chan, Golub and LeVeque do, all at once: with the common mean
+// known, squares = sum over chunks of squares + n (mean - common mean)^2.
+template <class R>
+__global__ void coefficients_from_chunks(const R* partial, NormParameters<R> parameters,
+                                         BatchNormCoefficients<R> to, int64_t rows, int64_t chunk_rows,
+                                         ColumnGrid grid) {
+  __shared__ double common_mean[plan_for_partials.columns];
+  const ColumnPlace<1> at(grid);
+  double mean[1] = {}, squares[1] = {};
+  const auto rows_of = [&](int64_t chunk) {
+    const int64_t left = rows - chunk * chunk_rows;
+    return double(left < chunk_rows ? left : chunk_rows);
+  };
+  for (int64_t i = at.begin; i < at.end; i += blockDim.y)
+    mean[0] += rows_of(i) * double(partial[2 * i * grid.columns + at.column]);
+  block_column_sum(mean);
+  if (threadIdx.y == 0) common_mean[threadIdx.x] = mean[0] / double(rows);
+  __syncthreads();
+  mean[0] = common_mean[threadIdx.x];
+  for (int64_t i = at.begin; i < at.end; i += blockDim.y) {
+    const double distance = double(partial[2 * i * grid.columns + at.column]) - mean[0];
+    squares[0] += double(partial[(2 * i + 1) * grid.columns + at.column]) + rows_of(i) * distance * distance;
+  }
+  block_column_sum(squares);
+  if (!at.first_line()) return;
+  const int64_t c = at.column;
+  double variance = squares[0] / double(rows);
+  if (variance < 0) variance = 0;  // by rounding; a NaN stays
+  write_coefficients(to, c, mean[0], variance, parameters.weight[c], parameters.bias[c], parameters.epsilon);
+  const double unbiased = rows > 1 ? double(rows) / double(rows - 1) : 1.0, keep = 1 - parameters.momentum;
+  R *running_mean = parameters.running_mean + c, *running_variance = parameters.running_variance + c;
+  *running_mean = R(keep * double(*running_mean) + parameters.momentum * mean[0]);
+  *running_variance = R(keep * double(*running_variance) + parameters.momentum * unbiased * variance);
+}
+
+template <class R>
+__global__ void coefficients_from_running(NormParameters<R> from, BatchNormCoefficients<R> to,
+                                          int64_t channels) {
+  for (int64_t c : grid_stride(channels))
+    write_coefficients(to, c, double(from.running_mean[c]), double(from.running_variance[c]), from.weight[c],
+                       from.bias[c], from.epsilon);
+}
+
+// ---- Normalising
+
+template <class F, class T>
+__global__ void normalize_naive(const T* x, const Real<T>* scale, const Real<T>* shift, T* y,
+                                BatchNormDims d) {
+  for (int64_t i : grid_stride(d.rows * d.channels)) {
+    const int64_t c = i % d.channels;
+    y[i] = T(F::forward(Real<T>(x[i]) * scale[c] + shift[c]));
+  }
+}
+
+// A thread keeps the coefficients of its 16 bytes of channels and walks down the rows.
+template <class F, class T>
+__global__ void normalize_packed(const T* x, const Real<T>* scale, const Real<T>* shift, T* y,
+                                 ColumnGrid grid) {
+  constexpr int size = pack_size<T>;
+  const ColumnPlace<size> at(grid);
+  if (!at.inside) return;
+  const auto a = load_pack<size>(scale + at.column), b = load_pack<size>(shift + at.column);
+  for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
+    Pack<T, size> pack = load_pack<size>(x + at.offset(row));
+    for (int k = 0; k < size; ++k)
+      pack.value[k] = T(F::forward(Real<T>(pack.value[k]) * a.value[k] + b.value[k]));
+    store_pack(y + at.offset(row), pack);
+  }
+}
+
+// ---- Gradient. With z = x * scale + shift and g = dy f'(z), dbias = sum g and dweight = sum g (x - mean)
+// inverse_std.
+
+template <class F, class R>
+__device__ R gradient_of_z(R x, R dy, R scale, R shift) {
+  return dy * F::derivative(x * scale + shift);
+}
+
+// partial (1, 2, channels): one thread one channel, all rows.
+template <class F, class T>
+__global__ void sums_naive(const T* x, const T* dy, BatchNormCoefficients<Real<T>> norm, Real<T>* partial,
+                           BatchNormDims d) {
+  using R = Real<T>;
+  for (int64_t c : grid_stride(d.channels)) {
+    double sum_g = 0, sum_gx = 0;
+    for (int64_t row = 0; row < d.rows; ++row) {
+      const R value = R(x[row * d.channels + c]);
+      const R g = gradient_of_z<F>(value, R(dy[row * d.channels + c]), norm.scale[c], norm.shift[c]);
+      sum_g += double(g);
+      sum_gx += double(g * (value - norm.mean[c]));
+    }
+    partial[c] = R(sum_g);
+    partial[d.channels + c] = R(sum_gx);
+  }
+}
+
+// partial (chunks, 2, channels)
+template <class F, class T, int N>
+__global__ void sums_chunks(const T* x, const T* dy, BatchNormCoefficients<Real<T>> norm, Real<T>* partial,
+                            ColumnGrid grid) {
+  using R = Real<T>;
+  const ColumnPlace<N> at(grid);
+  Pack<R, N> scale = {}, shift = {}, mean = {};
+  if (at.inside) {
+    scale = load_pack<N>(norm.scale + at.column);
+    shift = load_pack<N>(norm.shift + at.column);
+    mean = load_pack<N>(norm.mean + at.column);
+  }
+  R sums[2 * N] = {};
+  for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
+    const Pack<T, N> value = load_pack<N>(x + at.offset(row)), gradient = load_pack<N>(dy + at.offset(row));
+    for (int k = 0; k < N; ++k) {
+      const R v = R(value.value[k]);
+      const R g = gradient_of_z<F>(v, R(gradient.value[k]), scale.value[k], shift.value[k]);
+      sums[k] += g;
+      sums[N + k] += g * (v - mean.value[k]);
+    }
+  }
+  block_column_sum(sums);
+  if (!at.first_line()) return;
+  R* to = partial + 2 * at.chunk * grid.columns + at.column;
+  for (int k = 0; k < N; ++k) {
+    to[k] = sums[k];
+    to[grid.columns + k] = sums[N + k];
+  }
+}
+
+// What dx = scale * g - constant - x * slope needs: the terms of mean and variance (arXiv 1502.03167, section
+// 3), 0 where these are running averages.
+template <class R>
+struct StatisticsGradient {
+  R *constant, *slope;  // (channels) each
+};
+
+// Adds up the chunks, the rows of `grid`.
+template <class R>
+__global__ void gradients_from_chunks(const R* partial, BatchNormCoefficients<R> norm, bool batch_statistics,
+                                      R* dweight, R* dbias, StatisticsGradient<R> to, int64_t rows,
+                                      ColumnGrid grid) {
+  const ColumnPlace<1> at(grid);
+  double sums[2] = {};
+  for (int64_t i = at.begin; i < at.end; i += blockDim.y) {
+    sums[0] += double(partial[2 * i * grid.columns + at.column]);
+    sums[1] += double(partial[(2 * i + 1) * grid.columns + at.column]);
+  }
+  block_column_sum(sums);
+  if (!at.first_line()) return;
+  const int64_t c = at.column;
+  const double scale = double(norm.scale[c]), inverse_std = double(norm.inverse_std[c]);
+  dbias[c] = R(sums[0]);
+  dweight[c] = R(sums[1] * inverse_std);
+  const double slope = batch_statistics ? scale * inverse_std * inverse_std * sums[1] / double(rows) : 0;
+  to.slope[c] = R(slope);
+  to.constant[c] = batch_statistics ? R(scale * sums[0] / double(rows) - slope * double(norm.mean[c])) : R(0);
+}
+
+template <class F, class T>
+__global__ void backward_naive(const T* x, const T* dy, BatchNormCoefficients<Real<T>> norm,
+                               StatisticsGradient<Real<T>> statistics, T* dx, BatchNormDims d) {
+  using R = Real<T>;
+  for (int64_t i : grid_stride(d.rows * d.channels)) {
+    const int64_t c = i % d.channels;
+    const R g = gradient_of_z<F>(R(x[i]), R(dy[i]), norm.scale[c], norm.shift[c]);
+    dx[i] = T(norm.scale[c] * g - statistics.constant[c] - R(x[i]) * statistics.slope[c]);
+  }
+}
+
+template <class F, class T>
+__global__ void backward_packed(const T* x, const T* dy, BatchNormCoefficients<Real<T>> norm,
+                                StatisticsGradient<Real<T>> statistics, T* dx, ColumnGrid grid) {
+  using R = Real<T>;
+  constexpr int size = pack_size<T>;
+  const ColumnPlace<size> at(grid);
+  if (!at.inside) return;
+  const auto scale = load_pack<size>(norm.scale + at.column), shift = load_pack<size>(norm.shift + at.column);
+  const auto constant = load_pack<size>(statistics.constant + at.column);
+  const auto slope = load_pack<size>(statistics.slope + at.column);
+  for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
+    const Pack<T, size> value = load_pack<size>(x + at.offset(row));
+    Pack<T, size> gradient = load_pack<size>(dy + at.offset(row));
+    for (int k = 0; k < size; ++k) {
+      const R v = R(value.value[k]);
+      const R g = gradient_of_z<F>(v, R(gradient.value[k]), scale.value[k], shift.value[k]);
+      gradient.value[k] = T(scale.value[k] * g - constant.value[k] - v * slope.value[k]);
+    }
+    store_pack(dx + at.offset(row), gradient);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void batch_norm_coefficients(const T* x, const Real<T>* weight, const Real<T>* bias, Real<T>* running_mean,
+                             Real<T>* running_variance, double epsilon, double momentum,
+                             const BatchNormCoefficients<Real<T>>& coefficients, BatchNormDims d) {
+  using R = Real<T>;
+  const NormParameters<R> parameters{weight, bias, running_mean, running_variance, epsilon, momentum};
+  with_column_pack<T>(d.channels, [&]<int N>() {
+    const ColumnGrid grid = column_grid(1, d.rows, d.channels, N, plan_for_sums);
+    const ColumnGrid last = column_grid(1, grid.chunks, d.channels, 1, plan_for_partials);
+    const Workspace<R> partial(2 * grid.partials());
+    if (d.rows <= few_rows)
+      launch(statistics_naive<T>, {grid_for(d.channels), block_threads}, x, partial.data(), d);
+    else
+      launch(statistics_chunks<T, N>, {grid.grid(), grid.block(), grid.shared_bytes<R>(2 * N)}, x,
+             partial.data(), grid);
+    launch(coefficients_from_chunks<R>, {last.grid(), last.block(), last.shared_bytes<double>(1)},
+           partial.data(), parameters, coefficients, d.rows, grid.chunk_rows, last);
+  });
+}
+
+template <class R>
+void batch_norm_running_coefficients(const R* weight, const R* bias, const R* running_mean,
+                                     const R* running_variance, double epsilon,
+                                     const BatchNormCoefficients<R>& coefficients, int64_t channels) {
+  launch(coefficients_from_running<R>, {grid_for(channels), block_threads},
+         NormParameters<R>{weight, bias, const_cast<R*>(running_mean), const_cast<R*>(running_variance),
+                           epsilon, 0},
+         coefficients, channels);
+}
+
+template <class F, class T>
+void batch_norm_normalize(const T* x, const Real<T>* scale, const Real<T>* shift, T* y, BatchNormDims d) {
+  if (packs_fit<T>(d.channels)) {
+    const ColumnGrid grid = column_grid(1, d.rows, d.channels, pack_size<T>, plan_for_elements);
+    launch(normalize_packed<F, T>, {grid.grid(), grid.block()}, x, scale, shift, y, grid);
+  } else {
+    launch(normalize_naive<F, T>, {grid_for(d.rows * d.channels), block_threads}, x, scale, shift, y, d);
+  }
+}
+
+template <class F, class T>
+void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Real<T>>& norm,
+                         bool batch_statistics, T* dx, Real<T>* dweight, Real<T>* dbias, BatchNormDims d) {
+  using R = Real<T>;
+  const Workspace<R> constant(d.channels), slope(d.channels);
+  const StatisticsGradient<R> statistics{constant.data(), slope.data()};
+  with_column_pack<T>(d.channels, [&]<int N>() {
+    const ColumnGrid grid = column_grid(1, d.rows, d.channels, N, plan_for_sums);
+    const ColumnGrid last = column_grid(1, grid.chunks, d.channels, 1, plan_for_partials);
+    const Workspace<R> partial(2 * grid.partials());
+    if (d.rows <= few_rows)
+      launch(sums_naive<F, T>, {grid_for(d.channels), block_threads}, x, dy, norm, partial.data(), d);
+    else
+      launch(sums_chunks<F, T, N>, {grid.grid(), grid.block(), grid.shared_bytes<R>(2 * N)}, x, dy, norm,
+             partial.data(), grid);
+    launch(gradients_from_chunks<R>, {last.grid(), last.block(), last.shared_bytes<double>(2)},
+           partial.data(), norm, batch_statistics, dweight, dbias, statistics, d.rows, last);
+  });
+  if (packs_fit<T>(d.channels)) {
+    const ColumnGrid grid = column_grid(1, d.rows, d.channels, pack_size<T>, plan_for_elements);
+    launch(backward_packed<F, T>, {grid.grid(), grid.block()}, x, dy, norm, statistics, dx, grid);
+  } else {
+    launch(backward_naive<F, T>, {grid_for(d.rows * d.channels), block_threads}, x, dy, norm, statistics, dx,
+           d);
+  }
+}
+
+#define INSTANTIATE(F, T)                                                                                  \
+  template void batch_norm_normalize<F, T>(const T*, const Real<T>*, const Real<T>*, T*, BatchNormDims);   \
+  template void batch_norm_backward<F, T>(const T*, const T*, const BatchNormCoefficients<Real<T>>&, bool, \
+                                          T*, Real<T>*, Real<T>*, BatchNormDims);
+#define FOR_EACH_ACTIVATION(T) \
+  INSTANTIATE(Identity, T) INSTANTIATE(Relu, T) INSTANTIATE(Sigmoid, T) INSTANTIATE(Swish, T) COEFFICIENTS(T)
+#define COEFFICIENTS(T)                                                                                  \
+  template void batch_norm_coefficients<T>(const T*, const Real<T>*, const Real<T>*, Real<T>*, Real<T>*, \
+                                           double, double, const BatchNormCoefficients<Real<T>>&,        \
+                                           BatchNormDims);
+FOR_EACH_ACTIVATION(float)
+FOR_EACH_ACTIVATION(double)
+FOR_EACH_ACTIVATION(bfloat16)
+template void batch_norm_running_coefficients<float>(const float*, const float*, const float*, const float*,
+                                                     double, const BatchNormCoefficients<float>&, int64_t);
+template void batch_norm_running_coefficients<double>(const double*, const double*, const double*,
+                                                      const double*, double,
+                                                      const BatchNormCoefficients<double>&, int64_t);
+
+}  // namespace fovea::cuda

@@ -1,0 +1,413 @@
+// A BiFPN node in one kernel: y = F(z), z = sum_k w_k resample(x_k) (bifpn_node.h). A thread has N channels
+// of one output pixel, of all inputs. N = 1 is the naive kernel, one thread one output, for any number of
+// channels; N = 16 bytes is the fast one, for multiples. The w_k come from numbers on the device, and each
+// block works them out for itself.
+//
+// Bytes moved, with n = bytes of y: an input of the node's own size has n, one of the finer level about 4 n,
+// one of the coarser n / 4. Pooling windows overlap, but the further reads of a pixel find it in a cache.
+//
+// Forward reads every x and writes y: 2.25 n for (same, upsample), 7 n for (same, same, pool). Resampling,
+// weighing and swish as separate ops would move 6.25 n and 11 n.
+//
+// Backward, 5.5 n and (in bfloat16) 16 n, by separate ops 9.25 n and 19 n:
+// 1. node_gradient reads dy and every x, since z is not kept, and writes g = dy F'(z), the dx of inputs that
+//    have the node's size, and for pooled ones a byte per output: where in its window the maximum is.
+// 2. A pooled input's dx is made of g and those bytes. It needs neither x again nor, for each of the 1 to 4
+//    windows that a pixel lies in, all of the window's pixels.
+// 3. An upsampled input's dx is made of g.
+// The gradients of the weights, dw_k = sum g resample(x_k), would cost a pass of their own over g and every
+// x: node_gradient adds them up while it has both, a partial sum for each block, and fusion_backward adds
+// those in the order of blocks.
+#include "cuda/kernels/bifpn_node.h"
+
+#include "cuda/device/grid.h"
+#include "cuda/device/reduce.h"
+#include "cuda/device/vector.h"
+#include "cuda/kernels/activation.h"
+#include "cuda/runtime/launch.h"
+#include "cuda/runtime/memory.h"
+
+namespace fovea::cuda {
+namespace {
+
+// One axis of an input, with the window that pools it: worked out once, divisions cost a GPU dozens of
+// instructions.
+struct Axis {
+  int in, out, kernel, stride, pad;
+
+  // Output o pools inputs [begin(o), end(o)) of the window, which starts at start(o), perhaps outside.
+  __device__ int start(int o) const { return o * stride - pad; }
+  __device__ int begin(int o) const { return start(o) > 0 ? start(o) : 0; }
+  __device__ int end(int o) const { return start(o) + kernel < in ? start(o) + kernel : in; }
+
+  // The outputs whose windows hold input i: [first_window(i), end_window(i)).
+  __device__ int first_window(int i) const { return i + pad < kernel ? 0 : (i + pad - kernel) / stride + 1; }
+  __device__ int end_window(int i) const {
+    const int beyond = (i + pad) / stride + 1;
+    return beyond < out ? beyond : out;
+  }
+};
+
+template <class T>
+struct Input {
+  const T* x;
+  T* dx;
+  uint8_t* first;  // for each output, which pixel of its window was the first maximum; null where nobody asks
+  Resample kind;
+  Axis vertical, horizontal;
+};
+constexpr int no_maximum = 255;  // of a window with a NaN: its gradient goes nowhere
+
+template <class T>
+struct Node {
+  Input<T> input[most_node_inputs];
+  int count;
+  int height, width, channels;
+  const Real<T>* v;
+  Fusion fusion;
+};
+
+// w_k, in the precision R.
+template <class R, class V>
+__device__ R fusion_weight(const V* v, Fusion fusion, int count, int k) {
+  if (fusion == Fusion::sum) return R(1);
+  if (fusion == Fusion::softmax) {
+    R largest = R(v[0]), total = 0;
+    for (int j = 1; j < count; ++j) largest = R(v[j]) > largest ? R(v[j]) : largest;
+    for (int j = 0; j < count; ++j) total += exponential(R(v[j]) - largest);
+    return exponential(R(v[k]) - largest) / total;
+  }
+  R total = R(fusion_epsilon);
+  for (int j = 0; j < count; ++j) total += v[j] < V(0) ? R(0) : R(v[j]);
+  return (v[k] < V(0) ? R(0) : R(v[k])) / total;
+}
+
+// All w_k into shared memory. All threads of the block must call it.
+template <class T>
+__device__ void share_weights(const Node<T>& node, Real<T>* w) {
+  const int k = int(threadIdx.x);
+  if (k < node.count) w[k] = fusion_weight<Real<T>>(node.v, node.fusion, node.count, k);
+  __syncthreads();
+}
+
+// The pixel and the first channel of the i-th pack of an image of that size.
+struct Place {
+  int64_t n;
+  int y, x, c;
+};
+__device__ inline Place place_of(int64_t i, int height, int width, int packs, int pack) {
+  const int64_t pixel = i / packs, row = pixel / width, n = row / height;
+  return {n, int(row - n * height), int(pixel - row * width), int(i - pixel * packs) * pack};
+}
+__device__ inline int64_t offset(int64_t n, int y, int x, int height, int width, int channels) {
+  return ((n * height + y) * width + x) * channels;
+}
+
+// The maximum of the window of output (y, x), and as the number of the pixel in the window, row after row,
+// where it comes first. A NaN, once met, stays.
+template <int N, class T>
+__device__ void pooled(const Input<T>& in, const Place& out, int channels, Real<T>* best, int* first) {
+  const Axis &v = in.vertical, &h = in.horizontal;
+  const int top = v.begin(out.y), left = h.begin(out.x);
+  for (int k = 0; k < N; ++k) {
+    best[k] = Real<T>(-INFINITY);
+    first[k] = (top - v.start(out.y)) * h.kernel + left - h.start(out.x);
+  }
+  for (int y = top; y < v.end(out.y); ++y)
+    for (int x = left; x < h.end(out.x); ++x) {
+      const Pack<T, N> pixel = load_pack<N>(in.x + offset(out.n, y, x, v.in, h.in, channels) + out.c);
+      const int number = (y - v.start(out.y)) * h.kernel + x - h.start(out.x);
+      for (int k = 0; k < N; ++k) {
+        const Real<T> value = Real<T>(pixel.value[k]);
+        const bool larger = (value > best[k]) | (value != value);
+        best[k] = larger ? value : best[k];
+        first[k] = larger ? number : first[k];
+      }
+    }
+  for (int k = 0; k < N; ++k)
+    if (best[k] != best[k]) first[k] = no_maximum;
+}
+
+// The input at the node's size, N channels of one output pixel. `first` is written for pooled inputs.
+template <int N, class T>
+__device__ Pack<Real<T>, N> resampled(const Input<T>& in, const Place& out, int channels, int* first) {
+  Pack<Real<T>, N> result;
+  if (in.kind == Resample::pool) {
+    pooled<N>(in, out, channels, result.value, first);
+    return result;
+  }
+  int y = out.y, x = out.x;
+  if (in.kind == Resample::upsample) {
+    y = int(ResampleDims::source(y, in.vertical.in, in.vertical.out));
+    x = int(ResampleDims::source(x, in.horizontal.in, in.horizontal.out));
+  }
+  const Pack<T, N> pixel =
+      load_pack<N>(in.x + offset(out.n, y, x, in.vertical.in, in.horizontal.in, channels) + out.c);
+  for (int k = 0; k < N; ++k) result.value[k] = Real<T>(pixel.value[k]);
+  return result;
+}
+
+template <class F, int N, class T>
+__global__ void node_forward(Node<T> node, T* y, int64_t packs) {
+  __shared__ Real<T> w[most_node_inputs];
+  share_weights(node, w);
+  for (int64_t i : grid_stride(packs)) {
+    const Place out = place_of(i, node.height, node.width, node.channels / N, N);
+    Real<T> z[N] = {};
+    for (int k = 0; k < node.count; ++k) {
+      int first[N];
+      const Pack<Real<T>, N> x = resampled<N>(node.input[k], out, node.channels, first);
+      for (int c = 0; c < N; ++c) z[c] += w[k] * x.value[c];
+    }
+    Pack<T, N> result;
+    for (int c = 0; c < N; ++c) result.value[c] = T(F::forward(z[c]));
+    store_pack(y + i * N, result);
+  }
+}
+
+// g = dy F'(z), unless null; dx of the inputs that have the node's size; the first maxima of those that are
+// pooled; and this block's share of dw_k = sum g resample(x_k) as partial[k][block], unless null. Loops over
+// the inputs run to a constant, so that what they index becomes registers.
+template <class F, int N, class T>
+__global__ void node_gradient(Node<T> node, const T* dy, T* g, Real<T>* partial, int64_t packs) {
+  __shared__ Real<T> w[most_node_inputs];
+  share_weights(node, w);
+  Real<T> dot[most_node_inputs] = {};
+  for (int64_t i : grid_stride(packs)) {
+    const Place out = place_of(i, node.height, node.width, node.channels / N, N);
+    Pack<Real<T>, N> x[most_node_inputs];
+    Real<T> z[N] = {}, gradient[N];
+    for (int k = 0; k < most_node_inputs; ++k) {
+      if (k >= node.count) break;
+      int first[N];
+      x[k] = resampled<N>(node.input[k], out, node.channels, first);
+      for (int c = 0; c < N; ++c) z[c] += w[k] * x[k].value[c];
+      if (node.input[k].first == nullptr) continue;
+      Pack<uint8_t, N> bytes;
+      for (int c = 0; c < N; ++c) bytes.value[c] = uint8_t(first[c]);
+      store_pack(node.input[k].first + i * N, bytes);
+    }
+    const Pack<T, N> above = load_pack<N>(dy + i * N);
+    for (int c = 0; c < N; ++c) gradient[c] = Real<T>(above.value[c]) * F::derivative(z[c]);
+    for (int k = 0; k < most_node_inputs; ++k) {
+      if (k >= node.count) break;
+      for (int c = 0; c < N; ++c) dot[k] += gradient[c] * x[k].value[c];
+      if (node.input[k].kind != Resample::same || node.input[k].dx == nullptr) continue;
+      Pack<T, N> dx;
+      for (int c = 0; c < N; ++c) dx.value[c] = T(w[k] * gradient[c]);
+      store_pack(node.input[k].dx + i * N, dx);
+    }
+    if (g == nullptr) continue;
+    Pack<T, N> kept;
+    for (int c = 0; c < N; ++c) kept.value[c] = T(gradient[c]);
+    store_pack(g + i * N, kept);
+  }
+  if (partial == nullptr) return;
+  for (int k = 0; k < most_node_inputs; ++k) {
+    if (k >= node.count) break;
+    const Real<T> sum = block_sum(dot[k]);
+    if (threadIdx.x == 0) partial[k * gridDim.x + blockIdx.x] = sum;
+  }
+}
+
+// From the partial sums of dw to dv, by one block: with s = sum_j w_j dw_j,
+//   fast_normalized  dv_k = (dw_k - s) / (sum_j max(v_j, 0) + epsilon) where v_k > 0, else 0
+//   softmax          dv_k = w_k (dw_k - s)
+template <class R>
+__global__ void fusion_backward(const R* partial, int blocks, const R* v, Fusion fusion, int count, R* dv) {
+  double dw[most_node_inputs];
+  for (int k = 0; k < count; ++k) {
+    double sum = 0;
+    for (int b = int(threadIdx.x); b < blocks; b += int(blockDim.x)) sum += double(partial[k * blocks + b]);
+    dw[k] = block_sum(sum);
+  }
+  if (threadIdx.x > 0) return;
+  double total = fusion_epsilon, weighted = 0;
+  for (int k = 0; k < count; ++k) {
+    total += v[k] > R(0) ? double(v[k]) : 0;
+    weighted += fusion_weight<double>(v, fusion, count, k) * dw[k];
+  }
+  for (int k = 0; k < count; ++k) {
+    const double change = dw[k] - weighted;
+    if (fusion == Fusion::softmax)
+      dv[k] = R(fusion_weight<double>(v, fusion, count, k) * change);
+    else
+      dv[k] = v[k] > R(0) ? R(change / total) : R(0);
+  }
+}
+
+// dx of upsampled input `which`: a pixel collects the gradients of its copies.
+template <int N, class T>
+__global__ void upsample_backward(Node<T> node, int which, const T* g, int64_t packs) {
+  __shared__ Real<T> w[most_node_inputs];
+  share_weights(node, w);
+  const Input<T>& in = node.input[which];
+  const Axis &v = in.vertical, &h = in.horizontal;
+  for (int64_t i : grid_stride(packs)) {
+    const Place at = place_of(i, v.in, h.in, node.channels / N, N);
+    const int bottom = int(ResampleDims::first(at.y + 1, v.in, v.out));
+    const int left = int(ResampleDims::first(at.x, h.in, h.out)),
+              right = int(ResampleDims::first(at.x + 1, h.in, h.out));
+    Real<T> sum[N] = {};
+    for (int y = int(ResampleDims::first(at.y, v.in, v.out)); y < bottom; ++y)
+      for (int x = left; x < right; ++x) {
+        const Pack<T, N> copy = load_pack<N>(g + offset(at.n, y, x, v.out, h.out, node.channels) + at.c);
+        for (int c = 0; c < N; ++c) sum[c] += Real<T>(copy.value[c]);
+      }
+    Pack<T, N> dx;
+    for (int c = 0; c < N; ++c) dx.value[c] = T(w[which] * sum[c]);
+    store_pack(in.dx + i * N, dx);
+  }
+}
+
+// dx of pooled input `which`: a pixel collects from the windows that hold it and whose first maximum it is.
+// The naive kernel looks for each window's maximum again.
+template <class T>
+__global__ void pool_backward_naive(Node<T> node, int which, const T* g, int64_t n) {
+  __shared__ Real<T> w[most_node_inputs];
+  share_weights(node, w);
+  const Input<T>& in = node.input[which];
+  const Axis &v = in.vertical, &h = in.horizontal;
+  for (int64_t i : grid_stride(n)) {
+    const Place at = place_of(i, v.in, h.in, node.channels, 1);
+    Real<T> sum = 0;
+    for (int y = v.first_window(at.y); y < v.end_window(at.y); ++y)
+      for (int x = h.first_window(at.x); x < h.end_window(at.x); ++x) {
+        Real<T> best;
+        int first;
+        pooled<1>(in, {at.n, y, x, at.c}, node.channels, &best, &first);
+        // In a large window no_maximum is a pixel's number, too: hence the first comparison.
+        if (best == best && first == (at.y - v.start(y)) * h.kernel + at.x - h.start(x))
+          sum += Real<T>(g[offset(at.n, y, x, v.out, h.out, node.channels) + at.c]);
+      }
+    in.dx[i] = T(w[which] * sum);
+  }
+}
+
+// The fast one reads what node_gradient has found.
+template <int N, class T>
+__global__ void pool_backward_packed(Node<T> node, int which, const T* g, int64_t packs) {
+  __shared__ Real<T> w[most_node_inputs];
+  share_weights(node, w);
+  const Input<T>& in = node.input[which];
+  const Axis &v = in.vertical, &h = in.horizontal;
+  for (int64_t i : grid_stride(packs)) {
+    const Place at = place_of(i, v.in, h.in, node.channels / N, N);
+    Real<T> sum[N] = {};
+    for (int y = v.first_window(at.y); y < v.end_window(at.y); ++y)
+      for (int x = h.first_window(at.x); x < h.end_window(at.x); ++x) {
+        const int64_t window = offset(at.n, y, x, v.out, h.out, node.channels) + at.c;
+        const Pack<uint8_t, N> first = load_pack<N>(in.first + window);
+        const Pack<T, N> gradient = load_pack<N>(g + window);
+        const int number = (at.y - v.start(y)) * h.kernel + at.x - h.start(x);
+        for (int c = 0; c < N; ++c)
+          sum[c] += first.value[c] == number ? Real<T>(gradient.value[c]) : Real<T>(0);
+      }
+    Pack<T, N> dx;
+    for (int c = 0; c < N; ++c) dx.value[c] = T(w[which] * sum[c]);
+    store_pack(in.dx + i * N, dx);
+  }
+}
+
+Axis axis_of(const Window& window, int64_t in, int64_t out) {
+  return {int(in), int(out), window.kernel, window.stride, int(window.pad_before(in))};
+}
+
+template <class T>
+Node<T> node_of(const std::vector<NodeInput<T>>& inputs, const Real<T>* v, Fusion fusion) {
+  const ResampleDims& size = inputs[0].dims;
+  Node<T> node{};
+  node.count = int(inputs.size());
+  node.height = int(size.out_height);
+  node.width = int(size.out_width);
+  node.channels = int(size.channels);
+  node.v = v;
+  node.fusion = fusion;
+  for (size_t k = 0; k < inputs.size(); ++k) {
+    const ResampleDims& d = inputs[k].dims;
+    node.input[k] = {inputs[k].x,
+                     inputs[k].dx,
+                     nullptr,
+                     d.kind,
+                     axis_of(d.vertical(), d.in_height, d.out_height),
+                     axis_of(d.horizontal(), d.in_width, d.out_width)};
+  }
+  return node;
+}
+
+template <class F, int N, class T>
+void backward(Node<T>& node, const T* dy, T* g, Real<T>* dv, int64_t batch) {
+  const int64_t outputs = batch * node.height * node.width * node.channels;
+  bool g_wanted = false;
+  int64_t maxima = 0;
+  for (Input<T>& in : node.input) {
+    if (in.kind == Resample::same || in.dx == nullptr) continue;
+    g_wanted = true;
+    if (in.kind == Resample::pool) maxima += outputs;
+  }
+  Workspace<uint8_t> first(maxima);
+  uint8_t* free = first.data();
+  for (Input<T>& in : node.input) {
+    if (N == 1 || in.kind != Resample::pool || in.dx == nullptr) continue;
+    if (in.vertical.kernel * in.horizontal.kernel > no_maximum)
+      continue;  // their numbers would not fit a byte
+    in.first = free;
+    free += outputs;
+  }
+  // As many blocks as keep a GPU busy, and on each GPU as many: their number is part of the order of sums.
+  const int64_t needed = (outputs / N + block_threads - 1) / block_threads;
+  const int blocks = int(needed < 1024 ? needed : 1024);
+  Workspace<Real<T>> partial(int64_t(blocks) * node.count);
+  launch(node_gradient<F, N, T>, {dim3(unsigned(blocks)), block_threads}, node, dy, g_wanted ? g : nullptr,
+         dv ? partial.data() : nullptr, outputs / N);
+  if (dv)
+    launch(fusion_backward<Real<T>>, {1, block_threads}, partial.data(), blocks, node.v, node.fusion,
+           node.count, dv);
+  for (int k = 0; k < node.count; ++k) {
+    const Input<T>& in = node.input[k];
+    if (in.kind == Resample::same || in.dx == nullptr) continue;
+    const int64_t n = batch * in.vertical.in * in.horizontal.in * node.channels;
+    if (in.kind == Resample::upsample)
+      launch(upsample_backward<N, T>, {grid_for(n / N), block_threads}, node, k, g, n / N);
+    else if (in.first)
+      launch(pool_backward_packed<pack_size<T>, T>, {grid_for(n / N), block_threads}, node, k, g, n / N);
+    else
+      launch(pool_backward_naive<T>, {grid_for(n), block_threads}, node, k, g, n);
+  }
+}
+
+}  // namespace
+
+template <class F, class T>
+void bifpn_node(const std::vector<NodeInput<T>>& inputs, const Real<T>* v, Fusion fusion, T* y,
+                int64_t batch) {
+  const Node<T> node = node_of(inputs, v, fusion);
+  const int64_t outputs = batch * node.height * node.width * node.channels;
+  constexpr int size = pack_size<T>;
+  if (packs_fit<T>(node.channels))
+    launch(node_forward<F, size, T>, {grid_for(outputs / size), block_threads}, node, y, outputs / size);
+  else
+    launch(node_forward<F, 1, T>, {grid_for(outputs), block_threads}, node, y, outputs);
+}
+
+template <class F, class T>
+void bifpn_node_backward(const std::vector<NodeInput<T>>& inputs, const Real<T>* v, Fusion fusion,
+                         const T* dy, T* g, Real<T>* dv, int64_t batch) {
+  Node<T> node = node_of(inputs, v, fusion);
+  if (packs_fit<T>(node.channels))
+    backward<F, pack_size<T>>(node, dy, g, dv, batch);
+  else
+    backward<F, 1>(node, dy, g, dv, batch);
+}
+
+#define INSTANTIATE(F, T)                                                                                \
+  template void bifpn_node<F, T>(const std::vector<NodeInput<T>>&, const Real<T>*, Fusion, T*, int64_t); \
+  template void bifpn_node_backward<F, T>(const std::vector<NodeInput<T>>&, const Real<T>*, Fusion,      \
+                                          const T*, T*, Real<T>*, int64_t);
+#define FOR_EACH_DTYPE(F) INSTANTIATE(F, float) INSTANTIATE(F, double) INSTANTIATE(F, bfloat16)
+FOR_EACH_DTYPE(Identity)
+FOR_EACH_DTYPE(Relu)
+FOR_EACH_DTYPE(Sigmoid)
+FOR_EACH_DTYPE(Swish)
+
+}  // namespace fovea::cuda

@@ -1,0 +1,177 @@
+// Softmax and cross entropy. Bytes moved: the row's largest number and its sum are two passes over x, of
+// which the second finds the row in the cache: softmax 2 n sizeof(T), the loss n sizeof(T) and little for
+// each row, its backward pass 2 n sizeof(T), since it makes softmax(x) again instead of reading it.
+#include "cuda/kernels/cross_entropy.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "cuda/device/grid.h"
+#include "cuda/device/reduce.h"
+#include "cuda/runtime/launch.h"
+#include "cuda/runtime/memory.h"
+
+namespace fovea::cuda {
+namespace {
+
+// The threads that share a row: one, which is the definition, or a warp, whose lanes take every 32nd class.
+struct OneThread {
+  static constexpr int size = 1;
+  __device__ static int lane() { return 0; }
+  template <class R>
+  __device__ static R sum(R value) {
+    return value;
+  }
+  template <class R>
+  __device__ static R largest(R value) {
+    return value;
+  }
+};
+struct OneWarp {
+  static constexpr int size = 32;
+  __device__ static int lane() { return int(threadIdx.x % 32); }
+  template <class R>
+  __device__ static R sum(R value) {  // for all lanes
+    value = warp_sum(value);
+    return __shfl_sync(all_lanes, value, 0);
+  }
+  template <class R>
+  __device__ static R largest(R value) {
+    for (int step = 16; step > 0; step /= 2) {
+      const R other = __shfl_xor_sync(all_lanes, value, step);
+      value = value < other ? other : value;
+    }
+    return value;
+  }
+};
+
+// The row of this thread, and the number of rows that the grid does at once.
+template <class Team>
+__device__ int64_t first_row() {
+  return (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / Team::size;
+}
+template <class Team>
+__device__ int64_t row_step() {
+  return int64_t(gridDim.x) * blockDim.x / Team::size;
+}
+
+// A NaN in the row makes the sum one.
+template <class Team, class T>
+__device__ SoftmaxRow<Real<T>> softmax_row(const T* x, int64_t classes) {
+  Real<T> largest = Real<T>(x[0]), sum = 0;
+  for (int64_t k = Team::lane(); k < classes; k += Team::size) {
+    const Real<T> value = Real<T>(x[k]);
+    largest = largest < value ? value : largest;
+  }
+  largest = Team::largest(largest);
+  for (int64_t k = Team::lane(); k < classes; k += Team::size) sum += std::exp(Real<T>(x[k]) - largest);
+  return {largest, Team::sum(sum)};
+}
+
+template <class Team, class T>
+__global__ void softmax_kernel(const T* x, T* p, int64_t rows, int64_t classes) {
+  for (int64_t n = first_row<Team>(); n < rows; n += row_step<Team>()) {
+    const T* from = x + n * classes;
+    const SoftmaxRow<Real<T>> row = softmax_row<Team>(from, classes);
+    for (int64_t k = Team::lane(); k < classes; k += Team::size)
+      p[n * classes + k] = T(std::exp(Real<T>(from[k]) - row.largest) / row.sum);
+  }
+}
+
+// Each row's loss: log sum_k e^x_k - (1 - smoothing) x_label - smoothing mean_k x_k
+template <class Team, class T>
+__global__ void cross_entropy_rows(const T* x, const int32_t* labels, SoftmaxRow<Real<T>>* row,
+                                   double* row_loss, double smoothing, int64_t rows, int64_t classes) {
+  for (int64_t n = first_row<Team>(); n < rows; n += row_step<Team>()) {
+    const T* from = x + n * classes;
+    const SoftmaxRow<Real<T>> of_row = softmax_row<Team>(from, classes);
+    double mean = 0;
+    if (smoothing != 0) {
+      for (int64_t k = Team::lane(); k < classes; k += Team::size) mean += double(Real<T>(from[k]));
+      mean = Team::sum(mean) / double(classes);
+    }
+    if (Team::lane() != 0) continue;
+    row[n] = of_row;
+    const int32_t label = labels[n];
+    const double at_label = label >= 0 && label < classes ? double(Real<T>(from[label])) : double(NAN);
+    row_loss[n] =
+        double(of_row.largest) + log(double(of_row.sum)) - (1 - smoothing) * at_label - smoothing * mean;
+  }
+}
+
+// *loss = mean of the rows' losses, by one block.
+template <class R>
+__global__ void mean_loss(const double* row_loss, R* loss, int64_t rows) {
+  double sum = 0;
+  for (int64_t n = threadIdx.x; n < rows; n += blockDim.x) sum += row_loss[n];
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) *loss = R(sum / double(rows));
+}
+
+template <class Team, class T>
+__global__ void cross_entropy_backward_rows(const T* x, const int32_t* labels, const SoftmaxRow<Real<T>>* row,
+                                            const Real<T>* dy, T* dx, double smoothing, int64_t rows,
+                                            int64_t classes) {
+  using R = Real<T>;
+  const R scale = R(double(*dy) / double(rows)), share = R(smoothing / double(classes)),
+          rest = R(1 - smoothing);
+  for (int64_t n = first_row<Team>(); n < rows; n += row_step<Team>()) {
+    const SoftmaxRow<R> of_row = row[n];
+    const int32_t label = labels[n];
+    const R factor = label >= 0 && label < classes ? scale : R(NAN);
+    for (int64_t k = Team::lane(); k < classes; k += Team::size) {
+      const R p = std::exp(R(x[n * classes + k]) - of_row.largest) / of_row.sum;
+      dx[n * classes + k] = T(factor * (p - (k == label ? share + rest : share)));
+    }
+  }
+}
+
+// Calls f.operator()<Team>() with the threads for a row: a warp unless most of its lanes had nothing to do.
+template <class F>
+void with_team(int64_t classes, F&& f) {
+  if (classes < 16)
+    f.template operator()<OneThread>();
+  else
+    f.template operator()<OneWarp>();
+}
+
+}  // namespace
+
+template <class T>
+void softmax(const T* x, T* p, int64_t rows, int64_t classes) {
+  with_team(classes, [&]<class Team>() {
+    launch(softmax_kernel<Team, T>, {grid_for(rows * Team::size), block_threads}, x, p, rows, classes);
+  });
+}
+
+template <class T>
+void cross_entropy(const T* x, const int32_t* labels, SoftmaxRow<Real<T>>* row, Real<T>* loss,
+                   double smoothing, int64_t rows, int64_t classes) {
+  Workspace<double> row_loss(rows);
+  with_team(classes, [&]<class Team>() {
+    launch(cross_entropy_rows<Team, T>, {grid_for(rows * Team::size), block_threads}, x, labels, row,
+           row_loss.data(), smoothing, rows, classes);
+  });
+  launch(mean_loss<Real<T>>, {1, block_threads}, row_loss.data(), loss, rows);
+}
+
+template <class T>
+void cross_entropy_backward(const T* x, const int32_t* labels, const SoftmaxRow<Real<T>>* row,
+                            const Real<T>* dy, T* dx, double smoothing, int64_t rows, int64_t classes) {
+  with_team(classes, [&]<class Team>() {
+    launch(cross_entropy_backward_rows<Team, T>, {grid_for(rows * Team::size), block_threads}, x, labels, row,
+           dy, dx, smoothing, rows, classes);
+  });
+}
+
+#define INSTANTIATE(T)                                                                                      \
+  template void softmax<T>(const T*, T*, int64_t, int64_t);                                                 \
+  template void cross_entropy<T>(const T*, const int32_t*, SoftmaxRow<Real<T>>*, Real<T>*, double, int64_t, \
+                                 int64_t);                                                                  \
+  template void cross_entropy_backward<T>(const T*, const int32_t*, const SoftmaxRow<Real<T>>*,             \
+                                          const Real<T>*, T*, double, int64_t, int64_t);
+INSTANTIATE(float)
+INSTANTIATE(double)
+INSTANTIATE(bfloat16)
+
+}  // namespace fovea::cuda

@@ -1,0 +1,34 @@
+#pragma once
+#include <cstdint>
+
+#include "cuda/device/bfloat16.h"
+
+namespace fovea {
+
+// What makes a row's exponentials sum to 1: e^x_k / sum_j e^x_j = e^(x_k - largest) / sum, stable for any x.
+template <class T>
+struct SoftmaxRow {
+  T largest, sum;
+};
+
+namespace cuda {
+
+// T: float, double, bfloat16; x, p and dx are (rows, classes), labels (rows).
+
+// p = softmax of each row
+template <class T>
+void softmax(const T* x, T* p, int64_t rows, int64_t classes);
+
+// *loss = mean over the rows of -sum_k t_k log softmax(x)_k, t = (1 - smoothing) onehot(label) + smoothing /
+// classes. NaN where a label is none. `row` gets each row's softmax, for the backward pass.
+template <class T>
+void cross_entropy(const T* x, const int32_t* labels, SoftmaxRow<Real<T>>* row, Real<T>* loss,
+                   double smoothing, int64_t rows, int64_t classes);
+
+// dx = *dy (softmax(x) - t) / rows; NaN in the row of a label that is none.
+template <class T>
+void cross_entropy_backward(const T* x, const int32_t* labels, const SoftmaxRow<Real<T>>* row,
+                            const Real<T>* dy, T* dx, double smoothing, int64_t rows, int64_t classes);
+
+}  // namespace cuda
+}  // namespace fovea

@@ -1,0 +1,52 @@
+#pragma once
+#include <cstdint>
+
+#include "cuda/device/bfloat16.h"
+#include "cuda/kernels/focal_loss.h"
+
+namespace fovea {
+
+// Special values of a class target.
+inline constexpr int32_t background_target = -1;
+inline constexpr int32_t ignored_target = -2;
+
+// Huber loss of one number: 0.5 q^2 + delta (|e| - q), q = min(|e|, delta); targets of 0 do not count.
+template <class T>
+struct HuberLoss {
+  T delta;
+
+  HD T value(T prediction, T target) const {
+    const T e = prediction - target, size = e < T(0) ? -e : e, q = size < delta ? size : delta;
+    return target != T(0) ? T(0.5) * q * q + delta * (size - q) : T(0);
+  }
+  HD T derivative(T prediction, T target) const {  // d/d prediction
+    const T e = prediction - target, clipped = e > delta ? delta : (e < -delta ? -delta : e);
+    return target != T(0) ? clipped : T(0);
+  }
+};
+
+namespace cuda {
+
+// T: float, double, bfloat16. `loss`, `normalizer` and `dy`, the gradient of the loss, are one number in
+// device memory.
+
+// x (anchors, classes), targets (anchors): *loss = sum of focal losses / *normalizer. NaN where a target is
+// neither a label nor special.
+template <class T>
+void focal_loss(const T* x, const int32_t* targets, Real<T>* loss, const FocalLoss<Real<T>>& focal,
+                const Real<T>* normalizer, int64_t anchors, int64_t classes);
+template <class T>
+void focal_loss_backward(const T* x, const int32_t* targets, const Real<T>* dy, T* dx,
+                         const FocalLoss<Real<T>>& focal, const Real<T>* normalizer, int64_t anchors,
+                         int64_t classes);
+
+// *loss = sum over the n predictions p and their targets t / (4 *normalizer)
+template <class T>
+void huber_loss(const T* p, const Real<T>* t, Real<T>* loss, const HuberLoss<Real<T>>& huber,
+                const Real<T>* normalizer, int64_t n);
+template <class T>
+void huber_loss_backward(const T* p, const Real<T>* t, const Real<T>* dy, T* dp,
+                         const HuberLoss<Real<T>>& huber, const Real<T>* normalizer, int64_t n);
+
+}  // namespace cuda
+}  // namespace fovea

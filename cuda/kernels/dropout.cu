@@ -1,0 +1,109 @@
+// Dropout of elements and of samples. Bytes moved: dropout 2 n sizeof(T), stochastic depth the same and n
+// sizeof(T) for the shortcut; the mask is computed, not read. Philox costs about 100 instructions for four
+// words.
+#include "cuda/kernels/dropout.h"
+
+#include <algorithm>
+
+#include "cuda/device/grid.h"
+#include "cuda/device/vector.h"
+#include "cuda/runtime/launch.h"
+
+namespace fovea::cuda {
+namespace {
+
+// One element a thread: the definition, and what is left over behind the packs.
+template <class T>
+__global__ void dropout_naive(const T* x, T* y, int64_t begin, int64_t n, float p, NoiseKey noise) {
+  for (int64_t i : grid_stride(n - begin)) {
+    const int64_t at = begin + i;
+    y[at] = T(Real<T>(x[at]) * survival<Real<T>>(noise.words(at / 4).word[at % 4], p));
+  }
+}
+
+// The four elements of a Philox block are one pack, and two of those 16 bytes of bfloat16.
+template <class T>
+inline constexpr int dropout_pack_size = pack_size<T> < 4 ? 4 : pack_size<T>;
+
+template <class T>
+__global__ void dropout_packed(const T* x, T* y, int64_t packs, float p, NoiseKey noise) {
+  constexpr int size = dropout_pack_size<T>;
+  for (int64_t i : grid_stride(packs)) {
+    Pack<T, size> pack = load_pack<size>(x + i * size);
+    for (int part = 0; part < size / 4; ++part) {
+      const PhiloxBlock block = noise.words(i * (size / 4) + part);
+      for (int k = 0; k < 4; ++k) {
+        T& value = pack.value[part * 4 + k];
+        value = T(Real<T>(value) * survival<Real<T>>(block.word[k], p));
+      }
+    }
+    store_pack(y + i * size, pack);
+  }
+}
+
+template <class T>
+__device__ Real<T> survival_of_sample(NoiseKey noise, int64_t sample, float p) {
+  return survival<Real<T>>(noise.words(sample / 4).word[sample % 4], p);
+}
+
+template <class T>
+__global__ void stochastic_depth_naive(const T* branch, const T* shortcut, T* y, int64_t samples,
+                                       int64_t size, float p, NoiseKey noise) {
+  for (int64_t i : grid_stride(samples * size)) {
+    const Real<T> value = Real<T>(branch[i]) * survival_of_sample<T>(noise, i / size, p);
+    y[i] = T(shortcut ? Real<T>(shortcut[i]) + value : value);
+  }
+}
+
+// Blocks along x share a sample, whose factor each thread computes once: `packs` is the length of a sample.
+template <class T>
+__global__ void stochastic_depth_packed(const T* branch, const T* shortcut, T* y, int64_t samples,
+                                        int64_t packs, float p, NoiseKey noise) {
+  constexpr int size = pack_size<T>;
+  for (int64_t sample = blockIdx.y; sample < samples; sample += gridDim.y) {
+    const Real<T> factor = survival_of_sample<T>(noise, sample, p);
+    for (int64_t i : grid_stride(packs)) {
+      const int64_t at = (sample * packs + i) * size;
+      Pack<T, size> pack = load_pack<size>(branch + at);
+      if (shortcut) {
+        const Pack<T, size> term = load_pack<size>(shortcut + at);
+        for (int k = 0; k < size; ++k)
+          pack.value[k] = T(Real<T>(term.value[k]) + Real<T>(pack.value[k]) * factor);
+      } else {
+        for (int k = 0; k < size; ++k) pack.value[k] = T(Real<T>(pack.value[k]) * factor);
+      }
+      store_pack(y + at, pack);
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+void dropout(const T* x, T* y, int64_t n, float p, NoiseKey noise) {
+  const int64_t packs = n / dropout_pack_size<T>, packed = packs * dropout_pack_size<T>;
+  launch(dropout_packed<T>, {grid_for(packs), block_threads}, x, y, packs, p, noise);
+  launch(dropout_naive<T>, {grid_for(n - packed), block_threads}, x, y, packed, n, p, noise);
+}
+
+template <class T>
+void stochastic_depth(const T* branch, const T* shortcut, T* y, int64_t samples, int64_t size, float p,
+                      NoiseKey noise) {
+  if (!packs_fit<T>(size)) {
+    launch(stochastic_depth_naive<T>, {grid_for(samples * size), block_threads}, branch, shortcut, y, samples,
+           size, p, noise);
+    return;
+  }
+  const int64_t packs = size / pack_size<T>;
+  const dim3 grid(grid_for(packs).x, unsigned(std::min<int64_t>(samples, 65535)));
+  launch(stochastic_depth_packed<T>, {grid, block_threads}, branch, shortcut, y, samples, packs, p, noise);
+}
+
+#define INSTANTIATE(T)                                              \
+  template void dropout<T>(const T*, T*, int64_t, float, NoiseKey); \
+  template void stochastic_depth<T>(const T*, const T*, T*, int64_t, int64_t, float, NoiseKey);
+INSTANTIATE(float)
+INSTANTIATE(double)
+INSTANTIATE(bfloat16)
+
+}  // namespace fovea::cuda

@@ -1,0 +1,234 @@
+// Optimizer, gradient norm and moving average over all tensors of a network, each in a fixed number of
+// launches. Bytes moved per number: norm 4 (g), SGD 20 (w, m read and written, g read), AdamW 28 (v too),
+// average 12 (average read and written, w read), swap 16. The table costs up to 64 bytes a block of at most
+// 4096 numbers.
+#include <cfloat>
+#include <cmath>
+
+#include "cuda/device/grid.h"
+#include "cuda/device/reduce.h"
+#include "cuda/device/vector.h"
+#include "cuda/kernels/optimizer.h"
+#include "cuda/runtime/launch.h"
+#include "cuda/runtime/memory.h"
+
+namespace fovea::cuda {
+namespace {
+
+constexpr int pack = pack_size<float>;
+
+__device__ inline bool aligned(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
+
+// ---- what is done to each number. A rule goes to the kernel by value; on(row) reads what all numbers of a
+// tensor share into registers; at<N>(i) does the work for the N numbers from i on.
+
+struct Sgd {
+  using Row = OptimizedTensor;
+  float momentum;
+  const OptimizerStep* step;
+  const GradientNorm* norm;
+
+  struct OnTensor {
+    Row row;
+    float keep, scale, rate;
+    bool idle;
+    __device__ bool packs() const {
+      return aligned(row.weight) && aligned(row.gradient) && aligned(row.momentum);
+    }
+    template <int N>
+    __device__ void at(int64_t i) const {
+      Pack<float, N> w = load_pack<N>(row.weight + i), m = load_pack<N>(row.momentum + i);
+      const Pack<float, N> g = load_pack<N>(row.gradient + i);
+      for (int k = 0; k < N; ++k) {
+        m.value[k] = keep * m.value[k] + (scale * g.value[k] + row.decay * w.value[k]);
+        w.value[k] -= rate * m.value[k];
+      }
+      store_pack(row.momentum + i, m);
+      store_pack(row.weight + i, w);
+    }
+  };
+  __device__ OnTensor on(const Row& row) const {
+    return {row, momentum, norm->scale, step->learning_rate, !norm->finite || !row.gradient};
+  }
+};
+
+struct AdamW {
+  using Row = OptimizedTensor;
+  float beta1, beta2, epsilon;
+  const OptimizerStep* step;
+  const GradientNorm* norm;
+
+  struct OnTensor {
+    Row row;
+    float b1, b2, epsilon, scale;
+    OptimizerStep step;
+    bool idle;
+    __device__ bool packs() const {
+      return aligned(row.weight) && aligned(row.gradient) && aligned(row.momentum) && aligned(row.variance);
+    }
+    template <int N>
+    __device__ void at(int64_t i) const {
+      Pack<float, N> w = load_pack<N>(row.weight + i), m = load_pack<N>(row.momentum + i);
+      Pack<float, N> v = load_pack<N>(row.variance + i);
+      const Pack<float, N> g = load_pack<N>(row.gradient + i);
+      for (int k = 0; k < N; ++k) {
+        const float clipped = scale * g.value[k];
+        m.value[k] = b1 * m.value[k] + (1 - b1) * clipped;
+        v.value[k] = b2 * v.value[k] + (1 - b2) * clipped * clipped;
+        w.value[k] -= step.learning_rate *
+                      (m.value[k] * step.correct1 / (std::sqrt(v.value[k] * step.correct2) + epsilon) +
+                       row.decay * w.value[k]);
+      }
+      store_pack(row.momentum + i, m);
+      store_pack(row.variance + i, v);
+      store_pack(row.weight + i, w);
+    }
+  };
+  __device__ OnTensor on(const Row& row) const {
+    return {row, beta1, beta2, epsilon, norm->scale, *step, !norm->finite || !row.gradient};
+  }
+};
+
+struct MovingAverage {
+  using Row = AveragedTensor;
+  const float* decay;
+
+  struct OnTensor {
+    Row row;
+    float share;
+    static constexpr bool idle = false;
+    __device__ bool packs() const { return aligned(row.weight) && aligned(row.average); }
+    template <int N>
+    __device__ void at(int64_t i) const {
+      const Pack<float, N> w = load_pack<N>(row.weight + i);
+      Pack<float, N> average = load_pack<N>(row.average + i);
+      for (int k = 0; k < N; ++k) average.value[k] += share * (w.value[k] - average.value[k]);
+      store_pack(row.average + i, average);
+    }
+  };
+  __device__ OnTensor on(const Row& row) const { return {row, 1 - *decay}; }
+};
+
+struct Swap {
+  using Row = AveragedTensor;
+
+  struct OnTensor {
+    Row row;
+    static constexpr bool idle = false;
+    __device__ bool packs() const { return aligned(row.weight) && aligned(row.average); }
+    template <int N>
+    __device__ void at(int64_t i) const {
+      const Pack<float, N> w = load_pack<N>(row.weight + i), average = load_pack<N>(row.average + i);
+      store_pack(row.weight + i, average);
+      store_pack(row.average + i, w);
+    }
+  };
+  __device__ OnTensor on(const Row& row) const { return {row}; }
+};
+
+// ---- and how it comes to each number
+
+// One number a thread, which looks for it from the first tensor on: the definition.
+template <class Rule>
+__global__ void each_number_naive(TensorTable<typename Rule::Row> table, Rule rule) {
+  for (int64_t i : grid_stride(table.numbers)) {
+    int64_t tensor = 0, at = i;
+    for (; at >= table.rows[tensor].size; ++tensor) at -= table.rows[tensor].size;
+    const auto work = rule.on(table.rows[tensor]);
+    if (!work.idle) work.template at<1>(at);
+  }
+}
+
+// A block a chunk, 16 bytes at a time.
+template <class Rule>
+__global__ void each_number_chunked(TensorTable<typename Rule::Row> table, Rule rule) {
+  const Chunk chunk = table.chunks[blockIdx.x];
+  const auto work = rule.on(table.rows[chunk.tensor]);
+  if (work.idle) return;
+  const int packed = work.packs() ? chunk.count / pack * pack : 0, step = int(blockDim.x);
+  for (int i = int(threadIdx.x) * pack; i < packed; i += step * pack) work.template at<pack>(chunk.begin + i);
+  for (int i = packed + int(threadIdx.x); i < chunk.count; i += step) work.template at<1>(chunk.begin + i);
+}
+
+// ---- the gradient norm: a partial sum a chunk, then one block adds those up
+
+// In double, which cannot overflow: 3.4e38 squared times any number of parameters is below 1e308.
+__device__ inline double square(float value) { return double(value) * double(value); }
+
+__global__ void squares_naive(TensorTable<OptimizedTensor> table, double* partial) {
+  for (int64_t index : grid_stride(table.chunk_count)) {
+    const Chunk chunk = table.chunks[index];
+    const float* g = table.rows[chunk.tensor].gradient;
+    double sum = 0;
+    for (int i = 0; g && i < chunk.count; ++i) sum += square(g[chunk.begin + i]);
+    partial[index] = sum;
+  }
+}
+
+__global__ void squares_chunked(TensorTable<OptimizedTensor> table, double* partial) {
+  const Chunk chunk = table.chunks[blockIdx.x];
+  const float* gradient = table.rows[chunk.tensor].gradient;
+  const int count = gradient ? chunk.count : 0, step = int(blockDim.x);  // all threads must come to block_sum
+  const int packed = aligned(gradient) ? count / pack * pack : 0;
+  double sum = 0;
+  for (int i = int(threadIdx.x) * pack; i < packed; i += step * pack) {
+    const Pack<float, pack> values = load_pack<pack>(gradient + chunk.begin + i);
+    for (int k = 0; k < pack; ++k) sum += square(values.value[k]);
+  }
+  for (int i = packed + int(threadIdx.x); i < count; i += step) sum += square(gradient[chunk.begin + i]);
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+}
+
+// One block.
+__global__ void finish_norm(const double* partial, int64_t count, double clip_norm, GradientNorm* result) {
+  double sum = 0;
+  for (int64_t i : grid_stride(count)) sum += partial[i];
+  sum = block_sum(sum);
+  if (threadIdx.x != 0) return;
+  const double norm = std::sqrt(sum);
+  result->norm = norm;
+  result->scale = clip_norm > 0 && norm > clip_norm ? float(clip_norm / norm) : 1.0f;
+  result->finite = norm <= DBL_MAX;  // neither infinity nor NaN
+  if (!result->finite) ++result->skipped;
+}
+
+// Fewer numbers would not fill a few blocks, and the naive kernels' search is short.
+constexpr int64_t numbers_for_chunks = 1024;
+
+template <class Row, class Rule>
+void each_number(const TensorTable<Row>& table, const Rule& rule) {
+  if (table.numbers < numbers_for_chunks)
+    launch(each_number_naive<Rule>, {grid_for(table.numbers), block_threads}, table, rule);
+  else
+    launch(each_number_chunked<Rule>, {dim3(unsigned(table.chunk_count)), block_threads}, table, rule);
+}
+
+}  // namespace
+
+void gradient_norm(const TensorTable<OptimizedTensor>& table, double clip_norm, GradientNorm* result) {
+  const Workspace<double> partial(table.chunk_count);
+  if (table.numbers < numbers_for_chunks)
+    launch(squares_naive, {grid_for(table.chunk_count), block_threads}, table, partial.data());
+  else
+    launch(squares_chunked, {dim3(unsigned(table.chunk_count)), block_threads}, table, partial.data());
+  launch(finish_norm, {1, block_threads}, partial.data(), table.chunk_count, clip_norm, result);
+}
+
+void sgd(const TensorTable<OptimizedTensor>& table, float momentum, const OptimizerStep* step,
+         const GradientNorm* norm) {
+  each_number(table, Sgd{momentum, step, norm});
+}
+
+void adamw(const TensorTable<OptimizedTensor>& table, float beta1, float beta2, float epsilon,
+           const OptimizerStep* step, const GradientNorm* norm) {
+  each_number(table, AdamW{beta1, beta2, epsilon, step, norm});
+}
+
+void update_average(const TensorTable<AveragedTensor>& table, const float* decay) {
+  each_number(table, MovingAverage{decay});
+}
+
+void swap_with_average(const TensorTable<AveragedTensor>& table) { each_number(table, Swap{}); }
+
+}  // namespace fovea::cuda

@@ -1,0 +1,63 @@
+#pragma once
+#include <cstdint>
+
+namespace fovea::cuda {
+
+// A network's numbers lie in hundreds of tensors, most of them small: a launch for each would cost more than
+// the work. So a table in device memory names them all, cut into chunks, and one launch with a block a chunk
+// walks through it.
+struct Chunk {
+  int32_t tensor;  // its row in the table
+  int32_t count;   // 1 .. chunk_numbers
+  int64_t begin;   // a multiple of chunk_numbers
+};
+inline constexpr int64_t chunk_numbers = 4096;
+
+struct OptimizedTensor {
+  float* weight;
+  const float* gradient;       // null: the tensor stays as it is
+  float *momentum, *variance;  // the variance for AdamW only
+  int64_t size;
+  float decay;
+  bool operator==(const OptimizedTensor&) const = default;
+};
+struct AveragedTensor {
+  float *weight, *average;
+  int64_t size;
+  bool operator==(const AveragedTensor&) const = default;
+};
+
+template <class Row>
+struct TensorTable {
+  const Row* rows;      // in device memory
+  const Chunk* chunks;  // in device memory; they cover each tensor
+  int64_t chunk_count;
+  int64_t numbers;  // of all tensors
+};
+
+// What differs from step to step lies in device memory, so that a captured graph reads the step's own.
+struct OptimizerStep {
+  float learning_rate;
+  float correct1, correct2;  // AdamW: 1 / (1 - b1^t) and 1 / (1 - b2^t)
+};
+struct GradientNorm {
+  double norm;      // over all gradients
+  float scale;      // which makes it clip_norm where it is greater, else 1
+  int32_t finite;   // where 0, the update leaves everything as it is
+  int64_t skipped;  // updates so far for that reason; the caller begins with 0
+};
+
+// The result's norm, scale and finite; skipped grows by one where it is not finite. clip_norm 0: never clip.
+void gradient_norm(const TensorTable<OptimizedTensor>& table, double clip_norm, GradientNorm* result);
+
+// Overwrite weight, momentum and, adamw, variance: the formulas are in train/optimizer.h.
+void sgd(const TensorTable<OptimizedTensor>& table, float momentum, const OptimizerStep* step,
+         const GradientNorm* norm);
+void adamw(const TensorTable<OptimizedTensor>& table, float beta1, float beta2, float epsilon,
+           const OptimizerStep* step, const GradientNorm* norm);
+
+// average += (1 - decay) (weight - average); the decay lies in device memory.
+void update_average(const TensorTable<AveragedTensor>& table, const float* decay);
+void swap_with_average(const TensorTable<AveragedTensor>& table);  // exchanges weight and average
+
+}  // namespace fovea::cuda

@@ -1,0 +1,127 @@
+// Sums over an axis, x being outer x count x inner, and their gradient. Bytes moved: the sum reads x once,
+// outer * count
+// * inner * sizeof(T), and writes and reads its partial sums, at most 1024 per column; the gradient writes as
+// much.
+#include "cuda/kernels/reduction.h"
+
+#include "cuda/device/columns.h"
+#include "cuda/device/grid.h"
+#include "cuda/runtime/launch.h"
+#include "cuda/runtime/memory.h"
+
+namespace fovea::cuda {
+namespace {
+
+// One thread one sum: the definition, and the kernel for a short axis.
+template <class T, class To>
+__global__ void reduce_naive(const T* x, To* y, double factor, ReductionDims d) {
+  for (int64_t i : grid_stride(d.outer * d.inner)) {
+    const T* first = x + i / d.inner * d.count * d.inner + i % d.inner;
+    double sum = 0;
+    for (int64_t k = 0; k < d.count; ++k) sum += double(Real<T>(first[k * d.inner]));
+    y[i] = To(Real<To>(sum * factor));
+  }
+}
+
+// Stage 1: a block adds a chunk of the axis, 16 bytes a thread and row, into partial (outer, chunks, inner).
+// Where inner is 1 the lines of a block are neighbours in memory, and loads coalesce as well.
+template <class T, int N>
+__global__ void reduce_chunks(const T* x, Real<T>* partial, ColumnGrid grid) {
+  const ColumnPlace<N> at(grid);
+  Real<T> sum[N] = {};
+  for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
+    const Pack<T, N> pack = load_pack<N>(x + at.offset(row));
+    for (int k = 0; k < N; ++k) sum[k] += Real<T>(pack.value[k]);
+  }
+  block_column_sum(sum);
+  if (at.first_line())
+    for (int k = 0; k < N; ++k) partial[at.partial(grid) + k] = sum[k];
+}
+
+// Stage 2: the rows of `grid` are the chunks of stage 1.
+template <class R, class To>
+__global__ void add_chunks(const R* partial, To* y, double factor, ColumnGrid grid) {
+  const ColumnPlace<1> at(grid);
+  double sum[1] = {};
+  for (int64_t row = at.begin; row < at.end; row += blockDim.y) sum[0] += double(partial[at.offset(row)]);
+  block_column_sum(sum);
+  if (at.first_line()) y[at.partial(grid)] = To(Real<To>(sum[0] * factor));
+}
+
+template <class T>
+__global__ void repeat_naive(const T* dy, T* dx, double factor, ReductionDims d) {
+  for (int64_t i : grid_stride(d.outer * d.count * d.inner))
+    dx[i] = T(Real<T>(double(Real<T>(dy[i / (d.count * d.inner) * d.inner + i % d.inner])) * factor));
+}
+
+// A thread reads its pack of dy once and writes it to many rows.
+template <class T>
+__global__ void repeat_packed(const T* dy, T* dx, double factor, ColumnGrid grid) {
+  constexpr int size = pack_size<T>;
+  const ColumnPlace<size> at(grid);
+  if (!at.inside) return;
+  Pack<T, size> pack = load_pack<size>(dy + at.matrix * grid.columns + at.column);
+  for (int k = 0; k < size; ++k) pack.value[k] = T(Real<T>(double(Real<T>(pack.value[k])) * factor));
+  for (int64_t row = at.begin; row < at.end; row += blockDim.y) store_pack(dx + at.offset(row), pack);
+}
+
+template <class R, class To>
+void add_up(const R* partial, To* y, double factor, const ReductionDims& d) {
+  const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, 1, plan_for_partials);
+  launch(add_chunks<R, To>, {grid.grid(), grid.block(), grid.shared_bytes<double>(1)}, partial, y, factor,
+         grid);
+}
+
+template <class T, class To>
+void reduce_to(const T* x, To* y, double factor, const ReductionDims& d) {
+  if (d.outer * d.inner == 0) return;
+  if (d.count <= few_rows) {
+    launch(reduce_naive<T, To>, {grid_for(d.outer * d.inner), block_threads}, x, y, factor, d);
+    return;
+  }
+  with_column_pack<T>(d.inner, [&]<int N>() {
+    const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, N, plan_for_sums);
+    const Workspace<Real<T>> partial(grid.partials());
+    launch(reduce_chunks<T, N>, {grid.grid(), grid.block(), grid.shared_bytes<Real<T>>(N)}, x, partial.data(),
+           grid);
+    add_up(partial.data(), y, factor, {d.outer, grid.chunks, d.inner});
+  });
+}
+
+}  // namespace
+
+template <class T>
+void reduce(const T* x, T* y, double factor, const ReductionDims& dims) {
+  reduce_to(x, y, factor, dims);
+}
+
+template <class T>
+void repeat(const T* dy, T* dx, double factor, const ReductionDims& d) {
+  if (packs_fit<T>(d.inner) && d.inner > 0) {
+    const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, pack_size<T>, plan_for_elements);
+    launch(repeat_packed<T>, {grid.grid(), grid.block()}, dy, dx, factor, grid);
+  } else {
+    launch(repeat_naive<T>, {grid_for(d.outer * d.count * d.inner), block_threads}, dy, dx, factor, d);
+  }
+}
+
+template <class T>
+void column_sums(const T* x, Real<T>* sums, int64_t rows, int64_t columns) {
+  reduce_to(x, sums, 1.0, {1, rows, columns});
+}
+
+template <class T>
+void add_partials(const Real<T>* partial, T* y, const ReductionDims& dims) {
+  add_up(partial, y, 1.0, dims);
+}
+
+#define INSTANTIATE(T)                                                 \
+  template void reduce<T>(const T*, T*, double, const ReductionDims&); \
+  template void repeat<T>(const T*, T*, double, const ReductionDims&); \
+  template void column_sums<T>(const T*, Real<T>*, int64_t, int64_t);  \
+  template void add_partials<T>(const Real<T>*, T*, const ReductionDims&);
+INSTANTIATE(float)
+INSTANTIATE(double)
+INSTANTIATE(bfloat16)
+
+}  // namespace fovea::cuda

@@ -1,0 +1,33 @@
+#pragma once
+#include <cstdint>
+
+#include "cuda/device/bfloat16.h"
+
+namespace fovea {
+
+// x as outer x count x inner, reduced over `count`.
+struct ReductionDims {
+  int64_t outer = 1, count = 1, inner = 1;
+};
+
+namespace cuda {
+
+// T: float, double, bfloat16. Sums run in Real<T> within a block and in double over blocks, in a fixed order.
+
+// y (outer, inner) = factor * sum over count of x (outer, count, inner); sums of nothing are 0.
+template <class T>
+void reduce(const T* x, T* y, double factor, const ReductionDims& dims);
+// Its gradient: dx (outer, count, inner) = factor * dy (outer, inner), repeated along count.
+template <class T>
+void repeat(const T* dy, T* dx, double factor, const ReductionDims& dims);
+// sums (columns) of x (rows x columns): the gradient of a bias.
+template <class T>
+void column_sums(const T* x, Real<T>* sums, int64_t rows, int64_t columns);
+
+// The second stage alone: y (outer, inner) = sums of partial (outer, count, inner), which blocks have left
+// behind.
+template <class T>
+void add_partials(const Real<T>* partial, T* y, const ReductionDims& dims);
+
+}  // namespace cuda
+}  // namespace fovea

@@ -1,0 +1,106 @@
+// Casts, and copies of runs of bytes (for concat and slice). Bytes moved: a cast n (sizeof(From) +
+// sizeof(To)), a copy twice what it copies; nothing else costs time.
+#include "cuda/kernels/shape_ops.h"
+
+#include <algorithm>
+
+#include "cuda/device/grid.h"
+#include "cuda/device/vector.h"
+#include "cuda/runtime/launch.h"
+
+namespace fovea::cuda {
+namespace {
+
+// One element a thread: the definition, and what is left over behind the packs.
+template <class From, class To>
+__global__ void cast_naive(const From* x, To* y, int64_t n) {
+  for (int64_t i : grid_stride(n)) y[i] = converted<To>(x[i]);
+}
+
+// As many elements of both types as 16 bytes hold of the larger one.
+template <class From, class To>
+inline constexpr int cast_pack_size = pack_size<From> < pack_size<To> ? pack_size<From> : pack_size<To>;
+
+template <class From, class To>
+__global__ void cast_packed(const From* x, To* y, int64_t packs) {
+  constexpr int size = cast_pack_size<From, To>;
+  for (int64_t i : grid_stride(packs)) {
+    const Pack<From, size> from = load_pack<size>(x + i * size);
+    Pack<To, size> to;
+    for (int k = 0; k < size; ++k) to.value[k] = converted<To>(from.value[k]);
+    store_pack(y + i * size, to);
+  }
+}
+
+// Word: uint8_t, a byte a thread, is the definition; uint4 moves 16. Threads run along a row, and blocks of
+// short rows take several, so that no index needs a division.
+template <class Word>
+__global__ void copy_rows_kernel(std::byte* to, int64_t to_step, const std::byte* from, int64_t from_step,
+                                 int64_t words, int64_t rows) {
+  const int64_t first_row = int64_t(blockIdx.y) * blockDim.y + threadIdx.y;
+  const int64_t row_stride = int64_t(gridDim.y) * blockDim.y;
+  const int64_t first = int64_t(blockIdx.x) * blockDim.x + threadIdx.x,
+                stride = int64_t(gridDim.x) * blockDim.x;
+  for (int64_t row = first_row; row < rows; row += row_stride) {
+    const Word* source = reinterpret_cast<const Word*>(from + row * from_step);
+    Word* target = reinterpret_cast<Word*>(to + row * to_step);
+    for (int64_t i = first; i < words; i += stride) target[i] = source[i];
+  }
+}
+
+template <class Word>
+void copy_words(std::byte* to, int64_t to_step, const std::byte* from, int64_t from_step, int64_t bytes,
+                int64_t rows) {
+  const int64_t words = bytes / int64_t(sizeof(Word));
+  unsigned width = 1;  // threads along a row
+  while (width < unsigned(block_threads) && width < words) width *= 2;
+  const unsigned height = unsigned(block_threads) / width;
+  const dim3 along_row = grid_for(words, int(width)), down = grid_for(rows, int(height));
+  launch(copy_rows_kernel<Word>, {dim3(along_row.x, std::min(down.x, 65535u)), dim3(width, height)}, to,
+         to_step, from, from_step, words, rows);
+}
+
+}  // namespace
+
+template <class From, class To>
+void cast(const From* x, To* y, int64_t n) {
+  constexpr int size = cast_pack_size<From, To>;
+  const int64_t packs = n / size, packed = packs * size;
+  launch(cast_packed<From, To>, {grid_for(packs), block_threads}, x, y, packs);
+  launch(cast_naive<From, To>, {grid_for(n - packed), block_threads}, x + packed, y + packed, n - packed);
+}
+
+void copy_rows(std::byte* to, int64_t to_step, const std::byte* from, int64_t from_step, int64_t bytes,
+               int64_t rows) {
+  if (to_step == bytes && from_step == bytes) {  // one run
+    bytes *= rows;
+    rows = 1;
+    to_step = from_step = bytes;
+  }
+  // The largest word that divides all addresses.
+  const uint64_t bits = reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from) |
+                        uint64_t(to_step | from_step | bytes);
+  if (bits % 16 == 0)
+    copy_words<uint4>(to, to_step, from, from_step, bytes, rows);
+  else if (bits % 4 == 0)
+    copy_words<uint32_t>(to, to_step, from, from_step, bytes, rows);
+  else if (bits % 2 == 0)
+    copy_words<uint16_t>(to, to_step, from, from_step, bytes, rows);
+  else
+    copy_words<uint8_t>(to, to_step, from, from_step, bytes, rows);
+}
+
+#define INSTANTIATE(From, To) template void cast<From, To>(const From*, To*, int64_t);
+#define FOR_EACH_DTYPE(From)  \
+  INSTANTIATE(From, float)    \
+  INSTANTIATE(From, double)   \
+  INSTANTIATE(From, bfloat16) \
+  INSTANTIATE(From, int32_t)  \
+  INSTANTIATE(From, uint8_t)
+FOR_EACH_DTYPE(float)
+FOR_EACH_DTYPE(double)
+FOR_EACH_DTYPE(bfloat16)
+FOR_EACH_DTYPE(int32_t)
+FOR_EACH_DTYPE(uint8_t)
+
+}  // namespace fovea::cuda

@@ -1,0 +1,32 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "cuda/device/bfloat16.h"
+
+namespace fovea {
+
+// A number as another type: bfloat16 by way of float, rounded to nearest even; integers towards zero.
+template <class To, class From>
+HD inline To converted(From x) {
+  if constexpr (std::is_same_v<From, bfloat16> && !std::is_same_v<To, bfloat16>)
+    return To(float(x));
+  else if constexpr (std::is_same_v<To, bfloat16> && !std::is_same_v<From, bfloat16>)
+    return bfloat16(float(x));
+  else
+    return To(x);
+}
+
+namespace cuda {
+
+// y[i] = converted<To>(x[i]) for i of 0 .. n-1. Any two of float, double, bfloat16, int32_t, uint8_t.
+template <class From, class To>
+void cast(const From* x, To* y, int64_t n);
+
+// `rows` runs of `bytes` bytes copied; their starts lie to_step and from_step bytes apart.
+void copy_rows(std::byte* to, int64_t to_step, const std::byte* from, int64_t from_step, int64_t bytes,
+               int64_t rows);
+
+}  // namespace cuda
+}  // namespace fovea
