@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <exception>
 #include <limits>
 
@@ -15,18 +14,23 @@
 namespace fovea {
 namespace {
 
-static_assert(max_shift == box_code_max_shift && max_log_ratio == box_code_max_log_ratio, "the CPU and the GPU decode alike");
+static_assert(max_shift == box_code_max_shift && max_log_ratio == box_code_max_log_ratio,
+              "the CPU and the GPU decode alike");
 
 float sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
 
 [[noreturn]] void refuse_logit(int64_t index, int num_classes) {
-  fail("[detect] the logit of class {} at anchor {} is NaN: the weights of the network or its input are not numbers",
-       index % num_classes, index / num_classes);
+  fail(
+      "[detect] the logit of class {} at anchor {} is NaN: the weights of the network or its input are not "
+      "numbers",
+      index % num_classes, index / num_classes);
 }
 
 [[noreturn]] void refuse_code(int number, int64_t anchor, float value) {
-  fail("[detect] box code {} of anchor {} is {}: the weights of the network or its input are not finite numbers",
-       number, anchor, value);
+  fail(
+      "[detect] box code {} of anchor {} is {}: the weights of the network or its input are not finite "
+      "numbers",
+      number, anchor, value);
 }
 
 struct Candidate {
@@ -73,14 +77,14 @@ std::vector<Candidate> top_candidates(std::span<const float> logits, int num_cla
   return candidates;
 }
 
-void check(size_t class_logits, size_t box_codes, size_t num_anchors, int num_classes, const ImageFrame& frame,
-           const DetectOptions& options) {
+void check(size_t class_logits, size_t box_codes, size_t num_anchors, int num_classes,
+           const ImageFrame& frame, const DetectOptions& options) {
   require(num_classes >= 1, "[detect] num_classes is {}: give at least 1", num_classes);
   require(class_logits == num_anchors * size_t(num_classes),
           "[detect] there are {} class logits for {} anchors and {} classes: there must be {}", class_logits,
           num_anchors, num_classes, num_anchors * size_t(num_classes));
-  require(box_codes == num_anchors * 4, "[detect] there are {} box codes for {} anchors: there must be {}", box_codes,
-          num_anchors, num_anchors * 4);
+  require(box_codes == num_anchors * 4, "[detect] there are {} box codes for {} anchors: there must be {}",
+          box_codes, num_anchors, num_anchors * 4);
   require(std::isfinite(frame.scale) && frame.scale > 0,
           "[detect] the image scale is {}: give a number greater than 0", frame.scale);
   require((frame.height > 0 && frame.width > 0) || (frame.height == 0 && frame.width == 0),
@@ -130,7 +134,8 @@ void check_on_device(const char* what, const Tensor& tensor, const Shape& shape)
   require(tensor.device() == Device::cuda && tensor.dtype() == DType::float32,
           "[detect_on_device] the {} are {} on {}: they must be float32 on {}", what, tensor.dtype(),
           name(tensor.device()), name(Device::cuda));
-  require(tensor.shape() == shape, "[detect_on_device] the {} have shape {}: it must be {}", what, tensor.shape(), shape);
+  require(tensor.shape() == shape, "[detect_on_device] the {} have shape {}: it must be {}", what,
+          tensor.shape(), shape);
 }
 
 }  // namespace
@@ -193,14 +198,16 @@ std::vector<std::vector<Detection>> detect_batch(std::span<const float> class_lo
 }
 
 std::vector<std::vector<Detection>> detect_on_device(const Tensor& class_logits, const Tensor& box_codes,
-                                                     const Tensor& anchors, std::span<const ImageFrame> frames,
+                                                     const Tensor& anchors,
+                                                     std::span<const ImageFrame> frames,
                                                      const DetectOptions& options) {
   require(class_logits.rank() == 3 && class_logits.size(2) >= 1,
           "[detect_on_device] the class logits have shape {}: it must be images x anchors x classes",
           class_logits.shape());
-  const int64_t images = int64_t(frames.size()), num_anchors = class_logits.size(1), classes = class_logits.size(2);
-  const int64_t n = num_anchors * classes;
-  require(n < int64_t(1) << 29, "[detect_on_device] an image has {} class logits: at most 2^29 can be numbered", n);
+  const int64_t images = int64_t(frames.size());
+  const int64_t num_anchors = class_logits.size(1), classes = class_logits.size(2), n = num_anchors * classes;
+  require(n < int64_t(1) << 29,
+          "[detect_on_device] an image has {} class logits: at most 2^29 can be numbered", n);
   check_on_device("class logits", class_logits, {images, num_anchors, classes});
   check_on_device("box codes", box_codes, {images, num_anchors, 4});
   check_on_device("anchors", anchors, {num_anchors, 4});
@@ -226,9 +233,10 @@ std::vector<std::vector<Detection>> detect_on_device(const Tensor& class_logits,
 
   const float *logits = class_logits.data<float>(), *codes = box_codes.data<float>();
   const Tensor limits = limits_on_device(frames);
-  cuda::top_candidates(logits, candidates.data(), status, images, n, options.top_k, logit_bar(options.score_threshold));
-  cuda::decode_candidates(candidates.data(), logits, codes, anchors.data<float>(), limits.data<float>(), decoded, status,
-                          images, room, num_anchors, classes, options.score_threshold);
+  cuda::top_candidates(logits, candidates.data(), status, images, n, options.top_k,
+                       logit_bar(options.score_threshold));
+  cuda::decode_candidates(candidates.data(), logits, codes, anchors.data<float>(), limits.data<float>(),
+                          decoded, status, images, room, num_anchors, classes, options.score_threshold);
   cuda::suppress(decoded, kept, status, images, room,
                  {.soft = options.soft_nms,
                   .iou_threshold = options.iou_threshold,
@@ -236,29 +244,24 @@ std::vector<std::vector<Detection>> detect_on_device(const Tensor& class_logits,
                   .score_threshold = options.score_threshold,
                   .most = int32_t(most)});
 
-  std::vector<cuda::DetectedBox> found(size_t(images * most));
-  std::vector<cuda::DetectionStatus> said(frames.size());
-  {
-    std::vector<std::byte> copy(bytes);
-    cuda::copy_to_host(copy.data(), results.data(), bytes);
-    std::memcpy(found.data(), copy.data(), box_bytes);
-    std::memcpy(said.data(), copy.data() + box_bytes, bytes - box_bytes);
-  }
+  std::vector<std::byte> on_host(bytes);
+  cuda::copy_to_host(on_host.data(), results.data(), bytes);
+  const auto* found = reinterpret_cast<const cuda::DetectedBox*>(on_host.data());
+  const auto* said = reinterpret_cast<const cuda::DetectionStatus*>(on_host.data() + box_bytes);
   for (int64_t i = 0; i < images; ++i) {
-    const cuda::DetectionStatus& of_image = said[size_t(i)];
-    if (of_image.nan_logit != cuda::nothing_wrong) refuse_logit(of_image.nan_logit, int(classes));
-    if (of_image.bad_code != cuda::nothing_wrong) {
+    if (said[i].nan_logit != cuda::nothing_wrong) refuse_logit(said[i].nan_logit, int(classes));
+    if (said[i].bad_code != cuda::nothing_wrong) {
       uint64_t candidate;
-      cuda::copy_to_host(&candidate, candidates.data() + i * room + of_image.bad_code / 4, sizeof candidate);
-      const int64_t anchor = cuda::candidate_index(candidate) / classes, number = of_image.bad_code % 4;
+      cuda::copy_to_host(&candidate, candidates.data() + i * room + said[i].bad_code / 4, sizeof candidate);
+      const int64_t anchor = cuda::candidate_index(candidate) / classes, number = said[i].bad_code % 4;
       float value;
       cuda::copy_to_host(&value, codes + (i * num_anchors + anchor) * 4 + number, sizeof value);
       refuse_code(int(number), anchor, value);
     }
-    for (int32_t d = 0; d < of_image.count; ++d) {
-      const cuda::DetectedBox& box = found[size_t(i * most + d)];
-      detections[size_t(i)].push_back({original({box.box.ymin, box.box.xmin, box.box.ymax, box.box.xmax}, frames[size_t(i)]),
-                                       box.score, box.label});
+    for (int32_t d = 0; d < said[i].count; ++d) {
+      const auto& [box, score, label] = found[i * most + d];
+      const Box in_input{box.ymin, box.xmin, box.ymax, box.xmax};
+      detections[size_t(i)].push_back({original(in_input, frames[size_t(i)]), score, label});
     }
   }
   return detections;

@@ -40,11 +40,12 @@ std::vector<std::vector<Detection>> detect_batch(std::span<const float> class_lo
                                                  std::span<const ImageFrame> frames,
                                                  const DetectOptions& options = {});
 
-// The same on Device::cuda: class_logits (N, num_anchors, num_classes), box_codes (N, num_anchors, 4) and anchors
-// (num_anchors, 4), all float32. The host waits once, for the detections. They are those of detect_batch() in the same
-// order, boxes and scores up to the rounding of exp.
+// The same on Device::cuda: class_logits (N, num_anchors, num_classes), box_codes (N, num_anchors, 4) and
+// anchors (num_anchors, 4), all float32. The host waits once, for the detections. They are those of
+// detect_batch() in the same order, boxes and scores up to the rounding of exp.
 std::vector<std::vector<Detection>> detect_on_device(const Tensor& class_logits, const Tensor& box_codes,
-                                                     const Tensor& anchors, std::span<const ImageFrame> frames,
+                                                     const Tensor& anchors,
+                                                     std::span<const ImageFrame> frames,
                                                      const DetectOptions& options = {});
 
 }  // namespace fovea

@@ -209,25 +209,28 @@ DeviceMatcher::DeviceMatcher(std::span<const Box> anchors, const MatchOptions& o
   anchors_ = edges.to(Device::cuda);
 }
 
-void DeviceMatcher::match_batch(const PaddedTruths& truths, const Tensor& class_targets, const Tensor& box_targets,
-                                const Tensor& normalizer) const {
+void DeviceMatcher::match_batch(const PaddedTruths& truths, const Tensor& class_targets,
+                                const Tensor& box_targets, const Tensor& normalizer) const {
   require(truths.labels.rank() == 2, "[match] the padded labels have shape {}: it must be images x room",
           truths.labels.shape());
-  const cuda::MatchDims dims{truths.labels.size(0), num_anchors(), truths.labels.size(1), options_.iou_threshold,
-                             options_.crowd_threshold};
+  const cuda::MatchDims dims{truths.labels.size(0), num_anchors(), truths.labels.size(1),
+                             options_.iou_threshold, options_.crowd_threshold};
   const auto check = [](const char* what, const Tensor& tensor, const Shape& shape) {
-    require(tensor.device() == Device::cuda, "[match] the {} are on {}: bring them to {}", what, name(tensor.device()),
-            name(Device::cuda));
-    require(tensor.shape() == shape, "[match] the {} have shape {}: it must be {}", what, tensor.shape(), shape);
+    require(tensor.device() == Device::cuda, "[match] the {} are on {}: bring them to {}", what,
+            name(tensor.device()), name(Device::cuda));
+    require(tensor.shape() == shape, "[match] the {} have shape {}: it must be {}", what, tensor.shape(),
+            shape);
   };
   check("padded labels", truths.labels, truths.labels.shape());
   check("padded boxes", truths.boxes, {dims.images, dims.room, 4});
   check("class targets", class_targets, {dims.images, dims.anchors});
   check("box targets", box_targets, {dims.images, dims.anchors, 4});
   check("normalizer's numbers", normalizer, normalizer.shape());
-  require(normalizer.numel() == 1, "[match] the normalizer has {} numbers: it must have one", normalizer.numel());
+  require(normalizer.numel() == 1, "[match] the normalizer has {} numbers: it must have one",
+          normalizer.numel());
   cuda::match_anchors(anchors_.data<float>(), truths.boxes.data<float>(), truths.labels.data<int32_t>(),
-                      class_targets.data<int32_t>(), box_targets.data<float>(), normalizer.data<float>(), dims);
+                      class_targets.data<int32_t>(), box_targets.data<float>(), normalizer.data<float>(),
+                      dims);
 }
 
 }  // namespace fovea

@@ -80,23 +80,25 @@ class AnchorMatcher {
 // The truths of a batch as tensors, whose size does not change from batch to batch.
 struct PaddedTruths {
   Tensor boxes;   // (images, room, 4)
-  Tensor labels;  // (images, room) int32: a label, ignored_target for a crowd region, background_target for no entry
+  Tensor labels;  // (images, room) int32: a label, ignored_target for a crowd region, background_target for
+                  // no entry
 };
 
-// On the CPU. Throws as AnchorMatcher does, and where an image has more objects and crowd regions than `room`.
+// On the CPU. Throws as AnchorMatcher does, and where an image has more objects and crowd regions than
+// `room`.
 PaddedTruths pad_truths(std::span<const MatchTruths> images, int64_t room);
 
-// AnchorMatcher on Device::cuda: the same class targets, bit for bit, and box targets up to the rounding of the
-// logarithm. Nothing in it makes the host wait, so a captured step can match each batch anew.
+// AnchorMatcher on Device::cuda: the same class targets, bit for bit, and box targets up to the rounding of
+// the logarithm. Nothing in it makes the host wait, so a captured step can match each batch anew.
 class DeviceMatcher {
  public:
   explicit DeviceMatcher(std::span<const Box> anchors, const MatchOptions& options = {});
 
   int64_t num_anchors() const { return anchors_.size(0); }
 
-  // Of n images, with truths from pad_truths() brought to the device, where no numbers are checked. Overwrites
-  // class_targets (n, num_anchors) int32, box_targets (n, num_anchors, 4), and normalizer, the one number of positive
-  // anchors in the batch + 1 that the losses divide by.
+  // Of n images, with truths from pad_truths() brought to the device, where no numbers are checked.
+  // Overwrites class_targets (n, num_anchors) int32, box_targets (n, num_anchors, 4), and normalizer, the one
+  // number of positive anchors in the batch + 1 that the losses divide by.
   void match_batch(const PaddedTruths& truths, const Tensor& class_targets, const Tensor& box_targets,
                    const Tensor& normalizer) const;
 

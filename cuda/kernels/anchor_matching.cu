@@ -1,7 +1,8 @@
-// Objects to anchors: (1) the best object of each anchor, (2) the best anchor of each object, which is forced upon the
-// anchor, (3) labels and codes. The arithmetic is images x anchors x objects IoUs, twice, some 20 operations each: 2
-// GFLOP for 16 images of EfficientDet-D0 with 64 objects each. Bytes moved: 28 for each anchor of each image (12 for its
-// object, written, read and replaced by the label, 16 for its code). The anchors stay in the level 2 cache.
+// Objects to anchors: (1) the best object of each anchor, (2) the best anchor of each object, which is forced
+// upon the anchor, (3) labels and codes. The arithmetic is images x anchors x objects IoUs, twice, some 20
+// operations each: 2 GFLOP for 16 images of EfficientDet-D0 with 64 objects each. Bytes moved: 28 for each
+// anchor of each image (12 for its object, written, read and replaced by the label, 16 for its code). The
+// anchors stay in the level 2 cache.
 #include "cuda/kernels/anchor_matching.h"
 
 #include <climits>
@@ -16,12 +17,13 @@
 namespace fovea::cuda {
 namespace {
 
-constexpr int few_anchors = 256;     // up to which the naive kernels run
-constexpr int group_truths = 8;      // whose best anchors one block finds: each anchor it loads serves so many IoUs
+constexpr int few_anchors = 256;  // up to which the naive kernels run
+constexpr int group_truths =
+    8;  // whose best anchors one block finds: each anchor it loads serves so many IoUs
 constexpr int chunk_anchors = 2048;  // among which
 
-// Until the end class_targets holds the index of the object. A forced one is kept below all others, and the first object
-// lowest: the least wins, so the order of threads does not matter.
+// Until the end class_targets holds the index of the object. A forced one is kept below all others, and the
+// first object lowest: the least wins, so the order of threads does not matter.
 __device__ inline int32_t forced(int64_t truth) { return INT_MIN + int32_t(truth); }
 
 // What an anchor has seen of the truths. The first of equals stays.
@@ -30,7 +32,8 @@ struct BestTruth {
   int32_t truth = background_target;
   bool in_crowd = false;
 
-  __device__ void see(const BoxEdges& anchor, const BoxEdges& box, int32_t label, int64_t index, float crowd_threshold) {
+  __device__ void see(const BoxEdges& anchor, const BoxEdges& box, int32_t label, int64_t index,
+                      float crowd_threshold) {
     if (label >= 0) {
       const float overlap = intersection_over_union(box, anchor);
       if (overlap > iou) {
@@ -47,7 +50,8 @@ struct BestTruth {
   }
 };
 
-// An anchor and its IoU as one number: greater is better, and of equal IoUs the lower anchor. 0 is no overlap.
+// An anchor and its IoU as one number: greater is better, and of equal IoUs the lower anchor. 0 is no
+// overlap.
 __device__ inline uint64_t anchor_key(float iou, int64_t anchor) {
   uint32_t bits;
   memcpy(&bits, &iou, sizeof bits);  // of floats that are not negative: in their order
@@ -104,7 +108,8 @@ __global__ void best_truths_tiled(const BoxEdges* anchors, const BoxEdges* boxes
   if (inside) matched[image * dims.anchors + i] = best.result(dims.iou_threshold);
 }
 
-// Step 2: the best anchors of a group of objects within a chunk of the anchors; best_anchors (images, room, chunks).
+// Step 2: the best anchors of a group of objects within a chunk of the anchors; best_anchors (images, room,
+// chunks).
 __global__ void best_anchors_tiled(const BoxEdges* anchors, const BoxEdges* boxes, const int32_t* labels,
                                    uint64_t* best_anchors, MatchDims dims) {
   constexpr int warps = block_threads / 32;
@@ -115,7 +120,8 @@ __global__ void best_anchors_tiled(const BoxEdges* anchors, const BoxEdges* boxe
   const bool has_truth = thread < group_truths && truth < dims.room;
   if (thread < group_truths) {
     const bool object = has_truth && labels[image * dims.room + truth] >= 0;
-    group[thread] = object ? boxes[image * dims.room + truth] : BoxEdges{0, 0, 0, 0};  // which overlaps nothing
+    group[thread] =
+        object ? boxes[image * dims.room + truth] : BoxEdges{0, 0, 0, 0};  // which overlaps nothing
   }
   __syncthreads();
 
@@ -146,7 +152,8 @@ __global__ void best_anchors_tiled(const BoxEdges* anchors, const BoxEdges* boxe
   }
 }
 
-__global__ void force_matches(const uint64_t* best_anchors, int32_t* matched, int64_t chunks, MatchDims dims) {
+__global__ void force_matches(const uint64_t* best_anchors, int32_t* matched, int64_t chunks,
+                              MatchDims dims) {
   for (int64_t i : grid_stride(dims.images * dims.room)) {
     uint64_t best = 0;
     for (int64_t c = 0; c < chunks; ++c)
@@ -194,15 +201,18 @@ void match_anchors(const float* anchors, const float* boxes, const int32_t* labe
   fill_bytes(positives.data(), 0, sizeof(int));
 
   if (naive) {
-    launch(best_truths_naive, {grid_for(targets), block_threads}, anchor_edges, truths, labels, class_targets, dims);
-    launch(best_anchors_naive, {grid_for(entries), block_threads}, anchor_edges, truths, labels, best_anchors.data(),
+    launch(best_truths_naive, {grid_for(targets), block_threads}, anchor_edges, truths, labels, class_targets,
            dims);
+    launch(best_anchors_naive, {grid_for(entries), block_threads}, anchor_edges, truths, labels,
+           best_anchors.data(), dims);
   } else {
     const unsigned blocks = unsigned((dims.anchors + block_threads - 1) / block_threads);
-    const unsigned groups = unsigned((dims.room + group_truths - 1) / group_truths), images = unsigned(dims.images);
-    launch(best_truths_tiled, {dim3(blocks, images), block_threads}, anchor_edges, truths, labels, class_targets, dims);
-    launch(best_anchors_tiled, {dim3(unsigned(chunks), groups, images), block_threads}, anchor_edges, truths, labels,
-           best_anchors.data(), dims);
+    const unsigned groups = unsigned((dims.room + group_truths - 1) / group_truths),
+                   images = unsigned(dims.images);
+    launch(best_truths_tiled, {dim3(blocks, images), block_threads}, anchor_edges, truths, labels,
+           class_targets, dims);
+    launch(best_anchors_tiled, {dim3(unsigned(chunks), groups, images), block_threads}, anchor_edges, truths,
+           labels, best_anchors.data(), dims);
   }
   launch(force_matches, {grid_for(entries), block_threads}, best_anchors.data(), class_targets, chunks, dims);
   launch(write_targets, {grid_for(targets), block_threads}, anchor_edges, truths, labels, class_targets,

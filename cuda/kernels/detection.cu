@@ -1,7 +1,7 @@
-// Detections from the network's outputs: the best k logits of an image, their boxes, and suppression. Bytes moved: the
-// n logits of an image are read four times, 16 n in all (n = anchors x classes: 4.4 million for EfficientDet-D0 and 90
-// classes; up to seven times where logits are equal at the edge). All else is some hundred bytes for each of k
-// candidates.
+// Detections from the network's outputs: the best k logits of an image, their boxes, and suppression. Bytes
+// moved: the n logits of an image are read four times, 16 n in all (n = anchors x classes: 4.4 million for
+// EfficientDet-D0 and 90 classes; up to seven times where logits are equal at the edge). All else is some
+// hundred bytes for each of k candidates.
 #include "cuda/kernels/detection.h"
 
 #include <algorithm>
@@ -17,8 +17,8 @@ namespace {
 
 // ---- the best k logits
 
-constexpr int64_t few_logits = 1024;         // up to which each is compared with each
-constexpr int64_t most_shared_room = 8192;   // candidates that one block sorts, in 64 KB of shared memory
+constexpr int64_t few_logits = 1024;        // up to which each is compared with each
+constexpr int64_t most_shared_room = 8192;  // candidates that one block sorts, in 64 KB of shared memory
 constexpr int radix_bits = 11, bins = 1 << radix_bits;
 constexpr int radix_passes = 6;  // 11 bits each of five, and the last 9 of the 64
 
@@ -35,8 +35,8 @@ __global__ void begin_status(DetectionStatus* status, int64_t images) {
 }
 
 // The definition: a candidate's place is the number of better ones.
-__global__ void rank_naive(const float* logits, uint64_t* candidates, DetectionStatus* status, int64_t images, int64_t n,
-                           int64_t k, int64_t room, float bar) {
+__global__ void rank_naive(const float* logits, uint64_t* candidates, DetectionStatus* status, int64_t images,
+                           int64_t n, int64_t k, int64_t room, float bar) {
   for (int64_t i : grid_stride(images * n)) {
     const float* row = logits + i / n * n;
     const int64_t index = i % n;
@@ -49,16 +49,19 @@ __global__ void rank_naive(const float* logits, uint64_t* candidates, DetectionS
   }
 }
 
-// Many logits: a radix search from the top finds the k-th best candidate without sorting, 11 bits a pass. Keys are
-// unique, so exactly k are at least as good. Three passes know the logit; where it is that of one candidate only, or all
-// of them are taken, the search is done, and the passes that would go on by the index do nothing.
+// Many logits: a radix search from the top finds the k-th best candidate without sorting, 11 bits a pass.
+// Keys are unique, so exactly k are at least as good. Three passes know the logit; where it is that of one
+// candidate only, or all of them are taken, the search is done, and the passes that would go on by the index
+// do nothing.
 struct Search {
   uint64_t threshold;  // the bits known of the k-th best, then zeros
   int32_t wanted;      // its place among those that begin with these bits
   int32_t found;       // candidates gathered
   int32_t done;
 };
-HD inline int digit_bits(int pass) { return pass < radix_passes - 1 ? radix_bits : 64 - (radix_passes - 1) * radix_bits; }
+HD inline int digit_bits(int pass) {
+  return pass < radix_passes - 1 ? radix_bits : 64 - (radix_passes - 1) * radix_bits;
+}
 HD inline int digit_shift(int pass) { return pass < radix_passes - 1 ? 64 - (pass + 1) * radix_bits : 0; }
 
 __global__ void begin_search(Search* search, int64_t images, int64_t k) {
@@ -77,8 +80,8 @@ __device__ inline void each_logit(const float* logits, int64_t n, F f) {
 
 // Of the candidates that begin with the known bits: how many have which digit next. First in shared memory.
 template <int N>
-__global__ void count_digits(const float* logits, const Search* searches, int* counts, DetectionStatus* status, int64_t n,
-                             float bar, int pass) {
+__global__ void count_digits(const float* logits, const Search* searches, int* counts,
+                             DetectionStatus* status, int64_t n, float bar, int pass) {
   __shared__ int of_block[bins];
   if (searches[blockIdx.y].done) return;
   const uint64_t known = searches[blockIdx.y].threshold;
@@ -89,7 +92,8 @@ __global__ void count_digits(const float* logits, const Search* searches, int* c
   each_logit<N>(logits, n, [=](float logit, int64_t index) {
     if (pass == 0 && logit != logit) atomicMin(nan_logit, int32_t(index));
     const uint64_t key = candidate_key(logit, index, bar);
-    if (key != 0 && (key ^ known) >> shift >> bits == 0) atomicAdd(&of_block[key >> shift & ((1u << bits) - 1)], 1);
+    if (key != 0 && (key ^ known) >> shift >> bits == 0)
+      atomicAdd(&of_block[key >> shift & ((1u << bits) - 1)], 1);
   });
   __syncthreads();
   for (int b = int(threadIdx.x); b < bins; b += int(blockDim.x))
@@ -132,8 +136,8 @@ __global__ void choose_digit(Search* searches, int* counts, int pass) {
 
 // In any order: they are sorted next.
 template <int N>
-__global__ void gather_candidates(const float* logits, Search* searches, uint64_t* candidates, int64_t n, int64_t room,
-                                  float bar) {
+__global__ void gather_candidates(const float* logits, Search* searches, uint64_t* candidates, int64_t n,
+                                  int64_t room, float bar) {
   const uint64_t threshold = searches[blockIdx.y].threshold;
   int* found = &searches[blockIdx.y].found;
   uint64_t* row = candidates + blockIdx.y * room;
@@ -143,8 +147,8 @@ __global__ void gather_candidates(const float* logits, Search* searches, uint64_
   });
 }
 
-// Bitonic sort (Batcher 1968), greatest first. The network's comparator `pair` for runs of `size`: two numbers `stride`
-// apart.
+// Bitonic sort (Batcher 1968), greatest first. The network's comparator `pair` for runs of `size`: two
+// numbers `stride` apart.
 __device__ inline void compare_and_swap(uint64_t* row, int64_t pair, int64_t size, int64_t stride) {
   const int64_t low = 2 * pair - (pair & (stride - 1)), high = low + stride;
   const bool falling = (low & size) == 0;
@@ -157,7 +161,8 @@ __device__ inline void compare_and_swap(uint64_t* row, int64_t pair, int64_t siz
 
 // One stage, all comparators of all images: for rows too long for a block.
 __global__ void sort_stage_naive(uint64_t* candidates, int64_t room, int64_t size, int64_t stride) {
-  for (int64_t pair : grid_stride(room / 2)) compare_and_swap(candidates + blockIdx.y * room, pair, size, stride);
+  for (int64_t pair : grid_stride(room / 2))
+    compare_and_swap(candidates + blockIdx.y * room, pair, size, stride);
 }
 
 // One block an image, all stages in shared memory.
@@ -177,18 +182,19 @@ __global__ void sort_shared(uint64_t* candidates, int room) {
 void sort_candidates(uint64_t* candidates, int64_t images, int64_t room) {
   if (room <= most_shared_room) {
     const unsigned threads = unsigned(std::clamp<int64_t>(room / 2, 32, 1024));
-    launch(sort_shared, {dim3(unsigned(images)), threads, size_t(room) * sizeof(uint64_t)}, candidates, int(room));
+    launch(sort_shared, {dim3(unsigned(images)), threads, size_t(room) * sizeof(uint64_t)}, candidates,
+           int(room));
     return;
   }
   for (int64_t size = 2; size <= room; size *= 2)
     for (int64_t stride = size / 2; stride > 0; stride /= 2)
-      launch(sort_stage_naive, {dim3(grid_for(room / 2).x, unsigned(images)), block_threads}, candidates, room, size,
-             stride);
+      launch(sort_stage_naive, {dim3(grid_for(room / 2).x, unsigned(images)), block_threads}, candidates,
+             room, size, stride);
 }
 
 template <int N>
-void search_candidates(const float* logits, uint64_t* candidates, DetectionStatus* status, int64_t images, int64_t n,
-                       int64_t k, int64_t room, float bar) {
+void search_candidates(const float* logits, uint64_t* candidates, DetectionStatus* status, int64_t images,
+                       int64_t n, int64_t k, int64_t room, float bar) {
   constexpr int64_t of_thread = 16;  // logits at least: a block of 256 has 2048 bins to clear and add
   const dim3 grid(grid_for((n + of_thread - 1) / of_thread).x, unsigned(images));
   const Workspace<Search> searches(images);
@@ -196,7 +202,8 @@ void search_candidates(const float* logits, uint64_t* candidates, DetectionStatu
   fill_bytes(counts.data(), 0, size_t(images) * bins * sizeof(int));
   launch(begin_search, {grid_for(images), block_threads}, searches.data(), images, k);
   for (int pass = 0; pass < radix_passes; ++pass) {
-    launch(count_digits<N>, {grid, block_threads}, logits, searches.data(), counts.data(), status, n, bar, pass);
+    launch(count_digits<N>, {grid, block_threads}, logits, searches.data(), counts.data(), status, n, bar,
+           pass);
     launch(choose_digit, {dim3(unsigned(images)), block_threads}, searches.data(), counts.data(), pass);
   }
   launch(gather_candidates<N>, {grid, block_threads}, logits, searches.data(), candidates, n, room, bar);
@@ -205,14 +212,16 @@ void search_candidates(const float* logits, uint64_t* candidates, DetectionStatu
 
 // ---- boxes
 
-__global__ void decode(const uint64_t* candidates, const float* logits, const BoxEdges* codes, const BoxEdges* anchors,
-                       const float* limits, DecodedCandidates decoded, DetectionStatus* status, int64_t images,
-                       int64_t room, int64_t num_anchors, int64_t classes, float score_threshold) {
+__global__ void decode(const uint64_t* candidates, const float* logits, const BoxEdges* codes,
+                       const BoxEdges* anchors, const float* limits, DecodedCandidates decoded,
+                       DetectionStatus* status, int64_t images, int64_t room, int64_t num_anchors,
+                       int64_t classes, float score_threshold) {
   for (int64_t i : grid_stride(images * room)) {
     const uint64_t candidate = candidates[i];
     decoded.scores[i] = 0;
     if (candidate == 0) continue;
-    const int64_t image = i / room, index = int64_t(0xffffffffu - uint32_t(candidate)), anchor = index / classes;
+    const int64_t image = i / room, index = int64_t(0xffffffffu - uint32_t(candidate)),
+                  anchor = index / classes;
     const BoxEdges code = codes[image * num_anchors + anchor];
     const float numbers[4] = {code.ymin, code.xmin, code.ymax, code.xmax};
     for (int k = 3; k >= 0; --k)  // x - x is 0 for finite numbers only
@@ -234,11 +243,12 @@ __global__ void decode(const uint64_t* candidates, const float* logits, const Bo
 
 // ---- suppression
 
-// One block an image, one sweep over the candidates for each box kept: their labels and scores, and the boxes of one
-// label, which stay in the caches. Greater scores first, of equal ones the first candidate; those at 0 are out.
+// One block an image, one sweep over the candidates for each box kept: their labels and scores, and the boxes
+// of one label, which stay in the caches. Greater scores first, of equal ones the first candidate; those at 0
+// are out.
 template <bool soft>
-__global__ void suppress_kernel(DecodedCandidates decoded, DetectedBox* results, DetectionStatus* status, int64_t room,
-                                Suppression suppression) {
+__global__ void suppress_kernel(DecodedCandidates decoded, DetectedBox* results, DetectionStatus* status,
+                                int64_t room, Suppression suppression) {
   __shared__ uint64_t of_warps[32];
   const int thread = int(threadIdx.x), lane = thread % 32, warps = int(blockDim.x) / 32;
   const BoxEdges* boxes = decoded.boxes + blockIdx.x * room;
@@ -298,26 +308,28 @@ int64_t candidate_room(int64_t n, int64_t k) {
   return room;
 }
 
-void top_candidates(const float* logits, uint64_t* candidates, DetectionStatus* status, int64_t images, int64_t n,
-                    int64_t k, float bar) {
+void top_candidates(const float* logits, uint64_t* candidates, DetectionStatus* status, int64_t images,
+                    int64_t n, int64_t k, float bar) {
   const int64_t room = candidate_room(n, k);
   fill_bytes(candidates, 0, size_t(images * room) * sizeof(uint64_t));
   launch(begin_status, {grid_for(images), block_threads}, status, images);
   k = std::min(n, k);
   if (n <= few_logits)
-    launch(rank_naive, {grid_for(images * n), block_threads}, logits, candidates, status, images, n, k, room, bar);
+    launch(rank_naive, {grid_for(images * n), block_threads}, logits, candidates, status, images, n, k, room,
+           bar);
   else if (packs_fit<float>(n))
     search_candidates<pack_size<float>>(logits, candidates, status, images, n, k, room, bar);
   else
     search_candidates<1>(logits, candidates, status, images, n, k, room, bar);
 }
 
-void decode_candidates(const uint64_t* candidates, const float* logits, const float* codes, const float* anchors,
-                       const float* limits, const DecodedCandidates& decoded, DetectionStatus* status, int64_t images,
-                       int64_t room, int64_t num_anchors, int64_t classes, float score_threshold) {
-  launch(decode, {grid_for(images * room), block_threads}, candidates, logits, reinterpret_cast<const BoxEdges*>(codes),
-         reinterpret_cast<const BoxEdges*>(anchors), limits, decoded, status, images, room, num_anchors, classes,
-         score_threshold);
+void decode_candidates(const uint64_t* candidates, const float* logits, const float* codes,
+                       const float* anchors, const float* limits, const DecodedCandidates& decoded,
+                       DetectionStatus* status, int64_t images, int64_t room, int64_t num_anchors,
+                       int64_t classes, float score_threshold) {
+  launch(decode, {grid_for(images * room), block_threads}, candidates, logits,
+         reinterpret_cast<const BoxEdges*>(codes), reinterpret_cast<const BoxEdges*>(anchors), limits,
+         decoded, status, images, room, num_anchors, classes, score_threshold);
 }
 
 void suppress(const DecodedCandidates& decoded, DetectedBox* results, DetectionStatus* status, int64_t images,

@@ -50,8 +50,8 @@ struct Memory {
   std::map<std::byte*, size_t> blocks;  // allocated by cudaMalloc
   size_t in_use = 0, limit = memory_limit();
   std::byte* top = nullptr;  // no block lies beyond
-  int unlocked = 0;
-  size_t open = 0;  // bytes of the arena that can be touched while unlocked
+  int unlocked = 0, left_open = 0;
+  bool closed = true;
   std::byte* shared = nullptr;
 
   Memory() {
@@ -65,7 +65,17 @@ struct Memory {
   void protect(int protection) {
     const size_t bytes = (size_t(top - arena.base) + page - 1) / page * page;
     if (bytes > 0 && mprotect(arena.base, bytes, protection) != 0) throw std::bad_alloc();
-    open = bytes;
+    closed = protection == PROT_NONE;
+  }
+
+  // Closing takes the system time for each page, and a training launches thousands of kernels: with more than a little
+  // memory it is done after every 64th.
+  void close() {
+    constexpr size_t little = size_t(4) << 20;
+    constexpr int seldom = 64;
+    if (size_t(top - arena.base) > little && ++left_open < seldom) return;
+    left_open = 0;
+    protect(PROT_NONE);
   }
 };
 
@@ -131,11 +141,11 @@ void prepare_shared(size_t bytes) { fill_with_nan(memory().shared, bytes); }
 Unlocked::Unlocked() {
   Memory& m = memory();
   m.mutex.lock();
-  if (m.unlocked++ == 0) m.protect(PROT_READ | PROT_WRITE);
+  if (m.unlocked++ == 0 && m.closed) m.protect(PROT_READ | PROT_WRITE);
 }
 Unlocked::~Unlocked() {
   Memory& m = memory();
-  if (--m.unlocked == 0) m.protect(PROT_NONE);
+  if (--m.unlocked == 0) m.close();
   m.mutex.unlock();
 }
 
@@ -199,6 +209,14 @@ cudaError_t cudaFree(void* pointer) {
     if (last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
   }
   m.blocks.erase(found);
+  // What lies beyond the last block is closed for good.
+  const Unlocked unlocked;
+  std::byte* top = m.arena.base;
+  if (!m.blocks.empty()) top = m.blocks.rbegin()->first + m.blocks.rbegin()->second;
+  const size_t keep = (size_t(top - m.arena.base) + page - 1) / page * page,
+               all = (size_t(m.top - m.arena.base) + page - 1) / page * page;
+  if (all > keep) mprotect(m.arena.base + keep, all - keep, PROT_NONE);
+  m.top = top;
   return cudaSuccess;
 }
 

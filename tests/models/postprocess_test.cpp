@@ -184,7 +184,8 @@ struct Batch {
   std::vector<ImageFrame> frames;
 };
 
-Batch random_batch(uint32_t seed, size_t anchors, int64_t classes, std::vector<ImageFrame> frames, double high) {
+Batch random_batch(uint32_t seed, size_t anchors, int64_t classes, std::vector<ImageFrame> frames,
+                   double high) {
   Uniform uniform(seed);
   Batch batch{generate_anchors(128, 128, {.anchor_scale = 1}), {}, {}, classes, std::move(frames)};
   batch.anchors.resize(anchors);
@@ -203,8 +204,9 @@ std::vector<std::vector<Detection>> run_on_device(const Batch& batch, const Dete
   const int64_t n = int64_t(batch.frames.size()), anchors = int64_t(batch.anchors.size());
   std::vector<float> edges;
   for (const Box& a : batch.anchors) edges.insert(edges.end(), {a.ymin, a.xmin, a.ymax, a.xmax});
-  return detect_on_device(on_device({n, anchors, batch.classes}, batch.logits), on_device({n, anchors, 4}, batch.codes),
-                          on_device({anchors, 4}, edges), batch.frames, options);
+  return detect_on_device(on_device({n, anchors, batch.classes}, batch.logits),
+                          on_device({n, anchors, 4}, batch.codes), on_device({anchors, 4}, edges),
+                          batch.frames, options);
 }
 
 // Runs both; the number of detections.
@@ -221,7 +223,8 @@ size_t compare_with_cpu(const Batch& batch, const DetectOptions& options) {
     for (size_t d = 0; d < found[i].size(); ++d) {
       const Detection &a = found[i][d], &b = expected[i][d];
       for (float Box::*edge : {&Box::ymin, &Box::xmin, &Box::ymax, &Box::xmax})
-        worst = std::max(worst, double(std::abs(a.box.*edge - b.box.*edge)) / std::max(1.0f, std::abs(b.box.*edge)));
+        worst = std::max(worst,
+                         double(std::abs(a.box.*edge - b.box.*edge)) / std::max(1.0f, std::abs(b.box.*edge)));
       worst = std::max(worst, double(std::abs(a.score - b.score)));
       other_label += a.label != b.label;
     }
@@ -241,7 +244,8 @@ size_t compare_with_cpu(const Batch& batch, const DetectOptions& options) {
 }  // namespace
 
 TEST_CASE("detections on CUDA are the CPU's, whatever order threads come in") {
-  const ImageFrame whole, clipped{.scale = 0.5, .height = 200, .width = 256}, small{.scale = 2, .height = 32, .width = 9};
+  const ImageFrame whole, clipped{.scale = 0.5, .height = 200, .width = 256},
+      small{.scale = 2, .height = 32, .width = 9};
   struct Row {
     size_t anchors;
     int64_t classes;
@@ -252,12 +256,24 @@ TEST_CASE("detections on CUDA are the CPU's, whatever order threads come in") {
   const std::vector<Row> rows = {
       {1, 1, {whole}, 3, {}},
       {37, 3, {small, whole}, 1, {.top_k = 20}},  // each logit against each
-      {341, 3, {whole}, 1, {.top_k = 5000, .max_detections = 20, .score_threshold = 0}},  // all that there are
-      {346, 3, {clipped, whole}, 1, {.top_k = 200, .max_detections = 500}},               // radix search, 1038 logits
-      {774, 4, {whole, clipped, small}, 1, {.top_k = 300, .max_detections = 30, .soft_nms = true}},  // in packs
+      {341,
+       3,
+       {whole},
+       1,
+       {.top_k = 5000, .max_detections = 20, .score_threshold = 0}},         // all that there are
+      {346, 3, {clipped, whole}, 1, {.top_k = 200, .max_detections = 500}},  // radix search, 1038 logits
+      {774,
+       4,
+       {whole, clipped, small},
+       1,
+       {.top_k = 300, .max_detections = 30, .soft_nms = true}},  // in packs
       {774, 3, {clipped}, 2, {.top_k = 1, .score_threshold = 0.5f}},
       {774, 5, {whole}, -4, {.max_detections = 7, .score_threshold = 0.01f, .iou_threshold = 0.2f}},
-      {774, 5, {clipped}, 3, {.top_k = 100, .score_threshold = 0.8f, .soft_nms = true, .soft_nms_sigma = 0.3f}},
+      {774,
+       5,
+       {clipped},
+       3,
+       {.top_k = 100, .score_threshold = 0.8f, .soft_nms = true, .soft_nms_sigma = 0.3f}},
       {501, 3, {whole}, -7, {}},  // no logit reaches the bar
   };
   for (const Row& row : rows) {
@@ -312,12 +328,15 @@ TEST_CASE("on CUDA outputs that are not numbers are refused in the CPU's words")
       CHECK(cuda == cpu);
       return cuda;
     };
-    CHECK_THAT(message([](Batch& b) { b.logits[302] = b.logits[305] = NAN; }), Contains("class 2 at anchor 100 is NaN"));
-    CHECK_THAT(message([&](Batch& b) { b.logits[anchors * 3 + 4] = -NAN; }), Contains("class 1 at anchor 1 is NaN"));
+    CHECK_THAT(message([](Batch& b) { b.logits[302] = b.logits[305] = NAN; }),
+               Contains("class 2 at anchor 100 is NaN"));
+    CHECK_THAT(message([&](Batch& b) { b.logits[anchors * 3 + 4] = -NAN; }),
+               Contains("class 1 at anchor 1 is NaN"));
     CHECK_THAT(message([](Batch& b) { b.codes[4 * 7 + 2] = NAN, b.codes[4 * 7 + 3] = INFINITY; }),
                Contains("box code 2 of anchor 7 is nan"));
-    CHECK_THAT(message([&](Batch& b) { std::fill(b.codes.begin() + long(anchors) * 4, b.codes.end(), -INFINITY); }),
-               Contains("is -inf"));
+    CHECK_THAT(
+        message([&](Batch& b) { std::fill(b.codes.begin() + long(anchors) * 4, b.codes.end(), -INFINITY); }),
+        Contains("is -inf"));
   }
   const Batch fine = random_batch(35, 30, 3, {{}}, 1);
   CHECK_THROWS_WITH(run_on_device(fine, {.top_k = 0}), Contains("top_k is 0"));

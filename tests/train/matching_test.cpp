@@ -5,6 +5,7 @@
 #include <map>
 
 #include "cuda/runtime/device.h"
+#include "cuda/runtime/graph.h"
 #include "models/anchors.h"
 #include "models/box_coder.h"
 #include "tests/support/box_goldens.h"
@@ -270,15 +271,16 @@ struct DeviceTargets {
   bool operator==(const DeviceTargets&) const = default;
 };
 
-DeviceTargets match_on_device(const std::vector<Box>& anchors, const std::vector<MatchTruths>& images, int64_t room,
-                              const MatchOptions& options) {
+DeviceTargets match_on_device(const std::vector<Box>& anchors, const std::vector<MatchTruths>& images,
+                              int64_t room, const MatchOptions& options) {
   const PaddedTruths padded = pad_truths(images, room);
   const DeviceMatcher matcher(anchors, options);
   const int64_t n = int64_t(images.size());
   const Tensor classes({n, matcher.num_anchors()}, DType::int32, Device::cuda);
   const Tensor boxes({n, matcher.num_anchors(), 4}, DType::float32, Device::cuda);
   const Tensor normalizer({}, DType::float32, Device::cuda);
-  matcher.match_batch({padded.boxes.to(Device::cuda), padded.labels.to(Device::cuda)}, classes, boxes, normalizer);
+  matcher.match_batch({padded.boxes.to(Device::cuda), padded.labels.to(Device::cuda)}, classes, boxes,
+                      normalizer);
   return {classes.values(), boxes.values(), normalizer.item()};
 }
 
@@ -287,26 +289,28 @@ DeviceTargets match_on_device(const std::vector<Box>& anchors, const std::vector
 TEST_CASE("matching on CUDA is the CPU's, whatever order threads come in") {
   Uniform uniform(71);
   struct Row {
-    int size;              // of the image: 774 anchors at 64 pixels, 3069 at 128
-    size_t anchors;        // the first of them: up to 256 the naive kernels run
+    int size;        // of the image: 774 anchors at 64 pixels, 3069 at 128
+    size_t anchors;  // the first of them: up to 256 the naive kernels run
     std::vector<int> objects;
     int crowds;
     int64_t room;
     MatchOptions options;
   };
-  const std::vector<Row> rows = {{64, 1, {1}, 0, 1, {}},
-                                 {64, 199, {3, 0, 7}, 2, 9, {}},
-                                 {64, 256, {11}, 1, 13, {.iou_threshold = 0.3f}},
-                                 {64, 257, {5, 2}, 1, 8, {}},
-                                 {64, 774, {0, 13, 1, 16}, 3, 19, {.iou_threshold = 0.4f, .crowd_threshold = 0.7f}},
-                                 {64, 300, {261}, 0, 261, {}},
-                                 {128, 3069, {9}, 2, 12, {}}};
+  const std::vector<Row> rows = {
+      {64, 1, {1}, 0, 1, {}},
+      {64, 199, {3, 0, 7}, 2, 9, {}},
+      {64, 256, {11}, 1, 13, {.iou_threshold = 0.3f}},
+      {64, 257, {5, 2}, 1, 8, {}},
+      {64, 774, {0, 13, 1, 16}, 3, 19, {.iou_threshold = 0.4f, .crowd_threshold = 0.7f}},
+      {64, 300, {261}, 0, 261, {}},
+      {128, 3069, {9}, 2, 12, {}}};
   for (const Row& row : rows) {
     auto anchors = generate_anchors(row.size, row.size, {.anchor_scale = 1.5});
     anchors.resize(row.anchors, Box{0, 0, 8, 8});
     std::vector<Image> images;
     std::vector<MatchTruths> truths;
-    for (const int objects : row.objects) images.push_back(random_image(uniform, objects, row.crowds, row.size));
+    for (const int objects : row.objects)
+      images.push_back(random_image(uniform, objects, row.crowds, row.size));
     for (const Image& image : images) truths.push_back(image.truths());
     const size_t n = images.size() * anchors.size();
     std::vector<int32_t> classes(n);
@@ -340,8 +344,8 @@ TEST_CASE("matching on CUDA finds nothing where nothing is") {
 }
 
 TEST_CASE("matching on CUDA at the threshold is as exact as on the CPU") {
-  // IoUs of a box with itself and with its like, whose products do not fit a float: fused with the subtraction that
-  // follows them, they would come out beside 1.
+  // IoUs of a box with itself and with its like, whose products do not fit a float: fused with the
+  // subtraction that follows them, they would come out beside 1.
   std::vector<Box> anchors;
   for (int i = 0; i < 700; ++i) {
     const float y = 0.1f + 0.37f * float(i), x = 0.3f + 0.73f * float(i % 31);
@@ -359,6 +363,32 @@ TEST_CASE("matching on CUDA at the threshold is as exact as on the CPU") {
   }
 }
 
+TEST_CASE("a captured matching serves each new batch") {
+  Uniform uniform(72);
+  const auto anchors = generate_anchors(64, 64, {.anchor_scale = 1.5});
+  const DeviceMatcher matcher(anchors);
+  const int64_t n = matcher.num_anchors(), room = 10;
+  const PaddedTruths truths{zeros({2, room, 4}, DType::float32, Device::cuda),
+                            zeros({2, room}, DType::int32, Device::cuda)};
+  const Tensor classes({2, n}, DType::int32, Device::cuda), boxes({2, n, 4}, DType::float32, Device::cuda);
+  const Tensor normalizer({}, DType::float32, Device::cuda);
+  cuda::Graph graph;
+  for (int step = 0; step < 4; ++step) {
+    const Image first = random_image(uniform, 2 * step, 1, 64),
+                second = random_image(uniform, 7 - step, 0, 64);
+    const std::vector<MatchTruths> images{first.truths(), second.truths()};
+    const PaddedTruths batch = pad_truths(images, room);
+    truths.boxes.copy_from(batch.boxes);
+    truths.labels.copy_from(batch.labels);
+    const auto work = [&] { matcher.match_batch(truths, classes, boxes, normalizer); };
+    if (step == 0) graph.warm_up(work);
+    if (step == 1) graph.capture(work);
+    if (step > 0) graph.replay();
+    CHECK(DeviceTargets{classes.values(), boxes.values(), normalizer.item()} ==
+          match_on_device(anchors, images, room, {}));
+  }
+}
+
 TEST_CASE("matching on CUDA refuses what does not fit") {
   const std::vector<Box> anchors{{0, 0, 10, 10}}, flat{{0, 0, 0, 5}}, two(2, Box{0, 0, 1, 1});
   const std::vector<int32_t> labels{0, 1};
@@ -366,13 +396,15 @@ TEST_CASE("matching on CUDA refuses what does not fit") {
   CHECK_THROWS_WITH(DeviceMatcher(anchors, {.iou_threshold = 0}), Contains("iou_threshold is 0"));
   const std::vector<MatchTruths> image{{.boxes = two, .labels = labels, .crowds = two}};
   CHECK_THROWS_WITH(pad_truths(image, 3), Contains("image 0 has 2 objects and 2 crowd regions"));
-  CHECK_THROWS_WITH(pad_truths(std::vector<MatchTruths>{{.boxes = two}}, 3), Contains("2 boxes and 0 labels"));
+  CHECK_THROWS_WITH(pad_truths(std::vector<MatchTruths>{{.boxes = two}}, 3),
+                    Contains("2 boxes and 0 labels"));
   const PaddedTruths truths = pad_truths(image, 4);
   const DeviceMatcher matcher(anchors);
   const Tensor classes({1, 1}, DType::int32, Device::cuda), codes({1, 1, 4}, DType::float32, Device::cuda);
   const Tensor one({}, DType::float32, Device::cuda);
   CHECK_THROWS_WITH(matcher.match_batch(truths, classes, codes, one), Contains("padded labels are on cpu"));
   const PaddedTruths there{truths.boxes.to(Device::cuda), truths.labels.to(Device::cuda)};
-  CHECK_THROWS_WITH(matcher.match_batch(there, classes, classes, one), Contains("box targets have shape 1x1"));
+  CHECK_THROWS_WITH(matcher.match_batch(there, classes, classes, one),
+                    Contains("box targets have shape 1x1"));
   CHECK_THROWS_WITH(matcher.match_batch(there, classes, codes, codes), Contains("normalizer has 4 numbers"));
 }
