@@ -50,7 +50,8 @@ struct Memory {
   std::map<std::byte*, size_t> blocks;  // allocated by cudaMalloc
   size_t in_use = 0, limit = memory_limit();
   std::byte* top = nullptr;  // no block lies beyond
-  int unlocked = 0, left_open = 0;
+  int unlocked = 0;
+  size_t left_open = 0;
   bool closed = true;
   std::byte* shared = nullptr;
 
@@ -68,12 +69,11 @@ struct Memory {
     closed = protection == PROT_NONE;
   }
 
-  // Closing takes the system time for each page, and a training launches thousands of kernels: with more than a little
-  // memory it is done after every 64th.
+  // Closing takes the system time for each page, and a training launches thousands of kernels: the more memory, the more
+  // seldom it is done; up to 64 KB always.
   void close() {
-    constexpr size_t little = size_t(4) << 20;
-    constexpr int seldom = 64;
-    if (size_t(top - arena.base) > little && ++left_open < seldom) return;
+    left_open += 64 << 10;
+    if (size_t(top - arena.base) > left_open) return;
     left_open = 0;
     protect(PROT_NONE);
   }
