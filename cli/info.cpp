@@ -14,7 +14,7 @@ namespace {
 struct InfoFlags {
   std::string model, image_size = "0";
   int64_t classes = 0;
-  bool layers = false;
+  bool summary = false;
 };
 
 void print_trace(const Trace& trace, const Module& model, bool layers) {
@@ -51,7 +51,7 @@ void run_info(const InfoFlags& flags) {
     model.set_training(false);
     Trace trace;
     model.forward(input(spec.image_size), random);
-    print_trace(trace, model, flags.layers);
+    print_trace(trace, model, !flags.summary);
     return;
   }
   const EfficientDetSpec spec = efficientdet_spec(flags.model);
@@ -59,7 +59,7 @@ void run_info(const InfoFlags& flags) {
   model.set_training(false);
   Trace trace;
   const DetectorOutput output = model.forward(input(spec.image_size), random);
-  print_trace(trace, model, flags.layers);
+  print_trace(trace, model, !flags.summary);
   fmt::print("anchors            {:>14}  (scale {}, {} a cell, levels {} to {})\n",
              output.class_logits.size(1), spec.anchors.anchor_scale, spec.anchors.per_cell(),
              spec.fpn.min_level, spec.fpn.max_level);
@@ -94,7 +94,7 @@ void add_info_command(CLI::App& program) {
                       "256, or height x width as 240x320 (default: the model's own)");
   command->add_option("--classes", flags->classes,
                       "classes it tells apart (default: 1000, detectors 90, as published)");
-  command->add_flag("--layers", flags->layers, "every layer with its output, parameters and multiply-adds");
+  command->add_flag("--summary", flags->summary, "only the sums, not every layer");
   command->callback([flags] {
     if (flags->model == "ops") return print_ops();
     if (!flags->model.empty()) return run_info(*flags);

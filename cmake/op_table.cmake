@@ -1,5 +1,5 @@
 # Reads the sources and writes the table that `fovea info ops` prints: for each stem its ops, the kernels it launches, the
-# dtypes these are instantiated for, and its tests. cmake -DSOURCE=<project> -DOUTPUT=<file> -P op_table.cmake
+# dtypes these are instantiated for, and its tests (test cases and rows of check_op). cmake -DSOURCE=<project> -DOUTPUT=<file> -P op_table.cmake
 
 cmake_minimum_required(VERSION 3.22)
 # Every match of a regular expression's group in a text, without doubles.
@@ -112,14 +112,22 @@ foreach(file ${op_files})
   row(${stem} "${ops}" "${kernel_stems}" ${tests})
 endforeach()
 
-# Kernels that training and detection call by themselves.
+# Kernels that no op launches: their tests are those of the files that include them.
+file(GLOB users ${SOURCE}/core/*.cpp ${SOURCE}/models/*.cpp ${SOURCE}/train/*.cpp ${SOURCE}/train/*.h)
 foreach(file ${kernel_files})
   get_filename_component(stem ${file} NAME_WE)
   if(NOT stem IN_LIST used)
-    count_tests("tests/*/${stem}_test.c*" tests)
-    if(stem STREQUAL elementwise)  # filling and adding up, of which every tensor is made
-      count_tests("tests/c*/[tr]*n*_test.cpp" tests)
-    endif()
+    set(tests 0)
+    set(counted)
+    foreach(user ${users})
+      file(STRINGS ${user} found REGEX "include .cuda/kernels/${stem}.h")
+      get_filename_component(user ${user} NAME_WE)
+      if(found AND NOT user IN_LIST counted)
+        list(APPEND counted ${user})
+        count_tests("tests/*/${user}_test.c*" more)
+        math(EXPR tests "${tests} + ${more}")
+      endif()
+    endforeach()
     row(${stem} "" "${stem}" ${tests})
   endif()
 endforeach()

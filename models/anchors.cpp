@@ -125,4 +125,12 @@ double parse_anchor_scale(const std::string& text) {
   return *scale;
 }
 
+Tensor anchor_tensor(std::span<const Box> anchors) {
+  Tensor edges({int64_t(anchors.size()), 4});
+  float* to = edges.data<float>();
+  for (const Box& a : anchors)
+    for (const float edge : {a.ymin, a.xmin, a.ymax, a.xmax}) *to++ = edge;
+  return edges;
+}
+
 }  // namespace fovea

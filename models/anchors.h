@@ -1,9 +1,11 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "core/tensor.h"
 #include "models/box.h"
 
 namespace fovea {
@@ -47,6 +49,9 @@ int64_t count_anchors(int height, int width, const AnchorOptions& options);
 // quite square. Centre of cell i: stride / 2 + i * stride. Computed in double, rounded to float at the end,
 // the same bits as effdet.
 std::vector<Box> generate_anchors(int height, int width, const AnchorOptions& options);
+
+// The same as numbers: (anchors, 4) float32, rows ymin, xmin, ymax, xmax.
+Tensor anchor_tensor(std::span<const Box> anchors);
 
 // The published scale, 4, is for images of 512 pixels and more. Objects shrink with the input but strides do
 // not, so below that the scale shrinks too: 4 * size / 512, i.e. 2 at 256 and 1 at 128. Never less than 1,

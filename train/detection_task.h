@@ -14,9 +14,12 @@ namespace fovea {
 
 struct DetectionBatch {
   Tensor images;         // (N, H, W, 3), normalised
+  // For a network on the CPU, matched already:
   Tensor class_targets;  // int32 (N, anchors)
   Tensor box_targets;    // (N, anchors, 4)
   MatchCounts counts;
+  // For one on CUDA, which matches anchors itself:
+  PaddedTruths truths;
 };
 
 // The batches of a training, each a pure function of seed and step. May be asked from many threads.
@@ -32,6 +35,7 @@ class DetectionBatches {
   ImageCache images_;
   Sampler sampler_;
   AnchorMatcher matcher_;
+  int64_t truth_room_ = 1;  // objects and crowd regions of the image that has most
 };
 
 // Learning to detect: focal loss over classes + box_loss_weight * Huber loss over boxes (EfficientDet,
@@ -57,7 +61,14 @@ class DetectionTask : public Task {
   DetectionBatches batches_;
   ImageCache validation_images_;
   std::unique_ptr<Prefetch<DetectionBatch>> prefetch_;
-  DeviceInput images_, class_targets_, box_targets_, normalizer_, noise_step_;
+  struct Targets {
+    Tensor classes, boxes, normalizer;
+  };
+  const Targets& matched();
+
+  std::optional<DeviceMatcher> device_matcher_;  // on CUDA
+  DeviceInput images_, truth_boxes_, truth_labels_, noise_step_;
+  Targets targets_;
 };
 
 }  // namespace fovea

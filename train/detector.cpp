@@ -49,6 +49,7 @@ Detector::Detector(const TrainConfig& config, std::vector<std::string> class_nam
   model_ = std::make_unique<EfficientDet>(spec, int64_t(class_names_.size()), random);
   model_->to(parse_device(config.device));
   anchors_ = generate_anchors(size_[0], size_[1], spec.anchors);
+  if (device() == Device::cuda) device_anchors_ = anchor_tensor(anchors_).to(Device::cuda);
 }
 
 Detector::Detector(const Checkpoint& checkpoint, Device device)
@@ -68,8 +69,8 @@ std::vector<std::vector<Detection>> Detector::detect(const Tensor& images, std::
   NoGrad no_grad;
   Random unused;
   const DetectorOutput output = forward(images.to(device()), unused);
-  const auto on_cpu = [](const Tensor& x) { return cast(x, DType::float32).to(Device::cpu); };
-  const Tensor logits = on_cpu(output.class_logits), codes = on_cpu(output.box_codes);
+  const Tensor logits = cast(output.class_logits, DType::float32), codes = cast(output.box_codes, DType::float32);
+  if (device() == Device::cuda) return detect_on_device(logits, codes, device_anchors_, frames, options);
   return detect_batch(logits.span<float>(), codes.span<float>(), anchors_, int(class_names_.size()), frames, options);
 }
 

@@ -53,6 +53,7 @@ class Detector {
   std::vector<std::string> class_names_;
   std::unique_ptr<EfficientDet> model_;
   std::vector<Box> anchors_;
+  Tensor device_anchors_;  // (anchors, 4) on CUDA, where boxes are decoded and suppressed too
 };
 
 using OnProgress = std::function<void(int64_t done, int64_t total)>;

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "cuda/kernels/anchor_matching.h"
+#include "models/anchors.h"
 #include "models/box_coder.h"
 
 namespace fovea {
@@ -203,10 +204,7 @@ PaddedTruths pad_truths(std::span<const MatchTruths> images, int64_t room) {
 
 DeviceMatcher::DeviceMatcher(std::span<const Box> anchors, const MatchOptions& options) : options_(options) {
   check(anchors, options);
-  const Tensor edges({int64_t(anchors.size()), 4});
-  float* to = edges.data<float>();
-  for (const Box& a : anchors) to = std::copy_n(std::array{a.ymin, a.xmin, a.ymax, a.xmax}.begin(), 4, to);
-  anchors_ = edges.to(Device::cuda);
+  anchors_ = anchor_tensor(anchors).to(Device::cuda);
 }
 
 void DeviceMatcher::match_batch(const PaddedTruths& truths, const Tensor& class_targets,

@@ -1,4 +1,5 @@
 // A detector's training on real images, on the CPU and on Device::cuda: a GPU, or the simulator.
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -8,6 +9,7 @@
 #include "train/ema.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
+#include "train/trainer.h"
 
 using namespace fovea;
 
@@ -67,4 +69,42 @@ TEST_CASE("ten steps on real images have the same losses on the CPU and on CUDA"
   const auto half = losses_of(config, 3);
   CHECK(half[0][0].second == Approx(cpu[0][0].second).epsilon(0.05));
   CHECK(std::isfinite(half[2][0].second));
+}
+
+TEST_CASE("after its warm-up a detector's training step is one graph replay: no allocation, no wait, no launch") {
+  const auto data = test_data("bccd");
+  if (!data) {
+    WARN("no real images here: set FOVEA_TEST_DATA to a folder that holds bccd");
+    return;
+  }
+  TrainConfig config = tiny_config(*data);
+  config.image_size = "64";
+  config.batch_size = 2;
+  config.device = "cuda";
+  config.precision = "bfloat16";
+  DetectionTask task(config, open_dataset(*data, "train"), open_dataset(*data, "val"));
+  TrainingState state;
+  state.config = config;
+  state.class_names = task.detector().class_names();
+  state.category_ids = {1, 2, 3};
+  std::atomic<bool> stop = false;
+  TrainHooks hooks;
+  hooks.stop = &stop;
+  std::vector<cuda::Counters> counters;
+  hooks.on_step = [&](const TrainProgress& p) {
+    counters.push_back(cuda::counters());
+    stop = p.step == 6;
+  };
+  const TemporaryFolder folder;
+  CHECK_FALSE(Trainer(task, state, folder / "run", hooks).run());
+  REQUIRE(counters.size() >= 6);
+  CHECK(counters[1].launches - counters[0].launches > 500);  // the second warm-up step, kernel by kernel
+  for (const size_t step : {3u, 4u, 5u}) {
+    CAPTURE(step);
+    CHECK(counters[step].graph_replays == counters[step - 1].graph_replays + 1);
+    CHECK(counters[step].launches == counters[step - 1].launches);
+    CHECK(counters[step].allocations == counters[step - 1].allocations);
+    CHECK(counters[step].synchronizations == counters[step - 1].synchronizations);
+    CHECK(counters[step].copies - counters[step - 1].copies <= 6);  // the batch, and what the update needs to know
+  }
 }

@@ -1,0 +1,46 @@
+// The program on --device cuda: a GPU, or the simulator.
+#include <catch2/catch.hpp>
+
+#include "tests/support/program.h"
+#include "train/checkpoint.h"
+
+using namespace fovea;
+using Catch::Contains;
+
+TEST_CASE("fovea info ops lists every op with kernels, dtypes and tests, without a hole") {
+  const ProgramResult result = Program({"info", "ops"}).wait();
+  REQUIRE(result.exit_code == 0);
+  for (const char* op : {"depthwise_conv2d", "conv1x1", "batch_norm", "bifpn_node", "focal_loss", "huber_loss",
+                         "stochastic_depth_add", "softmax_cross_entropy", "max_pool2d", "optimizer", "anchor_matching"})
+    CHECK_THAT(result.output, Contains(op));
+  CHECK_THAT(result.output, !Contains("kernels  none"));
+  CHECK_THAT(result.output, !Contains("dtypes   none"));
+  CHECK_THAT(result.output, !Contains("tests    0\n"));
+}
+
+TEST_CASE("a detector is trained, measured and used on CUDA, and its checkpoint goes to the CPU") {
+  const TemporaryFolder folder;
+  const std::string data = folder / "shapes", run = folder / "run", best = run + "/best.safetensors";
+  REQUIRE(Program({"data", "synth", data, "--train", "8", "--val", "2", "--width", "64", "--height", "64"}).wait().exit_code ==
+          0);
+  const ProgramResult trained =
+      Program({"train", "--data", data, "--run", run, "--device", "cuda", "--model", "efficientdet_d-3", "--image-size",
+               "64", "--batch-size", "2", "--steps", "5", "--validate-every", "0"})
+          .wait();
+  CAPTURE(trained.errors);
+  REQUIRE(trained.exit_code == 0);
+  CHECK_THAT(trained.output, Contains("Average Precision") && Contains("report.html"));
+  CHECK(Checkpoint(best).state().config.device == "cuda");
+
+  const ProgramResult on_cpu = Program({"eval", best, "--data", data}).wait(),
+                      on_cuda = Program({"eval", best, "--data", data, "--device", "cuda"}).wait();
+  CHECK(on_cpu.exit_code == 0);
+  CHECK(on_cuda.exit_code == 0);
+  CHECK(Program({"predict", best, data + "/val", "--device", "cuda", "--output", folder / "found"}).wait().exit_code == 0);
+
+  const ProgramResult refused =
+      Program({"train", "--data", data, "--run", folder / "other", "--precision", "bfloat16"}).wait();
+  CHECK(refused.exit_code == 1);
+  CHECK_THAT(refused.errors, Contains("--precision is 'bfloat16' with --device cpu"));
+  CHECK(Program({"train", "--data", data, "--device", "tpu"}).wait().exit_code == 1);
+}
