@@ -1,5 +1,6 @@
-// Every op at a size of EfficientNet-B0 or EfficientDet-D0, forward and backward: the time, and the bytes that must move
-// (each input read once, each output written once) over it, as a share of what a plain copy reaches here.
+// Every op at a size of EfficientNet-B0 or EfficientDet-D0, forward and backward: the time, and the bytes
+// that must move (each input read once, each output written once) over it, as a share of what a plain copy
+// reaches here.
 //   op_bench [cpu|cuda] [float32|bfloat16] [repeats] [batch] [part of an op's name]
 // On a simulated device the times say nothing: there it only shows that each row runs.
 #include <cstdlib>
@@ -67,8 +68,8 @@ struct Bench {
     const double both = differentiable ? median_of(times_of(device, repeats, step)) : 0;
     // Backward: the inputs and the gradient of the output are read, gradients of the inputs written.
     const double backward = both - forward, backward_bytes = 2 * read + double(output.bytes());
-    fmt::print("{:<44} {:>10.3f} ms {:>8.1f} GB/s {:>5.0f}%", name, forward * 1e3, forward_bytes / forward / 1e9,
-               100 * forward_bytes / forward / copy_rate);
+    fmt::print("{:<44} {:>10.3f} ms {:>8.1f} GB/s {:>5.0f}%", name, forward * 1e3,
+               forward_bytes / forward / 1e9, 100 * forward_bytes / forward / copy_rate);
     if (differentiable)
       fmt::print(" {:>10.3f} ms {:>8.1f} GB/s {:>5.0f}%", backward * 1e3, backward_bytes / backward / 1e9,
                  100 * backward_bytes / backward / copy_rate);
@@ -79,11 +80,13 @@ struct Bench {
     const int64_t n = cuda::is_simulated() && device == Device::cuda ? 1 << 16 : int64_t(1) << 26;
     const Tensor from = full({n}, 1, DType::float32, device), to = empty_like(from);
     copy_rate = 2 * double(from.bytes()) / median_of(times_of(device, repeats, [&] {
-      if (device == Device::cuda) return to.copy_from(from);
-      const float* source = from.data<float>();
-      float* target = to.data<float>();
-      parallel_for(n, 1 << 16, [=](int64_t begin, int64_t end) { std::copy(source + begin, source + end, target + begin); });
-    }));
+                  if (device == Device::cuda) return to.copy_from(from);
+                  const float* source = from.data<float>();
+                  float* target = to.data<float>();
+                  parallel_for(n, 1 << 16, [=](int64_t begin, int64_t end) {
+                    std::copy(source + begin, source + end, target + begin);
+                  });
+                }));
     fmt::print("copy {:.1f} MB: {:.1f} GB/s\n", double(from.bytes()) / 1e6, copy_rate / 1e9);
   }
 
@@ -97,7 +100,8 @@ struct Bench {
 
 void convolutions(Bench& b) {
   const auto depthwise = [&](int64_t size, int64_t channels, int kernel, int stride) {
-    const Tensor x = b.activations({b.batch, size, size, channels}), w = b.parameters({kernel, kernel, channels});
+    const Tensor x = b.activations({b.batch, size, size, channels}),
+                 w = b.parameters({kernel, kernel, channels});
     const Window window{kernel, stride};
     b.row(fmt::format("depthwise_conv2d {} k{} s{}", x.shape(), kernel, stride), {x, w},
           [=] { return depthwise_conv2d(x, w, window); });
@@ -108,21 +112,25 @@ void convolutions(Bench& b) {
   depthwise(14, 672, 5, 1);
   depthwise(64, 64, 3, 1);
   const Tensor image = b.activations({b.batch, 224, 224, 3}), stem = b.parameters({3, 3, 3, 32});
-  b.row(fmt::format("conv2d {} 3x3 /2 -> 32", image.shape()), {image, stem}, [=] { return conv2d(image, stem, {3, 2}); });
+  b.row(fmt::format("conv2d {} 3x3 /2 -> 32", image.shape()), {image, stem}, [=] {
+    return conv2d(image, stem, {3, 2});
+  });
   const Tensor x = b.activations({b.batch, 56, 56, 24}), w = b.parameters({24, 144});
   b.row(fmt::format("conv1x1 {} -> 144", x.shape()), {x, w}, [=] { return conv1x1(x, w); });
 }
 
 void normalization(Bench& b) {
-  const Tensor x = b.activations({b.batch, 112, 112, 96}), weight = b.parameters({96}), bias = b.parameters({96});
+  const Tensor x = b.activations({b.batch, 112, 112, 96}), weight = b.parameters({96}),
+               bias = b.parameters({96});
   Tensor mean = b.parameters({96}).detach(), variance = full({96}, 1, mean.dtype(), b.device);
   for (const bool training : {true, false})
-    b.row(fmt::format("batch_norm {} swish, {}", x.shape(), training ? "training" : "evaluation"), {x, weight, bias}, [=] {
-      BatchNormOptions options;
-      options.training = training;
-      options.activation = Activation::swish;
-      return batch_norm(x, weight, bias, mean, variance, options);
-    });
+    b.row(fmt::format("batch_norm {} swish, {}", x.shape(), training ? "training" : "evaluation"),
+          {x, weight, bias}, [=] {
+            BatchNormOptions options;
+            options.training = training;
+            options.activation = Activation::swish;
+            return batch_norm(x, weight, bias, mean, variance, options);
+          });
   const Tensor s = b.activations({b.batch, 96});
   b.row(fmt::format("global_average_pool {}", x.shape()), {x}, [=] { return global_average_pool(x); });
   b.row(fmt::format("scale_channels {}", x.shape()), {x, s}, [=] { return scale_channels(x, s); });
@@ -134,7 +142,8 @@ void elementwise(Bench& b) {
   b.row(fmt::format("add {}", x.shape()), {x, y}, [=] { return add(x, y); });
   b.row(fmt::format("multiply {}", x.shape()), {x, y}, [=] { return multiply(x, y); });
   b.row(fmt::format("dropout {}", x.shape()), {x}, [=] { return dropout(x, 0.2, 7); });
-  b.row(fmt::format("stochastic_depth_add {}", x.shape()), {x, y}, [=] { return stochastic_depth_add(x, y, 0.2, 7); });
+  b.row(fmt::format("stochastic_depth_add {}", x.shape()), {x, y},
+        [=] { return stochastic_depth_add(x, y, 0.2, 7); });
   b.row(fmt::format("concat {} + same, axis 1", x.shape()), {x, y}, [=] { return concat({x, y}, 1); });
   b.row(fmt::format("slice half of {}, axis 3", x.shape()), {x}, [=] { return slice(x, 3, 0, 48); });
   b.row(fmt::format("sum of {}", x.shape()), {x}, [=] { return sum(x); });
@@ -145,24 +154,33 @@ void pyramid(Bench& b) {
   const Tensor same = b.activations({b.batch, 64, 64, 64}), coarse = b.activations({b.batch, 32, 32, 64}),
                fine = b.activations({b.batch, 128, 128, 64}), other = b.activations(same.shape());
   const Tensor two = b.parameters({2}), three = b.parameters({3});
-  for (const auto& [fusion, name] : {std::pair{Fusion::fast_normalized, "fast"}, {Fusion::softmax, "softmax"}})
+  for (const auto& [fusion, name] :
+       {std::pair{Fusion::fast_normalized, "fast"}, {Fusion::softmax, "softmax"}})
     b.row(fmt::format("bifpn_node {}, {}: same, upsample", same.shape(), name), {same, coarse, two},
-          [=, fusion = fusion] { return bifpn_node({same, coarse}, two, fusion, 64, 64); });
-  b.row(fmt::format("bifpn_node {}, fast: same, same, pool", same.shape()), {same, other, fine, three},
-        [=] { return bifpn_node({same, other, fine}, three, Fusion::fast_normalized, 64, 64); });
+          [=, fusion = fusion] {
+            return bifpn_node({same, coarse}, two, fusion, 64, 64);
+          });
+  b.row(fmt::format("bifpn_node {}, fast: same, same, pool", same.shape()), {same, other, fine, three}, [=] {
+    return bifpn_node({same, other, fine}, three, Fusion::fast_normalized, 64, 64);
+  });
   b.row(fmt::format("max_pool2d {}", fine.shape()), {fine}, [=] { return max_pool2d(fine); });
-  b.row(fmt::format("upsample_nearest {}", coarse.shape()), {coarse}, [=] { return upsample_nearest(coarse, 64, 64); });
+  b.row(fmt::format("upsample_nearest {}", coarse.shape()), {coarse},
+        [=] { return upsample_nearest(coarse, 64, 64); });
 }
 
 void losses(Bench& b) {
   const int64_t anchors = 49104, classes = 90;
-  const Tensor logits = b.activations({b.batch, anchors, classes}), codes = b.activations({b.batch, anchors, 4});
+  const Tensor logits = b.activations({b.batch, anchors, classes}),
+               codes = b.activations({b.batch, anchors, 4});
   const Tensor targets = full({b.batch, anchors}, background_target, DType::int32, b.device);
   const Tensor boxes = full(codes.shape(), 0.1, real_dtype(b.dtype), b.device);
-  b.row(fmt::format("focal_loss {}", logits.shape()), {logits}, [=] { return focal_loss(logits, targets, 100.0); });
-  b.row(fmt::format("huber_loss {}", codes.shape()), {codes}, [=] { return huber_loss(codes, boxes, 100.0); });
+  b.row(fmt::format("focal_loss {}", logits.shape()), {logits},
+        [=] { return focal_loss(logits, targets, 100.0); });
+  b.row(fmt::format("huber_loss {}", codes.shape()), {codes},
+        [=] { return huber_loss(codes, boxes, 100.0); });
   const Tensor rows = b.activations({b.batch * 64, 1000}), labels = b.labels({b.batch * 64}, 1000);
-  b.row(fmt::format("softmax_cross_entropy {}", rows.shape()), {rows}, [=] { return softmax_cross_entropy(rows, labels); });
+  b.row(fmt::format("softmax_cross_entropy {}", rows.shape()), {rows},
+        [=] { return softmax_cross_entropy(rows, labels); });
 }
 
 }  // namespace
@@ -174,11 +192,13 @@ int main(int argc, char** argv) try {
   if (argc > 3) bench.repeats = std::max(1, std::atoi(argv[3]));
   if (argc > 4) bench.batch = std::max<int64_t>(1, std::atoll(argv[4]));
   if (argc > 5) bench.wanted = argv[5];
-  fmt::print("{}, {}, batch {}, median of {}\n",
-             bench.device == Device::cpu ? fmt::format("{} threads", num_threads()) : cuda::device_properties().name,
-             bench.dtype, bench.batch, bench.repeats);
+  fmt::print(
+      "{}, {}, batch {}, median of {}\n",
+      bench.device == Device::cpu ? fmt::format("{} threads", num_threads()) : cuda::device_properties().name,
+      bench.dtype, bench.batch, bench.repeats);
   bench.measure_copy();
-  fmt::print("{:<44} {:>13} {:>13} {:>6} {:>13} {:>13} {:>6}\n", "op", "forward", "", "copy", "backward", "", "copy");
+  fmt::print("{:<44} {:>13} {:>13} {:>6} {:>13} {:>13} {:>6}\n", "op", "forward", "", "copy", "backward", "",
+             "copy");
   convolutions(bench);
   normalization(bench);
   elementwise(bench);

@@ -1,7 +1,8 @@
 // The time and memory of a training step and of a forward pass:
 //   step_bench [model] [batch] [image size] [repeats] [classes of a detector]
 //   step_bench model batch size repeats classes --json train|forward
-//   step_bench ... --device cuda [--precision float32]       (default there: bfloat16; a step is one graph replay)
+//   step_bench ... --device cuda [--precision float32]       (default there: bfloat16; a step is one graph
+//   replay)
 // The second form measures only that one, so that the process's peak memory is its own, and prints each
 // repeat's time for another program to read (bench/compare_pytorch.py).
 #include <sys/resource.h>
@@ -145,9 +146,12 @@ std::string option(std::vector<std::string>& arguments, const std::string& name,
 int main(int argc, char** argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
   const Device device = parse_device(option(arguments, "--device", "cpu"));
-  const bool half = option(arguments, "--precision", device == Device::cuda ? "bfloat16" : "float32") == "bfloat16";
+  const bool half =
+      option(arguments, "--precision", device == Device::cuda ? "bfloat16" : "float32") == "bfloat16";
   const std::string json = option(arguments, "--json", "");
-  const auto argument = [&](size_t i, const char* other) { return i < arguments.size() ? arguments[i] : other; };
+  const auto argument = [&](size_t i, const char* other) {
+    return i < arguments.size() ? arguments[i] : other;
+  };
   const std::string name = argument(0, "efficientnet_b0");
   const int64_t batch = std::stoll(argument(1, "8")), size = std::stoll(argument(2, "224"));
   const int repeats = std::stoi(argument(3, "8"));
@@ -169,11 +173,12 @@ int main(int argc, char** argv) {
     return *std::min_element(times.begin(), times.end()) * 1e3 / double(batch);
   };
   const double train = milliseconds_per_image(time_training(subject, repeats));
-  const int64_t tensors_peak =
-      device == Device::cuda ? cuda::device_memory_use().peak : memory_use().peak;
+  const int64_t tensors_peak = device == Device::cuda ? cuda::device_memory_use().peak : memory_use().peak;
   const double forward = milliseconds_per_image(time_forward(subject, repeats));
   fmt::print(
-      "{} {} {} batch {} {}px threads {}: train {:.2f} ms/image, forward {:.2f} ms/image, tensors peak {:.0f} MB, "
+      "{} {} {} batch {} {}px threads {}: train {:.2f} ms/image, forward {:.2f} ms/image, tensors peak "
+      "{:.0f} MB, "
       "resident peak {:.0f} MB\n",
-      name, fovea::name(device), half ? "bfloat16" : "float32", batch, size, num_threads(), train, forward, double(tensors_peak) / 1e6, resident_peak_mb());
+      name, fovea::name(device), half ? "bfloat16" : "float32", batch, size, num_threads(), train, forward,
+      double(tensors_peak) / 1e6, resident_peak_mb());
 }

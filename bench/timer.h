@@ -9,8 +9,8 @@
 
 namespace fovea {
 
-// Seconds that each repeat of f takes, after a few that do not count: by the clock on the CPU, between two events on
-// CUDA, whose work goes on when f has returned.
+// Seconds that each repeat of f takes, after a few that do not count: by the clock on the CPU, between two
+// events on CUDA, whose work goes on when f has returned.
 inline std::vector<double> times_of(Device device, int repeats, const std::function<void()>& f) {
   constexpr int warm_ups = 3;
   for (int i = 0; i < warm_ups; ++i) f();

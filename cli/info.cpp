@@ -77,8 +77,9 @@ constexpr OpRow op_table[] = {
 void print_ops() {
   for (const OpRow& row : op_table) {
     const std::string ops = *row.ops ? row.ops : "(called by training and detection themselves)";
-    fmt::print("{}\n  ops      {}\n  kernels  {}\n  dtypes   {} (cpu: float32 float64)\n  tests    {}\n", row.stem, ops,
-               *row.kernels ? row.kernels : "none", *row.dtypes ? row.dtypes : "none", row.tests);
+    fmt::print("{}\n  ops      {}\n  kernels  {}\n  dtypes   {} (cpu: float32 float64)\n  tests    {}\n",
+               row.stem, ops, *row.kernels ? row.kernels : "none", *row.dtypes ? row.dtypes : "none",
+               row.tests);
   }
 }
 
@@ -86,10 +87,12 @@ void print_ops() {
 
 void add_info_command(CLI::App& program) {
   auto flags = std::make_shared<InfoFlags>();
-  CLI::App* command = program.add_subcommand("info", "Show what a model is made of; list the models, or the ops");
-  command->add_option("model", flags->model,
-                      "name of a model, or `ops` for every op with its kernels and tests; without one the models are "
-                      "listed");
+  CLI::App* command =
+      program.add_subcommand("info", "Show what a model is made of; list the models, or the ops");
+  command->add_option(
+      "model", flags->model,
+      "name of a model, or `ops` for every op with its kernels and tests; without one the models are "
+      "listed");
   command->add_option("--image-size", flags->image_size,
                       "256, or height x width as 240x320 (default: the model's own)");
   command->add_option("--classes", flags->classes,

@@ -112,13 +112,13 @@ foreach(file ${op_files})
   row(${stem} "${ops}" "${kernel_stems}" ${tests})
 endforeach()
 
-# Kernels that no op launches: their tests are those of the files that include them.
+# Kernels that no op launches: their tests are those of their own name and of the files that include them.
 file(GLOB users ${SOURCE}/core/*.cpp ${SOURCE}/models/*.cpp ${SOURCE}/train/*.cpp ${SOURCE}/train/*.h)
 foreach(file ${kernel_files})
   get_filename_component(stem ${file} NAME_WE)
   if(NOT stem IN_LIST used)
-    set(tests 0)
-    set(counted)
+    count_tests("tests/*/${stem}_test.c*" tests)
+    set(counted ${stem})
     foreach(user ${users})
       file(STRINGS ${user} found REGEX "include .cuda/kernels/${stem}.h")
       get_filename_component(user ${user} NAME_WE)

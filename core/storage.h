@@ -7,8 +7,8 @@
 
 namespace fovea {
 
-// A block of bytes, 64-byte aligned for vector loads. Its content is undefined at first. On Device::cuda it comes from
-// the caching allocator of cuda/runtime/memory.h and the CPU must not touch it.
+// A block of bytes, 64-byte aligned for vector loads. Its content is undefined at first. On Device::cuda it
+// comes from the caching allocator of cuda/runtime/memory.h and the CPU must not touch it.
 //
 // Freed blocks are kept for reuse: a training step asks for the same sizes again and again, and fresh pages
 // from the system cost more than most kernels that fill them. Built with FOVEA_POOL=0 every block goes

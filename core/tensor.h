@@ -30,8 +30,8 @@ class Tensor {
   DType dtype() const;
   Device device() const;
 
-  // The numbers, where the device has them: the CPU reads those of a CPU tensor only. T must be the C++ type of
-  // dtype(). A Tensor is a handle: const says nothing about its numbers.
+  // The numbers, where the device has them: the CPU reads those of a CPU tensor only. T must be the C++ type
+  // of dtype(). A Tensor is a handle: const says nothing about its numbers.
   template <class T>
   T* data() const {
     check_dtype(dtype_of<T>);
@@ -54,11 +54,12 @@ class Tensor {
   void backward() const;                        // from a scalar: gradients of all leaves it was computed from
   void backward(const Tensor& gradient) const;  // from any tensor, with d(something)/d(this)
 
-  Tensor detach() const;                       // the same numbers, off the tape
-  Tensor to(Device device) const;              // itself, or a copy on the other device, off the tape
-  void move_to(Device device) const;           // this tensor itself, for all who hold it; its gradient is dropped
-  Tensor clone() const;                        // a copy of the numbers, off the tape
-  void copy_from(const Tensor& source) const;  // overwrites the numbers, from any device; same shape and dtype
+  Tensor detach() const;              // the same numbers, off the tape
+  Tensor to(Device device) const;     // itself, or a copy on the other device, off the tape
+  void move_to(Device device) const;  // this tensor itself, for all who hold it; its gradient is dropped
+  Tensor clone() const;               // a copy of the numbers, off the tape
+  void copy_from(
+      const Tensor& source) const;  // overwrites the numbers, from any device; same shape and dtype
   void fill(double value) const;
   bool unique() const;  // nobody else holds these numbers: they may be overwritten
 

@@ -1,7 +1,7 @@
 #pragma once
-// The only file that asks who is reading. A kernel source is compiled twice, unchanged: by nvcc for GPUs, and by
-// the host compiler against the simulator (FOVEA_SIM), which runs the grid on the CPU. Host code that talks to the
-// CUDA runtime includes this file too and gets the toolkit's header or the simulator's.
+// The only file that asks who is reading. A kernel source is compiled twice, unchanged: by nvcc for GPUs, and
+// by the host compiler against the simulator (FOVEA_SIM), which runs the grid on the CPU. Host code that
+// talks to the CUDA runtime includes this file too and gets the toolkit's header or the simulator's.
 #ifdef __CUDACC__
 #define HD __host__ __device__
 #else
@@ -25,7 +25,8 @@ __device__ inline T* dynamic_shared() {
 #endif
 }
 
-// What only the simulator wants to know: that a block of a pool is in use, for how many bytes, and that it is free.
+// What only the simulator wants to know: that a block of a pool is in use, for how many bytes, and that it is
+// free.
 inline void tell_simulator_allocated(void*, size_t) {}
 inline void tell_simulator_freed(void*, size_t) {}
 #endif

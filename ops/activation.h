@@ -4,7 +4,8 @@
 
 namespace fovea {
 
-// Elementwise on a float32, float64 or (on CUDA) bfloat16 tensor of any shape; the gradient is dy * f'(x), from the saved input.
+// Elementwise on a float32, float64 or (on CUDA) bfloat16 tensor of any shape; the gradient is dy * f'(x),
+// from the saved input.
 Tensor relu(const Tensor& x);     // max(x, 0)
 Tensor sigmoid(const Tensor& x);  // 1 / (1 + e^-x)
 Tensor swish(const Tensor& x);    // x sigmoid(x), arXiv 1710.05941

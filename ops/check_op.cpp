@@ -27,7 +27,8 @@ struct Place {
 };
 
 // Copies of the inputs in `dtype`, as leaves, their gradients pre-filled with noise.
-Tensors leaves(const Tensors& inputs, const std::vector<bool>& differentiated, const Place& place, double noise) {
+Tensors leaves(const Tensors& inputs, const std::vector<bool>& differentiated, const Place& place,
+               double noise) {
   Tensors result;
   for (size_t i = 0; i < inputs.size(); ++i) {
     Tensor leaf = is_floating(inputs[i]) ? from_values(inputs[i].shape(), inputs[i].values(), place.of(i))
@@ -47,8 +48,8 @@ struct Run {
   Tensors gradients;  // as collected: noise + gradient; undefined where not differentiated
 };
 
-Run run(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& differentiated, const Place& place,
-        const Tensor& cotangent, double noise) {
+Run run(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& differentiated,
+        const Place& place, const Tensor& cotangent, double noise) {
   const Tensors leaf = leaves(inputs, differentiated, place, noise);
   const Tensor output = f(leaf);
   require(output.requires_grad(),
@@ -132,14 +133,14 @@ void check_float32(const OpFunction& f, const Tensors& inputs, const std::vector
 // Throws unless output and gradients are within `tolerance` of the reference.
 void compare(const Run& other, const Run& reference, double tolerance, const char* what) {
   const double off = relative_difference(other.output, reference.output);
-  require(off <= tolerance, "[check_op] the {} output is {:.3g} away from the CPU's float64 (allowed {:.3g})", what, off,
-          tolerance);
+  require(off <= tolerance, "[check_op] the {} output is {:.3g} away from the CPU's float64 (allowed {:.3g})",
+          what, off, tolerance);
   for (size_t i = 0; i < other.gradients.size(); ++i) {
     if (!other.gradients[i].defined()) continue;
     const double distance = relative_difference(other.gradients[i], reference.gradients[i]);
     require(distance <= tolerance,
-            "[check_op] the {} gradient of input {} is {:.3g} away from the CPU's float64 (allowed {:.3g})", what, i,
-            distance, tolerance);
+            "[check_op] the {} gradient of input {} is {:.3g} away from the CPU's float64 (allowed {:.3g})",
+            what, i, distance, tolerance);
   }
 }
 
@@ -150,7 +151,8 @@ Tensor rounded_to_bfloat16(const Tensor& x) {
 void check_cuda(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& differentiated,
                 const Tensor& cotangent, const CheckOptions& options) {
   const Run exact = run(f, inputs, differentiated, {DType::float64}, cotangent, 0);
-  compare(run(f, inputs, differentiated, {DType::float64, Device::cuda}, cotangent, 0), exact, 1e-10, "CUDA float64");
+  compare(run(f, inputs, differentiated, {DType::float64, Device::cuda}, cotangent, 0), exact, 1e-10,
+          "CUDA float64");
   const Run forward = run(f, inputs, differentiated, {DType::float32, Device::cuda}, cotangent, 0);
   compare(forward, exact, options.float32_tolerance, "CUDA float32");
   for (const auto order : {cuda::ThreadOrder::reverse, cuda::ThreadOrder::shuffled}) {
@@ -163,7 +165,8 @@ void check_cuda(const OpFunction& f, const Tensors& inputs, const std::vector<bo
       throw;
     }
     cuda::set_thread_order(cuda::ThreadOrder::forward);
-    require(same_bits(forward.output, other.output), "[check_op] the CUDA output depends on the order of threads");
+    require(same_bits(forward.output, other.output),
+            "[check_op] the CUDA output depends on the order of threads");
     for (size_t i = 0; i < inputs.size(); ++i)
       require(!differentiated[i] || same_bits(forward.gradients[i], other.gradients[i]),
               "[check_op] the CUDA gradient of input {} depends on the order of threads", i);
@@ -171,8 +174,9 @@ void check_cuda(const OpFunction& f, const Tensors& inputs, const std::vector<bo
   const Place bfloat16_place{DType::bfloat16, Device::cuda, options.parameters};
   Tensors rounded;
   for (size_t i = 0; i < inputs.size(); ++i)
-    rounded.push_back(is_floating(inputs[i]) && bfloat16_place.of(i) == DType::bfloat16 ? rounded_to_bfloat16(inputs[i])
-                                                                                       : inputs[i]);
+    rounded.push_back(is_floating(inputs[i]) && bfloat16_place.of(i) == DType::bfloat16
+                          ? rounded_to_bfloat16(inputs[i])
+                          : inputs[i]);
   const Tensor rounded_cotangent = rounded_to_bfloat16(cotangent);
   compare(run(f, rounded, differentiated, bfloat16_place, rounded_cotangent, 0),
           run(f, rounded, differentiated, {DType::float64}, rounded_cotangent, 0), options.bfloat16_tolerance,

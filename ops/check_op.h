@@ -33,9 +33,10 @@ struct CheckOptions {
 //     adding shows;
 //  2. in float32, output and gradients against float64;
 //  3. in float32, the same bits on 1, 2 and 3 threads;
-//  4. on Device::cuda: float64 equal to the CPU's to 1e-10 of the norm, float32 and bfloat16 within their tolerances,
-//     and in the simulator the same bits whether threads and blocks begin forwards, backwards or shuffled. The
-//     simulator also watches each access for bounds, uninitialised reads and races (cuda/sim/README.md).
+//  4. on Device::cuda: float64 equal to the CPU's to 1e-10 of the norm, float32 and bfloat16 within their
+//  tolerances,
+//     and in the simulator the same bits whether threads and blocks begin forwards, backwards or shuffled.
+//     The simulator also watches each access for bounds, uninitialised reads and races (cuda/sim/README.md).
 // `inputs` are float64; those with requires_grad() set are differentiated, all floating ones if none is. f
 // must be a pure function of its inputs' numbers (batch-norm running averages and such are the caller's to
 // reset).

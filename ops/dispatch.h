@@ -8,9 +8,10 @@
 
 namespace fovea {
 
-// Every op's one line of dispatch: on<T>(x.device(), swish_cpu<Real<T>>, cuda::swish<T>)(pointers, sizes...). Both
-// functions have the same type, so a signature that drifts apart does not compile, and a reader can jump to either.
-// In bfloat16 the CPU does not compute: with_compute_dtype has refused by then, and the CUDA function is chosen.
+// Every op's one line of dispatch: on<T>(x.device(), swish_cpu<Real<T>>, cuda::swish<T>)(pointers, sizes...).
+// Both functions have the same type, so a signature that drifts apart does not compile, and a reader can jump
+// to either. In bfloat16 the CPU does not compute: with_compute_dtype has refused by then, and the CUDA
+// function is chosen.
 template <class T, class Cpu, class Cuda>
 Cuda* on(Device device, Cpu* cpu, Cuda* cuda) {
   if constexpr (std::is_same_v<T, bfloat16>) {

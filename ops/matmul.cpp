@@ -76,7 +76,8 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
     if constexpr (!std::is_same_v<T, bfloat16>)
       if (statistics && x.device() == Device::cpu)
         return linear_with_statistics_cpu<T>(x.data<T>(), w.data<T>(), b, y.data<T>(), m, n, k, statistics);
-    on<T>(x.device(), linear_cpu<Real<T>>, cuda::gemm<T>)(m, n, k, x.data<T>(), factor.data<T>(), b, y.data<T>());
+    on<T>(x.device(), linear_cpu<Real<T>>, cuda::gemm<T>)(m, n, k, x.data<T>(), factor.data<T>(), b,
+                                                          y.data<T>());
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad(), bias_needs = bias.requires_grad();
   return record(y, op, {x, w, bias},
@@ -86,8 +87,8 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
                   with_compute_dtype(x, op, [&]<class T>() {
                     if (w_needs) {
                       Tensor sums({k, n}, real_dtype(x.dtype()), x.device());
-                      on<T>(x.device(), gemm_tn<Real<T>>, cuda::gemm_tn<T>)(k, n, m, x.data<T>(), dy.data<T>(),
-                                                                           sums.data<Real<T>>());
+                      on<T>(x.device(), gemm_tn<Real<T>>, cuda::gemm_tn<T>)(
+                          k, n, m, x.data<T>(), dy.data<T>(), sums.data<Real<T>>());
                       dw = cast(sums, w_dtype);
                     }
                     if (bias_needs) {
@@ -97,8 +98,8 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
                     }
                     if (x_needs) {
                       dx = empty_like(x);
-                      on<T>(x.device(), gemm_nt<Real<T>>, cuda::gemm_nt<T>)(m, k, n, dy.data<T>(), factor.data<T>(),
-                                                                           dx.data<T>());
+                      on<T>(x.device(), gemm_nt<Real<T>>, cuda::gemm_nt<T>)(m, k, n, dy.data<T>(),
+                                                                            factor.data<T>(), dx.data<T>());
                     }
                   });
                   return {dx, dw, db};

@@ -31,8 +31,7 @@ class ClassificationWork : public TrainingRun::Work {
   std::string finish(const std::string& folder) override {
     Classifier best(Checkpoint(folder + "/best.safetensors"));
     ImageCache images(files_of(validation_), config_.cache_mb << 20);
-    const Tensor probabilities =
-        classify_dataset(best, validation_, images, int(config_.workers));
+    const Tensor probabilities = classify_dataset(best, validation_, images, int(config_.workers));
     const double top1 = top_k_accuracy(probabilities, validation_, 1),
                  top5 = top_k_accuracy(probabilities, validation_, 5);
     RunReport report;

@@ -17,8 +17,8 @@ std::vector<std::string> files_of(const ClassificationDataset& dataset) {
   return files;
 }
 
-Tensor classify_dataset(const Classifier& classifier, const ClassificationDataset& dataset, ImageCache& images,
-                        int workers) {
+Tensor classify_dataset(const Classifier& classifier, const ClassificationDataset& dataset,
+                        ImageCache& images, int workers) {
   const int size = classifier.size();
   constexpr int64_t batch = 16;
   const int64_t count = int64_t(dataset.images.size()), pixels = int64_t(size) * size * 3;
@@ -107,7 +107,8 @@ std::vector<NamedTensor> ClassificationTask::compute() {
 }
 
 NamedValues ClassificationTask::evaluate() {
-  const Tensor probabilities = classify_dataset(classifier_, validation_, validation_images_, int(config_.workers));
+  const Tensor probabilities =
+      classify_dataset(classifier_, validation_, validation_images_, int(config_.workers));
   const int64_t classes = probabilities.size(1);
   double loss = 0;
   for (int64_t i = 0; i < probabilities.size(0); ++i)

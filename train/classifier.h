@@ -28,7 +28,8 @@ class Classifier {
   int size() const { return size_; }
   Device device() const { return model_->device(); }
 
-  // The logits (N, classes) of images (N, size, size, 3), float32 on its device: computed in the configured precision.
+  // The logits (N, classes) of images (N, size, size, 3), float32 on its device: computed in the configured
+  // precision.
   Tensor forward(const Tensor& images, Random& noise) const;
 
   // The probability of each class.

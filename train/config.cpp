@@ -141,7 +141,8 @@ void check_config(const TrainConfig& c) {
   one_of("device", c.device, {"cpu", "cuda"});
   one_of("precision", c.precision, {"auto", "float32", "bfloat16"});
   require(c.device == "cuda" || c.precision != "bfloat16",
-          "--precision is 'bfloat16' with --device cpu, which computes in float32: leave it out, or choose --device cuda");
+          "--precision is 'bfloat16' with --device cpu, which computes in float32: leave it out, or choose "
+          "--device cuda");
   in_range("scale-min", c.scale_min, 0.01, 10);
   in_range("scale-max", c.scale_max, c.scale_min, 10);
   in_range("focal-alpha", c.focal_alpha, 0, 1);

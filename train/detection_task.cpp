@@ -65,7 +65,8 @@ DetectionTask::DetectionTask(const TrainConfig& config, DetectionDataset train, 
   if (detector_.device() == Device::cpu) return;
   device_matcher_.emplace(detector_.anchors());
   const int64_t n = config_.batch_size, anchors = device_matcher_->num_anchors();
-  targets_ = {Tensor({n, anchors}, DType::int32, Device::cuda), Tensor({n, anchors, 4}, DType::float32, Device::cuda),
+  targets_ = {Tensor({n, anchors}, DType::int32, Device::cuda),
+              Tensor({n, anchors, 4}, DType::float32, Device::cuda),
               Tensor({}, DType::float32, Device::cuda)};
 }
 
@@ -91,8 +92,8 @@ void DetectionTask::load(int64_t step) {
 
 const DetectionTask::Targets& DetectionTask::matched() {
   if (device_matcher_)
-    device_matcher_->match_batch({truth_boxes_.tensor(), truth_labels_.tensor()}, targets_.classes, targets_.boxes,
-                                 targets_.normalizer);
+    device_matcher_->match_batch({truth_boxes_.tensor(), truth_labels_.tensor()}, targets_.classes,
+                                 targets_.boxes, targets_.normalizer);
   return targets_;
 }
 

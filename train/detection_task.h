@@ -13,7 +13,7 @@
 namespace fovea {
 
 struct DetectionBatch {
-  Tensor images;         // (N, H, W, 3), normalised
+  Tensor images;  // (N, H, W, 3), normalised
   // For a network on the CPU, matched already:
   Tensor class_targets;  // int32 (N, anchors)
   Tensor box_targets;    // (N, anchors, 4)

@@ -69,9 +69,11 @@ std::vector<std::vector<Detection>> Detector::detect(const Tensor& images, std::
   NoGrad no_grad;
   Random unused;
   const DetectorOutput output = forward(images.to(device()), unused);
-  const Tensor logits = cast(output.class_logits, DType::float32), codes = cast(output.box_codes, DType::float32);
+  const Tensor logits = cast(output.class_logits, DType::float32),
+               codes = cast(output.box_codes, DType::float32);
   if (device() == Device::cuda) return detect_on_device(logits, codes, device_anchors_, frames, options);
-  return detect_batch(logits.span<float>(), codes.span<float>(), anchors_, int(class_names_.size()), frames, options);
+  return detect_batch(logits.span<float>(), codes.span<float>(), anchors_, int(class_names_.size()), frames,
+                      options);
 }
 
 std::vector<Detection> Detector::detect(const Image& image, const DetectOptions& options) {

@@ -25,8 +25,8 @@ class Detector {
  public:
   // Fresh weights from config.seed.
   Detector(const TrainConfig& config, std::vector<std::string> class_names);
-  // The averaged weights of a checkpoint, in evaluation mode, on a device of one's own choice. Throws as Checkpoint
-  // does, and where its task is not detection.
+  // The averaged weights of a checkpoint, in evaluation mode, on a device of one's own choice. Throws as
+  // Checkpoint does, and where its task is not detection.
   explicit Detector(const Checkpoint& checkpoint, Device device = Device::cpu);
 
   EfficientDet& model() { return *model_; }
@@ -37,7 +37,8 @@ class Detector {
   int height() const { return size_[0]; }
   int width() const { return size_[1]; }
 
-  // The network's output for images (N, height, width, 3), float32 on its device: computed in the configured precision.
+  // The network's output for images (N, height, width, 3), float32 on its device: computed in the configured
+  // precision.
   DetectorOutput forward(const Tensor& images, Random& noise) const;
 
   // Letterboxes the picture, runs the network and reads its outputs; boxes in pixels of the picture, best

@@ -8,14 +8,14 @@
 
 namespace fovea {
 
-// One input of a training step, at an address that stays: a captured step reads each batch from there. On the CPU it is
-// the batch's own tensor.
+// One input of a training step, at an address that stays: a captured step reads each batch from there. On the
+// CPU it is the batch's own tensor.
 class DeviceInput {
  public:
   explicit DeviceInput(Device device) : device_(device) {}
 
-  // Brings the numbers to the device, behind the work already asked of it; the CPU does not wait unless it is two
-  // batches ahead. Shape and dtype must be those of the first call.
+  // Brings the numbers to the device, behind the work already asked of it; the CPU does not wait unless it is
+  // two batches ahead. Shape and dtype must be those of the first call.
   void load(const Tensor& values);
   const Tensor& tensor() const { return tensor_; }
 

@@ -21,8 +21,8 @@ inline Tensor step_tensor(int64_t step) {
   return from_values({2}, {double(int32_t(step & 0xffffffff)), double(step >> 32)}, DType::int32);
 }
 
-// The random numbers of dropout and stochastic depth, the same ones on every device; `step` as step_tensor() makes it, on
-// the device of the network.
+// The random numbers of dropout and stochastic depth, the same ones on every device; `step` as step_tensor()
+// makes it, on the device of the network.
 inline Random noise_of(const TrainConfig& config, const Tensor& step) {
   Random noise(uint64_t(config.seed), stream_of(Stream::noise));
   noise.set_step(reinterpret_cast<const int64_t*>(step.raw()));

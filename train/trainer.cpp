@@ -126,7 +126,8 @@ void Trainer::compute() {
   ema_.apply();
 }
 
-// Two steps as they are, whose memory stays in the graph's pool; the third is recorded; from then on it is replayed.
+// Two steps as they are, whose memory stays in the graph's pool; the third is recorded; from then on it is
+// replayed.
 void Trainer::run_on_device() {
   const auto work = [this] {
     compute();
@@ -193,11 +194,11 @@ void Trainer::check_losses(const NamedValues& losses, int64_t first) const {
       "Try a smaller --learning-rate or more --warmup-steps; the checkpoint of the last good epoch is kept, "
       "`fovea train --resume` goes on from it";
   for (const auto& [name, value] : losses)
-    require(std::isfinite(value), "the training diverged: {} is {} {} (learning rate {:.4g}). {}", name, value, when,
-            rate, advice);
+    require(std::isfinite(value), "the training diverged: {} is {} {} (learning rate {:.4g}). {}", name,
+            value, when, rate, advice);
   require(optimizer_.skipped() == 0,
-          "the training diverged: the gradient is {} {} although the loss is {:.4g}. {}", optimizer_.norm(), when,
-          losses.front().second, advice);
+          "the training diverged: the gradient is {} {} although the loss is {:.4g}. {}", optimizer_.norm(),
+          when, losses.front().second, advice);
 }
 
 // Adds the mean losses of so many steps to what the next row of metrics will say.

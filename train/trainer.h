@@ -25,9 +25,9 @@ class Task {
   virtual void start(int64_t first, int64_t end) = 0;
   // Puts the step's batch where compute() finds it.
   virtual void load(int64_t step) = 0;
-  // Forward and backward pass of that batch: leaves gradients in the parameters, returns the loss and its parts, each
-  // one number on the network's device, the loss first. On CUDA it is captured once and replayed for every batch: it
-  // must ask for the same work each time, and not read what the device computes.
+  // Forward and backward pass of that batch: leaves gradients in the parameters, returns the loss and its
+  // parts, each one number on the network's device, the loss first. On CUDA it is captured once and replayed
+  // for every batch: it must ask for the same work each time, and not read what the device computes.
   virtual std::vector<NamedTensor> compute() = 0;
   // Measures the network as it is; the first figure is the one to maximise.
   virtual NamedValues evaluate() = 0;
@@ -98,15 +98,16 @@ class Trainer {
   std::unique_ptr<MetricsWriter> metrics_;
   TrainProgress progress_;
   std::vector<NamedTensor> losses_;  // of the latest step, on the network's device
-  NamedValues sums_;  // of the losses since they were last written
+  NamedValues sums_;                 // of the losses since they were last written
   int64_t summed_ = 0;
 
-  // On CUDA: the step as a graph, made anew when batch norm is frozen; and the sums of the losses, read now and then.
+  // On CUDA: the step as a graph, made anew when batch norm is frozen; and the sums of the losses, read now
+  // and then.
   std::unique_ptr<cuda::Graph> graph_;
   int warm_ups_ = 0;
   bool frozen_ = false;
   std::vector<Tensor> device_sums_;
-  int64_t unread_ = 0;  // steps in device_sums_
+  int64_t unread_ = 0;         // steps in device_sums_
   double seconds_before_ = 0;  // of the run before it was resumed
 };
 

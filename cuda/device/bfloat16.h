@@ -24,8 +24,8 @@ struct bfloat16 {
   }
 };
 
-// The type in which numbers stored as T are computed with, and in which their parameters, statistics and sums are
-// kept: float for float and bfloat16, double for double.
+// The type in which numbers stored as T are computed with, and in which their parameters, statistics and sums
+// are kept: float for float and bfloat16, double for double.
 template <class T>
 struct RealOf {
   using type = T;

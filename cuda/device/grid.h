@@ -7,7 +7,8 @@ namespace fovea {
 
 inline constexpr int block_threads = 256;  // of kernels that do not care
 
-// Blocks so that n elements have a thread each, up to what a GPU keeps busy with: further ones are reached by stride.
+// Blocks so that n elements have a thread each, up to what a GPU keeps busy with: further ones are reached by
+// stride.
 inline dim3 grid_for(int64_t n, int threads = block_threads) {
   constexpr int64_t most = 1 << 16;
   const int64_t blocks = (n + threads - 1) / threads;

@@ -5,14 +5,16 @@ namespace fovea {
 
 inline constexpr unsigned all_lanes = 0xffffffffu;
 
-// The sum over a warp, in lane 0: a tree of fixed shape, so the same bits each time. All 32 lanes must call it.
+// The sum over a warp, in lane 0: a tree of fixed shape, so the same bits each time. All 32 lanes must call
+// it.
 template <class T>
 __device__ inline T warp_sum(T value) {
   for (int step = 16; step > 0; step /= 2) value += __shfl_down_sync(all_lanes, value, step);
   return value;
 }
 
-// The sum over a block of up to 1024 threads (a multiple of 32, along x), in thread 0. All threads must call it.
+// The sum over a block of up to 1024 threads (a multiple of 32, along x), in thread 0. All threads must call
+// it.
 template <class T>
 __device__ inline T block_sum(T value) {
   __shared__ T of_warps[32];

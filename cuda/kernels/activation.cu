@@ -1,4 +1,5 @@
-// Elementwise activations. Bytes moved: forward 2 n sizeof(T), backward 3 n sizeof(T); nothing else costs time.
+// Elementwise activations. Bytes moved: forward 2 n sizeof(T), backward 3 n sizeof(T); nothing else costs
+// time.
 #include "cuda/device/grid.h"
 #include "cuda/device/vector.h"
 #include "cuda/kernels/activation.h"
@@ -54,12 +55,12 @@ template <class F, class T>
 void activation_backward(const T* x, const T* dy, T* dx, int64_t n) {
   const int64_t packs = n / pack_size<T>, packed = packs * pack_size<T>;
   launch(activation_backward_packed<F, T>, {grid_for(packs), block_threads}, x, dy, dx, packs);
-  launch(activation_backward_naive<F, T>, {grid_for(n - packed), block_threads}, x + packed, dy + packed, dx + packed,
-         n - packed);
+  launch(activation_backward_naive<F, T>, {grid_for(n - packed), block_threads}, x + packed, dy + packed,
+         dx + packed, n - packed);
 }
 
-#define INSTANTIATE(F, T)                                       \
-  template void activation<F, T>(const T*, T*, int64_t);        \
+#define INSTANTIATE(F, T)                                \
+  template void activation<F, T>(const T*, T*, int64_t); \
   template void activation_backward<F, T>(const T*, const T*, T*, int64_t);
 #define FOR_EACH_DTYPE(F) INSTANTIATE(F, float) INSTANTIATE(F, double) INSTANTIATE(F, bfloat16)
 FOR_EACH_DTYPE(Relu)

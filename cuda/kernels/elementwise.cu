@@ -43,8 +43,8 @@ void accumulate(T* sum, const T* term, int64_t n) {
   launch(accumulate_naive<T>, {grid_for(n - packed), block_threads}, sum + packed, term + packed, n - packed);
 }
 
-#define INSTANTIATE(T)                      \
-  template void fill<T>(T*, T, int64_t);    \
+#define INSTANTIATE(T)                   \
+  template void fill<T>(T*, T, int64_t); \
   template void accumulate<T>(T*, const T*, int64_t);
 INSTANTIATE(float)
 INSTANTIATE(double)

@@ -1,4 +1,5 @@
-// cuBLASLt. It thinks in columns: a row-major c = a b is, read by columns, c^T = b^T a^T, so the operands change places.
+// cuBLASLt. It thinks in columns: a row-major c = a b is, read by columns, c^T = b^T a^T, so the operands
+// change places.
 #include "cuda/kernels/gemm.h"
 
 #ifndef FOVEA_SIM  // cuda/sim/gemm.cpp
@@ -57,7 +58,8 @@ Plan make_plan(const Key& key, cublasComputeType_t compute, cudaDataType_t scale
   Plan plan;
   check(cublasLtMatmulDescCreate(&plan.operation, compute, scale_type), "cublasLtMatmulDescCreate");
   const auto set = [&](cublasLtMatmulDescAttributes_t attribute, const auto& value) {
-    check(cublasLtMatmulDescSetAttribute(plan.operation, attribute, &value, sizeof value), "matmul attribute");
+    check(cublasLtMatmulDescSetAttribute(plan.operation, attribute, &value, sizeof value),
+          "matmul attribute");
   };
   set(CUBLASLT_MATMUL_DESC_TRANSA, a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(CUBLASLT_MATMUL_DESC_TRANSB, b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -71,21 +73,22 @@ Plan make_plan(const Key& key, cublasComputeType_t compute, cudaDataType_t scale
   check(cublasLtMatrixLayoutCreate(&plan.b, in_type, uint64_t(b_transposed ? columns : inner),
                                    uint64_t(b_transposed ? inner : columns), b_transposed ? columns : inner),
         "layout of b");
-  check(cublasLtMatrixLayoutCreate(&plan.c, out_type, uint64_t(rows), uint64_t(columns), rows), "layout of c");
+  check(cublasLtMatrixLayoutCreate(&plan.c, out_type, uint64_t(rows), uint64_t(columns), rows),
+        "layout of c");
   cublasLtMatmulPreference_t preference;
   check(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
-  check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_bytes,
-                                             sizeof workspace_bytes),
+  check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                             &workspace_bytes, sizeof workspace_bytes),
         "workspace size");
   // Partial sums over k through the workspace, in order; never added up in place by whoever comes first.
   const uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
-  check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions,
-                                             sizeof reductions),
+  check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                             &reductions, sizeof reductions),
         "reduction scheme");
   cublasLtMatmulHeuristicResult_t found{};
   int count = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle(), plan.operation, plan.a, plan.b, plan.c, plan.c,
-                                                               preference, 1, &found, &count);
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle(), plan.operation, plan.a, plan.b,
+                                                               plan.c, plan.c, preference, 1, &found, &count);
   static_cast<void>(cublasLtMatmulPreferenceDestroy(preference));
   check(status, "cublasLtMatmulAlgoGetHeuristic");
   if (count == 0)
@@ -104,15 +107,18 @@ void multiply(int64_t rows, int64_t columns, int64_t inner, const T* a, bool a_t
   Plan plan;
   {
     const std::lock_guard lock(mutex);
-    const Key key{rows,           columns,        inner, a_transposed, b_transposed, bias != nullptr, data_type<T>(),
-                  data_type<Out>()};
+    const Key key{rows,         columns,         inner,          a_transposed,
+                  b_transposed, bias != nullptr, data_type<T>(), data_type<Out>()};
     const auto found = plans.find(key);
-    plan = found != plans.end() ? found->second
-                                : plans.emplace(key, make_plan(key, is_double ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
-                                                               is_double ? CUDA_R_64F : CUDA_R_32F))
-                                      .first->second;
+    plan = found != plans.end()
+               ? found->second
+               : plans
+                     .emplace(key, make_plan(key, is_double ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
+                                             is_double ? CUDA_R_64F : CUDA_R_32F))
+                     .first->second;
     if (bias)
-      check(cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
+      check(cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
+                                           sizeof bias),
             "bias");
     const Real<T> one = 1, zero = 0;
     const Workspace<std::byte> workspace(workspace_bytes);
@@ -141,9 +147,9 @@ void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Real<T>* c
   multiply(n, m, k, b, false, a, true, static_cast<const Real<T>*>(nullptr), c);
 }
 
-#define INSTANTIATE(T)                                                                                        \
-  template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, const Real<T>*, T*);                  \
-  template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);                                \
+#define INSTANTIATE(T)                                                                      \
+  template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, const Real<T>*, T*); \
+  template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);              \
   template void gemm_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, Real<T>*);
 INSTANTIATE(float)
 INSTANTIATE(double)

@@ -5,9 +5,9 @@
 
 namespace fovea::cuda {
 
-// Matrix products, the one thing that a library does: cuBLASLt on a GPU, oneDNN in the simulator. All matrices are
-// row-major and dense, sums are in Real<T> (bfloat16 products on tensor cores), the same bits for the same sizes.
-// T: float, double, bfloat16. On the current stream; may be captured into a graph.
+// Matrix products, the one thing that a library does: cuBLASLt on a GPU, oneDNN in the simulator. All
+// matrices are row-major and dense, sums are in Real<T> (bfloat16 products on tensor cores), the same bits
+// for the same sizes. T: float, double, bfloat16. On the current stream; may be captured into a graph.
 
 // c (m x n) = a (m x k) * b (k x n) + bias (n), where bias is not null
 template <class T>

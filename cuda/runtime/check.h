@@ -3,7 +3,9 @@
 
 namespace fovea::cuda {
 
-// Throws CudaError with the runtime's own words, what was asked of it and from where, unless `error` is success.
-void check(cudaError_t error, const char* asked, const char* file = __builtin_FILE(), int line = __builtin_LINE());
+// Throws CudaError with the runtime's own words, what was asked of it and from where, unless `error` is
+// success.
+void check(cudaError_t error, const char* asked, const char* file = __builtin_FILE(),
+           int line = __builtin_LINE());
 
 }  // namespace fovea::cuda

@@ -7,14 +7,15 @@ namespace fovea::cuda {
 
 struct DeviceProperties {
   std::string name;
-  int major = 0, minor = 0;         // compute capability: 9 and 0 for sm_90
+  int major = 0, minor = 0;  // compute capability: 9 and 0 for sm_90
   int multiprocessors = 0;
   size_t memory_bytes = 0;
   size_t shared_bytes_per_block = 0;  // most that a launch may ask for
-  bool simulated = false;           // cuda/sim runs the kernels, on the CPU
+  bool simulated = false;             // cuda/sim runs the kernels, on the CPU
 };
 
-// The device in use: the first one, unless select_device() was called. Throws CudaError where the machine has none.
+// The device in use: the first one, unless select_device() was called. Throws CudaError where the machine has
+// none.
 const DeviceProperties& device_properties();
 
 int device_count();
@@ -24,8 +25,8 @@ void select_device(int index);
 // True in a build for the simulator.
 bool is_simulated();
 
-// In which order the simulator begins threads and blocks; a GPU decides for itself. What a kernel computes must not
-// depend on it: tests try all three.
+// In which order the simulator begins threads and blocks; a GPU decides for itself. What a kernel computes
+// must not depend on it: tests try all three.
 enum class ThreadOrder { forward, reverse, shuffled };
 void set_thread_order(ThreadOrder order);
 

@@ -8,8 +8,8 @@ typedef struct CUgraphExec_st* cudaGraphExec_t;
 
 namespace fovea::cuda {
 
-// A recorded sequence of device work, replayed by one call: the launches of a training step cost the host nothing
-// then. What `work` allocates comes from a pool of the graph's own, at the same addresses each time.
+// A recorded sequence of device work, replayed by one call: the launches of a training step cost the host
+// nothing then. What `work` allocates comes from a pool of the graph's own, at the same addresses each time.
 class Graph {
  public:
   Graph() = default;
@@ -17,11 +17,12 @@ class Graph {
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
 
-  // Runs the work as it is, in the graph's pool: once or twice before capture(), so that the pool has what it needs.
+  // Runs the work as it is, in the graph's pool: once or twice before capture(), so that the pool has what it
+  // needs.
   void warm_up(const std::function<void()>& work);
 
-  // Records what `work` asks of the device on the current stream; nothing runs. `work` must not make the host wait,
-  // nor read what the device computes. Throws CudaError, and forgets the recording, where it does.
+  // Records what `work` asks of the device on the current stream; nothing runs. `work` must not make the host
+  // wait, nor read what the device computes. Throws CudaError, and forgets the recording, where it does.
   void capture(const std::function<void()>& work);
 
   bool captured() const { return executable_ != nullptr; }

@@ -17,7 +17,8 @@ struct LaunchConfig {
       : grid(grid_), block(block_), shared_bytes(shared_bytes_), file(file_), line(line_) {}
 };
 
-// For launch(): the kernel, a way to call it with the values that `arguments` points to, and their total size.
+// For launch(): the kernel, a way to call it with the values that `arguments` points to, and their total
+// size.
 struct KernelCall {
   const void* kernel;
   void** pointers;                                      // to each argument
@@ -29,13 +30,14 @@ struct KernelCall {
 };
 void launch_kernel(const LaunchConfig& config, const KernelCall& call);
 
-// Runs a __global__ function on the current stream (stream.h): launch(add_kernel<float>, {grid, block}, x, y, n). The
-// only way to launch: it checks the configuration, converts the arguments to the kernel's parameter types, opts in to
-// more than 48 KB of shared memory and reports errors with kernel and call site. Throws CudaError.
-// A grid of no blocks is no launch: an op on an empty tensor needs no special case.
+// Runs a __global__ function on the current stream (stream.h): launch(add_kernel<float>, {grid, block}, x, y,
+// n). The only way to launch: it checks the configuration, converts the arguments to the kernel's parameter
+// types, opts in to more than 48 KB of shared memory and reports errors with kernel and call site. Throws
+// CudaError. A grid of no blocks is no launch: an op on an empty tensor needs no special case.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), LaunchConfig config, Arguments&&... arguments) {
-  static_assert(sizeof...(Parameters) == sizeof...(Arguments), "the kernel takes another number of arguments");
+  static_assert(sizeof...(Parameters) == sizeof...(Arguments),
+                "the kernel takes another number of arguments");
   if (config.grid.x == 0 || config.grid.y == 0 || config.grid.z == 0) return;
   using Values = std::tuple<Parameters...>;
   Values values(std::forward<Arguments>(arguments)...);
@@ -48,7 +50,8 @@ void launch(void (*kernel)(Parameters...), LaunchConfig config, Arguments&&... a
     [&]<size_t... I>(std::index_sequence<I...>) {
       reinterpret_cast<void (*)(Parameters...)>(const_cast<void*>(function))(
           std::get<I>(*static_cast<Values*>(tuple))...);
-    }(std::index_sequence_for<Parameters...>());
+    }
+    (std::index_sequence_for<Parameters...>());
   };
   call.copy = [](const void* from) -> void* { return new Values(*static_cast<const Values*>(from)); };
   call.destroy = [](void* copy) { delete static_cast<Values*>(copy); };

@@ -147,10 +147,11 @@ class CachingAllocator {
     size_t free = 0, total = 0;
     static_cast<void>(cudaMemGetInfo(&free, &total));
     constexpr double mb = 1 << 20;
-    throw CudaError(fmt::format(
-        "the CUDA device is out of memory: {:.1f} MB asked for, {:.1f} MB in use here, {:.1f} MB free of {:.1f} MB. "
-        "Try a smaller --batch-size or --image-size",
-        double(bytes) / mb, double(use_.current) / mb, double(free) / mb, double(total) / mb));
+    throw CudaError(
+        fmt::format("the CUDA device is out of memory: {:.1f} MB asked for, {:.1f} MB in use here, {:.1f} MB "
+                    "free of {:.1f} MB. "
+                    "Try a smaller --batch-size or --image-size",
+                    double(bytes) / mb, double(use_.current) / mb, double(free) / mb, double(total) / mb));
   }
 
   std::mutex mutex_;
@@ -180,9 +181,15 @@ DeviceMemoryUse device_memory_use() { return allocator().use(); }
 void reset_device_peak() { allocator().reset_peak(); }
 void release_cached_device_memory() { allocator().give_back(); }
 
-void copy_to_device(void* to, const void* from, size_t bytes) { copy(to, from, bytes, cudaMemcpyHostToDevice); }
-void copy_on_device(void* to, const void* from, size_t bytes) { copy(to, from, bytes, cudaMemcpyDeviceToDevice); }
-void copy_to_host_later(void* to, const void* from, size_t bytes) { copy(to, from, bytes, cudaMemcpyDeviceToHost); }
+void copy_to_device(void* to, const void* from, size_t bytes) {
+  copy(to, from, bytes, cudaMemcpyHostToDevice);
+}
+void copy_on_device(void* to, const void* from, size_t bytes) {
+  copy(to, from, bytes, cudaMemcpyDeviceToDevice);
+}
+void copy_to_host_later(void* to, const void* from, size_t bytes) {
+  copy(to, from, bytes, cudaMemcpyDeviceToHost);
+}
 void copy_to_host(void* to, const void* from, size_t bytes) {
   copy_to_host_later(to, from, bytes);
   current_stream().synchronize();

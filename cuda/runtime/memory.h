@@ -4,9 +4,10 @@
 
 namespace fovea::cuda {
 
-// Device memory from the caching allocator: a freed block serves the next request of about its size on the same
-// stream, which needs no waiting, since work of one stream runs in order. On exhaustion what is cached is given back
-// and the request tried once more; then CudaError says how much was asked for, in use and free. Content undefined.
+// Device memory from the caching allocator: a freed block serves the next request of about its size on the
+// same stream, which needs no waiting, since work of one stream runs in order. On exhaustion what is cached
+// is given back and the request tried once more; then CudaError says how much was asked for, in use and free.
+// Content undefined.
 void* allocate(size_t bytes);
 void release(void* pointer);  // where it was allocated on this stream's behalf; null is nothing
 
@@ -19,8 +20,9 @@ DeviceMemoryUse device_memory_use();
 void reset_device_peak();
 void release_cached_device_memory();
 
-// On the current stream, in order with its work. To the host: returns when the bytes are there. From the host: when
-// `from` may be overwritten, unless it is pinned memory, which must stay as it is until the stream has come by.
+// On the current stream, in order with its work. To the host: returns when the bytes are there. From the
+// host: when `from` may be overwritten, unless it is pinned memory, which must stay as it is until the stream
+// has come by.
 void copy_to_device(void* to, const void* from, size_t bytes);
 void copy_to_host(void* to, const void* from, size_t bytes);
 void copy_on_device(void* to, const void* from, size_t bytes);
@@ -58,9 +60,9 @@ class PinnedMemory {
   size_t bytes_ = 0;
 };
 
-// A pool of its own for what is allocated while one of these lives on a thread. A graph needs that: its replay writes
-// to the addresses it was captured with, which nobody else may get in the meantime. Blocks go back to the pool they
-// came from; those of a pool that is gone, to the device.
+// A pool of its own for what is allocated while one of these lives on a thread. A graph needs that: its
+// replay writes to the addresses it was captured with, which nobody else may get in the meantime. Blocks go
+// back to the pool they came from; those of a pool that is gone, to the device.
 class MemoryPool {
  public:
   MemoryPool();

@@ -27,8 +27,8 @@ thread_local bool capturing = false;
 void check(cudaError_t error, const char* asked, const char* file, int line) {
   if (error == cudaSuccess) return;
   const char* from = std::strstr(file, "/cuda/");
-  throw CudaError(
-      fmt::format("CUDA: {} ({}, asked at {}:{})", cudaGetErrorString(error), asked, from ? from + 1 : file, line));
+  throw CudaError(fmt::format("CUDA: {} ({}, asked at {}:{})", cudaGetErrorString(error), asked,
+                              from ? from + 1 : file, line));
 }
 
 Counters& counters() {
@@ -67,8 +67,9 @@ void select_device(int index) {
 const DeviceProperties& device_properties() {
   static const DeviceProperties instance = [] {
     if (device_count() == 0)
-      throw CudaError("this machine has no CUDA device that the driver knows: use --device cpu, or a build for the "
-                      "simulator (cmake --preset release)");
+      throw CudaError(
+          "this machine has no CUDA device that the driver knows: use --device cpu, or a build for the "
+          "simulator (cmake --preset release)");
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, selected), "cudaGetDeviceProperties");
     return DeviceProperties{properties.name,
@@ -146,7 +147,8 @@ void launch_kernel(const LaunchConfig& config, const KernelCall& call) {
     return cudaFuncGetName(&text, call.kernel) == cudaSuccess ? text : "?";
   };
   if (config.shared_bytes > size_t(48) << 10)
-    check(cudaFuncSetAttribute(call.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(config.shared_bytes)),
+    check(cudaFuncSetAttribute(call.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               int(config.shared_bytes)),
           "more than 48 KB of shared memory", config.file, config.line);
   cudaLaunchConfig_t launch_config{};
   launch_config.gridDim = config.grid;
@@ -159,8 +161,8 @@ void launch_kernel(const LaunchConfig& config, const KernelCall& call) {
   if (error != cudaSuccess)
     check(error,
           fmt::format("kernel {}, grid {} x {} x {}, block {} x {} x {}, {} bytes of shared memory", name(),
-                      config.grid.x, config.grid.y, config.grid.z, config.block.x, config.block.y, config.block.z,
-                      config.shared_bytes)
+                      config.grid.x, config.grid.y, config.grid.z, config.block.x, config.block.y,
+                      config.block.z, config.shared_bytes)
               .c_str(),
           config.file, config.line);
 }
@@ -188,7 +190,8 @@ void Graph::capture(const std::function<void()>& work) {
     work();
   } catch (...) {
     capturing = false;
-    if (cudaStreamEndCapture(stream, &graph) == cudaSuccess && graph) static_cast<void>(cudaGraphDestroy(graph));
+    if (cudaStreamEndCapture(stream, &graph) == cudaSuccess && graph)
+      static_cast<void>(cudaGraphDestroy(graph));
     throw;
   }
   capturing = false;

@@ -30,9 +30,9 @@ class Event {
   Event& operator=(const Event&) = delete;
 
   void record(const Stream& stream);
-  void make_wait(const Stream& stream) const;  // later work of that stream waits for the point
-  bool done() const;                           // whether the device has come by; does not wait
-  void synchronize() const;                    // the host waits
+  void make_wait(const Stream& stream) const;           // later work of that stream waits for the point
+  bool done() const;                                    // whether the device has come by; does not wait
+  void synchronize() const;                             // the host waits
   double milliseconds_since(const Event& start) const;  // both recorded, and synchronised
 
  private:

@@ -1,7 +1,7 @@
-// Every load and store of a kernel is checked. Kernels are compiled with -fsanitize=thread, which makes the compiler
-// call __tsan_read4(address) and its like before each access; the functions it calls are these, not the thread
-// sanitizer's. They know which bytes are allocated, which were ever written, and who touched each word since the last
-// barrier.
+// Every load and store of a kernel is checked. Kernels are compiled with -fsanitize=thread, which makes the
+// compiler call __tsan_read4(address) and its like before each access; the functions it calls are these, not
+// the thread sanitizer's. They know which bytes are allocated, which were ever written, and who touched each
+// word since the last barrier.
 #include <link.h>
 #include <sys/mman.h>
 
@@ -18,8 +18,8 @@
 namespace fovea::sim {
 namespace {
 
-// The latest accesses to one 4-byte word. `who` packs thread (11 bits; from `several` on: more than one reader), the
-// warp's count of synchronisations (17) and which of the four bytes (4).
+// The latest accesses to one 4-byte word. `who` packs thread (11 bits; from `several` on: more than one
+// reader), the warp's count of synchronisations (17) and which of the four bytes (4).
 struct Cell {
   uint32_t write_epoch, writer, read_epoch, reader;
 };
@@ -100,14 +100,16 @@ void check_word(Cell& cell, uint32_t mask, bool write, bool is_shared, void* fro
   const uint32_t self = current_thread(), warp_count = current_warp_count();
   const char* space = is_shared ? "shared" : "global";
   if (mask_of(cell.writer) & mask && unordered(cell.write_epoch, cell.writer, is_shared, self, warp_count))
-    stop_kernel(fmt::format("race: the thread {} a word of {} memory, {}, and there is no barrier between",
-                            write ? "writes" : "reads", space, describe(cell.write_epoch, cell.writer, "writes")),
-                source_line(from));
+    stop_kernel(
+        fmt::format("race: the thread {} a word of {} memory, {}, and there is no barrier between",
+                    write ? "writes" : "reads", space, describe(cell.write_epoch, cell.writer, "writes")),
+        source_line(from));
   if (write && mask_of(cell.reader) & mask &&
       unordered(cell.read_epoch, cell.reader, is_shared, self, warp_count))
-    stop_kernel(fmt::format("race: the thread writes a word of {} memory, {}, and there is no barrier between", space,
-                            describe(cell.read_epoch, cell.reader, "reads")),
-                source_line(from));
+    stop_kernel(
+        fmt::format("race: the thread writes a word of {} memory, {}, and there is no barrier between", space,
+                    describe(cell.read_epoch, cell.reader, "reads")),
+        source_line(from));
   if (write) {
     const bool mine = cell.write_epoch == epochs.now && thread_of(cell.writer) == self;
     cell.writer = pack(self, warp_count, mask | (mine ? mask_of(cell.writer) : 0));
@@ -117,22 +119,24 @@ void check_word(Cell& cell, uint32_t mask, bool write, bool is_shared, void* fro
   uint32_t reader = self;
   if (cell.read_epoch >= epochs.block && cell.read_epoch == epochs.now) {
     const uint32_t before = thread_of(cell.reader), both = mask & mask_of(cell.reader);
-    // One cell remembers one set of bytes: of two readers' those that both have read, otherwise the later one's.
+    // One cell remembers one set of bytes: of two readers' those that both have read, otherwise the later
+    // one's.
     if (before == self) {
       mask |= mask_of(cell.reader);
     } else if (both) {
       mask = both;
       const bool same_warp = before != several_warps && warp_of(before) == self / 32;
       reader = same_warp && count_of(cell.reader) == (warp_count & 0x1FFFF) ? several + self / 32
-               : same_warp                                                   ? self
-                                                                             : several_warps;
+               : same_warp                                                  ? self
+                                                                            : several_warps;
     }
   }
   cell.reader = pack(reader, warp_count, mask);
   cell.read_epoch = epochs.now;
 }
 
-void check_words(const Region& region, uintptr_t address, size_t size, bool write, bool is_shared, void* from) {
+void check_words(const Region& region, uintptr_t address, size_t size, bool write, bool is_shared,
+                 void* from) {
   uintptr_t at = address - region.begin;
   while (size > 0) {
     const size_t offset = at % 4, part = size < 4 - offset ? size : 4 - offset;
@@ -143,8 +147,10 @@ void check_words(const Region& region, uintptr_t address, size_t size, bool writ
 }
 
 void check_shared(const Region& region, uintptr_t address, size_t size, bool write, void* from) {
-  if (!write && options().check_memory && region.cells[(address - region.begin) / 4].write_epoch < epochs.block)
-    stop_kernel("read of uninitialised shared memory: no thread of this block has written it", source_line(from));
+  if (!write && options().check_memory &&
+      region.cells[(address - region.begin) / 4].write_epoch < epochs.block)
+    stop_kernel("read of uninitialised shared memory: no thread of this block has written it",
+                source_line(from));
   // Remembers writes even where races are not looked for.
   if (options().check_races || write) check_words(region, address, size, write, true, from);
 }
@@ -156,9 +162,10 @@ void check_global(uintptr_t address, size_t size, bool write, void* from) {
     for (size_t i = 0; i < size; ++i) {
       if (state[i] == initialised) continue;
       if (state[i] == not_allocated)
-        stop_kernel(fmt::format("out of bounds: {} of {} bytes at {}, where no device memory is allocated",
-                                write ? "a write" : "a read", size, fmt::ptr(reinterpret_cast<void*>(address))),
-                    source_line(from));
+        stop_kernel(
+            fmt::format("out of bounds: {} of {} bytes at {}, where no device memory is allocated",
+                        write ? "a write" : "a read", size, fmt::ptr(reinterpret_cast<void*>(address))),
+            source_line(from));
       if (!write)
         stop_kernel("read of uninitialised device memory: nobody has written it since it was allocated",
                     source_line(from));
@@ -186,16 +193,17 @@ void check(void* pointer, size_t size, bool write, void* from) {
   if (!write)
     for (const Region& region : r.constants)
       if (address - region.begin < region.bytes) return;
-  stop_kernel(fmt::format("out of bounds: {} of host memory at {}", write ? "a write" : "a read", fmt::ptr(pointer)),
-              source_line(from));
+  stop_kernel(
+      fmt::format("out of bounds: {} of host memory at {}", write ? "a write" : "a read", fmt::ptr(pointer)),
+      source_line(from));
 }
 
 }  // namespace
 }  // namespace fovea::sim
 
 // Weak: a program that is itself built with the thread sanitizer keeps that one's.
-#define FOVEA_SIM_HOOK(name, size, write)                                                \
-  extern "C" __attribute__((weak)) void __tsan_##name(void* address) {                   \
+#define FOVEA_SIM_HOOK(name, size, write)                                                                  \
+  extern "C" __attribute__((weak)) void __tsan_##name(void* address) {                                     \
     if (fovea::sim::inside_kernel()) fovea::sim::check(address, size, write, __builtin_return_address(0)); \
   }
 FOVEA_SIM_HOOK(read1, 1, false)
@@ -239,7 +247,8 @@ T atomically(T* address, F&& f) {
   const auto offset = uintptr_t(address) - uintptr_t(arena().base);
   if (offset < arena().bytes) {
     const std::string fault = range_fault(address, sizeof(T));
-    if (!fault.empty()) stop_kernel("out of bounds: an atomic; " + fault, source_line(__builtin_return_address(0)));
+    if (!fault.empty())
+      stop_kernel("out of bounds: an atomic; " + fault, source_line(__builtin_return_address(0)));
   }
   const T before = *address;
   *address = f(before);

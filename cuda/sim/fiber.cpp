@@ -64,8 +64,10 @@ fovea_sim_switch:
 )");
 
 static void* first_frame(std::byte* stack, void (*entry)()) {
-  // Six registers, the address that `ret` jumps to, and a return address of 0, at which debuggers stop unwinding.
-  void** top = reinterpret_cast<void**>(stack + fiber_stack_bytes - 72);  // as after a call: 8 more than a multiple of 16
+  // Six registers, the address that `ret` jumps to, and a return address of 0, at which debuggers stop
+  // unwinding.
+  void** top = reinterpret_cast<void**>(stack + fiber_stack_bytes -
+                                        72);  // as after a call: 8 more than a multiple of 16
   top[0] = nullptr;
   top[-1] = reinterpret_cast<void*>(entry);
   for (int i = 2; i <= 7; ++i) top[-i] = nullptr;

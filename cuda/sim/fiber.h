@@ -3,9 +3,9 @@
 
 namespace fovea::sim {
 
-// A flow of control with a stack of its own, on the one thread of the operating system: what a CUDA thread is here. A
-// switch saves the registers that a function call must keep and takes those of the other side; it costs a few
-// nanoseconds (swapcontext makes a system call instead).
+// A flow of control with a stack of its own, on the one thread of the operating system: what a CUDA thread is
+// here. A switch saves the registers that a function call must keep and takes those of the other side; it
+// costs a few nanoseconds (swapcontext makes a system call instead).
 struct Context {
   void* stack_pointer = nullptr;  // where the registers were saved
   // For the address sanitizer, which must know whose stack is in use:

@@ -1,5 +1,5 @@
-// Matrix products on the simulated device: oneDNN for float32 and bfloat16, plain loops for float64. Tiled kernels of
-// our own would take hours here, and no test of ours would find a fault in cuBLASLt.
+// Matrix products on the simulated device: oneDNN for float32 and bfloat16, plain loops for float64. Tiled
+// kernels of our own would take hours here, and no test of ours would find a fault in cuBLASLt.
 #include "cuda/kernels/gemm.h"
 
 #include <dnnl.h>
@@ -32,25 +32,30 @@ void require_range(const char* name, const void* pointer, int64_t bytes, [[maybe
   if (fault.empty() && read && std::memchr(sim::arena().state + offset, sim::uninitialised, size_t(bytes)))
     fault = "it is uninitialised";
 #endif
-  if (!fault.empty()) throw CudaError(fmt::format("[simulator] matrix product: operand {} is wrong: {}", name, fault));
+  if (!fault.empty())
+    throw CudaError(fmt::format("[simulator] matrix product: operand {} is wrong: {}", name, fault));
 }
 
-void product(int64_t m, int64_t n, int64_t k, const float* a, Operand ta, const float* b, Operand tb, float* c) {
+void product(int64_t m, int64_t n, int64_t k, const float* a, Operand ta, const float* b, Operand tb,
+             float* c) {
   if (k == 0) return void(std::fill_n(c, m * n, 0.0f));
   const int threads = omp_get_max_threads();
   omp_set_num_threads(1);  // the order of sums must not depend on how many there are
-  const dnnl_status_t status = dnnl_sgemm(ta.transposed ? 'T' : 'N', tb.transposed ? 'T' : 'N', m, n, k, 1.0f, a,
-                                          ta.leading, b, tb.leading, 0.0f, c, n);
+  const dnnl_status_t status = dnnl_sgemm(ta.transposed ? 'T' : 'N', tb.transposed ? 'T' : 'N', m, n, k, 1.0f,
+                                          a, ta.leading, b, tb.leading, 0.0f, c, n);
   omp_set_num_threads(threads);
-  if (status != dnnl_success) throw CudaError(fmt::format("oneDNN: sgemm failed with status {}", int(status)));
+  if (status != dnnl_success)
+    throw CudaError(fmt::format("oneDNN: sgemm failed with status {}", int(status)));
 }
 
-void product(int64_t m, int64_t n, int64_t k, const double* a, Operand ta, const double* b, Operand tb, double* c) {
+void product(int64_t m, int64_t n, int64_t k, const double* a, Operand ta, const double* b, Operand tb,
+             double* c) {
   std::fill_n(c, m * n, 0.0);
   for (int64_t i = 0; i < m; ++i)
     for (int64_t p = 0; p < k; ++p) {
       const double x = ta.transposed ? a[p * ta.leading + i] : a[i * ta.leading + p];
-      for (int64_t j = 0; j < n; ++j) c[i * n + j] += x * (tb.transposed ? b[j * tb.leading + p] : b[p * tb.leading + j]);
+      for (int64_t j = 0; j < n; ++j)
+        c[i * n + j] += x * (tb.transposed ? b[j * tb.leading + p] : b[p * tb.leading + j]);
     }
 }
 
@@ -61,8 +66,8 @@ std::vector<float> widened(const bfloat16* x, int64_t n) {
 }
 
 template <class T, class Out>
-void multiply(int64_t m, int64_t n, int64_t k, const T* a, Operand ta, const T* b, Operand tb, const Real<T>* bias,
-              Out* c) {
+void multiply(int64_t m, int64_t n, int64_t k, const T* a, Operand ta, const T* b, Operand tb,
+              const Real<T>* bias, Out* c) {
   if (m == 0 || n == 0) return;
   sim::submit(current_stream().get(), [=] {
     const sim::Unlocked unlocked;
@@ -95,9 +100,9 @@ void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Real<T>* c
   multiply(m, n, k, a, {true, m}, b, {false, n}, static_cast<const Real<T>*>(nullptr), c);
 }
 
-#define INSTANTIATE(T)                                                                       \
-  template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, const Real<T>*, T*);  \
-  template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);               \
+#define INSTANTIATE(T)                                                                      \
+  template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, const Real<T>*, T*); \
+  template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);              \
   template void gemm_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, Real<T>*);
 INSTANTIATE(float)
 INSTANTIATE(double)

@@ -1,5 +1,5 @@
-// The simulated device's memory: one region of addresses, with a state for each byte; out of the host's reach but during
-// launches and copies.
+// The simulated device's memory: one region of addresses, with a state for each byte; out of the host's reach
+// but during launches and copies.
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -30,7 +30,7 @@ namespace fovea::sim {
 namespace {
 
 constexpr size_t reserved = size_t(64) << 30;  // addresses; pages come when they are touched
-constexpr size_t alignment = 256, gap = 256;   // as cudaMalloc aligns; and unallocated bytes behind each block
+constexpr size_t alignment = 256, gap = 256;  // as cudaMalloc aligns; and unallocated bytes behind each block
 constexpr size_t page = 4096;
 
 void* reserve(size_t bytes, int protection) {
@@ -69,8 +69,8 @@ struct Memory {
     closed = protection == PROT_NONE;
   }
 
-  // Closing takes the system time for each page, and a training launches thousands of kernels: the more memory, the more
-  // seldom it is done; up to 64 KB always.
+  // Closing takes the system time for each page, and a training launches thousands of kernels: the more
+  // memory, the more seldom it is done; up to 64 KB always.
   void close() {
     left_open += 64 << 10;
     if (size_t(top - arena.base) > left_open) return;
@@ -79,7 +79,8 @@ struct Memory {
   }
 };
 
-// A host that reads device memory gets a signal: on a GPU machine it would, too, or would read something else.
+// A host that reads device memory gets a signal: on a GPU machine it would, too, or would read something
+// else.
 struct sigaction previous_action;
 Memory& memory();
 
@@ -99,7 +100,8 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   const auto* address = static_cast<std::byte*>(info->si_addr);
   if (address >= memory().arena.base && address < memory().arena.base + reserved) {
     const std::string text = fmt::format(
-        "[simulator] the host touched device memory at {}, in {}: copy it to the host first (Tensor::to(Device::cpu))\n",
+        "[simulator] the host touched device memory at {}, in {}: copy it to the host first "
+        "(Tensor::to(Device::cpu))\n",
         fmt::ptr(info->si_addr), source_line(instruction(context)));
     [[maybe_unused]] const auto written = write(STDERR_FILENO, text.data(), text.size());
   }
@@ -120,8 +122,7 @@ Memory& memory() {
 // Signalling NaN in float32 and bfloat16; a huge number in float64; nonsense as an integer.
 void fill_with_nan(std::byte* pointer, size_t bytes) {
   constexpr uint16_t pattern = 0x7FA0;
-  for (size_t i = 0; i < bytes; ++i)
-    pointer[i] = std::byte(pattern >> (8 * (i % 2)) & 0xFF);
+  for (size_t i = 0; i < bytes; ++i) pointer[i] = std::byte(pattern >> (8 * (i % 2)) & 0xFF);
 }
 
 }  // namespace
@@ -205,7 +206,8 @@ cudaError_t cudaFree(void* pointer) {
   // Its pages go back to the system.
   {
     const Unlocked unlocked;
-    const auto first = (uintptr_t(pointer) + page - 1) / page * page, last = (uintptr_t(pointer) + found->second) / page * page;
+    const auto first = (uintptr_t(pointer) + page - 1) / page * page,
+               last = (uintptr_t(pointer) + found->second) / page * page;
     if (last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
   }
   m.blocks.erase(found);
@@ -228,8 +230,8 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   return cudaSuccess;
 }
 
-// While a graph is captured, what a pool does is part of it: a replay finds each block allocated from where it was
-// asked for to where it was given back.
+// While a graph is captured, what a pool does is part of it: a replay finds each block allocated from where
+// it was asked for to where it was given back.
 void tell_simulator_allocated(void* pointer, size_t bytes) {
   if (captured([=] { tell_simulator_allocated(pointer, bytes); })) return;
   const Unlocked unlocked;

@@ -1,4 +1,5 @@
-// The simulated CUDA runtime: streams do at once what they are asked, unless they are being captured into a graph.
+// The simulated CUDA runtime: streams do at once what they are asked, unless they are being captured into a
+// graph.
 #include "cuda/sim/runtime_api.h"
 
 #include <chrono>
@@ -42,7 +43,8 @@ void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   const auto require_range = [&](const char* which, const void* pointer) {
     const std::string fault = range_fault(pointer, bytes);
     if (!fault.empty())
-      throw fovea::CudaError(fmt::format("[simulator] copy of {} bytes: the {} is wrong: {}", bytes, which, fault));
+      throw fovea::CudaError(
+          fmt::format("[simulator] copy of {} bytes: the {} is wrong: {}", bytes, which, fault));
   };
   const Unlocked unlocked;
   if (kind != cudaMemcpyHostToDevice) require_range("source", from);
@@ -117,7 +119,8 @@ cudaError_t cudaFreeHost(void* pointer) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
   if (bytes > 0) submit(stream, [=] { copy(to, from, bytes, kind); });
   return cudaSuccess;
 }
@@ -126,7 +129,8 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
     submit(stream, [=] {
       const Unlocked unlocked;
       const std::string fault = range_fault(to, bytes);
-      if (!fault.empty()) throw fovea::CudaError(fmt::format("[simulator] memset of {} bytes: {}", bytes, fault));
+      if (!fault.empty())
+        throw fovea::CudaError(fmt::format("[simulator] memset of {} bytes: {}", bytes, fault));
       std::memset(to, value, bytes);
       mark_initialised(to, bytes);
     });

@@ -107,10 +107,11 @@ void exit_thread() {
   if (block.in_barrier == 0) return;
   for (const Thread& waiting : block.threads)
     if (waiting.state == State::in_barrier)
-      stop_kernel(fmt::format("the thread has left the kernel while {} others wait for it at a barrier: let every "
-                              "thread of the block reach it",
-                              block.in_barrier),
-                  site(waiting.file, waiting.line));
+      stop_kernel(
+          fmt::format("the thread has left the kernel while {} others wait for it at a barrier: let every "
+                      "thread of the block reach it",
+                      block.in_barrier),
+          site(waiting.file, waiting.line));
 }
 
 // A fiber runs thread after thread, as long as none waits.
@@ -159,11 +160,13 @@ void make_ready(unsigned thread) {
   int listed = 0;
   unsigned first = 0;
   for (unsigned t = block.threads.size(); t-- > 0;)
-    if (block.threads[t].state == State::in_barrier || block.threads[t].state == State::in_warp_operation) first = t;
+    if (block.threads[t].state == State::in_barrier || block.threads[t].state == State::in_warp_operation)
+      first = t;
   for (unsigned t = 0; t < block.threads.size() && listed < 8; ++t) {
     const Thread& thread = block.threads[t];
     if (thread.state != State::in_barrier && thread.state != State::in_warp_operation) continue;
-    list += fmt::format("{}thread {} at {} ({})", listed++ ? ", " : "", thread_name(t), site(thread.file, thread.line),
+    list += fmt::format("{}thread {} at {} ({})", listed++ ? ", " : "", thread_name(t),
+                        site(thread.file, thread.line),
                         thread.state == State::in_barrier ? "barrier" : "warp operation");
   }
   current = first;
@@ -218,11 +221,12 @@ void check_limits(const Kernel& k) {
   };
   const size_t threads = size_t(k.block.x) * k.block.y * k.block.z;
   if (threads == 0 || threads > 1024 || k.block.x > 1024 || k.block.y > 1024 || k.block.z > 64)
-    refuse(fmt::format("a block of {} x {} x {} threads: there may be 1 to 1024", k.block.x, k.block.y, k.block.z));
+    refuse(fmt::format("a block of {} x {} x {} threads: there may be 1 to 1024", k.block.x, k.block.y,
+                       k.block.z));
   if (k.grid.x == 0 || k.grid.y == 0 || k.grid.z == 0 || k.grid.x > 0x7fffffffu || k.grid.y > 65535 ||
       k.grid.z > 65535)
-    refuse(fmt::format("a grid of {} x {} x {} blocks: there may be 1 to 2147483647 x 65535 x 65535", k.grid.x,
-                       k.grid.y, k.grid.z));
+    refuse(fmt::format("a grid of {} x {} x {} blocks: there may be 1 to 2147483647 x 65535 x 65535",
+                       k.grid.x, k.grid.y, k.grid.z));
   if (k.shared_bytes > shared_limit)
     refuse(fmt::format("{} bytes of dynamic shared memory are too much: every GPU from sm_75 on can give {}",
                        k.shared_bytes, shared_limit));
@@ -279,7 +283,8 @@ namespace {
     if (!inside) return;
     const std::string text =
         fmt::format("[simulator] that was kernel {} (launched at {}), block {}, thread {}\n",
-                    function_name(kernel->function), site(kernel->file, kernel->line), name(blockIdx), thread_name(current));
+                    function_name(kernel->function), site(kernel->file, kernel->line), name(blockIdx),
+                    thread_name(current));
     [[maybe_unused]] const auto written = write(STDERR_FILENO, text.data(), text.size());
   });
   return true;
@@ -296,7 +301,8 @@ void stop_kernel(const std::string& what, const std::string& where) {
 }
 
 void* dynamic_shared_memory() {
-  if (kernel->shared_bytes == 0) stop_kernel("the launch asked for no dynamic shared memory", "dynamic_shared()");
+  if (kernel->shared_bytes == 0)
+    stop_kernel("the launch asked for no dynamic shared memory", "dynamic_shared()");
   return shared_buffer();
 }
 
@@ -307,7 +313,8 @@ uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int parameter,
   const unsigned existing = n - first >= 32 ? 0xffffffffu : (1u << (n - first)) - 1;
   const auto refuse = [&](const std::string& what) { stop_kernel(what, site(file, line)); };
   if (!(mask >> lane & 1))
-    refuse(fmt::format("bad mask: lane {} calls a warp operation with mask {:#010x}, which does not name it", lane, mask));
+    refuse(fmt::format("bad mask: lane {} calls a warp operation with mask {:#010x}, which does not name it",
+                       lane, mask));
   if (mask & ~existing)
     refuse(fmt::format("bad mask: {:#010x} names lanes that this warp of {} threads does not have", mask,
                        std::popcount(existing)));
@@ -330,9 +337,10 @@ uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int parameter,
       refuse(fmt::format("bad mask: {:#010x} names lane {}, which has left the kernel", mask, l));
     if (other.state != State::in_warp_operation) continue;
     if (other.mask != mask || other.op != op)
-      refuse(fmt::format("lane {} waits at {} with mask {:#010x}, lane {} with mask {:#010x}: lanes that name each "
-                         "other must call one operation with one mask",
-                         l, site(other.file, other.line), other.mask, lane, mask));
+      refuse(fmt::format(
+          "lane {} waits at {} with mask {:#010x}, lane {} with mask {:#010x}: lanes that name each "
+          "other must call one operation with one mask",
+          l, site(other.file, other.line), other.mask, lane, mask));
     waiting |= 1u << l;
   }
   if (waiting != mask) {
@@ -378,10 +386,11 @@ void __syncthreads(const char* file, int line) {
     while (block.threads[gone].state != State::exited) ++gone;
     const unsigned here = current;
     current = gone;
-    stop_kernel(fmt::format("the thread has left the kernel before a barrier that thread {} waits at: let every "
-                            "thread of the block reach it",
-                            thread_name(here)),
-                site(file, line));
+    stop_kernel(
+        fmt::format("the thread has left the kernel before a barrier that thread {} waits at: let every "
+                    "thread of the block reach it",
+                    thread_name(here)),
+        site(file, line));
   }
   if (block.in_barrier == 0) {
     block.barrier_file = file;

@@ -1,6 +1,6 @@
 #pragma once
-// CUDA C++ for the host compiler: the words and functions a kernel may use. cuda/sim/README.md says what is meant to
-// be different from a GPU, and why.
+// CUDA C++ for the host compiler: the words and functions a kernel may use. cuda/sim/README.md says what is
+// meant to be different from a GPU, and why.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -10,8 +10,8 @@
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
-// One block runs at a time, so its shared memory can be a plain static: gdb shows it and sanitizers check it. Kernels
-// must live in an anonymous namespace for that.
+// One block runs at a time, so its shared memory can be a plain static: gdb shows it and sanitizers check it.
+// Kernels must live in an anonymous namespace for that.
 #define __shared__ static
 
 struct uint3 {
@@ -34,10 +34,11 @@ struct alignas(16) uint4 {
   unsigned x, y, z, w;
 };
 
-// Constant for as long as a CUDA thread runs, hence const; the scheduler sets them at each switch. Plain globals, so
-// that `break kernel.cu:11 if threadIdx.x == 37` works.
+// Constant for as long as a CUDA thread runs, hence const; the scheduler sets them at each switch. Plain
+// globals, so that `break kernel.cu:11 if threadIdx.x == 37` works.
 extern const uint3 threadIdx, blockIdx;
-extern const uint3 blockDim, gridDim;  // not dim3: its constructor would make the compiler doubt that they are constant
+extern const uint3 blockDim,
+    gridDim;  // not dim3: its constructor would make the compiler doubt that they are constant
 inline constexpr int warpSize = 32;
 
 // Where in the source a kernel waits: two barriers on one line cannot be told apart, so write one a line.
@@ -48,7 +49,8 @@ void __syncwarp(unsigned mask = 0xffffffffu, FOVEA_SIM_SITE);
 
 namespace fovea::sim {
 enum class WarpOp : uint8_t { sync, index, up, down, xor_, ballot };
-// Waits until all lanes named by the mask have come with the same mask and operation; returns what this lane gets.
+// Waits until all lanes named by the mask have come with the same mask and operation; returns what this lane
+// gets.
 uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int parameter, int width, const char* file,
                         int line);
 
@@ -81,7 +83,8 @@ T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = 32, FOVEA_S
   return fovea::sim::shuffle(fovea::sim::WarpOp::xor_, mask, value, lane_mask, width, file, line);
 }
 inline unsigned __ballot_sync(unsigned mask, int predicate, FOVEA_SIM_SITE) {
-  return unsigned(fovea::sim::warp_operation(fovea::sim::WarpOp::ballot, mask, predicate != 0, 0, 32, file, line));
+  return unsigned(
+      fovea::sim::warp_operation(fovea::sim::WarpOp::ballot, mask, predicate != 0, 0, 32, file, line));
 }
 inline int __any_sync(unsigned mask, int predicate, FOVEA_SIM_SITE) {
   return __ballot_sync(mask, predicate, file, line) != 0;

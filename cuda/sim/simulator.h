@@ -8,8 +8,8 @@
 
 namespace fovea::sim {
 
-// In which order the threads of a block, and the blocks of a grid, begin. A GPU promises none: a kernel whose result
-// depends on it is wrong.
+// In which order the threads of a block, and the blocks of a grid, begin. A GPU promises none: a kernel whose
+// result depends on it is wrong.
 enum class Order { forward, reverse, shuffled };
 
 struct Options {
@@ -21,7 +21,7 @@ struct Options {
 Options& options();
 
 struct Kernel {
-  const void* function;                            // for its name
+  const void* function;                                   // for its name
   void (*invoke)(const void* function, void* arguments);  // runs it for one thread
   void* arguments;  // all threads read them here, as on a GPU from its constant bank
   size_t argument_bytes;
@@ -35,9 +35,9 @@ struct Kernel {
 void run(const Kernel& kernel);
 
 // ---- where the simulator is (scheduler.cpp)
-bool inside_kernel();          // on this thread of the operating system
-unsigned current_thread();     // its number in the block
-unsigned current_warp_count(); // how often its warp has synchronised in this block
+bool inside_kernel();           // on this thread of the operating system
+unsigned current_thread();      // its number in the block
+unsigned current_warp_count();  // how often its warp has synchronised in this block
 struct Epochs {
   uint32_t launch, block, now;  // counters of barriers: when the launch began, the block, the last barrier
 };
@@ -56,7 +56,7 @@ struct Arena {
   uint8_t* state = nullptr;  // a ByteState for each byte
 };
 const Arena& arena();
-std::byte* shared_buffer();              // dynamic shared memory of the block that runs
+std::byte* shared_buffer();                               // dynamic shared memory of the block that runs
 inline constexpr size_t shared_limit = size_t(64) << 10;  // what every supported GPU can give a block
 
 // The host may touch device memory while one of these lives: a launch or a copy.
@@ -71,12 +71,12 @@ class Unlocked {
 std::string range_fault(const void* pointer, size_t bytes);
 void mark_initialised(void* pointer, size_t bytes);
 void prepare_shared(size_t bytes);  // NaN
-// Where the host touches device memory, says so before the process dies. Done by the first use of the device, and to be
-// repeated where somebody else has taken the signal since.
+// Where the host touches device memory, says so before the process dies. Done by the first use of the device,
+// and to be repeated where somebody else has taken the signal since.
 void install_fault_report();
 
 // ---- names (source_line.cpp)
-std::string source_line(const void* address);    // "cuda/kernels/x.cu:12"
+std::string source_line(const void* address);     // "cuda/kernels/x.cu:12"
 std::string function_name(const void* function);  // "(anonymous namespace)::add_kernel<float>"
 std::string short_file(const char* file);
 

@@ -1,4 +1,5 @@
-// Where in the source an address lies: asked only when something went wrong, so another program may look it up.
+// Where in the source an address lies: asked only when something went wrong, so another program may look it
+// up.
 #include <dlfcn.h>
 #include <link.h>
 
@@ -28,7 +29,8 @@ Module module_of(const void* address) {
         auto& s = *static_cast<Search*>(data);
         for (int i = 0; i < info->dlpi_phnum; ++i) {
           const auto& segment = info->dlpi_phdr[i];
-          if (segment.p_type != PT_LOAD || s.wanted - (info->dlpi_addr + segment.p_vaddr) >= segment.p_memsz) continue;
+          if (segment.p_type != PT_LOAD || s.wanted - (info->dlpi_addr + segment.p_vaddr) >= segment.p_memsz)
+            continue;
           s.found = {*info->dlpi_name ? info->dlpi_name : "/proc/self/exe", info->dlpi_addr};
           return 1;
         }
@@ -78,8 +80,8 @@ std::string short_file(const char* file) {
 }
 
 std::string source_line(const void* address) {
-  // The address is where the call returns to: one before it lies the call. -i follows inlined functions outwards, so
-  // that a fault in a helper names the kernel's line too.
+  // The address is where the call returns to: one before it lies the call. -i follows inlined functions
+  // outwards, so that a fault in a helper names the kernel's line too.
   const std::string text = addr2line("-i", static_cast<const char*>(address) - 1);
   std::string result;
   for (int i = 0; i < 4; ++i) {

@@ -10,8 +10,9 @@ using Catch::Contains;
 TEST_CASE("fovea info ops lists every op with kernels, dtypes and tests, without a hole") {
   const ProgramResult result = Program({"info", "ops"}).wait();
   REQUIRE(result.exit_code == 0);
-  for (const char* op : {"depthwise_conv2d", "conv1x1", "batch_norm", "bifpn_node", "focal_loss", "huber_loss",
-                         "stochastic_depth_add", "softmax_cross_entropy", "max_pool2d", "optimizer", "anchor_matching"})
+  for (const char* op :
+       {"depthwise_conv2d", "conv1x1", "batch_norm", "bifpn_node", "focal_loss", "huber_loss",
+        "stochastic_depth_add", "softmax_cross_entropy", "max_pool2d", "optimizer", "anchor_matching"})
     CHECK_THAT(result.output, Contains(op));
   CHECK_THAT(result.output, !Contains("kernels  none"));
   CHECK_THAT(result.output, !Contains("dtypes   none"));
@@ -21,11 +22,12 @@ TEST_CASE("fovea info ops lists every op with kernels, dtypes and tests, without
 TEST_CASE("a detector is trained, measured and used on CUDA, and its checkpoint goes to the CPU") {
   const TemporaryFolder folder;
   const std::string data = folder / "shapes", run = folder / "run", best = run + "/best.safetensors";
-  REQUIRE(Program({"data", "synth", data, "--train", "8", "--val", "2", "--width", "64", "--height", "64"}).wait().exit_code ==
-          0);
+  REQUIRE(Program({"data", "synth", data, "--train", "8", "--val", "2", "--width", "64", "--height", "64"})
+              .wait()
+              .exit_code == 0);
   const ProgramResult trained =
-      Program({"train", "--data", data, "--run", run, "--device", "cuda", "--model", "efficientdet_d-3", "--image-size",
-               "64", "--batch-size", "2", "--steps", "5", "--validate-every", "0"})
+      Program({"train", "--data", data, "--run", run, "--device", "cuda", "--model", "efficientdet_d-3",
+               "--image-size", "64", "--batch-size", "2", "--steps", "5", "--validate-every", "0"})
           .wait();
   CAPTURE(trained.errors);
   REQUIRE(trained.exit_code == 0);
@@ -36,7 +38,9 @@ TEST_CASE("a detector is trained, measured and used on CUDA, and its checkpoint 
                       on_cuda = Program({"eval", best, "--data", data, "--device", "cuda"}).wait();
   CHECK(on_cpu.exit_code == 0);
   CHECK(on_cuda.exit_code == 0);
-  CHECK(Program({"predict", best, data + "/val", "--device", "cuda", "--output", folder / "found"}).wait().exit_code == 0);
+  CHECK(Program({"predict", best, data + "/val", "--device", "cuda", "--output", folder / "found"})
+            .wait()
+            .exit_code == 0);
 
   const ProgramResult refused =
       Program({"train", "--data", data, "--run", folder / "other", "--precision", "bfloat16"}).wait();

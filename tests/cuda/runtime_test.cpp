@@ -75,8 +75,9 @@ TEST_CASE("a block is not given to another stream while its own may still use it
 
 TEST_CASE("when device memory is short, what is cached is given back first, and then the numbers are told") {
   const size_t total = cuda::device_properties().memory_bytes;
-  CHECK_THROWS_WITH(cuda::allocate(total * 2), Contains("CUDA device is out of memory") && Contains("MB asked for") &&
-                                                   Contains("MB in use here") && Contains("MB free of"));
+  CHECK_THROWS_WITH(cuda::allocate(total * 2), Contains("CUDA device is out of memory") &&
+                                                   Contains("MB asked for") && Contains("MB in use here") &&
+                                                   Contains("MB free of"));
   if (!cuda::is_simulated()) return;  // other programs may use a real one
   cuda::release_cached_device_memory();
   void* half = cuda::allocate(total * 5 / 8);
@@ -140,7 +141,8 @@ TEST_CASE("work that makes the host wait cannot be captured, and leaves no captu
   const cuda::Workspace<float> x(10);
   cuda::fill(x.data(), 1.0f, 10);
   cuda::Graph graph;
-  CHECK_THROWS_WITH(graph.capture([&] { on_host(x.data(), 10); }), Contains("not permitted when stream is capturing"));
+  CHECK_THROWS_WITH(graph.capture([&] { on_host(x.data(), 10); }),
+                    Contains("not permitted when stream is capturing"));
   CHECK_FALSE(graph.captured());
   CHECK_FALSE(cuda::is_capturing());
   CHECK(on_host(x.data(), 10)[0] == 1.0f);

@@ -93,7 +93,8 @@ __global__ void leaves_before_barrier(float* y) {
 }
 
 __global__ void shuffle_without_some(int* y) {
-  if (threadIdx.x < 16) y[threadIdx.x] = __shfl_down_sync(0xffffffffu, int(threadIdx.x), 1);  // line: half_warp
+  if (threadIdx.x < 16)
+    y[threadIdx.x] = __shfl_down_sync(0xffffffffu, int(threadIdx.x), 1);  // line: half_warp
 }
 
 __global__ void shuffle_from_outside(int* y) {
@@ -114,9 +115,7 @@ __global__ void deadlock(int* y) {
   }
 }
 
-__global__ void votes(unsigned* y) {
-  y[threadIdx.x] = __ballot_sync(0xffffffffu, threadIdx.x % 3 == 0);
-}
+__global__ void votes(unsigned* y) { y[threadIdx.x] = __ballot_sync(0xffffffffu, threadIdx.x % 3 == 0); }
 
 __global__ void count_with_atomics(int* count) { atomicAdd(count, 1); }
 
@@ -199,35 +198,52 @@ __global__ void touches_host(const float* host, float* y) {
 
 TEST_CASE("accesses out of bounds are reported") {
   const OnDevice<float> x(std::vector<float>(32, 1.0f)), y(std::vector<float>(32, 1.0f));
-  CHECK_THAT(message_of([&] { launch(reads_past_the_end, {1, 32}, x.data(), y.data(), 8); }),
+  CHECK_THAT(message_of([&] {
+               launch(reads_past_the_end, {1, 32}, x.data(), y.data(), 8);
+             }),
              Contains("out of bounds: a read of 4 bytes") && Contains("kernel reads_past_the_end") &&
                  Contains("block (0, 0, 0), thread (24, 0, 0)") && Contains(line_marked("reads_past")));
-  CHECK_THAT(message_of([&] { launch(writes_past_the_end, {2, 32}, y.data()); }),
+  CHECK_THAT(message_of([&] {
+               launch(writes_past_the_end, {2, 32}, y.data());
+             }),
              Contains("out of bounds: a write of 4 bytes") && Contains("thread (31, 0, 0)") &&
                  Contains(line_marked("writes_past")));
-  CHECK_THAT(message_of([&] { launch(dynamic_shared_overrun, {1, 32, 32 * sizeof(float)}, y.data()); }),
+  CHECK_THAT(message_of([&] {
+               launch(dynamic_shared_overrun, {1, 32, 32 * sizeof(float)}, y.data());
+             }),
              Contains("out of bounds: a write at byte 128 of 128 bytes of dynamic shared memory") &&
                  Contains("thread (31, 0, 0)") && Contains(line_marked("shared_overrun")));
   const std::vector<float> host(32);
-  CHECK_THAT(message_of([&] { launch(touches_host, {1, 32}, host.data(), y.data()); }),
+  CHECK_THAT(message_of([&] {
+               launch(touches_host, {1, 32}, host.data(), y.data());
+             }),
              Contains("out of bounds: a read of host memory") && Contains(line_marked("host")));
   float* freed = static_cast<float*>(cuda::allocate(128));
   cuda::release(freed);
-  CHECK_THAT(message_of([&] { launch(add_one, {1, 32}, freed, 32); }), Contains("where no device memory is allocated"));
+  CHECK_THAT(message_of([&] {
+               launch(add_one, {1, 32}, freed, 32);
+             }),
+             Contains("where no device memory is allocated"));
 }
 
 TEST_CASE("reads of uninitialised memory are reported") {
   const OnDevice<float> x(32), y(32);
-  CHECK_THAT(message_of([&] { launch(reads_uninitialised, {1, 32}, x.data(), y.data()); }),
+  CHECK_THAT(message_of([&] {
+               launch(reads_uninitialised, {1, 32}, x.data(), y.data());
+             }),
              Contains("read of uninitialised device memory") && Contains("kernel reads_uninitialised") &&
                  Contains("thread (0, 0, 0)") && Contains(line_marked("uninitialised")));
-  CHECK_THAT(message_of([&] { launch(reads_uninitialised_shared, {1, 32}, y.data()); }),
+  CHECK_THAT(message_of([&] {
+               launch(reads_uninitialised_shared, {1, 32}, y.data());
+             }),
              Contains("read of uninitialised shared memory") && Contains("thread (7, 0, 0)") &&
                  Contains(line_marked("uninitialised_shared")));
   // A block that the pool hands out again is uninitialised, too.
   { const OnDevice<float> used(std::vector<float>(32, 1.0f)); }
   const OnDevice<float> again(32);
-  CHECK_THAT(message_of([&] { launch(reads_uninitialised, {1, 32}, again.data(), y.data()); }),
+  CHECK_THAT(message_of([&] {
+               launch(reads_uninitialised, {1, 32}, again.data(), y.data());
+             }),
              Contains("read of uninitialised device memory"));
 }
 
@@ -236,12 +252,17 @@ TEST_CASE("a missing barrier is a race, in whatever order threads run") {
   for (const sim::Order order : {sim::Order::forward, sim::Order::reverse, sim::Order::shuffled}) {
     const WithOrder with(order);
     sim::options().check_memory = false;
-    CHECK_THAT(message_of([&] { launch(reversed_through_shared, {1, 64}, x.data(), y.data(), false); }),
-               Contains("race: the thread") && Contains("of shared memory") && Contains("no barrier between") &&
-                   Contains("kernel reversed_through_shared") && Contains("simulator_test.cu:"));
+    CHECK_THAT(message_of([&] {
+                 launch(reversed_through_shared, {1, 64}, x.data(), y.data(), false);
+               }),
+               Contains("race: the thread") && Contains("of shared memory") &&
+                   Contains("no barrier between") && Contains("kernel reversed_through_shared") &&
+                   Contains("simulator_test.cu:"));
   }
   const OnDevice<int> one(1);
-  CHECK_THAT(message_of([&] { launch(all_write_one, {3, 1}, one.data()); }),
+  CHECK_THAT(message_of([&] {
+               launch(all_write_one, {3, 1}, one.data());
+             }),
              Contains("race: the thread writes a word of global memory, another block writes it") &&
                  Contains("block (1, 0, 0)") && Contains(line_marked("all_write")));
 }
@@ -249,30 +270,47 @@ TEST_CASE("a missing barrier is a race, in whatever order threads run") {
 
 TEST_CASE("threads that wait where others do not are reported, not waited for") {
   const OnDevice<float> y(std::vector<float>(64, 1.0f));
-  CHECK_THAT(message_of([&] { launch(divergent_barrier, {1, 64}, y.data()); }),
+  CHECK_THAT(message_of([&] {
+               launch(divergent_barrier, {1, 64}, y.data());
+             }),
              Contains("divergent barrier") && Contains(line_marked("barrier_one")) &&
                  Contains(line_marked("barrier_two")) && Contains("thread (32, 0, 0)"));
-  CHECK_THAT(message_of([&] { launch(leaves_before_barrier, {1, 64}, y.data()); }),
-             Contains("has left the kernel") && Contains("thread (5, 0, 0)") && Contains(line_marked("left_barrier")));
+  CHECK_THAT(message_of([&] {
+               launch(leaves_before_barrier, {1, 64}, y.data());
+             }),
+             Contains("has left the kernel") && Contains("thread (5, 0, 0)") &&
+                 Contains(line_marked("left_barrier")));
 }
 
 TEST_CASE("warp operations with a wrong mask are reported") {
   const OnDevice<int> y(std::vector<int>(64, 1));
-  CHECK_THAT(message_of([&] { launch(shuffle_without_some, {1, 32}, y.data()); }),
+  CHECK_THAT(message_of([&] {
+               launch(shuffle_without_some, {1, 32}, y.data());
+             }),
              (Contains("bad mask") || Contains("deadlock")) && Contains(line_marked("half_warp")));
-  CHECK_THAT(message_of([&] { launch(shuffle_from_outside, {1, 32}, y.data()); }),
-             Contains("reads from lane 20, which mask 0x0000ffff does not name") && Contains(line_marked("outside")));
-  CHECK_THAT(message_of([&] { launch(shuffle_unnamed, {1, 32}, y.data()); }),
-             Contains("bad mask: lane 16 calls") && Contains("thread (16, 0, 0)") && Contains(line_marked("unnamed")));
+  CHECK_THAT(message_of([&] {
+               launch(shuffle_from_outside, {1, 32}, y.data());
+             }),
+             Contains("reads from lane 20, which mask 0x0000ffff does not name") &&
+                 Contains(line_marked("outside")));
+  CHECK_THAT(message_of([&] {
+               launch(shuffle_unnamed, {1, 32}, y.data());
+             }),
+             Contains("bad mask: lane 16 calls") && Contains("thread (16, 0, 0)") &&
+                 Contains(line_marked("unnamed")));
   CHECK_THAT(message_of([&] { launch(deadlock, {1, 64}, y.data()); }), Contains(line_marked("locked")));
 }
 
 TEST_CASE("limits of a launch are enforced") {
   const OnDevice<float> y(std::vector<float>(64, 1.0f));
-  CHECK_THAT(message_of([&] { launch(add_one, {1, 2048}, y.data(), 64); }),
+  CHECK_THAT(message_of([&] {
+               launch(add_one, {1, 2048}, y.data(), 64);
+             }),
              Contains("a block of 2048 x 1 x 1 threads") && Contains("kernel add_one") &&
                  Contains("tests/cuda/simulator_test.cu:"));
-  CHECK_THAT(message_of([&] { launch(add_one, {1, 32, 1 << 20}, y.data(), 64); }),
+  CHECK_THAT(message_of([&] {
+               launch(add_one, {1, 32, 1 << 20}, y.data(), 64);
+             }),
              Contains("1048576 bytes of dynamic shared memory are too much") && Contains("kernel add_one"));
   CHECK_THAT(message_of([&] { launch(add_one, {dim3(1, 70000), 32}, y.data(), 64); }), Contains("a grid of"));
 }
@@ -326,10 +364,18 @@ __global__ void static_shared_overrun(float* y) {
 TEST_CASE("the address sanitizer sees kernels, and its report says which thread it was") {
   const OnDevice<float> x(std::vector<float>(32, 1.0f)), y(std::vector<float>(32, 1.0f));
   int status = 0;
-  CHECK_THAT(errors_of_process([&] { launch(static_shared_overrun, {1, 32}, y.data()); }, status),
+  CHECK_THAT(errors_of_process(
+                 [&] {
+                   launch(static_shared_overrun, {1, 32}, y.data());
+                 },
+                 status),
              Contains("global-buffer-overflow") && Contains("static_shared_overrun") &&
                  Contains("block (0, 0, 0), thread (31, 0, 0)"));
-  CHECK_THAT(errors_of_process([&] { launch(reads_past_the_end, {1, 32}, x.data(), y.data(), 8); }, status),
+  CHECK_THAT(errors_of_process(
+                 [&] {
+                   launch(reads_past_the_end, {1, 32}, x.data(), y.data(), 8);
+                 },
+                 status),
              Contains("use-after-poison") && Contains("reads_past_the_end") && Contains("thread (24, 0, 0)"));
 }
 #endif

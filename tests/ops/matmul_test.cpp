@@ -27,7 +27,8 @@ TEST_CASE("gradients of matrix products") {
   }
   const Tensor image = randn({2, 5, 7, 11}, random, DType::float64),
                w = randn({11, 13}, random, DType::float64);
-  CHECK_NOTHROW(check_op([](const Tensors& in) { return conv1x1(in[0], in[1]); }, {image, w}, {.parameters = {1}}));
+  CHECK_NOTHROW(
+      check_op([](const Tensors& in) { return conv1x1(in[0], in[1]); }, {image, w}, {.parameters = {1}}));
 }
 
 TEST_CASE("a large product agrees with float64 and between thread counts") {

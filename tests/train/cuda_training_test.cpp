@@ -23,7 +23,8 @@ TrainConfig tiny_config(const std::string& data) {
   config.batch_size = 4;
   config.steps = 400;  // of which the first ten are run, in the warm-up
   config.drop_path = 0.2;
-  config.optimizer = "sgd";  // AdamW's first steps divide each gradient by its own size, rounding errors included
+  config.optimizer =
+      "sgd";  // AdamW's first steps divide each gradient by its own size, rounding errors included
   config.precision = "float32";
   return resolve_config(config, 205);
 }
@@ -71,7 +72,8 @@ TEST_CASE("ten steps on real images have the same losses on the CPU and on CUDA"
   CHECK(std::isfinite(half[2][0].second));
 }
 
-TEST_CASE("after its warm-up a detector's training step is one graph replay: no allocation, no wait, no launch") {
+TEST_CASE(
+    "after its warm-up a detector's training step is one graph replay: no allocation, no wait, no launch") {
   const auto data = test_data("bccd");
   if (!data) {
     WARN("no real images here: set FOVEA_TEST_DATA to a folder that holds bccd");
@@ -105,6 +107,7 @@ TEST_CASE("after its warm-up a detector's training step is one graph replay: no 
     CHECK(counters[step].launches == counters[step - 1].launches);
     CHECK(counters[step].allocations == counters[step - 1].allocations);
     CHECK(counters[step].synchronizations == counters[step - 1].synchronizations);
-    CHECK(counters[step].copies - counters[step - 1].copies <= 6);  // the batch, and what the update needs to know
+    CHECK(counters[step].copies - counters[step - 1].copies <=
+          6);  // the batch, and what the update needs to know
   }
 }

@@ -9,8 +9,8 @@
 #include "ops/check_op.h"
 #include "ops/matmul.h"
 #include "ops/reduction.h"
-#include "train/device_input.h"
 #include "tests/support/test_data.h"
+#include "train/device_input.h"
 
 using namespace fovea;
 using Catch::Contains;
@@ -158,7 +158,9 @@ TEST_CASE("a loss that is not a number ends the training, the checkpoint before 
   CHECK(Checkpoint(folder / "run/last.safetensors").state().step == 50);
 }
 
-TEST_CASE("on CUDA a training is graph replays: nothing is allocated, nothing waited for, and the weights are the CPU's") {
+TEST_CASE(
+    "on CUDA a training is graph replays: nothing is allocated, nothing waited for, and the weights are the "
+    "CPU's") {
   const TemporaryFolder folder;
   LineTask on_cpu;
   Trainer(on_cpu, line_state(), folder / "cpu", {}).run();
@@ -170,8 +172,8 @@ TEST_CASE("on CUDA a training is graph replays: nothing is allocated, nothing wa
   Trainer trainer(task, line_state(), folder / "cuda", hooks);
   CHECK(trainer.run());
   REQUIRE(counters.size() == 150);
-  // Losses are read every 20 steps, checkpoints and measurements come every 5 and 20; batch norm, which this network
-  // has not, would be frozen at step 75: a new graph then.
+  // Losses are read every 20 steps, checkpoints and measurements come every 5 and 20; batch norm, which this
+  // network has not, would be frozen at step 75: a new graph then.
   for (const size_t step : {6u, 7u, 8u, 31u, 32u, 33u, 81u, 82u, 83u, 142u}) {
     CAPTURE(step);
     CHECK(counters[step].graph_replays == counters[step - 1].graph_replays + 1);
