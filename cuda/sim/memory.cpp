@@ -41,7 +41,7 @@ void* reserve(size_t bytes, int protection) {
 
 size_t memory_limit() {
   const char* text = std::getenv("FOVEA_SIM_MEMORY_MB");
-  return text ? size_t(std::atoll(text)) << 20 : size_t(8) << 30;
+  return text ? size_t(std::atoll(text)) << 20 : size_t(2) << 30;
 }
 
 struct Memory {
@@ -121,8 +121,10 @@ Memory& memory() {
 
 // Signalling NaN in float32 and bfloat16; a huge number in float64; nonsense as an integer.
 void fill_with_nan(std::byte* pointer, size_t bytes) {
-  constexpr uint16_t pattern = 0x7FA0;
-  for (size_t i = 0; i < bytes; ++i) pointer[i] = std::byte(pattern >> (8 * (i % 2)) & 0xFF);
+  constexpr uint64_t pattern = 0x7FA07FA07FA07FA0;
+  size_t i = 0;
+  for (; i + sizeof pattern <= bytes; i += sizeof pattern) std::memcpy(pointer + i, &pattern, sizeof pattern);
+  std::memcpy(pointer + i, &pattern, bytes - i);
 }
 
 }  // namespace
