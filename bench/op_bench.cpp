@@ -70,7 +70,8 @@ struct Bench {
     const double backward = both - forward, backward_bytes = 2 * read + double(output.bytes());
     fmt::print("{:<44} {:>10.3f} ms {:>8.1f} GB/s {:>5.0f}%", name, forward * 1e3,
                forward_bytes / forward / 1e9, 100 * forward_bytes / forward / copy_rate);
-    if (differentiable)
+    if (differentiable &&
+        backward > 0.05 * forward)  // less is no work of its own, but the noise of two times
       fmt::print(" {:>10.3f} ms {:>8.1f} GB/s {:>5.0f}%", backward * 1e3, backward_bytes / backward / 1e9,
                  100 * backward_bytes / backward / copy_rate);
     fmt::print("\n");
@@ -111,7 +112,9 @@ void convolutions(Bench& b) {
   depthwise(56, 144, 5, 2);
   depthwise(14, 672, 5, 1);
   depthwise(64, 64, 3, 1);
-  const Tensor image = b.activations({b.batch, 224, 224, 3}), stem = b.parameters({3, 3, 3, 32});
+  const Tensor image =
+      b.activations({b.batch, 224, 224, 3}).detach();  // of which no network asks the gradient
+  const Tensor stem = b.parameters({3, 3, 3, 32});
   b.row(fmt::format("conv2d {} 3x3 /2 -> 32", image.shape()), {image, stem}, [=] {
     return conv2d(image, stem, {3, 2});
   });
@@ -147,7 +150,8 @@ void elementwise(Bench& b) {
   b.row(fmt::format("concat {} + same, axis 1", x.shape()), {x, y}, [=] { return concat({x, y}, 1); });
   b.row(fmt::format("slice half of {}, axis 3", x.shape()), {x}, [=] { return slice(x, 3, 0, 48); });
   b.row(fmt::format("sum of {}", x.shape()), {x}, [=] { return sum(x); });
-  b.row(fmt::format("cast {} to float32", x.shape()), {x}, [=] { return cast(x, DType::float32); });
+  const DType other = b.dtype == DType::bfloat16 ? DType::float32 : DType::float64;
+  b.row(fmt::format("cast {} to {}", x.shape(), other), {x}, [=] { return cast(x, other); });
 }
 
 void pyramid(Bench& b) {

@@ -2,18 +2,12 @@
 #include <cmath>
 #include <cstdint>
 
+#include "cuda/device/box_edges.h"
 #include "cuda/device/exact.h"
 
 namespace fovea {
 
-// A box as models/box.h has it, read and written at once.
-struct alignas(16) BoxEdges {
-  float ymin, xmin, ymax, xmax;
-
-  __device__ float height() const { return ymax - ymin; }
-  __device__ float width() const { return xmax - xmin; }
-  __device__ float area() const { return exact_product(height(), width()); }
-};
+__device__ inline float area(const BoxEdges& box) { return exact_product(box.height(), box.width()); }
 
 __device__ inline float intersection(const BoxEdges& a, const BoxEdges& b) {
   const float height = fminf(a.ymax, b.ymax) - fmaxf(a.ymin, b.ymin);
@@ -24,12 +18,10 @@ __device__ inline float intersection(const BoxEdges& a, const BoxEdges& b) {
 // The bits of iou() in models/nms.cpp and of train/matching.cpp.
 __device__ inline float intersection_over_union(const BoxEdges& a, const BoxEdges& b) {
   const float common = intersection(a, b);
-  return common > 0 ? common / (a.area() + b.area() - common) : 0.0f;
+  return common > 0 ? common / (area(a) + area(b) - common) : 0.0f;
 }
 
 // encode() and decode() of models/box_coder.h, which has the formulas' reasons. A code is (ty, tx, th, tw).
-inline constexpr float box_code_max_shift = 1e6f;
-inline constexpr float box_code_max_log_ratio = 20;
 
 __device__ inline BoxEdges encode_box(const BoxEdges& anchor, const BoxEdges& truth) {
   const float y = (truth.ymin + truth.height() / 2) - (anchor.ymin + anchor.height() / 2);

@@ -42,7 +42,7 @@ struct BestTruth {
       }
     } else if (label == ignored_target) {
       const float common = intersection(anchor, box);
-      in_crowd |= common > 0 && common >= crowd_threshold * anchor.area();
+      in_crowd |= common > 0 && common >= crowd_threshold * area(anchor);
     }
   }
   __device__ int32_t result(float iou_threshold) const {

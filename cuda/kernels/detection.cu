@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cuda/device/box.h"
 #include "cuda/device/grid.h"
 #include "cuda/device/vector.h"
 #include "cuda/runtime/launch.h"

@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
 
-#include "cuda/device/box.h"
+#include "cuda/device/box_edges.h"
 
 namespace fovea::cuda {
 
