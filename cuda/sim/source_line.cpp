@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <link.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -95,7 +96,10 @@ std::string source_line(const void* address) {
 }
 
 std::string function_name(const void* function) {
-  std::string name = line_of(addr2line("-f -C", function), 0);
+  // Two lines a function, from the innermost inlined one outwards: the outermost is the kernel.
+  const std::string text = addr2line("-f -C -i", function);
+  const auto lines = int(std::count(text.begin(), text.end(), '\n'));
+  std::string name = line_of(text, std::max(0, lines - 2));
   if (name.empty() || name[0] == '?') return fmt::format("at address {}", fmt::ptr(function));
   // Without namespaces, return type and parameters.
   for (const std::string noise : {"(anonymous namespace)::", "fovea::", "cuda::", "void "})

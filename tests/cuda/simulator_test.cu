@@ -73,7 +73,7 @@ __global__ void reversed_through_shared(const int* x, int* y, bool barrier) {
   y[threadIdx.x] = tile[63 - threadIdx.x];
 }
 
-__global__ void reads_past_the_end(const float* x, float* y, int n) {
+[[maybe_unused]] __global__ void reads_past_the_end(const float* x, float* y, int n) {
   y[threadIdx.x] = x[threadIdx.x + unsigned(n)];  // line: reads_past
 }
 
