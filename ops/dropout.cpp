@@ -16,7 +16,11 @@ T survival_of(NoiseKey noise, int64_t i, float p) {
 template <class T>
 void dropout_cpu(const T* x, T* y, int64_t n, float p, NoiseKey noise) {
   parallel_for(n, 4096, [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) y[i] = x[i] * survival_of<T>(noise, i, p);
+    for (int64_t i = begin; i < end;) {  // four elements share a block of random words
+      const PhiloxBlock block = noise.words(i / 4);
+      const int64_t last = std::min(end, i / 4 * 4 + 4);
+      for (; i < last; ++i) y[i] = x[i] * survival<T>(block.word[i % 4], p);
+    }
   });
 }
 
