@@ -101,33 +101,12 @@ bool same_bits(const Tensor& on_a, const Tensor& on_b) {
   return a.shape() == b.shape() && std::memcmp(a.raw(), b.raw(), size_t(a.bytes())) == 0;
 }
 
-void check_float32(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& differentiated,
-                   const Tensor& cotangent, const CheckOptions& options) {
-  const Run exact = run(f, inputs, differentiated, {DType::float64}, cotangent, 0);
-  const int threads = num_threads();
-  set_num_threads(1);
-  const Run one = run(f, inputs, differentiated, {DType::float32}, cotangent, 0);
-  for (int many : {2, 3}) {
-    set_num_threads(many);
-    const Run other = run(f, inputs, differentiated, {DType::float32}, cotangent, 0);
-    set_num_threads(threads);
-    require(same_bits(one.output, other.output), "[check_op] the output differs between 1 and {} threads",
-            many);
-    for (size_t i = 0; i < inputs.size(); ++i)
-      require(!differentiated[i] || same_bits(one.gradients[i], other.gradients[i]),
-              "[check_op] the gradient of input {} differs between 1 and {} threads", i, many);
-  }
-  const double off = relative_difference(one.output, exact.output);
-  require(off <= options.float32_tolerance,
-          "[check_op] the float32 output is {:.3g} away from float64 (allowed {:.3g})", off,
-          options.float32_tolerance);
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!differentiated[i]) continue;
-    const double distance = relative_difference(one.gradients[i], exact.gradients[i]);
-    require(distance <= options.float32_tolerance,
-            "[check_op] the float32 gradient of input {} is {:.3g} away from float64 (allowed {:.3g})", i,
-            distance, options.float32_tolerance);
-  }
+// Throws unless output and gradients have the same bits; `where` says what they must not depend on.
+void require_same_bits(const Run& one, const Run& other, const std::string& where) {
+  require(same_bits(one.output, other.output), "[check_op] the output differs {}", where);
+  for (size_t i = 0; i < one.gradients.size(); ++i)
+    require(!one.gradients[i].defined() || same_bits(one.gradients[i], other.gradients[i]),
+            "[check_op] the gradient of input {} differs {}", i, where);
 }
 
 // Throws unless output and gradients are within `tolerance` of the reference.
@@ -144,32 +123,39 @@ void compare(const Run& other, const Run& reference, double tolerance, const cha
   }
 }
 
+void check_float32(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& differentiated,
+                   const Tensor& cotangent, const Run& exact, const CheckOptions& options) {
+  const int threads = num_threads();
+  set_num_threads(1);
+  const Run one = run(f, inputs, differentiated, {DType::float32}, cotangent, 0);
+  for (int many : {2, 3}) {
+    set_num_threads(many);
+    const Run other = run(f, inputs, differentiated, {DType::float32}, cotangent, 0);
+    set_num_threads(threads);
+    require_same_bits(one, other, fmt::format("between 1 and {} threads", many));
+  }
+  compare(one, exact, options.float32_tolerance, "float32");
+}
+
 Tensor rounded_to_bfloat16(const Tensor& x) {
   return from_values(x.shape(), from_values(x.shape(), x.values(), DType::bfloat16).values(), x.dtype());
 }
 
+struct WithThreadOrder {
+  explicit WithThreadOrder(cuda::ThreadOrder order) { cuda::set_thread_order(order); }
+  ~WithThreadOrder() { cuda::set_thread_order(cuda::ThreadOrder::forward); }
+};
+
 void check_cuda(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& differentiated,
-                const Tensor& cotangent, const CheckOptions& options) {
-  const Run exact = run(f, inputs, differentiated, {DType::float64}, cotangent, 0);
+                const Tensor& cotangent, const Run& exact, const CheckOptions& options) {
   compare(run(f, inputs, differentiated, {DType::float64, Device::cuda}, cotangent, 0), exact, 1e-10,
           "CUDA float64");
   const Run forward = run(f, inputs, differentiated, {DType::float32, Device::cuda}, cotangent, 0);
   compare(forward, exact, options.float32_tolerance, "CUDA float32");
   for (const auto order : {cuda::ThreadOrder::reverse, cuda::ThreadOrder::shuffled}) {
-    cuda::set_thread_order(order);
-    Run other;
-    try {
-      other = run(f, inputs, differentiated, {DType::float32, Device::cuda}, cotangent, 0);
-    } catch (...) {
-      cuda::set_thread_order(cuda::ThreadOrder::forward);
-      throw;
-    }
-    cuda::set_thread_order(cuda::ThreadOrder::forward);
-    require(same_bits(forward.output, other.output),
-            "[check_op] the CUDA output depends on the order of threads");
-    for (size_t i = 0; i < inputs.size(); ++i)
-      require(!differentiated[i] || same_bits(forward.gradients[i], other.gradients[i]),
-              "[check_op] the CUDA gradient of input {} depends on the order of threads", i);
+    const WithThreadOrder with(order);
+    require_same_bits(forward, run(f, inputs, differentiated, {DType::float32, Device::cuda}, cotangent, 0),
+                      "on CUDA with the order of threads");
   }
   const Place bfloat16_place{DType::bfloat16, Device::cuda, options.parameters};
   Tensors rounded;
@@ -214,8 +200,10 @@ void check_op(const OpFunction& f, const Tensors& inputs, const CheckOptions& op
     cotangent = randn(f(plain).shape(), random, DType::float64);
   }
   check_gradients(f, plain, differentiated, cotangent, options);
-  if (options.float32) check_float32(f, plain, differentiated, cotangent, options);
-  if (options.cuda) check_cuda(f, plain, differentiated, cotangent, options);
+  if (!options.float32 && !options.cuda) return;
+  const Run exact = run(f, plain, differentiated, {DType::float64}, cotangent, 0);
+  if (options.float32) check_float32(f, plain, differentiated, cotangent, exact, options);
+  if (options.cuda) check_cuda(f, plain, differentiated, cotangent, exact, options);
 }
 
 }  // namespace fovea
