@@ -15,7 +15,7 @@ namespace fovea {
 namespace {
 
 struct EvalFlags {
-  std::string checkpoint, data, split = "val", output, truth, detections, device = "cpu";
+  std::string weights, model, class_names, data, split = "val", output, truth, detections, device = "cpu";
   double iou_threshold = 0.5;
   int64_t workers = 1;
 };
@@ -57,17 +57,18 @@ void evaluate_files(const EvalFlags& flags) {
 
 void run_eval(const EvalFlags& flags) {
   if (!flags.truth.empty() || !flags.detections.empty()) {
-    require(!flags.truth.empty() && !flags.detections.empty() && flags.checkpoint.empty(),
+    require(!flags.truth.empty() && !flags.detections.empty() && flags.weights.empty(),
             "--truth and --detections go together, and without a checkpoint");
     return evaluate_files(flags);
   }
-  require(!flags.checkpoint.empty(),
+  require(!flags.weights.empty(),
           "give a checkpoint, like runs/1/best.safetensors, or --truth and --detections");
-  const Checkpoint checkpoint(flags.checkpoint);
-  TrainConfig config = checkpoint.state().config;
+  const ModelFile model(flags.weights, {flags.model, flags.class_names});
+  TrainConfig config = model.state().config;
   if (!flags.data.empty()) config.data = flags.data;
+  require(!config.data.empty(), "published weights know no data set: give --data");
   config.workers = flags.workers;
-  Detector detector(checkpoint, parse_device(flags.device));
+  Detector detector(model, parse_device(flags.device));
   const DetectionDataset dataset = open_dataset(config.data, flags.split, detector.class_names());
   print_warnings(dataset.name, dataset.warnings);
   fmt::print("{}", evaluate_detector(detector, dataset, config, flags.output));
@@ -78,7 +79,13 @@ void run_eval(const EvalFlags& flags) {
 void add_eval_command(CLI::App& program) {
   auto flags = std::make_shared<EvalFlags>();
   CLI::App* command = program.add_subcommand("eval", "Measure a detector on a data set");
-  command->add_option("checkpoint", flags->checkpoint, "what `fovea train` wrote: runs/1/best.safetensors");
+  command->add_option(
+      "weights", flags->weights,
+      "what `fovea train` wrote: runs/1/best.safetensors; or a safetensors file of effdet's weights");
+  command->add_option("--model", flags->model,
+                      "of published weights: like tf_efficientdet_d0 (default: the one in the file's name)");
+  command->add_option("--class-names", flags->class_names,
+                      "of published weights: a text file, one name a line (default: COCO's)");
   command->add_option("--data", flags->data, "folder of the data set (default: the one it was trained on)");
   command->add_option("--split", flags->split, "list to measure on")->capture_default_str();
   command->add_option("--output", flags->output,

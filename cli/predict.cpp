@@ -1,13 +1,16 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "train/classifier.h"
 #include "train/data/image_io.h"
 #include "train/detector.h"
 #include "train/report/draw.h"
@@ -18,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct PredictFlags {
-  std::string checkpoint, images, output = "predictions", device = "cpu";
+  std::string weights, images, model, class_names, output = "predictions", device = "cpu";
   double threshold = 0.3;
   bool soft_nms = false;
 };
@@ -38,59 +41,114 @@ std::vector<std::string> pictures(const std::string& path) {
   return files;
 }
 
-void run_predict(const PredictFlags& flags) {
-  const Checkpoint checkpoint(flags.checkpoint);
-  Detector detector(checkpoint, parse_device(flags.device));
-  const std::vector<std::string> files = pictures(flags.images);
-  create_folder(flags.output);
-  DetectOptions options;
-  options.soft_nms = flags.soft_nms;
+// Calls f(image, file, id) for each picture, ids from 1, and returns how many there were. One bad file among
+// many is a warning, a bad file alone is an error.
+int64_t for_each_picture(const std::string& path,
+                         const std::function<void(const Image&, const std::string&, int64_t)>& f) {
+  const std::vector<std::string> files = pictures(path);
   ProgressLine line;
-  nlohmann::ordered_json results = nlohmann::json::array();
-  int64_t id = 0, found = 0, unreadable = 0;
+  int64_t id = 0, readable = 0;
   for (const std::string& file : files) {
     ++id;
     Image image;
     try {
       image = read_image(file);
-    } catch (const Error& error) {  // one bad file among many is a warning, a bad file alone is an error
+    } catch (const Error& error) {
       if (files.size() == 1) throw;
       line.message(fmt::format("warning: {}: left out", error.what()));
-      ++unreadable;
       continue;
     }
-    const auto detections = detector.detect(image, options);
-    for (const Detection& detection : detections) {
-      const Box& b = detection.box;
-      found += detection.score >= flags.threshold;
-      results.push_back({{"image_id", id},
-                         {"file_name", fs::path(file).filename().string()},
-                         {"category_id", checkpoint.state().category_ids[size_t(detection.label)]},
-                         {"category", detector.class_names()[size_t(detection.label)]},
-                         {"bbox", {b.xmin, b.ymin, b.width(), b.height()}},
-                         {"score", detection.score}});
-    }
-    write_image(fmt::format("{}/{}.jpg", flags.output, fs::path(file).stem().string()),
-                draw_detections(image, detections, detector.class_names(), flags.threshold));
+    ++readable;
+    f(image, file, id);
     line.show(double(id) / double(files.size()), fmt::format("{}/{} pictures", id, files.size()));
   }
-  require(unreadable < int64_t(files.size()), "none of the {} files in {} could be read", files.size(),
-          flags.images);
-  write_file_atomically(flags.output + "/detections.json", results.dump(1) + "\n");
+  require(readable > 0, "none of the {} files in {} could be read", files.size(), path);
   line.finish();
+  return readable;
+}
+
+void find_objects(const ModelFile& model, const PredictFlags& flags) {
+  Detector detector(model, parse_device(flags.device));
+  DetectOptions options;
+  options.soft_nms = flags.soft_nms;
+  nlohmann::ordered_json results = nlohmann::json::array();
+  int64_t found = 0;
+  const int64_t count =
+      for_each_picture(flags.images, [&](const Image& image, const std::string& file, int64_t id) {
+        const auto detections = detector.detect(image, options);
+        for (const Detection& detection : detections) {
+          const Box& b = detection.box;
+          found += detection.score >= flags.threshold;
+          results.push_back({{"image_id", id},
+                             {"file_name", fs::path(file).filename().string()},
+                             {"category_id", model.state().category_ids[size_t(detection.label)]},
+                             {"category", detector.class_names()[size_t(detection.label)]},
+                             {"bbox", {b.xmin, b.ymin, b.width(), b.height()}},
+                             {"score", detection.score}});
+        }
+        write_image(fmt::format("{}/{}.jpg", flags.output, fs::path(file).stem().string()),
+                    draw_detections(image, detections, detector.class_names(), flags.threshold));
+      });
+  write_file_atomically(flags.output + "/detections.json", results.dump(1) + "\n");
   fmt::print("{} objects of score {} and more in {} pictures; pictures and detections.json are in {}\n",
-             found, flags.threshold, int64_t(files.size()) - unreadable, flags.output);
+             found, flags.threshold, count, flags.output);
+}
+
+void name_pictures(const ModelFile& model, const PredictFlags& flags) {
+  constexpr size_t shown = 5;
+  Classifier classifier(model, parse_device(flags.device));
+  const std::vector<std::string>& names = classifier.class_names();
+  nlohmann::ordered_json results = nlohmann::json::array();
+  for_each_picture(flags.images, [&](const Image& image, const std::string& file, int64_t) {
+    const std::vector<double> probabilities = classifier.classify(image);
+    std::vector<size_t> order(probabilities.size());
+    std::iota(order.begin(), order.end(), size_t(0));
+    const size_t best = std::min(shown, order.size());
+    std::partial_sort(order.begin(), order.begin() + long(best), order.end(),
+                      [&](size_t a, size_t b) { return probabilities[a] > probabilities[b]; });
+    const std::string name = fs::path(file).filename().string();
+    nlohmann::ordered_json classes = nlohmann::json::array();
+    fmt::print("{}:", name);
+    for (size_t i = 0; i < best; ++i) {
+      fmt::print("{} {} {:.3f}", i ? "," : "", names[order[i]], probabilities[order[i]]);
+      classes.push_back(
+          {{"class", order[i]}, {"name", names[order[i]]}, {"probability", probabilities[order[i]]}});
+    }
+    fmt::print("\n");
+    results.push_back({{"file_name", name}, {"classes", classes}});
+  });
+  write_file_atomically(flags.output + "/classes.json", results.dump(1) + "\n");
+  fmt::print("classes.json is in {}\n", flags.output);
+}
+
+void run_predict(const PredictFlags& flags) {
+  const ModelFile model(flags.weights, {flags.model, flags.class_names});
+  create_folder(flags.output);
+  if (model.state().config.task == "detection")
+    find_objects(model, flags);
+  else
+    name_pictures(model, flags);
 }
 
 }  // namespace
 
 void add_predict_command(CLI::App& program) {
   auto flags = std::make_shared<PredictFlags>();
-  CLI::App* command = program.add_subcommand("predict", "Find objects in pictures");
-  command->footer("\nExample:\n  fovea predict runs/1/best.safetensors photos --output found");
-  command->add_option("checkpoint", flags->checkpoint, "what `fovea train` wrote: runs/1/best.safetensors")
+  CLI::App* command = program.add_subcommand("predict", "Find objects in pictures, or name whole pictures");
+  command->footer(
+      "\nExamples:\n"
+      "  fovea predict runs/1/best.safetensors photos --output found\n"
+      "  fovea predict model.safetensors photos --model tf_efficientdet_d0     (effdet's weights)");
+  command
+      ->add_option("weights", flags->weights,
+                   "what `fovea train` wrote: runs/1/best.safetensors; or a safetensors file of timm's or "
+                   "effdet's weights")
       ->required();
   command->add_option("images", flags->images, "a picture, or a folder of pictures")->required();
+  command->add_option("--model", flags->model,
+                      "of published weights: like tf_efficientdet_d0 (default: the one in the file's name)");
+  command->add_option("--class-names", flags->class_names,
+                      "of published weights: a text file, one name a line (default: COCO's or ImageNet's)");
   command->add_option("--output", flags->output, "folder for the annotated pictures and detections.json")
       ->capture_default_str();
   command->add_option("--device", flags->device, "cpu or cuda")->capture_default_str();

@@ -1,6 +1,7 @@
 #include "core/file.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,6 +66,22 @@ std::string read_file(const std::string& path) {
   }
   content.resize(have);
   return content;
+}
+
+MappedFile::MappedFile(const std::string& path) {
+  const Descriptor file(path, O_RDONLY);
+  require(file.number() >= 0, "{} cannot be read: {}", path, reason());
+  struct stat status {};
+  require(::fstat(file.number(), &status) == 0, "{} cannot be read: {}", path, reason());
+  require(!S_ISDIR(status.st_mode), "{} is a folder, a file was expected", path);
+  if (status.st_size == 0) return;  // nothing can be mapped, and nothing is there
+  void* address = ::mmap(nullptr, size_t(status.st_size), PROT_READ, MAP_PRIVATE, file.number(), 0);
+  require(address != MAP_FAILED, "{} cannot be mapped into memory: {}", path, reason());
+  content_ = {static_cast<const char*>(address), size_t(status.st_size)};
+}
+
+MappedFile::~MappedFile() {
+  if (!content_.empty()) ::munmap(const_cast<char*>(content_.data()), content_.size());
 }
 
 void write_file_atomically(const std::string& path, std::span<const std::string_view> parts) {

@@ -8,6 +8,21 @@ namespace fovea {
 // The whole content of a file. Throws Error naming the path and the system's reason.
 std::string read_file(const std::string& path);
 
+// A file's content mapped into memory: pages come from the disk as they are touched. Whoever cuts the file
+// short meanwhile ends the program (SIGBUS); renaming another over it, as write_file_atomically does, is
+// safe.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::string& path);  // throws as read_file does, and on what cannot be mapped
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  std::string_view content() const { return content_; }
+
+ private:
+  std::string_view content_;
+};
+
 // Gives `path` the content of all `parts` after one another, or leaves it as it was: a temporary file beside
 // it is written, flushed to the disk (fsync) and renamed over it. On any failure (disk full, no permission)
 // the temporary file is removed and Error thrown, naming the path and the system's reason.

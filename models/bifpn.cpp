@@ -36,8 +36,8 @@ Tensor SeparableConv::forward(const Tensor& x, ChannelStatistics* statistics) co
   return pointwise_.forward(depthwise_.forward(x), statistics);
 }
 
-ConvNorm::ConvNorm(int64_t in, int64_t out, NormOptions norm, Random& random)
-    : conv_(in, out, false, random, Init::glorot_uniform), norm_(out, Activation::identity, norm) {
+ConvNorm::ConvNorm(int64_t in, int64_t out, bool bias, NormOptions norm, Random& random)
+    : conv_(in, out, bias, random, Init::glorot_uniform), norm_(out, Activation::identity, norm) {
   add_child("conv.conv", conv_);
   add_child("conv.bn", norm_);
 }
@@ -46,13 +46,14 @@ BiFpn::Node::Node(const BiFpnSpec& spec, const BiFpnNodePlan& plan,
                   const std::vector<int64_t>& input_channels, Random& random)
     : fusion(spec.fusion),
       inputs(plan.inputs),
-      conv(spec.channels, spec.channels, false, spec.padding, Init::glorot_uniform, random),
+      conv(spec.channels, spec.channels, spec.bias_before_norm, spec.padding, Init::glorot_uniform, random),
       norm(spec.channels, Activation::identity, spec.norm) {
   if (fusion != Fusion::sum)
     edge_weights = add_parameter("combine.edge_weights", ones({int64_t(inputs.size())}));
   for (int id : inputs) {
     if (id >= int(input_channels.size()) || input_channels[size_t(id)] == spec.channels) continue;
-    resample[id] = std::make_unique<ConvNorm>(input_channels[size_t(id)], spec.channels, spec.norm, random);
+    resample[id] = std::make_unique<ConvNorm>(input_channels[size_t(id)], spec.channels,
+                                              spec.bias_before_norm, spec.norm, random);
     add_child(fmt::format("combine.resample.{}", id), *resample[id]);
   }
   add_child("after_combine.conv", conv);
@@ -77,7 +78,8 @@ BiFpn::BiFpn(const BiFpnSpec& spec, const std::vector<int64_t>& feature_channels
           feature_channels.size(), levels);
   std::vector<int64_t> channels = feature_channels;
   if (channels.size() < levels && channels.back() != spec.channels) {
-    extra_level_ = std::make_unique<ConvNorm>(channels.back(), spec.channels, spec.norm, random);
+    extra_level_ =
+        std::make_unique<ConvNorm>(channels.back(), spec.channels, spec.bias_before_norm, spec.norm, random);
     add_child(fmt::format("resample.{}", channels.size()), *extra_level_);
   }
   channels.resize(levels, spec.channels);

@@ -15,6 +15,7 @@ struct BiFpnSpec {
   Fusion fusion = Fusion::fast_normalized;
   Padding padding = Padding::same;
   NormOptions norm;
+  bool bias_before_norm = false;  // as the TensorFlow models have: it does nothing, but their weights hold it
 };
 
 // Where one node of a cell takes its inputs: ids below the number of levels are the cell's inputs, finest
@@ -44,7 +45,7 @@ class SeparableConv : public Module {
 // channels.
 class ConvNorm : public Module {
  public:
-  ConvNorm(int64_t in, int64_t out, NormOptions norm, Random& random);
+  ConvNorm(int64_t in, int64_t out, bool bias, NormOptions norm, Random& random);
   Tensor forward(const Tensor& x) const { return conv_norm(conv_, norm_, x); }
 
  private:

@@ -48,21 +48,27 @@ EfficientDetSpec below_d0(int phi) {
 std::vector<std::string> efficientdet_names() {
   std::vector<std::string> names;
   for (int phi = smallest; phi < 0; ++phi) names.push_back(fmt::format("efficientdet_d{}", phi));
-  for (const Published& p : published) names.push_back(p.name);
+  for (const char* prefix : {"", "tf_"})
+    for (const Published& p : published) names.push_back(prefix + std::string(p.name));
   return names;
 }
 
 EfficientDetSpec efficientdet_spec(const std::string& name) {
   for (int phi = smallest; phi < 0; ++phi)
     if (name == fmt::format("efficientdet_d{}", phi)) return below_d0(phi);
+  const bool tensorflow = name.starts_with("tf_");
   for (const Published& p : published) {
-    if (name != p.name) continue;
+    if (name.substr(tensorflow ? 3 : 0) != p.name) continue;
     EfficientDetSpec spec;
     spec.name = name;
     spec.image_size = p.image_size;
-    spec.backbone = efficientnet_spec(fmt::format("efficientnet_b{}", p.backbone));
-    spec.fpn = {
-        .max_level = p.max_level, .channels = p.fpn_channels, .cells = p.fpn_cells, .fusion = p.fusion};
+    spec.backbone = efficientnet_spec(fmt::format("{}efficientnet_b{}", tensorflow ? "tf_" : "", p.backbone));
+    spec.fpn = {.max_level = p.max_level,
+                .channels = p.fpn_channels,
+                .cells = p.fpn_cells,
+                .fusion = p.fusion,
+                .padding = spec.backbone.padding,
+                .bias_before_norm = tensorflow};
     spec.head_repeats = p.head_repeats;
     spec.anchors.max_level = p.max_level;
     spec.anchors.anchor_scale = p.anchor_scale;
@@ -78,8 +84,9 @@ DetectionHead::DetectionHead(const EfficientDetSpec& spec, int64_t outputs_per_a
                Init::fan_in_normal, random) {
   for (int i = 0; i < spec.head_repeats; ++i) {
     Repeat repeat;
-    repeat.conv = std::make_unique<SeparableConv>(spec.fpn.channels, spec.fpn.channels, false,
-                                                  spec.fpn.padding, Init::fan_in_normal, random);
+    repeat.conv =
+        std::make_unique<SeparableConv>(spec.fpn.channels, spec.fpn.channels, spec.fpn.bias_before_norm,
+                                        spec.fpn.padding, Init::fan_in_normal, random);
     add_child(fmt::format("conv_rep.{}", i), *repeat.conv);
     for (int level = spec.fpn.min_level; level <= spec.fpn.max_level; ++level) {
       repeat.norms.push_back(
@@ -119,8 +126,12 @@ EfficientDet::EfficientDet(const EfficientDetSpec& spec, int64_t classes, Random
   add_child("box_net", box_net_);
 }
 
+Tensors EfficientDet::pyramid(const Tensor& images, Random& noise) const {
+  return fpn_.forward(backbone_.features(images, noise));
+}
+
 DetectorOutput EfficientDet::forward(const Tensor& images, Random& noise) const {
-  const Tensors features = fpn_.forward(backbone_.features(images, noise));
+  const Tensors features = pyramid(images, noise);
   return {class_net_.forward(features), box_net_.forward(features)};
 }
 

@@ -42,6 +42,7 @@ constexpr std::array<Published, 8> published = {{{1.0, 1.0, 224, 0.2},
                                                  {1.8, 2.6, 528, 0.5},
                                                  {2.0, 3.1, 600, 0.5}}};
 constexpr int smallest = -3;
+constexpr NormOptions pytorch_norm = {.epsilon = 1e-5, .momentum = 0.1};
 
 bool is_feature(size_t stage) { return stage == 2 || stage == 4 || stage == 6; }
 
@@ -50,21 +51,29 @@ bool is_feature(size_t stage) { return stage == 2 || stage == 4 || stage == 6; }
 std::vector<std::string> efficientnet_names() {
   std::vector<std::string> names;
   for (int i = smallest; i < int(published.size()); ++i) names.push_back(fmt::format("efficientnet_b{}", i));
+  for (int i = 0; i < int(published.size()); ++i) names.push_back(fmt::format("tf_efficientnet_b{}", i));
   return names;
 }
 
 EfficientNetSpec efficientnet_spec(const std::string& name) {
-  for (int i = smallest; i < int(published.size()); ++i) {
+  for (int i = smallest; i < 0; ++i) {
     if (name != fmt::format("efficientnet_b{}", i)) continue;
-    if (i >= 0) {
-      const Published& p = published[size_t(i)];
-      return {
-          .name = name, .width = p.width, .depth = p.depth, .image_size = p.image_size, .dropout = p.dropout};
-    }
     return {.name = name,
             .width = std::pow(1.1, 2 * i),
             .depth = std::pow(1.2, 2 * i),
             .image_size = 224 + 32 * i};
+  }
+  const bool tensorflow = name.starts_with("tf_");
+  for (size_t i = 0; i < published.size(); ++i) {
+    if (name.substr(tensorflow ? 3 : 0) != fmt::format("efficientnet_b{}", i)) continue;
+    const Published& p = published[i];
+    return {.name = name,
+            .width = p.width,
+            .depth = p.depth,
+            .image_size = p.image_size,
+            .dropout = p.dropout,
+            .padding = tensorflow ? Padding::same : Padding::symmetric,
+            .norm = tensorflow ? NormOptions() : pytorch_norm};
   }
   fail("there is no model {}: choose one of {}", name, fmt::join(efficientnet_names(), ", "));
 }

@@ -20,10 +20,13 @@ struct EfficientNetSpec {
   NormOptions norm;
 };
 
-// "efficientnet_b0" to "b7" as published, and "efficientnet_b-1" to "b-3": the compound rule continued below
-// B0, for CPUs. The paper scales width by 1.1^phi and depth by 1.2^phi; Fovea's b-n takes phi = -2 n, so that
-// the backbone shrinks about as fast as the work on its input does when a detector goes from 512 to 384, 256
-// and 128 px. Throws on other names, listing these.
+// "tf_efficientnet_b0" to "b7", as in the paper's own code and timm's models of these names: SAME padding,
+// norms with epsilon 1e-3 and momentum 0.01. "efficientnet_b0" to "b7", timm's in PyTorch's manner: the same
+// sizes with padding (k - 1) / 2 on every side, epsilon 1e-5 and momentum 0.1. And "efficientnet_b-1" to
+// "b-3", Fovea's own with the paper's padding and norms: the compound rule continued below B0, for CPUs. The
+// paper scales width by 1.1^phi and depth by 1.2^phi; Fovea's b-n takes phi = -2 n, so that the backbone
+// shrinks about as fast as the work on its input does when a detector goes from 512 to 384, 256 and 128 px.
+// Throws on other names, listing these.
 EfficientNetSpec efficientnet_spec(const std::string& name);
 std::vector<std::string> efficientnet_names();
 

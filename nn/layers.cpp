@@ -15,7 +15,7 @@ std::string window_text(Window window) {
 }  // namespace
 
 Linear::Linear(int64_t in, int64_t out, Random& random)
-    : weight_(add_parameter("weight", init_classifier({in, out}, random))),
+    : weight_(add_parameter("weight", init_classifier({in, out}, random), WeightLayout::linear)),
       bias_(add_parameter("bias", zeros({out}))) {}
 
 Tensor Linear::forward(const Tensor& x) const {
@@ -25,7 +25,7 @@ Tensor Linear::forward(const Tensor& x) const {
 }
 
 PointwiseConv::PointwiseConv(int64_t in, int64_t out, bool bias, Random& random, Init init)
-    : weight_(add_parameter("weight", initialize(init, {in, out}, random))) {
+    : weight_(add_parameter("weight", initialize(init, {in, out}, random), WeightLayout::pointwise)) {
   if (bias) bias_ = add_parameter("bias", zeros({out}));
 }
 
@@ -37,7 +37,8 @@ Tensor PointwiseConv::forward(const Tensor& x, ChannelStatistics* statistics) co
 
 DepthwiseConv::DepthwiseConv(int64_t channels, Window window, Random& random, Init init)
     : window_(window),
-      weight_(add_parameter("weight", initialize(init, {window.kernel, window.kernel, channels}, random))) {}
+      weight_(add_parameter("weight", initialize(init, {window.kernel, window.kernel, channels}, random),
+                            WeightLayout::depthwise)) {}
 
 Tensor DepthwiseConv::forward(const Tensor& x, ChannelStatistics* statistics) const {
   const Tensor y = depthwise_conv2d(x, weight_, window_, statistics);
@@ -47,8 +48,8 @@ Tensor DepthwiseConv::forward(const Tensor& x, ChannelStatistics* statistics) co
 
 Conv::Conv(int64_t in, int64_t out, Window window, Random& random)
     : window_(window),
-      weight_(add_parameter("weight", init_fan_out_normal({window.kernel, window.kernel, in, out}, random))) {
-}
+      weight_(add_parameter("weight", init_fan_out_normal({window.kernel, window.kernel, in, out}, random),
+                            WeightLayout::dense)) {}
 
 Tensor Conv::forward(const Tensor& x, ChannelStatistics* statistics) const {
   const Tensor y = conv2d(x, weight_, window_, statistics);
@@ -63,6 +64,11 @@ BatchNorm::BatchNorm(int64_t channels, Activation activation, NormOptions option
       bias_(add_parameter("bias", zeros({channels}))),
       running_mean_(add_buffer("running_mean", zeros({channels}))),
       running_variance_(add_buffer("running_var", ones({channels}))) {}
+
+void BatchNorm::freeze() {
+  Module::freeze();
+  frozen_ = frozen_for_good_ = true;
+}
 
 Tensor BatchNorm::forward(const Tensor& x, const ChannelStatistics* statistics) const {
   BatchNormOptions options = options_;

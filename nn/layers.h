@@ -61,10 +61,11 @@ class BatchNorm : public Module {
   BatchNorm(int64_t channels, Activation activation, NormOptions options = {});
   Tensor forward(const Tensor& x, const ChannelStatistics* statistics = nullptr) const;
   bool uses_batch_statistics() const { return training() && !frozen_; }
-  void freeze_statistics(bool frozen) override { frozen_ = frozen; }
+  void freeze_statistics(bool frozen) override { frozen_ = frozen || frozen_for_good_; }
+  void freeze() override;
 
  private:
-  bool frozen_ = false;
+  bool frozen_ = false, frozen_for_good_ = false;
   BatchNormOptions options_;
   Tensor weight_, bias_, running_mean_, running_variance_;
 };

@@ -4,9 +4,9 @@
 
 namespace fovea {
 
-Tensor Module::add_parameter(const std::string& name, Tensor initial) {
+Tensor Module::add_parameter(const std::string& name, Tensor initial, WeightLayout layout) {
   initial.set_requires_grad();
-  parameters_.push_back({name, initial});
+  parameters_.push_back({name, initial, layout});
   return initial;
 }
 
@@ -30,7 +30,7 @@ void Module::set_path(const std::string& path) {
 
 void Module::collect(const std::string& prefix, bool buffers, std::vector<NamedTensor>& into) const {
   for (const NamedTensor& own : buffers ? buffers_ : parameters_)
-    into.push_back({prefix + own.name, own.tensor});
+    into.push_back({prefix + own.name, own.tensor, own.layout});
   for (const Child& child : children_) child.module->collect(prefix + child.name + ".", buffers, into);
 }
 
@@ -66,6 +66,16 @@ void Module::set_requires_grad(bool on) {
   for (const Child& child : children_) child.module->set_requires_grad(on);
 }
 
+void Module::freeze() {
+  for (NamedTensor& parameter : parameters_) parameter.tensor.set_requires_grad(false);
+  for (const Child& child : children_) child.module->freeze();
+}
+
+void Module::for_each(const std::function<void(Module&)>& f) {
+  f(*this);
+  for (const Child& child : children_) child.module->for_each(f);
+}
+
 void Module::to(Device device) const {
   for (const NamedTensor& parameter : parameters()) parameter.tensor.move_to(device);
   for (const NamedTensor& buffer : buffers()) buffer.tensor.move_to(device);
@@ -78,6 +88,12 @@ Device Module::device() const {
 
 void Module::clear_gradients() const {
   for (const NamedTensor& parameter : parameters()) parameter.tensor.clear_grad();
+}
+
+std::vector<NamedTensor> weights_of(const Module& model) {
+  std::vector<NamedTensor> weights = model.parameters();
+  for (NamedTensor& buffer : model.buffers()) weights.push_back(std::move(buffer));
+  return weights;
 }
 
 }  // namespace fovea

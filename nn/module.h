@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -6,9 +7,19 @@
 
 namespace fovea {
 
+// Which kind of weight a parameter is. Fovea lays weights out for NHWC, published files for NCHW;
+// models/weights.h goes from one to the other and back.
+//   linear     (in, out)                published (out, in)
+//   pointwise  (in, out)                          (out, in, 1, 1)
+//   depthwise  (k, k, channels)                   (channels, 1, k, k)
+//   dense      (k, k, in, out)                    (out, in, k, k)
+//   same       as it is: biases, norms, running averages
+enum class WeightLayout { same, linear, pointwise, depthwise, dense };
+
 struct NamedTensor {
   std::string name;  // dotted path from the module asked, e.g. "blocks.1.0.conv_dw.weight"
   Tensor tensor;
+  WeightLayout layout = WeightLayout::same;
 };
 
 // A part of a network: parameters (trained), buffers (kept in checkpoints but not trained: running averages),
@@ -34,6 +45,13 @@ class Module {
 
   // Whether the parameters below take part in training; frozen ones get no gradient.
   void set_requires_grad(bool on);
+
+  // Takes this module and all below out of training for good: parameters get no gradient, batch norms
+  // normalise by their running averages, which stay as they are.
+  virtual void freeze();
+
+  // Calls f(module) for this one and all below, parents before children.
+  void for_each(const std::function<void(Module&)>& f);
   void clear_gradients() const;
 
   // Moves all parameters and buffers below; gradients are dropped. Inputs must then be on that device.
@@ -43,7 +61,7 @@ class Module {
   const std::string& path() const { return path_; }  // as registered from the topmost module; "" for that one
 
  protected:
-  Tensor add_parameter(const std::string& name, Tensor initial);
+  Tensor add_parameter(const std::string& name, Tensor initial, WeightLayout layout = WeightLayout::same);
   Tensor add_buffer(const std::string& name, Tensor initial);
   void add_child(const std::string& name, Module& child);
 
@@ -60,5 +78,8 @@ class Module {
   std::string path_;
   bool training_ = true;
 };
+
+// Parameters and buffers, in order: all numbers that make a trained network.
+std::vector<NamedTensor> weights_of(const Module& model);
 
 }  // namespace fovea

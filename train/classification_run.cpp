@@ -29,7 +29,7 @@ class ClassificationWork : public TrainingRun::Work {
         train_.class_names.size(), validation_.images.size(), config_.steps, config_.batch_size);
   }
   std::string finish(const std::string& folder) override {
-    Classifier best(Checkpoint(folder + "/best.safetensors"));
+    Classifier best(ModelFile(folder + "/best.safetensors"));
     ImageCache images(files_of(validation_), config_.cache_mb << 20);
     const Tensor probabilities = classify_dataset(best, validation_, images, int(config_.workers));
     const double top1 = top_k_accuracy(probabilities, validation_, 1),

@@ -4,7 +4,6 @@
 #include "ops/cross_entropy.h"
 #include "ops/shape_ops.h"
 #include "train/data/augment.h"
-#include "train/ema.h"
 #include "train/streams.h"
 
 namespace fovea {
@@ -34,11 +33,11 @@ Classifier::Classifier(const TrainConfig& config, std::vector<std::string> class
   model_->to(parse_device(config.device));
 }
 
-Classifier::Classifier(const Checkpoint& checkpoint, Device device)
-    : Classifier(on_device(checkpoint.state().config, device), checkpoint.state().class_names) {
-  require(checkpoint.state().config.task == "classification",
-          "this checkpoint is of a {} training: it names no whole pictures", checkpoint.state().config.task);
-  checkpoint.restore("ema.", weights_of(*model_));
+Classifier::Classifier(const ModelFile& file, Device device)
+    : Classifier(on_device(file.state().config, device), file.state().class_names) {
+  require(file.state().config.task == "classification",
+          "these weights are of a {} network: it names no whole pictures", file.state().config.task);
+  file.restore(*model_);
   model_->set_training(false);
 }
 

@@ -4,9 +4,9 @@
 #include <vector>
 
 #include "models/efficientnet.h"
-#include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/data/image.h"
+#include "train/model_file.h"
 
 namespace fovea {
 
@@ -19,9 +19,9 @@ class Classifier {
  public:
   Classifier(const TrainConfig& config,
              std::vector<std::string> class_names);  // fresh weights from config.seed
-  // The averaged weights of a checkpoint, in evaluation mode. Throws as Checkpoint does, and where its task
+  // The weights of a file, in evaluation mode. Throws as ModelFile does, and where its task
   // is not classification.
-  explicit Classifier(const Checkpoint& checkpoint, Device device = Device::cpu);
+  explicit Classifier(const ModelFile& file, Device device = Device::cpu);
 
   EfficientNet& model() { return *model_; }
   const std::vector<std::string>& class_names() const { return class_names_; }

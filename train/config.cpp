@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "models/anchors.h"
+#include "train/initialization.h"
 
 namespace fovea {
 namespace {
@@ -120,6 +121,9 @@ void check_config(const TrainConfig& c) {
   one_of("fusion", c.fusion, {"default", "fast_normalized", "softmax", "sum"});
   require(!c.data.empty(),
           "--data is missing: give the folder of a data set (`fovea data synth DIR` draws one)");
+  const FrozenParts frozen = parse_frozen_parts(c.freeze);
+  require(!c.init_from.empty() || !(frozen.backbone || frozen.batch_norm),
+          "--freeze is '{}' without --init-from: random weights would stay as they are", c.freeze);
   parse_image_size(c.image_size);
   parse_aspect_ratios(c.aspect_ratios);
   in_range("anchor-scale", c.anchor_scale, 0, 64);

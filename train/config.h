@@ -17,6 +17,8 @@ struct TrainConfig {
   std::string data;
   std::string train_split = "train";
   std::string val_split = "val";
+  std::string init_from;
+  std::string freeze = "none";
 
   std::string image_size = "0";
   double anchor_scale = 0;
@@ -68,6 +70,10 @@ void for_each_field(Config& c, F&& f) {
     "folder of the data set: Pascal VOC or COCO layout; for classification one folder a class");
   f("train_split", c.train_split, "list to learn from; several joined by + (train+val)");
   f("val_split", c.val_split, "list to measure on while training");
+  f("init_from", c.init_from,
+    "weights to start from: a checkpoint, or a safetensors file of timm's or effdet's weights; a detector takes "
+    "a classifier's backbone, other classes get a new class head");
+  f("freeze", c.freeze, "what is not trained: none, backbone, batch-norm, or both joined by a comma");
   f("image_size", c.image_size,
     "input of the network in pixels: 256, or height x width as 240x320; 0: the model's own, cut to the shape "
     "that most pictures have");

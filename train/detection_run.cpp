@@ -61,7 +61,7 @@ class DetectionWork : public TrainingRun::Work {
         fmt::join(train_.class_names, ", "), config_.steps, config_.batch_size);
   }
   std::string finish(const std::string& folder) override {
-    Detector best(Checkpoint(folder + "/best.safetensors"));
+    Detector best(ModelFile(folder + "/best.safetensors"));
     return evaluate_detector(best, validation_, config_, folder) +
            fmt::format("weights:  {}/best.safetensors\n", folder);
   }

@@ -6,7 +6,6 @@
 #include "ops/shape_ops.h"
 #include "train/data/augment.h"
 #include "train/data/prefetch.h"
-#include "train/ema.h"
 #include "train/streams.h"
 
 namespace fovea {
@@ -52,11 +51,11 @@ Detector::Detector(const TrainConfig& config, std::vector<std::string> class_nam
   if (device() == Device::cuda) device_anchors_ = anchor_tensor(anchors_).to(Device::cuda);
 }
 
-Detector::Detector(const Checkpoint& checkpoint, Device device)
-    : Detector(on_device(checkpoint.state().config, device), checkpoint.state().class_names) {
-  require(checkpoint.state().config.task == "detection",
-          "this checkpoint is of a {} training: it finds no boxes", checkpoint.state().config.task);
-  checkpoint.restore("ema.", weights_of(*model_));
+Detector::Detector(const ModelFile& file, Device device)
+    : Detector(on_device(file.state().config, device), file.state().class_names) {
+  require(file.state().config.task == "detection", "these weights are of a {} network: it finds no boxes",
+          file.state().config.task);
+  file.restore(*model_);
   model_->set_training(false);
 }
 

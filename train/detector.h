@@ -6,12 +6,12 @@
 
 #include "models/efficientdet.h"
 #include "models/postprocess.h"
-#include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/data/dataset.h"
 #include "train/data/image.h"
 #include "train/data/image_cache.h"
 #include "train/evaluation/coco_evaluation.h"
+#include "train/model_file.h"
 
 namespace fovea {
 
@@ -25,9 +25,9 @@ class Detector {
  public:
   // Fresh weights from config.seed.
   Detector(const TrainConfig& config, std::vector<std::string> class_names);
-  // The averaged weights of a checkpoint, in evaluation mode, on a device of one's own choice. Throws as
-  // Checkpoint does, and where its task is not detection.
-  explicit Detector(const Checkpoint& checkpoint, Device device = Device::cpu);
+  // The weights of a file, in evaluation mode, on a device of one's own choice. Throws as
+  // ModelFile does, and where its task is not detection.
+  explicit Detector(const ModelFile& file, Device device = Device::cpu);
 
   EfficientDet& model() { return *model_; }
   const EfficientDet& model() const { return *model_; }

@@ -7,12 +7,6 @@
 
 namespace fovea {
 
-std::vector<NamedTensor> weights_of(const Module& model) {
-  std::vector<NamedTensor> weights = model.parameters();
-  for (NamedTensor& buffer : model.buffers()) weights.push_back(std::move(buffer));
-  return weights;
-}
-
 Ema::Ema(const Module& model, double decay)
     : decay_(decay),
       weights_(weights_of(model)),

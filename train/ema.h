@@ -55,7 +55,4 @@ class EvaluatesWithEma {
   const Ema& ema_;
 };
 
-// Parameters and buffers, in order: all numbers that make a trained network.
-std::vector<NamedTensor> weights_of(const Module& model);
-
 }  // namespace fovea

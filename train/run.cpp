@@ -6,19 +6,30 @@
 #include "core/file.h"
 #include "train/classification_run.h"
 #include "train/detection_run.h"
+#include "train/initialization.h"
 
 namespace fovea {
 namespace {
 
 std::unique_ptr<TrainingRun::Work> make_work(TrainingState& state) {
   check_config(state.config);
-  return state.config.task == "detection" ? make_detection_work(state) : make_classification_work(state);
+  auto work = state.config.task == "detection" ? make_detection_work(state) : make_classification_work(state);
+  freeze(work->task().model(), state.config);
+  return work;
 }
 
 }  // namespace
 
 TrainingRun::TrainingRun(std::unique_ptr<Work> work, TrainingState state, std::string folder)
-    : work_(std::move(work)), state_(std::move(state)), folder_(std::move(folder)) {}
+    : work_(std::move(work)), state_(std::move(state)), folder_(std::move(folder)) {
+  // Before anything is written; a run that goes on has its weights in its last checkpoint.
+  if (!std::filesystem::exists(folder_ + "/last.safetensors"))
+    start_ = initialize(work_->task().model(), state_.config);
+}
+
+std::string TrainingRun::description() {
+  return work_->description() + (start_.empty() ? "" : "; " + start_);
+}
 
 bool TrainingRun::train(const TrainHooks& hooks) {
   const std::string last = folder_ + "/last.safetensors";

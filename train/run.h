@@ -34,8 +34,8 @@ class TrainingRun {
   std::string name() const { return work_->name(); }
   std::vector<std::string> warnings() const {
     return work_->warnings();
-  }  // faults of the data that training can go on with
-  std::string description() { return work_->description(); }  // what is about to be done, in a few lines
+  }                           // faults of the data that training can go on with
+  std::string description();  // what is about to be done, in a few lines
   int64_t step() const { return trainer_ ? trainer_->step() : 0; }
 
   bool train(const TrainHooks& hooks);  // see Trainer::run
@@ -48,6 +48,7 @@ class TrainingRun {
   std::unique_ptr<Work> work_;
   TrainingState state_;
   std::string folder_;
+  std::string start_;  // where the first weights come from, unless from chance
   std::unique_ptr<Trainer> trainer_;
 };
 

@@ -26,6 +26,12 @@ OptimizerOptions optimizer_options(const TrainConfig& c) {
   return options;
 }
 
+std::vector<NamedTensor> trained_parameters(const Module& model) {
+  std::vector<NamedTensor> parameters = model.parameters();
+  std::erase_if(parameters, [](const NamedTensor& p) { return !p.tensor.requires_grad(); });
+  return parameters;
+}
+
 }  // namespace
 
 TrainConfig resolve_config(TrainConfig c, int64_t training_images) {
@@ -53,7 +59,7 @@ Trainer::Trainer(Task& task, TrainingState state, std::string folder, TrainHooks
       folder_(std::move(folder)),
       hooks_(std::move(hooks)),
       schedule_{state_.config.learning_rate, state_.config.warmup_steps, state_.config.steps},
-      optimizer_(task.model().parameters(), optimizer_options(state_.config)),
+      optimizer_(trained_parameters(task.model()), optimizer_options(state_.config)),
       ema_(task.model(), state_.config.ema_decay) {}
 
 void Trainer::resume(const Checkpoint& checkpoint) {

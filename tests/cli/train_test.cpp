@@ -151,7 +151,7 @@ TEST_CASE("what cannot be trained is refused in one sentence") {
   refuses(tiny(folder / "run", {"--train-split", "trian"}), "trian");
   refuses(tiny(folder / "run", {"--config", folder / "none.json"}), "none.json cannot be read");
   refuses({"trian"}, "there is no command 'trian': choose one of train, eval, predict, info, data");
-  refuses({"predict"}, "checkpoint is required");
+  refuses({"predict"}, "weights is required");
   write_file_atomically(folder / "c.json", "{\"epoch\": 3}");
   refuses({"train", "--config", folder / "c.json", "--run", folder / "run"},
           "there is no setting epoch; did you mean epochs?");

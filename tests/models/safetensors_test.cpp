@@ -80,7 +80,7 @@ TEST_CASE("hostile headers are refused with the tensor's name") {
   CHECK_THROWS_WITH(read("{\"w\":"), Contains("not JSON"));
   CHECK_THROWS_WITH(read("[1, 2]  "), Contains("not a safetensors file"));
   CHECK_THROWS_WITH(read(entry("F17", "[4]", "[0,16]")), Contains("tensor w has dtype F17"));
-  CHECK_THROWS_WITH(read(entry("F32", "[5]", "[0,16]")), Contains("not the size of float32 of 5"));
+  CHECK_THROWS_WITH(read(entry("F32", "[5]", "[0,16]")), Contains("not the size of F32 of 5"));
   CHECK_THROWS_WITH(read(entry("F32", "[4]", "[16,0]")), Contains("tensor w"));
   CHECK_THROWS_WITH(read(entry("F32", "[2]", "[8,16]")), Contains("starts at byte 8"));
   CHECK_THROWS_WITH(read(entry("F32", "[8]", "[0,32]")), Contains("cut short: tensor w"));
