@@ -45,6 +45,7 @@ ConvNorm::ConvNorm(int64_t in, int64_t out, bool bias, NormOptions norm, Random&
 BiFpn::Node::Node(const BiFpnSpec& spec, const BiFpnNodePlan& plan,
                   const std::vector<int64_t>& input_channels, Random& random)
     : fusion(spec.fusion),
+      padding(spec.padding),
       inputs(plan.inputs),
       conv(spec.channels, spec.channels, spec.bias_before_norm, spec.padding, Init::glorot_uniform, random),
       norm(spec.channels, Activation::identity, spec.norm) {
@@ -66,7 +67,7 @@ Tensor BiFpn::Node::forward(const Tensors& all, int64_t height, int64_t width) c
     const auto found = resample.find(id);
     resampled.push_back(found == resample.end() ? all[size_t(id)] : found->second->forward(all[size_t(id)]));
   }
-  const Tensor fused = bifpn_node(resampled, edge_weights, fusion, height, width);
+  const Tensor fused = bifpn_node(resampled, edge_weights, fusion, height, width, Activation::swish, padding);
   trace(*this, fmt::format("BiFPN node of {}", inputs.size()), fused, 0);
   return conv_norm(conv, norm, fused);
 }
@@ -98,7 +99,8 @@ Tensors BiFpn::forward(const Tensors& features) const {
   Tensors all = features;
   while (all.size() < levels) {  // the 1x1 convolution comes before the pool
     const bool first = all.size() == features.size();
-    all.push_back(max_pool2d(first && extra_level_ ? extra_level_->forward(all.back()) : all.back()));
+    all.push_back(
+        max_pool2d(first && extra_level_ ? extra_level_->forward(all.back()) : all.back(), spec_.padding));
   }
   for (const auto& cell : cells_) {
     for (size_t n = 0; n < cell.size(); ++n) {

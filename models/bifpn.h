@@ -71,6 +71,7 @@ class BiFpn : public Module {
     Tensor forward(const Tensors& all, int64_t height, int64_t width) const;
 
     Fusion fusion;
+    Padding padding;
     std::vector<int> inputs;
     Tensor edge_weights;
     std::map<int, std::unique_ptr<ConvNorm>> resample;  // by input id

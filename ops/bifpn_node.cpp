@@ -204,8 +204,8 @@ void resample_backward_cpu(const NodeInput<T>& in, T weight, const T* g, int64_t
   });
 }
 
-ResampleDims resample_dims(const Tensor& x, int64_t height, int64_t width) {
-  ResampleDims d{Resample::same, x.size(1), x.size(2), height, width, x.size(3)};
+ResampleDims resample_dims(const Tensor& x, int64_t height, int64_t width, Padding padding) {
+  ResampleDims d{Resample::same, x.size(1), x.size(2), height, width, x.size(3), padding};
   if (d.in_height == height && d.in_width == width) return d;
   d.kind = d.in_height >= height && d.in_width >= width ? Resample::pool : Resample::upsample;
   require(d.kind == Resample::pool || (d.in_height <= height && d.in_width <= width),
@@ -245,11 +245,11 @@ void bifpn_node_backward_cpu(const std::vector<NodeInput<T>>& inputs, const T* v
 // The inputs as the loops and kernels take them, with the gradients that are wanted of them.
 template <class T>
 std::vector<NodeInput<T>> node_inputs(const Tensors& inputs, const Tensors& gradients, int64_t height,
-                                      int64_t width) {
+                                      int64_t width, Padding padding) {
   std::vector<NodeInput<T>> result;
   for (size_t i = 0; i < inputs.size(); ++i) {
     T* dx = i < gradients.size() && gradients[i].defined() ? gradients[i].data<T>() : nullptr;
-    result.push_back({inputs[i].data<T>(), dx, resample_dims(inputs[i], height, width)});
+    result.push_back({inputs[i].data<T>(), dx, resample_dims(inputs[i], height, width, padding)});
   }
   return result;
 }
@@ -266,7 +266,7 @@ std::vector<double> fusion_weights(const Tensor& weights, Fusion fusion) {
 }
 
 Tensor bifpn_node(const Tensors& inputs, const Tensor& weights, Fusion fusion, int64_t height, int64_t width,
-                  Activation activation) {
+                  Activation activation, Padding padding) {
   require(!inputs.empty(), "[bifpn_node] there are no inputs");
   const Tensor& first = inputs[0];
   for (const Tensor& x : inputs) {
@@ -293,7 +293,8 @@ Tensor bifpn_node(const Tensors& inputs, const Tensor& weights, Fusion fusion, i
   with_compute_dtype(y, "bifpn_node", [&]<class T>() {
     with_activation(activation, [&]<class F>() {
       on<T>(y.device(), bifpn_node_cpu<F, Real<T>>, cuda::bifpn_node<F, T>)(
-          node_inputs<T>(inputs, {}, height, width), data_or_null<T>(weights), fusion, y.data<T>(), batch);
+          node_inputs<T>(inputs, {}, height, width, padding), data_or_null<T>(weights), fusion, y.data<T>(),
+          batch);
     });
   });
   Tensors kept, all = inputs;
@@ -304,23 +305,23 @@ Tensor bifpn_node(const Tensors& inputs, const Tensor& weights, Fusion fusion, i
   }
   all.push_back(weights);
   const Tensor v = weights.defined() ? weights.detach() : Tensor();
-  return record(y, "bifpn_node", all,
-                [kept, needed, v, fusion, height, width, activation, batch](const Tensor& dy) -> Tensors {
-                  Tensors gradients(kept.size() + 1);
-                  for (size_t i = 0; i < kept.size(); ++i)
-                    if (needed[i]) gradients[i] = empty_like(kept[i]);
-                  if (v.defined()) gradients.back() = empty_like(v);
-                  const Tensor g = empty_like(dy);
-                  with_compute_dtype(dy, "bifpn_node", [&]<class T>() {
-                    with_activation(activation, [&]<class F>() {
-                      on<T>(dy.device(), bifpn_node_backward_cpu<F, Real<T>>,
-                            cuda::bifpn_node_backward<F, T>)(
-                          node_inputs<T>(kept, gradients, height, width), data_or_null<T>(v), fusion,
-                          dy.data<T>(), g.data<T>(), data_or_null<T>(gradients.back()), batch);
-                    });
-                  });
-                  return gradients;
-                });
+  return record(
+      y, "bifpn_node", all,
+      [kept, needed, v, fusion, height, width, activation, padding, batch](const Tensor& dy) -> Tensors {
+        Tensors gradients(kept.size() + 1);
+        for (size_t i = 0; i < kept.size(); ++i)
+          if (needed[i]) gradients[i] = empty_like(kept[i]);
+        if (v.defined()) gradients.back() = empty_like(v);
+        const Tensor g = empty_like(dy);
+        with_compute_dtype(dy, "bifpn_node", [&]<class T>() {
+          with_activation(activation, [&]<class F>() {
+            on<T>(dy.device(), bifpn_node_backward_cpu<F, Real<T>>, cuda::bifpn_node_backward<F, T>)(
+                node_inputs<T>(kept, gradients, height, width, padding), data_or_null<T>(v), fusion,
+                dy.data<T>(), g.data<T>(), data_or_null<T>(gradients.back()), batch);
+          });
+        });
+        return gradients;
+      });
 }
 
 }  // namespace fovea

@@ -22,8 +22,10 @@ enum class Resample { same, pool, upsample };
 struct ResampleDims {
   Resample kind = Resample::same;
   int64_t in_height = 0, in_width = 0, out_height = 0, out_width = 0, channels = 0;
+  Padding padding = Padding::same;  // of pooling
 
-  // A level is pooled by kernel = stride + 1, stride = the ratio of the sizes rounded up, with SAME padding.
+  // A level is pooled by kernel = stride + 1, stride = the ratio of the sizes rounded up. An axis that keeps
+  // its size is left alone by symmetric padding, which would make it longer.
   Window vertical() const { return window(in_height, out_height); }
   Window horizontal() const { return window(in_width, out_width); }
 
@@ -33,9 +35,9 @@ struct ResampleDims {
   HD static int64_t first(int64_t j, int64_t in, int64_t out) { return (j * out + in - 1) / in; }
 
  private:
-  static Window window(int64_t in, int64_t out) {
+  Window window(int64_t in, int64_t out) const {
     const int stride = int((in - 1) / out + 1);
-    return {stride + 1, stride, Padding::same};
+    return {padding == Padding::symmetric && stride == 1 ? 1 : stride + 1, stride, padding};
   }
 };
 

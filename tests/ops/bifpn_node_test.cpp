@@ -82,8 +82,12 @@ TEST_CASE("levels two apart are pooled by stride four, kernel five") {
   Random random(9);
   const Tensors inputs = {randn({1, 3, 2, 4}, random, DType::float64),
                           randn({1, 12, 7, 4}, random, DType::float64)};
-  const OpFunction node = [](const Tensors& in) { return bifpn_node(in, {}, Fusion::sum, 3, 2); };
-  CHECK_NOTHROW(check_op(node, inputs, {.step = 1e-6, .gradient_tolerance = 1e-5}));
+  for (const Padding padding : {Padding::same, Padding::symmetric}) {
+    const OpFunction node = [=](const Tensors& in) {
+      return bifpn_node(in, {}, Fusion::sum, 3, 2, Activation::swish, padding);
+    };
+    CHECK_NOTHROW(check_op(node, inputs, {.step = 1e-6, .gradient_tolerance = 1e-5}));
+  }
 }
 
 TEST_CASE("levels four apart are pooled by stride sixteen: more pixels in a window than a byte counts") {

@@ -20,6 +20,17 @@ TEST_CASE("max pooling by hand, with borders, ties and NaN") {
   }
 }
 
+TEST_CASE("max pooling pads on every side as PyTorch, or as TensorFlow") {
+  for (Device device : {Device::cpu, Device::cuda}) {
+    const Tensor x = from_values({1, 4, 4, 1}, {9, 1, 2, 3, 1, 1, 1, 8, 2, 1, 1, 1, 7, 1, 1, 4}).to(device);
+    // torch.nn.functional.max_pool2d(x, 3, 2, 1): windows start at -1 and 1; SAME's at 0 and 2
+    CHECK(max_pool2d(x, Padding::symmetric).values() == std::vector<double>{9, 8, 7, 8});
+    CHECK(max_pool2d(x, Padding::same).values() == std::vector<double>{9, 8, 7, 4});
+    CHECK(max_pool2d(from_values({1, 1, 3, 1}, {1, 2, 3}).to(device), Padding::symmetric).values() ==
+          std::vector<double>{2, 3});
+  }
+}
+
 TEST_CASE("upsampling repeats pixels and sums their gradients") {
   for (Device device : {Device::cpu, Device::cuda}) {
     const Tensor x = from_values({1, 1, 2, 1}, {3, 4}).to(device).clone().set_requires_grad();
@@ -35,7 +46,9 @@ TEST_CASE("gradients of resampling") {
   for (auto [h, w] : {std::pair<int64_t, int64_t>{1, 1}, {2, 7}, {8, 5}})
     for (int64_t channels : {5, 16}) {
       const Tensor x = randn({2, h, w, channels}, random, DType::float64);
-      CHECK_NOTHROW(check_op([](const Tensors& in) { return max_pool2d(in[0]); }, {x}, {.step = 1e-6}));
+      for (const Padding padding : {Padding::same, Padding::symmetric})
+        CHECK_NOTHROW(
+            check_op([=](const Tensors& in) { return max_pool2d(in[0], padding); }, {x}, {.step = 1e-6}));
       const int64_t height = 2 * h - 1, width = 3 * w;
       CHECK_NOTHROW(check_op([=](const Tensors& in) { return upsample_nearest(in[0], height, width); }, {x}));
     }
