@@ -7,12 +7,13 @@
 #include "models/efficientdet.h"
 #include "nn/trace.h"
 #include "train/config.h"
+#include "train/detector.h"
 
 namespace fovea {
 namespace {
 
 struct InfoFlags {
-  std::string model, image_size = "0";
+  std::string model, image_size = "0", fpn = "default", fusion = "default";
   int64_t classes = 0;
   bool summary = false;
 };
@@ -54,7 +55,12 @@ void run_info(const InfoFlags& flags) {
     print_trace(trace, model, !flags.summary);
     return;
   }
-  const EfficientDetSpec spec = efficientdet_spec(flags.model);
+  TrainConfig config;  // what a training with these flags would make
+  config.model = flags.model;
+  config.image_size = flags.image_size;
+  config.fpn = flags.fpn;
+  config.fusion = flags.fusion;
+  const EfficientDetSpec spec = detector_spec(config);
   EfficientDet model(spec, flags.classes > 0 ? flags.classes : 90, random);
   model.set_training(false);
   Trace trace;
@@ -95,6 +101,10 @@ void add_info_command(CLI::App& program) {
       "listed");
   command->add_option("--image-size", flags->image_size,
                       "256, or height x width as 240x320 (default: the model's own)");
+  command->add_option("--fpn", flags->fpn, "connections of a detector's levels, as for `fovea train`")
+      ->check(CLI::IsMember({"default", "bifpn", "top_down", "top_down_bottom_up", "fully_connected"}));
+  command->add_option("--fusion", flags->fusion, "of the inputs of a BiFPN node, as for `fovea train`")
+      ->check(CLI::IsMember({"default", "fast_normalized", "softmax", "sum"}));
   command->add_option("--classes", flags->classes,
                       "classes it tells apart (default: 1000, detectors 90, as published)");
   command->add_flag("--summary", flags->summary, "only the sums, not every layer");

@@ -1,27 +1,39 @@
 #include "models/bifpn.h"
 
+#include <numeric>
+
 #include "nn/trace.h"
 #include "ops/resample.h"
 
 namespace fovea {
 
-std::vector<BiFpnNodePlan> bifpn_plan(int min_level, int max_level) {
+std::vector<BiFpnNodePlan> bifpn_plan(int min_level, int max_level, Connections connections) {
   require(min_level < max_level, "[bifpn_plan] levels {} to {}: a pyramid has at least two", min_level,
           max_level);
   const int levels = max_level - min_level + 1;
   std::vector<std::vector<int>> ids;  // of each level, as they come
   for (int i = 0; i < levels; ++i) ids.push_back({i});
   std::vector<BiFpnNodePlan> plan;
-  int next = levels;
-  for (int i = levels - 2; i >= 0; --i) {
-    plan.push_back({min_level + i, {ids[size_t(i)].back(), ids[size_t(i + 1)].back()}});
-    ids[size_t(i)].push_back(next++);
+  const auto add = [&](int i, std::vector<int> inputs) {
+    ids[size_t(i)].push_back(levels + int(plan.size()));
+    plan.push_back({min_level + i, std::move(inputs)});
+  };
+  const auto latest = [&](int i) { return ids[size_t(i)].back(); };
+  if (connections == Connections::fully_connected) {
+    std::vector<int> all(size_t(levels), 0);
+    std::iota(all.begin(), all.end(), 0);
+    for (int i = 0; i < levels; ++i) add(i, all);
+    return plan;
   }
+  const bool bifpn = connections == Connections::bifpn;  // has no nodes that only pass one input on
+  if (!bifpn) add(levels - 1, {latest(levels - 1)});
+  for (int i = levels - 2; i >= 0; --i) add(i, {latest(i), latest(i + 1)});
+  if (connections == Connections::top_down) return plan;
+  if (!bifpn) add(0, {latest(0)});
   for (int i = 1; i < levels; ++i) {
-    std::vector<int> inputs = ids[size_t(i)];
-    inputs.push_back(ids[size_t(i - 1)].back());
-    plan.push_back({min_level + i, inputs});
-    ids[size_t(i)].push_back(next++);
+    std::vector<int> inputs = bifpn ? ids[size_t(i)] : std::vector<int>{latest(i)};
+    inputs.push_back(latest(i - 1));
+    add(i, inputs);
   }
   return plan;
 }
@@ -73,7 +85,7 @@ Tensor BiFpn::Node::forward(const Tensors& all, int64_t height, int64_t width) c
 }
 
 BiFpn::BiFpn(const BiFpnSpec& spec, const std::vector<int64_t>& feature_channels, Random& random)
-    : spec_(spec), plan_(bifpn_plan(spec.min_level, spec.max_level)) {
+    : spec_(spec), plan_(bifpn_plan(spec.min_level, spec.max_level, spec.connections)) {
   const size_t levels = size_t(spec.max_level - spec.min_level + 1);
   require(!feature_channels.empty() && feature_channels.size() <= levels, "[BiFpn] {} features for {} levels",
           feature_channels.size(), levels);
@@ -103,13 +115,13 @@ Tensors BiFpn::forward(const Tensors& features) const {
         max_pool2d(first && extra_level_ ? extra_level_->forward(all.back()) : all.back(), spec_.padding));
   }
   for (const auto& cell : cells_) {
+    Tensors outputs = all;  // the latest of each level, finest first
     for (size_t n = 0; n < cell.size(); ++n) {
-      const Tensor& like = all[size_t(plan_[n].level - spec_.min_level)];
-      all.push_back(cell[n]->forward(all, like.size(1), like.size(2)));
+      const size_t level = size_t(plan_[n].level - spec_.min_level);
+      all.push_back(cell[n]->forward(all, all[level].size(1), all[level].size(2)));
+      outputs[level] = all.back();
     }
-    all.erase(all.begin(),
-              all.begin() +
-                  std::ptrdiff_t(all.size() - levels));  // the last nodes made are the outputs, finest first
+    all = std::move(outputs);
   }
   return all;
 }

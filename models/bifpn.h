@@ -8,7 +8,15 @@
 
 namespace fovea {
 
+// Which levels a cell connects (arXiv 1911.09070, figure 2 and section 5.3's comparison).
+//   bifpn               top-down, then bottom-up with the level's own input again; nodes of one input left
+//   out top_down            FPN (arXiv 1612.03144): each level takes itself and the coarser one
+//   top_down_bottom_up  FPN and then PANet's way back (arXiv 1803.01534), effdet's panfpn
+//   fully_connected     each level takes every level (the paper gives it a name and no drawing: our reading)
+enum class Connections { bifpn, top_down, top_down_bottom_up, fully_connected };
+
 struct BiFpnSpec {
+  Connections connections = Connections::bifpn;
   int min_level = 3, max_level = 7;
   int64_t channels = 64;
   int cells = 3;
@@ -25,9 +33,11 @@ struct BiFpnNodePlan {
   std::vector<int> inputs;
 };
 
-// The nodes of one cell (arXiv 1911.09070, figure 2d): top-down from the level below the coarsest to the
-// finest, then bottom-up to the coarsest, where an inner level also sees its own input again.
-std::vector<BiFpnNodePlan> bifpn_plan(int min_level, int max_level);
+// The nodes of one cell. A level's output is the last node of that level. BiFPN (figure 2d): top-down from
+// the level below the coarsest to the finest, then bottom-up to the coarsest, where an inner level also sees
+// its own input again.
+std::vector<BiFpnNodePlan> bifpn_plan(int min_level, int max_level,
+                                      Connections connections = Connections::bifpn);
 
 // The separable convolution of the neck and the heads: depthwise 3x3, then 1x1.
 class SeparableConv : public Module {
@@ -53,7 +63,8 @@ class ConvNorm : public Module {
   BatchNorm norm_;
 };
 
-// Weighted bidirectional feature pyramid network. Parameter names are effdet's.
+// Weighted bidirectional feature pyramid network, or another of the Connections. Parameter names are
+// effdet's.
 class BiFpn : public Module {
  public:
   // feature_channels: of the backbone's features for min_level, min_level + 1, ...; coarser levels are pooled

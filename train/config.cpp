@@ -118,6 +118,7 @@ std::array<int, 2> parse_image_size(const std::string& text) {
 void check_config(const TrainConfig& c) {
   one_of("task", c.task, {"detection", "classification"});
   one_of("optimizer", c.optimizer, {"adamw", "sgd"});
+  one_of("fpn", c.fpn, {"default", "bifpn", "top_down", "top_down_bottom_up", "fully_connected"});
   one_of("fusion", c.fusion, {"default", "fast_normalized", "softmax", "sum"});
   require(!c.data.empty(),
           "--data is missing: give the folder of a data set (`fovea data synth DIR` draws one)");

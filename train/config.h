@@ -23,6 +23,7 @@ struct TrainConfig {
   std::string image_size = "0";
   double anchor_scale = 0;
   std::string aspect_ratios = "1,1.4x0.7,0.7x1.4";
+  std::string fpn = "default";
   std::string fusion = "default";
   double drop_path = 0;
 
@@ -71,7 +72,8 @@ void for_each_field(Config& c, F&& f) {
   f("train_split", c.train_split, "list to learn from; several joined by + (train+val)");
   f("val_split", c.val_split, "list to measure on while training");
   f("init_from", c.init_from,
-    "weights to start from: a checkpoint, or a safetensors file of timm's or effdet's weights; a detector takes "
+    "weights to start from: a checkpoint, or a safetensors file of timm's or effdet's weights; a detector "
+    "takes "
     "a classifier's backbone, other classes get a new class head");
   f("freeze", c.freeze, "what is not trained: none, backbone, batch-norm, or both joined by a comma");
   f("image_size", c.image_size,
@@ -80,6 +82,9 @@ void for_each_field(Config& c, F&& f) {
   f("anchor_scale", c.anchor_scale,
     "side of the smallest anchor in strides; 0: 4 from 512 px on, less for smaller inputs");
   f("aspect_ratios", c.aspect_ratios, "anchor shapes: width / height, or the two factors as 1.4x0.7");
+  f("fpn", c.fpn,
+    "which levels of the pyramid are connected: bifpn, top_down, top_down_bottom_up, fully_connected; "
+    "default: the model's own");
   f("fusion", c.fusion,
     "how BiFPN nodes weigh their inputs: fast_normalized, softmax, sum; default: the model's own");
   f("drop_path", c.drop_path, "stochastic depth of the last block");

@@ -29,6 +29,10 @@ EfficientDetSpec detector_spec(const TrainConfig& config) {
   }
   if (config.anchor_scale > 0) spec.anchors.anchor_scale = config.anchor_scale;
   spec.anchors.aspect_factors = parse_aspect_ratios(config.aspect_ratios);
+  if (config.fpn == "bifpn") spec.fpn.connections = Connections::bifpn;
+  if (config.fpn == "top_down") spec.fpn.connections = Connections::top_down;
+  if (config.fpn == "top_down_bottom_up") spec.fpn.connections = Connections::top_down_bottom_up;
+  if (config.fpn == "fully_connected") spec.fpn.connections = Connections::fully_connected;
   if (config.fusion == "fast_normalized") spec.fpn.fusion = Fusion::fast_normalized;
   if (config.fusion == "softmax") spec.fpn.fusion = Fusion::softmax;
   if (config.fusion == "sum") spec.fpn.fusion = Fusion::sum;

@@ -167,17 +167,17 @@ __global__ void node_forward(Node<T> node, T* y, int64_t packs) {
 
 // g = dy F'(z), unless null; dx of the inputs that have the node's size; the first maxima of those that are
 // pooled; and this block's share of dw_k = sum g resample(x_k) as partial[k][block], unless null. Loops over
-// the inputs run to a constant, so that what they index becomes registers.
-template <class F, int N, class T>
+// the inputs run to a constant, so that what they index becomes registers: as few as the node has inputs.
+template <class F, int N, int Most, class T>
 __global__ void node_gradient(Node<T> node, const T* dy, T* g, Real<T>* partial, int64_t packs) {
   __shared__ Real<T> w[most_node_inputs];
   share_weights(node, w);
-  Real<T> dot[most_node_inputs] = {};
+  Real<T> dot[Most] = {};
   for (int64_t i : grid_stride(packs)) {
     const Place out = place_of(i, node.height, node.width, node.channels / N, N);
-    Pack<Real<T>, N> x[most_node_inputs];
+    Pack<Real<T>, N> x[Most];
     Real<T> z[N] = {}, gradient[N];
-    for (int k = 0; k < most_node_inputs; ++k) {
+    for (int k = 0; k < Most; ++k) {
       if (k >= node.count) break;
       int first[N];
       x[k] = resampled<N>(node.input[k], out, node.channels, first);
@@ -189,7 +189,7 @@ __global__ void node_gradient(Node<T> node, const T* dy, T* g, Real<T>* partial,
     }
     const Pack<T, N> above = load_pack<N>(dy + i * N);
     for (int c = 0; c < N; ++c) gradient[c] = Real<T>(above.value[c]) * F::derivative(z[c]);
-    for (int k = 0; k < most_node_inputs; ++k) {
+    for (int k = 0; k < Most; ++k) {
       if (k >= node.count) break;
       for (int c = 0; c < N; ++c) dot[k] += gradient[c] * x[k].value[c];
       if (node.input[k].kind != Resample::same || node.input[k].dx == nullptr) continue;
@@ -203,7 +203,7 @@ __global__ void node_gradient(Node<T> node, const T* dy, T* g, Real<T>* partial,
     store_pack(g + i * N, kept);
   }
   if (partial == nullptr) return;
-  for (int k = 0; k < most_node_inputs; ++k) {
+  for (int k = 0; k < Most; ++k) {
     if (k >= node.count) break;
     const Real<T> sum = block_sum(dot[k]);
     if (threadIdx.x == 0) partial[k * gridDim.x + blockIdx.x] = sum;
@@ -358,7 +358,9 @@ void backward(Node<T>& node, const T* dy, T* g, Real<T>* dv, int64_t batch) {
   const int64_t needed = (outputs / N + block_threads - 1) / block_threads;
   const int blocks = int(needed < 1024 ? needed : 1024);
   Workspace<Real<T>> partial(int64_t(blocks) * node.count);
-  launch(node_gradient<F, N, T>, {dim3(unsigned(blocks)), block_threads}, node, dy, g_wanted ? g : nullptr,
+  constexpr int usual = 3;  // a BiFPN node has two or three
+  launch(node.count <= usual ? node_gradient<F, N, usual, T> : node_gradient<F, N, most_node_inputs, T>,
+         {dim3(unsigned(blocks)), block_threads}, node, dy, g_wanted ? g : nullptr,
          dv ? partial.data() : nullptr, outputs / N);
   if (dv)
     launch(fusion_backward<Real<T>>, {1, block_threads}, partial.data(), blocks, node.v, node.fusion,

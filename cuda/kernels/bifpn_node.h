@@ -51,7 +51,7 @@ struct NodeInput {
 
 namespace cuda {
 
-inline constexpr int most_node_inputs = 4;
+inline constexpr int most_node_inputs = 6;  // one from each level of D7x, where all are connected
 
 // y = F(z), z = sum_i w_i resample(x_i), y (batch, out_height, out_width, channels); v holds a number for
 // each of the one to most_node_inputs inputs, and may be null for Fusion::sum. F: Identity, Relu, Sigmoid,

@@ -1,0 +1,99 @@
+#include "models/bifpn.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "models/efficientdet.h"
+#include "ops/arithmetic.h"
+#include "ops/reduction.h"
+
+using namespace fovea;
+
+namespace {
+
+using Plan = std::vector<std::pair<int, std::vector<int>>>;
+
+Plan plan_of(Connections connections, int min_level = 3, int max_level = 7) {
+  Plan plan;
+  for (const BiFpnNodePlan& node : bifpn_plan(min_level, max_level, connections))
+    plan.emplace_back(node.level, node.inputs);
+  return plan;
+}
+
+constexpr Connections every[] = {Connections::bifpn, Connections::top_down, Connections::top_down_bottom_up,
+                                 Connections::fully_connected};
+
+}  // namespace
+
+TEST_CASE("the nodes of each kind of connections") {
+  // effdet's bifpn_config and panfpn_config for levels 3 to 7
+  CHECK(plan_of(Connections::bifpn) == Plan{{6, {3, 4}},
+                                            {5, {2, 5}},
+                                            {4, {1, 6}},
+                                            {3, {0, 7}},
+                                            {4, {1, 7, 8}},
+                                            {5, {2, 6, 9}},
+                                            {6, {3, 5, 10}},
+                                            {7, {4, 11}}});
+  const Plan top_down{{7, {4}}, {6, {3, 5}}, {5, {2, 6}}, {4, {1, 7}}, {3, {0, 8}}};
+  CHECK(plan_of(Connections::top_down) == top_down);
+  Plan both = top_down;
+  for (const auto& node : Plan{{3, {9}}, {4, {8, 10}}, {5, {7, 11}}, {6, {6, 12}}, {7, {5, 13}}})
+    both.push_back(node);
+  CHECK(plan_of(Connections::top_down_bottom_up) == both);
+  CHECK(plan_of(Connections::fully_connected, 3, 5) == Plan{{3, {0, 1, 2}}, {4, {0, 1, 2}}, {5, {0, 1, 2}}});
+}
+
+TEST_CASE("every connection learns: all parameters get gradients, on CPU and CUDA alike") {
+  for (const Connections connections : every)
+    for (const Fusion fusion : {Fusion::fast_normalized, Fusion::softmax, Fusion::sum}) {
+      CAPTURE(int(connections), int(fusion));
+      Random random(3);
+      BiFpnSpec spec{.connections = connections, .max_level = 6, .channels = 8, .cells = 2, .fusion = fusion};
+      BiFpn fpn(spec, {5, 8, 6}, random);
+      const Tensors features = {randn({2, 8, 12, 5}, random), randn({2, 4, 6, 8}, random),
+                                randn({2, 2, 3, 6}, random)};
+      std::vector<std::vector<double>> gradients[2];
+      for (const Device device : {Device::cpu, Device::cuda}) {
+        fpn.to(device);
+        fpn.clear_gradients();
+        Tensors inputs;
+        for (const Tensor& f : features) inputs.push_back(f.to(device));
+        const Tensors outputs = fpn.forward(inputs);
+        REQUIRE(outputs.size() == 4);
+        Tensor total;
+        for (size_t level = 0; level < 4; ++level) {
+          CHECK(outputs[level].size(1) == std::max<int64_t>(1, 8 >> level));
+          CHECK(outputs[level].size(3) == 8);
+          Random weights(level);
+          const Tensor term = sum(outputs[level] * randn(outputs[level].shape(), weights).to(device));
+          total = total.defined() ? total + term : term;
+        }
+        total.backward();
+        for (const NamedTensor& p : fpn.parameters()) {
+          CAPTURE(p.name);
+          REQUIRE(p.tensor.grad().defined());
+          gradients[device == Device::cuda].push_back(p.tensor.grad().to(Device::cpu).values());
+          double norm = 0;
+          for (const double g : gradients[device == Device::cuda].back()) norm += g * g;
+          // A node of one input is normalised again: its weight, positive, changes nothing but by epsilon.
+          if (p.tensor.numel() > 1) CHECK((std::isfinite(norm) && norm > 0));
+        }
+      }
+      double difference = 0, norm = 0;
+      for (size_t i = 0; i < gradients[0].size(); ++i)
+        for (size_t k = 0; k < gradients[0][i].size(); ++k) {
+          difference += std::pow(gradients[0][i][k] - gradients[1][i][k], 2);
+          norm += std::pow(gradients[0][i][k], 2);
+        }
+      CHECK(std::sqrt(difference / norm) < 1e-4);
+    }
+}
+
+TEST_CASE("connections have the number of parameters that follows from their nodes") {
+  // D0 with 90 classes: effdet's efficientdet_d0 has 3877763 and, with fpn_name "pan_fa", 3878656 parameters.
+  Random random(1);
+  EfficientDetSpec spec = efficientdet_spec("efficientdet_d0");
+  spec.fpn.connections = Connections::top_down_bottom_up;
+  CHECK(EfficientDet(spec, 90, random).parameter_count() == 3878656);
+}
