@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times Fovea and PyTorch side by side on the CPU, each network in both; bench/README.md says what and why.
 
-    bench/compare_pytorch.py --step-bench build/bench/step_bench --output bench/results/cpu.md
+    bench/compare_pytorch.py --program build/fovea --output bench/results/cpu.md
 """
 import argparse
 import importlib
@@ -167,8 +167,10 @@ def run_json(command, threads):
 def measure(candidate, case, phase, options):
     name, batch, image_size, classes = case
     if candidate == "Fovea":
-        numbers = [batch, image_size, options.repeats, classes]
-        command = [options.step_bench, name, *map(str, numbers), "--json", phase]
+        numbers = {"batch-size": batch, "image-size": image_size, "repeats": options.repeats, "classes": classes}
+        settings = [f"--{setting}={number}" for setting, number in numbers.items()]
+        only = "training" if phase == "train" else phase
+        command = [options.program, "bench", name, *settings, "--only", only, "--json"]
     else:
         arguments = [name, batch, image_size, classes, phase, candidate, options.repeats, options.threads]
         command = [options.python, str(Path(__file__).resolve()), "--measure-pytorch", json.dumps(arguments)]
@@ -244,7 +246,7 @@ def circumstances(options, load):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description="Fovea and PyTorch side by side on the CPU")
-    parser.add_argument("--step-bench", default="build/bench/step_bench", help="the program, built (%(default)s)")
+    parser.add_argument("--program", default="build/fovea", help="the program, built (%(default)s)")
     parser.add_argument("--python", default=sys.executable, help="a Python that has torch, timm and effdet")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each candidate (%(default)s)")
     parser.add_argument("--repeats", type=int, default=10, help="timed steps in a run (%(default)s)")
@@ -260,8 +262,8 @@ def main():
     if options.measure_pytorch:
         print(json.dumps(measure_pytorch(*options.measure_pytorch)))
         return
-    if not Path(options.step_bench).is_file():
-        sys.exit(f"--step-bench {options.step_bench} is not there: build it with ninja -C build step_bench")
+    if not Path(options.program).is_file():
+        sys.exit(f"--program {options.program} is not there: build it with ninja -C build fovea")
     load = os.getloadavg()[0]
     if load > 0.5:
         print(f"The machine is busy (load average {load:.1f}): the times will be too long.", file=sys.stderr)

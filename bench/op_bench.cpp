@@ -1,15 +1,17 @@
 // Every op at a size of EfficientNet-B0 or EfficientDet-D0, forward and backward: the time, and the bytes
 // that must move (each input read once, each output written once) over it, as a share of what a plain copy
 // reaches here.
-//   op_bench [cpu|cuda] [float32|bfloat16] [repeats] [batch] [part of an op's name]
-// On a simulated device the times say nothing: there it only shows that each row runs.
+//   op_bench [cpu|cuda] [float32|bfloat16] [repeats] [batch] [part of an op's name] [--json]
+// On CUDA the caches are emptied before each, and the time is that between two events. On a simulated device
+// it says nothing: there this only shows that each row runs. --json prints a line of JSON for each time.
 #include <cstdlib>
 #include <string>
 
-#include "bench/timer.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "core/timing.h"
 #include "cuda/runtime/device.h"
+#include "cuda/runtime/memory.h"
 #include "ops/activation.h"
 #include "ops/arithmetic.h"
 #include "ops/batch_norm.h"
@@ -36,7 +38,8 @@ struct Bench {
   int repeats = 20;
   int64_t batch = 8;
   std::string wanted;
-  double copy_rate = 0;  // bytes a second, read and written
+  bool json = false;
+  double rate = 0;  // of a plain copy, bytes a second, read and written
   Random random{1};
 
   Tensor activations(Shape shape) { return leaf(shape, dtype); }
@@ -47,48 +50,43 @@ struct Bench {
     return result.to(device);
   }
 
-  // f's inputs that require a gradient get one in the backward pass.
+  bool wants(const std::string& name) const { return name.find(wanted) != std::string::npos; }
+  bool on_gpu() const { return device == Device::cuda && !cuda::is_simulated(); }
+
+  // f's inputs that require a gradient get one in the backward pass, all of them at once.
   void row(const std::string& name, const std::vector<Tensor>& inputs, const std::function<Tensor()>& f) {
-    if (name.find(wanted) == std::string::npos) return;
-    double read = 0;
-    for (const Tensor& input : inputs) read += double(input.bytes());
-    const Tensor output = f();
-    const double forward_bytes = read + double(output.bytes());
-    double forward = 0;
-    {
-      const NoGrad no_grad;
-      forward = median_of(times_of(device, repeats, [&] { f(); }));
-    }
-    const Tensor cotangent = full(output.shape(), 1e-3, output.dtype(), device);
-    const auto step = [&] {
-      for (const Tensor& input : inputs) input.clear_grad();
-      f().backward(cotangent);
-    };
-    const bool differentiable = output.requires_grad();
-    const double both = differentiable ? median_of(times_of(device, repeats, step)) : 0;
-    // Backward: the inputs and the gradient of the output are read, gradients of the inputs written.
-    const double backward = both - forward, backward_bytes = 2 * read + double(output.bytes());
-    fmt::print("{:<44} {:>10.3f} ms {:>8.1f} GB/s {:>5.0f}%", name, forward * 1e3,
-               forward_bytes / forward / 1e9, 100 * forward_bytes / forward / copy_rate);
-    if (differentiable &&
-        backward > 0.05 * forward)  // less is no work of its own, but the noise of two times
-      fmt::print(" {:>10.3f} ms {:>8.1f} GB/s {:>5.0f}%", backward * 1e3, backward_bytes / backward / 1e9,
-                 100 * backward_bytes / backward / copy_rate);
-    fmt::print("\n");
+    if (!wants(name)) return;
+    const double read = forward(name, inputs, f);
+    backward(name, "backward", inputs, f, read);
   }
 
-  void measure_copy() {
-    const int64_t n = cuda::is_simulated() && device == Device::cuda ? 1 << 16 : int64_t(1) << 26;
-    const Tensor from = full({n}, 1, DType::float32, device), to = empty_like(from);
-    copy_rate = 2 * double(from.bytes()) / median_of(times_of(device, repeats, [&] {
-                  if (device == Device::cuda) return to.copy_from(from);
-                  const float* source = from.data<float>();
-                  float* target = to.data<float>();
-                  parallel_for(n, 1 << 16, [=](int64_t begin, int64_t end) {
-                    std::copy(source + begin, source + end, target + begin);
-                  });
-                }));
-    fmt::print("copy {:.1f} MB: {:.1f} GB/s\n", double(from.bytes()) / 1e6, copy_rate / 1e9);
+  // The gradient of x and that of w apart.
+  void convolution(const std::string& name, const Tensor& x, const Tensor& w,
+                   const std::function<Tensor(const Tensor& x, const Tensor& w)>& f) {
+    if (!wants(name)) return;
+    forward(name, {x, w}, [=] { return f(x, w); });
+    if (x.requires_grad())
+      backward(
+          name, "input gradient", {x}, [=] { return f(x, w.detach()); }, double(w.bytes()) - x.bytes());
+    backward(
+        name, "weight gradient", {w}, [=] { return f(x.detach(), w); }, double(x.bytes()) - w.bytes());
+  }
+
+  void measure_ceilings() {
+    rate = copy_rate(device, repeats);
+    if (json)
+      fmt::print("{{\"op\": \"copy\", \"bytes_per_second\": {:.4g}}}\n", rate);
+    else
+      fmt::print("copy of 256 MB: {:.1f} GB/s\n", rate / 1e9);
+    if (!on_gpu()) return;
+    const int64_t n = 8192;
+    const Tensor a = activations({n, n}).detach(), w = cast(parameters({n, n}), real_dtype(dtype)).detach();
+    const double flops = 2.0 * n * n * n, seconds = median_of(times_of(device, 10, [&] { matmul(a, w); }));
+    if (json)
+      fmt::print("{{\"op\": \"gemm\", \"flops_per_second\": {:.4g}}}\n", flops / seconds);
+    else
+      fmt::print("matrix product of {} x {} x {} in {}: {:.1f} TFLOP/s\n", n, n, n, dtype,
+                 flops / seconds / 1e12);
   }
 
  private:
@@ -97,29 +95,95 @@ struct Bench {
     x.set_requires_grad();
     return x;
   }
+
+  // More than any second-level cache holds; the host meanwhile asks for what is timed, so that no launch
+  // waits.
+  void empty_caches() {
+    if (!on_gpu()) return;
+    constexpr size_t bytes = size_t(256) << 20;
+    static const cuda::Workspace<std::byte> other{int64_t(bytes)};
+    cuda::fill_bytes(other.data(), 0, bytes);
+  }
+
+  // Returns the bytes read.
+  double forward(const std::string& name, const std::vector<Tensor>& inputs,
+                 const std::function<Tensor()>& f) {
+    double read = 0;
+    for (const Tensor& input : inputs) read += double(input.bytes());
+    const NoGrad no_grad;
+    const double written = double(f().bytes());
+    print(name, "forward", read + written,
+          times_of(
+              device, repeats, [&] { f(); }, [&] { empty_caches(); }));
+    return read;
+  }
+
+  // The inputs, other tensors of `read` more bytes and the output's gradient are read; the inputs' gradients
+  // are written.
+  void backward(const std::string& name, const char* what, const std::vector<Tensor>& inputs,
+                const std::function<Tensor()>& f, double read) {
+    Tensor output = f();
+    if (!output.requires_grad()) return;
+    const Tensor cotangent = full(output.shape(), 1e-3, output.dtype(), device);
+    double bytes = read + double(output.bytes());
+    for (const Tensor& input : inputs) bytes += double(input.requires_grad() ? input.bytes() : 0);
+    const auto before = [&] {
+      for (const Tensor& input : inputs) input.clear_grad();
+      output = f();
+      empty_caches();
+    };
+    print(name, what, bytes,
+          times_of(
+              device, repeats, [&] { output.backward(cotangent); }, before));
+  }
+
+  void print(const std::string& name, const char* what, double bytes,
+             const std::vector<double>& times) const {
+    const double seconds = median_of(times);
+    if (json)
+      fmt::print("{{\"op\": \"{}\", \"what\": \"{}\", \"seconds\": {:.6g}, \"bytes\": {}}}\n", name, what,
+                 seconds, int64_t(bytes));
+    else
+      fmt::print("{:<58} {:<15} {:>10.4f} ms {:>8.1f} GB/s {:>5.0f}%\n", name, what, seconds * 1e3,
+                 bytes / seconds / 1e9, 100 * bytes / seconds / rate);
+  }
 };
 
+struct Depthwise {
+  int64_t size, channels;
+  int kernel, stride;
+};
+
+// Every distinct one of EfficientNet-B0's backbone at this image size (arXiv 1905.11946, table 1).
+std::vector<Depthwise> backbone(int64_t image) {
+  return {{image / 2, 32, 3, 1},   {image / 2, 96, 3, 2},    {image / 4, 144, 3, 1},
+          {image / 4, 144, 5, 2},  {image / 8, 240, 5, 1},   {image / 8, 240, 3, 2},
+          {image / 16, 480, 3, 1}, {image / 16, 480, 5, 1},  {image / 16, 672, 5, 1},
+          {image / 16, 672, 5, 2}, {image / 32, 1152, 5, 1}, {image / 32, 1152, 3, 1}};
+}
+
 void convolutions(Bench& b) {
-  const auto depthwise = [&](int64_t size, int64_t channels, int kernel, int stride) {
-    const Tensor x = b.activations({b.batch, size, size, channels}),
-                 w = b.parameters({kernel, kernel, channels});
-    const Window window{kernel, stride};
-    b.row(fmt::format("depthwise_conv2d {} k{} s{}", x.shape(), kernel, stride), {x, w},
-          [=] { return depthwise_conv2d(x, w, window); });
-  };
-  depthwise(112, 32, 3, 1);
-  depthwise(112, 96, 3, 2);
-  depthwise(56, 144, 5, 2);
-  depthwise(14, 672, 5, 1);
-  depthwise(64, 64, 3, 1);
-  const Tensor image =
-      b.activations({b.batch, 224, 224, 3}).detach();  // of which no network asks the gradient
-  const Tensor stem = b.parameters({3, 3, 3, 32});
-  b.row(fmt::format("conv2d {} 3x3 /2 -> 32", image.shape()), {image, stem}, [=] {
-    return conv2d(image, stem, {3, 2});
-  });
-  const Tensor x = b.activations({b.batch, 56, 56, 24}), w = b.parameters({24, 144});
-  b.row(fmt::format("conv1x1 {} -> 144", x.shape()), {x, w}, [=] { return conv1x1(x, w); });
+  std::vector<Depthwise> shapes = backbone(224);
+  if (b.on_gpu())
+    for (const Depthwise& shape : backbone(512)) shapes.push_back(shape);
+  for (const int64_t size : {64, 32, 16, 8, 4}) shapes.push_back({size, 64, 3, 1});  // D0's BiFPN and heads
+  for (const Depthwise& d : shapes) {
+    const std::string name = fmt::format("depthwise_conv2d {}x{}x{}x{} k{} s{}", b.batch, d.size, d.size,
+                                         d.channels, d.kernel, d.stride);
+    if (!b.wants(name)) continue;
+    const Window window{d.kernel, d.stride};
+    b.convolution(name, b.activations({b.batch, d.size, d.size, d.channels}),
+                  b.parameters({d.kernel, d.kernel, d.channels}),
+                  [=](const Tensor& x, const Tensor& w) { return depthwise_conv2d(x, w, window); });
+  }
+  // Of its input no network asks the gradient.
+  b.convolution(fmt::format("conv2d {}x224x224x3 3x3 /2 -> 32", b.batch),
+                b.activations({b.batch, 224, 224, 3}).detach(), b.parameters({3, 3, 3, 32}),
+                [](const Tensor& x, const Tensor& w) {
+                  return conv2d(x, w, {3, 2});
+                });
+  b.convolution(fmt::format("conv1x1 {}x56x56x24 -> 144", b.batch), b.activations({b.batch, 56, 56, 24}),
+                b.parameters({24, 144}), [](const Tensor& x, const Tensor& w) { return conv1x1(x, w); });
 }
 
 void normalization(Bench& b) {
@@ -191,18 +255,21 @@ void losses(Bench& b) {
 
 int main(int argc, char** argv) try {
   Bench bench;
-  if (argc > 1) bench.device = parse_device(argv[1]);
-  if (argc > 2) bench.dtype = std::string(argv[2]) == "bfloat16" ? DType::bfloat16 : DType::float32;
-  if (argc > 3) bench.repeats = std::max(1, std::atoi(argv[3]));
-  if (argc > 4) bench.batch = std::max<int64_t>(1, std::atoll(argv[4]));
-  if (argc > 5) bench.wanted = argv[5];
-  fmt::print(
-      "{}, {}, batch {}, median of {}\n",
-      bench.device == Device::cpu ? fmt::format("{} threads", num_threads()) : cuda::device_properties().name,
-      bench.dtype, bench.batch, bench.repeats);
-  bench.measure_copy();
-  fmt::print("{:<44} {:>13} {:>13} {:>6} {:>13} {:>13} {:>6}\n", "op", "forward", "", "copy", "backward", "",
-             "copy");
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  bench.json = std::erase(arguments, "--json") > 0;
+  arguments.resize(5);
+  if (!arguments[0].empty()) bench.device = parse_device(arguments[0]);
+  if (arguments[1] == "bfloat16") bench.dtype = DType::bfloat16;
+  if (!arguments[2].empty()) bench.repeats = std::max(1, std::stoi(arguments[2]));
+  if (!arguments[3].empty()) bench.batch = std::max(1, std::stoi(arguments[3]));
+  bench.wanted = arguments[4];
+  if (!bench.json)
+    fmt::print("{}, {}, batch {}, median of {}\n",
+               bench.device == Device::cpu ? fmt::format("{} threads", num_threads())
+                                           : cuda::device_properties().name,
+               bench.dtype, bench.batch, bench.repeats);
+  bench.measure_ceilings();
+  if (!bench.json) fmt::print("{:<58} {:<15} {:>13} {:>13} {:>6}\n", "op", "", "time", "", "copy");
   convolutions(bench);
   normalization(bench);
   elementwise(bench);

@@ -13,8 +13,10 @@ namespace fovea {
 void add_train_command(CLI::App& program);
 void add_eval_command(CLI::App& program);
 void add_predict_command(CLI::App& program);
+void add_export_command(CLI::App& program);
 void add_info_command(CLI::App& program);
 void add_data_command(CLI::App& program);
+void add_bench_command(CLI::App& program);
 
 // Set by Ctrl-C (SIGINT) and SIGTERM from the first call on. A second Ctrl-C ends the program at once.
 const std::atomic<bool>& stop_requested();

@@ -2,8 +2,8 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/data.h"
 #include "core/error.h"
-#include "train/data/dataset.h"
 #include "train/data/synth.h"
 
 namespace fovea {
@@ -28,36 +28,14 @@ void add_synth(CLI::App& data) {
   });
 }
 
-void add_show(CLI::App& data) {
-  auto folder = std::make_shared<std::string>();
-  CLI::App* command = data.add_subcommand("show", "Read a data set, count what is in it and name its faults");
-  command->add_option("folder", *folder, "folder of the data set: Pascal VOC or COCO layout")->required();
-  command->callback([=] {
-    const auto splits = dataset_splits(*folder);
-    require(!splits.empty(), "{} holds neither a Pascal VOC nor a COCO data set", *folder);
-    for (const std::string& split : splits) {
-      const DetectionDataset dataset = open_dataset(*folder, split);
-      std::vector<int64_t> counts(dataset.class_names.size());
-      int64_t without = 0;
-      for (const LabelledImage& image : dataset.images) {
-        without += image.annotations.empty();
-        for (const Annotation& a : image.annotations) ++counts[size_t(a.label)];
-      }
-      fmt::print("{}: {} images, {} of them without an object\n", split, dataset.images.size(), without);
-      for (size_t i = 0; i < counts.size(); ++i)
-        fmt::print("  {:<20} {:>7}\n", dataset.class_names[i], counts[i]);
-      for (const std::string& warning : dataset.warnings) fmt::print("  warning: {}\n", warning);
-    }
-  });
-}
-
 }  // namespace
 
 void add_data_command(CLI::App& program) {
-  CLI::App* data = program.add_subcommand("data", "Make and look at data sets");
+  CLI::App* data = program.add_subcommand("data", "Make, check and convert data sets");
   data->require_subcommand(1);
   add_synth(*data);
-  add_show(*data);
+  add_data_check(*data);
+  add_data_convert(*data);
 }
 
 }  // namespace fovea

@@ -47,6 +47,8 @@ void run_info(const InfoFlags& flags) {
     return zeros({1, height, width, 3});
   };
   if (flags.model.starts_with("efficientnet")) {
+    require(flags.fpn == "default" && flags.fusion == "default",
+            "{} is no detector: leave out --fpn and --fusion", flags.model);
     const EfficientNetSpec spec = efficientnet_spec(flags.model);
     EfficientNet model(spec, flags.classes > 0 ? flags.classes : 1000, random);
     model.set_training(false);

@@ -68,8 +68,10 @@ int main(int argc, char** argv) {
   fovea::add_train_command(program);
   fovea::add_eval_command(program);
   fovea::add_predict_command(program);
+  fovea::add_export_command(program);
   fovea::add_info_command(program);
   fovea::add_data_command(program);
+  fovea::add_bench_command(program);
   try {
     program.parse(argc, argv);
     return 0;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/op_times.h"
 #include "core/parallel.h"
 #include "cuda/kernels/elementwise.h"
 
@@ -41,12 +42,14 @@ std::shared_ptr<Node> make_leaf_node(Shape shape, DType dtype) {
   return node;
 }
 
-Tensor record(Tensor output, const char* op, const Tensors& inputs, Backward backward) {
+Tensor record(Tensor output, const Op& op, const Tensors& inputs, Backward backward) {
+  if (GraphRecorder* recorder = GraphRecorder::current()) recorder->add(op, inputs, output);
+  mark_op(op.name, false);
   bool needed = false;
   for (const Tensor& input : inputs) needed = needed || input.requires_grad();
   if (!recording || !needed) return output;
   auto node = make_leaf_node(output.shape(), output.dtype());
-  node->op = op;
+  node->op = op.name;
   node->backward = std::move(backward);
   for (const Tensor& input : inputs) node->inputs.push_back(input.requires_grad() ? input.node() : nullptr);
   output.set_node(std::move(node));
@@ -116,6 +119,7 @@ void run_backward(const Tensor& root, const Tensor& gradient) {
       accumulate(input->grad, gradients[i]);
       waiting.emplace(input->sequence, input);
     }
+    mark_op(node->op, true);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/graph_recorder.h"
 #include "core/tensor.h"
 
 namespace fovea {
@@ -30,8 +31,9 @@ struct Node {
 };
 
 // Puts `output` on the tape as op(inputs). Where nothing requires a gradient, or under NoGrad, it is returned
-// as it came and the closure is dropped.
-Tensor record(Tensor output, const char* op, const Tensors& inputs, Backward backward);
+// as it came and the closure is dropped. A GraphRecorder, where one lives, is told in any case. `inputs` are
+// all tensors that the output depends on, those that never need a gradient, too.
+Tensor record(Tensor output, const Op& op, const Tensors& inputs, Backward backward);
 
 // While one of these lives, ops are not recorded (on this thread): evaluation, optimizer steps.
 class NoGrad {

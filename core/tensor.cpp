@@ -156,6 +156,7 @@ void Tensor::fill(double value) const {
 
 bool Tensor::unique() const { return impl_ && impl_.use_count() == 1 && impl_->storage.use_count() == 1; }
 
+std::weak_ptr<const Storage> Tensor::storage() const { return impl().storage; }
 const std::shared_ptr<Node>& Tensor::node() const { return impl().node; }
 void Tensor::set_node(std::shared_ptr<Node> node) {
   impl();

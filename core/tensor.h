@@ -65,6 +65,7 @@ class Tensor {
 
   const std::shared_ptr<Node>& node() const;  // for core/autograd.cpp
   void set_node(std::shared_ptr<Node> node);
+  std::weak_ptr<const Storage> storage() const;  // for core/graph_recorder.cpp: whose numbers these are
   Tensor viewed_as(Shape shape) const;  // same storage, other shape, off the tape; ops::reshape is for users
 
  private:

@@ -8,11 +8,16 @@
 
 namespace fovea {
 
-// Which levels a cell connects (arXiv 1911.09070, figure 2 and section 5.3's comparison).
-//   bifpn               top-down, then bottom-up with the level's own input again; nodes of one input left
-//   out top_down            FPN (arXiv 1612.03144): each level takes itself and the coarser one
-//   top_down_bottom_up  FPN and then PANet's way back (arXiv 1803.01534), effdet's panfpn
-//   fully_connected     each level takes every level (the paper gives it a name and no drawing: our reading)
+// Which levels a cell connects (arXiv 1911.09070, figure 2, and the comparison in section 5.3):
+//
+// bifpn: top-down, then bottom-up, where an inner level sees its cell's input again; no node of one input.
+//
+// top_down: FPN (arXiv 1612.03144). A level takes itself and the level above, coarser by two.
+//
+// top_down_bottom_up: FPN and then the way back (PANet, arXiv 1803.01534), wired as effdet's panfpn_config.
+//
+// fully_connected: each level takes every level of the cell's input. The paper names it and says no more of
+// it: this is our reading.
 enum class Connections { bifpn, top_down, top_down_bottom_up, fully_connected };
 
 struct BiFpnSpec {

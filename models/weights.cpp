@@ -25,6 +25,8 @@ Shape published_shape(const Shape& ours, WeightLayout layout) {
   }
 }
 
+}  // namespace
+
 // In each layout but `same`, a published weight is ours as a matrix, transposed: its first size is our last.
 // (A dense weight is k k matrices of (in, out), published as (out, in, k k): the inner two change places,
 // too.)
@@ -40,6 +42,8 @@ Tensor to_published(const Tensor& ours, WeightLayout layout) {
       for (int64_t t = 0; t < taps; ++t) to[(o * in + i) * taps + t] = from[(t * in + i) * out + o];
   return result;
 }
+
+namespace {
 
 Tensor from_published(const Tensor& published, const Shape& ours, WeightLayout layout) {
   if (layout == WeightLayout::same) return published;

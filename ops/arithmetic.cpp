@@ -89,7 +89,8 @@ Tensor affine(const char* op, const Tensor& x, double factor, double term) {
     on<T>(x.device(), affine_cpu<Real<T>>, cuda::affine<T>)(x.data<T>(), Real<T>(factor), Real<T>(term),
                                                             y.data<T>(), x.numel());
   });
-  return record(y, op, {x}, [op, factor](const Tensor& dy) -> Tensors {
+  const auto attributes = [&] { return Attributes{{"factor", factor}, {"term", term}}; };
+  return record(y, {op, attributes}, {x}, [op, factor](const Tensor& dy) -> Tensors {
     return {factor == 1 ? dy : affine(op, dy, factor, 0)};
   });
 }

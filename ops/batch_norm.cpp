@@ -4,6 +4,7 @@
 
 #include "core/parallel.h"
 #include "cuda/kernels/batch_norm.h"
+#include "ops/attributes.h"
 #include "ops/channel_rows.h"
 #include "ops/dispatch.h"
 
@@ -209,7 +210,12 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
           x.data<T>(), c.scale.data<R>(), c.shift.data<R>(), y.data<T>(), dims);
     });
   });
-  return record(y, "batch_norm", {x, weight, bias},
+  const auto attributes = [&] {
+    return Attributes{{"training", options.training},
+                      {"epsilon", options.epsilon},
+                      {"activation", name(options.activation)}};
+  };
+  return record(y, {"batch_norm", attributes}, {x, weight, bias, running_mean, running_variance},
                 [x = x.detach(), c, dims, options](const Tensor& dy) -> Tensors {
                   Tensor dx = empty_like(x), dweight = empty_like(c.scale), dbias = empty_like(c.scale);
                   with_compute_dtype(x, "batch_norm", [&]<class T>() {
@@ -220,7 +226,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                           dweight.data<R>(), dbias.data<R>(), dims);
                     });
                   });
-                  return {dx, dweight, dbias};
+                  return {dx, dweight, dbias, {}, {}};
                 });
 }
 

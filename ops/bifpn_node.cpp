@@ -5,6 +5,7 @@
 
 #include "core/parallel.h"
 #include "cuda/kernels/bifpn_node.h"
+#include "ops/attributes.h"
 #include "ops/dispatch.h"
 
 namespace fovea {
@@ -211,9 +212,11 @@ ResampleDims resample_dims(const Tensor& x, int64_t height, int64_t width, Paddi
   require(d.kind == Resample::pool || (d.in_height <= height && d.in_width <= width),
           "[bifpn_node] an input is {}, the node {}x{}: finer along one axis and coarser along the other",
           x.shape(), height, width);
-  require(d.kind == Resample::upsample || (d.vertical().output_size(d.in_height) == height &&
-                                           d.horizontal().output_size(d.in_width) == width),
-          "[bifpn_node] no whole stride pools {} to {}x{}", x.shape(), height, width);
+  require(
+      d.kind == Resample::upsample || (d.vertical().output_size(d.in_height) == height &&
+                                       d.horizontal().output_size(d.in_width) == width),
+      "[bifpn_node] {} cannot be pooled to {}x{}: a level has half the size of the one before, rounded up",
+      x.shape(), height, width);
   return d;
 }
 
@@ -305,8 +308,11 @@ Tensor bifpn_node(const Tensors& inputs, const Tensor& weights, Fusion fusion, i
   }
   all.push_back(weights);
   const Tensor v = weights.defined() ? weights.detach() : Tensor();
+  const auto attributes = [&] {
+    return Attributes{{"fusion", name(fusion)}, {"activation", name(activation)}, {"padding", name(padding)}};
+  };
   return record(
-      y, "bifpn_node", all,
+      y, {"bifpn_node", attributes}, all,
       [kept, needed, v, fusion, height, width, activation, padding, batch](const Tensor& dy) -> Tensors {
         Tensors gradients(kept.size() + 1);
         for (size_t i = 0; i < kept.size(); ++i)

@@ -8,9 +8,10 @@ namespace fovea {
 // A whole BiFPN node up to its convolution, in one pass: y = activation(sum_i w_i resample(x_i)), with x_i
 // (N, H_i, W_i, C) brought to height x width: as it is, max-pooled (kernel stride + 1) from a finer
 // level, upsampled by nearest neighbour from a coarser one. `weights` is (number of inputs), undefined for
-// Fusion::sum. At least one input, on CUDA at most six; throws on N or C that differ and on an input finer
-// along one axis and coarser along the other. Backward keeps the inputs alone, which other ops keep too, and
-// resamples again.
+// Fusion::sum. At least one input, on CUDA at most six; throws on N or C that differ, on an input finer along
+// one axis and coarser along the other, and on a finer one whose size, halved and rounded up again and again,
+// does not come to the node's. Backward keeps the inputs alone, which other ops keep too, and resamples
+// again.
 Tensor bifpn_node(const Tensors& inputs, const Tensor& weights, Fusion fusion, int64_t height, int64_t width,
                   Activation activation = Activation::swish, Padding padding = Padding::same);
 

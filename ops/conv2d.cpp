@@ -3,6 +3,7 @@
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "cuda/kernels/conv2d.h"
+#include "ops/attributes.h"
 #include "ops/dispatch.h"
 
 namespace fovea {
@@ -186,7 +187,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics
     on<T>(x.device(), conv2d_cpu<Real<T>>, cuda::conv2d<T>)(x.data<T>(), w.data<Real<T>>(), y.data<T>(), d);
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad();
-  return record(y, "conv2d", {x, w},
+  return record(y, {"conv2d", [&] { return attributes(window); }}, {x, w},
                 [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
                   Tensor dx, dw;
                   with_compute_dtype(x, "conv2d", [&]<class T>() {

@@ -3,6 +3,7 @@
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "cuda/kernels/depthwise_conv2d.h"
+#include "ops/attributes.h"
 #include "ops/dispatch.h"
 
 namespace fovea {
@@ -284,24 +285,25 @@ Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, Channel
                                                                          y.data<T>(), d);
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad();
-  return record(
-      y, op, {x, w}, [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
-        Tensor dx, dw;
-        with_compute_dtype(x, op, [&]<class T>() {
-          if (w_needs) {
-            dw = empty_like(w);
-            on<T>(x.device(), depthwise_weight_gradient_cpu<Real<T>>,
-                  cuda::depthwise_conv2d_weight_gradient<T>)(x.data<T>(), dy.data<T>(), dw.data<Real<T>>(),
-                                                             d);
-          }
-          if (x_needs) {
-            dx = empty_like(x);
-            on<T>(x.device(), depthwise_input_gradient_cpu<Real<T>>,
-                  cuda::depthwise_conv2d_input_gradient<T>)(w.data<Real<T>>(), dy.data<T>(), dx.data<T>(), d);
-          }
-        });
-        return {dx, dw};
-      });
+  return record(y, {op, [&] { return attributes(window); }}, {x, w},
+                [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
+                  Tensor dx, dw;
+                  with_compute_dtype(x, op, [&]<class T>() {
+                    if (w_needs) {
+                      dw = empty_like(w);
+                      on<T>(x.device(), depthwise_weight_gradient_cpu<Real<T>>,
+                            cuda::depthwise_conv2d_weight_gradient<T>)(x.data<T>(), dy.data<T>(),
+                                                                       dw.data<Real<T>>(), d);
+                    }
+                    if (x_needs) {
+                      dx = empty_like(x);
+                      on<T>(x.device(), depthwise_input_gradient_cpu<Real<T>>,
+                            cuda::depthwise_conv2d_input_gradient<T>)(w.data<Real<T>>(), dy.data<T>(),
+                                                                      dx.data<T>(), d);
+                    }
+                  });
+                  return {dx, dw};
+                });
 }
 
 }  // namespace fovea

@@ -71,7 +71,8 @@ Tensor concat(const Tensors& parts, int axis) {
     offset += rows.bytes;
     shapes.push_back(part.shape());
   }
-  return record(y, "concat", parts, [shapes, positive](const Tensor& dy) -> Tensors {
+  const auto attributes = [&] { return Attributes{{"axis", positive}}; };
+  return record(y, {"concat", attributes}, parts, [shapes, positive](const Tensor& dy) -> Tensors {
     Tensors gradients;
     int64_t begin = 0;
     for (const Shape& part : shapes) {
@@ -92,11 +93,13 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end) {
   const Rows whole(x.shape(), positive, x.dtype()), part(shape, positive, x.dtype());
   const int64_t offset = x.size(positive) ? whole.bytes / x.size(positive) * begin : 0;
   copy_rows(x.device(), y.raw(), part.bytes, x.raw() + offset, whole.bytes, part.bytes, part.outer);
-  return record(y, "slice", {x}, [from = x.shape(), whole, part, offset](const Tensor& dy) -> Tensors {
-    Tensor dx = zeros(from, dy.dtype(), dy.device());
-    copy_rows(dy.device(), dx.raw() + offset, whole.bytes, dy.raw(), part.bytes, part.bytes, part.outer);
-    return {dx};
-  });
+  const auto attributes = [&] { return Attributes{{"axis", positive}, {"begin", begin}, {"end", end}}; };
+  return record(
+      y, {"slice", attributes}, {x}, [from = x.shape(), whole, part, offset](const Tensor& dy) -> Tensors {
+        Tensor dx = zeros(from, dy.dtype(), dy.device());
+        copy_rows(dy.device(), dx.raw() + offset, whole.bytes, dy.raw(), part.bytes, part.bytes, part.outer);
+        return {dx};
+      });
 }
 
 Tensor cast(const Tensor& x, DType dtype) {

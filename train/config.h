@@ -68,13 +68,12 @@ void for_each_field(Config& c, F&& f) {
   f("task", c.task, "detection, or classification of whole images");
   f("model", c.model, "the network: `fovea info` lists them");
   f("data", c.data,
-    "folder of the data set: Pascal VOC or COCO layout; for classification one folder a class");
+    "folder of the data set: Pascal VOC, COCO or YOLO layout; for classification one folder a class");
   f("train_split", c.train_split, "list to learn from; several joined by + (train+val)");
   f("val_split", c.val_split, "list to measure on while training");
   f("init_from", c.init_from,
     "weights to start from: a checkpoint, or a safetensors file of timm's or effdet's weights; a detector "
-    "takes "
-    "a classifier's backbone, other classes get a new class head");
+    "takes a classifier's backbone, other classes get a new class head");
   f("freeze", c.freeze, "what is not trained: none, backbone, batch-norm, or both joined by a comma");
   f("image_size", c.image_size,
     "input of the network in pixels: 256, or height x width as 240x320; 0: the model's own, cut to the shape "

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "train/data/anchor_fit.h"
 #include "train/data/image_io.h"
 #include "train/detection_task.h"
 #include "train/evaluation/results.h"
@@ -18,26 +19,6 @@ namespace fovea {
 namespace {
 
 constexpr size_t pictures_in_report = 12;
-
-// Height x width of the input with the model's own size as its longer side: the shape of the pictures where
-// most have one shape (a square would be padding for a quarter of it with 4:3), otherwise a square. Multiples
-// of 32 keep the strides of the pyramid whole up to P5.
-std::string suited_image_size(const DetectionDataset& dataset, int longer_side) {
-  constexpr double multiple = 32, alike = 1.1, most = 0.75;
-  std::vector<double> aspects;  // width / height
-  for (const LabelledImage& image : dataset.images)
-    if (image.width > 0 && image.height > 0) aspects.push_back(double(image.width) / image.height);
-  if (aspects.empty()) return std::to_string(longer_side);
-  std::nth_element(aspects.begin(), aspects.begin() + long(aspects.size() / 2), aspects.end());
-  const double median = aspects[aspects.size() / 2];
-  const auto near = std::count_if(aspects.begin(), aspects.end(),
-                                  [&](double a) { return a < median * alike && a * alike > median; });
-  if (double(near) < most * double(dataset.images.size())) return std::to_string(longer_side);
-  const auto side = [&](double share) {
-    return std::min(longer_side, int(std::ceil(longer_side * share / multiple - 1e-9) * multiple));
-  };
-  return fmt::format("{}x{}", side(std::min(1.0, 1 / median)), side(std::min(1.0, median)));
-}
 
 class DetectionWork : public TrainingRun::Work {
  public:
@@ -109,16 +90,43 @@ void write_report(const Measured& measured, ImageCache& images, const Detector& 
   write_run_report(folder + "/report.html", report);
 }
 
+// What makes the loss fall and AP stay at 0, as far as the labels alone tell; in front of what the reader
+// said.
+void warn_before_training(DetectionDataset& train, const TrainConfig& config) {
+  constexpr double enough_covered = 0.8, too_many_faults = 0.03;
+  constexpr size_t few_faults = 10;
+  std::vector<const LabelledImage*> images;
+  size_t boxes = 0;
+  for (const LabelledImage& image : train.images) images.push_back(&image), boxes += image.annotations.size();
+  const auto size = parse_image_size(config.image_size);
+  std::vector<std::string> warnings;
+  const double covered = covered_share(images, size[0], size[1], detector_spec(config).anchors);
+  if (covered < enough_covered)
+    warnings.push_back(fmt::format(
+        "the anchors of scale {:g} fit {:.0f} % of the boxes at {}x{} pixels (IoU of 0.5 or more): `fovea "
+        "data check {}` suggests a size and a scale",
+        config.anchor_scale, 100 * covered, size[0], size[1], config.data));
+  if (train.warnings.size() > few_faults && double(train.warnings.size()) > too_many_faults * double(boxes))
+    warnings.push_back(
+        fmt::format("{} has {} faults beside {} good boxes: `fovea data check {}` tells whether the boxes' "
+                    "numbers are in another order",
+                    train.name, train.warnings.size(), boxes, config.data));
+  train.warnings.insert(train.warnings.begin(), warnings.begin(), warnings.end());
+}
+
 }  // namespace
 
 std::unique_ptr<TrainingRun::Work> make_detection_work(TrainingState& state) {
   TrainConfig& c = state.config;
-  const DetectionDataset train = open_dataset(c.data, c.train_split);
+  DetectionDataset train = open_dataset(c.data, c.train_split);
   const DetectionDataset validation = open_dataset(c.data, c.val_split, train.class_names);
-  if (parse_image_size(c.image_size)[0] == 0)
-    c.image_size = suited_image_size(train, efficientdet_spec(c.model).image_size);
+  if (parse_image_size(c.image_size)[0] == 0) {
+    const auto [height, width] = suited_image_size(train, efficientdet_spec(c.model).image_size);
+    c.image_size = height == width ? std::to_string(height) : fmt::format("{}x{}", height, width);
+  }
   c = resolve_config(c, int64_t(train.images.size()));
   c.anchor_scale = detector_spec(c).anchors.anchor_scale;
+  warn_before_training(train, c);
   state.class_names = train.class_names;
   state.category_ids = train.category_ids;
   return std::make_unique<DetectionWork>(c, train, validation);

@@ -359,8 +359,14 @@ void backward(Node<T>& node, const T* dy, T* g, Real<T>* dv, int64_t batch) {
   const int blocks = int(needed < 1024 ? needed : 1024);
   Workspace<Real<T>> partial(int64_t(blocks) * node.count);
   constexpr int usual = 3;  // a BiFPN node has two or three
+  const auto bytes_of = [&](const Input<T>& in) {
+    return batch * in.vertical.in * in.horizontal.in * node.channels * int64_t(sizeof(T));
+  };
+  int64_t moved = outputs * int64_t(sizeof(T)) * (g_wanted ? 2 : 1) + maxima;
+  for (int k = 0; k < node.count; ++k)
+    moved += bytes_of(node.input[k]) * (node.input[k].kind == Resample::same && node.input[k].dx ? 2 : 1);
   launch(node.count <= usual ? node_gradient<F, N, usual, T> : node_gradient<F, N, most_node_inputs, T>,
-         {dim3(unsigned(blocks)), block_threads}, node, dy, g_wanted ? g : nullptr,
+         LaunchConfig(dim3(unsigned(blocks)), block_threads).moves(moved), node, dy, g_wanted ? g : nullptr,
          dv ? partial.data() : nullptr, outputs / N);
   if (dv)
     launch(fusion_backward<Real<T>>, {1, block_threads}, partial.data(), blocks, node.v, node.fusion,
@@ -369,12 +375,15 @@ void backward(Node<T>& node, const T* dy, T* g, Real<T>* dv, int64_t batch) {
     const Input<T>& in = node.input[k];
     if (in.kind == Resample::same || in.dx == nullptr) continue;
     const int64_t n = batch * in.vertical.in * in.horizontal.in * node.channels;
+    const int64_t g_and_dx = outputs * int64_t(sizeof(T)) + bytes_of(in);
+    const LaunchConfig config = LaunchConfig(grid_for(n / N), block_threads);
     if (in.kind == Resample::upsample)
-      launch(upsample_backward<N, T>, {grid_for(n / N), block_threads}, node, k, g, n / N);
+      launch(upsample_backward<N, T>, config.moves(g_and_dx), node, k, g, n / N);
     else if (in.first)
-      launch(pool_backward_packed<pack_size<T>, T>, {grid_for(n / N), block_threads}, node, k, g, n / N);
+      launch(pool_backward_packed<pack_size<T>, T>, config.moves(g_and_dx + outputs), node, k, g, n / N);
     else
-      launch(pool_backward_naive<T>, {grid_for(n), block_threads}, node, k, g, n);
+      launch(pool_backward_naive<T>, LaunchConfig(grid_for(n), block_threads).moves(g_and_dx + bytes_of(in)),
+             node, k, g, n);
   }
 }
 

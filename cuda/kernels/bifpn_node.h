@@ -1,4 +1,5 @@
 #pragma once
+#include <bit>
 #include <cstdint>
 #include <vector>
 
@@ -24,8 +25,10 @@ struct ResampleDims {
   int64_t in_height = 0, in_width = 0, out_height = 0, out_width = 0, channels = 0;
   Padding padding = Padding::same;  // of pooling
 
-  // A level is pooled by kernel = stride + 1, stride = the ratio of the sizes rounded up. An axis that keeps
-  // its size is left alone by symmetric padding, which would make it longer.
+  // A level is pooled by kernel = stride + 1, stride = the ratio of the sizes rounded up to a power of two: 2
+  // between neighbours. Further apart the ratio alone is not enough, for each level has half the size of the
+  // one before, rounded up: 9 to 3 pixels are two levels, and only stride 4 fits them in either padding. An
+  // axis that keeps its size is left alone by symmetric padding, which would make it longer.
   Window vertical() const { return window(in_height, out_height); }
   Window horizontal() const { return window(in_width, out_width); }
 
@@ -36,7 +39,7 @@ struct ResampleDims {
 
  private:
   Window window(int64_t in, int64_t out) const {
-    const int stride = int((in - 1) / out + 1);
+    const int stride = int(std::bit_ceil(uint64_t((in - 1) / out + 1)));
     return {padding == Padding::symmetric && stride == 1 ? 1 : stride + 1, stride, padding};
   }
 };

@@ -39,7 +39,8 @@ void fill(T* x, T value, int64_t n) {
 template <class T>
 void accumulate(T* sum, const T* term, int64_t n) {
   const int64_t packs = n / pack_size<T>, packed = packs * pack_size<T>;
-  launch(accumulate_packed<T>, {grid_for(packs), block_threads}, sum, term, packs);
+  const int64_t bytes = 3 * packed * int64_t(sizeof(T));  // the sum is read and written
+  launch(accumulate_packed<T>, LaunchConfig(grid_for(packs), block_threads).moves(bytes), sum, term, packs);
   launch(accumulate_naive<T>, {grid_for(n - packed), block_threads}, sum + packed, term + packed, n - packed);
 }
 

@@ -15,6 +15,7 @@
 #include "cuda/kernels/elementwise.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/memory.h"
+#include "cuda/runtime/profile.h"
 #include "cuda/runtime/stream.h"
 
 namespace fovea::cuda {
@@ -122,6 +123,8 @@ void multiply(int64_t rows, int64_t columns, int64_t inner, const T* a, bool a_t
             "bias");
     const Real<T> one = 1, zero = 0;
     const Workspace<std::byte> workspace(workspace_bytes);
+    LaunchTimer::note("gemm",
+                      int64_t(sizeof(T)) * inner * (rows + columns) + int64_t(sizeof(Out)) * rows * columns);
     check(cublasLtMatmul(handle(), plan.operation, &one, a, plan.a, b, plan.b, &zero, c, plan.c, c, plan.c,
                          &plan.algorithm, workspace.data(), workspace_bytes, current_stream().get()),
           "cublasLtMatmul");

@@ -24,6 +24,7 @@ __device__ inline bool aligned(const void* pointer) { return reinterpret_cast<ui
 
 struct Sgd {
   using Row = OptimizedTensor;
+  static constexpr int64_t bytes = 20;  // of a number
   float momentum;
   const OptimizerStep* step;
   const GradientNorm* norm;
@@ -54,6 +55,7 @@ struct Sgd {
 
 struct AdamW {
   using Row = OptimizedTensor;
+  static constexpr int64_t bytes = 28;  // of a number
   float beta1, beta2, epsilon;
   const OptimizerStep* step;
   const GradientNorm* norm;
@@ -91,6 +93,7 @@ struct AdamW {
 
 struct MovingAverage {
   using Row = AveragedTensor;
+  static constexpr int64_t bytes = 12;  // of a number
   const float* decay;
 
   struct OnTensor {
@@ -111,6 +114,7 @@ struct MovingAverage {
 
 struct Swap {
   using Row = AveragedTensor;
+  static constexpr int64_t bytes = 16;  // of a number
 
   struct OnTensor {
     Row row;
@@ -201,7 +205,9 @@ void each_number(const TensorTable<Row>& table, const Rule& rule) {
   if (table.numbers < numbers_for_chunks)
     launch(each_number_naive<Rule>, {grid_for(table.numbers), block_threads}, table, rule);
   else
-    launch(each_number_chunked<Rule>, {dim3(unsigned(table.chunk_count)), block_threads}, table, rule);
+    launch(each_number_chunked<Rule>,
+           LaunchConfig(dim3(unsigned(table.chunk_count)), block_threads).moves(Rule::bytes * table.numbers),
+           table, rule);
 }
 
 }  // namespace
@@ -211,7 +217,9 @@ void gradient_norm(const TensorTable<OptimizedTensor>& table, double clip_norm, 
   if (table.numbers < numbers_for_chunks)
     launch(squares_naive, {grid_for(table.chunk_count), block_threads}, table, partial.data());
   else
-    launch(squares_chunked, {dim3(unsigned(table.chunk_count)), block_threads}, table, partial.data());
+    launch(squares_chunked,
+           LaunchConfig(dim3(unsigned(table.chunk_count)), block_threads).moves(4 * table.numbers), table,
+           partial.data());
   launch(finish_norm, {1, block_threads}, partial.data(), table.chunk_count, clip_norm, result);
 }
 

@@ -56,8 +56,8 @@ void copy_words(std::byte* to, int64_t to_step, const std::byte* from, int64_t f
   while (width < unsigned(block_threads) && width < words) width *= 2;
   const unsigned height = unsigned(block_threads) / width;
   const dim3 along_row = grid_for(words, int(width)), down = grid_for(rows, int(height));
-  launch(copy_rows_kernel<Word>, {dim3(along_row.x, std::min(down.x, 65535u)), dim3(width, height)}, to,
-         to_step, from, from_step, words, rows);
+  const LaunchConfig config(dim3(along_row.x, std::min(down.x, 65535u)), dim3(width, height));
+  launch(copy_rows_kernel<Word>, config.moves(2 * bytes * rows), to, to_step, from, from_step, words, rows);
 }
 
 }  // namespace

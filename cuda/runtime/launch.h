@@ -12,19 +12,28 @@ struct LaunchConfig {
   size_t shared_bytes;
   const char* file;
   int line;
+  int64_t bytes = -1;  // see moves()
   LaunchConfig(dim3 grid_, dim3 block_, size_t shared_bytes_ = 0, const char* file_ = __builtin_FILE(),
                int line_ = __builtin_LINE())
       : grid(grid_), block(block_), shared_bytes(shared_bytes_), file(file_), line(line_) {}
+
+  // For profiles (profile.h), where the bytes that the kernel reads and writes are not those of the buffers
+  // that its arguments point to: it needs a part of them, or finds them by a table on the device.
+  LaunchConfig moves(int64_t count) const {
+    LaunchConfig result = *this;
+    result.bytes = count;
+    return result;
+  }
 };
 
 // For launch(): the kernel, a way to call it with the values that `arguments` points to, and their total
 // size.
 struct KernelCall {
   const void* kernel;
-  void** pointers;                                      // to each argument
-  void (*invoke)(const void* kernel, void* arguments);  // simulator: one thread
-  void* arguments;                                      // simulator: a tuple
+  void** pointers;  // to each argument
+  void* arguments;  // a tuple
   size_t argument_bytes;
+  void (*invoke)(const void* kernel, void* arguments);  // simulator: one thread
   void* (*copy)(const void* arguments);
   void (*destroy)(void* arguments);
 };
@@ -44,8 +53,8 @@ void launch(void (*kernel)(Parameters...), LaunchConfig config, Arguments&&... a
   KernelCall call{};
   call.kernel = reinterpret_cast<const void*>(kernel);
   call.arguments = &values;
-#ifdef FOVEA_SIM
   call.argument_bytes = sizeof values;
+#ifdef FOVEA_SIM
   call.invoke = [](const void* function, void* tuple) {
     [&]<size_t... I>(std::index_sequence<I...>) {
       reinterpret_cast<void (*)(Parameters...)>(const_cast<void*>(function))(

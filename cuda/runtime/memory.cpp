@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <set>
@@ -13,6 +14,7 @@
 #include "cuda/runtime/counters.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/graph.h"
+#include "cuda/runtime/profile.h"
 #include "cuda/runtime/stream.h"
 
 namespace fovea::cuda {
@@ -28,7 +30,7 @@ class CachingAllocator {
     const std::lock_guard lock(mutex_);
     const size_t size = std::max(granularity, (bytes + granularity - 1) / granularity * granularity);
     const cudaStream_t stream = current_stream().get();
-    Block block{size, current_pool, stream};
+    Block block{size, bytes, current_pool, stream};
     void* pointer = nullptr;
     const auto found = free_.lower_bound(Key{block.pool, stream, size});
     if (found != free_.end() && found->first.pool == block.pool && found->first.stream == stream &&
@@ -92,6 +94,23 @@ class CachingAllocator {
     }
   }
 
+  int64_t bytes_of_buffers(const void* values, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    std::map<const std::byte*, int64_t> found;  // for each buffer, how much of it
+    for (size_t at = 0; at + sizeof(std::byte*) <= bytes; at += alignof(std::byte*)) {
+      const std::byte* pointer = nullptr;
+      std::memcpy(&pointer, static_cast<const std::byte*>(values) + at, sizeof pointer);
+      for (const auto& [begin, block] : live_) {
+        const auto* first = static_cast<const std::byte*>(begin);
+        if (pointer < first || pointer >= first + block.asked_for) continue;
+        found[first] = std::max(found[first], int64_t(first + block.asked_for - pointer));
+      }
+    }
+    int64_t sum = 0;
+    for (const auto& [begin, count] : found) sum += count;
+    return sum;
+  }
+
   DeviceMemoryUse use() {
     const std::lock_guard lock(mutex_);
     return use_;
@@ -103,7 +122,7 @@ class CachingAllocator {
 
  private:
   struct Block {
-    size_t size;
+    size_t size, asked_for;
     int pool;
     cudaStream_t stream;
   };
@@ -170,6 +189,7 @@ CachingAllocator& allocator() {
 
 void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   ++counters().copies;
+  LaunchTimer::note("copy", int64_t(kind == cudaMemcpyDeviceToDevice ? 2 * bytes : bytes));
   check(cudaMemcpyAsync(to, from, bytes, kind, current_stream().get()), "cudaMemcpyAsync");
 }
 
@@ -177,6 +197,9 @@ void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
 
 void* allocate(size_t bytes) { return allocator().take(bytes); }
 void release(void* pointer) { allocator().give(pointer); }
+int64_t bytes_of_buffers(const void* values, size_t bytes) {
+  return allocator().bytes_of_buffers(values, bytes);
+}
 DeviceMemoryUse device_memory_use() { return allocator().use(); }
 void reset_device_peak() { allocator().reset_peak(); }
 void release_cached_device_memory() { allocator().give_back(); }
@@ -195,6 +218,7 @@ void copy_to_host(void* to, const void* from, size_t bytes) {
   current_stream().synchronize();
 }
 void fill_bytes(void* to, int value, size_t bytes) {
+  LaunchTimer::note("fill", int64_t(bytes));
   check(cudaMemsetAsync(to, value, bytes, current_stream().get()), "cudaMemsetAsync");
 }
 

@@ -11,6 +11,11 @@ namespace fovea::cuda {
 void* allocate(size_t bytes);
 void release(void* pointer);  // where it was allocated on this stream's behalf; null is nothing
 
+// Of the buffers in use that the `bytes` bytes at `values` point to, wherever there a pointer may be: what
+// lies from the pointer to the buffer's end, each buffer counted once. A kernel that reads or writes what it
+// is given, once, moves that much.
+int64_t bytes_of_buffers(const void* values, size_t bytes);
+
 struct DeviceMemoryUse {
   int64_t current = 0;   // bytes handed out
   int64_t peak = 0;      // the most since reset_peak()

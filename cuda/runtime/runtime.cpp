@@ -9,6 +9,8 @@
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/graph.h"
 #include "cuda/runtime/launch.h"
+#include "cuda/runtime/memory.h"
+#include "cuda/runtime/profile.h"
 #include "cuda/runtime/stream.h"
 #ifdef FOVEA_SIM
 #include "cuda/sim/capture.h"
@@ -96,7 +98,11 @@ void Stream::synchronize() const {
 
 Event::Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDefault), "cudaEventCreate"); }
 Event::~Event() { static_cast<void>(cudaEventDestroy(event_)); }
-void Event::record(const Stream& stream) { check(cudaEventRecord(event_, stream.get()), "cudaEventRecord"); }
+void Event::record(const Stream& stream) {
+  check(cudaEventRecordWithFlags(event_, stream.get(),
+                                 capturing ? cudaEventRecordExternal : cudaEventRecordDefault),
+        "cudaEventRecord");
+}
 void Event::make_wait(const Stream& stream) const {
   check(cudaStreamWaitEvent(stream.get(), event_, 0), "cudaStreamWaitEvent");
 }
@@ -129,9 +135,18 @@ void synchronize() {
   check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
 }
 
+namespace {
+void count(const LaunchConfig& config, const KernelCall& call) {
+  ++counters().launches;
+  if (!LaunchTimer::running()) return;
+  LaunchTimer::note_kernel(
+      call.kernel, config.bytes >= 0 ? config.bytes : bytes_of_buffers(call.arguments, call.argument_bytes));
+}
+}  // namespace
+
 #ifdef FOVEA_SIM
 void launch_kernel(const LaunchConfig& config, const KernelCall& call) {
-  ++counters().launches;
+  count(config, call);
   sim::Kernel kernel{call.kernel,  call.invoke,         call.arguments, call.argument_bytes, config.grid,
                      config.block, config.shared_bytes, config.file,    config.line};
   if (!capturing) return sim::run(kernel);
@@ -141,7 +156,7 @@ void launch_kernel(const LaunchConfig& config, const KernelCall& call) {
 }
 #else
 void launch_kernel(const LaunchConfig& config, const KernelCall& call) {
-  ++counters().launches;
+  count(config, call);
   const auto name = [&] {
     const char* text = nullptr;
     return cudaFuncGetName(&text, call.kernel) == cudaSuccess ? text : "?";

@@ -29,7 +29,7 @@ class Event {
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
 
-  void record(const Stream& stream);
+  void record(const Stream& stream);                    // in a capture: at each replay of the graph
   void make_wait(const Stream& stream) const;           // later work of that stream waits for the point
   bool done() const;                                    // whether the device has come by; does not wait
   void synchronize() const;                             // the host waits

@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "cuda/runtime/error.h"
+#include "cuda/runtime/profile.h"
 #include "cuda/runtime/stream.h"
 #include "cuda/sim/capture.h"
 #include "cuda/sim/simulator.h"
@@ -69,6 +70,7 @@ template <class T, class Out>
 void multiply(int64_t m, int64_t n, int64_t k, const T* a, Operand ta, const T* b, Operand tb,
               const Real<T>* bias, Out* c) {
   if (m == 0 || n == 0) return;
+  LaunchTimer::note("gemm", int64_t(sizeof(T)) * k * (m + n) + int64_t(sizeof(Out)) * m * n);
   sim::submit(current_stream().get(), [=] {
     const sim::Unlocked unlocked;
     require_range("a", a, m * k * int64_t(sizeof(T)), true);

@@ -157,9 +157,15 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
-  event->time = std::chrono::steady_clock::now();
-  event->recorded = true;
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags) {
+  const auto record = [event] {
+    event->time = std::chrono::steady_clock::now();
+    event->recorded = true;
+  };
+  if (flags == cudaEventRecordExternal)
+    submit(stream, record);
+  else
+    record();
   return cudaSuccess;
 }
 cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }

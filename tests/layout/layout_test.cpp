@@ -118,7 +118,7 @@ TEST_CASE("an include against the arrows is found") {
   CHECK_FALSE(may_include("models/nms.cpp", "tests/support/test_data.h"));
   CHECK_FALSE(may_include("examples/01_tape.cpp", "cli/progress.h"));
   CHECK_FALSE(may_include("cli/main.cpp", "examples/lesson.h"));
-  CHECK(may_include("bench/step_bench.cpp", "cli/progress.h"));
+  CHECK(may_include("bench/op_bench.cpp", "cli/progress.h"));
 }
 
 TEST_CASE("the arrows inside train point from data to the loop") {

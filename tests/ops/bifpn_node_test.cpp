@@ -34,15 +34,18 @@ TEST_CASE("gradients of a BiFPN node, every fusion, odd sizes") {
                           randn({2, 2 * h - 1, 2 * w, channels}, random, DType::float64)};
         if (fusion != Fusion::sum) inputs.push_back(from_values({3}, {0.7, 1.2, -0.3}, DType::float64));
         const int64_t height = h, width = w;
-        const OpFunction node = [=](const Tensors& in) {
-          return bifpn_node({in[0], in[1], in[2]}, in.size() > 3 ? in[3] : Tensor(), fusion, height, width);
-        };
-        CHECK_NOTHROW(check_op(node, inputs,
-                               {.step = 1e-6,
-                                .gradient_tolerance = 1e-5,
-                                .most_probes = 30,
-                                .bfloat16_tolerance = cancelling,
-                                .parameters = {3}}));
+        for (const Padding padding : {Padding::same, Padding::symmetric}) {
+          const OpFunction node = [=](const Tensors& in) {
+            return bifpn_node({in[0], in[1], in[2]}, in.size() > 3 ? in[3] : Tensor(), fusion, height, width,
+                              Activation::swish, padding);
+          };
+          CHECK_NOTHROW(check_op(node, inputs,
+                                 {.step = 1e-6,
+                                  .gradient_tolerance = 1e-5,
+                                  .most_probes = 30,
+                                  .bfloat16_tolerance = cancelling,
+                                  .parameters = {3}}));
+        }
       }
 }
 
@@ -90,6 +93,25 @@ TEST_CASE("levels two apart are pooled by stride four, kernel five") {
   }
 }
 
+TEST_CASE("any level of a pyramid is pooled to any coarser one, whatever the sizes and the padding") {
+  for (int64_t finest = 1; finest <= 300; ++finest)
+    for (int64_t from = finest; from > 1; from = (from + 1) / 2)
+      for (int64_t to = (from + 1) / 2;; to = (to + 1) / 2) {
+        for (const Padding padding : {Padding::same, Padding::symmetric}) {
+          const ResampleDims d{Resample::pool, from, from, to, to, 1, padding};
+          if (d.vertical().output_size(from) != to) FAIL(from << " to " << to);
+        }
+        if (to == 1) break;
+      }
+  const auto stride = [](int64_t in, int64_t out) {
+    return ResampleDims{Resample::pool, in, in, out, out, 1}.vertical().stride;
+  };
+  CHECK(stride(2, 1) == 2);
+  CHECK(stride(5, 3) == 2);
+  CHECK(stride(9, 3) == 4);
+  CHECK(stride(5, 1) == 8);
+}
+
 TEST_CASE("levels four apart are pooled by stride sixteen: more pixels in a window than a byte counts") {
   Random random(10);
   const Tensors inputs = {randn({1, 2, 1, 8}, random, DType::float64),
@@ -114,6 +136,25 @@ TEST_CASE("one input, and as many as a node may have on CUDA") {
       {x, randn({2, 5, 6, 8}, random, DType::float64), randn({2, 2, 1, 8}, random, DType::float64),
        from_values({4}, {0.1, -1, 2, 0.3}, DType::float64)},
       {.step = 1e-6, .gradient_tolerance = 1e-5, .bfloat16_tolerance = cancelling, .parameters = {3}}));
+  // Every level of six, as in a fully connected cell: from two finer to three coarser than the node.
+  for (const Fusion fusion : {Fusion::fast_normalized, Fusion::softmax, Fusion::sum})
+    for (const int64_t channels : {3, 8}) {
+      Tensors levels;
+      for (auto [h, w] : {std::pair<int64_t, int64_t>{15, 20}, {8, 10}, {4, 5}, {2, 3}, {1, 2}, {1, 1}})
+        levels.push_back(randn({2, h, w, channels}, random, DType::float64));
+      if (fusion != Fusion::sum)
+        levels.push_back(from_values({6}, {0.9, 0.4, 1.3, 0.7, 1.1, 0.6}, DType::float64));
+      const OpFunction six = [=](const Tensors& in) {
+        return bifpn_node({in.begin(), in.begin() + 6}, in.size() > 6 ? in[6] : Tensor(), fusion, 4, 5,
+                          Activation::swish, Padding::symmetric);
+      };
+      CHECK_NOTHROW(check_op(six, levels,
+                             {.step = 1e-6,
+                              .gradient_tolerance = 1e-5,
+                              .most_probes = 20,
+                              .bfloat16_tolerance = cancelling,
+                              .parameters = {6}}));
+    }
 }
 
 TEST_CASE("in bfloat16 the gradients of the weights are sums in float32 of what is stored in bfloat16") {
@@ -196,7 +237,9 @@ TEST_CASE("a node refuses inputs that do not fit together") {
                     Catch::Contains("coarser along the other"));
   CHECK_THROWS_WITH(bifpn_node({zeros({1, 2, 2, 3})}, zeros({1}, DType::float64), Fusion::softmax, 2, 2),
                     Catch::Contains("in float32"));
+  CHECK_THROWS_WITH(bifpn_node({zeros({1, 12, 12, 3})}, {}, Fusion::sum, 5, 5),
+                    Catch::Contains("1x12x12x3 cannot be pooled to 5x5"));
   const Tensor x = zeros({1, 2, 2, 3}, DType::float32, Device::cuda);
-  CHECK_THROWS_WITH(bifpn_node({x, x, x, x, x}, {}, Fusion::sum, 2, 2), Catch::Contains("at most 4 inputs"));
+  CHECK_THROWS_WITH(bifpn_node(Tensors(7, x), {}, Fusion::sum, 2, 2), Catch::Contains("at most 6 inputs"));
   CHECK_THROWS_WITH(bifpn_node({x}, zeros({1}), Fusion::softmax, 2, 2), Catch::Contains("one device"));
 }

@@ -28,6 +28,19 @@ TEST_CASE("max pooling pads on every side as PyTorch, or as TensorFlow") {
     CHECK(max_pool2d(x, Padding::same).values() == std::vector<double>{9, 8, 7, 4});
     CHECK(max_pool2d(from_values({1, 1, 3, 1}, {1, 2, 3}).to(device), Padding::symmetric).values() ==
           std::vector<double>{2, 3});
+    // 5 x 7 numbers i * 37 mod 101, y and, for dy = 1, 2, ..., dx of torch.nn.functional.max_pool2d(x, 3, 2,
+    // 1)
+    Tensor odd({1, 5, 7, 1});
+    for (int i = 0; i < 35; ++i) odd.data<float>()[i] = float(i * 37 % 101);
+    odd = odd.to(device).clone().set_requires_grad();
+    const Tensor y = max_pool2d(odd, Padding::symmetric);
+    CHECK(y.values() == std::vector<double>{94, 94, 84, 84, 94, 94, 97, 97, 70, 100, 80, 90});
+    y.backward(from_values({1, 3, 4, 1}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}).to(device));
+    std::vector<double> dx(35);
+    for (const auto& [i, gradient] : std::vector<std::pair<size_t, double>>{
+             {5, 7}, {8, 14}, {19, 15}, {21, 9}, {24, 11}, {27, 12}, {30, 10}})
+      dx[i] = gradient;
+    CHECK(odd.grad().values() == dx);
   }
 }
 

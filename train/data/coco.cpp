@@ -94,11 +94,11 @@ class Entry {
 
 // Calls visit(Entry) for each entry of the list `name`.
 template <class Visit>
-void for_each_entry(const std::string& file, const json& root, const char* name, Visit visit) {
+void for_each_entry(const std::string& file, const json& root, const char* name, ReadLog* log, Visit visit) {
   require(root.is_object() && root.contains(name) && root[name].is_array(),
           "{} has no list \"{}\": a COCO annotation file has images, annotations and categories", file, name);
   const json& list = root[name];
-  for (size_t i = 0; i < list.size(); ++i) visit(Entry(file, name, i, list[i]));
+  for (size_t i = 0; i < list.size(); ++i) attempt(log, [&] { visit(Entry(file, name, i, list[i])); });
 }
 
 class Reader {
@@ -116,13 +116,19 @@ class Reader {
     else
       take_classes_of_the_model(class_names);
     read_images(root);
-    for_each_entry(file_, root, "annotations", [&](const Entry& entry) { read_annotation(entry); });
+    for_each_entry(file_, root, "annotations", options_.log,
+                   [&](const Entry& entry) { read_annotation(entry); });
     return std::move(dataset_);
   }
 
  private:
+  void warn(FaultKind kind, const std::string& text) {
+    dataset_.warnings.push_back(text);
+    if (options_.log) options_.log->faults.push_back({kind, text});
+  }
+
   void read_categories(const json& root) {
-    for_each_entry(file_, root, "categories", [&](const Entry& entry) {
+    for_each_entry(file_, root, "categories", options_.log, [&](const Entry& entry) {
       const int id =
           int(entry.integer("id", std::numeric_limits<int>::min(), std::numeric_limits<int>::max() - 1));
       const std::string name = entry.text("name");
@@ -157,7 +163,7 @@ class Reader {
   }
 
   void read_images(const json& root) {
-    for_each_entry(file_, root, "images", [&](const Entry& entry) {
+    for_each_entry(file_, root, "images", options_.log, [&](const Entry& entry) {
       constexpr int64_t longest_side = 1 << 24;
       const int64_t id = entry.integer("id");
       const std::string name = entry.text("file_name");
@@ -172,9 +178,9 @@ class Reader {
       if (path)
         dataset_.images.push_back({*path, id, width, height, {}});
       else
-        dataset_.warnings.push_back(
-            fmt::format("{}.file_name is \"{}\", which is not in {}: the image is left out", entry.place(),
-                        name, fmt::join(image_folders_, ", ")));
+        warn(FaultKind::missing_picture,
+             fmt::format("{}.file_name is \"{}\", which is not in {}: the image is left out", entry.place(),
+                         name, fmt::join(image_folders_, ", ")));
     });
     require(!positions_.empty(), "{}: the list \"images\" is empty: a data set needs an image", file_);
     require(!dataset_.images.empty(), "none of the {} images that {} names is in {}", positions_.size(),
@@ -200,12 +206,14 @@ class Reader {
 
     const auto position = positions_.find(image_id);
     if (position == positions_.end()) {
-      dataset_.warnings.push_back(fmt::format(
-          "{}.image_id is {}, but no image has this id: the box is left out", entry.place(), image_id));
+      warn(FaultKind::missing_picture,
+           fmt::format("{}.image_id is {}, but no image has this id: the box is left out", entry.place(),
+                       image_id));
       return;
     }
     if (position->second == left_out) return;  // the warning about the image stands for its boxes too
     LabelledImage& image = dataset_.images[size_t(position->second)];
+    if (options_.log) options_.log->boxes.push_back({box, image.width, image.height});
     if (has_size(annotation, entry)) {
       warn_if_outside(annotation, image, entry);
       image.annotations.push_back(annotation);
@@ -216,11 +224,13 @@ class Reader {
     const int64_t id = entry.integer("category_id");
     const auto category = categories_.find(id);
     if (category == categories_.end())
-      fail("{}.category_id is {}, which is not among \"categories\"", entry.place(), id);
+      fail_as(FaultKind::unknown_class, "{}.category_id is {}, which is not among \"categories\"",
+              entry.place(), id);
     const auto label = labels_.find(id);
     if (label == labels_.end())
-      fail("{} is of the class \"{}\", which the model does not know: it knows {}", entry.place(),
-           category->second, fmt::join(dataset_.class_names, ", "));
+      fail_as(FaultKind::unknown_class,
+              "{} is of the class \"{}\", which the model does not know: it knows {}", entry.place(),
+              category->second, fmt::join(dataset_.class_names, ", "));
     return label->second;
   }
 
@@ -228,10 +238,11 @@ class Reader {
     const bool good = a.width > 0 && a.height > 0 && std::isfinite(a.width * a.height) &&
                       std::isfinite(a.x + a.width) && std::isfinite(a.y + a.height);
     if (!good)
-      dataset_.warnings.push_back(fmt::format(
-          "{}.bbox is [{}, {}, {}, {}], whose width and height are not both greater than 0 and finite: "
-          "the box is left out",
-          entry.place(), a.x, a.y, a.width, a.height));
+      warn(a.width < 0 || a.height < 0 ? FaultKind::reversed_box : FaultKind::empty_box,
+           fmt::format(
+               "{}.bbox is [{}, {}, {}, {}], whose width and height are not both greater than 0 and finite: "
+               "the box is left out",
+               entry.place(), a.x, a.y, a.width, a.height));
     return good;
   }
 
@@ -241,11 +252,11 @@ class Reader {
     if (a.x >= -rounding && a.y >= -rounding && a.x + a.width <= image.width + rounding &&
         a.y + a.height <= image.height + rounding)
       return;
-    dataset_.warnings.push_back(
-        fmt::format("{}.bbox is [{}, {}, {}, {}], which is not within its image of {} x {} pixels: training "
-                    "cuts it off there, "
-                    "evaluation takes it as it is",
-                    entry.place(), a.x, a.y, a.width, a.height, image.width, image.height));
+    warn(FaultKind::outside_box,
+         fmt::format("{}.bbox is [{}, {}, {}, {}], which is not within its image of {} x {} pixels: training "
+                     "cuts it off there, "
+                     "evaluation takes it as it is",
+                     entry.place(), a.x, a.y, a.width, a.height, image.width, image.height));
   }
 
   static constexpr int64_t left_out = -1;

@@ -3,12 +3,15 @@
 #include <vector>
 
 #include "train/data/dataset.h"
+#include "train/data/fault.h"
 
 namespace fovea {
 
 struct CocoOptions {
   bool require_images =
       true;  // false: the pictures need not be there, for evaluating detections made elsewhere
+  ReadLog* log =
+      nullptr;  // where faults and raw boxes are noted; an entry that would be an error is left out then
 };
 
 // Reads a COCO annotation file (https://cocodataset.org/#format-data). An image's file is looked for in each

@@ -9,6 +9,7 @@
 #include "train/data/coco.h"
 #include "train/data/listing.h"
 #include "train/data/voc.h"
+#include "train/data/yolo.h"
 
 namespace fovea {
 namespace {
@@ -56,7 +57,8 @@ std::vector<std::string> coco_splits(const std::string& folder) {
 [[noreturn]] void fail_split(const std::string& folder, const std::string& split) {
   const auto splits = dataset_splits(folder);
   if (splits.empty())
-    fail("{} has no split \"{}\", nor any other: ImageSets/Main holds no list", folder, split);
+    fail("{} has no split \"{}\", nor any other: {}", folder, split,
+         is_voc(folder) ? "ImageSets/Main holds no list" : "its YAML file names none");
   fail("{} has no split \"{}\": it has {}", folder, split, fmt::join(splits, ", "));
 }
 
@@ -75,10 +77,10 @@ std::vector<std::string> parts_of(const std::string& split) {
 }
 
 DetectionDataset open_voc(const std::string& folder, const std::string& split,
-                          const std::vector<std::string>& class_names) {
+                          const std::vector<std::string>& class_names, ReadLog* log) {
   if (split.ends_with(".txt")) {
     for (const std::string& path : {split, folder + "/" + split})
-      if (fs::is_regular_file(path)) return read_voc(folder, {path}, class_names);
+      if (fs::is_regular_file(path)) return read_voc(folder, {path}, class_names, log);
     fail("there is no list file {0}, nor {1}/{0}", split, folder);
   }
   std::vector<std::string> lists;
@@ -86,16 +88,16 @@ DetectionDataset open_voc(const std::string& folder, const std::string& split,
     lists.push_back(voc_list(folder, part));
     if (!fs::is_regular_file(lists.back())) fail_split(folder, part);
   }
-  return read_voc(folder, lists, class_names);
+  return read_voc(folder, lists, class_names, log);
 }
 
 DetectionDataset open_coco_part(const std::string& folder, const std::string& split,
-                                const std::vector<std::string>& class_names) {
+                                const std::vector<std::string>& class_names, ReadLog* log) {
   const std::vector<std::string> image_folders{folder + "/" + split, folder + "/images/" + split,
                                                folder + "/images", folder};
   for (const char* prefix : {"instances_", ""}) {
     const std::string file = fmt::format("{}/annotations/{}{}.json", folder, prefix, split);
-    if (fs::is_regular_file(file)) return read_coco(file, image_folders, class_names);
+    if (fs::is_regular_file(file)) return read_coco(file, image_folders, class_names, {.log = log});
   }
   fail_split(folder, split);
 }
@@ -116,30 +118,68 @@ void make_ids_unique(DetectionDataset& dataset) {
 }
 
 DetectionDataset open_coco(const std::string& folder, const std::string& split,
-                           const std::vector<std::string>& class_names) {
+                           const std::vector<std::string>& class_names, ReadLog* log) {
   const std::vector<std::string> parts = parts_of(split);
-  DetectionDataset all = open_coco_part(folder, parts.front(), class_names);
-  for (size_t i = 1; i < parts.size(); ++i) append(all, open_coco_part(folder, parts[i], all.class_names));
+  DetectionDataset all = open_coco_part(folder, parts.front(), class_names, log);
+  for (size_t i = 1; i < parts.size(); ++i)
+    append(all, open_coco_part(folder, parts[i], all.class_names, log));
   make_ids_unique(all);
   return all;
+}
+
+DetectionDataset open_yolo(const std::string& folder, const std::string& split,
+                           const std::vector<std::string>& class_names, ReadLog* log) {
+  const std::vector<std::string> parts = parts_of(split), splits = yolo_splits(folder);
+  for (const std::string& part : parts)
+    if (std::find(splits.begin(), splits.end(), part) == splits.end()) fail_split(folder, part);
+  return read_yolo(folder, parts, class_names, log);
 }
 
 }  // namespace
 
 DetectionDataset open_dataset(const std::string& folder, const std::string& split,
-                              const std::vector<std::string>& class_names) {
+                              const std::vector<std::string>& class_names, ReadLog* log) {
   require(fs::is_directory(folder), "{} is no folder: give the folder of a data set", folder);
-  if (is_voc(folder)) return open_voc(folder, split, class_names);
-  if (is_coco(folder)) return open_coco(folder, split, class_names);
+  switch (dataset_format(folder)) {
+    case DatasetFormat::voc:
+      return open_voc(folder, split, class_names, log);
+    case DatasetFormat::coco:
+      return open_coco(folder, split, class_names, log);
+    case DatasetFormat::yolo:
+      return open_yolo(folder, split, class_names, log);
+    case DatasetFormat::none:
+      break;
+  }
   fail(
-      "{} is no data set: neither Annotations/*.xml with ImageSets/Main/*.txt (Pascal VOC) nor "
-      "annotations/*.json (COCO) "
-      "is in it",
+      "{} is no data set: neither Annotations/*.xml with ImageSets/Main/*.txt (Pascal VOC), "
+      "annotations/*.json "
+      "(COCO), nor data.yaml or classes.txt with images/ and labels/ (YOLO) is in it",
       folder);
 }
 
+DatasetFormat dataset_format(const std::string& folder) {
+  if (is_voc(folder)) return DatasetFormat::voc;
+  if (is_coco(folder)) return DatasetFormat::coco;
+  return is_yolo(folder) ? DatasetFormat::yolo : DatasetFormat::none;
+}
+
+const char* name_of(DatasetFormat format) {
+  constexpr const char* names[] = {"no data set", "Pascal VOC", "COCO", "YOLO"};
+  return names[int(format)];
+}
+
 std::vector<std::string> dataset_splits(const std::string& folder) {
-  return is_voc(folder) ? voc_splits(folder) : coco_splits(folder);
+  switch (dataset_format(folder)) {
+    case DatasetFormat::voc:
+      return voc_splits(folder);
+    case DatasetFormat::coco:
+      return coco_splits(folder);
+    case DatasetFormat::yolo:
+      return yolo_splits(folder);
+    case DatasetFormat::none:
+      break;
+  }
+  return {};
 }
 
 }  // namespace fovea

@@ -5,6 +5,8 @@
 
 namespace fovea {
 
+struct ReadLog;  // fault.h
+
 // One labelled object, in pixels of the image file (after EXIF orientation): left, top, width, height as in
 // COCO. double, because COCO's figures are computed in double and must agree to the last digits.
 struct Annotation {
@@ -17,8 +19,8 @@ struct Annotation {
 
 struct LabelledImage {
   std::string file;           // path that can be opened
-  int64_t id = 0;             // COCO image id; position in the list, from 1, for VOC
-  int width = 0, height = 0;  // as the annotation file says
+  int64_t id = 0;             // COCO image id; position in the list, from 1, for VOC and YOLO
+  int width = 0, height = 0;  // as the annotation file says; for YOLO, whose files say nothing, the picture's
   std::vector<Annotation> annotations;
 };
 
@@ -26,7 +28,7 @@ struct LabelledImage {
 struct DetectionDataset {
   std::string name;                      // for messages: the annotation file or list it was read from
   std::vector<std::string> class_names;  // label i is class_names[i]
-  std::vector<int> category_ids;         // COCO category id of label i (i + 1 for VOC); may have gaps
+  std::vector<int> category_ids;  // COCO category id of label i (i + 1 for VOC and YOLO); may have gaps
   std::vector<LabelledImage> images;
   std::vector<std::string> warnings;  // one sentence for each fault that training can go on with
 };
@@ -39,14 +41,21 @@ struct DetectionDataset {
 // `split` is a name ("train"), several joined by + ("train+val"), or, for VOC, the path of a list file
 // (ending in .txt), from here or from the folder. Where COCO files that are joined use an image id twice, the
 // images are numbered anew from 1. `class_names`: empty to take the classes from the data (VOC: of all files
-// in Annotations, sorted by name; COCO: the file's categories, by id); otherwise the classes a model knows,
-// and the labels follow their order; an object of another class is an error. Throws Error when the folder has
-// neither layout, the split does not exist (listing those that do), or it has no image at all; faults of
-// single images and boxes are counted in `warnings`.
+// in Annotations, sorted by name; COCO: the file's categories, by id; YOLO: the list of names); otherwise the
+// classes a model knows, and the labels follow their order; an object of another class is an error. Throws
+// Error when the folder has none of these layouts, the split does not exist (listing those that do), or it
+// has no image at all; faults of single images and boxes are counted in `warnings`. With a `log` faults are
+// noted there, too, and an entry that would be an error is left out.
 DetectionDataset open_dataset(const std::string& folder, const std::string& split,
-                              const std::vector<std::string>& class_names = {});
+                              const std::vector<std::string>& class_names = {}, ReadLog* log = nullptr);
 
-// The names of the splits in a folder, sorted; empty where it has neither layout.
+enum class DatasetFormat { none, voc, coco, yolo };
+
+// Which of the three layouts a folder has, the first in this order; none where it has none.
+DatasetFormat dataset_format(const std::string& folder);
+const char* name_of(DatasetFormat format);  // "Pascal VOC", "COCO", "YOLO"
+
+// The names of the splits in a folder, sorted; empty where it has no layout.
 std::vector<std::string> dataset_splits(const std::string& folder);
 
 }  // namespace fovea

@@ -37,10 +37,10 @@ bool has_sound_huffman_tables(std::string_view segment) {
 // ITU-T T.81, annex B: markers are 0xFF and a code; most are followed by a segment that begins with its
 // length. Within a scan 0xFF stands only before 0 (a byte of the data), a restart marker, or the marker that
 // ends the scan.
-ImageContainer read_jpeg(std::string_view bytes) {
+ImageContainer read_jpeg(std::string_view bytes, bool header_only) {
   constexpr uint8_t stuffing = 0x00, temporary = 0x01, restart_first = 0xD0, huffman_tables = 0xC4,
-                    end_of_image = 0xD9, application_1 = 0xE1, fill = 0xFF;
-  ImageContainer jpeg;
+                    end_of_image = 0xD9, start_of_scan = 0xDA, application_1 = 0xE1, fill = 0xFF;
+  ImageContainer jpeg{.format = "JPEG"};
   size_t at = 2;
   while ((at = bytes.find('\xFF', at)) != bytes.npos && at + 1 < bytes.size()) {
     const uint8_t code = uint8_t(bytes[at + 1]);
@@ -48,6 +48,7 @@ ImageContainer read_jpeg(std::string_view bytes) {
       jpeg.complete = true;
       break;
     }
+    if (code == start_of_scan && header_only) break;
     if (code == fill) {
       at += 1;
     } else if (code == stuffing || code == temporary || (code >= restart_first && code < restart_first + 8)) {
@@ -67,7 +68,7 @@ ImageContainer read_jpeg(std::string_view bytes) {
 // PNG specification 5.3: length, type, data, CRC; IEND is the last chunk.
 ImageContainer read_png(std::string_view bytes) {
   constexpr size_t around_data = 12;
-  ImageContainer png;
+  ImageContainer png{.format = "PNG"};
   size_t at = 8;
   while (at + around_data <= bytes.size()) {
     const size_t length = big_endian(bytes.substr(at, 4));
@@ -87,7 +88,7 @@ ImageContainer read_png(std::string_view bytes) {
 // states is wrong in too many files to go by. What the decoder will refuse, compressed pixels for one, is
 // left to it.
 ImageContainer read_bmp(std::string_view bytes) {
-  if (bytes.size() < 34) return {};
+  if (bytes.size() < 34) return {.format = "BMP"};
   const auto field = [&](size_t at, size_t size) { return int64_t(little_endian(bytes.substr(at, size))); };
   const int64_t pixels = field(10, 4);
   const bool core = field(14, 4) == 12;
@@ -99,16 +100,16 @@ ImageContainer read_bmp(std::string_view bytes) {
   constexpr int64_t bit_fields = 3, longest_side = 1 << 24;
   const bool refused = (compression != 0 && compression != bit_fields) || bits > 32 || width > longest_side ||
                        height > longest_side;
-  if (refused) return {.complete = true};
+  if (refused) return {.format = "BMP", .complete = true};
   const int64_t row = width * bits;  // in bits; each row but the last is padded to 4 bytes
   const int64_t end = pixels + (row + 31) / 32 * 4 * std::max<int64_t>(height - 1, 0) + (row + 7) / 8;
-  return {.complete = int64_t(bytes.size()) >= end};
+  return {.format = "BMP", .complete = int64_t(bytes.size()) >= end};
 }
 
 }  // namespace
 
-std::optional<ImageContainer> read_image_container(std::string_view bytes) {
-  if (bytes.starts_with("\xFF\xD8\xFF"sv)) return read_jpeg(bytes);
+std::optional<ImageContainer> read_image_container(std::string_view bytes, bool header_only) {
+  if (bytes.starts_with("\xFF\xD8\xFF"sv)) return read_jpeg(bytes, header_only);
   if (bytes.starts_with("\x89PNG\r\n\x1A\n"sv)) return read_png(bytes);
   if (bytes.starts_with("BM"sv)) return read_bmp(bytes);
   return std::nullopt;

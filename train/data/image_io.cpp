@@ -117,6 +117,27 @@ Image decode_image(std::string_view bytes, const std::string& name) {
 
 Image read_image(const std::string& path) { return decode_image(read_file(path), path); }
 
+ImageHeader decode_image_header(std::string_view bytes, const std::string& name) {
+  require(!bytes.empty(), "{} is empty: an image was expected", name);
+  require(bytes.size() <= INT_MAX, "{} has {} bytes: images of up to 2 GiB can be read", name, bytes.size());
+  const auto container = read_image_container(bytes, true);
+  require(container.has_value(), "{} is no image that can be read: its content is neither JPEG, PNG nor BMP",
+          name);
+  int width = 0, height = 0, channels = 0;
+  if (!stbi_info_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()), int(bytes.size()), &width,
+                             &height, &channels))
+    fail("{} cannot be decoded: {}", name, failure_reason());
+  height = std::abs(height);  // of a BMP stored from the top it is negative
+  const int orientation = read_orientation(container->exif);
+  if (orientation >= 5) std::swap(width, height);
+  return {container->format, width, height, orientation};
+}
+
+ImageHeader read_image_header(const std::string& path) {
+  const MappedFile file(path);
+  return decode_image_header(file.content(), path);
+}
+
 bool has_image_ending(const std::string& path) {
   const std::string text = ending(path);
   return text == ".jpg" || text == ".jpeg" || text == ".png" || text == ".bmp";

@@ -15,6 +15,19 @@ Image read_image(const std::string& path);
 // The same from bytes in memory; `name` stands for the file in errors.
 Image decode_image(std::string_view bytes, const std::string& name);
 
+// What a picture's file says before its pixels.
+struct ImageHeader {
+  const char* format = "";    // JPEG, PNG or BMP
+  int width = 0, height = 0;  // upright, as decode_image gives it
+  int orientation =
+      1;  // of EXIF 2.3; 1: stored upright; from 5 on width and height are stored the other way round
+};
+
+// Reads the header and decodes nothing. Throws Error naming the file when it cannot be opened, is empty or is
+// no image.
+ImageHeader read_image_header(const std::string& path);
+ImageHeader decode_image_header(std::string_view bytes, const std::string& name);
+
 // Whether the name ends as those of the files that read_image reads: .jpg, .jpeg, .png or .bmp, in capitals
 // or not.
 bool has_image_ending(const std::string& path);

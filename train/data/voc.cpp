@@ -69,11 +69,14 @@ class VocFile {
   pugi::xml_document document_;
 };
 
-std::vector<std::string> all_class_names(const std::string& folder) {
+std::vector<std::string> all_class_names(const std::string& folder, ReadLog* log) {
   std::set<std::string> names;
   for (const std::string& name : file_names(folder + "/Annotations", ".xml")) {
-    const VocFile file(folder + "/Annotations/" + name);
-    for (const pugi::xml_node object : file.root().children("object")) names.insert(file.class_name(object));
+    attempt(log, [&] {
+      const VocFile file(folder + "/Annotations/" + name);
+      for (const pugi::xml_node object : file.root().children("object"))
+        attempt(log, [&] { names.insert(file.class_name(object)); });
+    });
   }
   require(!names.empty(), "{}/Annotations: no file holds an <object>: there is nothing to detect", folder);
   return {names.begin(), names.end()};
@@ -82,10 +85,10 @@ std::vector<std::string> all_class_names(const std::string& folder) {
 class Reader {
  public:
   Reader(const std::string& folder, const std::vector<std::string>& list_files,
-         const std::vector<std::string>& class_names)
-      : folder_(folder) {
+         const std::vector<std::string>& class_names, ReadLog* log)
+      : folder_(folder), log_(log) {
     dataset_.name = fmt::format("{}", fmt::join(list_files, " + "));
-    dataset_.class_names = class_names.empty() ? all_class_names(folder) : class_names;
+    dataset_.class_names = class_names.empty() ? all_class_names(folder, log) : class_names;
     for (size_t label = 0; label < dataset_.class_names.size(); ++label)
       dataset_.category_ids.push_back(int(label) + 1);
   }
@@ -98,9 +101,9 @@ class Reader {
       begin = end + 1;
       if (stem.empty()) continue;
       if (stems_.insert(stem).second)
-        read_image(stem, list_file);
+        attempt(log_, [&] { read_image(stem, list_file); });
       else
-        warn("{} names {} again: it is taken once", list_file, stem);
+        warn(FaultKind::listed_twice, "{} names {} again: it is taken once", list_file, stem);
     }
   }
 
@@ -116,27 +119,32 @@ class Reader {
 
  private:
   template <class... Args>
-  void warn(fmt::format_string<Args...> format, Args&&... args) {
+  void warn(FaultKind kind, fmt::format_string<Args...> format, Args&&... args) {
     dataset_.warnings.push_back(fmt::format(format, std::forward<Args>(args)...));
+    if (log_) log_->faults.push_back({kind, dataset_.warnings.back()});
   }
 
   void read_image(const std::string& stem, const std::string& list_file) {
     const std::string path = folder_ + "/Annotations/" + stem + ".xml";
     if (!std::filesystem::exists(path)) {
-      warn("{} names {}, but there is no file {}: the image is left out", list_file, stem, path);
+      warn(FaultKind::missing_annotation, "{} names {}, but there is no file {}: the image is left out",
+           list_file, stem, path);
       return;
     }
     const VocFile file(path);
     const std::string file_name(trim(file.root().child("filename").child_value()));
     const std::optional<std::string> picture = find_picture(stem, file_name);
     if (!picture) {
-      warn("{}: {}/JPEGImages has neither a picture {} nor the <filename> \"{}\": the image is left out",
+      warn(FaultKind::missing_picture,
+           "{}: {}/JPEGImages has neither a picture {} nor the <filename> \"{}\": the image is left out",
            path, folder_, stem, file_name);
       return;
     }
     LabelledImage image{.file = *picture, .id = int64_t(dataset_.images.size()) + 1};
     read_size(file, image);
-    for (const pugi::xml_node object : file.root().children("object")) read_object(file, object, image);
+    note_unused_fields(file);
+    for (const pugi::xml_node object : file.root().children("object"))
+      attempt(log_, [&] { read_object(file, object, image); });
     dataset_.images.push_back(std::move(image));
   }
 
@@ -148,6 +156,15 @@ class Reader {
       if (std::filesystem::is_regular_file(base + stem + ending)) return base + stem + ending;
     if (std::filesystem::is_regular_file(base + file_name)) return base + file_name;
     return std::nullopt;
+  }
+
+  // Labelling tools write where the picture was when it was labelled.
+  void note_unused_fields(const VocFile& file) {
+    const std::string path(trim(file.root().child("path").child_value()));
+    if (log_ && !path.empty() && !std::filesystem::exists(path))
+      log_->faults.push_back(
+          {FaultKind::ignored_field,
+           fmt::format("{}: <path> is \"{}\", which is not here: it is ignored", file.path(), path)});
   }
 
   // Some labelling tools write no size, or 0: it is the picture's then.
@@ -164,33 +181,36 @@ class Reader {
     const Image picture = fovea::read_image(image.file);
     image.width = picture.width;
     image.height = picture.height;
-    warn("{}: <size> is {} x {}: the size of {}, {} x {}, is taken", file.path(), width, height, image.file,
-         image.width, image.height);
+    warn(FaultKind::missing_size, "{}: <size> is {} x {}: the size of {}, {} x {}, is taken", file.path(),
+         width, height, image.file, image.width, image.height);
   }
 
   void read_object(const VocFile& file, pugi::xml_node object, LabelledImage& image) {
     const std::string name = file.class_name(object), where = file.place(object);
     const auto label = std::find(dataset_.class_names.begin(), dataset_.class_names.end(), name);
     if (label == dataset_.class_names.end())
-      fail("{}: {} is of a class that the model does not know: it knows {}", file.path(), where,
-           fmt::join(dataset_.class_names, ", "));
+      fail_as(FaultKind::unknown_class, "{}: {} is of a class that the model does not know: it knows {}",
+              file.path(), where, fmt::join(dataset_.class_names, ", "));
     const pugi::xml_node box = object.child("bndbox");
     if (!box) fail("{}: {} has no <bndbox>", file.path(), where);
     const double xmin = file.number(box, "xmin", where), ymin = file.number(box, "ymin", where);
     const double xmax = file.number(box, "xmax", where), ymax = file.number(box, "ymax", where);
-    const auto warn_of_box = [&](const char* fault) {
-      warn("{}: {} has xmin {}, ymin {}, xmax {}, ymax {}, {}", file.path(), where, xmin, ymin, xmax, ymax,
-           fault);
+    if (log_) log_->boxes.push_back({{xmin, ymin, xmax, ymax}, image.width, image.height});
+    const auto warn_of_box = [&](FaultKind kind, const char* fault) {
+      warn(kind, "{}: {} has xmin {}, ymin {}, xmax {}, ymax {}, {}", file.path(), where, xmin, ymin, xmax,
+           ymax, fault);
     };
     if (!std::isfinite(xmin + ymin + xmax + ymax) || !(xmax > xmin && ymax > ymin))
-      return warn_of_box("which is no positive finite size: the box is left out");
+      return warn_of_box(xmax < xmin || ymax < ymin ? FaultKind::reversed_box : FaultKind::empty_box,
+                         "which is no positive finite size: the box is left out");
 
     const double left = std::max(xmin, 0.0), right = std::min(xmax, double(image.width));
     const double top = std::max(ymin, 0.0), bottom = std::min(ymax, double(image.height));
     if (!(right > left && bottom > top))
-      return warn_of_box("which is outside its image: the box is left out");
+      return warn_of_box(FaultKind::outside_box, "which is outside its image: the box is left out");
     if (left != xmin || right != xmax || top != ymin || bottom != ymax)
-      warn_of_box("which reaches outside its image: the box is cut off at the border");
+      warn_of_box(FaultKind::outside_box,
+                  "which reaches outside its image: the box is cut off at the border");
     image.annotations.push_back({.x = left,
                                  .y = top,
                                  .width = right - left,
@@ -201,6 +221,7 @@ class Reader {
   }
 
   const std::string& folder_;
+  ReadLog* log_;
   DetectionDataset dataset_;
   std::set<std::string> stems_;
 };
@@ -208,8 +229,8 @@ class Reader {
 }  // namespace
 
 DetectionDataset read_voc(const std::string& folder, const std::vector<std::string>& list_files,
-                          const std::vector<std::string>& class_names) {
-  Reader reader(folder, list_files, class_names);
+                          const std::vector<std::string>& class_names, ReadLog* log) {
+  Reader reader(folder, list_files, class_names, log);
   for (const std::string& list_file : list_files) reader.read_list(list_file);
   return reader.take();
 }

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "train/data/dataset.h"
+#include "train/data/fault.h"
 
 namespace fovea {
 
@@ -15,8 +16,9 @@ namespace fovea {
 // field, holds text in place of a number, or an object of a class that the model does not know, and where no
 // image is left. Left out with a sentence in `warnings`: a stem without XML file or picture or listed twice;
 // a box without a positive finite size or all outside its image. A box partly outside is cut off at the
-// border, with a warning too.
+// border, with a warning too. With a log faults and raw boxes are noted in it, and what would be an error is
+// left out.
 DetectionDataset read_voc(const std::string& folder, const std::vector<std::string>& list_files,
-                          const std::vector<std::string>& class_names = {});
+                          const std::vector<std::string>& class_names = {}, ReadLog* log = nullptr);
 
 }  // namespace fovea

@@ -1,0 +1,178 @@
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "cli/commands.h"
+#include "core/error.h"
+#include "core/parallel.h"
+#include "core/timing.h"
+#include "cuda/runtime/device.h"
+#include "cuda/runtime/memory.h"
+#include "train/step_timing.h"
+
+namespace fovea {
+namespace {
+
+struct BenchFlags {
+  StepOptions step;
+  std::string device = "cpu", precision = "auto", fusion = "fast_normalized", only;
+  int repeats = 8;
+  bool profile = false, json = false;
+};
+
+double resident_peak_mb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return double(usage.ru_maxrss) / 1e3;
+}
+
+double tensors_peak_mb(Device device) {
+  return double(device == Device::cuda ? cuda::device_memory_use().peak : memory_use().peak) / 1e6;
+}
+
+// Phases by the names that --only takes.
+std::vector<double> measure(StepTiming& timing, const std::string& phase, int repeats) {
+  if (phase == "training") return timing.training(repeats);
+  return phase == "forward" ? timing.forward(repeats) : timing.detection(repeats);
+}
+
+void print_json(StepTiming& timing, const std::string& phase, int repeats) {
+  const std::vector<double> times = measure(timing, phase, repeats);
+  fmt::print(
+      "{{\"parameters\": {}, \"threads\": {}, \"seconds\": [{}], \"resident_peak_mb\": {:.1f}, "
+      "\"tensors_peak_mb\": {:.1f}}}\n",
+      timing.parameter_count(), num_threads(), fmt::join(times, ", "), resident_peak_mb(),
+      tensors_peak_mb(timing.options().device));
+}
+
+// What an op of the CPU took, slowest first.
+void print_ops(std::vector<OpTime> ops, int64_t batch) {
+  const auto total_of = [](const OpTime& op) { return op.forward + op.backward; };
+  std::sort(ops.begin(), ops.end(),
+            [&](const OpTime& a, const OpTime& b) { return total_of(a) > total_of(b); });
+  double total = 0;
+  for (const OpTime& op : ops) total += total_of(op);
+  fmt::print("\n{:<28} {:>6} {:>14} {:>14} {:>7}\n", "one step, ms/image", "calls", "forward", "backward",
+             "share");
+  const double each = 1e3 / double(batch);
+  for (const OpTime& op : ops)
+    fmt::print("{:<28} {:>6} {:>14.3f} {:>14.3f} {:>6.1f}%\n", op.op, op.calls, op.forward * each,
+               op.backward * each, 100 * total_of(op) / total);
+  fmt::print("{:<28} {:>6} {:>29.3f}\n", "all", "", total * each);
+}
+
+struct KernelRow {
+  std::string name;
+  int64_t launches = 0, bytes = 0;
+  double seconds = 0;
+};
+
+void print_launches(const std::vector<cuda::LaunchTime>& launches) {
+  std::map<std::string, KernelRow> by_name;
+  KernelRow all{"all"};
+  for (const cuda::LaunchTime& launch : launches)
+    for (KernelRow* row : {&by_name[launch.kernel], &all}) {
+      ++row->launches;
+      row->bytes += launch.bytes;
+      row->seconds += launch.seconds;
+    }
+  std::vector<KernelRow> rows;
+  for (auto& [name, row] : by_name) rows.push_back({name, row.launches, row.bytes, row.seconds});
+  std::sort(rows.begin(), rows.end(), [](const KernelRow& a, const KernelRow& b) {
+    return std::pair(a.seconds, a.bytes) > std::pair(b.seconds, b.bytes);
+  });
+  rows.push_back(all);
+  const bool simulated = cuda::is_simulated();
+  constexpr double assumed_rate = 3e12;  // of a copy on an H100
+  const double rate = simulated ? assumed_rate : copy_rate(Device::cuda);
+  fmt::print(
+      "\n{} {:.0f} GB/s, read and written; bytes are those of the buffers a kernel is given, each once\n",
+      simulated ? "bound: the time of the bytes at" : "bound: a plain copy, measured, moves", rate / 1e9);
+  fmt::print("{:<60} {:>8} {:>10} {:>10}", "one step, by kernel", "launches", "MB", "bound, ms");
+  if (!simulated) fmt::print(" {:>10} {:>7} {:>9} {:>8}", "ms", "share", "GB/s", "of bound");
+  fmt::print("\n");
+  for (const KernelRow& row : rows) {
+    fmt::print("{:<60} {:>8} {:>10.1f} {:>10.4f}", row.name.substr(0, 60), row.launches,
+               double(row.bytes) / 1e6, double(row.bytes) / rate * 1e3);
+    if (!simulated)
+      fmt::print(" {:>10.4f} {:>6.1f}% {:>9.1f} {:>7.0f}%", row.seconds * 1e3,
+                 100 * row.seconds / all.seconds, double(row.bytes) / row.seconds / 1e9,
+                 100 * double(row.bytes) / row.seconds / rate);
+    fmt::print("\n");
+  }
+}
+
+void run_bench(BenchFlags flags) {
+  StepOptions& step = flags.step;
+  step.device = parse_device(flags.device);
+  const bool half =
+      flags.precision == "bfloat16" || (flags.precision == "auto" && step.device == Device::cuda);
+  step.precision = half ? DType::bfloat16 : DType::float32;
+  step.fusion = flags.fusion == "softmax" ? Fusion::softmax
+                : flags.fusion == "sum"   ? Fusion::sum
+                                          : Fusion::fast_normalized;
+  StepTiming timing(step);
+  step = timing.options();
+  if (flags.json) {
+    require(!flags.only.empty(), "--json needs --only, so that the process's memory is of one thing alone");
+    return print_json(timing, flags.only, flags.repeats);
+  }
+  fmt::print(
+      "{}, {} x {} px, {} classes, {}, {}: medians of {}\n", step.model, step.batch, step.image_size,
+      step.classes,
+      step.device == Device::cpu ? fmt::format("{} threads", num_threads()) : cuda::device_properties().name,
+      step.precision, flags.repeats);
+  if (step.device == Device::cuda && cuda::is_simulated())
+    fmt::print("the device is simulated: its times would say nothing{}\n",
+               flags.profile ? ", and are not taken" : "");
+  const bool detector = step.model.find("efficientdet") != std::string::npos;
+  const bool only_profile = flags.profile && step.device == Device::cuda && cuda::is_simulated();
+  for (const std::string phase : {"training", "forward", "detection"}) {
+    if (only_profile) break;
+    if ((!flags.only.empty() && phase != flags.only) ||
+        (flags.only.empty() && phase == "detection" && !detector))
+      continue;
+    if (step.device == Device::cuda) cuda::reset_device_peak();
+    const double seconds = median_of(measure(timing, phase, flags.repeats));
+    fmt::print("{:<14} {:>10.3f} ms/image {:>11.1f} images/s {:>9.0f} MB tensors at most, so far\n",
+               phase == "training" ? "training step" : phase, seconds * 1e3 / double(step.batch),
+               double(step.batch) / seconds, tensors_peak_mb(step.device));
+  }
+  fmt::print("{:<14} {:>10.0f} MB of the process at most\n", "memory", resident_peak_mb());
+  if (!flags.profile) return;
+  if (step.device == Device::cuda)
+    print_launches(timing.training_launches());
+  else
+    print_ops(timing.training_ops(), step.batch);
+}
+
+}  // namespace
+
+void add_bench_command(CLI::App& program) {
+  auto flags = std::make_shared<BenchFlags>();
+  CLI::App* command = program.add_subcommand(
+      "bench", "Time a model's training step, forward pass and detection, on random images");
+  command->add_option("model", flags->step.model, "as `fovea info` lists them (default: efficientnet_b0)");
+  command->add_option("--batch-size,--batch", flags->step.batch, "images in a step (default: 8)");
+  command->add_option("--image-size", flags->step.image_size,
+                      "pixels on each side (default: the model's own)");
+  command->add_option("--classes", flags->step.classes, "(default: 1000, detectors 90)");
+  command->add_option("--fusion", flags->fusion, "of the inputs of a BiFPN node")
+      ->check(CLI::IsMember({"fast_normalized", "softmax", "sum"}));
+  command->add_option("--device", flags->device, "cpu or cuda");
+  command->add_option("--precision", flags->precision, "float32 or bfloat16 (default: bfloat16 on cuda)")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
+  command->add_option("--repeats", flags->repeats, "timed steps (default: 8)")->check(CLI::Range(1, 100000));
+  command->add_option("--only", flags->only, "measure only this")
+      ->check(CLI::IsMember({"training", "forward", "detection"}));
+  command->add_flag(
+      "--profile", flags->profile,
+      "also a table of what a training step spends its time on: ops on the CPU, kernels on cuda");
+  command->add_flag("--json", flags->json, "with --only: each repeat's seconds, for another program to read");
+  command->callback([flags] { run_bench(*flags); });
+}
+
+}  // namespace fovea

@@ -1,0 +1,13 @@
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace fovea {
+
+// Each adds one subcommand to `fovea data`.
+void add_data_check(CLI::App& data);
+void add_data_convert(CLI::App& data);
+
+}  // namespace fovea

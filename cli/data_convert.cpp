@@ -1,0 +1,38 @@
+#include <CLI/CLI.hpp>
+#include <map>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/data.h"
+#include "core/error.h"
+#include "train/data/convert.h"
+
+namespace fovea {
+
+void add_data_convert(CLI::App& data) {
+  struct Flags {
+    std::string folder, output;
+    ConvertOptions options;
+  };
+  static const std::map<std::string, DatasetFormat> formats{
+      {"coco", DatasetFormat::coco}, {"voc", DatasetFormat::voc}, {"yolo", DatasetFormat::yolo}};
+  auto flags = std::make_shared<Flags>();
+  CLI::App* command =
+      data.add_subcommand("convert", "Write a data set in another format, with all of its splits");
+  command->add_option("folder", flags->folder, "folder of the data set: Pascal VOC, COCO or YOLO layout")
+      ->required();
+  command->add_option("output", flags->output, "where to put the new one; new or empty")->required();
+  command->add_option("--to", flags->options.to, "format of the new one: coco, voc or yolo")
+      ->required()
+      ->transform(CLI::CheckedTransformer(formats).description("coco, voc or yolo"));
+  command->add_flag("--link", flags->options.link,
+                    "link the pictures (hard, or symbolic across file systems), do not copy");
+  command->callback([flags] {
+    const Converted converted = convert_dataset(flags->folder, flags->output, flags->options);
+    print_warnings(flags->folder, converted.warnings);
+    fmt::print("{} pictures with {} boxes are in {}: {}, splits {}\n", converted.pictures, converted.boxes,
+               flags->output, name_of(flags->options.to), fmt::join(converted.splits, ", "));
+  });
+}
+
+}  // namespace fovea

@@ -1,0 +1,55 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cuda/runtime/stream.h"
+
+namespace fovea::cuda {
+
+struct LaunchTime {
+  std::string kernel;  // "depthwise_tiled<3, 1, bfloat16>"; also "gemm", "copy" and "fill"
+  int64_t bytes = 0;   // of the buffers it was given, each counted once, or what LaunchConfig::moves() said
+  double seconds = 0;  // on the device, with what an event costs there: about a microsecond on a GPU
+};
+
+// While one lives, an event precedes each piece of work that this thread asks of the device, so that the time
+// to the next is its time. Meant for a capture: in a graph nothing waits for the host, and each replay takes
+// the times anew. Outside of one, a kernel that is shorter than asking for the next takes as long as that.
+class LaunchTimer {
+ public:
+  LaunchTimer();
+  ~LaunchTimer();
+  LaunchTimer(const LaunchTimer&) = delete;
+  LaunchTimer& operator=(const LaunchTimer&) = delete;
+
+  void stop();                               // the last piece of work ends here
+  std::vector<LaunchTime> launches() const;  // in order, without their times
+  std::vector<LaunchTime> times() const;     // the host waits for the device. Throws before stop()
+
+  // For what asks for device work; nothing happens where no timer runs.
+  static bool running();
+  static void note_kernel(const void* kernel, int64_t bytes);
+  static void note(const char* work, int64_t bytes);
+
+ private:
+  struct Launch {
+    const void* kernel;  // or null, and
+    const char* work;
+    int64_t bytes;
+    Event begin;
+  };
+  void add(const void* kernel, const char* work, int64_t bytes);
+
+  std::vector<std::unique_ptr<Launch>> launches_;
+  std::unique_ptr<Event> end_;
+  LaunchTimer* previous_;
+};
+
+// What the compiler calls a kernel, without return type, namespaces and parameters.
+std::string kernel_name(const void* kernel);
+// "void fovea::cuda::(anonymous namespace)::add<float, 4>(float*, long)" -> "add<float, 4>"
+std::string short_kernel_name(const std::string& demangled);
+
+}  // namespace fovea::cuda

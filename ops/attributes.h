@@ -1,0 +1,31 @@
+#pragma once
+#include "core/graph_recorder.h"
+#include "cuda/kernels/activation.h"
+#include "cuda/kernels/bifpn_node.h"
+
+namespace fovea {
+
+// What ops say of themselves to a GraphRecorder.
+
+inline std::string name(Padding padding) { return padding == Padding::same ? "same" : "symmetric"; }
+inline std::string name(Fusion fusion) {
+  return fusion == Fusion::sum ? "sum" : fusion == Fusion::softmax ? "softmax" : "fast_normalized";
+}
+inline std::string name(Activation activation) {
+  switch (activation) {
+    case Activation::relu:
+      return "relu";
+    case Activation::sigmoid:
+      return "sigmoid";
+    case Activation::swish:
+      return "swish";
+    default:
+      return "identity";
+  }
+}
+
+inline Attributes attributes(Window window) {
+  return {{"kernel", window.kernel}, {"stride", window.stride}, {"padding", name(window.padding)}};
+}
+
+}  // namespace fovea

@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Exports models with `fovea export`, checks the files with ONNX's own checker and shape inference, runs them in
+onnxruntime, and prints as Markdown how far their outputs are from Fovea's.
+
+    tests/exactness/check_onnx.py --fovea build/fovea --dump build/tests/dump_outputs
+        [--models NAME ...] [--checkpoints FILE ...] [--batches 1 3] [--output FILE]
+
+Models of timm and effdet get random weights. A difference is the norm of (onnxruntime's - Fovea's) over the norm of
+Fovea's. Detections are compared twice. With what Fovea finds in the logits and codes that onnxruntime computed: the
+same boxes in the same places. And with what Fovea finds in the picture: there two scores that are almost equal may
+change places, so each object is looked for among all, and its score and box compared. Exits with 1 where a difference
+is above 1e-4, or an object is found by one alone.
+"""
+import argparse
+import ast
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import safetensors.numpy
+
+BOUND = 1e-4
+TOP_K, SCORE, IOU, MOST = 5000, 0.001, 0.5, 100
+
+
+def run(*command):
+    result = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    if result.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))}: {result.stderr.strip()}")
+    return result.stdout
+
+
+def difference(theirs, ours):
+    if theirs.shape != ours.shape:
+        return float("inf")
+    size = np.linalg.norm(ours.astype(np.float64))
+    apart = np.linalg.norm(theirs.astype(np.float64) - ours.astype(np.float64))
+    return apart / size if size else apart
+
+
+def random_weights(name, path):
+    """The logits and box codes of a detector of the size of a trained one's, so that there are detections of all scores
+    that overlap more and less."""
+    import safetensors.torch
+    import torch
+
+    import compare
+
+    model = compare.random_model(name).eval()
+    if compare.reference.is_detector(name):
+        with torch.no_grad():
+            outputs = compare.reference.outputs(model, torch.randn(1, 3, *model.config.image_size))
+            for net, output, mean, deviation in (("class_net", "class_logits", -5, 1.5), ("box_net", "box_codes", 0, 0.3)):
+                last = getattr(model, net).predict.conv_pw
+                scale = deviation / outputs[output].std()
+                last.weight.mul_(scale)
+                last.bias.sub_(outputs[output].mean()).mul_(scale).add_(mean)
+    safetensors.torch.save_file(model.state_dict(), path)
+
+
+def checked(path):
+    """The model, once the checker and strict shape inference accept it, and a session that runs it."""
+    onnx.checker.check_model(str(path), full_check=True)
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), check_type=True, strict_mode=True, data_prop=True)
+    for value in list(model.graph.input) + list(model.graph.output):
+        assert value.name == "anchors" or value.type.tensor_type.shape.dim[0].dim_param == "batch", value.name
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return model, onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def outputs(session, images):
+    return dict(zip([o.name for o in session.get_outputs()], session.run(None, {"images": images})))
+
+
+def unmatched(ours, theirs):
+    """Of each side's objects with scores clear of the threshold and of the last place's, those that the other lacks;
+    the largest difference of a score, and of an edge over the longer side of its box, among the others; how many there
+    are."""
+    lost, worst, seen = 0, 0.0, 0
+    for i in range(len(ours["scores"])):
+        for a, b in ((ours, theirs), (theirs, ours)):
+            bar = max(SCORE, a["scores"][i].min(), b["scores"][i].min()) * 1.001
+            for box, score, label in zip(a["boxes"][i], a["scores"][i], a["labels"][i]):
+                if score <= bar:
+                    continue
+                seen += a is ours
+                side = max(box[2] - box[0], box[3] - box[1], 1)
+                apart = np.maximum(np.abs(b["scores"][i] - score), np.abs(b["boxes"][i] - box).max(1) / side)
+                apart = apart[b["labels"][i] == label].min(initial=np.inf)
+                if apart > BOUND:
+                    lost += 1
+                else:
+                    worst = max(worst, float(apart))
+    return lost, worst, seen
+
+
+class Check:
+    def __init__(self, arguments, folder, weights, name):
+        self.arguments, self.folder, self.weights, self.name = arguments, Path(folder), weights, name
+        self.rows = []
+
+    def export(self, file, *options):
+        path = self.folder / file
+        model = ["--model", self.name] if self.name else []
+        run(self.arguments.fovea, "export", self.weights, *model, "--output", path, *options)
+        return path, *checked(path)
+
+    def fovea(self, inputs, detections):
+        safetensors.numpy.save_file(inputs, self.folder / "inputs.safetensors")
+        numbers = [TOP_K, SCORE, IOU, MOST] if detections else []
+        run(self.arguments.dump, self.weights, self.name, self.folder / "inputs.safetensors",
+            self.folder / "outputs.safetensors", *numbers)
+        return safetensors.numpy.load_file(self.folder / "outputs.safetensors")
+
+    def __call__(self):
+        path, model, session = self.export("raw.onnx")
+        metadata = {p.key: p.value for p in model.metadata_props}
+        height, width = map(int, metadata["image_size"].split("x"))
+        detector = metadata["task"] == "detection"
+        assert len(ast.literal_eval(metadata["mean"])) == 3 and json.loads(metadata["class_names"])
+        row = {"model": f"{metadata['model']}, {height}x{width}", "file": f"{path.stat().st_size / 1e6:.1f} MB",
+               "nodes": len(model.graph.node), "outputs": 0.0}
+        if detector:
+            row.update({"from the same logits": 0.0, "lost": 0, "detections": 0.0, "objects": 0})
+            _, _, detecting = self.export("detections.onnx", "--detections")
+        random = np.random.default_rng(1)
+        for batch in self.arguments.batches:
+            images = random.standard_normal((batch, height, width, 3), dtype=np.float32)
+            ours = self.fovea({"images": images}, detector)
+            planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+            theirs = outputs(session, planes)
+            for name in ("class_logits", "box_codes") if detector else ("logits",):
+                row["outputs"] = max(row["outputs"], difference(theirs[name], ours[name]))
+            if not detector:
+                continue
+            found = outputs(detecting, planes)
+            raw = {name: theirs[name] for name in ("class_logits", "box_codes")}
+            same = self.fovea({"images": images} | raw, True)
+            for name in ("boxes", "scores", "labels"):
+                row["from the same logits"] = max(row["from the same logits"], difference(found[name], same[name]))
+            lost, worst, seen = unmatched(ours, found)
+            row["lost"] += lost
+            row["detections"] = max(row["detections"], worst)
+            row["objects"] += seen
+        return row
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fovea", required=True)
+    parser.add_argument("--dump", required=True)
+    parser.add_argument("--models", nargs="*", default=[])
+    parser.add_argument("--checkpoints", nargs="*", default=[])
+    parser.add_argument("--batches", nargs="*", type=int, default=[1, 3])
+    parser.add_argument("--output")
+    arguments = parser.parse_args()
+    lines = [f"onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}, batches {arguments.batches}"]
+    failed = False
+    for kind, items in (("models", arguments.models), ("checkpoints", arguments.checkpoints)):
+        for item in items:
+            with tempfile.TemporaryDirectory() as folder:
+                weights, name = item, ""
+                if kind == "models":
+                    weights, name = Path(folder) / "weights.safetensors", item
+                    random_weights(name, weights)
+                row = Check(arguments, folder, weights, name)()
+            failed |= row.get("lost", 0) > 0 or any(v > BOUND for v in row.values() if isinstance(v, float))
+            text = {k: f"{v:.1e}" if isinstance(v, float) else str(v) for k, v in row.items()}
+            lines.append(", ".join(f"{k} {v}" for k, v in text.items()))
+            print(lines[-1], flush=True)
+    if arguments.output:
+        Path(arguments.output).write_text("\n".join(lines) + "\n")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+#include "train/step_timing.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+
+using namespace fovea;
+using Catch::Contains;
+
+namespace {
+
+StepOptions tiny(Device device) {
+  StepOptions options;
+  options.model = "efficientdet_d-3";
+  options.batch = 1;
+  options.image_size = 32;
+  options.classes = 2;
+  options.device = device;
+  if (device == Device::cuda) options.precision = DType::bfloat16;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("a detector's step, forward pass and detection are timed on either device") {
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    StepTiming timing(tiny(device));
+    CHECK(timing.options().image_size == 32);
+    for (const auto& times : {timing.training(2), timing.forward(2), timing.detection(2)}) {
+      REQUIRE(times.size() == 2);
+      CHECK(*std::min_element(times.begin(), times.end()) > 0);
+    }
+  }
+}
+
+TEST_CASE("what is left open is as published") {
+  StepOptions options;
+  options.batch = 1;
+  StepTiming timing(options);
+  CHECK(timing.parameter_count() == 5288548);
+  CHECK(timing.options().image_size == 224);
+  CHECK(timing.options().classes == 1000);
+  CHECK_THROWS_WITH(timing.detection(1), Contains("efficientnet_b0 finds no boxes"));
+}
+
+TEST_CASE("the profile of a step holds its kernels on CUDA and its ops on the CPU") {
+  StepTiming on_device(tiny(Device::cuda));
+  int64_t update = 0, depthwise = 0;
+  for (const cuda::LaunchTime& launch : on_device.training_launches()) {
+    CHECK(launch.bytes >= 0);
+    if (launch.kernel.starts_with("each_number_chunked<Sgd")) update += launch.bytes;
+    if (launch.kernel.starts_with("depthwise_")) ++depthwise;
+  }
+  CHECK(update == 20 * on_device.parameter_count());
+  StepTiming on_cpu(tiny(Device::cpu));
+  int64_t calls = 0;
+  for (const OpTime& op : on_cpu.training_ops()) {
+    CHECK(op.forward + op.backward > 0);
+    if (op.op == "depthwise_conv2d") calls = op.calls;
+  }
+  CHECK(calls > 20);
+  CHECK(depthwise == calls);
+}
+
+TEST_CASE("what cannot be timed is refused") {
+  StepOptions options = tiny(Device::cpu);
+  options.precision = DType::bfloat16;
+  CHECK_THROWS_WITH(StepTiming(options), Contains("--precision bfloat16 with --device cpu"));
+  options = tiny(Device::cpu);
+  options.batch = 0;
+  CHECK_THROWS_WITH(StepTiming(options), Contains("a batch of 0 images"));
+  options = tiny(Device::cpu);
+  options.model = "resnet50";
+  CHECK_THROWS_WITH(StepTiming(options), Contains("resnet50"));
+}

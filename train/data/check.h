@@ -1,0 +1,49 @@
+#pragma once
+#include <array>
+#include <string>
+#include <vector>
+
+#include "train/data/anchor_fit.h"
+#include "train/data/picture_scan.h"
+#include "train/data/splits.h"
+
+namespace fovea {
+
+struct CheckOptions {
+  std::vector<std::string> splits;  // empty: all of the folder
+  std::array<int, 2> image_size{0,
+                                0};  // height and width of the input; 0: suited_image_size of `longer_side`
+  int longer_side = 512;             // the model's own
+  double anchor_scale = 0;           // 0: default_anchor_scale of the longer side
+  AnchorOptions anchors;             // but for the scale
+  OnScanned on_scanned;              // while pictures are decoded
+};
+
+// How the boxes fit the anchors at one size of the input.
+struct BoxFit {
+  int height = 0, width = 0;  // of the input
+  double anchor_scale = 0;
+  double smallest_anchor = 0, largest_anchor = 0;  // sides in pixels of the input
+  int64_t boxes = 0;                               // all but crowds
+  int64_t below_half = 0, below_third = 0;         // whose best anchor has an IoU below 0.5, below 0.3
+  std::vector<double> sides;                       // of each box, in pixels of the input, sorted
+};
+
+// What is in a data set, and what is wrong with it.
+struct DatasetCheck {
+  DatasetSplits data;
+  std::vector<std::string> joined;  // the splits that are others joined, see joined_splits
+  std::vector<Fault> faults;        // by kind, worst first
+  BoxFit fit;
+  InputChoice suggestion;
+
+  bool is_joined(const std::string& split) const;
+  int64_t count(FaultKind kind) const;
+  bool can_be_trained() const;  // no fault is an error
+};
+
+// Reads all annotations, decodes all pictures, and looks for the faults that FaultKind lists. Throws Error
+// where the folder holds no data set; a split that cannot be opened is a fault.
+DatasetCheck check_dataset(const std::string& folder, const CheckOptions& options = {});
+
+}  // namespace fovea

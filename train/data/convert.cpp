@@ -1,0 +1,284 @@
+#include "train/data/convert.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <pugixml.hpp>
+#include <set>
+#include <sstream>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "train/data/coco.h"
+#include "train/data/splits.h"
+#include "train/data/yolo.h"
+
+namespace fovea {
+namespace {
+
+namespace fs = std::filesystem;
+
+// One picture, the split whose folder it goes to, and its name there.
+struct Placed {
+  const LabelledImage* image;
+  std::string split, stem, name;
+};
+
+// What the format cannot hold, counted.
+struct Losses {
+  int64_t crowds = 0, difficult = 0, areas = 0, rounded = 0;
+};
+
+class Converter {
+ public:
+  Converter(const DatasetSplits& data, const std::string& folder, const ConvertOptions& options)
+      : data_(data), folder_(folder), options_(options) {}
+
+  Converted write() {
+    place_pictures();
+    for (const Placed& placed : pictures_) put_picture(placed);
+    if (options_.to == DatasetFormat::coco) write_as_coco();
+    if (options_.to == DatasetFormat::voc) write_as_voc();
+    if (options_.to == DatasetFormat::yolo) write_as_yolo();
+    result_.pictures = int64_t(pictures_.size());
+    for (const DatasetSplit& split : data_.splits) {
+      result_.splits.push_back(split.name);
+      for (const std::string& warning : split.dataset.warnings)  // what joined splits have in common once
+        if (std::find(result_.warnings.begin(), result_.warnings.end(), warning) == result_.warnings.end())
+          result_.warnings.push_back(warning);
+    }
+    warn_of_losses();
+    return result_;
+  }
+
+ private:
+  // The smallest split that has a picture is its home, so that of train, val and trainval the first two are.
+  void place_pictures() {
+    std::vector<const DatasetSplit*> splits;
+    for (const DatasetSplit& split : data_.splits) splits.push_back(&split);
+    std::stable_sort(splits.begin(), splits.end(), [](const DatasetSplit* a, const DatasetSplit* b) {
+      return a->dataset.images.size() < b->dataset.images.size();
+    });
+    std::set<std::string> taken;  // stems, which annotations are named after
+    for (const DatasetSplit* split : splits)
+      for (const LabelledImage& image : split->dataset.images) {
+        if (positions_.contains(image.file)) continue;
+        const fs::path path(image.file);
+        std::string stem = path.stem().string();
+        std::replace(stem.begin(), stem.end(), ' ', '_');  // the first blank ends a name in VOC's lists
+        std::string free = stem;
+        for (int i = 1; !taken.insert(free).second; ++i)
+          free = fmt::format("{}_{}{}", split->name, stem, i > 1 ? fmt::format("_{}", i) : "");
+        positions_[image.file] = pictures_.size();
+        pictures_.push_back({&image, split->name, free, free + path.extension().string()});
+      }
+  }
+
+  const Placed& placed(const LabelledImage& image) const { return pictures_[positions_.at(image.file)]; }
+
+  std::string picture_folder(const std::string& split) const {
+    if (options_.to == DatasetFormat::voc) return "JPEGImages";
+    return options_.to == DatasetFormat::yolo ? "images/" + split : "images";
+  }
+
+  void put_picture(const Placed& placed) {
+    const std::string to = folder_ + "/" + picture_folder(placed.split);
+    create_folder(to);
+    const fs::path from = fs::canonical(placed.image->file), file = fs::path(to) / placed.name;
+    std::error_code error;
+    if (!options_.link) {
+      fs::copy_file(from, file, error);
+    } else {
+      fs::create_hard_link(from, file, error);
+      if (error) fs::create_symlink(from, file, error);
+    }
+    require(!error, "{} cannot be copied to {}: {}", placed.image->file, file.string(), error.message());
+  }
+
+  void write_file(const std::string& name, const std::string& content) const {
+    create_folder(fs::path(folder_ + "/" + name).parent_path().string());
+    write_file_atomically(folder_ + "/" + name, content);
+  }
+
+  void write_as_coco() {
+    for (const Placed& placed : pictures_)
+      for (const Annotation& a : placed.image->annotations) ++result_.boxes, losses_.difficult += a.difficult;
+    create_folder(folder_ + "/annotations");
+    for (const DatasetSplit& split : data_.splits) {
+      DetectionDataset dataset = split.dataset;
+      for (LabelledImage& image : dataset.images) image.file = placed(image).name;
+      write_coco(fmt::format("{}/annotations/instances_{}.json", folder_, split.name), dataset);
+    }
+  }
+
+  // What VOC and YOLO have no word for. False where the box is left out.
+  bool keep(const Annotation& a) {
+    losses_.crowds += a.crowd;
+    losses_.areas += !a.crowd && std::abs(a.area - a.width * a.height) > 1e-6 * a.width * a.height;
+    result_.boxes += !a.crowd;
+    return !a.crowd;
+  }
+
+  void write_as_voc() {
+    for (const Placed& placed : pictures_)
+      write_file("Annotations/" + placed.stem + ".xml", voc_annotation(placed));
+    for (const DatasetSplit& split : data_.splits) {
+      std::string list;
+      for (const LabelledImage& image : split.dataset.images) list += placed(image).stem + "\n";
+      write_file("ImageSets/Main/" + split.name + ".txt", list);
+    }
+  }
+
+  std::string voc_annotation(const Placed& placed) {
+    const LabelledImage& image = *placed.image;
+    pugi::xml_document document;
+    pugi::xml_node root = document.append_child("annotation");
+    const auto add = [](pugi::xml_node node, const char* name, const auto& value) {
+      node.append_child(name).text().set(value);
+    };
+    add(root, "folder", "JPEGImages");
+    add(root, "filename", placed.name.c_str());
+    pugi::xml_node size = root.append_child("size");
+    add(size, "width", image.width), add(size, "height", image.height), add(size, "depth", 3);
+    for (const Annotation& a : image.annotations) {
+      if (!keep(a)) continue;
+      pugi::xml_node object = root.append_child("object");
+      add(object, "name", data_.class_names[size_t(a.label)].c_str());
+      add(object, "difficult", int(a.difficult));
+      pugi::xml_node box = object.append_child("bndbox");
+      // Within the picture and at least a pixel wide.
+      const auto edges = [&](double low, double extent, int limit) {
+        const long first = std::clamp(std::lround(low), 0L, long(limit) - 1);
+        const long last = std::clamp(std::lround(low + extent), first + 1, long(limit));
+        constexpr double noise = 1e-3;  // of numbers that YOLO had in shares
+        losses_.rounded +=
+            std::abs(double(first) - low) > noise || std::abs(double(last) - low - extent) > noise;
+        return std::pair(first, last);
+      };
+      const auto [xmin, xmax] = edges(a.x, a.width, image.width);
+      const auto [ymin, ymax] = edges(a.y, a.height, image.height);
+      add(box, "xmin", xmin), add(box, "ymin", ymin), add(box, "xmax", xmax), add(box, "ymax", ymax);
+    }
+    std::ostringstream text;
+    document.save(text, "  ", pugi::format_indent | pugi::format_no_declaration);
+    return text.str();
+  }
+
+  void write_as_yolo() {
+    for (const Placed& placed : pictures_) {
+      const LabelledImage& image = *placed.image;
+      std::string lines;
+      for (const Annotation& a : image.annotations)
+        if (keep(a))
+          lines += fmt::format("{} {:.8f} {:.8f} {:.8f} {:.8f}\n", a.label, (a.x + a.width / 2) / image.width,
+                               (a.y + a.height / 2) / image.height, a.width / image.width,
+                               a.height / image.height),
+              losses_.difficult += a.difficult;
+      write_file(fmt::format("labels/{}/{}.txt", placed.split, placed.stem), lines);
+    }
+    YAML::Emitter yaml;
+    yaml << YAML::BeginMap;
+    for (const DatasetSplit& split : data_.splits)
+      yaml << YAML::Key << split.name << YAML::Value << yolo_source(split);
+    yaml << YAML::Key << "names" << YAML::Value << YAML::BeginMap;
+    for (size_t label = 0; label < data_.class_names.size(); ++label)
+      yaml << YAML::Key << label << YAML::Value << data_.class_names[label];
+    yaml << YAML::EndMap << YAML::EndMap;
+    write_file("data.yaml", std::string(yaml.c_str()) + "\n");
+  }
+
+  // The split's folder where its pictures are all that is in it and come in the order of their names, as a
+  // folder's do; else a list of them.
+  std::string yolo_source(const DatasetSplit& split) {
+    const auto& images = split.dataset.images;
+    const auto in_folder = std::count_if(pictures_.begin(), pictures_.end(),
+                                         [&](const Placed& p) { return p.split == split.name; });
+    bool as_folder = size_t(in_folder) == images.size();
+    for (size_t i = 0; i < images.size() && as_folder; ++i)
+      as_folder = placed(images[i]).split == split.name &&
+                  (i == 0 || placed(images[i - 1]).name < placed(images[i]).name);
+    if (as_folder) return "images/" + split.name;
+    std::string list;
+    for (const LabelledImage& image : images)
+      list += fmt::format("./images/{}/{}\n", placed(image).split, placed(image).name);
+    write_file(split.name + ".txt", list);
+    return split.name + ".txt";
+  }
+
+  void warn_of_losses() {
+    const auto warn = [&](int64_t count, const char* text) {
+      if (count > 0) result_.warnings.push_back(fmt::format("{} {}", count, text));
+    };
+    const bool voc = options_.to == DatasetFormat::voc;
+    warn(losses_.crowds, "crowd regions are left out: the format would make ordinary objects of them");
+    warn(losses_.difficult,
+         "objects are marked as difficult, which the format cannot say: they become ordinary ones");
+    warn(losses_.areas,
+         "objects have an area that is not their box's, from an outline: the format has no field for it");
+    warn(losses_.rounded, "pairs of edges are rounded to whole pixels, by half a pixel at most");
+    if (!voc) return;
+    std::set<int> used;
+    for (const Placed& placed : pictures_)
+      for (const Annotation& a : placed.image->annotations)
+        if (!a.crowd) used.insert(a.label);
+    warn(int64_t(data_.class_names.size() - used.size()),
+         "classes have no object, and Pascal VOC knows classes by their objects alone: they are lost");
+    if (!std::is_sorted(data_.class_names.begin(), data_.class_names.end()))
+      result_.warnings.push_back("the classes change their order: Pascal VOC's are sorted by name");
+  }
+
+  const DatasetSplits& data_;
+  const std::string folder_;
+  const ConvertOptions& options_;
+  std::vector<Placed> pictures_;
+  std::map<std::string, size_t> positions_;  // in pictures_, by file
+  Losses losses_;
+  Converted result_;
+};
+
+// A new folder beside the one that is to be made, removed with all in it unless it was renamed.
+class ScratchFolder {
+ public:
+  explicit ScratchFolder(const std::string& target) {
+    create_folder(fs::path(target).parent_path().string());
+    std::error_code error;
+    for (int i = 0; i < 1000; ++i) {  // what stands there already may be someone's
+      path_ = fmt::format("{}.part{}", target, i > 0 ? std::to_string(i) : "");
+      if (fs::create_directory(path_, error)) return;
+    }
+    fail("{} cannot be made: {}", path_, error ? error.message() : "there is one already; remove it");
+  }
+  const std::string& path() const { return path_; }
+  ~ScratchFolder() {
+    std::error_code error;
+    fs::remove_all(path_, error);
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+
+ private:
+  std::string path_;
+};
+
+}  // namespace
+
+Converted convert_dataset(const std::string& folder, const std::string& output,
+                          const ConvertOptions& options) {
+  require(options.to != DatasetFormat::none, "[data convert] no format to convert to was given");
+  std::error_code error;
+  std::string target = fs::absolute(output).lexically_normal().string();
+  while (target.size() > 1 && target.ends_with('/')) target.pop_back();
+  require(!fs::exists(target, error) || (fs::is_directory(target, error) && fs::is_empty(target, error)),
+          "{} is there already: give a new or an empty folder", output);
+  const DatasetSplits data = open_splits(folder);
+  const ScratchFolder scratch(target);
+  const Converted converted = Converter(data, scratch.path(), options).write();
+  fs::rename(scratch.path(), target, error);
+  require(!error, "{} cannot be made: {}", output, error.message());
+  return converted;
+}
+
+}  // namespace fovea

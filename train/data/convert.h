@@ -1,0 +1,35 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "train/data/dataset.h"
+
+namespace fovea {
+
+struct ConvertOptions {
+  DatasetFormat to = DatasetFormat::coco;
+  bool link = false;  // pictures are hard links, or symbolic ones from another file system, not copies
+};
+
+struct Converted {
+  int64_t pictures = 0, boxes = 0;
+  std::vector<std::string> splits;
+  std::vector<std::string> warnings;  // what the reader left out, and what the new format cannot hold
+};
+
+// Writes a data set of one of the three formats in another one, with all of its splits, into the folder
+// `output`, which must be new or empty. A picture that is in several splits is written once.
+//   coco   annotations/instances_<split>.json, images/: all numbers to the last bit, ids and crowds too
+//   voc    Annotations/, JPEGImages/, ImageSets/Main/<split>.txt: boxes rounded to whole pixels, as VOC's
+//   readers expect;
+//          crowd regions are left out, the order and the ids of the classes are lost (VOC's have names alone)
+//   yolo   data.yaml, images/<split>/, labels/<split>/: eight digits, a ten-thousandth of a pixel at 10000;
+//   crowd regions
+//          are left out; `difficult` is lost
+// Whatever stands in an annotation beside boxes and classes (outlines, keypoints, poses) is not carried over.
+// Everything is written into a folder beside `output` that is renamed at the end: on any failure nothing is
+// left. Throws Error where the data set cannot be read, `output` holds a file or cannot be written.
+Converted convert_dataset(const std::string& folder, const std::string& output,
+                          const ConvertOptions& options);
+
+}  // namespace fovea

@@ -1,0 +1,39 @@
+#include "train/data/fault.h"
+
+namespace fovea {
+
+const FaultText& text_of(FaultKind kind) {
+  using enum FaultKind;
+  static constexpr FaultText texts[] = {
+      {Severity::error, "annotations that cannot be read"},
+      {Severity::error, "classes that are not in the list of classes"},
+      {Severity::error, "pictures that cannot be decoded"},
+      {Severity::error, "boxes whose numbers are in another order or unit"},
+      {Severity::error, "nothing to learn from"},
+      {Severity::warning, "splits that are not there"},
+      {Severity::warning, "annotations without a picture, left out"},
+      {Severity::warning, "pictures without an annotation, left out"},
+      {Severity::warning, "pictures that are listed twice"},
+      {Severity::warning, "annotations without the picture's size"},
+      {Severity::warning, "pictures of another size than their annotation says"},
+      {Severity::warning, "pictures whose name ends as those of another format"},
+      {Severity::warning, "boxes whose right or bottom edge comes before the other, left out"},
+      {Severity::warning, "boxes without an area, left out"},
+      {Severity::warning, "boxes that reach outside their picture"},
+      {Severity::warning, "boxes that are there twice"},
+      {Severity::warning, "pictures that are there twice"},
+      {Severity::warning, "pictures that are in two splits"},
+      {Severity::warning, "pictures that look alike, in two splits"},
+      {Severity::warning, "classes that a split lacks"},
+      {Severity::warning, "classes whose names differ in capitals or blanks alone"},
+      {Severity::warning, "pictures that lack objects of a class that nearly all have: are labels missing?"},
+      {Severity::warning, "boxes that no anchor fits"},
+      {Severity::note, "pictures without an object"},
+      {Severity::note, "pictures that are turned upright by their EXIF orientation"},
+      {Severity::note, "fields that are not used"},
+  };
+  static_assert(std::size(texts) == size_t(ignored_field) + 1);
+  return texts[size_t(kind)];
+}
+
+}  // namespace fovea

@@ -1,0 +1,100 @@
+#pragma once
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+
+namespace fovea {
+
+// What may be wrong with a data set, worst first.
+enum class FaultKind {
+  // A training stops at these, or cannot learn anything.
+  malformed,
+  unknown_class,
+  broken_picture,
+  box_order,
+  no_object,
+  // A training goes on, with less or worse to learn from.
+  missing_split,
+  missing_picture,
+  missing_annotation,
+  listed_twice,
+  missing_size,
+  picture_size,
+  wrong_ending,
+  reversed_box,
+  empty_box,
+  outside_box,
+  duplicate_box,
+  duplicate_picture,
+  leaked_picture,
+  similar_picture,
+  absent_class,
+  similar_class,
+  unlabelled_class,
+  small_box,
+  // Worth knowing.
+  empty_picture,
+  turned_picture,
+  ignored_field,
+};
+
+enum class Severity { error, warning, note };
+
+struct FaultText {
+  Severity severity;
+  const char* heading;  // of a list of such faults
+};
+
+const FaultText& text_of(FaultKind kind);
+
+struct Fault {
+  FaultKind kind;
+  std::string text;  // one sentence: file, field, value, and what becomes of it
+};
+
+// The four numbers of a box as they stand in the file, and its picture's size.
+struct RawBox {
+  std::array<double, 4> numbers;
+  int width, height;
+};
+
+// What a reader of annotations notes down for a check, beside the data set. With a log it goes on after what
+// would be an error without.
+struct ReadLog {
+  std::vector<Fault> faults;
+  std::vector<RawBox> boxes;  // all that are four numbers, those that are left out or cut off too
+};
+
+// An error that says which fault it is; of others a log keeps FaultKind::malformed.
+class FaultError : public Error {
+ public:
+  FaultError(FaultKind which, const std::string& text) : Error(text), kind(which) {}
+  const FaultKind kind;
+};
+
+// Throws a FaultError with the formatted text.
+template <class... Args>
+[[noreturn]] void fail_as(FaultKind kind, fmt::format_string<Args...> format, Args&&... args) {
+  throw FaultError(kind, fmt::format(format, std::forward<Args>(args)...));
+}
+
+// Calls f(). Where there is a log, an Error that f throws becomes a fault in it, and the result is false.
+template <class F>
+bool attempt(ReadLog* log, F&& f) {
+  try {
+    f();
+    return true;
+  } catch (const FaultError& error) {
+    if (!log) throw;
+    log->faults.push_back({error.kind, error.what()});
+  } catch (const Error& error) {
+    if (!log) throw;
+    log->faults.push_back({FaultKind::malformed, error.what()});
+  }
+  return false;
+}
+
+}  // namespace fovea

@@ -1,0 +1,183 @@
+#include "train/data/picture_scan.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <filesystem>
+#include <functional>
+#include <numeric>
+#include <string_view>
+
+#include "core/file.h"
+#include "core/parallel.h"
+
+namespace fovea {
+namespace {
+
+constexpr int look_side = 16;
+constexpr double alike = 0.97;
+
+// Means of brightness over a grid of 16 x 16 cells; of a picture without contrast 0 (it looks like any
+// other).
+std::array<float, 256> look_of(const Image& image) {
+  std::array<double, 256> cells{};
+  for (int i = 0; i < look_side; ++i)
+    for (int j = 0; j < look_side; ++j) {
+      const int top = int(int64_t(i) * image.height / look_side),
+                left = int(int64_t(j) * image.width / look_side);
+      const int bottom = std::max(top + 1, int(int64_t(i + 1) * image.height / look_side));
+      const int right = std::max(left + 1, int(int64_t(j + 1) * image.width / look_side));
+      int64_t sum = 0;
+      for (int y = top; y < bottom; ++y)
+        for (int x = left; x < right; ++x) {
+          const uint8_t* pixel = image.at(x, y);
+          sum += 2 * pixel[0] + 5 * pixel[1] + pixel[2];
+        }
+      cells[size_t(i * look_side + j)] = double(sum) / (8.0 * (bottom - top) * (right - left));
+    }
+  const double mean = std::accumulate(cells.begin(), cells.end(), 0.0) / double(cells.size());
+  double squares = 0;
+  for (double& cell : cells) cell -= mean, squares += cell * cell;
+  constexpr double least_deviation = 2;  // of 255
+  std::array<float, 256> look{};
+  if (squares < least_deviation * least_deviation * double(cells.size())) return look;
+  for (size_t i = 0; i < cells.size(); ++i) look[i] = float(cells[i] / std::sqrt(squares));
+  return look;
+}
+
+uint64_t hash_of(const std::array<float, 256>& look) {
+  constexpr int side = look_side / 2;
+  const auto cell = [&](int y, int x) {
+    const float* corner = &look[size_t(2 * y * look_side + 2 * x)];
+    return corner[0] + corner[1] + corner[look_side] + corner[look_side + 1];
+  };
+  uint64_t bits = 0;
+  for (int y = 0; y < side; ++y)
+    for (int x = 0; x + 1 < side; ++x) bits = bits << 1 | uint64_t(cell(y, x) < cell(y, x + 1));
+  return bits;
+}
+
+ScannedPicture scan(const std::string& file) {
+  ScannedPicture result;
+  try {
+    const std::string bytes = read_file(file);
+    result.bytes = int64_t(bytes.size());
+    result.bytes_hash = std::hash<std::string_view>()(bytes);
+    result.header = decode_image_header(bytes, file);
+    const Image image = decode_image(bytes, file);
+    result.header.width = image.width;
+    result.header.height = image.height;
+    result.look = look_of(image);
+    result.look_hash = hash_of(result.look);
+  } catch (const std::exception& error) {
+    result.error = error.what();
+  }
+  return result;
+}
+
+bool ends_as(const std::string& file, std::string_view format) {
+  std::string ending = std::filesystem::path(file).extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](char c) { return c >= 'a' && c <= 'z' ? char(c - 'a' + 'A') : c; });
+  return ending == fmt::format(".{}", format) || (format == "JPEG" && ending == ".JPG");
+}
+
+bool same_file(const PlacedPicture& a, const PlacedPicture& b) {
+  return a.image->file == b.image->file || read_file(a.image->file) == read_file(b.image->file);
+}
+
+// Equal bytes: each against the first of its like.
+void find_equal(const std::vector<PlacedPicture>& pictures, std::vector<Fault>& faults) {
+  std::vector<size_t> order;
+  for (size_t i = 0; i < pictures.size(); ++i)
+    if (pictures[i].scan->bytes > 0) order.push_back(i);
+  const auto key = [&](size_t i) { return std::pair(pictures[i].scan->bytes, pictures[i].scan->bytes_hash); };
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
+  for (size_t begin = 0, i = 0; i < order.size(); ++i) {
+    if (key(order[i]) != key(order[begin])) begin = i;
+    const PlacedPicture &first = pictures[order[begin]], &other = pictures[order[i]];
+    if (i == begin || !same_file(first, other)) continue;
+    const bool leaked = first.split != other.split;
+    faults.push_back({leaked ? FaultKind::leaked_picture : FaultKind::duplicate_picture,
+                      first.image->file == other.image->file
+                          ? fmt::format("{} is in {} and in {}", first.image->file, first.split, other.split)
+                          : fmt::format("{} ({}) has the same bytes as {} ({})", other.image->file,
+                                        other.split, first.image->file, first.split)});
+  }
+}
+
+double correlation(const ScannedPicture& a, const ScannedPicture& b) {
+  return std::inner_product(a.look.begin(), a.look.end(), b.look.begin(), 0.0);
+}
+
+// All pairs; few come as far as the correlation.
+void find_similar(const std::vector<PlacedPicture>& pictures, std::vector<Fault>& faults) {
+  constexpr int most_bits = 10;
+  std::vector<std::vector<size_t>> similar(pictures.size());
+  parallel_for(int64_t(pictures.size()), 64, [&](int64_t begin, int64_t end) {
+    for (size_t i = size_t(begin); i < size_t(end); ++i)
+      for (size_t j = 0; j < pictures.size(); ++j) {
+        const ScannedPicture &a = *pictures[i].scan, &b = *pictures[j].scan;
+        if (j >= i || std::popcount(a.look_hash ^ b.look_hash) > most_bits) continue;
+        if (pictures[i].split != pictures[j].split && a.bytes_hash != b.bytes_hash &&
+            correlation(a, b) >= alike)
+          similar[i].push_back(j);
+      }
+  });
+  for (size_t i = 0; i < pictures.size(); ++i)
+    for (const size_t j : similar[i]) {
+      const PlacedPicture &a = pictures[j], &b = pictures[i];
+      faults.push_back({FaultKind::similar_picture,
+                        fmt::format("{} ({}) and {} ({}) correlate by {:.3f}", a.image->file, a.split,
+                                    b.image->file, b.split, correlation(*a.scan, *b.scan))});
+    }
+}
+
+}  // namespace
+
+std::vector<ScannedPicture> scan_pictures(const std::vector<std::string>& files,
+                                          const OnScanned& on_scanned) {
+  constexpr int64_t at_once = 64;
+  std::vector<ScannedPicture> scans(files.size());
+  const int64_t count = int64_t(files.size());
+  for (int64_t from = 0; from < count; from += at_once) {
+    const int64_t n = std::min(at_once, count - from);
+    parallel_for(n, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) scans[size_t(from + i)] = scan(files[size_t(from + i)]);
+    });
+    if (on_scanned) on_scanned(from + n, count);
+  }
+  return scans;
+}
+
+std::vector<Fault> picture_faults(const LabelledImage& image, const ScannedPicture& scan) {
+  if (!scan.error.empty()) return {{FaultKind::broken_picture, scan.error}};
+  const ImageHeader& header = scan.header;
+  std::vector<Fault> faults;
+  if (!ends_as(image.file, header.format))
+    faults.push_back({FaultKind::wrong_ending, fmt::format("{} is a {}", image.file, header.format)});
+  const bool turned = header.orientation >= 5;
+  if (image.width != header.width || image.height != header.height) {
+    const bool before_turning = turned && image.width == header.height && image.height == header.width;
+    faults.push_back(
+        {FaultKind::picture_size,
+         fmt::format("{} has {} x {} pixels, its annotation says {} x {}: {}", image.file, header.width,
+                     header.height, image.width, image.height,
+                     before_turning ? "its boxes seem to be of the picture before it is turned upright"
+                                    : "its boxes are taken as pixels of the picture")});
+  }
+  if (header.orientation != 1)
+    faults.push_back({FaultKind::turned_picture,
+                      fmt::format("{} has the EXIF orientation {}: its boxes must be of the upright picture",
+                                  image.file, header.orientation)});
+  return faults;
+}
+
+std::vector<Fault> find_copies(const std::vector<PlacedPicture>& pictures) {
+  std::vector<Fault> faults;
+  find_equal(pictures, faults);
+  find_similar(pictures, faults);
+  return faults;
+}
+
+}  // namespace fovea

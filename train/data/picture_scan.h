@@ -1,0 +1,47 @@
+#pragma once
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "train/data/fault.h"
+#include "train/data/image_io.h"
+#include "train/data/splits.h"
+
+namespace fovea {
+
+// What decoding a picture tells.
+struct ScannedPicture {
+  std::string error;        // why it cannot be decoded; empty where it can
+  ImageHeader header;       // with the size that it was decoded to
+  int64_t bytes = 0;        // of the file
+  uint64_t bytes_hash = 0;  // equal files have equal hashes
+  std::array<float, 256>
+      look{};  // 16 x 16 means of its brightness, of mean 0 and length 1; 0 where it is all of one
+  uint64_t look_hash = 0;  // which of neighbouring 8 x 8 means is the brighter: near ones differ in few bits
+};
+
+using OnScanned = std::function<void(int64_t done, int64_t total)>;
+
+// Decodes all files, on all threads.
+std::vector<ScannedPicture> scan_pictures(const std::vector<std::string>& files,
+                                          const OnScanned& on_scanned = {});
+
+// The faults of one picture: it cannot be decoded, has another size than its annotation says, ends as another
+// format, is turned.
+std::vector<Fault> picture_faults(const LabelledImage& image, const ScannedPicture& scan);
+
+// A picture of a split.
+struct PlacedPicture {
+  std::string split;
+  const LabelledImage* image;
+  const ScannedPicture* scan;
+};
+
+// The same picture twice: files of equal bytes, in one split or in two; and in two splits also pictures whose
+// looks correlate by 0.97 or more, as neighbouring frames of a film do. A model that was trained on the one
+// knows the other.
+std::vector<Fault> find_copies(const std::vector<PlacedPicture>& pictures);
+
+}  // namespace fovea

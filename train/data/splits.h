@@ -1,0 +1,34 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "train/data/dataset.h"
+#include "train/data/fault.h"
+
+namespace fovea {
+
+struct DatasetSplit {
+  std::string name;
+  DetectionDataset dataset;              // its labels count DatasetSplits::class_names
+  std::vector<RawBox> raw_boxes;         // only with a log
+  std::vector<std::string> own_classes;  // those of this split's file
+};
+
+// A whole data set: its splits under one list of classes.
+struct DatasetSplits {
+  DatasetFormat format = DatasetFormat::none;
+  std::vector<std::string> class_names;  // of all splits, first those of train
+  std::vector<int> category_ids;         // of each class where it first occurs
+  std::vector<DatasetSplit> splits;      // train, val, then the others by name
+};
+
+// Opens the named splits, all of the folder where `names` is empty. Throws as open_dataset does. With a log,
+// a split that cannot be opened is a fault there, and the splits that can be are returned.
+DatasetSplits open_splits(const std::string& folder, std::vector<std::string> names = {},
+                          ReadLog* log = nullptr);
+
+// Splits that are others joined, such as VOC's trainval: all of their pictures are in smaller splits, of
+// which they hold at least one whole. Whoever counts pictures would count those twice.
+std::vector<std::string> joined_splits(const DatasetSplits& data);
+
+}  // namespace fovea

@@ -1,0 +1,252 @@
+#include "train/data/yolo.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <optional>
+#include <set>
+
+#include "core/parallel.h"
+#include "train/data/image_io.h"
+#include "train/data/listing.h"
+#include "train/data/yolo_layout.h"
+
+namespace fovea {
+namespace {
+
+namespace fs = std::filesystem;
+
+void add_pictures(const std::string& folder, std::vector<std::string>& pictures) {
+  for (const std::string& name : file_names(folder))
+    if (has_image_ending(name)) pictures.push_back(folder + "/" + name);
+  for (const std::string& name : folder_names(folder)) add_pictures(folder + "/" + name, pictures);
+}
+
+struct Line {
+  std::string place;  // "labels/train/1.txt:3"
+  std::vector<double> numbers;
+};
+
+Line parse_line(const std::string& file, size_t number, std::string_view text) {
+  Line line{fmt::format("{}:{}", file, number), {}};
+  while (!text.empty()) {
+    const size_t end = std::min(text.find_first_of(" \t"), text.size());
+    const std::string_view word = text.substr(0, end);
+    double value = 0;
+    const auto [stop, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (error != std::errc() || stop != word.data() + word.size())
+      fail("{}: \"{}\" is no number: a line is the class and the box's centre x and y, width and height",
+           line.place, word);
+    line.numbers.push_back(value);
+    text.remove_prefix(std::min(text.find_first_not_of(" \t", end), text.size()));
+  }
+  const size_t count = line.numbers.size();
+  require(count == 5 || (count >= 7 && count % 2 == 1),
+          "{} has {} numbers: 5 were expected, the class and the box's centre x and y, width and height{}",
+          line.place, count, count == 6 ? " (a sixth, the score, is of detections, not of labels)" : "");
+  return line;
+}
+
+// Centre and size, as in the file or around the outline (class x1 y1 x2 y2 ...).
+std::array<double, 4> box_of(const std::vector<double>& numbers) {
+  if (numbers.size() == 5) return {numbers[1], numbers[2], numbers[3], numbers[4]};
+  double left = numbers[1], right = left, top = numbers[2], bottom = top;
+  for (size_t i = 1; i < numbers.size(); i += 2) {
+    left = std::min(left, numbers[i]), right = std::max(right, numbers[i]);
+    top = std::min(top, numbers[i + 1]), bottom = std::max(bottom, numbers[i + 1]);
+  }
+  return {(left + right) / 2, (top + bottom) / 2, right - left, bottom - top};
+}
+
+class Reader {
+ public:
+  Reader(const std::string& folder, const std::vector<std::string>& class_names, ReadLog* log)
+      : folder_(folder), log_(log) {
+    const auto layout = find_yolo_layout(folder);
+    require(layout.has_value(), "{} holds no YOLO data set", folder);
+    layout_ = *layout;
+    dataset_.class_names = class_names.empty() ? layout_.class_names : class_names;
+    for (size_t label = 0; label < dataset_.class_names.size(); ++label)
+      dataset_.category_ids.push_back(int(label) + 1);
+  }
+
+  DetectionDataset read(const std::vector<std::string>& splits) {
+    for (const std::string& split : splits) {
+      const auto found = layout_.splits.find(split);
+      require(found != layout_.splits.end(), "{} has no split \"{}\"", layout_.file, split);
+      for (const std::string& source : found->second) add_source(split, source);
+    }
+    require(!pictures_.empty(), "{} has no picture: a data set needs one", dataset_.name);
+    read_sizes();
+    size_t labelled = 0;
+    for (size_t i = 0; i < pictures_.size(); ++i) attempt(log_, [&] { labelled += read_picture(i); });
+    require(!dataset_.images.empty(), "no picture of {} can be read", dataset_.name);
+    const std::string& first = dataset_.images.front().file;
+    require(labelled > 0,
+            "none of the {} pictures of {} has a text file of its boxes: for {} {} was looked for",
+            dataset_.images.size(), dataset_.name, first, yolo_label_file(first));
+    return std::move(dataset_);
+  }
+
+ private:
+  template <class... Args>
+  void warn(FaultKind kind, fmt::format_string<Args...> format, Args&&... args) {
+    dataset_.warnings.push_back(fmt::format(format, std::forward<Args>(args)...));
+    if (log_) log_->faults.push_back({kind, dataset_.warnings.back()});
+  }
+
+  void add_source(const std::string& split, const std::string& source) {
+    dataset_.name += (dataset_.name.empty() ? "" : " + ") + source;
+    if (fs::is_directory(source)) {
+      std::vector<std::string> pictures;
+      add_pictures(fs::path(source + "/").parent_path().string(), pictures);
+      for (const std::string& picture : pictures) add_picture(picture, source);
+      return;
+    }
+    require(fs::is_regular_file(source), "{}: {} is {}, but no folder or list is there", layout_.file, split,
+            source);
+    const std::string beside = fs::path(source).parent_path().string();
+    for (const std::string& line : read_lines(source)) {
+      if (line.empty()) continue;
+      auto picture = find_path(folder_, line);
+      if (!picture) picture = find_path(beside, line);
+      if (picture)
+        add_picture(*picture, source);
+      else
+        warn(FaultKind::missing_picture, "{} names {}, which is not there: the picture is left out", source,
+             line);
+    }
+  }
+
+  void add_picture(const std::string& picture, const std::string& source) {
+    if (seen_.insert(picture).second)
+      pictures_.push_back(picture);
+    else
+      warn(FaultKind::listed_twice, "{} names {} again: it is taken once", source, picture);
+  }
+
+  struct Size {
+    int width = 0, height = 0;
+    std::string error;
+  };
+
+  void read_sizes() {
+    sizes_.resize(pictures_.size());
+    parallel_for(int64_t(pictures_.size()), 1, [&](int64_t begin, int64_t end) {
+      for (size_t i = size_t(begin); i < size_t(end); ++i) try {
+          const ImageHeader header = read_image_header(pictures_[i]);
+          sizes_[i] = {header.width, header.height, ""};
+        } catch (const Error& error) {
+          sizes_[i].error = error.what();
+        }
+    });
+  }
+
+  // Whether there was a text file.
+  bool read_picture(size_t index) {
+    const Size& size = sizes_[index];
+    if (!size.error.empty()) fail_as(FaultKind::broken_picture, "{}", size.error);
+    LabelledImage image{pictures_[index], int64_t(dataset_.images.size()) + 1, size.width, size.height, {}};
+    const std::string file = yolo_label_file(image.file);
+    const bool labelled = fs::is_regular_file(file);
+    if (labelled) {
+      const std::vector<std::string> lines = read_lines(file);
+      for (size_t i = 0; i < lines.size(); ++i)
+        if (!lines[i].empty()) attempt(log_, [&] { read_line(parse_line(file, i + 1, lines[i]), image); });
+    }
+    dataset_.images.push_back(std::move(image));
+    return labelled;
+  }
+
+  int label_of(const Line& line) const {
+    const double id = line.numbers.front();
+    require(id == std::floor(id), "{}: the class is {}: a whole number was expected", line.place, id);
+    const auto count = layout_.class_names.size();
+    if (!(id >= 0 && id < double(count)))
+      fail_as(FaultKind::unknown_class, "{}: the class is {}, but {} names {}, from 0 to {}", line.place, id,
+              layout_.file, count, count - 1);
+    const std::string& name = layout_.class_names[size_t(id)];
+    const auto label = std::find(dataset_.class_names.begin(), dataset_.class_names.end(), name);
+    if (label == dataset_.class_names.end())
+      fail_as(FaultKind::unknown_class,
+              "{} is of the class \"{}\", which the model does not know: it knows {}", line.place, name,
+              fmt::join(dataset_.class_names, ", "));
+    return int(label - dataset_.class_names.begin());
+  }
+
+  void read_line(const Line& line, LabelledImage& image) {
+    const int label = label_of(line);
+    const std::array<double, 4> box = box_of(line.numbers);
+    if (log_) log_->boxes.push_back({box, image.width, image.height});
+    const auto [x, y, width, height] = box;
+    const auto warn_of_box = [&](FaultKind kind, const char* fault) {
+      warn(kind, "{}: the box has centre {} {}, width {}, height {}, {}", line.place, box[0], box[1], box[2],
+           box[3], fault);
+    };
+    if (!(width > 0 && height > 0) || !std::isfinite(x + y + width + height))
+      return warn_of_box(width < 0 || height < 0 ? FaultKind::reversed_box : FaultKind::empty_box,
+                         "which is no positive finite size: the box is left out");
+    const double whole_left = (x - width / 2) * image.width, whole_right = (x + width / 2) * image.width;
+    const double whole_top = (y - height / 2) * image.height, whole_bottom = (y + height / 2) * image.height;
+    const double left = std::max(whole_left, 0.0), right = std::min(whole_right, double(image.width));
+    const double top = std::max(whole_top, 0.0), bottom = std::min(whole_bottom, double(image.height));
+    if (!(right > left && bottom > top))
+      return warn_of_box(FaultKind::outside_box, "which is outside its picture: the box is left out");
+    constexpr double rounding = 1;  // of a pixel, by tools that write few digits
+    if (left - whole_left > rounding || whole_right - right > rounding || top - whole_top > rounding ||
+        whole_bottom - bottom > rounding)
+      warn_of_box(FaultKind::outside_box,
+                  "which reaches outside its picture: the box is cut off at the border");
+    image.annotations.push_back({.x = left,
+                                 .y = top,
+                                 .width = right - left,
+                                 .height = bottom - top,
+                                 .area = (right - left) * (bottom - top),
+                                 .label = label});
+  }
+
+  const std::string& folder_;
+  ReadLog* log_;
+  YoloLayout layout_;
+  DetectionDataset dataset_;
+  std::vector<std::string> pictures_;
+  std::set<std::string> seen_;
+  std::vector<Size> sizes_;
+};
+
+}  // namespace
+
+bool is_yolo(const std::string& folder) {
+  try {
+    return find_yolo_layout(folder).has_value();
+  } catch (const Error&) {
+    return true;  // one with a fault, which reading it will name
+  }
+}
+
+std::vector<std::string> yolo_splits(const std::string& folder) {
+  std::vector<std::string> names;
+  if (const auto layout = find_yolo_layout(folder))
+    for (const auto& [name, sources] : layout->splits) names.push_back(name);
+  return names;
+}
+
+DetectionDataset read_yolo(const std::string& folder, const std::vector<std::string>& splits,
+                           const std::vector<std::string>& class_names, ReadLog* log) {
+  return Reader(folder, class_names, log).read(splits);
+}
+
+std::string yolo_label_file(const std::string& picture) {
+  const fs::path beside = fs::path(picture).replace_extension(".txt");
+  std::vector<fs::path> parts(beside.begin(), beside.end());
+  const auto last = std::find(parts.rbegin(), parts.rend(), "images");
+  if (last == parts.rend()) return beside.string();
+  *last = "labels";
+  fs::path in_labels;
+  for (const fs::path& part : parts) in_labels /= part;
+  return fs::is_regular_file(in_labels) || !fs::is_regular_file(beside) ? in_labels.string()
+                                                                        : beside.string();
+}
+
+}  // namespace fovea

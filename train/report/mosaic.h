@@ -1,0 +1,16 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "train/data/dataset.h"
+#include "train/data/image.h"
+
+namespace fovea {
+
+// Up to 16 pictures, spread evenly over all, in rows of up to four tiles of 400 pixels' width, each with its
+// boxes and their classes drawn in. Pictures that cannot be decoded are passed over. Throws Error where none
+// can.
+Image draw_mosaic(const std::vector<const LabelledImage*>& images,
+                  const std::vector<std::string>& class_names);
+
+}  // namespace fovea

@@ -1,0 +1,61 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/op_times.h"
+#include "cuda/runtime/profile.h"
+#include "models/efficientdet.h"
+
+namespace fovea {
+
+// What is timed: a network of a published size on random images, with made-up labels.
+struct StepOptions {
+  std::string model = "efficientnet_b0";
+  int64_t batch = 8;
+  int64_t image_size = 0;  // the model's own
+  int64_t classes = 0;     // 1000, of a detector 90, as published
+  Device device = Device::cpu;
+  DType precision = DType::float32;
+  Fusion fusion = Fusion::fast_normalized;  // of a detector
+};
+
+// Times the step that a training takes and the pass that a prediction takes, without the files around them.
+// Dropout and stochastic depth are off; one anchor in 200 of a detector is an object. On CUDA each is a
+// graph's replay, as in a training. Throws on names and sizes that no network has.
+class StepTiming {
+ public:
+  explicit StepTiming(const StepOptions& options);
+  ~StepTiming();
+
+  int64_t parameter_count() const;
+  const StepOptions& options() const { return options_; }  // those that were 0 as chosen
+
+  // Seconds of each repeat, after some that do not count.
+  // Clears the gradients, forward, loss, backward, plain SGD update.
+  std::vector<double> training(int repeats);
+  // Evaluation mode, without gradients: a detector's class logits and box codes.
+  std::vector<double> forward(int repeats);
+  // A detector's forward pass and what makes boxes of it: best candidates, decoding, non-maximum suppression.
+  // By the host's clock on CUDA too, from the asking to the boxes on the host.
+  std::vector<double> detection(int repeats);
+
+  // One training step in pieces: on CUDA what it asks the device for, in order, on the CPU op by op. On a
+  // simulated device, whose times say nothing, the launches are recorded and not run.
+  std::vector<cuda::LaunchTime> training_launches();
+  std::vector<OpTime> training_ops();
+
+ private:
+  void step();  // clears the gradients, forward, loss, backward
+  void set_training(bool training);
+
+  StepOptions options_;
+  std::shared_ptr<Module> model_;
+  std::function<Tensor()> loss_;
+  std::function<DetectorOutput()> forward_;  // of a classifier: its logits alone
+  std::vector<Box> anchors_;
+};
+
+}  // namespace fovea
