@@ -57,10 +57,12 @@ struct OnnxTranslation::Kernel {
   std::vector<float> numbers, bias;
   int64_t groups = 1;
   Window window;
+  bool folded = false;
 
   // The batch norm after the convolution, by its running averages, made part of it.
   void fold(const Tensor& weight, const Tensor& shift, const Tensor& mean, const Tensor& variance,
             double epsilon) {
+    folded = true;
     const int64_t out = shape[0], size = shape.numel() / out;
     bias.resize(size_t(out));
     for (int64_t o = 0; o < out; ++o) {
@@ -191,12 +193,23 @@ OnnxTranslation::Kernel OnnxTranslation::kernel_of(const RecordedOp& op) const {
   return kernel;
 }
 
+// A weight that ops share is stored once.
+std::string OnnxTranslation::stored(int value, const Shape& shape, std::span<const float> numbers) {
+  std::string& name = stored_[value];
+  if (name.empty()) name = onnx_.constant(weight_name(value), shape.sizes(), numbers);
+  return name;
+}
+
 std::string OnnxTranslation::convolve(const RecordedOp& op, const Kernel& kernel) {
-  const Shape& in = shape(op.inputs[0]);
-  OnnxNames inputs{name(op.inputs[0]), onnx_.constant(kernel.name, kernel.shape.sizes(), kernel.numbers)};
-  const int64_t out = kernel.shape[0];
-  if (!kernel.bias.empty())
-    inputs.push_back(onnx_.constant(kernel.bias_name, std::span(&out, 1), kernel.bias));
+  const Shape &in = shape(op.inputs[0]), channels{kernel.shape[0]};
+  OnnxNames inputs{name(op.inputs[0])};
+  if (kernel.folded) {
+    inputs.push_back(onnx_.constant(kernel.name, kernel.shape.sizes(), kernel.numbers));
+    inputs.push_back(onnx_.constant(kernel.bias_name, channels.sizes(), kernel.bias));
+  } else {
+    inputs.push_back(stored(op.inputs[1], kernel.shape, kernel.numbers));
+    if (!kernel.bias.empty()) inputs.push_back(stored(op.inputs[2], channels, kernel.bias));
+  }
   OnnxAttributes attributes = window_attributes(kernel.window, kernel.window, in[1], in[2]);
   attributes["group"] = kernel.groups;
   return onnx_.add("Conv", inputs, attributes);
@@ -208,11 +221,10 @@ std::string OnnxTranslation::linear(const RecordedOp& op) {
   require(shape(op.inputs[0]).rank() == 2, "[onnx] {} of {}: only that of a matrix (N, in) can be exported",
           op.name, shape(op.inputs[0]));
   const Tensor weight = to_published(constant(op, 1), WeightLayout::linear);
-  OnnxNames inputs{name(op.inputs[0]),
-                   onnx_.constant(weight_name(op.inputs[1]), weight.shape().sizes(), weight.span<float>())};
+  OnnxNames inputs{name(op.inputs[0]), stored(op.inputs[1], weight.shape(), weight.span<float>())};
   if (op.inputs.size() > 2 && op.inputs[2] != no_value) {
     const Tensor& bias = constant(op, 2);
-    inputs.push_back(onnx_.constant(weight_name(op.inputs[2]), bias.shape().sizes(), bias.span<float>()));
+    inputs.push_back(stored(op.inputs[2], bias.shape(), bias.span<float>()));
   }
   return onnx_.add("Gemm", inputs, {{"transB", int64_t(1)}});
 }

@@ -50,6 +50,7 @@ class OnnxTranslation {
 
   const Shape& shape(int value) const { return recorded_.values[size_t(value)].shape; }
   const Tensor& constant(const RecordedOp& op, size_t input) const;
+  std::string stored(int value, const Shape& shape, std::span<const float> numbers);
   std::string weight_name(int value) const;
   void set_scope(const RecordedOp& op);
 
@@ -59,6 +60,7 @@ class OnnxTranslation {
   std::vector<std::string> names_;             // of values; "" until translated
   std::vector<int> readers_;                   // of values
   std::vector<const RecordedOp*> makers_;      // of values
+  std::map<int, std::string> stored_;          // the names of weights that are there as they are, by value
   std::map<std::string, std::string> pooled_;  // (N, C, 1, 1) by the name of the same as (N, C)
 };
 

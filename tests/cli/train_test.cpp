@@ -150,7 +150,8 @@ TEST_CASE("what cannot be trained is refused in one sentence") {
   refuses(tiny(folder / "run", {"--epochs", "many"}), "epochs");
   refuses(tiny(folder / "run", {"--train-split", "trian"}), "trian");
   refuses(tiny(folder / "run", {"--config", folder / "none.json"}), "none.json cannot be read");
-  refuses({"trian"}, "there is no command 'trian': choose one of train, eval, predict, info, data");
+  refuses({"trian"},
+          "there is no command 'trian': choose one of train, eval, predict, export, info, data, bench");
   refuses({"predict"}, "weights is required");
   write_file_atomically(folder / "c.json", "{\"epoch\": 3}");
   refuses({"train", "--config", folder / "c.json", "--run", folder / "run"},

@@ -78,26 +78,26 @@ def outputs(session, images):
     return dict(zip([o.name for o in session.get_outputs()], session.run(None, {"images": images})))
 
 
-def unmatched(ours, theirs):
-    """Of each side's objects with scores clear of the threshold and of the last place's, those that the other lacks;
-    the largest difference of a score, and of an edge over the longer side of its box, among the others; how many there
-    are."""
-    lost, worst, seen = 0, 0.0, 0
+def matched(ours, theirs, side):
+    """The objects with scores clear of the threshold and of the last place's: how many of one side the other lacks, and
+    the differences of scores and of boxes of the others. An object is the same where label, score and edges are, the
+    latter to the bound times the longer side of the input."""
+    lost, pairs = 0, []
     for i in range(len(ours["scores"])):
         for a, b in ((ours, theirs), (theirs, ours)):
             bar = max(SCORE, a["scores"][i].min(), b["scores"][i].min()) * 1.001
             for box, score, label in zip(a["boxes"][i], a["scores"][i], a["labels"][i]):
                 if score <= bar:
                     continue
-                seen += a is ours
-                side = max(box[2] - box[0], box[3] - box[1], 1)
                 apart = np.maximum(np.abs(b["scores"][i] - score), np.abs(b["boxes"][i] - box).max(1) / side)
-                apart = apart[b["labels"][i] == label].min(initial=np.inf)
-                if apart > BOUND:
+                apart[b["labels"][i] != label] = np.inf
+                at = apart.argmin()
+                if apart[at] > BOUND:
                     lost += 1
-                else:
-                    worst = max(worst, float(apart))
-    return lost, worst, seen
+                elif a is ours:
+                    pairs.append((b["scores"][i][at], score, b["boxes"][i][at], box))
+    columns = [np.array(column) for column in zip(*pairs)]
+    return lost, len(pairs), max(difference(*columns[:2]), difference(*columns[2:])) if pairs else 0.0
 
 
 class Check:
@@ -144,9 +144,9 @@ class Check:
             same = self.fovea({"images": images} | raw, True)
             for name in ("boxes", "scores", "labels"):
                 row["from the same logits"] = max(row["from the same logits"], difference(found[name], same[name]))
-            lost, worst, seen = unmatched(ours, found)
+            lost, seen, apart = matched(ours, found, max(height, width))
             row["lost"] += lost
-            row["detections"] = max(row["detections"], worst)
+            row["detections"] = max(row["detections"], apart)
             row["objects"] += seen
         return row
 

@@ -103,29 +103,17 @@ def compare_outputs(program, name, folder):
     return [name, f"{size[0]}", f"{len(theirs)}", f"{largest:.1e}", where, *counted], faults
 
 
-def gradients(model, loss, images):
-    model.zero_grad()
-    losses = loss(*model(images))
-    losses[0].backward()
-    return losses, {f"gradient/{name}": p.grad.clone() for name, p in model.named_parameters()}
-
-
-def norm_of(tensors):
-    return torch.stack([tensor.double().norm() for tensor in tensors]).norm().item()
-
-
 def compare_step(program, name, folder):
     """The same of a training step: loss, the gradient of every parameter, and running averages after it."""
     model, size, batch = random_model(name).train(), reference.image_size(name), 2
     images = torch.randn(batch, 3, *size)
     _, ours = run(program, name, model, images, folder, "--train")
     loss = reference.Loss(model, batch)
-    # A bias that a batch norm further on takes away again has no gradient: both sides have rounding there, and nothing to
-    # compare. Float64 tells these from the others; theirs is compared with the norm of all gradients.
-    exact = gradients(copy.deepcopy(model).double(), loss, images.double())[1]
-    (total, class_loss, box_loss), theirs = gradients(model, loss, images)
-    whole = norm_of(theirs.values())
-    none = [key for key, gradient in exact.items() if gradient.norm().item() < 1e-10 * whole]
+    none = reference.without_gradient(model, loss, images)
+    (total, class_loss, box_loss), gradients = reference.gradients(model, loss, images)
+    whole = reference.norm_of(gradients.values())
+    theirs = {f"gradient/{key}": gradient for key, gradient in gradients.items()}
+    none = [f"gradient/{key}" for key in none]
     rest = max([(ours.pop(key) - theirs.pop(key)).norm().item() / whole for key in none], default=0)
     theirs |= {f"loss/{part}": value.detach() for part, value in (("total", total), ("class", class_loss), ("box", box_loss))}
     theirs |= {f"statistics/{key}": buffer for key, buffer in model.named_buffers() if "running_" in key}

@@ -13,6 +13,7 @@ import effdet  # noqa: E402
 import timm  # noqa: E402
 from effdet.anchors import AnchorLabeler, Anchors  # noqa: E402
 from effdet.loss import DetectionLoss  # noqa: E402
+from omegaconf import OmegaConf  # noqa: E402
 
 import formula  # noqa: E402
 
@@ -39,7 +40,9 @@ def below_d0(name, image_size, classes):
     bench = importlib.util.module_from_spec(spec)
     sys.modules["bench"] = bench  # timm's registry looks for the module of each function it keeps
     spec.loader.exec_module(bench)
-    return bench.make_detector(name, image_size, classes)
+    model = bench.make_detector(name, image_size, classes)
+    model.config = OmegaConf.merge(model.config, {"anchor_scale": 4 * image_size / 512})  # as models/anchors.h has it
+    return model
 
 
 def detector_config(name):
@@ -115,6 +118,26 @@ def clear_images(model, batch, size, candidates):
     names = [f"images {i}" for i in range(candidates)]
     trial = copy.deepcopy(model)
     return max(names, key=lambda name: pool_margin(trial, torch.from_numpy(formula.images(batch, *size, name))))
+
+
+def gradients(model, loss, images):
+    """The losses, and the gradient of each parameter."""
+    model.zero_grad()
+    losses = loss(*model(images))
+    losses[0].backward()
+    return losses, {name: p.grad.clone() for name, p in model.named_parameters()}
+
+
+def norm_of(tensors):
+    return torch.stack([tensor.double().norm() for tensor in tensors]).norm().item()
+
+
+def without_gradient(model, loss, images):
+    """The parameters whose gradient is 0: biases that a batch norm further on takes away again. In float32 both sides
+    have rounding there, and nothing to compare; float64 tells these from the others."""
+    found = gradients(copy.deepcopy(model).double(), loss, images.double())[1]
+    whole = norm_of(found.values())
+    return [name for name, gradient in found.items() if gradient.norm().item() < 1e-10 * whole]
 
 
 class Loss:

@@ -264,6 +264,15 @@ TEST_CASE(
   CHECK(OnnxFile::sizes(raw.graph().output(1)) == Names{"batch", count, "4"});
   CHECK(OnnxFile::sizes(raw.graph().output(2)) == Names{count, "4"});
   CHECK(raw.constant("anchors.edges")[5] == anchors[1].xmin);
+  // The levels share convolutions, and each has its norm: those alone have numbers of their own.
+  std::map<std::string, int> starts;
+  for (const auto& tensor : raw.graph().initializer())
+    for (const std::string name : {"class_net.conv_rep.0.conv_dw.weight",
+                                   "class_net.conv_rep.0.conv_pw.weight", "class_net.predict.conv_pw.bias"})
+      starts[name] += tensor.name().starts_with(name);
+  CHECK(starts == std::map<std::string, int>{{"class_net.conv_rep.0.conv_dw.weight", 1},
+                                             {"class_net.conv_rep.0.conv_pw.weight", 5},
+                                             {"class_net.predict.conv_pw.bias", 1}});
 
   export_onnx(folder / "found.onnx", model, options, DetectOptions{.top_k = 50, .max_detections = 7});
   const OnnxFile found(folder / "found.onnx");
