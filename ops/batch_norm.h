@@ -17,7 +17,8 @@ struct BatchNormOptions {
 // float32 where x is float32 or bfloat16. In training mean and (biased) variance are those of all rows of x,
 // and the running averages move towards them, the variance as n / (n - 1) times the batch's as PyTorch does.
 // `statistics` are x's own where its producer gathered them, which it does on the CPU only; otherwise null or
-// not ready, and x is read once more. Needs at least one row; throws on shapes that disagree. Backward keeps
+// not ready, and x is read once more. Where several processes train together (core/processes.h) the rows are
+// those of all of them. Needs at least one row; throws on shapes that disagree. Backward keeps
 // x alone: the normalised value and the activation's derivative are computed again, which costs arithmetic
 // where storing them would cost memory traffic.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,

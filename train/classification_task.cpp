@@ -4,9 +4,11 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/processes.h"
 #include "ops/cross_entropy.h"
 #include "ops/shape_ops.h"
 #include "train/data/augment.h"
+#include "train/data_parallel.h"
 #include "train/streams.h"
 
 namespace fovea {
@@ -23,8 +25,9 @@ Tensor classify_dataset(const Classifier& classifier, const ClassificationDatase
   constexpr int64_t batch = 16;
   const int64_t count = int64_t(dataset.images.size()), pixels = int64_t(size) * size * 3;
   const int64_t classes = int64_t(dataset.class_names.size());
-  Prefetch<Tensor> prefetch(workers, size_t(workers) + 1, 0, (count + batch - 1) / batch, [&](int64_t index) {
-    const int64_t begin = index * batch, n = std::min(batch, count - begin);
+  const Turns turns = turns_of((count + batch - 1) / batch);
+  Prefetch<Tensor> prefetch(workers, size_t(workers) + 1, 0, turns.count, [&](int64_t index) {
+    const int64_t begin = turns[index] * batch, n = std::min(batch, count - begin);
     const Tensor input({n, size, size, 3});
     Random unused;
     for (int64_t i = 0; i < n; ++i)
@@ -34,13 +37,15 @@ Tensor classify_dataset(const Classifier& classifier, const ClassificationDatase
   });
   NoGrad no_grad;
   Random unused;
-  const Tensor result({count, classes});
-  for (int64_t begin = 0; begin < count; begin += batch) {
+  const Tensor result = zeros({count, classes});
+  for (int64_t index = 0; index < turns.count; ++index) {
+    const int64_t begin = turns[index] * batch;
     const Tensor input = prefetch.next().to(classifier.device());
     const Tensor probabilities =
         cast(softmax(classifier.forward(input, unused)), DType::float32).to(Device::cpu);
     std::copy_n(probabilities.data<float>(), probabilities.numel(), result.data<float>() + begin * classes);
   }
+  if (processes()) processes()->sum(result.span<float>());  // the others' rows are 0 here
   return result;
 }
 

@@ -60,7 +60,8 @@ class Detector {
 using OnProgress = std::function<void(int64_t done, int64_t total)>;
 
 // What the detector finds in every picture of a data set, in its order; `images` has the same files. Pictures
-// are prepared by `workers` threads while the network runs.
+// are prepared by `workers` threads while the network runs. Several processes (core/processes.h) share the
+// work, and all get the whole.
 std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset,
                                                    ImageCache& images, int workers,
                                                    const DetectOptions& options = {},
