@@ -29,10 +29,10 @@ void sum_gradients(const std::vector<NamedTensor>& parameters) {
   for (const NamedTensor& p : parameters)
     if (const Tensor gradient = p.tensor.grad(); gradient.defined()) gradients.push_back(gradient);
   if (gradients.empty()) return;
-  sum_over_processes(gradients);
+  sum_tensors(gradients);
 }
 
-void sum_over_processes(const std::vector<Tensor>& tensors) {
+void sum_tensors(const std::vector<Tensor>& tensors) {
   if (!processes()) return;
   if (tensors.front().device() == Device::cuda) {
     std::vector<cuda::DeviceFloats> floats;

@@ -27,7 +27,7 @@ struct Turns {
 Turns turns_of(int64_t all);
 
 // Each number of float32 tensors, which lie on one device, becomes the sum over all processes.
-void sum_over_processes(const std::vector<Tensor>& tensors);
+void sum_tensors(const std::vector<Tensor>& tensors);
 // The same of the parameters' gradients; one without a gradient must be without one in all processes.
 void sum_gradients(const std::vector<NamedTensor>& parameters);
 
