@@ -27,7 +27,7 @@ class NcclPeers : public cuda::Peers {
 
   void gather(void* all, size_t bytes) override {
     const char* own = static_cast<const char*>(all) + bytes * size_t(rank_);
-    require_success(ncclAllGather(own, all, bytes, ncclInt8, communicator_, cuda::current_stream()),
+    require_success(ncclAllGather(own, all, bytes, ncclInt8, communicator_, cuda::current_stream().get()),
                     "ncclAllGather");
   }
 
@@ -35,7 +35,7 @@ class NcclPeers : public cuda::Peers {
     require_success(ncclGroupStart(), "ncclGroupStart");  // NCCL moves them together
     for (const cuda::DeviceFloats& t : tensors)
       require_success(ncclAllReduce(t.values, t.values, size_t(t.count), ncclFloat32, ncclSum, communicator_,
-                                    cuda::current_stream()),
+                                    cuda::current_stream().get()),
                       "ncclAllReduce");
     require_success(ncclGroupEnd(), "ncclGroupEnd");
   }
