@@ -47,7 +47,7 @@ class NoGrad {
   bool previous_;
 };
 
-bool grad_enabled();
+bool grad_enabled();  // no NoGrad lives on this thread
 
 // The graph behind a tensor as Graphviz text: one box an op, with the shape it made.
 std::string graph_dot(const Tensor& root);

@@ -37,6 +37,7 @@ int64_t round_channels(double channels, double width);
 // + input where shapes agree.
 class MBConv : public Module {
  public:
+  // Of one block: channels in and out, and the factor by which the 1x1 convolution widens (1: there is none).
   struct Options {
     int64_t in, out;
     int expansion;
@@ -70,7 +71,8 @@ class EfficientNet : public Module {
   // classes 0: features only, as a detector's backbone.
   EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random& random);
 
-  // images (N, H, W, 3), normalised -> logits (N, classes). Needs a network made with classes.
+  // images (N, H, W, 3), normalised -> logits (N, classes). Throws on other shapes and where the network was
+  // made without classes.
   Tensor forward(const Tensor& images, Random& noise) const;
 
   // The features a detector uses: ends of stages 2, 4 and 6, strides 8, 16 and 32 (P3, P4, P5).

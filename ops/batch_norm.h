@@ -5,6 +5,7 @@
 
 namespace fovea {
 
+// What batch_norm() does beside normalising.
 struct BatchNormOptions {
   bool training = true;    // statistics of this batch; otherwise the running averages
   double epsilon = 1e-3;   // EfficientNet's

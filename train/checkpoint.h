@@ -25,6 +25,7 @@ void save_checkpoint(const std::string& path, const TrainingState& state,
                      const std::vector<NamedTensor>& model, const std::vector<NamedTensor>& ema,
                      const std::vector<NamedTensor>& optimizer);
 
+// A checkpoint, read and checked whole.
 class Checkpoint {
  public:
   // Throws Error naming the file when it is not there, cut short, altered (a checksum is kept), or no

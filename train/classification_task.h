@@ -11,6 +11,7 @@
 
 namespace fovea {
 
+// What one step learns from.
 struct ClassificationBatch {
   Tensor images;  // (N, S, S, 3), normalised
   Tensor labels;  // int32 (N)
@@ -49,6 +50,7 @@ Tensor classify_dataset(const Classifier& classifier, const ClassificationDatase
 // Share of the pictures whose label is among the k most probable classes.
 double top_k_accuracy(const Tensor& probabilities, const ClassificationDataset& dataset, int k);
 
+// The files of a data set, for an ImageCache.
 std::vector<std::string> files_of(const ClassificationDataset& dataset);
 
 }  // namespace fovea

@@ -12,6 +12,7 @@
 
 namespace fovea {
 
+// What one step learns from.
 struct DetectionBatch {
   Tensor images;  // (N, H, W, 3), normalised
   // For a network on the CPU, matched already:
@@ -26,7 +27,7 @@ struct DetectionBatch {
 class DetectionBatches {
  public:
   DetectionBatches(const TrainConfig& config, const DetectionDataset& dataset, const Detector& detector);
-  DetectionBatch make(int64_t step);
+  DetectionBatch make(int64_t step);  // that of a step, counted from 0
 
  private:
   const TrainConfig& config_;

@@ -9,7 +9,9 @@
 
 namespace fovea {
 
+// Which rule the optimizer follows, and its constants.
 struct OptimizerOptions {
+  // The rule, as written at Optimizer.
   enum class Kind { sgd, adamw };
   Kind kind = Kind::sgd;
   double momentum = 0.9;

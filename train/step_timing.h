@@ -30,6 +30,7 @@ class StepTiming {
   explicit StepTiming(const StepOptions& options);
   ~StepTiming();
 
+  // Of the network that is timed.
   int64_t parameter_count() const;
   const StepOptions& options() const { return options_; }  // those that were 0 as chosen
 

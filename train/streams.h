@@ -12,6 +12,7 @@ namespace fovea {
 // draws the ones it would have drawn.
 enum class Stream : uint64_t { weights = 1, order, augmentation, noise };
 
+// The stream that is numbered `index`, below 2^56, among those for this purpose.
 inline uint64_t stream_of(Stream purpose, int64_t index = 0) {
   return (uint64_t(purpose) << 56) + uint64_t(index);
 }

@@ -5,6 +5,7 @@
 
 namespace fovea {
 
+// The matrix that is normalised column by column.
 struct BatchNormDims {
   int64_t rows = 0;  // N * H * W: what the statistics run over
   int64_t channels = 0;

@@ -13,6 +13,7 @@ struct Chunk {
 };
 inline constexpr int64_t chunk_numbers = 4096;
 
+// A row of the optimizer's table: one parameter.
 struct OptimizedTensor {
   float* weight;
   const float* gradient;       // null: the tensor stays as it is
@@ -21,12 +22,14 @@ struct OptimizedTensor {
   float decay;
   bool operator==(const OptimizedTensor&) const = default;
 };
+// A row of the average's table: one parameter or buffer.
 struct AveragedTensor {
   float *weight, *average;
   int64_t size;
   bool operator==(const AveragedTensor&) const = default;
 };
 
+// The table and its chunks, as a launch is given them.
 template <class Row>
 struct TensorTable {
   const Row* rows;      // in device memory
@@ -40,6 +43,7 @@ struct OptimizerStep {
   float learning_rate;
   float correct1, correct2;  // AdamW: 1 / (1 - b1^t) and 1 / (1 - b2^t)
 };
+// What clipping found out, in device memory.
 struct GradientNorm {
   double norm;      // over all gradients
   float scale;      // which makes it clip_norm where it is greater, else 1
