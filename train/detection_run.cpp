@@ -15,12 +15,36 @@
 #include "train/report/draw.h"
 #include "train/report/learning_curves.h"
 #include "train/report/mistake_pictures.h"
+#include "train/report/mosaic.h"
 #include "train/report/run_report.h"
 
 namespace fovea {
 namespace {
 
 constexpr size_t pictures_in_report = 12, worst_in_report = 12;
+
+// The first pictures as the network sees them: labels that do not fit are seen at a glance.
+Image augmented_pictures(DetectionTask& task, const std::vector<std::string>& class_names) {
+  constexpr size_t most = 16;
+  const int height = task.detector().height(), width = task.detector().width();
+  const size_t pixels = size_t(height) * size_t(width) * 3;
+  std::vector<Image> drawn;
+  for (int64_t step = 0; drawn.size() < most && step < int64_t(most); ++step) {
+    const Tensor images = task.batches().empty_images();
+    const std::vector<PreparedImage> prepared = task.batches().pictures(step, images);
+    for (size_t k = 0; k < prepared.size() && drawn.size() < most; ++k) {
+      const PreparedImage& p = prepared[k];
+      std::vector<DrawnBox> boxes;
+      for (const Box& b : p.crowds) boxes.push_back({b.xmin, b.ymin, b.xmax, b.ymax, 0, "crowd", true});
+      for (size_t i = 0; i < p.boxes.size(); ++i)
+        boxes.push_back({p.boxes[i].xmin, p.boxes[i].ymin, p.boxes[i].xmax, p.boxes[i].ymax, p.labels[i],
+                         class_names[size_t(p.labels[i])]});
+      drawn.push_back(
+          draw_boxes(picture_of(images.span<float>().subspan(k * pixels, pixels), height, width), boxes));
+    }
+  }
+  return arrange(drawn, width, height);
+}
 
 class DetectionWork : public TrainingRun::Work {
  public:
@@ -42,6 +66,9 @@ class DetectionWork : public TrainingRun::Work {
         config_.model, task_.model().parameter_count(), task_.detector().height(), task_.detector().width(),
         task_.detector().anchors().size(), train_.images.size(), objects, train_.class_names.size(),
         fmt::join(train_.class_names, ", "), config_.steps, config_.batch_size);
+  }
+  void begin(const std::string& folder) override {
+    write_image(folder + "/augmented.jpg", augmented_pictures(task_, train_.class_names));
   }
   std::string finish(const std::string& folder) override {
     Detector best(ModelFile(folder + "/best.safetensors"));
