@@ -83,7 +83,8 @@ void add_train_command(CLI::App& program) {
       "  fovea train --data bccd --model efficientdet_d-2 --epochs 60\n"
       "  fovea train --task classification --data flowers       (one folder of pictures for each class)\n"
       "  fovea train --resume runs/1                            (after Ctrl-C, or a crash)\n"
-      "The run's folder gets report.html, best.safetensors, last.safetensors, metrics.csv and TensorBoard "
+      "The run's folder gets augmented.jpg (what the network is shown first), report.html, best.safetensors, "
+      "last.safetensors, metrics.csv and TensorBoard "
       "events.");
   command->add_option("--run", flags->run,
                       "folder for what the training makes (default: runs/1, runs/2, ...)");

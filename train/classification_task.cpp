@@ -12,6 +12,17 @@
 #include "train/streams.h"
 
 namespace fovea {
+namespace {
+
+// How often each picture is shown in an epoch; empty: once.
+std::vector<double> repeats_of(const ClassificationDataset& dataset, double threshold) {
+  if (threshold == 0) return {};
+  std::vector<std::vector<int>> labels;
+  for (const auto& image : dataset.images) labels.push_back({image.label});
+  return repeat_factors(labels, threshold);
+}
+
+}  // namespace
 
 std::vector<std::string> files_of(const ClassificationDataset& dataset) {
   std::vector<std::string> files;
@@ -66,10 +77,12 @@ ClassificationTask::ClassificationTask(const TrainConfig& config, Classification
       train_(std::move(train)),
       validation_(std::move(validation)),
       classifier_(config_, train_.class_names),
-      sampler_(int64_t(train_.images.size()),
-               [seed = uint64_t(config.seed)](int64_t epoch) {
-                 return Random(seed, stream_of(Stream::order, epoch));
-               }),
+      sampler_(
+          int64_t(train_.images.size()),
+          [seed = uint64_t(config.seed)](int64_t epoch) {
+            return Random(seed, stream_of(Stream::order, epoch));
+          },
+          repeats_of(train_, config.repeat_threshold)),
       train_images_(files_of(train_), config.cache_mb << 20),
       validation_images_(files_of(validation_), config.cache_mb << 19),
       images_(classifier_.device()),
@@ -90,7 +103,8 @@ ClassificationBatch ClassificationTask::make(int64_t step) {
     const size_t index = size_t(chosen[size_t(k)]);
     Random random(uint64_t(config_.seed), stream_of(Stream::augmentation, step * n + k));
     prepare_for_classification(*train_images_.get(index), int(size), true, random,
-                               batch.images.span<float>().subspan(size_t(k * pixels), size_t(pixels)));
+                               batch.images.span<float>().subspan(size_t(k * pixels), size_t(pixels)),
+                               {config_.brightness, config_.contrast, config_.saturation, config_.hue});
     batch.labels.data<int32_t>()[k] = int32_t(train_.images[index].label);
   }
   return batch;

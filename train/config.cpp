@@ -150,6 +150,16 @@ void check_config(const TrainConfig& c) {
           "--device cuda");
   in_range("scale-min", c.scale_min, 0.01, 10);
   in_range("scale-max", c.scale_max, c.scale_min, 10);
+  in_range("crop", c.crop, 0, 1);
+  in_range("mosaic", c.mosaic, 0, 1);
+  in_range("brightness", c.brightness, 0, 1);
+  in_range("contrast", c.contrast, 0, 1);
+  in_range("saturation", c.saturation, 0, 1);
+  in_range("hue", c.hue, 0, 0.5);
+  in_range("repeat-threshold", c.repeat_threshold, 0, 1);
+  require(
+      c.task == "detection" || (c.crop == 0 && c.mosaic == 0),
+      "--crop and --mosaic are for detection: a classifier's pictures are cropped anyway, leave them out");
   in_range("focal-alpha", c.focal_alpha, 0, 1);
   in_range("focal-gamma", c.focal_gamma, 0, 10);
   in_range("label-smoothing", c.label_smoothing, 0, 0.99);

@@ -47,6 +47,13 @@ struct TrainConfig {
   bool vertical_flip = false;
   double scale_min = 0.5;
   double scale_max = 1.5;
+  double crop = 0;
+  double mosaic = 0;
+  double brightness = 0;
+  double contrast = 0;
+  double saturation = 0;
+  double hue = 0;
+  double repeat_threshold = 0;
 
   double focal_alpha = 0.25;
   double focal_gamma = 1.5;
@@ -115,6 +122,16 @@ void for_each_field(Config& c, F&& f) {
     "turn half of them upside down: for pictures without up and down, like cells");
   f("scale_min", c.scale_min, "smallest factor on the size of a training image (the paper's is 0.1)");
   f("scale_max", c.scale_max, "largest factor on the size of a training image (the paper's is 2)");
+  f("crop", c.crop,
+    "probability of learning from a random part of an image that overlaps an object, SSD's crop");
+  f("mosaic", c.mosaic, "probability of learning from four images put together, YOLOv4's mosaic");
+  f("brightness", c.brightness, "colours times a factor, random from 1 - this to 1 + this; 0: not changed");
+  f("contrast", c.contrast, "the same for their distance from the image's mean grey");
+  f("saturation", c.saturation, "the same for their distance from grey");
+  f("hue", c.hue, "largest turn of the colours' hue, 0 to 0.5 of the circle");
+  f("repeat_threshold", c.repeat_threshold,
+    "classes that fewer than this share of the images hold are shown more often, LVIS's repeat factor "
+    "sampling; 0: not");
   f("focal_alpha", c.focal_alpha, "weight of anchors with an object in the focal loss");
   f("focal_gamma", c.focal_gamma, "how little easy anchors count in the focal loss");
   f("label_smoothing", c.label_smoothing, "0 to below 1");

@@ -9,16 +9,42 @@
 #include "train/data/anchor_fit.h"
 #include "train/data/image_io.h"
 #include "train/detection_task.h"
+#include "train/evaluation/mistakes.h"
 #include "train/evaluation/results.h"
 #include "train/evaluation/voc_evaluation.h"
 #include "train/report/draw.h"
 #include "train/report/learning_curves.h"
+#include "train/report/mistake_pictures.h"
+#include "train/report/mosaic.h"
 #include "train/report/run_report.h"
 
 namespace fovea {
 namespace {
 
-constexpr size_t pictures_in_report = 12;
+constexpr size_t pictures_in_report = 12, worst_in_report = 12;
+
+// The first pictures as the network sees them: labels that do not fit are seen at a glance.
+Image augmented_pictures(DetectionTask& task, const std::vector<std::string>& class_names) {
+  constexpr size_t most = 16;
+  const int height = task.detector().height(), width = task.detector().width();
+  const size_t pixels = size_t(height) * size_t(width) * 3;
+  std::vector<Image> drawn;
+  for (int64_t step = 0; drawn.size() < most && step < int64_t(most); ++step) {
+    const Tensor images = task.batches().empty_images();
+    const std::vector<PreparedImage> prepared = task.batches().pictures(step, images);
+    for (size_t k = 0; k < prepared.size() && drawn.size() < most; ++k) {
+      const PreparedImage& p = prepared[k];
+      std::vector<DrawnBox> boxes;
+      for (const Box& b : p.crowds) boxes.push_back({b.xmin, b.ymin, b.xmax, b.ymax, 0, "crowd", true});
+      for (size_t i = 0; i < p.boxes.size(); ++i)
+        boxes.push_back({p.boxes[i].xmin, p.boxes[i].ymin, p.boxes[i].xmax, p.boxes[i].ymax, p.labels[i],
+                         class_names[size_t(p.labels[i])]});
+      drawn.push_back(
+          draw_boxes(picture_of(images.span<float>().subspan(k * pixels, pixels), height, width), boxes));
+    }
+  }
+  return arrange(drawn, width, height);
+}
 
 class DetectionWork : public TrainingRun::Work {
  public:
@@ -41,6 +67,9 @@ class DetectionWork : public TrainingRun::Work {
         task_.detector().anchors().size(), train_.images.size(), objects, train_.class_names.size(),
         fmt::join(train_.class_names, ", "), config_.steps, config_.batch_size);
   }
+  void begin(const std::string& folder) override {
+    write_image(folder + "/augmented.jpg", augmented_pictures(task_, train_.class_names));
+  }
   std::string finish(const std::string& folder) override {
     Detector best(ModelFile(folder + "/best.safetensors"));
     return evaluate_detector(best, validation_, config_, folder) +
@@ -57,6 +86,16 @@ struct Measured {
   std::vector<std::vector<Detection>> detections;
   CocoFigures coco;
   VocFigures voc;
+  Mistakes mistakes;
+
+  std::string mistakes_text() const {
+    return fmt::format(
+        "Detections with a score of {:.3f} or more (where F1 is highest: {:.3f}; precision {:.3f}, recall "
+        "{:.3f}): {} of {} objects found, {} missed, {} taken for another class, {} false alarms",
+        mistakes.score_threshold, mistakes.f1(), mistakes.precision(), mistakes.recall(),
+        mistakes.count(Outcome::right), mistakes.objects, mistakes.missed(),
+        mistakes.count(Outcome::wrong_class), mistakes.false_alarms());
+  }
 };
 
 void write_report(const Measured& measured, ImageCache& images, const Detector& detector,
@@ -87,7 +126,16 @@ void write_report(const Measured& measured, ImageCache& images, const Detector& 
                                draw_detections(*image, measured.detections[i], dataset.class_names)});
     write_image(fmt::format("{}/pictures/{}.jpg", folder, stem), report.pictures.back().detections);
   }
+  report.mistakes =
+      measured.mistakes_text() +
+      ". A detection and an object belong together from an IoU of 0.5 on; the better score chooses first.";
+  report.confusion = measured.mistakes.confusion;
+  const DatasetDetections scored = scored_boxes(measured.detections);
+  for (const size_t i : worst_images(measured.mistakes, worst_in_report))
+    report.worst.push_back(draw_mistakes(*images.get(i), dataset.images[i], scored[i],
+                                         measured.mistakes.images[i], dataset.class_names));
   write_run_report(folder + "/report.html", report);
+  write_file_atomically(folder + "/mistakes.csv", mistakes_csv(measured.mistakes, dataset));
 }
 
 // What makes the loss fall and AP stay at 0, as far as the labels alone tell; in front of what the reader
@@ -135,13 +183,15 @@ std::unique_ptr<TrainingRun::Work> make_detection_work(TrainingState& state) {
 std::string evaluate_detector(Detector& detector, const DetectionDataset& dataset, const TrainConfig& config,
                               const std::string& folder) {
   ImageCache images(files_of(dataset), config.cache_mb << 20);
-  Measured measured{detect_dataset(detector, dataset, images, int(config.workers)), {}, {}};
+  Measured measured{detect_dataset(detector, dataset, images, int(config.workers)), {}, {}, {}};
   const DatasetDetections scored = scored_boxes(measured.detections);
   measured.coco = evaluate_coco(dataset, scored);
   measured.voc = evaluate_voc(dataset, scored, 0.5);
-  std::string text = fmt::format("{}{}Pascal VOC AP50: {:.4f} (11 points: {:.4f})\n",
-                                 coco_table(measured.coco), class_table(measured.coco, dataset.class_names),
-                                 measured.voc.mean_ap, measured.voc.mean_ap_11_points);
+  measured.mistakes = find_mistakes(dataset, scored, best_score_threshold(dataset, scored));
+  std::string text =
+      fmt::format("{}{}Pascal VOC AP50: {:.4f} (11 points: {:.4f})\n{}\n", coco_table(measured.coco),
+                  class_table(measured.coco, dataset.class_names), measured.voc.mean_ap,
+                  measured.voc.mean_ap_11_points, measured.mistakes_text());
   if (folder.empty()) return text;
   write_report(measured, images, detector, dataset, config, folder);
   write_coco_results(folder + "/detections.json", dataset, scored);

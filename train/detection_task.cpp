@@ -6,6 +6,21 @@
 #include "train/streams.h"
 
 namespace fovea {
+namespace {
+
+// How often each image is shown in an epoch; empty: once.
+std::vector<double> repeats_of(const DetectionDataset& dataset, double threshold) {
+  if (threshold == 0) return {};
+  std::vector<std::vector<int>> labels;
+  for (const LabelledImage& image : dataset.images) {
+    labels.emplace_back();
+    for (const Annotation& object : image.annotations)
+      if (!object.crowd) labels.back().push_back(object.label);
+  }
+  return repeat_factors(labels, threshold);
+}
+
+}  // namespace
 
 DetectionBatches::DetectionBatches(const TrainConfig& config, const DetectionDataset& dataset,
                                    const Detector& detector)
@@ -13,29 +28,57 @@ DetectionBatches::DetectionBatches(const TrainConfig& config, const DetectionDat
       dataset_(dataset),
       detector_(detector),
       images_(files_of(dataset), config.cache_mb << 20),
-      sampler_(int64_t(dataset.images.size()),
-               [seed = uint64_t(config.seed)](int64_t epoch) {
-                 return Random(seed, stream_of(Stream::order, epoch));
-               }),
+      sampler_(
+          int64_t(dataset.images.size()),
+          [seed = uint64_t(config.seed)](int64_t epoch) {
+            return Random(seed, stream_of(Stream::order, epoch));
+          },
+          repeats_of(dataset, config.repeat_threshold)),
       matcher_(detector.anchors()) {
   for (const LabelledImage& image : dataset.images)
     truth_room_ = std::max(truth_room_, int64_t(image.annotations.size()));
+  if (config.mosaic > 0) truth_room_ *= 4;
+}
+
+PreparedImage DetectionBatches::prepare(size_t index, Random& random, std::span<float> pixels) {
+  const AugmentOptions options{config_.horizontal_flip,
+                               config_.vertical_flip,
+                               config_.scale_min,
+                               config_.scale_max,
+                               config_.crop,
+                               {config_.brightness, config_.contrast, config_.saturation, config_.hue}};
+  const bool mosaic = config_.mosaic > 0 && random.chance(config_.mosaic);
+  std::array<size_t, 4> chosen{index};
+  if (mosaic)
+    for (size_t i = 1; i < 4; ++i) chosen[i] = size_t(sampler_.any(random));
+  std::array<std::shared_ptr<const Image>, 4> images;
+  std::array<LabelledPicture, 4> pictures;
+  for (size_t i = 0; i < (mosaic ? 4u : 1u); ++i) {
+    images[i] = images_.get(chosen[i]);
+    pictures[i] = {images[i].get(), dataset_.images[chosen[i]].annotations};
+  }
+  if (mosaic) return prepare_mosaic(pictures, detector_.height(), detector_.width(), options, random, pixels);
+  return prepare_for_training(*images[0], pictures[0].annotations, detector_.height(), detector_.width(),
+                              options, random, pixels);
+}
+
+std::vector<PreparedImage> DetectionBatches::pictures(int64_t step, const Tensor& images) {
+  const int64_t n = config_.batch_size;
+  const size_t pixels = size_t(detector_.height()) * size_t(detector_.width()) * 3;
+  const std::vector<int64_t> chosen = sampler_.images(step * n, n);
+  std::vector<PreparedImage> prepared;
+  for (int64_t k = 0; k < n; ++k) {
+    Random random(uint64_t(config_.seed), stream_of(Stream::augmentation, step * n + k));
+    prepared.push_back(
+        prepare(size_t(chosen[size_t(k)]), random, images.span<float>().subspan(size_t(k) * pixels, pixels)));
+  }
+  return prepared;
 }
 
 DetectionBatch DetectionBatches::make(int64_t step) {
-  const int64_t n = config_.batch_size, height = detector_.height(), width = detector_.width();
-  const int64_t anchors = matcher_.num_anchors(), pixels = height * width * 3;
-  DetectionBatch batch{Tensor({n, height, width, 3}), {}, {}, {}, {}};
-  std::vector<PreparedImage> prepared;
-  const std::vector<int64_t> chosen = sampler_.images(step * n, n);
-  for (int64_t k = 0; k < n; ++k) {
-    const size_t index = size_t(chosen[size_t(k)]);
-    Random random(uint64_t(config_.seed), stream_of(Stream::augmentation, step * n + k));
-    prepared.push_back(prepare_for_training(
-        *images_.get(index), dataset_.images[index].annotations, int(height), int(width),
-        {config_.horizontal_flip, config_.vertical_flip, config_.scale_min, config_.scale_max}, random,
-        batch.images.span<float>().subspan(size_t(k * pixels), size_t(pixels))));
-  }
+  const int64_t n = config_.batch_size, anchors = matcher_.num_anchors();
+  DetectionBatch batch{empty_images(), {}, {}, {}, {}};
+  const std::vector<PreparedImage> prepared = pictures(step, batch.images);
   std::vector<MatchTruths> truths;
   for (const PreparedImage& image : prepared) truths.push_back({image.boxes, image.labels, image.crowds});
   if (detector_.device() == Device::cuda) {

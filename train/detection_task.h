@@ -28,15 +28,23 @@ class DetectionBatches {
  public:
   DetectionBatches(const TrainConfig& config, const DetectionDataset& dataset, const Detector& detector);
   DetectionBatch make(int64_t step);  // that of a step, counted from 0
+  // The pictures of a step alone, into images (N, H, W, 3), with their boxes in pixels of these.
+  std::vector<PreparedImage> pictures(int64_t step, const Tensor& images);
+  Tensor empty_images() const {
+    return Tensor({config_.batch_size, detector_.height(), detector_.width(), 3});
+  }
+  int64_t samples_per_epoch() const { return sampler_.samples_per_epoch(); }
 
  private:
+  PreparedImage prepare(size_t index, Random& random, std::span<float> pixels);
+
   const TrainConfig& config_;
   const DetectionDataset& dataset_;
   const Detector& detector_;
   ImageCache images_;
   Sampler sampler_;
   AnchorMatcher matcher_;
-  int64_t truth_room_ = 1;  // objects and crowd regions of the image that has most
+  int64_t truth_room_ = 1;  // objects and crowd regions that an image can have
 };
 
 // Learning to detect: focal loss over classes + box_loss_weight * Huber loss over boxes (EfficientDet,
@@ -48,6 +56,7 @@ class DetectionTask : public Task {
 
   Module& model() override { return detector_.model(); }
   Detector& detector() { return detector_; }
+  DetectionBatches& batches() { return batches_; }
   int64_t training_images() const override { return int64_t(train_.images.size()); }
   void start(int64_t first, int64_t end) override;
   void load(int64_t step) override;

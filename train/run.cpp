@@ -34,7 +34,12 @@ std::string TrainingRun::description() {
 bool TrainingRun::train(const TrainHooks& hooks) {
   const std::string last = folder_ + "/last.safetensors";
   trainer_ = std::make_unique<Trainer>(work_->task(), state_, folder_, hooks);
-  if (std::filesystem::exists(last)) trainer_->resume(Checkpoint(last));
+  if (std::filesystem::exists(last)) {
+    trainer_->resume(Checkpoint(last));
+  } else {
+    create_folder(folder_);
+    work_->begin(folder_);
+  }
   return trainer_->run();
 }
 

@@ -23,6 +23,8 @@ class TrainingRun {
     virtual Task& task() = 0;
     virtual std::string name() const = 0;
     virtual std::string description() = 0;
+    // Called before the first step of a new run; the folder exists.
+    virtual void begin(const std::string&) {}
     virtual std::string finish(const std::string& folder) = 0;
 
    private:

@@ -54,10 +54,16 @@ TEST_CASE("a training leaves weights, figures, curves, a report and pictures, an
   CHECK_THAT(result.output, Contains("report.html"));
   CHECK_THAT(result.errors, Contains("images/s"));
   for (const char* file : {"last.safetensors", "best.safetensors", "config.json", "metrics.csv",
-                           "report.html", "detections.json"})
+                           "report.html", "detections.json", "augmented.jpg", "mistakes.csv"})
     CHECK(fs::file_size(folder / "run/" + file) > 0);
   CHECK_FALSE(fs::is_empty(folder / "run/pictures"));
   CHECK_FALSE(has_part_files(folder / "run"));
+
+  const Image augmented = read_image(folder / "run/augmented.jpg");  // four times four of 64 x 64
+  CHECK(augmented.width == 4 * 68 - 4);
+  CHECK(augmented.height == 4 * 68 - 4);
+  CHECK_THAT(read_file(folder / "run/report.html"),
+             Contains("What it gets wrong") && Contains("<td class=\"class\">nothing there</td>"));
 
   const auto again = run_program(tiny(folder / "run"));
   CHECK(again.exit_code == 1);
@@ -112,6 +118,24 @@ TEST_CASE("Ctrl-C keeps a checkpoint, and a resumed training ends as one never i
   const auto nothing = run_program({"train", "--resume", folder / "nowhere"});
   CHECK(nothing.exit_code == 1);
   CHECK_THAT(nothing.errors, Contains("holds no run to resume"));
+}
+
+TEST_CASE("every augmentation at once: the same files on one thread and on two") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> all{
+      "--mosaic",     "0.5", "--crop", "0.5", "--brightness",       "0.3", "--contrast", "0.3",
+      "--saturation", "0.3", "--hue",  "0.1", "--repeat-threshold", "0.9", "--workers",  "2"};
+  REQUIRE(run_program(tiny(folder / "a", all)).exit_code == 0);
+  std::vector<std::string> one_thread = tiny(folder / "b", all);
+  one_thread.back() = "1";
+  one_thread.insert(one_thread.begin(), {"--threads", "1"});
+  REQUIRE(run_program(one_thread).exit_code == 0);
+  REQUIRE(run_program(tiny(folder / "without")).exit_code == 0);
+  for (const char* file : {"detections.json", "augmented.jpg"}) {
+    CAPTURE(file);
+    CHECK(read_file(folder / "a/" + file) == read_file(folder / "b/" + file));
+    CHECK(read_file(folder / "a/" + file) != read_file(folder / "without/" + file));
+  }
 }
 
 TEST_CASE("a loss that stops being finite ends the training with the step and advice") {
@@ -215,5 +239,18 @@ TEST_CASE("a classifier learns folders of pictures") {
   CAPTURE(result.errors);
   REQUIRE(result.exit_code == 0);
   CHECK_THAT(result.output, Contains("top-1 accuracy 1.0000"));
-  CHECK(fs::file_size(folder / "run/report.html") > 1000);
+  const std::string report = read_file(folder / "run/report.html");
+  CHECK_THAT(report,
+             Contains("<tr><td class=\"class\">blue</td><td style=\"background:rgba(37,99,201,0.60)\">2</td>"
+                      "<td>·</td><td class=\"value\">2</td></tr>"));
+  CHECK_THAT(report, Contains("right, but not sure: "));
+
+  const auto eval = run_program({"eval", folder / "run/best.safetensors", "--output", folder / "eval"});
+  CAPTURE(eval.errors);
+  CHECK(eval.exit_code == 0);
+  CHECK_THAT(eval.output, Contains("top-1 accuracy 1.0000, top-5 1.0000 on 4 images"));
+  CHECK_THAT(read_file(folder / "eval/report.html"), Contains("<td class=\"class\">red</td>"));
+  const auto other = run_program({"eval", folder / "run/best.safetensors", "--split", "test"});
+  CHECK(other.exit_code == 1);
+  CHECK_THAT(other.errors, Contains("has no folder test: give a --split that it has"));
 }

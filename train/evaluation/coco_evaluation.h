@@ -27,6 +27,9 @@ struct ClassFigures {
   double ap = -1, ap50 = -1, ap75 = -1, ar100 = -1;  // -1: the class has no object to find
   std::vector<double> precision50;  // at IoU 0.50, for recall 0, 0.01, ... 1: the PR curve; empty as above
   int64_t objects = 0;              // truths that are no crowd
+  // Small, medium and large, as in CocoFigures. An object exactly between two sizes is of both.
+  std::array<double, 3> ap_by_size{-1, -1, -1};
+  std::array<int64_t, 3> objects_by_size{};
 };
 
 // The 12 figures of the COCO challenge in its order (pycocotools COCOeval, iouType bbox), and those of each
