@@ -1,9 +1,11 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <new>
 
@@ -74,6 +76,8 @@ int main(int argc, char** argv) {
   fovea::add_bench_command(program);
   try {
     program.parse(argc, argv);
+    // What could not be written, to a full disk for one, must not look like success.
+    fovea::require(std::fflush(stdout) == 0, "the output cannot be written: {}", std::strerror(errno));
     return 0;
   } catch (const CLI::RequiredError& error) {
     if (!program.get_subcommands().empty() || argc < 2 || argv[1][0] == '-') return program.exit(error), 1;

@@ -107,6 +107,21 @@ void write_file_atomically(const std::string& path, std::string_view content) {
   write_file_atomically(path, std::span(&content, 1));
 }
 
+bool path_exists(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::exists(path, error);
+}
+
+bool is_file(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::is_regular_file(path, error);
+}
+
+bool is_folder(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error);
+}
+
 void create_folder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);

@@ -29,6 +29,13 @@ class MappedFile {
 void write_file_atomically(const std::string& path, std::span<const std::string_view> parts);
 void write_file_atomically(const std::string& path, std::string_view content);
 
+// Whether something, a file, or a folder is there under this name. False too where the system will not say: a
+// name that is too long, a folder above it that may not be searched. Names that come out of files must not
+// end the program.
+bool path_exists(const std::string& path);
+bool is_file(const std::string& path);
+bool is_folder(const std::string& path);
+
 // Makes a folder and those above it. Throws Error naming the path and the reason.
 void create_folder(const std::string& path);
 

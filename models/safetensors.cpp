@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/json_depth.h"
 
 namespace fovea {
 namespace {
@@ -152,9 +153,11 @@ void SafetensorsFile::parse_header() {
          path_, length, content.size());
   }
   data_ = content.substr(sizeof length + size_t(length));
+  const std::string_view text = content.substr(sizeof length, size_t(length));
+  check_json_depth(text, path_);
   nlohmann::json header;
   try {
-    header = nlohmann::json::parse(content.substr(sizeof length, size_t(length)));
+    header = nlohmann::json::parse(text);
   } catch (const nlohmann::json::exception& error) {
     fail("{} has a header that is not JSON: {}", path_, error.what());
   }

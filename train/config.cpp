@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "core/error.h"
+#include "core/json_depth.h"
 #include "models/anchors.h"
 #include "train/initialization.h"
 
@@ -73,10 +74,11 @@ std::string config_to_json(const TrainConfig& config) {
 }
 
 TrainConfig config_from_json(const std::string& text, const std::string& source) {
+  check_json_depth(text, source);
   nlohmann::json json;
   try {
     json = nlohmann::json::parse(text);
-  } catch (const nlohmann::json::parse_error& error) {
+  } catch (const nlohmann::json::exception& error) {
     fail("{} is not a configuration in JSON: {}", source, error.what());
   }
   require(json.is_object(), "{} is not a configuration: it must be one JSON object of names and values",

@@ -274,6 +274,13 @@ TEST_CASE("what is no image, or too large, is an error that names the file") {
   CHECK_THROWS_WITH(decode_image(png(16385, 1, 8, 0, std::string(16386, '\0')), "wide.png"),
                     Contains("wide.png is 16385 x 1 pixels: at most 16384"));
   CHECK(decode_image(png(16384, 1, 8, 0, std::string(16385, '\0')), "widest.png").width == 16384);
+  CHECK_THROWS_WITH(decode_image(png(16384, 16384, 8, 0, std::string(100, '\0')), "bomb.png"),
+                    Contains("bomb.png is damaged: it says it is 16384 x 16384 pixels, which its 180 bytes"));
+  std::string claims = encode_jpeg(four_colours(16, 16));
+  const size_t frame = claims.find("\xFF\xC0");  // length, precision, height, width
+  claims[frame + 5] = claims[frame + 7] = '\x3F';
+  CHECK_THROWS_WITH(decode_image(claims, "claims.jpg"),
+                    Contains("claims.jpg is damaged: it says it is 16144 x 16144 pixels"));
   CHECK_THROWS_WITH(decode_image("\xFF\xD8\xFF\xD9"s + std::string(40, ' '), "hollow.jpg"),
                     Contains("hollow.jpg cannot be decoded: "));
   std::string damaged = encode_png(four_colours(16, 16));
@@ -289,6 +296,16 @@ TEST_CASE("what is no image, or too large, is an error that names the file") {
   for (size_t i = 0; i < 16; ++i) tables[counts + i] = '\xFF';
   CHECK_THROWS_WITH(decode_image(tables, "tables.jpg"),
                     Contains("tables.jpg is damaged: its Huffman tables"));
+  CHECK_THROWS_WITH(decode_image_header(tables, "tables.jpg"),
+                    Contains("tables.jpg is damaged: its Huffman tables"));
+  // Without its tables it is a picture of zeros, not of what lay in memory: the same each time.
+  std::string bare = encode_jpeg(four_colours(16, 16));
+  for (size_t at = 0; (at = bare.find("\xFF\xC4", at)) != bare.npos;)
+    bare.erase(at, 2 + 256 * uint8_t(bare[at + 2]) + uint8_t(bare[at + 3]));
+  const Image grey = decode_image(bare, "bare.jpg");
+  CHECK(quarters(grey) == std::array<Colour, 4>{colour(grey, 0, 0), colour(grey, 0, 0), colour(grey, 0, 0),
+                                                colour(grey, 0, 0)});
+  CHECK(colour(grey, 0, 0) == Colour{128, 128, 128});
   CHECK_THROWS_WITH(decode_image(bmp(-17000) + std::string(17000 * 12, '\0'), "tall.bmp"),
                     Contains("tall.bmp is 3 x -17000 pixels: at most 16384"));
   CHECK_THROWS_WITH(decode_image(bmp(INT32_MIN), "tallest.bmp"),

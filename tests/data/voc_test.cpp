@@ -161,11 +161,16 @@ TEST_CASE("Pascal VOC: the picture is found by stem, else by file name") {
   voc.write("Annotations/a.xml", annotation(good, "other.tif"));
   voc.write("Annotations/b.xml", annotation(good, "a.PNG"));
   voc.write("Annotations/c.xml", annotation(good, "c"));
+  voc.write("Annotations/d.xml", annotation(good, std::string(300, 'd')));  // a name that no file can have
   voc.write("JPEGImages/a.PNG", "picture");
   voc.write("JPEGImages/other.tif", "picture");
   voc.write("JPEGImages/c.bmp", "picture");
-  const DetectionDataset dataset = voc.read("a\nb\nc\n");
+  const DetectionDataset dataset = voc.read("a\nb\nc\nd\n" + std::string(300, 'e') + "\n");
   REQUIRE(dataset.images.size() == 3);
+  REQUIRE(dataset.warnings.size() == 2);
+  CHECK_THAT(dataset.warnings[0],
+             Contains("d.xml: ") && Contains("has neither a picture d nor the <filename>"));
+  CHECK_THAT(dataset.warnings[1], Contains("but there is no file"));
   CHECK(dataset.images[0].file == voc.file("JPEGImages/a.PNG"));
   CHECK(dataset.images[1].file == voc.file("JPEGImages/a.PNG"));
   CHECK(dataset.images[2].file == voc.file("JPEGImages/c.bmp"));

@@ -129,6 +129,8 @@ TEST_CASE("a file that is no list of detections is named") {
                     Contains("results.json is not a results file: it must be a list"));
   CHECK_THROWS_WITH(read("3"), Contains("is not a results file"));
   CHECK_THROWS_WITH(read(""), Contains("is not JSON"));
+  CHECK_THROWS_WITH(read(std::string(100000, '[') + std::string(100000, ']')),
+                    Contains("more than 100 deep"));
   CHECK_THROWS_WITH(read_coco_results("/nowhere/results.json", three_images()),
                     Contains("/nowhere/results.json"));
 }

@@ -87,6 +87,8 @@ TEST_CASE("hostile headers are refused with the tensor's name") {
   CHECK_THROWS_WITH(read(entry("F32", "[2]", "[0,8]")), Contains("has 16 bytes of data, its tensors take 8"));
   CHECK_THROWS_WITH(read(entry("F32", "[-4]", "[0,16]")), Contains("has a size -4"));
   CHECK_THROWS_WITH(read(entry("F32", "[1000000000,1000000000]", "[0,16]")), Contains("too large"));
+  CHECK_THROWS_WITH(read(entry("F32", std::string(100000, '[') + std::string(100000, ']'), "[0,16]")),
+                    Contains("more than 100 deep"));
   CHECK_THROWS_WITH(read("{\"w\":3}"), Contains("tensor w must have dtype, shape and two data_offsets"));
   CHECK_THROWS_WITH(read("{\"__metadata__\":{\"a\":1}}"), Contains("__metadata__ a must be a text"));
   CHECK_THROWS_WITH(read("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]},"

@@ -29,6 +29,11 @@ TEST_CASE("a configuration that is wrong is refused by name") {
                     Contains("batch_size is 2.5, it must be a whole number"));
   CHECK_THROWS_WITH(config_from_json("{\"horizontal_flip\": 1}", "c.json"),
                     Contains("it must be true or false"));
+  CHECK_THROWS_WITH(config_from_json("{\"epochs\": 1e999}", "c.json"),
+                    Contains("c.json is not a configuration in JSON") && Contains("1e999"));
+  CHECK_THROWS_WITH(
+      config_from_json("{\"seed\": " + std::string(100000, '[') + std::string(100000, ']') + "}", "c.json"),
+      Contains("c.json has lists or objects more than 100 deep"));
 }
 
 TEST_CASE("every setting has a range") {

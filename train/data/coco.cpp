@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json_depth.h"
 
 namespace fovea {
 namespace {
@@ -19,8 +20,10 @@ namespace {
 using nlohmann::json;
 
 json parse(const std::string& file) {
+  const std::string content = read_file(file);
+  check_json_depth(content, file);
   try {
-    return json::parse(read_file(file));
+    return json::parse(content);
   } catch (const json::exception& error) {
     const std::string text =
         error.what();  // "[json.exception.parse_error.101] parse error at line 1, column 4: ..."
@@ -190,8 +193,7 @@ class Reader {
   std::optional<std::string> find_image(const std::string& name) const {
     for (const std::string& folder : image_folders_) {
       const std::filesystem::path path = std::filesystem::path(folder) / name;
-      std::error_code error;
-      if (std::filesystem::is_regular_file(path, error)) return path.string();
+      if (is_file(path.string())) return path.string();
     }
     return options_.require_images ? std::nullopt : std::optional(name);
   }

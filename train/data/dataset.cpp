@@ -80,13 +80,13 @@ DetectionDataset open_voc(const std::string& folder, const std::string& split,
                           const std::vector<std::string>& class_names, ReadLog* log) {
   if (split.ends_with(".txt")) {
     for (const std::string& path : {split, folder + "/" + split})
-      if (fs::is_regular_file(path)) return read_voc(folder, {path}, class_names, log);
+      if (is_file(path)) return read_voc(folder, {path}, class_names, log);
     fail("there is no list file {0}, nor {1}/{0}", split, folder);
   }
   std::vector<std::string> lists;
   for (const std::string& part : parts_of(split)) {
     lists.push_back(voc_list(folder, part));
-    if (!fs::is_regular_file(lists.back())) fail_split(folder, part);
+    if (!is_file(lists.back())) fail_split(folder, part);
   }
   return read_voc(folder, lists, class_names, log);
 }
@@ -97,7 +97,7 @@ DetectionDataset open_coco_part(const std::string& folder, const std::string& sp
                                                folder + "/images", folder};
   for (const char* prefix : {"instances_", ""}) {
     const std::string file = fmt::format("{}/annotations/{}{}.json", folder, prefix, split);
-    if (fs::is_regular_file(file)) return read_coco(file, image_folders, class_names, {.log = log});
+    if (is_file(file)) return read_coco(file, image_folders, class_names, {.log = log});
   }
   fail_split(folder, split);
 }
@@ -139,7 +139,7 @@ DetectionDataset open_yolo(const std::string& folder, const std::string& split,
 
 DetectionDataset open_dataset(const std::string& folder, const std::string& split,
                               const std::vector<std::string>& class_names, ReadLog* log) {
-  require(fs::is_directory(folder), "{} is no folder: give the folder of a data set", folder);
+  require(is_folder(folder), "{} is no folder: give the folder of a data set", folder);
   switch (dataset_format(folder)) {
     case DatasetFormat::voc:
       return open_voc(folder, split, class_names, log);

@@ -1,9 +1,9 @@
 #include "train/data/image_folder.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "train/data/image_io.h"
 #include "train/data/listing.h"
 
@@ -41,8 +41,8 @@ void check_not_empty(const ClassificationDataset& dataset, const std::vector<std
 
 ClassificationDataset read_image_folder(const std::string& folder,
                                         const std::vector<std::string>& class_names) {
-  require(std::filesystem::is_directory(folder),
-          "{} is no folder: give one that holds a folder of pictures for each class", folder);
+  require(is_folder(folder), "{} is no folder: give one that holds a folder of pictures for each class",
+          folder);
   const std::vector<std::string> folders = folder_names(folder);
   require(!folders.empty(), "{} holds no folders: one for each class, with its pictures, is expected",
           folder);

@@ -21,6 +21,12 @@
 #define STBI_ONLY_PNG
 #define STBI_ONLY_BMP
 #define STBI_NO_STDIO
+// Zeroed: a JPEG may use a table that it never defined, or lack a scan, and stb_image would decode it with
+// what lay in this memory before, past the end of its tables where that is no table. A table of zeros decodes
+// to nothing.
+#define STBI_MALLOC(size) std::calloc(1, size)
+#define STBI_REALLOC(memory, size) std::realloc(memory, size)
+#define STBI_FREE(memory) std::free(memory)
 #define STB_IMAGE_WRITE_STATIC
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STBI_WRITE_NO_STDIO
@@ -44,6 +50,16 @@ int read_orientation(const std::string& exif) {
   if (!entry || entry->format != EXIF_FORMAT_SHORT || entry->size < 2) return 1;
   const int orientation = exif_get_short(entry->data, exif_data_get_byte_order(data.get()));
   return orientation >= 1 && orientation <= 8 ? orientation : 1;
+}
+
+// Whether so many bytes can be a picture of so many pixels. A block of 8 x 8 in a JPEG takes a bit or more
+// (T.81, F.1.2), and deflated data unpack to 1032 times their size at most
+// (https://www.zlib.net/zlib_tech.html), in a PNG of 1 bit a pixel or more. A small file that claims more
+// would fill the memory. Of a BMP all bytes are known to be there.
+bool can_hold(const ImageContainer& container, size_t bytes, int64_t pixels) {
+  const std::string_view format = container.format;
+  const int64_t most = format == "JPEG" ? 8 * 64 : 8 * 1032;
+  return format == "BMP" || pixels <= int64_t(bytes) * most;
 }
 
 Image upright(const uint8_t* stored, int width, int height, int orientation) {
@@ -105,10 +121,14 @@ Image decode_image(std::string_view bytes, const std::string& name) {
   const int size = int(bytes.size());
   int width = 0, height = 0, channels = 0;
   // Where this fails, the decoder fails too, and knows the reason. The height of a BMP may be negative.
-  if (stbi_info_from_memory(data, size, &width, &height, &channels))
+  if (stbi_info_from_memory(data, size, &width, &height, &channels)) {
     require(std::max(std::abs(int64_t(width)), std::abs(int64_t(height))) <= longest_side,
             "{} is {} x {} pixels: at most {} on a side can be read, make it smaller", name, width, height,
             longest_side);
+    require(can_hold(*container, bytes.size(), std::abs(int64_t(width) * height)),
+            "{} is damaged: it says it is {} x {} pixels, which its {} bytes cannot hold; copy it again",
+            name, width, height, bytes.size());
+  }
   const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
       stbi_load_from_memory(data, size, &width, &height, &channels, 3), stbi_image_free);
   if (!pixels) fail("{} cannot be decoded: {}", name, failure_reason());
@@ -123,6 +143,7 @@ ImageHeader decode_image_header(std::string_view bytes, const std::string& name)
   const auto container = read_image_container(bytes, true);
   require(container.has_value(), "{} is no image that can be read: its content is neither JPEG, PNG nor BMP",
           name);
+  require(container->sound, "{} is damaged: its Huffman tables are none that a JPEG can have", name);
   int width = 0, height = 0, channels = 0;
   if (!stbi_info_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()), int(bytes.size()), &width,
                              &height, &channels))

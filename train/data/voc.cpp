@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <filesystem>
 #include <optional>
 #include <pugixml.hpp>
 #include <set>
@@ -126,7 +125,7 @@ class Reader {
 
   void read_image(const std::string& stem, const std::string& list_file) {
     const std::string path = folder_ + "/Annotations/" + stem + ".xml";
-    if (!std::filesystem::exists(path)) {
+    if (!path_exists(path)) {
       warn(FaultKind::missing_annotation, "{} names {}, but there is no file {}: the image is left out",
            list_file, stem, path);
       return;
@@ -153,15 +152,15 @@ class Reader {
   std::optional<std::string> find_picture(const std::string& stem, const std::string& file_name) const {
     const std::string base = folder_ + "/JPEGImages/";
     for (const char* ending : {".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG", ".BMP"})
-      if (std::filesystem::is_regular_file(base + stem + ending)) return base + stem + ending;
-    if (std::filesystem::is_regular_file(base + file_name)) return base + file_name;
+      if (is_file(base + stem + ending)) return base + stem + ending;
+    if (is_file(base + file_name)) return base + file_name;
     return std::nullopt;
   }
 
   // Labelling tools write where the picture was when it was labelled.
   void note_unused_fields(const VocFile& file) {
     const std::string path(trim(file.root().child("path").child_value()));
-    if (log_ && !path.empty() && !std::filesystem::exists(path))
+    if (log_ && !path.empty() && !path_exists(path))
       log_->faults.push_back(
           {FaultKind::ignored_field,
            fmt::format("{}: <path> is \"{}\", which is not here: it is ignored", file.path(), path)});

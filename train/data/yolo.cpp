@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "core/file.h"
 #include "core/parallel.h"
 #include "train/data/image_io.h"
 #include "train/data/listing.h"
@@ -98,14 +99,13 @@ class Reader {
 
   void add_source(const std::string& split, const std::string& source) {
     dataset_.name += (dataset_.name.empty() ? "" : " + ") + source;
-    if (fs::is_directory(source)) {
+    if (is_folder(source)) {
       std::vector<std::string> pictures;
       add_pictures(fs::path(source + "/").parent_path().string(), pictures);
       for (const std::string& picture : pictures) add_picture(picture, source);
       return;
     }
-    require(fs::is_regular_file(source), "{}: {} is {}, but no folder or list is there", layout_.file, split,
-            source);
+    require(is_file(source), "{}: {} is {}, but no folder or list is there", layout_.file, split, source);
     const std::string beside = fs::path(source).parent_path().string();
     for (const std::string& line : read_lines(source)) {
       if (line.empty()) continue;
@@ -149,7 +149,7 @@ class Reader {
     if (!size.error.empty()) fail_as(FaultKind::broken_picture, "{}", size.error);
     LabelledImage image{pictures_[index], int64_t(dataset_.images.size()) + 1, size.width, size.height, {}};
     const std::string file = yolo_label_file(image.file);
-    const bool labelled = fs::is_regular_file(file);
+    const bool labelled = is_file(file);
     if (labelled) {
       const std::vector<std::string> lines = read_lines(file);
       for (size_t i = 0; i < lines.size(); ++i)
@@ -245,8 +245,7 @@ std::string yolo_label_file(const std::string& picture) {
   *last = "labels";
   fs::path in_labels;
   for (const fs::path& part : parts) in_labels /= part;
-  return fs::is_regular_file(in_labels) || !fs::is_regular_file(beside) ? in_labels.string()
-                                                                        : beside.string();
+  return is_file(in_labels.string()) || !is_file(beside.string()) ? in_labels.string() : beside.string();
 }
 
 }  // namespace fovea

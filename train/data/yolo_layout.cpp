@@ -103,7 +103,7 @@ YoloLayout read_yaml(const std::string& folder, const std::string& file) {
   YoloLayout layout{.file = file, .class_names = read_names(file, root)};
   std::vector<std::string> bases{folder};
   if (const YAML::Node path = root["path"]; path && path.IsScalar())
-    if (const auto found = find_path(folder, path.Scalar()); found && fs::is_directory(*found))
+    if (const auto found = find_path(folder, path.Scalar()); found && is_folder(*found))
       bases.insert(bases.begin(), *found);
   static const std::set<std::string> known{"train", "val", "test"}, no_splits{"names", "nc", "path"};
   for (const auto& entry : root) {
@@ -153,7 +153,7 @@ std::map<std::string, std::vector<std::string>> find_splits(const std::string& f
 }
 
 std::optional<std::string> find_yaml(const std::string& folder) {
-  if (fs::is_regular_file(folder + "/data.yaml")) return folder + "/data.yaml";
+  if (is_file(folder + "/data.yaml")) return folder + "/data.yaml";
   for (const char* ending : {".yaml", ".yml"})
     for (const std::string& name : file_names(folder, ending))
       if (has_names(folder + "/" + name)) return folder + "/" + name;
@@ -165,7 +165,7 @@ std::optional<std::string> find_yaml(const std::string& folder) {
 std::optional<YoloLayout> find_yolo_layout(const std::string& folder) {
   if (const auto file = find_yaml(folder)) return read_yaml(folder, *file);
   std::vector<std::string> names = file_names(folder, ".names");
-  if (fs::is_regular_file(folder + "/classes.txt")) names.insert(names.begin(), "classes.txt");
+  if (is_file(folder + "/classes.txt")) names.insert(names.begin(), "classes.txt");
   if (names.empty()) return std::nullopt;
   YoloLayout layout{.file = folder + "/" + names.front()};
   layout.splits = find_splits(folder, layout.file);
@@ -177,15 +177,13 @@ std::optional<YoloLayout> find_yolo_layout(const std::string& folder) {
 }
 
 std::optional<std::string> find_path(const std::string& folder, const std::string& path) {
-  std::error_code error;
   if (path.empty()) return std::nullopt;
-  if (fs::path(path).is_absolute() && fs::exists(path, error))
-    return fs::path(path).lexically_normal().string();
+  if (fs::path(path).is_absolute() && path_exists(path)) return fs::path(path).lexically_normal().string();
   const fs::path relative = fs::path(path).relative_path().lexically_normal();
   for (auto begin = relative.begin(); begin != relative.end(); ++begin) {
     fs::path tail = folder;
     for (auto part = begin; part != relative.end(); ++part) tail /= *part;
-    if (fs::exists(tail, error)) return tail.lexically_normal().string();
+    if (path_exists(tail.string())) return tail.lexically_normal().string();
   }
   return std::nullopt;
 }

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json_depth.h"
 #include "train/evaluation/check.h"
 
 namespace fovea {
@@ -85,6 +86,7 @@ class ResultsReader {
 
 DatasetDetections read_coco_results(const std::string& path, const DetectionDataset& truth) {
   const std::string text = read_file(path);
+  check_json_depth(text, path);
   ResultsReader reader(path, truth);
   // The entries, at depth 1, are dropped once read: half a million of them as a tree would take half a
   // gigabyte.

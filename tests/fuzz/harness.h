@@ -1,0 +1,86 @@
+#pragma once
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "core/error.h"
+
+// What the harnesses share. Each defines LLVMFuzzerTestOneInput (https://llvm.org/docs/LibFuzzer.html) and
+// gives the bytes to one parser as the content of a file. The rule: whatever the bytes are, there is either a
+// result or an Error whose sentence a person can read; no other exception, no crash, no sanitizer's report,
+// no endless work.
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
+
+namespace fovea {
+
+// What was expected and did not hold: a finding.
+inline void expect(bool condition) {
+  if (!condition) std::abort();
+}
+
+template <class F>
+void result_or_error(F&& parse) {
+  try {
+    parse();
+  } catch (const Error& error) {
+    expect(std::string_view(error.what()).find(' ') != std::string_view::npos);  // a sentence
+  }
+}
+
+// A file in memory that every reader of paths can open.
+class MemoryFile {
+ public:
+  MemoryFile() : descriptor_(::memfd_create("fuzz", MFD_CLOEXEC)) { expect(descriptor_ >= 0); }
+  ~MemoryFile() { ::close(descriptor_); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+
+  void set(const uint8_t* data, size_t size) {
+    expect(::ftruncate(descriptor_, 0) == 0 && ::pwrite(descriptor_, data, size, 0) == ssize_t(size));
+  }
+  std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
+
+ private:
+  int descriptor_;
+};
+
+// A folder of files, in memory where the system has such a place; removed when the program ends. Readers of
+// data sets look for names in folders.
+class FileFolder {
+ public:
+  FileFolder() {
+    std::error_code error;
+    const bool in_memory = std::filesystem::is_directory("/dev/shm", error);
+    path_ = std::string(in_memory ? "/dev/shm" : "/tmp") + "/fovea-fuzz-XXXXXX";
+    expect(::mkdtemp(path_.data()) != nullptr);
+  }
+  ~FileFolder() {
+    std::error_code error;
+    std::filesystem::remove_all(path_, error);
+  }
+  FileFolder(const FileFolder&) = delete;
+  FileFolder& operator=(const FileFolder&) = delete;
+
+  void write(const std::string& name, const void* data, size_t size) const {
+    const std::string file = *this / name;
+    std::filesystem::create_directories(std::filesystem::path(file).parent_path());
+    const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    expect(descriptor >= 0 && ::write(descriptor, data, size) == ssize_t(size));
+    ::close(descriptor);
+  }
+  void write(const std::string& name, std::string_view text) const { write(name, text.data(), text.size()); }
+
+  const std::string& path() const { return path_; }
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace fovea

@@ -1,0 +1,22 @@
+// Pascal VOC's XML files.
+#include "train/data/voc.h"
+#include "tests/fuzz/harness.h"
+#include "train/data/image_io.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace fovea;
+  static const FileFolder folder;
+  static const bool prepared = [] {
+    folder.write("JPEGImages/1.png", encode_png(Image(40, 30)));
+    folder.write("ImageSets/Main/train.txt", "1\n");
+    return true;
+  }();
+  expect(prepared);
+  folder.write("Annotations/1.xml", data, size);
+  const std::vector<std::string> lists{folder / "ImageSets/Main/train.txt"};
+  ReadLog log;
+  result_or_error([&] { read_voc(folder.path(), lists); });
+  result_or_error([&] { read_voc(folder.path(), lists, {"cat", "dog"}, &log); });
+  for (const Fault& fault : log.faults) expect(!fault.text.empty());
+  return 0;
+}

@@ -1,0 +1,21 @@
+// YOLO's text files of boxes.
+#include "tests/fuzz/harness.h"
+#include "train/data/image_io.h"
+#include "train/data/yolo.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace fovea;
+  static const FileFolder folder;
+  static const bool prepared = [] {
+    folder.write("classes.txt", "cat\ndog\n");
+    folder.write("images/train/1.png", encode_png(Image(40, 30)));
+    return true;
+  }();
+  expect(prepared);
+  folder.write("labels/train/1.txt", data, size);
+  ReadLog log;
+  result_or_error([&] { read_yolo(folder.path(), {"train"}); });
+  result_or_error([&] { read_yolo(folder.path(), {"train"}, {"dog"}, &log); });
+  for (const Fault& fault : log.faults) expect(!fault.text.empty());
+  return 0;
+}
