@@ -1,5 +1,6 @@
 #include "train/classification_run.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "core/error.h"
@@ -26,7 +27,7 @@ class ClassificationWork : public TrainingRun::Work {
     return fmt::format(
         "{}: {} parameters, {} px; {} images of {} classes to learn from, {} to measure on; {} steps of {}",
         config_.model, task_.model().parameter_count(), config_.image_size, train_.images.size(),
-        train_.class_names.size(), validation_.images.size(), config_.steps, config_.batch_size);
+        train_.class_names.size(), validation_.images.size(), config_.steps, images_per_step(config_));
   }
   std::string finish(const std::string& folder) override {
     Classifier best(ModelFile(folder + "/best.safetensors"));
@@ -40,9 +41,16 @@ class ClassificationWork : public TrainingRun::Work {
                       {"top-5 accuracy", fmt::format("{:.4f}", top5)},
                       {"images measured", std::to_string(validation_.images.size())},
                       {"parameters", std::to_string(best.model().parameter_count())},
-                      {"steps x batch", fmt::format("{} x {}", config_.steps, config_.batch_size)}};
+                      {"steps x images", fmt::format("{} x {}", config_.steps, images_per_step(config_))}};
     report.charts = learning_curves(folder + "/metrics.csv");
     write_run_report(folder + "/report.html", report);
+    if (config_.overfit > 0 && top1 < 1)
+      failure_ = fmt::format(
+          "top-1 accuracy is {:.4f} on the {} training images it was shown, where 1 was to be reached: if "
+          "the "
+          "loss was still falling, give more --steps than {}; otherwise look whether each folder in {} holds "
+          "pictures of its class alone",
+          top1, train_.images.size(), config_.steps, config_.data);
     return fmt::format(
         "top-1 accuracy {:.4f}, top-5 {:.4f} on {} images\n\nreport:   {}/report.html\nweights:  "
         "{}/best.safetensors\n",
@@ -69,6 +77,19 @@ std::pair<ClassificationDataset, ClassificationDataset> held_out(const Classific
   return {train, validation};
 }
 
+// The first `count` pictures, from each class in turn.
+void keep_first(ClassificationDataset& dataset, size_t count) {
+  require(dataset.images.size() >= count, "--overfit is {}, and {} has {} pictures: give less", count,
+          dataset.name, dataset.images.size());
+  std::vector<int64_t> seen(dataset.class_names.size());
+  std::vector<std::pair<int64_t, ClassifiedImage>> ranked;  // by place in its class
+  for (const ClassifiedImage& image : dataset.images) ranked.emplace_back(seen[size_t(image.label)]++, image);
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  dataset.images.clear();
+  for (size_t i = 0; i < count; ++i) dataset.images.push_back(ranked[i].second);
+}
+
 }  // namespace
 
 std::unique_ptr<TrainingRun::Work> make_classification_work(TrainingState& state) {
@@ -79,6 +100,11 @@ std::unique_ptr<TrainingRun::Work> make_classification_work(TrainingState& state
     validation = read_image_folder(c.data + "/" + c.val_split, train.class_names);
   } else {
     std::tie(train, validation) = held_out(read_image_folder(c.data));
+  }
+  if (c.overfit > 0) {
+    keep_first(train, size_t(c.overfit));
+    validation = train;
+    validation.warnings.clear();
   }
   if (parse_image_size(c.image_size)[0] == 0)
     c.image_size = std::to_string(efficientnet_spec(c.model).image_size);
