@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/finite_check.h"
 #include "core/op_times.h"
 #include "core/parallel.h"
 #include "cuda/kernels/elementwise.h"
@@ -44,6 +45,7 @@ std::shared_ptr<Node> make_leaf_node(Shape shape, DType dtype) {
 
 Tensor record(Tensor output, const Op& op, const Tensors& inputs, Backward backward) {
   if (GraphRecorder* recorder = GraphRecorder::current()) recorder->add(op, inputs, output);
+  if (FiniteCheck* check = FiniteCheck::current()) check->see_output(op.name, inputs, output);
   mark_op(op.name, false);
   bool needed = false;
   for (const Tensor& input : inputs) needed = needed || input.requires_grad();
@@ -106,6 +108,7 @@ void run_backward(const Tensor& root, const Tensor& gradient) {
     node->backward = nullptr;
     node->consumed = true;
     const Tensors gradients = backward(grad_output);
+    if (FiniteCheck* check = FiniteCheck::current()) check->see_gradients(*node, gradients);
     backward = nullptr;  // what was saved is free before the gradients travel on
     grad_output = Tensor();
     require(gradients.size() == node->inputs.size(), "[backward] {} returned {} gradients for {} inputs",

@@ -15,8 +15,9 @@ struct TrainingState {
   TrainConfig config;  // as resolved: what was done
   std::vector<std::string> class_names;
   std::vector<int> category_ids;
-  int64_t step = 0;  // steps done
-  double best = -1;  // the best validation figure so far
+  int64_t step = 0;                 // steps done
+  double best = -1;                 // the best validation figure so far
+  int64_t measured_since_best = 0;  // validations since the figure last grew
 };
 
 // A safetensors file with the state as its metadata and the tensors "model.*", "ema.*", "optimizer.*";

@@ -1,7 +1,6 @@
 #include "train/classification_run.h"
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <numeric>
 
@@ -30,12 +29,20 @@ class ClassificationWork : public TrainingRun::Work {
     return fmt::format(
         "{}: {} parameters, {} px; {} images of {} classes to learn from, {} to measure on; {} steps of {}",
         config_.model, task_.model().parameter_count(), config_.image_size, train_.images.size(),
-        train_.class_names.size(), validation_.images.size(), config_.steps, config_.batch_size);
+        train_.class_names.size(), validation_.images.size(), config_.steps, images_per_step(config_));
   }
   std::string finish(const std::string& folder) override {
     Classifier best(ModelFile(folder + "/best.safetensors"));
-    return evaluate_classifier(best, validation_, config_, folder) +
-           fmt::format("weights:  {}/best.safetensors\n", folder);
+    double top1 = 0;
+    const std::string text = evaluate_classifier(best, validation_, config_, folder, &top1) +
+                             fmt::format("weights:  {}/best.safetensors\n", folder);
+    if (config_.overfit > 0 && top1 < 1)
+      failure_ = fmt::format(
+          "top-1 accuracy is {:.4f} on the {} training images it was shown, where 1 was to be reached: if "
+          "the loss was still falling, give more --steps than {}; otherwise look whether each folder in {} "
+          "holds pictures of its class alone",
+          top1, train_.images.size(), config_.steps, config_.data);
+    return text;
   }
 
  private:
@@ -110,6 +117,19 @@ std::pair<ClassificationDataset, ClassificationDataset> held_out(const Classific
   return {train, validation};
 }
 
+// The first `count` pictures, from each class in turn.
+void keep_first(ClassificationDataset& dataset, size_t count) {
+  require(dataset.images.size() >= count, "--overfit is {}, and {} has {} pictures: give less", count,
+          dataset.name, dataset.images.size());
+  std::vector<int64_t> seen(dataset.class_names.size());
+  std::vector<std::pair<int64_t, ClassifiedImage>> ranked;  // by place in its class
+  for (const ClassifiedImage& image : dataset.images) ranked.emplace_back(seen[size_t(image.label)]++, image);
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  dataset.images.clear();
+  for (size_t i = 0; i < count; ++i) dataset.images.push_back(ranked[i].second);
+}
+
 }  // namespace
 
 std::unique_ptr<TrainingRun::Work> make_classification_work(TrainingState& state) {
@@ -120,6 +140,11 @@ std::unique_ptr<TrainingRun::Work> make_classification_work(TrainingState& state
     validation = read_image_folder(c.data + "/" + c.val_split, train.class_names);
   } else {
     std::tie(train, validation) = held_out(read_image_folder(c.data));
+  }
+  if (c.overfit > 0) {
+    keep_first(train, size_t(c.overfit));
+    validation = train;
+    validation.warnings.clear();
   }
   if (parse_image_size(c.image_size)[0] == 0)
     c.image_size = std::to_string(efficientnet_spec(c.model).image_size);
@@ -140,11 +165,13 @@ ClassificationDataset open_classification_split(const std::string& folder, const
 }
 
 std::string evaluate_classifier(const Classifier& classifier, const ClassificationDataset& dataset,
-                                const TrainConfig& config, const std::string& folder) {
+                                const TrainConfig& config, const std::string& folder,
+                                double* top1_accuracy) {
   ImageCache images(files_of(dataset), config.cache_mb << 20);
   const Tensor probabilities = classify_dataset(classifier, dataset, images, int(config.workers));
   const double top1 = top_k_accuracy(probabilities, dataset, 1),
                top5 = top_k_accuracy(probabilities, dataset, 5);
+  if (top1_accuracy) *top1_accuracy = top1;
   const std::string text =
       fmt::format("top-1 accuracy {:.4f}, top-5 {:.4f} on {} images\n", top1, top5, dataset.images.size());
   if (folder.empty()) return text;
@@ -155,7 +182,7 @@ std::string evaluate_classifier(const Classifier& classifier, const Classificati
                     {"top-5 accuracy", fmt::format("{:.4f}", top5)},
                     {"images measured", std::to_string(dataset.images.size())},
                     {"parameters", std::to_string(classifier.model().parameter_count())},
-                    {"steps x batch", fmt::format("{} x {}", config.steps, config.batch_size)}};
+                    {"steps x images", fmt::format("{} x {}", config.steps, images_per_step(config))}};
   create_folder(folder);
   if (std::filesystem::exists(folder + "/metrics.csv"))
     report.charts = learning_curves(folder + "/metrics.csv");

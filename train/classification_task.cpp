@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/processes.h"
+#include "ops/arithmetic.h"
 #include "ops/cross_entropy.h"
 #include "ops/shape_ops.h"
 #include "train/data/augment.h"
@@ -84,45 +85,52 @@ ClassificationTask::ClassificationTask(const TrainConfig& config, Classification
           },
           repeats_of(train_, config.repeat_threshold)),
       train_images_(files_of(train_), config.cache_mb << 20),
-      validation_images_(files_of(validation_), config.cache_mb << 19),
-      images_(classifier_.device()),
-      labels_(classifier_.device()),
-      noise_step_(classifier_.device()) {}
-
-void ClassificationTask::start(int64_t first, int64_t end) {
-  prefetch_ = std::make_unique<Prefetch<ClassificationBatch>>(int(config_.workers),
-                                                              size_t(config_.workers) + 2, first, end,
-                                                              [this](int64_t step) { return make(step); });
+      validation_images_(files_of(validation_), config.cache_mb << 19) {
+  for (int64_t k = 0; k < config_.accumulate; ++k)
+    inputs_.push_back(std::make_unique<Inputs>(classifier_.device()));
 }
 
-ClassificationBatch ClassificationTask::make(int64_t step) {
+void ClassificationTask::start(int64_t first, int64_t end) {
+  prefetch_ = std::make_unique<Prefetch<ClassificationBatch>>(
+      int(config_.workers), size_t(config_.workers) + 2, first * config_.accumulate, end * config_.accumulate,
+      [this](int64_t index) { return make(index); });
+}
+
+ClassificationBatch ClassificationTask::make(int64_t index) {
   const int64_t n = config_.batch_size, size = classifier_.size(), pixels = size * size * 3;
   ClassificationBatch batch{Tensor({n, size, size, 3}), Tensor({n}, DType::int32)};
-  const std::vector<int64_t> chosen = sampler_.images(step * n, n);
+  const std::vector<int64_t> chosen = sampler_.images(index * n, n);
   for (int64_t k = 0; k < n; ++k) {
-    const size_t index = size_t(chosen[size_t(k)]);
-    Random random(uint64_t(config_.seed), stream_of(Stream::augmentation, step * n + k));
-    prepare_for_classification(*train_images_.get(index), int(size), true, random,
+    const size_t image = size_t(chosen[size_t(k)]);
+    Random random(uint64_t(config_.seed), stream_of(Stream::augmentation, index * n + k));
+    prepare_for_classification(*train_images_.get(image), int(size), config_.overfit == 0, random,
                                batch.images.span<float>().subspan(size_t(k * pixels), size_t(pixels)),
                                {config_.brightness, config_.contrast, config_.saturation, config_.hue});
-    batch.labels.data<int32_t>()[k] = int32_t(train_.images[index].label);
+    batch.labels.data<int32_t>()[k] = int32_t(train_.images[image].label);
   }
   return batch;
 }
 
 void ClassificationTask::load(int64_t step) {
-  const ClassificationBatch batch = prefetch_->next();
-  images_.load(batch.images);
-  labels_.load(batch.labels);
-  noise_step_.load(step_tensor(step));
+  for (size_t k = 0; k < inputs_.size(); ++k) {
+    const ClassificationBatch batch = prefetch_->next();
+    inputs_[k]->images.load(batch.images);
+    inputs_[k]->labels.load(batch.labels);
+    inputs_[k]->noise_step.load(step_tensor(step * config_.accumulate + int64_t(k)));
+  }
 }
 
 std::vector<NamedTensor> ClassificationTask::compute() {
-  Random noise = noise_of(config_, noise_step_.tensor());
-  const Tensor loss = softmax_cross_entropy(classifier_.forward(images_.tensor(), noise), labels_.tensor(),
-                                            config_.label_smoothing);
-  loss.backward();
-  return {{"train/loss", loss.detach()}};
+  std::vector<NamedTensor> losses;
+  for (auto& in : inputs_) {
+    Random noise = noise_of(config_, in->noise_step.tensor());
+    Tensor loss = softmax_cross_entropy(classifier_.forward(in->images.tensor(), noise), in->labels.tensor(),
+                                        config_.label_smoothing);
+    if (config_.accumulate > 1) loss = loss / double(config_.accumulate);
+    loss.backward();
+    add_losses(losses, {{"train/loss", loss.detach()}});
+  }
+  return losses;
 }
 
 NamedValues ClassificationTask::evaluate() {

@@ -135,7 +135,9 @@ void check_config(const TrainConfig& c) {
   in_range("steps", double(c.steps), 0, 1e9);
   require(c.steps > 0 || c.epochs > 0,
           "--epochs and --steps are both 0: one of them must say how long to train");
+  in_range("overfit", double(c.overfit), 0, 1e6);
   in_range("batch-size", double(c.batch_size), 0, 4096);
+  in_range("accumulate", double(c.accumulate), 1, 4096);
   in_range("learning-rate", c.learning_rate, 0, 100);
   in_range("momentum", c.momentum, 0, 0.9999);
   require(c.weight_decay == -1 || c.weight_decay >= 0,
@@ -167,6 +169,10 @@ void check_config(const TrainConfig& c) {
   in_range("label-smoothing", c.label_smoothing, 0, 0.99);
   in_range("box-loss-weight", c.box_loss_weight, 0, 1e6);
   in_range("validate-every", c.validate_every, 0, 1e6);
+  in_range("patience", double(c.patience), 0, 1e6);
+  require(c.patience == 0 || c.validate_every > 0,
+          "--patience is {} with --validate-every 0, which measures at the end alone: set --validate-every",
+          c.patience);
   in_range("checkpoint-every", c.checkpoint_every, 0.001, 1e6);
   in_range("seed", double(c.seed), 0, 1e15);
   in_range("workers", double(c.workers), 1, 256);

@@ -22,6 +22,7 @@ namespace fovea {
 namespace {
 
 constexpr size_t pictures_in_report = 12, worst_in_report = 12;
+constexpr double learned_by_heart = 0.995;  // AP50
 
 // The first pictures as the network sees them: labels that do not fit are seen at a glance.
 Image augmented_pictures(DetectionTask& task, const std::vector<std::string>& class_names) {
@@ -65,15 +66,28 @@ class DetectionWork : public TrainingRun::Work {
         "{}",
         config_.model, task_.model().parameter_count(), task_.detector().height(), task_.detector().width(),
         task_.detector().anchors().size(), train_.images.size(), objects, train_.class_names.size(),
-        fmt::join(train_.class_names, ", "), config_.steps, config_.batch_size);
+        fmt::join(train_.class_names, ", "), config_.steps, images_per_step(config_));
   }
   void begin(const std::string& folder) override {
     write_image(folder + "/augmented.jpg", augmented_pictures(task_, train_.class_names));
   }
   std::string finish(const std::string& folder) override {
     Detector best(ModelFile(folder + "/best.safetensors"));
-    return evaluate_detector(best, validation_, config_, folder) +
-           fmt::format("weights:  {}/best.safetensors\n", folder);
+    CocoFigures figures;
+    const std::string text = evaluate_detector(best, validation_, config_, folder, &figures) +
+                             fmt::format("weights:  {}/best.safetensors\n", folder);
+    if (config_.overfit == 0) return text;
+    if (figures.ap50 >= learned_by_heart)
+      return text + fmt::format(
+                        "\nlearned by heart: AP50 is {:.4f} on the {} training images it was shown; "
+                        "data, network and evaluation fit together\n",
+                        figures.ap50, train_.images.size());
+    failure_ = fmt::format(
+        "AP50 is {:.4f} on the {} training images it was shown, where 1 was to be reached: look at "
+        "{}/pictures, where truth and detections should lie on each other, and at `fovea data check {}` for "
+        "boxes that no anchor fits; if the loss was still falling, give more --steps than {}",
+        figures.ap50, train_.images.size(), folder, config_.data, config_.steps);
+    return text;
   }
 
  private:
@@ -109,7 +123,7 @@ void write_report(const Measured& measured, ImageCache& images, const Detector& 
       {"AP", fmt::format("{:.4f}", measured.coco.ap)},
       {"AP50", fmt::format("{:.4f}", measured.coco.ap50)},
       {"AP50, Pascal VOC's way", fmt::format("{:.4f}", measured.voc.mean_ap)},
-      {"steps x batch", fmt::format("{} x {}", config.steps, config.batch_size)},
+      {"steps x images", fmt::format("{} x {}", config.steps, images_per_step(config))},
       {"optimizer", fmt::format("{}, learning rate {:.4g}", config.optimizer, config.learning_rate)},
       {"seed", std::to_string(config.seed)}};
   if (std::filesystem::exists(folder + "/metrics.csv"))
@@ -138,9 +152,42 @@ void write_report(const Measured& measured, ImageCache& images, const Detector& 
   write_file_atomically(folder + "/mistakes.csv", mistakes_csv(measured.mistakes, dataset));
 }
 
+std::vector<int64_t> boxes_of_classes(const DetectionDataset& dataset) {
+  std::vector<int64_t> counts(dataset.class_names.size());
+  for (const LabelledImage& image : dataset.images)
+    for (const Annotation& a : image.annotations)
+      if (!a.crowd) ++counts[size_t(a.label)];
+  return counts;
+}
+
+// Classes to learn that are not there, or not to be measured.
+void warn_of_classes(const DetectionDataset& train, const DetectionDataset& validation,
+                     std::vector<std::string>& warnings) {
+  const auto learned = boxes_of_classes(train), measured = boxes_of_classes(validation);
+  std::vector<std::string> unseen, unmeasured;
+  for (size_t i = 0; i < learned.size(); ++i) {
+    if (learned[i] == 0) unseen.push_back(train.class_names[i]);
+    if (learned[i] > 0 && measured[i] == 0) unmeasured.push_back(train.class_names[i]);
+  }
+  require(unseen.size() < learned.size(), "{} has no box in any of its {} images: there is nothing to learn",
+          train.name, train.images.size());
+  if (!unseen.empty())
+    warnings.push_back(fmt::format("{} has no box of class {}: it will not be learned", train.name,
+                                   fmt::join(unseen, ", ")));
+  if (std::all_of(measured.begin(), measured.end(), [](int64_t n) { return n == 0; }))
+    warnings.push_back(
+        fmt::format("{} has no box at all: every figure will be -1, and which weights are best "
+                    "cannot be told",
+                    validation.name));
+  else if (!unmeasured.empty())
+    warnings.push_back(fmt::format("{} has no box of class {}: what is learned of it is not measured",
+                                   validation.name, fmt::join(unmeasured, ", ")));
+}
+
 // What makes the loss fall and AP stay at 0, as far as the labels alone tell; in front of what the reader
 // said.
-void warn_before_training(DetectionDataset& train, const TrainConfig& config) {
+void warn_before_training(DetectionDataset& train, const DetectionDataset& validation,
+                          const TrainConfig& config) {
   constexpr double enough_covered = 0.8, too_many_faults = 0.03;
   constexpr size_t few_faults = 10;
   std::vector<const LabelledImage*> images;
@@ -148,12 +195,21 @@ void warn_before_training(DetectionDataset& train, const TrainConfig& config) {
   for (const LabelledImage& image : train.images) images.push_back(&image), boxes += image.annotations.size();
   const auto size = parse_image_size(config.image_size);
   std::vector<std::string> warnings;
-  const double covered = covered_share(images, size[0], size[1], detector_spec(config).anchors);
-  if (covered < enough_covered)
-    warnings.push_back(fmt::format(
-        "the anchors of scale {:g} fit {:.0f} % of the boxes at {}x{} pixels (IoU of 0.5 or more): `fovea "
-        "data check {}` suggests a size and a scale",
-        config.anchor_scale, 100 * covered, size[0], size[1], config.data));
+  warn_of_classes(train, validation, warnings);
+  const AnchorOptions anchors = detector_spec(config).anchors;
+  const double covered = covered_share(images, size[0], size[1], anchors);
+  if (covered < enough_covered) {
+    const InputChoice better = suggest_input(images, anchors);
+    std::string text = fmt::format(
+        "{:.0f} % of the training boxes overlap no anchor with an IoU of 0.5 at {}x{} pixels and anchor "
+        "scale "
+        "{:g}, and get one anchor by force at most",
+        100 * (1 - covered), size[0], size[1], config.anchor_scale);
+    if (better.covered > covered)
+      text += fmt::format(": --image-size {}x{} --anchor-scale {:g} would leave {:.0f} %", better.height,
+                          better.width, better.anchor_scale, 100 * (1 - better.covered));
+    warnings.push_back(text + fmt::format("; `fovea data check {}` shows their sizes", config.data));
+  }
   if (train.warnings.size() > few_faults && double(train.warnings.size()) > too_many_faults * double(boxes))
     warnings.push_back(
         fmt::format("{} has {} faults beside {} good boxes: `fovea data check {}` tells whether the boxes' "
@@ -162,31 +218,45 @@ void warn_before_training(DetectionDataset& train, const TrainConfig& config) {
   train.warnings.insert(train.warnings.begin(), warnings.begin(), warnings.end());
 }
 
+// The first `count` images that have something to be found.
+void keep_first(DetectionDataset& dataset, size_t count) {
+  std::erase_if(dataset.images, [](const LabelledImage& image) {
+    return std::all_of(image.annotations.begin(), image.annotations.end(),
+                       [](const Annotation& a) { return a.crowd; });
+  });
+  require(dataset.images.size() >= count, "--overfit is {}, and {} has {} images with boxes: give less",
+          count, dataset.name, dataset.images.size());
+  dataset.images.resize(count);
+}
+
 }  // namespace
 
 std::unique_ptr<TrainingRun::Work> make_detection_work(TrainingState& state) {
   TrainConfig& c = state.config;
   DetectionDataset train = open_dataset(c.data, c.train_split);
-  const DetectionDataset validation = open_dataset(c.data, c.val_split, train.class_names);
+  if (c.overfit > 0) keep_first(train, size_t(c.overfit));
+  DetectionDataset validation = c.overfit > 0 ? train : open_dataset(c.data, c.val_split, train.class_names);
+  if (c.overfit > 0) validation.warnings.clear();  // said once
   if (parse_image_size(c.image_size)[0] == 0) {
     const auto [height, width] = suited_image_size(train, efficientdet_spec(c.model).image_size);
     c.image_size = height == width ? std::to_string(height) : fmt::format("{}x{}", height, width);
   }
   c = resolve_config(c, int64_t(train.images.size()));
   c.anchor_scale = detector_spec(c).anchors.anchor_scale;
-  warn_before_training(train, c);
+  warn_before_training(train, validation, c);
   state.class_names = train.class_names;
   state.category_ids = train.category_ids;
   return std::make_unique<DetectionWork>(c, train, validation);
 }
 
 std::string evaluate_detector(Detector& detector, const DetectionDataset& dataset, const TrainConfig& config,
-                              const std::string& folder) {
+                              const std::string& folder, CocoFigures* figures) {
   ImageCache images(files_of(dataset), config.cache_mb << 20);
   Measured measured{detect_dataset(detector, dataset, images, int(config.workers)), {}, {}, {}};
   const DatasetDetections scored = scored_boxes(measured.detections);
   measured.coco = evaluate_coco(dataset, scored);
   measured.voc = evaluate_voc(dataset, scored, 0.5);
+  if (figures) *figures = measured.coco;
   measured.mistakes = find_mistakes(dataset, scored, best_score_threshold(dataset, scored));
   std::string text =
       fmt::format("{}{}Pascal VOC AP50: {:.4f} (11 points: {:.4f})\n{}\n", coco_table(measured.coco),

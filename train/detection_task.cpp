@@ -75,10 +75,10 @@ std::vector<PreparedImage> DetectionBatches::pictures(int64_t step, const Tensor
   return prepared;
 }
 
-DetectionBatch DetectionBatches::make(int64_t step) {
+DetectionBatch DetectionBatches::make(int64_t index) {
   const int64_t n = config_.batch_size, anchors = matcher_.num_anchors();
   DetectionBatch batch{empty_images(), {}, {}, {}, {}};
-  const std::vector<PreparedImage> prepared = pictures(step, batch.images);
+  const std::vector<PreparedImage> prepared = pictures(index, batch.images);
   std::vector<MatchTruths> truths;
   for (const PreparedImage& image : prepared) truths.push_back({image.boxes, image.labels, image.crowds});
   if (detector_.device() == Device::cuda) {
@@ -100,58 +100,73 @@ DetectionTask::DetectionTask(const TrainConfig& config, DetectionDataset train, 
       validation_(std::move(validation)),
       detector_(config_, train_.class_names),
       batches_(config_, train_, detector_),
-      validation_images_(files_of(validation_), config.cache_mb << 19),
-      images_(detector_.device()),
-      truth_boxes_(detector_.device()),
-      truth_labels_(detector_.device()),
-      noise_step_(detector_.device()) {
+      validation_images_(files_of(validation_), config.cache_mb << 19) {
+  for (int64_t k = 0; k < config_.accumulate; ++k)
+    inputs_.push_back(std::make_unique<Inputs>(detector_.device()));
   if (detector_.device() == Device::cpu) return;
   device_matcher_.emplace(detector_.anchors());
   const int64_t n = config_.batch_size, anchors = device_matcher_->num_anchors();
-  targets_ = {Tensor({n, anchors}, DType::int32, Device::cuda),
-              Tensor({n, anchors, 4}, DType::float32, Device::cuda),
-              Tensor({}, DType::float32, Device::cuda)};
+  for (auto& in : inputs_) {
+    in->class_targets = Tensor({n, anchors}, DType::int32, Device::cuda);
+    in->box_targets = Tensor({n, anchors, 4}, DType::float32, Device::cuda);
+    in->positives_and_1 = Tensor({}, DType::float32, Device::cuda);
+  }
 }
 
 DetectionTask::~DetectionTask() = default;
 
 void DetectionTask::start(int64_t first, int64_t end) {
-  prefetch_ =
-      std::make_unique<Prefetch<DetectionBatch>>(int(config_.workers), size_t(config_.workers) + 2, first,
-                                                 end, [this](int64_t step) { return batches_.make(step); });
+  prefetch_ = std::make_unique<Prefetch<DetectionBatch>>(
+      int(config_.workers), size_t(config_.workers) + 2, first * config_.accumulate, end * config_.accumulate,
+      [this](int64_t index) { return batches_.make(index); });
 }
 
 void DetectionTask::load(int64_t step) {
-  const DetectionBatch batch = prefetch_->next();
-  images_.load(batch.images);
-  noise_step_.load(step_tensor(step));
-  if (device_matcher_) {
-    truth_boxes_.load(batch.truths.boxes);
-    truth_labels_.load(batch.truths.labels);
-  } else {
-    targets_ = {batch.class_targets, batch.box_targets, full({}, double(batch.counts.positives) + 1)};
+  int64_t positives = 0;
+  for (size_t k = 0; k < inputs_.size(); ++k) {
+    const DetectionBatch batch = prefetch_->next();
+    Inputs& in = *inputs_[k];
+    in.images.load(batch.images);
+    in.noise_step.load(step_tensor(step * config_.accumulate + int64_t(k)));
+    if (device_matcher_) {
+      in.truth_boxes.load(batch.truths.boxes);
+      in.truth_labels.load(batch.truths.labels);
+    } else {
+      in.class_targets = batch.class_targets;
+      in.box_targets = batch.box_targets;
+      positives += batch.counts.positives;
+    }
   }
+  if (!device_matcher_) normalizer_ = full({}, double(positives) + 1);
 }
 
-const DetectionTask::Targets& DetectionTask::matched() {
-  if (device_matcher_)
-    device_matcher_->match_batch({truth_boxes_.tensor(), truth_labels_.tensor()}, targets_.classes,
-                                 targets_.boxes, targets_.normalizer);
-  return targets_;
+Tensor DetectionTask::match() {
+  if (!device_matcher_) return normalizer_;
+  Tensor normalizer;
+  for (auto& in : inputs_) {
+    device_matcher_->match_batch({in->truth_boxes.tensor(), in->truth_labels.tensor()}, in->class_targets,
+                                 in->box_targets, in->positives_and_1);
+    normalizer = normalizer.defined() ? normalizer + in->positives_and_1 - 1 : in->positives_and_1;
+  }
+  return normalizer;
 }
 
 std::vector<NamedTensor> DetectionTask::compute() {
-  Random noise = noise_of(config_, noise_step_.tensor());
-  const DetectorOutput output = detector_.forward(images_.tensor(), noise);
-  const Targets& targets = matched();
-  const Tensor class_loss = focal_loss(output.class_logits, targets.classes, targets.normalizer,
-                                       {config_.focal_alpha, config_.focal_gamma, config_.label_smoothing});
-  const Tensor box_loss = huber_loss(output.box_codes, targets.boxes, targets.normalizer);
-  const Tensor loss = class_loss + config_.box_loss_weight * box_loss;
-  loss.backward();
-  return {{"train/loss", loss.detach()},
-          {"train/class_loss", class_loss.detach()},
-          {"train/box_loss", box_loss.detach()}};
+  std::vector<NamedTensor> losses;
+  const Tensor normalizer = match();
+  for (auto& in : inputs_) {
+    Random noise = noise_of(config_, in->noise_step.tensor());
+    const DetectorOutput output = detector_.forward(in->images.tensor(), noise);
+    const Tensor class_loss = focal_loss(output.class_logits, in->class_targets, normalizer,
+                                         {config_.focal_alpha, config_.focal_gamma, config_.label_smoothing});
+    const Tensor box_loss = huber_loss(output.box_codes, in->box_targets, normalizer);
+    const Tensor loss = class_loss + config_.box_loss_weight * box_loss;
+    loss.backward();
+    add_losses(losses, {{"train/loss", loss.detach()},
+                        {"train/class_loss", class_loss.detach()},
+                        {"train/box_loss", box_loss.detach()}});
+  }
+  return losses;
 }
 
 NamedValues DetectionTask::evaluate() {

@@ -23,13 +23,14 @@ struct DetectionBatch {
   PaddedTruths truths;
 };
 
-// The batches of a training, each a pure function of seed and step. May be asked from many threads.
+// The batches of a training, each a pure function of the seed and its number: those of a step are
+// step * accumulate and the next ones. May be asked from many threads.
 class DetectionBatches {
  public:
   DetectionBatches(const TrainConfig& config, const DetectionDataset& dataset, const Detector& detector);
-  DetectionBatch make(int64_t step);  // that of a step, counted from 0
-  // The pictures of a step alone, into images (N, H, W, 3), with their boxes in pixels of these.
-  std::vector<PreparedImage> pictures(int64_t step, const Tensor& images);
+  DetectionBatch make(int64_t index);
+  // The pictures of a batch alone, into images (N, H, W, 3), with their boxes in pixels of these.
+  std::vector<PreparedImage> pictures(int64_t index, const Tensor& images);
   Tensor empty_images() const {
     return Tensor({config_.batch_size, detector_.height(), detector_.width(), 3});
   }
@@ -48,7 +49,9 @@ class DetectionBatches {
 };
 
 // Learning to detect: focal loss over classes + box_loss_weight * Huber loss over boxes (EfficientDet,
-// section 5.1), both divided by the number of positive anchors in the batch + 1.
+// section 5.1), both divided by the number of positive anchors in the step's images + 1. Accumulated batches
+// are so divided by the positives of all of them, which are matched before the first forward pass: with batch
+// norm frozen their gradient is that of one large batch of the same images.
 class DetectionTask : public Task {
  public:
   DetectionTask(const TrainConfig& config, DetectionDataset train, DetectionDataset validation);
@@ -71,14 +74,18 @@ class DetectionTask : public Task {
   DetectionBatches batches_;
   ImageCache validation_images_;
   std::unique_ptr<Prefetch<DetectionBatch>> prefetch_;
-  struct Targets {
-    Tensor classes, boxes, normalizer;
+  // One batch of a step.
+  struct Inputs {
+    explicit Inputs(Device device)
+        : images(device), truth_boxes(device), truth_labels(device), noise_step(device) {}
+    DeviceInput images, truth_boxes, truth_labels, noise_step;
+    Tensor class_targets, box_targets, positives_and_1;
   };
-  const Targets& matched();
+  Tensor match();  // all batches; returns the normalizer
 
   std::optional<DeviceMatcher> device_matcher_;  // on CUDA
-  DeviceInput images_, truth_boxes_, truth_labels_, noise_step_;
-  Targets targets_;
+  std::vector<std::unique_ptr<Inputs>> inputs_;
+  Tensor normalizer_;  // of a network on the CPU
 };
 
 }  // namespace fovea

@@ -1,6 +1,8 @@
 #include "train/run.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -43,11 +45,23 @@ bool TrainingRun::train(const TrainHooks& hooks) {
   return trainer_->run();
 }
 
+bool TrainingRun::complete() const {
+  const std::string last = folder_ + "/last.safetensors";
+  if (!std::filesystem::exists(last)) return false;
+  const TrainingState state = Checkpoint(last).state();
+  return state.step >= state.config.steps ||
+         (state.config.patience > 0 && state.measured_since_best >= state.config.patience);
+}
+
+bool holds_run(const std::string& folder) {
+  return std::filesystem::exists(folder + "/last.safetensors") ||
+         std::filesystem::exists(folder + "/config.json");
+}
+
 TrainingRun start_run(const TrainConfig& config, const std::string& folder) {
-  for (const char* file : {"last.safetensors", "config.json"})
-    require(!std::filesystem::exists(folder + "/" + file),
-            "{} already holds a run: choose another --run, or go on with it by `fovea train --resume {}`",
-            folder, folder);
+  require(!holds_run(folder),
+          "{} already holds a run: choose another --run, or go on with it by `fovea train --resume {}`",
+          folder, folder);
   TrainingState state;
   state.config = config;
   auto work = make_work(state);
@@ -66,6 +80,48 @@ TrainingRun resume_run(const std::string& folder) {
   }
   auto work = make_work(state);
   return {std::move(work), std::move(state), folder};
+}
+
+TrainingRun continue_run(const std::string& folder, const TrainConfig& asked,
+                         const std::vector<std::string>& given) {
+  TrainingRun run = resume_run(folder);
+  // The run's settings with those asked for in their place: what was left open follows from them.
+  const auto saved = nlohmann::ordered_json::parse(config_to_json(run.config()));
+  const auto wanted = nlohmann::ordered_json::parse(config_to_json(asked));
+  auto mixed = saved;
+  for (const std::string& name : given) mixed[name] = wanted.at(name);
+  const auto is_given = [&](const char* name) {
+    return std::find(given.begin(), given.end(), name) != given.end();
+  };
+  if (is_given("epochs") && !is_given("steps")) mixed["steps"] = 0;
+  // Depend on the pictures, and not on what resolve_config knows: 0 agrees with any choice.
+  if (mixed["image_size"] == "0") mixed["image_size"] = saved["image_size"];
+  if (mixed["anchor_scale"] == 0.0) mixed["anchor_scale"] = saved["anchor_scale"];
+  TrainConfig config = config_from_json(mixed.dump(), "the command line");
+  check_config(config);
+  const auto resolved =
+      nlohmann::ordered_json::parse(config_to_json(resolve_config(config, run.training_images())));
+  for (const auto& [name, value] : saved.items()) {
+    if (!is_given(name.c_str()) || resolved[name] == value) continue;
+    if (name == "data" && std::filesystem::weakly_canonical(config.data) ==
+                              std::filesystem::weakly_canonical(run.config().data))
+      continue;
+    std::string flag = name;
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    fail(
+        "{} already holds a run, of --{} {}, and {} is asked for: leave it out to go on with that run, or "
+        "choose another --run",
+        folder, flag, value.dump(), wanted.at(name).dump());
+  }
+  return run;
+}
+
+LearningRateSearch search_learning_rate(const TrainConfig& config, const TrainHooks& hooks) {
+  TrainingState state;
+  state.config = config;
+  const auto work = make_work(state);
+  initialize(work->task().model(), state.config);
+  return find_learning_rate(work->task(), state.config, hooks);
 }
 
 }  // namespace fovea

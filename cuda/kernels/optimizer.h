@@ -45,13 +45,16 @@ struct OptimizerStep {
 };
 // What clipping found out, in device memory.
 struct GradientNorm {
-  double norm;      // over all gradients
-  float scale;      // which makes it clip_norm where it is greater, else 1
-  int32_t finite;   // where 0, the update leaves everything as it is
-  int64_t skipped;  // updates so far for that reason; the caller begins with 0
+  double norm;            // over all gradients
+  float scale;            // which makes it clip_norm where it is greater, else 1
+  int32_t finite;         // where 0, the update leaves everything as it is
+  int64_t skipped;        // updates so far for that reason; the caller begins with 0, also of the next two
+  int64_t updates;        // so far, with those
+  int64_t first_skipped;  // the number of the first of them, where there is one
 };
 
-// The result's norm, scale and finite; skipped grows by one where it is not finite. clip_norm 0: never clip.
+// The result's norm, scale and finite; updates grows by one, and skipped where the norm is not finite.
+// clip_norm 0: never clip.
 void gradient_norm(const TensorTable<OptimizedTensor>& table, double clip_norm, GradientNorm* result);
 
 // Overwrite weight, momentum and, adamw, variance: the formulas are in train/optimizer.h.

@@ -61,6 +61,10 @@ TEST_CASE("every setting has a range") {
                     Contains("--crop and --mosaic are for detection"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.epochs = 0; }), Contains("--epochs and --steps are both 0"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.image_size = "12y"; }), Contains("--image-size is '12y'"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.accumulate = 0; }), Contains("--accumulate is 0"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.overfit = -1; }), Contains("--overfit is -1"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.patience = 2, c.validate_every = 0; }),
+                    Contains("--patience is 2 with --validate-every 0"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.aspect_ratios = "1,zero"; }),
                     Contains("'zero' in the aspect ratios"));
 }
