@@ -7,6 +7,9 @@
 #include "cli/progress.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/processes.h"
+#include "train/data_parallel.h"
+#include "train/mpi_processes.h"
 #include "train/run.h"
 
 namespace fovea {
@@ -46,8 +49,9 @@ TrainConfig chosen_config(nlohmann::json given) {
 }
 
 std::string next_run_folder() {
-  for (int i = 1;; ++i)
-    if (const std::string folder = fmt::format("runs/{}", i); !std::filesystem::exists(folder)) return folder;
+  int i = 1;
+  while (std::filesystem::exists(fmt::format("runs/{}", i))) ++i;
+  return fmt::format("runs/{}", int(gather_from_processes({double(i)})[0][0]));  // the same in all processes
 }
 
 // A new run, or the one that the folder holds already.
@@ -65,8 +69,9 @@ TrainingRun open_run(const TrainFlags& flags, const std::string& folder) {
   std::vector<std::string> names;
   for (const auto& item : given.items()) names.push_back(item.key());
   TrainingRun run = continue_run(folder, chosen_config(given), names);
-  fmt::print(stderr, "{} holds this run already: {}\n", folder,
-             run.complete() ? "it is complete" : "going on with it");
+  if (is_writer())
+    fmt::print(stderr, "{} holds this run already: {}\n", folder,
+               run.complete() ? "it is complete" : "going on with it");
   return run;
 }
 
@@ -84,25 +89,43 @@ void show_learning_rates(const TrainFlags& flags, const TrainHooks& hooks, Progr
 }
 
 void run_train(const TrainFlags& flags) {
+  join_processes();
   ProgressLine line;
   TrainHooks hooks;
   hooks.stop = &stop_requested();
-  hooks.on_message = [&](const std::string& text) { line.message(text); };
-  hooks.on_step = [&](const TrainProgress& p) {
-    line.show(double(p.step) / double(p.steps), progress_text(p));
-  };
+  if (is_writer()) {
+    hooks.on_message = [&](const std::string& text) { line.message(text); };
+    hooks.on_step = [&](const TrainProgress& p) {
+      line.show(double(p.step) / double(p.steps), progress_text(p));
+    };
+  }
+  require(!flags.find_learning_rate || !processes(),
+          "--find-learning-rate is for one process: start it without mpirun");
   if (flags.find_learning_rate) return show_learning_rates(flags, hooks, line);
 
   const std::string folder = !flags.resume.empty() ? flags.resume
                              : !flags.run.empty()  ? flags.run
                                                    : next_run_folder();
+  const std::string go_on = fmt::format("`fovea train --resume {}` goes on", folder);
   TrainingRun run = open_run(flags, folder);
-  print_warnings(run.name(), run.warnings());
-  fmt::print(stderr, "{}\n", run.description());
+  const std::string description = run.description();
+  if (is_writer()) {
+    print_warnings(run.name(), run.warnings());
+    fmt::print(stderr, "{}\n", description);
+  }
+  if (processes())
+    set_last_words(
+        fmt::format("fovea: process {} ends, since another one did or the training was told to: {} from the "
+                    "last checkpoint\n",
+                    processes()->rank(), go_on));
   const bool complete = run.train(hooks);
   line.finish();
-  require(complete, "stopped at step {}: `fovea train --resume {}` goes on from there", run.step(), folder);
-  fmt::print("{}", run.finish());
+  const std::string results = complete ? run.finish() : "";
+  set_last_words("");
+  if (const bool writer = is_writer(); leave_processes(), !writer)
+    throw CLI::RuntimeError(complete && run.failure().empty() ? 0 : 1);
+  require(complete, "stopped at step {}: {} from there", run.step(), go_on);
+  fmt::print("{}", results);
   require(run.failure().empty(), "{}", run.failure());
 }
 
@@ -117,6 +140,7 @@ void add_train_command(CLI::App& program) {
       "  fovea train --task classification --data flowers       (one folder of pictures for each class)\n"
       "  fovea train --resume runs/1                            (after Ctrl-C, or a crash)\n"
       "  fovea train --data bccd --overfit 4                    (a check: four pictures learned by heart)\n"
+      "  mpirun -np 2 fovea train --data bccd                   (two processes, each half of every batch)\n"
       "The run's folder gets augmented.jpg (what the network is shown first), report.html, best.safetensors, "
       "last.safetensors, metrics.csv and TensorBoard "
       "events.");

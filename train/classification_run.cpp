@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "train/classification_task.h"
+#include "train/data_parallel.h"
 #include "train/report/learning_curves.h"
 #include "train/report/run_report.h"
 
@@ -34,8 +35,9 @@ class ClassificationWork : public TrainingRun::Work {
   std::string finish(const std::string& folder) override {
     Classifier best(ModelFile(folder + "/best.safetensors"));
     double top1 = 0;
-    const std::string text = evaluate_classifier(best, validation_, config_, folder, &top1) +
-                             fmt::format("weights:  {}/best.safetensors\n", folder);
+    const std::string text =
+        evaluate_classifier(best, validation_, config_, is_writer() ? folder : "", &top1) +
+        fmt::format("weights:  {}/best.safetensors\n", folder);
     if (config_.overfit > 0 && top1 < 1)
       failure_ = fmt::format(
           "top-1 accuracy is {:.4f} on the {} training images it was shown, where 1 was to be reached: if "
@@ -165,8 +167,7 @@ ClassificationDataset open_classification_split(const std::string& folder, const
 }
 
 std::string evaluate_classifier(const Classifier& classifier, const ClassificationDataset& dataset,
-                                const TrainConfig& config, const std::string& folder,
-                                double* top1_accuracy) {
+                                const TrainConfig& config, const std::string& folder, double* top1_accuracy) {
   ImageCache images(files_of(dataset), config.cache_mb << 20);
   const Tensor probabilities = classify_dataset(classifier, dataset, images, int(config.workers));
   const double top1 = top_k_accuracy(probabilities, dataset, 1),

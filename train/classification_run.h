@@ -20,9 +20,9 @@ std::unique_ptr<TrainingRun::Work> make_classification_work(TrainingState& state
 ClassificationDataset open_classification_split(const std::string& folder, const std::string& split,
                                                 const std::vector<std::string>& class_names);
 
-// Measures a classifier on a data set and returns its accuracy as text, and in `top1_accuracy` if it is given. Where `folder` is not empty it gets
-// report.html: curves from its metrics.csv where it has one, what was taken for what, and the pictures of
-// highest loss.
+// Measures a classifier on a data set and returns its accuracy as text, and in `top1_accuracy` if it is
+// given. Where `folder` is not empty it gets report.html: curves from its metrics.csv where it has one, what
+// was taken for what, and the pictures of highest loss.
 std::string evaluate_classifier(const Classifier& classifier, const ClassificationDataset& dataset,
                                 const TrainConfig& config, const std::string& folder,
                                 double* top1_accuracy = nullptr);

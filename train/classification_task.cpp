@@ -97,12 +97,14 @@ void ClassificationTask::start(int64_t first, int64_t end) {
 }
 
 ClassificationBatch ClassificationTask::make(int64_t index) {
-  const int64_t n = config_.batch_size, size = classifier_.size(), pixels = size * size * 3;
+  const BatchShare share = share_of_batch(config_.batch_size);
+  const int64_t n = share.count, size = classifier_.size(), pixels = size * size * 3;
+  const int64_t first = index * config_.batch_size + share.first;
   ClassificationBatch batch{Tensor({n, size, size, 3}), Tensor({n}, DType::int32)};
-  const std::vector<int64_t> chosen = sampler_.images(index * n, n);
+  const std::vector<int64_t> chosen = sampler_.images(first, n);
   for (int64_t k = 0; k < n; ++k) {
     const size_t image = size_t(chosen[size_t(k)]);
-    Random random(uint64_t(config_.seed), stream_of(Stream::augmentation, index * n + k));
+    Random random(uint64_t(config_.seed), stream_of(Stream::augmentation, first + k));
     prepare_for_classification(*train_images_.get(image), int(size), config_.overfit == 0, random,
                                batch.images.span<float>().subspan(size_t(k * pixels), size_t(pixels)),
                                {config_.brightness, config_.contrast, config_.saturation, config_.hue});
@@ -122,11 +124,12 @@ void ClassificationTask::load(int64_t step) {
 
 std::vector<NamedTensor> ClassificationTask::compute() {
   std::vector<NamedTensor> losses;
+  const int64_t parts = config_.accumulate * (processes() ? processes()->count() : 1);  // of the step's mean
   for (auto& in : inputs_) {
     Random noise = noise_of(config_, in->noise_step.tensor());
     Tensor loss = softmax_cross_entropy(classifier_.forward(in->images.tensor(), noise), in->labels.tensor(),
                                         config_.label_smoothing);
-    if (config_.accumulate > 1) loss = loss / double(config_.accumulate);
+    if (parts > 1) loss = loss / double(parts);
     loss.backward();
     add_losses(losses, {{"train/loss", loss.detach()}});
   }

@@ -8,6 +8,8 @@
 
 namespace fovea {
 
+bool is_writer() { return !processes() || processes()->rank() == 0; }
+
 BatchShare share_of_batch(int64_t batch_size) {
   if (!processes()) return {0, batch_size};
   const int64_t count = processes()->count();

@@ -12,6 +12,9 @@ namespace fovea {
 // then, but for rounding, those of one process that computes the whole batch, and the same in all processes
 // to the last bit.
 
+// True of the one process that speaks and writes files; alone it is that.
+bool is_writer();
+
 // Images first .. first + count - 1 of each batch are this process's.
 struct BatchShare {
   int64_t first = 0, count = 0;
@@ -34,7 +37,7 @@ void sum_gradients(const std::vector<NamedTensor>& parameters);
 // What each process has, in the order of the ranks; lengths may differ.
 std::vector<std::vector<double>> gather_from_processes(const std::vector<double>& values);
 
-// True in all processes where it is in any.
+// True in all processes where it is in any; none goes on before all have asked.
 bool any_process(bool value);
 
 }  // namespace fovea

@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "train/data/anchor_fit.h"
 #include "train/data/image_io.h"
+#include "train/data_parallel.h"
 #include "train/detection_task.h"
 #include "train/evaluation/mistakes.h"
 #include "train/evaluation/results.h"
@@ -74,8 +75,9 @@ class DetectionWork : public TrainingRun::Work {
   std::string finish(const std::string& folder) override {
     Detector best(ModelFile(folder + "/best.safetensors"));
     CocoFigures figures;
-    const std::string text = evaluate_detector(best, validation_, config_, folder, &figures) +
-                             fmt::format("weights:  {}/best.safetensors\n", folder);
+    const std::string text =
+        evaluate_detector(best, validation_, config_, is_writer() ? folder : "", &figures) +
+        fmt::format("weights:  {}/best.safetensors\n", folder);
     if (config_.overfit == 0) return text;
     if (figures.ap50 >= learned_by_heart)
       return text + fmt::format(

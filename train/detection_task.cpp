@@ -1,6 +1,8 @@
 #include "train/detection_task.h"
 
 #include "core/error.h"
+#include "core/processes.h"
+#include "cuda/runtime/peers.h"
 #include "ops/arithmetic.h"
 #include "ops/detection_loss.h"
 #include "train/streams.h"
@@ -25,6 +27,7 @@ std::vector<double> repeats_of(const DetectionDataset& dataset, double threshold
 DetectionBatches::DetectionBatches(const TrainConfig& config, const DetectionDataset& dataset,
                                    const Detector& detector)
     : config_(config),
+      share_(share_of_batch(config.batch_size)),
       dataset_(dataset),
       detector_(detector),
       images_(files_of(dataset), config.cache_mb << 20),
@@ -62,13 +65,13 @@ PreparedImage DetectionBatches::prepare(size_t index, Random& random, std::span<
                               options, random, pixels);
 }
 
-std::vector<PreparedImage> DetectionBatches::pictures(int64_t step, const Tensor& images) {
-  const int64_t n = config_.batch_size;
+std::vector<PreparedImage> DetectionBatches::pictures(int64_t index, const Tensor& images) {
+  const int64_t first = index * config_.batch_size + share_.first;
   const size_t pixels = size_t(detector_.height()) * size_t(detector_.width()) * 3;
-  const std::vector<int64_t> chosen = sampler_.images(step * n, n);
+  const std::vector<int64_t> chosen = sampler_.images(first, share_.count);
   std::vector<PreparedImage> prepared;
-  for (int64_t k = 0; k < n; ++k) {
-    Random random(uint64_t(config_.seed), stream_of(Stream::augmentation, step * n + k));
+  for (int64_t k = 0; k < share_.count; ++k) {
+    Random random(uint64_t(config_.seed), stream_of(Stream::augmentation, first + k));
     prepared.push_back(
         prepare(size_t(chosen[size_t(k)]), random, images.span<float>().subspan(size_t(k) * pixels, pixels)));
   }
@@ -76,7 +79,7 @@ std::vector<PreparedImage> DetectionBatches::pictures(int64_t step, const Tensor
 }
 
 DetectionBatch DetectionBatches::make(int64_t index) {
-  const int64_t n = config_.batch_size, anchors = matcher_.num_anchors();
+  const int64_t n = share_.count, anchors = matcher_.num_anchors();
   DetectionBatch batch{empty_images(), {}, {}, {}, {}};
   const std::vector<PreparedImage> prepared = pictures(index, batch.images);
   std::vector<MatchTruths> truths;
@@ -105,7 +108,7 @@ DetectionTask::DetectionTask(const TrainConfig& config, DetectionDataset train, 
     inputs_.push_back(std::make_unique<Inputs>(detector_.device()));
   if (detector_.device() == Device::cpu) return;
   device_matcher_.emplace(detector_.anchors());
-  const int64_t n = config_.batch_size, anchors = device_matcher_->num_anchors();
+  const int64_t n = share_of_batch(config_.batch_size).count, anchors = device_matcher_->num_anchors();
   for (auto& in : inputs_) {
     in->class_targets = Tensor({n, anchors}, DType::int32, Device::cuda);
     in->box_targets = Tensor({n, anchors, 4}, DType::float32, Device::cuda);
@@ -137,7 +140,7 @@ void DetectionTask::load(int64_t step) {
       positives += batch.counts.positives;
     }
   }
-  if (!device_matcher_) normalizer_ = full({}, double(positives) + 1);
+  if (!device_matcher_) normalizer_ = full({}, sum_over_processes({double(positives)})[0] + 1);
 }
 
 Tensor DetectionTask::match() {
@@ -148,7 +151,9 @@ Tensor DetectionTask::match() {
                                  in->box_targets, in->positives_and_1);
     normalizer = normalizer.defined() ? normalizer + in->positives_and_1 - 1 : in->positives_and_1;
   }
-  return normalizer;
+  if (!cuda::peers()) return normalizer;
+  sum_tensors({normalizer});  // of positives + 1 each
+  return normalizer - double(cuda::peers()->count() - 1);
 }
 
 std::vector<NamedTensor> DetectionTask::compute() {

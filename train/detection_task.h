@@ -5,6 +5,7 @@
 #include "train/data/augment.h"
 #include "train/data/prefetch.h"
 #include "train/data/sampler.h"
+#include "train/data_parallel.h"
 #include "train/detector.h"
 #include "train/device_input.h"
 #include "train/matching.h"
@@ -31,15 +32,14 @@ class DetectionBatches {
   DetectionBatch make(int64_t index);
   // The pictures of a batch alone, into images (N, H, W, 3), with their boxes in pixels of these.
   std::vector<PreparedImage> pictures(int64_t index, const Tensor& images);
-  Tensor empty_images() const {
-    return Tensor({config_.batch_size, detector_.height(), detector_.width(), 3});
-  }
+  Tensor empty_images() const { return Tensor({share_.count, detector_.height(), detector_.width(), 3}); }
   int64_t samples_per_epoch() const { return sampler_.samples_per_epoch(); }
 
  private:
   PreparedImage prepare(size_t index, Random& random, std::span<float> pixels);
 
   const TrainConfig& config_;
+  BatchShare share_;
   const DetectionDataset& dataset_;
   const Detector& detector_;
   ImageCache images_;

@@ -6,15 +6,20 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/parallel.h"
+#include "core/processes.h"
 #include "train/classification_run.h"
+#include "train/data_parallel.h"
 #include "train/detection_run.h"
 #include "train/initialization.h"
+#include "train/mpi_processes.h"
 
 namespace fovea {
 namespace {
 
 std::unique_ptr<TrainingRun::Work> make_work(TrainingState& state) {
   check_config(state.config);
+  if (state.config.device == "cuda") join_devices();
   auto work = state.config.task == "detection" ? make_detection_work(state) : make_classification_work(state);
   freeze(work->task().model(), state.config);
   return work;
@@ -30,7 +35,9 @@ TrainingRun::TrainingRun(std::unique_ptr<Work> work, TrainingState state, std::s
 }
 
 std::string TrainingRun::description() {
-  return work_->description() + (start_.empty() ? "" : "; " + start_);
+  return work_->description() + (start_.empty() ? "" : "; " + start_) +
+         (processes() ? fmt::format("; {} processes, {} threads each", processes()->count(), num_threads())
+                      : "");
 }
 
 bool TrainingRun::train(const TrainHooks& hooks) {
@@ -38,11 +45,13 @@ bool TrainingRun::train(const TrainHooks& hooks) {
   trainer_ = std::make_unique<Trainer>(work_->task(), state_, folder_, hooks);
   if (std::filesystem::exists(last)) {
     trainer_->resume(Checkpoint(last));
-  } else {
+  } else if (is_writer()) {
     create_folder(folder_);
     work_->begin(folder_);
   }
-  return trainer_->run();
+  const bool complete = trainer_->run();
+  any_process(false);  // the writer has written
+  return complete;
 }
 
 bool TrainingRun::complete() const {

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 
+#include "core/processes.h"
 #include "core/random.h"
 #include "core/tensor.h"
 #include "train/config.h"
@@ -23,9 +24,9 @@ inline Tensor step_tensor(int64_t step) {
 }
 
 // The random numbers of dropout and stochastic depth, the same ones on every device; `step` as step_tensor()
-// makes it, on the device of the network.
+// makes it, on the device of the network. Each of several processes has its own.
 inline Random noise_of(const TrainConfig& config, const Tensor& step) {
-  Random noise(uint64_t(config.seed), stream_of(Stream::noise));
+  Random noise(uint64_t(config.seed), stream_of(Stream::noise, processes() ? processes()->rank() : 0));
   noise.set_step(reinterpret_cast<const int64_t*>(step.raw()));
   return noise;
 }

@@ -7,7 +7,10 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/processes.h"
+#include "cuda/runtime/peers.h"
 #include "ops/arithmetic.h"
+#include "train/data_parallel.h"
 
 namespace fovea {
 namespace {
@@ -81,7 +84,8 @@ Trainer::Trainer(Task& task, TrainingState state, std::string folder, TrainHooks
       folder_(std::move(folder)),
       hooks_(std::move(hooks)),
       schedule_{state_.config.learning_rate, state_.config.warmup_steps, state_.config.steps},
-      optimizer_(trained_parameters(task.model()), optimizer_options(state_.config)),
+      parameters_(trained_parameters(task.model())),
+      optimizer_(parameters_, optimizer_options(state_.config)),
       ema_(task.model(), state_.config.ema_decay) {}
 
 void Trainer::resume(const Checkpoint& checkpoint) {
@@ -100,9 +104,12 @@ void Trainer::resume(const Checkpoint& checkpoint) {
 }
 
 bool Trainer::run() {
-  create_folder(folder_);
-  write_file_atomically(folder_ + "/config.json", config_to_json(state_.config) + "\n");
-  metrics_ = std::make_unique<MetricsWriter>(folder_, state_.step);
+  any_process(false);  // all have seen the folder as it was
+  if (is_writer()) {
+    create_folder(folder_);
+    write_file_atomically(folder_ + "/config.json", config_to_json(state_.config) + "\n");
+    metrics_ = std::make_unique<MetricsWriter>(folder_, state_.step);
+  }
   const TrainConfig& c = state_.config;
   const double start = now();
   double last = start, average_time = 0;
@@ -122,7 +129,7 @@ bool Trainer::run() {
     progress_.images_per_second = double(images_per_step(c)) / average_time;
     progress_.waiting = task_.seconds_waited() / std::max(1e-9, now() - start);
     progress_.seconds_left = average_time * double(c.steps - state_.step);
-    const bool done = state_.step == c.steps, stopping = hooks_.stop && *hooks_.stop;
+    const bool done = state_.step == c.steps, stopping = any_process(hooks_.stop && *hooks_.stop);
     // What is measured or kept must be good: a step on the device may have failed unseen.
     if (done || stopping || state_.step % steps_between_metrics == 0 || every(c.validate_every) ||
         every(c.checkpoint_every))
@@ -132,13 +139,14 @@ bool Trainer::run() {
       sums_.emplace_back("train/learning_rate", schedule_.learning_rate(state_.step - 1));
       sums_.emplace_back("train/images_per_second", progress_.images_per_second);
       sums_.emplace_back("train/waiting_for_images", progress_.waiting);
-      metrics_->write(state_.step, progress_.epoch, seconds_before_ + now() - start, sums_);
+      if (metrics_) metrics_->write(state_.step, progress_.epoch, seconds_before_ + now() - start, sums_);
       sums_.clear();
       summed_ = 0;
     }
     if (done || every(c.validate_every)) {
       evaluate();
-      metrics_->write(state_.step, progress_.epoch, seconds_before_ + now() - start, progress_.figures);
+      if (metrics_)
+        metrics_->write(state_.step, progress_.epoch, seconds_before_ + now() - start, progress_.figures);
       last = now();
     }
     if (hooks_.on_step) hooks_.on_step(progress_);
@@ -157,6 +165,12 @@ bool Trainer::run() {
 void Trainer::compute() {
   task_.model().clear_gradients();
   losses_ = task_.compute();
+  if (processes()) {
+    sum_gradients(parameters_);
+    std::vector<Tensor> losses;
+    for (const NamedTensor& loss : losses_) losses.push_back(loss.tensor);
+    sum_tensors(losses);
+  }
   optimizer_.apply();
   ema_.apply();
 }
@@ -172,7 +186,8 @@ void Trainer::run_on_device() {
   };
   constexpr int warm_up_steps = 2;
   if (graph_->captured()) return graph_->replay();
-  if (warm_ups_++ < warm_up_steps) return graph_->warm_up(work);
+  const bool never = cuda::peers() && !cuda::peers()->can_be_captured();
+  if (never || warm_ups_++ < warm_up_steps) return graph_->warm_up(work);
   graph_->capture(work);
   prepare_update();  // what a capture asked for beside the graph
   graph_->replay();
@@ -237,7 +252,8 @@ void Trainer::check_losses(const NamedValues& losses, int64_t first) {
     task_.start(first, first + 1);
     task_.load(first);
   }
-  const auto found = find_non_finite(task_.model(), [this] { task_.compute(); });
+  // Not with several processes: one that stops at what it finds would leave the others waiting.
+  const auto found = processes() ? std::nullopt : find_non_finite(task_.model(), [this] { task_.compute(); });
   const double rate = schedule_.learning_rate(last);
   fail("the training diverged: {} {} (learning rate {:.4g}){}. {}", what, when, rate,
        found ? "; " + describe(*found) : "", advice_on_divergence(state_.config, last, rate, found));
@@ -280,6 +296,7 @@ bool Trainer::out_of_patience() const {
 }
 
 void Trainer::save(const std::string& name) const {
+  if (!is_writer()) return;
   save_checkpoint(fmt::format("{}/{}.safetensors", folder_, name), state_, weights_of(task_.model()),
                   ema_.state(), optimizer_.state());
 }

@@ -77,6 +77,9 @@ class Trainer {
   // Goes on from folder/last.safetensors.
   void resume(const Checkpoint& checkpoint);
 
+  // In several processes (core/processes.h) all run it, each with its share of every batch; process 0 writes
+  // the files.
+  //
   // True when the training is complete (also early, by config.patience), false when it was stopped from
   // outside. Throws Error when the loss or a gradient is not finite, naming the step, the op where that began
   // and what to try (the checkpoints on the disk stay as they are), and where a file cannot be written.
@@ -103,6 +106,7 @@ class Trainer {
   std::string folder_;
   TrainHooks hooks_;
   Schedule schedule_;
+  std::vector<NamedTensor> parameters_;  // that are trained
   Optimizer optimizer_;
   Ema ema_;
   std::unique_ptr<MetricsWriter> metrics_;
