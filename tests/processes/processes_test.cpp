@@ -1,6 +1,6 @@
-// Run by mpirun, in 2 and 3 processes: what they tell each other, and a training step of a batch that they share
-// beside the same step of one process. All assertions are CHECKs: a process that gave up would leave the others
-// waiting.
+// Run by mpirun, in 2 and 3 processes: what they tell each other, and a training step of a batch that they
+// share beside the same step of one process. All assertions are CHECKs: a process that gave up would leave
+// the others waiting.
 #include "core/processes.h"
 
 #include <catch2/catch.hpp>
@@ -89,7 +89,9 @@ TEST_CASE("several processes add, gather and train as one") {
 
   // Numbers whose sum depends on the order: that of the ranks.
   for (const size_t n : {size_t(1), size_t(7), size_t(1000)}) {
-    const auto value = [](int of, size_t i) { return float(of == 0 ? 1e8 : of == 1 ? 3 : -1e8) + float(i % 5); };
+    const auto value = [](int of, size_t i) {
+      return float(of == 0 ? 1e8 : of == 1 ? 3 : -1e8) + float(i % 5);
+    };
     std::vector<float> values(n);
     for (size_t i = 0; i < n; ++i) values[i] = value(rank, i);
     processes()->sum(values);
