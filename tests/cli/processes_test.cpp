@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "models/safetensors.h"
 #include "tests/support/program.h"
+#include "train/data/synth.h"
 
 using namespace fovea;
 using Catch::Contains;
@@ -15,6 +16,16 @@ namespace fs = std::filesystem;
 
 #ifdef FOVEA_MPIRUN
 namespace {
+
+const std::string& shapes() {
+  static const TemporaryFolder folder;
+  static const std::string path = [] {
+    synthesize_dataset(folder / "shapes",
+                       {.train_images = 12, .val_images = 4, .width = 96, .height = 80, .classes = 3});
+    return folder / "shapes";
+  }();
+  return path;
+}
 
 std::vector<std::string> training(const std::string& run, std::vector<std::string> more = {}) {
   // Plain SGD: AdamW would make a step of the rounding of a gradient that is 0.
@@ -39,14 +50,6 @@ std::vector<std::string> training(const std::string& run, std::vector<std::strin
                                      "0.01"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
-}
-
-const std::string& shapes() {
-  static const TemporaryFolder folder;
-  static const std::string data = folder / "shapes";
-  if (!fs::exists(data))
-    REQUIRE(run_program({"data", "synth", data, "--train", "12", "--val", "6"}).exit_code == 0);
-  return data;
 }
 
 // The program in two processes.
