@@ -99,12 +99,13 @@ const DetectionTask::Targets& DetectionTask::matched() {
 
 std::vector<NamedTensor> DetectionTask::compute() {
   Random noise = noise_of(config_, noise_step_.tensor());
-  const DetectorOutput output = detector_.forward(images_.tensor(), noise);
+  DetectorOutput output = detector_.forward(images_.tensor(), noise);
   const Targets& targets = matched();
   const Tensor class_loss = focal_loss(output.class_logits, targets.classes, targets.normalizer,
                                        {config_.focal_alpha, config_.focal_gamma, config_.label_smoothing});
   const Tensor box_loss = huber_loss(output.box_codes, targets.boxes, targets.normalizer);
   const Tensor loss = class_loss + config_.box_loss_weight * box_loss;
+  output = {};  // the tape has what it needs, and gives it up on the way
   loss.backward();
   return {{"train/loss", loss.detach()},
           {"train/class_loss", class_loss.detach()},
