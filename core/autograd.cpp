@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "core/dry_run.h"
 #include "core/error.h"
 #include "core/finite_check.h"
 #include "core/op_times.h"
@@ -20,6 +21,8 @@ thread_local bool recording = true;
 
 NoGrad::NoGrad() : previous_(recording) { recording = false; }
 NoGrad::~NoGrad() { recording = previous_; }
+WithGrad::WithGrad() : previous_(recording) { recording = true; }
+WithGrad::~WithGrad() { recording = previous_; }
 bool grad_enabled() { return recording; }
 
 // A deep network is a long chain of shared pointers; letting them free each other would recurse once a layer.
@@ -66,6 +69,7 @@ void accumulate(Tensor& sum, const Tensor& term) {
   // Another holder of the same numbers (an op that passed its gradient to two inputs) must not see them
   // change.
   if (!sum.unique()) sum = sum.clone();
+  if (is_dry_run()) return;
   if (sum.device() == Device::cuda) {
     with_dtype(sum.dtype(), [&]<class T>() { cuda::accumulate(sum.data<T>(), term.data<T>(), sum.numel()); });
     return;

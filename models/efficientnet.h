@@ -30,6 +30,21 @@ struct EfficientNetSpec {
 EfficientNetSpec efficientnet_spec(const std::string& name);
 std::vector<std::string> efficientnet_names();
 
+// Between stem and head, one for each row of table 1: `repeats` blocks, the first with the stride.
+struct EfficientNetStage {
+  int kernel, stride;
+  int64_t channels;
+  int repeats, expansion;
+};
+
+// The network's widths and depths as scaled: B0's times spec.width, and rounded; repeats rounded up.
+struct EfficientNetPlan {
+  int64_t stem_channels, head_channels;
+  std::vector<EfficientNetStage> stages;
+};
+EfficientNetPlan efficientnet_plan(const EfficientNetSpec& spec);
+bool is_feature_stage(size_t stage);  // whether a detector uses its end: stages 2, 4 and 6, counted from 0
+
 // c * width rounded to a multiple of 8, never below 0.9 of it.
 int64_t round_channels(double channels, double width);
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,10 @@ class Module {
   void set_training(bool training);
   bool training() const { return training_; }
 
+  // Whether the parts of this module and of all below that know how (an EfficientNet's blocks, BiFPN nodes,
+  // the heads' towers) keep their inputs alone and run again in the backward pass: core/recompute.h.
+  void set_recompute(bool on);
+
   // Batch norms below normalise by their running averages, which stay as they are, even in training.
   virtual void freeze_statistics(bool frozen);
 
@@ -65,6 +70,10 @@ class Module {
   Tensor add_buffer(const std::string& name, Tensor initial);
   void add_child(const std::string& name, Module& child);
 
+  // forward(inputs), where recomputation is on by recompute(). `parts`: the modules that it uses.
+  Tensor run_part(const std::function<Tensor(const Tensors&)>& forward, const Tensors& inputs,
+                  std::initializer_list<const Module*> parts) const;
+
  private:
   struct Child {
     std::string name;
@@ -76,7 +85,7 @@ class Module {
   std::vector<NamedTensor> parameters_, buffers_;
   std::vector<Child> children_;
   std::string path_;
-  bool training_ = true;
+  bool training_ = true, recompute_ = false;
 };
 
 // Parameters and buffers, in order: all numbers that make a trained network.

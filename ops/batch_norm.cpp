@@ -174,6 +174,7 @@ void coefficients_cpu(const Inputs& in, const Coefficients& c) {
   }
   const ChannelStatistics& batch = *gathered;
   from_statistics<T>(batch.mean(), batch.variance(), in.weight, in.bias, in.options.epsilon, c);
+  if (!in.options.update_running) return;
   update_running<T>(batch, in.running_mean, in.running_variance, in.options.momentum);
 }
 
@@ -182,9 +183,11 @@ void coefficients_cuda(const Inputs& in, const Coefficients& c) {
   using R = Real<T>;
   R *weight = in.weight.data<R>(), *bias = in.bias.data<R>();
   R *mean = in.running_mean.data<R>(), *variance = in.running_variance.data<R>();
+  const bool update = in.options.update_running;
   if (in.options.training)
-    cuda::batch_norm_coefficients(in.x.data<T>(), weight, bias, mean, variance, in.options.epsilon,
-                                  in.options.momentum, c.pointers<R>(), in.dims);
+    cuda::batch_norm_coefficients(in.x.data<T>(), weight, bias, update ? mean : nullptr,
+                                  update ? variance : nullptr, in.options.epsilon, in.options.momentum,
+                                  c.pointers<R>(), in.dims);
   else
     cuda::batch_norm_running_coefficients(weight, bias, mean, variance, in.options.epsilon, c.pointers<R>(),
                                           in.dims.channels);

@@ -11,6 +11,7 @@ struct BatchNormOptions {
   double epsilon = 1e-3;   // EfficientNet's
   double momentum = 0.01;  // running = (1 - momentum) running + momentum batch; TensorFlow says decay 0.99
   Activation activation = Activation::identity;
+  bool update_running = true;  // in training; false where a forward pass is run again (core/recompute.h)
 };
 
 // y = activation(weight * (x - mean) / sqrt(variance + epsilon) + bias), per channel (arXiv 1502.03167), in

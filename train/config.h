@@ -44,6 +44,7 @@ struct TrainConfig {
 
   std::string device = "cpu";
   std::string precision = "auto";
+  bool recompute = false;
 
   bool horizontal_flip = true;
   bool vertical_flip = false;
@@ -128,6 +129,9 @@ void for_each_field(Config& c, F&& f) {
   f("device", c.device, "cpu or cuda; without a GPU, cuda is simulated: to study kernels, not to train");
   f("precision", c.precision,
     "of activations: float32 or bfloat16 (cuda only; weights stay float32); auto: bfloat16 on cuda");
+  f("recompute", c.recompute,
+    "keep only the inputs of blocks and compute the rest again in the backward pass: less memory, more time, "
+    "the same gradients");
   f("horizontal_flip", c.horizontal_flip, "mirror half of the training images");
   f("vertical_flip", c.vertical_flip,
     "turn half of them upside down: for pictures without up and down, like cells");

@@ -161,11 +161,12 @@ std::vector<NamedTensor> DetectionTask::compute() {
   const Tensor normalizer = match();
   for (auto& in : inputs_) {
     Random noise = noise_of(config_, in->noise_step.tensor());
-    const DetectorOutput output = detector_.forward(in->images.tensor(), noise);
+    DetectorOutput output = detector_.forward(in->images.tensor(), noise);
     const Tensor class_loss = focal_loss(output.class_logits, in->class_targets, normalizer,
                                          {config_.focal_alpha, config_.focal_gamma, config_.label_smoothing});
     const Tensor box_loss = huber_loss(output.box_codes, in->box_targets, normalizer);
     const Tensor loss = class_loss + config_.box_loss_weight * box_loss;
+    output = {};  // the tape has what it needs, and gives it up on the way
     loss.backward();
     add_losses(losses, {{"train/loss", loss.detach()},
                         {"train/class_loss", class_loss.detach()},

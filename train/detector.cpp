@@ -68,6 +68,7 @@ Detector::Detector(const TrainConfig& config, std::vector<std::string> class_nam
   Random random(uint64_t(config.seed), stream_of(Stream::weights));
   model_ = std::make_unique<EfficientDet>(spec, int64_t(class_names_.size()), random);
   model_->to(parse_device(config.device));
+  model_->set_recompute(config.recompute);
   anchors_ = generate_anchors(size_[0], size_[1], spec.anchors);
   if (device() == Device::cuda) device_anchors_ = anchor_tensor(anchors_).to(Device::cuda);
 }

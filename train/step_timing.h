@@ -20,6 +20,7 @@ struct StepOptions {
   Device device = Device::cpu;
   DType precision = DType::float32;
   Fusion fusion = Fusion::fast_normalized;  // of a detector
+  bool recompute = false;                   // as of a training with --recompute true
 };
 
 // Times the step that a training takes and the pass that a prediction takes, without the files around them.

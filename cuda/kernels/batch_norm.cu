@@ -114,6 +114,7 @@ __global__ void coefficients_from_chunks(const R* partial, NormParameters<R> par
   double variance = squares[0] / double(rows);
   if (variance < 0) variance = 0;  // by rounding; a NaN stays
   write_coefficients(to, c, mean[0], variance, parameters.weight[c], parameters.bias[c], parameters.epsilon);
+  if (!parameters.running_mean) return;
   const double unbiased = rows > 1 ? double(rows) / double(rows - 1) : 1.0, keep = 1 - parameters.momentum;
   R *running_mean = parameters.running_mean + c, *running_variance = parameters.running_variance + c;
   *running_mean = R(keep * double(*running_mean) + parameters.momentum * mean[0]);

@@ -19,6 +19,9 @@ struct DeviceProperties {
 // none.
 const DeviceProperties& device_properties();
 
+// Of its memory, what nobody uses, this program's cached blocks aside.
+size_t free_memory_bytes();
+
 int device_count();  // in the machine; 1 in the simulator
 // Before anything else of this folder is called. Throws where there is no such device.
 void select_device(int index);
