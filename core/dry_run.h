@@ -27,7 +27,7 @@ class DryRun {
 
 bool is_dry_run();  // on this thread
 
-// Where the tensors of dry runs point to: one place for all, never to be read.
+// Where the tensors of dry runs point to, or beyond: addresses that no machine has.
 std::byte* dry_block();
 
 }  // namespace fovea

@@ -1,6 +1,7 @@
 #include "core/tensor.h"
 
 #include <cstring>
+#include <functional>
 
 #include "core/autograd.h"
 #include "core/dry_run.h"
@@ -47,7 +48,8 @@ double Tensor::item() const {
 }
 
 std::vector<double> Tensor::values() const {
-  require(raw() != dry_block(), "[values] a tensor ({}) that a dry run made has no numbers", shape());
+  require(std::less<>()(raw(), dry_block()), "[values] a tensor ({}) that a dry run made has no numbers",
+          shape());
   if (device() == Device::cuda) return to(Device::cpu).values();
   std::vector<double> result(static_cast<size_t>(numel()));
   with_dtype(dtype(), [&]<class T>() {

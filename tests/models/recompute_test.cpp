@@ -6,6 +6,7 @@
 
 #include "cuda/runtime/graph.h"
 #include "models/efficientdet.h"
+#include "ops/arithmetic.h"
 #include "ops/reduction.h"
 
 using namespace fovea;

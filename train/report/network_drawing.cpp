@@ -14,7 +14,7 @@ namespace {
 // light.
 constexpr const char* style = R"(<style>
 text{font:12px system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;fill:#1b1f24}
-.title{font-size:20px;font-weight:600}.head{font-size:13px;font-weight:600}.small{font-size:10.5px}
+.title{font-size:20px;font-weight:600}.head{font-size:12.5px;font-weight:600}.small{font-size:10.5px}
 .muted{fill:#626b78}.page{fill:#fff}.band{fill:#f3f5f8}
 .stage{fill:#eef2f8;stroke:#7c8aa0}.tap{fill:#dbe7fb;stroke:#2563c9}.block{fill:#7c8aa0}.tap-block{fill:#2563c9}
 .input{fill:#dbe7fb;stroke:#2563c9}.middle{fill:#fdeee6;stroke:#c4572e}.output{fill:#e6f4ea;stroke:#2b8a3e}
@@ -42,11 +42,12 @@ class Picture {
     body_ += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"{}\" text-anchor=\"{}\">{}</text>\n", at.x,
                          at.y, classes, anchor, escape_html(words));
   }
-  void box(Point corner, Point size, const std::string& classes, const std::string& explanation = "") {
+  void box(Point corner, Point size, const std::string& classes, const std::string& explanation = "",
+           double rounding = 6) {
     body_ += fmt::format(
-        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" rx=\"6\" "
+        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" rx=\"{}\" "
         "class=\"{}\">{}</rect>\n",
-        corner.x, corner.y, size.x, size.y, classes, title(explanation));
+        corner.x, corner.y, size.x, size.y, rounding, classes, title(explanation));
   }
   void circle(Point centre, double radius, const std::string& classes, const std::string& letters,
               const std::string& explanation, const std::string& data = "") {
@@ -110,7 +111,7 @@ int64_t halved(int64_t size, int times) {
   return size;
 }
 
-constexpr double stage_width = 206, stage_height = 38, stage_left = 24;
+constexpr double stage_width = 218, stage_height = 38, stage_left = 18;
 constexpr double stage_centre = stage_left + stage_width / 2;
 
 void arrow_up(Picture& picture, double from_y, double to_y) {
@@ -123,10 +124,10 @@ void stage_box(Picture& picture, double y, const std::string& head, const std::s
   picture.box({stage_left, top}, {stage_width, stage_height}, tap ? "tap" : "stage", explanation);
   picture.text({stage_left + 10, top + 15}, head, "head", "start");
   picture.text({stage_left + 10, top + 30}, detail, "small muted", "start");
-  const double step = std::min(9.0, 60.0 / std::max(blocks, 1));  // one square a block
+  const double step = std::min(9.0, 84.0 / std::max(blocks, 1));  // one square a block
   for (int i = 0; i < blocks; ++i)
-    picture.box({stage_left + stage_width - 10 - step * (blocks - i), top + 6}, {step - 2, 8},
-                tap ? "tap-block" : "block");
+    picture.box({stage_left + stage_width - 10 - step * (blocks - i), top + 22}, {step - 2, 8},
+                tap ? "tap-block" : "block", "", 1.5);
 }
 
 // The backbone from the image, upwards; the end of stage 2 (P3) stands at y, a stage every `step`. Gives back
@@ -211,7 +212,7 @@ class DetectorPicture {
   std::string draw() {
     for (int cell = 0; cell < spec_.fpn.cells; ++cell) {
       const double x = x_of(cell, 0) - column / 2 + 4;
-      picture_.box({x, level_top - 52}, {columns_ * column - 8, y_of(spec_.fpn.min_level) - level_top + 100},
+      picture_.box({x, level_top - 52}, {columns_ * column - 8, y_of(spec_.fpn.min_level) - level_top + 86},
                    "band");
       picture_.text({x + columns_ * column / 2 - 4, level_top - 34}, fmt::format("cell {}", cell + 1),
                     "muted");
@@ -320,7 +321,7 @@ class DetectorPicture {
   void draw_edge(Point from, Point to, const char* kind, const std::string& weight, double thickness,
                  const std::string& data) {
     // Along a row a line that passes over other circles is bent above them.
-    const double bend = from.y == to.y && to.x - from.x > column * 1.5 && bent_over(from, to) ? 34 : 0;
+    const double bend = from.y == to.y && to.x - from.x > column * 1.5 && bent_over(from, to) ? 26 : 0;
     const double dx = to.x - from.x, dy = to.y - from.y - (bend > 0 ? -4 * bend : 0);
     const double length = std::hypot(dx, dy), ux = dx / length, uy = dy / length;
     const Point start = bend > 0 ? Point{from.x + radius * 0.7, from.y - radius * 0.75}
@@ -329,10 +330,14 @@ class DetectorPicture {
                                : Point{to.x - ux * (radius + 1), to.y - uy * (radius + 1)};
     picture_.arrow(start, end, kind, fmt::format("edge {}", kind), thickness, bend, data);
     if (weight.empty()) return;
-    const Point label = bend > 0         ? Point{(start.x + end.x) / 2, start.y - bend - 3}
-                        : from.x == to.x ? Point{to.x + 16, (start.y + end.y) / 2 + 4}
-                                         : Point{start.x + (end.x - start.x) * 0.5,
-                                                 start.y + (end.y - start.y) * 0.5 - (dy == 0 ? 5 : 0)};
+    // Beside the middle of a line; a vertical one is crossed by a bent one there, so further up.
+    Point label{(start.x + end.x) / 2, (start.y + end.y) / 2};
+    if (bend > 0)
+      label = {label.x - 17, start.y - bend - 2};
+    else if (from.x == to.x)
+      label = {to.x + 17, std::min(start.y, end.y) + 15};
+    else if (dy == 0)
+      label.y -= 5;
     picture_.text(label, weight, "weight");
   }
 
@@ -362,8 +367,8 @@ class DetectorPicture {
       picture_.box({left, y}, {width, 124}, "net", name);
       picture_.text({left + 14, y + 22}, classes ? "class net" : "box net", "head", "start");
       const std::vector<std::string> lines = {
-          fmt::format("{} × separable conv 3×3, {} channels, swish", repeats, spec_.fpn.channels),
-          "one set of weights for all levels,", "batch norms for each level",
+          fmt::format("{} × separable conv 3×3, {} channels", repeats, spec_.fpn.channels),
+          "one set of weights for all levels,", "batch norms of each level's own",
           classes ? fmt::format("→ {} anchors × {} classes", per_cell, model_.classes())
                   : fmt::format("→ {} anchors × 4 numbers", per_cell),
           fmt::format("{} parameters", millions(below(name + ".")))};
@@ -386,7 +391,7 @@ class DetectorPicture {
       picture_.text({corner.x + 14, y},
                     fmt::format("P{}: {} × {}", level, size_of_level(level), spec_.anchors.per_cell()),
                     "muted", "start");
-      picture_.text({corner.x + 150, y}, fmt::format("{:.0f} px", spec_.anchors.anchor_scale * (1 << level)),
+      picture_.text({corner.x + 182, y}, fmt::format("{:.0f} px", spec_.anchors.anchor_scale * (1 << level)),
                     "muted", "end");
       picture_.text({corner.x + width - 14, y}, fmt::format("{}", count), "muted", "end");
     }
