@@ -62,7 +62,7 @@ void use_short_spin(char** argv) {
 
 void complain(const std::string& text) {
   if (!fovea::is_writer())
-    ::sleep(1);  // an error of all processes is said by the first, which ends the others
+    ::sleep(5);  // an error of all processes is said by the first, which ends the others
   fmt::print(stderr, "fovea: {}\n", text);
   fovea::end_all_processes();
 }
