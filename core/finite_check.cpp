@@ -58,7 +58,7 @@ const std::string* FiniteCheck::name_of(const Tensor& tensor) const {
 }
 
 void FiniteCheck::see_output(const char* op, const Tensors& inputs, const Tensor& output) {
-  if (first_) return;
+  if (first_ || !grad_enabled()) return;  // under NoGrad: the ops that a backward pass consists of
   bool direct = false;
   for (const Tensor& input : inputs)
     if (const std::string* name = name_of(input); name && !direct) latest_ = *name, direct = true;

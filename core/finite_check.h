@@ -19,9 +19,9 @@ struct NonFinite {
   bool given = false;     // no op made it: one of the op's inputs already had one
 };
 
-// While one lives, every op of this thread has its outputs and gradients looked through: to find out where a
-// training that diverged began to. It takes a pass over each tensor, and on CUDA a copy of it to the host:
-// not for every day, and never under capture.
+// While one lives, ops that are recorded on this thread have their outputs and gradients looked through: to
+// find out where a training that diverged began to. It takes a pass over each tensor, and on CUDA a copy of
+// it to the host: not for every day, and never under capture.
 class FiniteCheck {
  public:
   struct Name {

@@ -13,6 +13,9 @@ std::string describe(const NonFinite& found) {
 }
 
 std::optional<NonFinite> find_non_finite(const Module& model, const std::function<void()>& step) {
+  // Running averages that the failed step has spoilt are not what it failed by: they are written in training.
+  for (const NamedTensor& buffer : model.buffers())
+    if (!all_finite(buffer.tensor)) buffer.tensor.fill(1);
   std::vector<FiniteCheck::Name> names;
   for (const NamedTensor& weight : weights_of(model)) names.push_back({weight.name, weight.tensor});
   const FiniteCheck check(names);
@@ -37,7 +40,7 @@ std::string advice_on_divergence(const TrainConfig& config, int64_t step, double
   if (config.clip_norm == 0) advice += ", and --clip-norm 10";
   if (config.precision == "bfloat16" || (config.precision == "auto" && config.device == "cuda"))
     advice += "; --precision float32 tells whether it is for bfloat16's few digits";
-  return advice + "; the checkpoint of the last good epoch is kept, `fovea train --resume` goes on from it";
+  return advice;
 }
 
 std::optional<std::string> LossWatch::see(int64_t step, double loss) {

@@ -16,7 +16,7 @@ namespace fovea {
 std::string describe(const NonFinite& found);
 
 // Runs a step again, which computes forward and backward pass, and looks at each op's numbers on the way.
-// Leaves other gradients, and where batch norm is not frozen other running averages: for a training that
+// Leaves other gradients and running averages, and those that were not finite at 1: for a training that
 // ends.
 std::optional<NonFinite> find_non_finite(const Module& model, const std::function<void()>& step);
 

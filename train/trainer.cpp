@@ -239,7 +239,8 @@ void Trainer::read_losses() {
 void Trainer::check_losses(const NamedValues& losses, int64_t first) {
   std::string what;
   for (const auto& [name, value] : losses)
-    if (what.empty() && !std::isfinite(value)) what = fmt::format("{} is {}", name, value);
+    if (what.empty() && !std::isfinite(value))
+      what = fmt::format("{} is {}", name, std::isnan(value) ? "nan" : "infinite");
   const bool skipped = optimizer_.skipped() > 0;
   if (what.empty() && !skipped) return;
   if (what.empty())
@@ -255,8 +256,12 @@ void Trainer::check_losses(const NamedValues& losses, int64_t first) {
   // Not with several processes: one that stops at what it finds would leave the others waiting.
   const auto found = processes() ? std::nullopt : find_non_finite(task_.model(), [this] { task_.compute(); });
   const double rate = schedule_.learning_rate(last);
-  fail("the training diverged: {} {} (learning rate {:.4g}){}. {}", what, when, rate,
-       found ? "; " + describe(*found) : "", advice_on_divergence(state_.config, last, rate, found));
+  const std::string checkpoint = folder_ + "/last.safetensors";
+  fail("the training diverged: {} {} (learning rate {:.4g}){}. {}{}", what, when, rate,
+       found ? "; " + describe(*found) : "", advice_on_divergence(state_.config, last, rate, found),
+       std::filesystem::exists(checkpoint)
+           ? fmt::format("; a new run can start from the last good weights: --init-from {}", checkpoint)
+           : "");
 }
 
 // Adds the mean losses of so many steps to what the next row of metrics will say.

@@ -15,6 +15,7 @@
 
 using namespace fovea;
 using Catch::Contains;
+using Catch::EndsWith;
 using Catch::StartsWith;
 
 namespace {
@@ -222,12 +223,17 @@ TEST_CASE("a learning rate that is too high is named, with the op that overflowe
   for (const Device device : {Device::cpu, Device::cuda}) {
     LineTask task(device);
     Trainer trainer(task, state, folder / std::string(name(device)), {});
-    CHECK_THROWS_WITH(trainer.run(),
-                      Contains("train/loss is") && Contains("at step ") && Contains("(learning rate") &&
-                          Contains("is in the output of multiply, "
-                                   "after weight (8x1)") &&
-                          Contains("--learning-rate 3.3e+02, or more --warmup-steps than 15") &&
-                          Contains("and --clip-norm 10"));
+    // The loss is infinite one step before the gradient is, so that on CUDA no update was left out.
+    const std::string when = device == Device::cpu ? "at step 7 (learning rate 999.5)"
+                                                   : "between steps 5 and 9 (learning rate 998.1)";
+    CHECK_THROWS_WITH(
+        trainer.run(),
+        Contains(
+            "the training diverged: train/loss is infinite " + when +
+            "; the first number that is not finite is in the output of multiply, after weight (8x1). The "
+            "learning rate is likely too high: try --learning-rate 3.3e+02, and --clip-norm 10; a new run "
+            "can start from the last good weights: --init-from") &&
+            EndsWith("last.safetensors"));
   }
 }
 
@@ -305,7 +311,7 @@ TEST_CASE("the learning rate finder ends where the loss explodes, and suggests a
   CHECK(search.trials.front().learning_rate == Approx(1e-6));
   CHECK(search.trials.back().learning_rate > 1);
   CHECK(search.lowest > 0.05);
-  CHECK(search.lowest < 2);
+  CHECK(search.lowest < 5);
   CHECK(search.suggested > 0.005);
   CHECK(search.suggested < search.lowest);
   CHECK_THAT(learning_rate_table(search),
