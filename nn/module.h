@@ -17,6 +17,7 @@ namespace fovea {
 //   same       as it is: biases, norms, running averages
 enum class WeightLayout { same, linear, pointwise, depthwise, dense };
 
+// A parameter, a buffer, or any other tensor that a file holds by name.
 struct NamedTensor {
   std::string name;  // dotted path from the module asked, e.g. "blocks.1.0.conv_dw.weight"
   Tensor tensor;
@@ -34,8 +35,8 @@ class Module {
   Module& operator=(const Module&) = delete;
 
   std::vector<NamedTensor> parameters() const;  // of this module and all below, in the order of registration
-  std::vector<NamedTensor> buffers() const;
-  int64_t parameter_count() const;
+  std::vector<NamedTensor> buffers() const;     // likewise
+  int64_t parameter_count() const;              // numbers in all parameters
 
   // Training or evaluation, for this module and all below: batch norm, dropout and stochastic depth ask.
   void set_training(bool training);
@@ -66,6 +67,8 @@ class Module {
   const std::string& path() const { return path_; }  // as registered from the topmost module; "" for that one
 
  protected:
+  // For the constructor of a derived class. A parameter asks for its gradient, a buffer has none; both return
+  // the tensor, which is also the member. A child must outlive this; throws where two have one name.
   Tensor add_parameter(const std::string& name, Tensor initial, WeightLayout layout = WeightLayout::same);
   Tensor add_buffer(const std::string& name, Tensor initial);
   void add_child(const std::string& name, Module& child);

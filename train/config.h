@@ -159,6 +159,7 @@ void for_each_field(Config& c, F&& f) {
   f("cache_mb", c.cache_mb, "memory for decoded images; they are not decoded again while they fit");
 }
 
+// One object, a key a field, in their order.
 std::string config_to_json(const TrainConfig& config);
 // Throws Error naming `source`, the key and the value: not JSON, unknown key (with the nearest known one),
 // wrong type.

@@ -36,12 +36,12 @@ class TrainingRun {
     std::vector<std::string> warnings_;
   };
 
+  // Called by start_run() and resume_run().
   TrainingRun(std::unique_ptr<Work> work, TrainingState state, std::string folder);
 
   std::string name() const { return work_->name(); }
-  std::vector<std::string> warnings() const {
-    return work_->warnings();
-  }                           // faults of the data that training can go on with
+  // Faults of the data that training can go on with.
+  std::vector<std::string> warnings() const { return work_->warnings(); }
   std::string description();  // what is about to be done, in a few lines
   int64_t step() const { return trainer_ ? trainer_->step() : 0; }
 

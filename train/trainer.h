@@ -40,6 +40,7 @@ class Task {
 // Adds the losses of one more batch to those of a step; the first batch makes them.
 void add_losses(std::vector<NamedTensor>& sums, const std::vector<NamedTensor>& losses);
 
+// How far a training is, after each step.
 struct TrainProgress {
   int64_t step = 0, steps = 0;  // done, in all
   double epoch = 0;
@@ -50,6 +51,7 @@ struct TrainProgress {
   NamedValues figures;  // of the latest evaluation
 };
 
+// What a training tells, and how it is stopped.
 struct TrainHooks {
   std::function<void(const TrainProgress&)> on_step;
   std::function<void(const std::string&)> on_message;  // one sentence worth telling

@@ -20,6 +20,7 @@ struct PreparedImage {
   ImageFrame frame;             // how to map detections back to the original image
 };
 
+// How training images are varied.
 struct AugmentOptions {
   bool horizontal_flip = true;  // with probability 1/2
   bool vertical_flip =

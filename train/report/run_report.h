@@ -9,11 +9,13 @@
 
 namespace fovea {
 
+// One line of a chart.
 struct Curve {
   std::string name;  // "loss", "AP50", ...
   std::vector<double> x, y;
 };
 
+// Curves over one axis.
 struct Chart {
   std::string title, x_label, y_label;
   std::vector<Curve> curves;  // drawn over each other, with a legend
