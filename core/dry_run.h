@@ -19,7 +19,7 @@ class DryRun {
   DryRun(const DryRun&) = delete;
   DryRun& operator=(const DryRun&) = delete;
 
-  MemoryUse memory(Device device) const;
+  MemoryUse memory(Device device) const;  // of tensors made since the constructor
 
  private:
   bool previous_;

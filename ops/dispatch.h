@@ -10,7 +10,7 @@
 namespace fovea {
 
 template <class... Arguments>
-auto compute_nothing(void (*)(Arguments...)) {
+auto compute_nothing(void (*)(Arguments...)) {  // a function of the same arguments that does nothing
   return +[](Arguments...) {};
 }
 

@@ -72,7 +72,7 @@ TrainingRun start_run(const TrainConfig& config, const std::string& folder);
 // Goes on with the run in a folder, from its last.safetensors, with the settings it was started with.
 TrainingRun resume_run(const std::string& folder);
 
-bool holds_run(const std::string& folder);
+bool holds_run(const std::string& folder);  // begun, stopped or complete
 // resume_run, for those who name settings once more: throws Error naming the first of the fields `given` of
 // which `asked` has another value than the run was started with, and both values. What is left open in
 // `asked` is chosen as for a new run, and then compared.

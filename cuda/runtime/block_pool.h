@@ -56,7 +56,7 @@ class BlockPool {
   }
 
   static int64_t segment_size(int64_t size) { return is_small(size) ? small_segment : size; }
-  void add_segment(Segment segment, int64_t for_size) {
+  void add_segment(Segment segment, int64_t for_size) {  // of segment_size(for_size) or more, all of it free
     Blocks& blocks = blocks_of(for_size);
     blocks.segments.emplace(segment.address, segment.size);
     blocks.add(segment.address, segment.size);

@@ -6,7 +6,7 @@
 
 namespace fovea::cuda {
 
-struct DeviceFloats {
+struct DeviceFloats {  // count numbers in device memory
   float* values = nullptr;
   int64_t count = 0;
 };

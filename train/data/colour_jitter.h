@@ -29,7 +29,7 @@ struct ColourMap {
 ColourMap colour_map(double brightness_factor, double contrast_factor, double saturation_factor, double angle,
                      double mean_grey);
 
-double mean_grey(const Image& image);
+double mean_grey(const Image& image);  // 0 to 255, the grey of colour_map()
 
 // With random factors and a random angle; those of what is 0 are not drawn. Throws Error where a value is out
 // of its range.

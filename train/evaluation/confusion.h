@@ -13,10 +13,10 @@ struct ConfusionMatrix {
   std::vector<int64_t> counts;             // rows x columns
 
   ConfusionMatrix() = default;
-  ConfusionMatrix(std::vector<std::string> rows, std::vector<std::string> columns);
+  ConfusionMatrix(std::vector<std::string> rows, std::vector<std::string> columns);  // all counts 0
   int64_t& at(size_t row, size_t column) { return counts[row * columns.size() + column]; }
   int64_t at(size_t row, size_t column) const { return counts[row * columns.size() + column]; }
-  int64_t row_sum(size_t row) const;
+  int64_t row_sum(size_t row) const;  // of its counts
 };
 
 // One cell beside the diagonal.

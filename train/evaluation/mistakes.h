@@ -19,8 +19,8 @@ enum class Outcome : uint8_t {
   ignored         // at least half of it lies in a crowd region of its class; it counts neither way
 };
 
-struct JudgedDetection {
-  size_t detection;  // place in the picture's list
+struct JudgedDetection {  // one detection and what became of it
+  size_t detection;       // place in the picture's list
   Outcome outcome;
   int truth = -1;  // the annotation that it found, took for another class, found again or nearly met
 };
@@ -30,24 +30,24 @@ struct ImageMistakes {
   std::vector<JudgedDetection> detections;  // those of at least the score threshold, best score first
   std::vector<size_t> missed;               // annotations that no detection lies on; crowds never count
 
-  int64_t count(Outcome outcome) const;
-  int64_t false_alarms() const;  // again + inexact + nothing_there
+  int64_t count(Outcome outcome) const;  // detections of that outcome
+  int64_t false_alarms() const;          // again + inexact + nothing_there
   int64_t errors() const { return int64_t(missed.size()) + false_alarms() + count(Outcome::wrong_class); }
 };
 
-struct Mistakes {
+struct Mistakes {  // of a whole data set
   double score_threshold = 0;
   int64_t objects = 0;                // truths that are no crowd
   std::vector<ImageMistakes> images;  // in the order of the data set
   // Rows: the classes, then "nothing there" (false alarms); columns: the classes, then "missed".
   ConfusionMatrix confusion;
 
-  int64_t count(Outcome outcome) const;
-  int64_t missed() const;
-  int64_t false_alarms() const;
-  double precision() const;  // right / (right + wrong class + false alarms); 0 without any
-  double recall() const;     // right / objects; 0 without any
-  double f1() const;         // 2 right / (detections that count + objects); 0 without any
+  int64_t count(Outcome outcome) const;  // detections of that outcome
+  int64_t missed() const;                // objects that no detection lies on
+  int64_t false_alarms() const;          // again + inexact + nothing_there
+  double precision() const;              // right / (right + wrong class + false alarms); 0 without any
+  double recall() const;                 // right / objects; 0 without any
+  double f1() const;                     // 2 right / (detections that count + objects); 0 without any
 };
 
 // Matches detections of at least `score_threshold` with the truths, greedily by score, equal scores in the
