@@ -65,9 +65,10 @@ void FiniteCheck::see_output(const char* op, const Tensors& inputs, const Tensor
   if (all_finite(output)) return;
   first_ = {op, false, output.shape(), latest_, direct, false};
   for (const Tensor& input : inputs) {
-    if (all_finite(input)) continue;
-    // The first op to meet it: nothing before it made it.
     const std::string* name = name_of(input);
+    // What is named and not trained may be a running average, which the op itself has just overwritten.
+    if (all_finite(input) || (name && !input.requires_grad())) continue;
+    // The first op to meet it: nothing before it made it.
     first_ = {op, false, input.shape(), name ? *name : latest_, name != nullptr, true};
     return;
   }

@@ -61,6 +61,18 @@ TEST_CASE("a gradient that is not finite behind a loss that is") {
   CHECK_FALSE(check.first()->direct);
 }
 
+TEST_CASE("a running average is not what an op failed by: it may have overwritten it") {
+  Tensor w = ones({2});
+  w.set_requires_grad();
+  const Tensor average = full({2}, INFINITY);
+  const FiniteCheck check({{"norm.weight", w}, {"norm.running_var", average}});
+  multiply(w, average);
+  REQUIRE(check.first());
+  CHECK(check.first()->op == "multiply");
+  CHECK_FALSE(check.first()->given);
+  CHECK(check.first()->tensor == "norm.weight");
+}
+
 TEST_CASE("all_finite looks through every dtype") {
   CHECK(all_finite(Tensor()));
   CHECK(all_finite(full({3}, 7, DType::int32)));
