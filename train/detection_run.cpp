@@ -27,8 +27,8 @@ constexpr double learned_by_heart = 0.995;  // AP50
 
 // The first pictures as the network sees them: labels that do not fit are seen at a glance.
 Image augmented_pictures(DetectionTask& task, const std::vector<std::string>& class_names) {
-  constexpr size_t most = 16;
   const int height = task.detector().height(), width = task.detector().width();
+  const size_t most = std::max(height, width) <= 640 ? 16 : 4;
   const size_t pixels = size_t(height) * size_t(width) * 3;
   std::vector<Image> drawn;
   for (int64_t step = 0; drawn.size() < most && step < int64_t(most); ++step) {

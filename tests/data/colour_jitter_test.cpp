@@ -13,7 +13,7 @@ namespace {
 
 using Rgb = std::array<double, 3>;
 
-Rgb apply(const ColourMap& map, const Rgb& c) {
+Rgb mapped(const ColourMap& map, const Rgb& c) {
   Rgb result = map.offset;
   for (size_t i = 0; i < 3; ++i)
     for (size_t k = 0; k < 3; ++k) result[i] += map.matrix[i][k] * c[k];
@@ -46,24 +46,26 @@ Rgb trained(const Rgb& colour, const ColourJitter& jitter, uint64_t stream) {
 }  // namespace
 
 TEST_CASE("each change of colour by hand") {
-  check_equal(apply(colour_map(1, 1, 1, 0, 80), orange), orange);
-  check_equal(apply(colour_map(0.5, 1, 1, 0, 80), orange), {100, 50, 25});
-  check_equal(apply(colour_map(1, 0.5, 1, 0, 80), orange), {140, 90, 65});     // halfway to the mean grey
-  check_equal(apply(colour_map(0.5, 0.5, 1, 0, 80), orange), {70, 45, 32.5});  // which brightness scales, too
-  check_equal(apply(colour_map(1, 1, 0, 0, 80), orange), {124.2, 124.2, 124.2});
-  check_equal(apply(colour_map(1, 1, 2, 0, 80), orange), {275.8, 75.8, -24.2});  // twice as far from its grey
+  check_equal(mapped(colour_map(1, 1, 1, 0, 80), orange), orange);
+  check_equal(mapped(colour_map(0.5, 1, 1, 0, 80), orange), {100, 50, 25});
+  check_equal(mapped(colour_map(1, 0.5, 1, 0, 80), orange), {140, 90, 65});  // halfway to the mean grey
+  check_equal(mapped(colour_map(0.5, 0.5, 1, 0, 80), orange),
+              {70, 45, 32.5});  // which brightness scales, too
+  check_equal(mapped(colour_map(1, 1, 0, 0, 80), orange), {124.2, 124.2, 124.2});
+  check_equal(mapped(colour_map(1, 1, 2, 0, 80), orange),
+              {275.8, 75.8, -24.2});  // twice as far from its grey
   // Half a turn puts the colour on the other side of its grey: 2 * 124.2 - c. A whole one does nothing.
-  check_equal(apply(colour_map(1, 1, 1, 0.5, 80), orange), {48.4, 148.4, 198.4});
-  check_equal(apply(colour_map(1, 1, 1, 1, 80), orange), orange);
+  check_equal(mapped(colour_map(1, 1, 1, 0.5, 80), orange), {48.4, 148.4, 198.4});
+  check_equal(mapped(colour_map(1, 1, 1, 1, 80), orange), orange);
   // All in their order: brightness, contrast, saturation, hue.
-  const Rgb first = apply(colour_map(0.5, 0.5, 1, 0, 80), orange);
-  check_equal(apply(colour_map(0.5, 0.5, 0.25, 0.1, 80), orange),
-              apply(colour_map(1, 1, 1, 0.1, 0), apply(colour_map(1, 1, 0.25, 0, 0), first)));
+  const Rgb first = mapped(colour_map(0.5, 0.5, 1, 0, 80), orange);
+  check_equal(mapped(colour_map(0.5, 0.5, 0.25, 0.1, 80), orange),
+              mapped(colour_map(1, 1, 1, 0.1, 0), mapped(colour_map(1, 1, 0.25, 0, 0), first)));
 }
 
 TEST_CASE("a turn of the hue keeps grey and turns I and Q of YIQ") {
   // YIQ of (255, 0, 0) is (76.245, 151.95, 53.93); a quarter turn makes it (76.245, -53.93, 151.95).
-  const Rgb turned = apply(colour_map(1, 1, 1, 0.25, 0), {255, 0, 0});
+  const Rgb turned = mapped(colour_map(1, 1, 1, 0.25, 0), {255, 0, 0});
   CHECK(grey(turned) == Approx(76.245).margin(0.01));
   CHECK(0.5959 * turned[0] - 0.2746 * turned[1] - 0.3213 * turned[2] == Approx(-53.93).margin(0.01));
   CHECK(0.2115 * turned[0] - 0.5227 * turned[1] + 0.3112 * turned[2] == Approx(151.95).margin(0.01));
@@ -72,7 +74,7 @@ TEST_CASE("a turn of the hue keeps grey and turns I and Q of YIQ") {
               {76.245 - 0.956 * 53.93 + 0.619 * 151.95, 76.245 + 0.272 * 53.93 - 0.647 * 151.95,
                76.245 + 1.106 * 53.93 + 1.703 * 151.95},
               0.3);
-  check_equal(apply(colour_map(1, 1, 1, 0.17, 0), {90, 90, 90}), {90, 90, 90});
+  check_equal(mapped(colour_map(1, 1, 1, 0.17, 0), {90, 90, 90}), {90, 90, 90});
 }
 
 TEST_CASE("the mean grey of a picture") {

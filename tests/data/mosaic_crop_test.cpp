@@ -14,26 +14,20 @@ namespace {
 
 using Rgb = std::array<uint8_t, 3>;
 
-// Colours that no mixture of two others or with the black ground comes near.
-constexpr std::array<Rgb, 8> colours{{{255, 0, 0},
-                                      {0, 255, 0},
-                                      {0, 0, 255},
-                                      {255, 255, 0},
-                                      {255, 0, 255},
-                                      {0, 255, 255},
-                                      {255, 255, 255},
-                                      {255, 128, 0}}};
+// Colours that no mixture of one of them with the black ground or the mean colour comes near.
+constexpr std::array<Rgb, 7> colours{
+    {{255, 0, 0}, {0, 255, 0}, {0, 0, 255}, {255, 255, 0}, {255, 0, 255}, {0, 255, 255}, {255, 255, 255}}};
 
-// A black picture with two rectangles, apart from each other, of two colours, which are their labels.
+// A black picture with one or two rectangles, apart from each other, of different colours, their labels.
 struct Painted {
   Image image;
   std::vector<Annotation> annotations;
 };
 
-Painted painted(Random& random, int first_label) {
+Painted painted(Random& random, int first_label, int count = 2) {
   Painted p{Image(60 + int(random.below(60)), 60 + int(random.below(60))), {}};
   const int half = p.image.width / 2;
-  for (int k = 0; k < 2; ++k) {
+  for (int k = 0; k < count; ++k) {
     const int width = 12 + int(random.below(half - 16)), height = 12 + int(random.below(p.image.height - 16));
     const int left = k * half + 2 + int(random.below(half - width - 3)),
               top = int(random.below(p.image.height - height + 1));
@@ -70,12 +64,12 @@ Box seen(const Image& image, int label) {
 TEST_CASE("in a mosaic each box encloses what it enclosed in its picture") {
   Random random(11);
   int whole = 0, cut = 0, gone = 0;
-  std::array<int, 8> found{};
+  std::array<int, 7> found{};
   for (int round = 0; round < 60; ++round) {
     std::array<Painted, 4> parts;
     std::array<LabelledPicture, 4> pictures;
     for (size_t i = 0; i < 4; ++i) {
-      parts[i] = painted(random, int(i) * 2);
+      parts[i] = painted(random, int(i) * 2, i == 3 ? 1 : 2);
       pictures[i] = {&parts[i].image, parts[i].annotations};
     }
     constexpr int height = 96, width = 128;
@@ -85,7 +79,7 @@ TEST_CASE("in a mosaic each box encloses what it enclosed in its picture") {
     REQUIRE(std::none_of(pixels.begin(), pixels.end(), [](float p) { return std::isnan(p); }));
     REQUIRE(mosaic.boxes.size() == mosaic.labels.size());
     const Image image = picture_of(pixels, height, width);
-    std::array<bool, 8> present{};
+    std::array<bool, 7> present{};
     for (size_t i = 0; i < mosaic.boxes.size(); ++i) {
       const Box box = mosaic.boxes[i];
       const int label = mosaic.labels[i];
@@ -103,7 +97,7 @@ TEST_CASE("in a mosaic each box encloses what it enclosed in its picture") {
       CHECK(std::abs(box.ymax - there.ymax) <= 1.5);
       ++whole;
     }
-    for (int label = 0; label < 8; ++label) {
+    for (int label = 0; label < 7; ++label) {
       if (present[size_t(label)]) continue;
       ++gone;
       const Box there = seen(image, label);
@@ -123,8 +117,8 @@ TEST_CASE("a mosaic is a function of its random numbers; what it cannot be made 
   std::array<Painted, 4> parts;
   std::array<LabelledPicture, 4> pictures;
   for (size_t i = 0; i < 4; ++i) {
-    parts[i] = painted(random, int(i) * 2);
-    parts[i].annotations[0].crowd = i == 3;
+    parts[i] = painted(random, int(i) * 2, i == 3 ? 1 : 2);
+    if (i == 3) parts[i].annotations.push_back({0, 0, 60, 60, 3600, 0, true});
     pictures[i] = {&parts[i].image, parts[i].annotations};
   }
   std::vector<float> a(64 * 64 * 3), b(a.size()), c(a.size());
@@ -140,7 +134,7 @@ TEST_CASE("a mosaic is a function of its random numbers; what it cannot be made 
   // Reduced so far that all is visible: seven objects, and the crowd region apart, in the last area.
   Random once(7, 3);
   const PreparedImage small = prepare_mosaic(pictures, 64, 64, {.scale_min = 0.2, .scale_max = 0.2}, once, a);
-  CHECK(small.labels == std::vector<int32_t>{0, 1, 2, 3, 4, 5, 7});
+  CHECK(small.labels == std::vector<int32_t>{0, 1, 2, 3, 4, 5, 6});
   REQUIRE(small.crowds.size() == 1);
   CHECK(small.crowds[0].xmin >= 16);
   CHECK(small.crowds[0].ymin >= 16);
@@ -198,7 +192,7 @@ TEST_CASE("crops have the overlaps and shapes that SSD's have") {
     Random random(14, uint64_t(round));
     const CropWindow w = random_crop(image, one, random);
     const double aspect = double(w.width) / 200 / (double(w.height) / 100);
-    CHECK((aspect > 0.49 && aspect < 2.05));
+    CHECK((aspect > 0.48 && aspect < 2.08));
     const double across = std::max(0, std::min(140, w.left + w.width) - std::max(20, w.left)),
                  down = std::max(0, std::min(90, w.top + w.height) - std::max(10, w.top));
     const double iou = across * down / (9600 + double(w.width) * w.height - across * down);
@@ -213,8 +207,8 @@ TEST_CASE("crops have the overlaps and shapes that SSD's have") {
       CHECK(iou >= least[way]);
   }
   for (const int n : at_least) CHECK(n > rounds / 6 - 60);
-  CHECK(whole > 50);  // 0.9 is hard to meet
-  CHECK(whole < 300);
+  CHECK(whole > 150);  // 0.9 is hard to meet
+  CHECK(whole < 450);
   // Without objects any part will do; crowd regions ask for nothing, and stay where a part of them is.
   Random random(15);
   const std::vector<Annotation> crowd{{0, 0, 200, 30, 6000, 0, true}};
