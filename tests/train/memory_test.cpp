@@ -47,7 +47,6 @@ StepOptions options_of(const Case& c, Device device) {
 }  // namespace
 
 TEST_CASE("the memory of a step on the CPU is predicted for any model, batch, size, and recomputing") {
-  int64_t plain = 0;
   for (const Case& c : std::vector<Case>{{"efficientnet_b0", 1, 96, false},
                                          {"efficientnet_b0", 4, 64, false},
                                          {"efficientnet_b0", 4, 64, true},
@@ -67,7 +66,7 @@ TEST_CASE("the memory of a step on the CPU is predicted for any model, batch, si
     const int64_t before = memory_use().current;
     StepTiming timing(options_of(c, Device::cpu));  // plain SGD without moments or averages, one batch
     reset_peak_memory();
-    timing.training(1);
+    timing.training_ops();  // two steps
     const int64_t measured = memory_use().peak - before;
     const int64_t expected =
         predicted.peak - predicted.optimizer - predicted.averages - predicted.batches + one_batch;
@@ -76,16 +75,24 @@ TEST_CASE("the memory of a step on the CPU is predicted for any model, batch, si
     CHECK(predicted.gradients == 4 * timing.parameter_count());
     CHECK(predicted.optimizer >= 2 * predicted.gradients);  // small tensors take 64 bytes each
     CHECK(predicted.averages == predicted.weights);
-    if (c.recompute) CHECK(double(predicted.peak - predicted.weights) < 0.8 * double(plain));
-    plain = predicted.peak - predicted.weights;
+  }
+}
+
+TEST_CASE("recomputing takes less than half of the memory that grows with the batch") {
+  for (const auto& [model, most] : {std::pair("efficientdet_d0", 0.35), std::pair("efficientdet_d-2", 0.5)}) {
+    const auto growing = [&](bool recompute) {  // activations, and what comes and goes
+      const StepMemory m = step_memory(config_of({model, 4, 256, recompute}), 90);
+      return double(m.peak - m.weights - m.optimizer - m.averages - m.batches);
+    };
+    CAPTURE(model, growing(false), growing(true));
+    CHECK(growing(true) < most * growing(false));
   }
 }
 
 TEST_CASE("the memory of a step on CUDA in bfloat16 is predicted") {
-  for (const Case& c : std::vector<Case>{{"efficientnet_b0", 2, 96, false},
+  for (const Case& c : std::vector<Case>{{"efficientnet_b0", 2, 64, false},
                                          {"efficientnet_b0", 2, 96, true},
-                                         {"efficientdet_d-2", 2, 128, false},
-                                         {"efficientdet_d0", 1, 128, true}}) {
+                                         {"efficientdet_d0", 1, 64, false}}) {
     CAPTURE(c.model, c.batch, c.size, c.recompute);
     TrainConfig config = config_of(c);
     config.device = "cuda";

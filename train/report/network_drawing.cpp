@@ -229,7 +229,7 @@ class DetectorPicture {
     for (int cell = 0; cell < spec_.fpn.cells; ++cell) draw_cell(cell, places, names);
     draw_heads(places);
     draw_legend();
-    return picture_.finish(spec_.name, {fork() + 316, y_of(3) + 2 * row + 46});
+    return picture_.finish(spec_.name, {fork() + 316, y_of(3) + 2 * row + 50});
   }
 
  private:
@@ -410,21 +410,18 @@ class DetectorPicture {
                      1.8);
       picture_.text({x + 50, line}, kinds[i].second, "muted", "start");
     }
-    const char* fused = spec_.fpn.fusion == Fusion::sum ? "inputs are added as they are"
-                        : spec_.fpn.fusion == Fusion::softmax
-                            ? "inputs are weighed by the softmax of learned numbers"
-                            : "inputs are weighed by learned numbers w: max(w, 0) / (sum + 0.0001)";
-    picture_.text(
-        {x, y + 64},
-        fmt::format(
-            "A circle: {}{};", fused,
-            show_weights_ && spec_.fpn.fusion != Fusion::sum ? ", shown as number and thickness" : ""),
-        "muted", "start");
-    picture_.text({x, y + 81},
-                  fmt::format("then swish, a separable conv 3×3 to {} channels, and batch norm. "
-                              "A stage's squares are its blocks.",
-                              spec_.fpn.channels),
-                  "muted", "start");
+    const bool sum = spec_.fpn.fusion == Fusion::sum;
+    std::vector<std::string> lines = {
+        sum ? "A circle: its inputs are added as they are,"
+        : spec_.fpn.fusion == Fusion::softmax
+            ? "A circle: inputs weighed by the softmax of learned numbers,"
+            : "A circle: inputs weighed by learned w, max(w, 0) / (sum + 0.0001),"};
+    if (show_weights_ && !sum) lines.push_back("which each line's number and thickness show;");
+    lines.push_back(
+        fmt::format("then swish, a separable conv 3×3 to {} channels, and batch norm.", spec_.fpn.channels));
+    lines.push_back("A stage's squares are its blocks.");
+    for (size_t i = 0; i < lines.size(); ++i)
+      picture_.text({x, y + 62 + 17 * double(i)}, lines[i], "muted", "start");
   }
 
   const EfficientDet& model_;
