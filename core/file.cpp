@@ -46,6 +46,9 @@ bool write_all(int descriptor, std::string_view bytes) {
   return true;
 }
 
+// The system would cut the name there, and find another file.
+bool has_zero_byte(const std::string& path) { return path.find('\0') != path.npos; }
+
 }  // namespace
 
 std::string read_file(const std::string& path) {
@@ -109,17 +112,17 @@ void write_file_atomically(const std::string& path, std::string_view content) {
 
 bool path_exists(const std::string& path) {
   std::error_code error;
-  return std::filesystem::exists(path, error);
+  return !has_zero_byte(path) && std::filesystem::exists(path, error);
 }
 
 bool is_file(const std::string& path) {
   std::error_code error;
-  return std::filesystem::is_regular_file(path, error);
+  return !has_zero_byte(path) && std::filesystem::is_regular_file(path, error);
 }
 
 bool is_folder(const std::string& path) {
   std::error_code error;
-  return std::filesystem::is_directory(path, error);
+  return !has_zero_byte(path) && std::filesystem::is_directory(path, error);
 }
 
 void create_folder(const std::string& path) {

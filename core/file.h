@@ -30,8 +30,8 @@ void write_file_atomically(const std::string& path, std::span<const std::string_
 void write_file_atomically(const std::string& path, std::string_view content);
 
 // Whether something, a file, or a folder is there under this name. False too where the system will not say: a
-// name that is too long, a folder above it that may not be searched. Names that come out of files must not
-// end the program.
+// name that is too long or has a zero byte, a folder above it that may not be searched. Names that come out
+// of files must not end the program.
 bool path_exists(const std::string& path);
 bool is_file(const std::string& path);
 bool is_folder(const std::string& path);

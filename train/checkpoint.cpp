@@ -1,9 +1,10 @@
 #include "train/checkpoint.h"
 
-#include <charconv>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json_depth.h"
 #include "models/safetensors.h"
 
 namespace fovea {
@@ -23,6 +24,17 @@ uint64_t checksum(const std::vector<NamedTensor>& tensors) {
     }
   }
   return hash;
+}
+
+// nlohmann::json would turn any number into a whole one, and one that does not fit into another.
+template <class T>
+T whole_number(const nlohmann::json& value, const std::string& path, const char* field) {
+  const bool fits = value.is_number_unsigned()
+                        ? value.get<uint64_t>() <= uint64_t(std::numeric_limits<T>::max())
+                        : value.is_number_integer() && value.get<int64_t>() >= std::numeric_limits<T>::min();
+  require(fits, "{}: its metadata is wrong: {} in {} is no whole number, or too large", path, value.dump(),
+          field);
+  return value.get<T>();
 }
 
 }  // namespace
@@ -65,10 +77,12 @@ Checkpoint::Checkpoint(const std::string& path) : path_(path) {
   require(text("checksum") == std::to_string(checksum(file.tensors)),
           "{} was altered after it was written: the checksum of its numbers is another", path);
   state_.config = config_from_json(text("config"), path);
+  for (const char* key : {"class_names", "category_ids", "step", "best"}) check_json_depth(text(key), path);
   try {
     state_.class_names = nlohmann::json::parse(text("class_names")).get<std::vector<std::string>>();
-    state_.category_ids = nlohmann::json::parse(text("category_ids")).get<std::vector<int>>();
-    state_.step = nlohmann::json::parse(text("step")).get<int64_t>();
+    for (const auto& id : nlohmann::json::parse(text("category_ids")).get<std::vector<nlohmann::json>>())
+      state_.category_ids.push_back(whole_number<int>(id, path, "category_ids"));
+    state_.step = whole_number<int64_t>(nlohmann::json::parse(text("step")), path, "step");
     state_.best = nlohmann::json::parse(text("best")).get<double>();
     if (file.metadata.contains("measured_since_best"))  // not in files from before there was --patience
       state_.measured_since_best = nlohmann::json::parse(text("measured_since_best")).get<int64_t>();

@@ -100,3 +100,17 @@ TEST_CASE("a folder is made with those above it, and may be there already") {
   CHECK_THROWS_WITH(create_folder(folder / "file/below"),
                     Contains("file/below cannot be made: Not a directory"));
 }
+
+TEST_CASE("whether a name is there can be asked of any text") {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "file", "x");
+  CHECK((path_exists(folder / "file") && is_file(folder / "file") && !is_folder(folder / "file")));
+  CHECK((path_exists(folder.path()) && !is_file(folder.path()) && is_folder(folder.path())));
+  const std::string none[] = {"",
+                              folder / "none",
+                              folder / std::string(300, 'a'),
+                              folder / "file/below",
+                              folder / std::string("file\0", 5),
+                              folder / std::string(1, '\0')};
+  for (const std::string& name : none) CHECK_FALSE((path_exists(name) || is_file(name) || is_folder(name)));
+}

@@ -5,10 +5,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace fovea;
   static const FileFolder folder;
-  folder.write("truth/1.txt", "cat 1 2 10 10\n");
-  folder.write("found/1.txt", data, size);
-  result_or_error([&] { read_box_folders(folder / "truth", folder / "found"); });
-  folder.write("truth/1.txt", data, size);
+  folder.write(size % 2 ? "found/1.txt" : "truth/1.txt", data, size);
+  folder.write(size % 2 ? "truth/1.txt" : "found/1.txt",
+               size % 2 ? "cat 1 2 10 10\n" : "cat 0.5 1 2 10 10\n");
   result_or_error([&] { read_box_folders(folder / "truth", folder / "found"); });
   return 0;
 }

@@ -69,8 +69,12 @@ class FileFolder {
 
   void write(const std::string& name, const void* data, size_t size) const {
     const std::string file = *this / name;
-    std::filesystem::create_directories(std::filesystem::path(file).parent_path());
-    const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    constexpr int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
+    int descriptor = ::open(file.c_str(), flags, 0644);
+    if (descriptor < 0) {
+      std::filesystem::create_directories(std::filesystem::path(file).parent_path());
+      descriptor = ::open(file.c_str(), flags, 0644);
+    }
     expect(descriptor >= 0 && ::write(descriptor, data, size) == ssize_t(size));
     ::close(descriptor);
   }

@@ -18,16 +18,21 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return true;
   }();
   expect(prepared);
-  voc.write("list.txt", data, size);
-  ReadLog log;
-  result_or_error([&] { read_voc(voc.path(), {voc / "list.txt"}, {}, &log); });
-  for (const Fault& fault : log.faults) expect(!fault.text.empty());
-  const auto read_all = [] { read_yolo(yolo.path(), yolo_splits(yolo.path())); };
-  yolo.write("classes.txt", data, size);
-  yolo.write("train.txt", "images/1.png\n");
-  result_or_error(read_all);
-  yolo.write("classes.txt", "cat\n");
-  yolo.write("train.txt", data, size);
-  result_or_error(read_all);
+  // As one of the three files each time, for speed.
+  if (size % 3 == 0) {
+    voc.write("list.txt", data, size);
+    ReadLog log;
+    result_or_error([&] { read_voc(voc.path(), {voc / "list.txt"}, {}, &log); });
+    for (const Fault& fault : log.faults) expect(!fault.text.empty());
+    return 0;
+  }
+  if (size % 3 == 1) {
+    yolo.write("classes.txt", data, size);
+    yolo.write("train.txt", "images/1.png\n");
+  } else {
+    yolo.write("classes.txt", "cat\n");
+    yolo.write("train.txt", data, size);
+  }
+  result_or_error([] { read_yolo(yolo.path(), yolo_splits(yolo.path())); });
   return 0;
 }

@@ -14,9 +14,11 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   expect(prepared);
   folder.write("Annotations/1.xml", data, size);
   const std::vector<std::string> lists{folder / "ImageSets/Main/train.txt"};
+  // The classes of the file or of a model: one of them each time, for speed.
+  const std::vector<std::string> classes =
+      size % 2 ? std::vector<std::string>{"cat", "dog"} : std::vector<std::string>{};
   ReadLog log;
-  result_or_error([&] { read_voc(folder.path(), lists); });
-  result_or_error([&] { read_voc(folder.path(), lists, {"cat", "dog"}, &log); });
+  result_or_error([&] { read_voc(folder.path(), lists, classes, &log); });
   for (const Fault& fault : log.faults) expect(!fault.text.empty());
   return 0;
 }

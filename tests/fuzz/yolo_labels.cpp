@@ -13,9 +13,11 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }();
   expect(prepared);
   folder.write("labels/train/1.txt", data, size);
+  // The classes of the data set or of a model: one of them each time, for speed.
+  const std::vector<std::string> classes =
+      size % 2 ? std::vector<std::string>{"dog"} : std::vector<std::string>{};
   ReadLog log;
-  result_or_error([&] { read_yolo(folder.path(), {"train"}); });
-  result_or_error([&] { read_yolo(folder.path(), {"train"}, {"dog"}, &log); });
+  result_or_error([&] { read_yolo(folder.path(), {"train"}, classes, &log); });
   for (const Fault& fault : log.faults) expect(!fault.text.empty());
   return 0;
 }
