@@ -37,7 +37,8 @@ class CachingAllocator {
     BlockPool& blocks = blocks_[block.key];
     uintptr_t address = blocks.take(int64_t(size));
     if (address == 0) {
-      const auto segment_size = size_t(BlockPool::segment_size(int64_t(size)));
+      // The simulator keeps the host out of its memory the more strictly, the less it is.
+      const size_t segment_size = is_simulated() ? size : size_t(BlockPool::segment_size(int64_t(size)));
       void* segment = allocate_segment(segment_size);
       if (!segment) {
         give_back_locked();
