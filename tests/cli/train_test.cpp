@@ -140,8 +140,8 @@ TEST_CASE("every augmentation at once: the same files on one thread and on two")
       "--saturation", "0.3", "--hue",  "0.1", "--repeat-threshold", "0.9", "--workers",  "2"};
   REQUIRE(run_program(tiny(folder / "a", all)).exit_code == 0);
   std::vector<std::string> one_thread = tiny(folder / "b", all);
-  one_thread.back() = "1";
   one_thread.insert(one_thread.begin(), {"--threads", "1"});
+  one_thread.insert(one_thread.end(), {"--workers", "1"});
   REQUIRE(run_program(one_thread).exit_code == 0);
   REQUIRE(run_program(tiny(folder / "without")).exit_code == 0);
   for (const char* file : {"detections.json", "augmented.jpg"}) {
