@@ -94,7 +94,7 @@ int main(int argc, char** argv) {
   try {
     program.parse(argc, argv);
     // What could not be written, to a full disk for one, must not look like success.
-    fovea::require(std::fflush(stdout) == 0, "the output cannot be written: {}", std::strerror(errno));
+    if (std::fflush(stdout) != 0) fovea::fail("the output cannot be written: {}", std::strerror(errno));
     return 0;
   } catch (const CLI::RequiredError& error) {
     if (!program.get_subcommands().empty() || argc < 2 || argv[1][0] == '-') return program.exit(error), 1;

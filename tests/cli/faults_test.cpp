@@ -27,7 +27,7 @@ class Trainings {
 
   std::string operator/(const std::string& name) const { return folder_ / name; }
 
-  std::vector<std::string> arguments(const std::string& run, const std::string& epochs = "40") const {
+  std::vector<std::string> arguments(const std::string& run, const std::string& epochs = "12") const {
     return {"train",
             "--data",
             folder_ / "shapes",

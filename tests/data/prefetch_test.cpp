@@ -1,8 +1,12 @@
 #include "train/data/prefetch.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 
@@ -46,6 +50,28 @@ TEST_CASE("a queue can be left before its end") {
   }
   CHECK(made < 20);
 }
+
+// The sanitizers themselves need terabytes of address space.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("threads that the system does not give are an error, and those it gave end") {
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_AS, &before) == 0);
+  size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const rlimit tight{pages * size_t(::getpagesize()) + (4 << 20), before.rlim_max};
+  std::string sentence;
+  REQUIRE(::setrlimit(RLIMIT_AS, &tight) == 0);
+  try {
+    Prefetch<int> prefetch(64, 2, 0, 5, [](int64_t index) { return int(index); });
+  } catch (const Error& error) {
+    sentence = error.what();
+  }
+  REQUIRE(::setrlimit(RLIMIT_AS, &before) == 0);
+  CHECK_THAT(
+      sentence,
+      Catch::Contains(" of 64 that prepare images cannot be started (Resource temporarily unavailable)"));
+}
+#endif
 
 TEST_CASE("every epoch has every image once, in an order of its own") {
   const Sampler sampler(7, [](int64_t epoch) { return Random(5, uint64_t(epoch)); });

@@ -6,9 +6,11 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <vector>
 
+#include "core/error.h"
 #include "core/parallel.h"
 
 namespace fovea {
@@ -19,19 +21,21 @@ namespace fovea {
 template <class Item>
 class Prefetch {
  public:
-  // make may be called from several threads at once, with indices first .. end - 1.
+  // make may be called from several threads at once, with indices first .. end - 1. Throws Error where the
+  // system gives no more threads.
   Prefetch(int threads, size_t capacity, int64_t first, int64_t end, std::function<Item(int64_t)> make)
       : make_(std::move(make)), capacity_(capacity), next_(first), taken_(first), end_(end) {
-    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
-  }
-  ~Prefetch() {
-    {
-      const std::lock_guard lock(mutex_);
-      stop_ = true;
+    try {
+      for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error& error) {
+      stop();
+      fail(
+          "thread {} of {} that prepare images cannot be started ({}): there is too little memory, or too "
+          "many processes",
+          threads_.size() + 1, threads, error.what());
     }
-    room_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
   }
+  ~Prefetch() { stop(); }
   Prefetch(const Prefetch&) = delete;
   Prefetch& operator=(const Prefetch&) = delete;
 
@@ -59,6 +63,15 @@ class Prefetch {
     std::optional<Item> item;
     std::exception_ptr error;
   };
+
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    room_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
 
   void work() {
     set_num_threads(1);  // the other cores belong to the training
