@@ -61,8 +61,8 @@ void use_short_spin(char** argv) {
 }
 
 void complain(const std::string& text) {
-  if (!fovea::is_writer())
-    ::sleep(5);  // an error of all processes is said by the first, which ends the others
+  // An error of all processes is said by the first, which ends the others, by SIGTERM.
+  if (!fovea::is_writer() && (::sleep(5), fovea::stop_requested())) std::_Exit(1);
   fmt::print(stderr, "fovea: {}\n", text);
   fovea::end_all_processes();
 }

@@ -268,7 +268,7 @@ TEST_CASE("a classifier learns folders of pictures") {
   CHECK_THAT(other.errors, Contains("has no folder test: give a --split that it has"));
 }
 
-TEST_CASE("--overfit learns a few pictures by heart, and says whether it did") {
+TEST_CASE("overfit learns a few pictures by heart, and says whether it did") {
   const TemporaryFolder folder;
   const auto overfit = [&](const std::string& run, const std::string& steps) {
     return run_program({"train", "--data", shapes(), "--run", folder / run, "--model", "efficientdet_d-3",
@@ -291,7 +291,7 @@ TEST_CASE("--overfit learns a few pictures by heart, and says whether it did") {
   CHECK_THAT(too_many.errors, Contains("--overfit is 100, and") && Contains("has 12 images with boxes"));
 }
 
-TEST_CASE("--find-learning-rate prints rates and losses and keeps no run") {
+TEST_CASE("find-learning-rate prints rates and losses and keeps no run") {
   const TemporaryFolder folder;
   const auto result = run_program(tiny(folder / "run", {"--find-learning-rate"}));
   CAPTURE(result.errors);

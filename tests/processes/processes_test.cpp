@@ -42,6 +42,7 @@ Tensor part(const Tensor& whole, BatchShare share) {
 std::vector<std::vector<double>> train(int steps) {
   Random random(1), noise(1);
   EfficientDetSpec spec = efficientdet_spec("efficientdet_d-3");
+  spec.backbone.drop_path = 0;  // each process would drop others
   EfficientDet model(spec, classes, random);
   const BatchShare share = share_of_batch(batch);
   const Tensor images = part(formula::images(batch, size, size), share);
