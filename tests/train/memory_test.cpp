@@ -90,21 +90,20 @@ TEST_CASE("recomputing takes less than half of the memory that grows with the ba
 }
 
 TEST_CASE("the memory of a step on CUDA in bfloat16 is predicted") {
-  for (const Case& c : std::vector<Case>{
-    {"efficientnet_b0", 2, 64, true}, { "efficientdet_d0", 1, 64, false }}
-}) {
-  CAPTURE(c.model, c.batch, c.size, c.recompute);
-  TrainConfig config = config_of(c);
-  config.device = "cuda";
-  config.optimizer = "sgd";
-  const StepMemory predicted = step_memory(config, 20);
-  const int64_t before = cuda::device_memory_use().current;
-  StepTiming timing(options_of(c, Device::cuda));
-  cuda::reset_device_peak();
-  timing.training_launches();  // on a simulated device allocated and not run
-  const int64_t measured = cuda::device_memory_use().peak - before;
-  CHECK(double(predicted.peak - predicted.averages) == Approx(double(measured)).epsilon(0.1));
-}
+  for (const Case& c :
+       std::vector<Case>{{"efficientnet_b0", 2, 64, true}, {"efficientdet_d0", 1, 64, false}}) {
+    CAPTURE(c.model, c.batch, c.size, c.recompute);
+    TrainConfig config = config_of(c);
+    config.device = "cuda";
+    config.optimizer = "sgd";
+    const StepMemory predicted = step_memory(config, 20);
+    const int64_t before = cuda::device_memory_use().current;
+    StepTiming timing(options_of(c, Device::cuda));
+    cuda::reset_device_peak();
+    timing.training_launches();  // on a simulated device allocated and not run
+    const int64_t measured = cuda::device_memory_use().peak - before;
+    CHECK(double(predicted.peak - predicted.averages) == Approx(double(measured)).epsilon(0.1));
+  }
 }
 
 TEST_CASE("the memory of a whole training is predicted") {
