@@ -72,7 +72,7 @@ std::vector<std::vector<double>> train(int steps) {
 double difference(const std::vector<double>& a, const std::vector<double>& b) {
   double off = 0, norm = 0;
   for (size_t i = 0; i < a.size(); ++i) off += std::pow(a[i] - b[i], 2), norm += b[i] * b[i];
-  return std::sqrt(off / std::max(norm, 1e-12));
+  return std::sqrt(off / std::max(norm, 1e-6));
 }
 
 }  // namespace
