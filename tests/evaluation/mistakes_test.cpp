@@ -73,7 +73,7 @@ TEST_CASE("what is taken for what, by hand") {
   CHECK(m.recall() == Approx(2 / 5.0));
   CHECK(m.f1() == Approx(2 * 2 / 12.0));
   CHECK(explain(m.images[0], s.truth.images[0], s.detections[0], s.truth.class_names) ==
-        "2 missed (dog, dog); 1 of the wrong class (cat taken for dog); 4 false alarms (cat found again, dog "
+        "2 missed (2 dog); 1 of the wrong class (cat taken for dog); 4 false alarms (cat found again, dog "
         "inexact, cat where nothing is, dog where nothing is)");
   // At a threshold, a score equal to it counts.
   CHECK(s.counts(0.6) == std::vector<int64_t>{1, 1, 0, 0, 1, 2, 1, 0, 0});
@@ -223,11 +223,18 @@ TEST_CASE("the diagonal is what COCO's AP50 counts as found") {
   }
 }
 
-TEST_CASE("long lists of mistakes are cut") {
+TEST_CASE("equal mistakes are counted, the most frequent first, and long lists are cut") {
   Scene s;
-  for (int i = 0; i < 6; ++i) s.object(20.0 * i, cat);
-  CHECK(explain(s.find().images[0], s.truth.images[0], s.detections[0], s.truth.class_names) ==
-        "6 missed (cat, cat, cat, cat, ...)");
+  s.object(0, dog);
+  for (int i = 1; i < 7; ++i) s.object(20.0 * i, cat);
+  const auto why = [&] {
+    const Mistakes m = s.find();
+    return explain(m.images[0], s.truth.images[0], s.detections[0], s.truth.class_names);
+  };
+  CHECK(why() == "7 missed (6 cat, dog)");
+  s.truth.class_names = {"cat", "dog", "cow", "hen", "pig"};
+  for (int i = 2; i < 5; ++i) s.object(300 + 20.0 * i, i);
+  CHECK(why() == "10 missed (6 cat, dog, cow, hen, ...)");
 }
 
 TEST_CASE("confusions of whole pictures, the most frequent first") {
