@@ -1,6 +1,7 @@
 #include "train/evaluation/mistakes.h"
 
 #include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 
 #include "core/error.h"
@@ -197,6 +198,33 @@ TEST_CASE("the worst pictures come first, equals in their order, those without e
   CHECK(m.missed() == 2);
   CHECK(m.false_alarms() == 3);
   CHECK(m.count(Outcome::wrong_class) == 1);
+}
+
+TEST_CASE("sizes are counted by class, and their AP by class averages to COCO's") {
+  Scene s;
+  const auto square = [&](double side, int label) {
+    s.truth.images[0].annotations.push_back({4 * side, 0, side, side, side * side, label});
+  };
+  const auto found = [&](double side, int label) {
+    s.detections[0].push_back({4 * side, 0, side, side, 0.5, label});
+  };
+  square(10, cat), square(40, cat), square(32, cat);  // 32 x 32 is small and medium
+  square(20, dog), square(100, dog);
+  found(10, cat), found(100, dog);
+  s.crowd(900, 50, dog);
+  const CocoFigures figures = evaluate_coco(s.truth, s.detections);
+  CHECK(figures.classes[cat].objects_by_size == std::array<int64_t, 3>{2, 2, 0});
+  CHECK(figures.classes[dog].objects_by_size == std::array<int64_t, 3>{1, 0, 1});
+  const double half = 51 / 101.0;  // one of two found: precision 1 up to recall 0.5
+  CHECK(figures.classes[cat].ap_by_size[0] == Approx(half));
+  CHECK(figures.classes[cat].ap_by_size[1] == 0);
+  CHECK(figures.classes[cat].ap_by_size[2] == -1);
+  CHECK(figures.classes[dog].ap_by_size[0] == 0);
+  CHECK(figures.classes[dog].ap_by_size[1] == -1);
+  CHECK(figures.classes[dog].ap_by_size[2] == Approx(1));
+  CHECK(figures.ap_small == Approx(half / 2));
+  CHECK(figures.ap_medium == 0);
+  CHECK(figures.ap_large == Approx(1));
 }
 
 TEST_CASE("the diagonal is what COCO's AP50 counts as found") {
