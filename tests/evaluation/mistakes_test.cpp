@@ -1,6 +1,7 @@
 #include "train/evaluation/mistakes.h"
 
 #include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 
 #include "core/error.h"
@@ -73,7 +74,7 @@ TEST_CASE("what is taken for what, by hand") {
   CHECK(m.recall() == Approx(2 / 5.0));
   CHECK(m.f1() == Approx(2 * 2 / 12.0));
   CHECK(explain(m.images[0], s.truth.images[0], s.detections[0], s.truth.class_names) ==
-        "2 missed (dog, dog); 1 of the wrong class (cat taken for dog); 4 false alarms (cat found again, dog "
+        "2 missed (2 dog); 1 of the wrong class (cat taken for dog); 4 false alarms (cat found again, dog "
         "inexact, cat where nothing is, dog where nothing is)");
   // At a threshold, a score equal to it counts.
   CHECK(s.counts(0.6) == std::vector<int64_t>{1, 1, 0, 0, 1, 2, 1, 0, 0});
@@ -199,6 +200,33 @@ TEST_CASE("the worst pictures come first, equals in their order, those without e
   CHECK(m.count(Outcome::wrong_class) == 1);
 }
 
+TEST_CASE("sizes are counted by class, and their AP by class averages to COCO's") {
+  Scene s;
+  const auto square = [&](double side, int label) {
+    s.truth.images[0].annotations.push_back({4 * side, 0, side, side, side * side, label});
+  };
+  const auto found = [&](double side, int label) {
+    s.detections[0].push_back({4 * side, 0, side, side, 0.5, label});
+  };
+  square(10, cat), square(40, cat), square(32, cat);  // 32 x 32 is small and medium
+  square(20, dog), square(100, dog);
+  found(10, cat), found(100, dog);
+  s.crowd(900, 50, dog);
+  const CocoFigures figures = evaluate_coco(s.truth, s.detections);
+  CHECK(figures.classes[cat].objects_by_size == std::array<int64_t, 3>{2, 2, 0});
+  CHECK(figures.classes[dog].objects_by_size == std::array<int64_t, 3>{1, 0, 1});
+  const double half = 51 / 101.0;  // one of two found: precision 1 up to recall 0.5
+  CHECK(figures.classes[cat].ap_by_size[0] == Approx(half));
+  CHECK(figures.classes[cat].ap_by_size[1] == 0);
+  CHECK(figures.classes[cat].ap_by_size[2] == -1);
+  CHECK(figures.classes[dog].ap_by_size[0] == 0);
+  CHECK(figures.classes[dog].ap_by_size[1] == -1);
+  CHECK(figures.classes[dog].ap_by_size[2] == Approx(1));
+  CHECK(figures.ap_small == Approx(half / 2));
+  CHECK(figures.ap_medium == 0);
+  CHECK(figures.ap_large == Approx(1));
+}
+
 TEST_CASE("the diagonal is what COCO's AP50 counts as found") {
   Scene s(20);
   uint64_t state = 1;
@@ -223,11 +251,18 @@ TEST_CASE("the diagonal is what COCO's AP50 counts as found") {
   }
 }
 
-TEST_CASE("long lists of mistakes are cut") {
+TEST_CASE("equal mistakes are counted, the most frequent first, and long lists are cut") {
   Scene s;
-  for (int i = 0; i < 6; ++i) s.object(20.0 * i, cat);
-  CHECK(explain(s.find().images[0], s.truth.images[0], s.detections[0], s.truth.class_names) ==
-        "6 missed (cat, cat, cat, cat, ...)");
+  s.object(0, dog);
+  for (int i = 1; i < 7; ++i) s.object(20.0 * i, cat);
+  const auto why = [&] {
+    const Mistakes m = s.find();
+    return explain(m.images[0], s.truth.images[0], s.detections[0], s.truth.class_names);
+  };
+  CHECK(why() == "7 missed (6 cat, dog)");
+  s.truth.class_names = {"cat", "dog", "cow", "hen", "pig"};
+  for (int i = 2; i < 5; ++i) s.object(300 + 20.0 * i, i);
+  CHECK(why() == "10 missed (6 cat, dog, cow, hen, ...)");
 }
 
 TEST_CASE("confusions of whole pictures, the most frequent first") {

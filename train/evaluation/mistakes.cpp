@@ -99,14 +99,27 @@ int64_t objects_in(const DetectionDataset& truth) {
   return objects;
 }
 
-// "2 missed (cat, dog)", with "..." after four.
+// "4 missed (3 cat, dog)": equal items are counted, the most frequent first; "..." after four different ones.
 void append_kind(std::string& text, const char* kind, const std::vector<std::string>& items) {
   constexpr size_t named = 4;
   if (items.empty()) return;
-  const size_t shown = std::min(items.size(), named);
-  text += fmt::format("{}{} {} ({}{})", text.empty() ? "" : "; ", items.size(), kind,
-                      fmt::join(items.begin(), items.begin() + long(shown), ", "),
-                      shown < items.size() ? ", ..." : "");
+  std::vector<std::pair<size_t, std::string>> groups;
+  for (const std::string& item : items) {
+    const auto same =
+        std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.second == item; });
+    if (same == groups.end())
+      groups.emplace_back(1, item);
+    else
+      ++same->first;
+  }
+  std::stable_sort(groups.begin(), groups.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<std::string> shown;
+  for (size_t i = 0; i < std::min(groups.size(), named); ++i)
+    shown.push_back(groups[i].first > 1 ? fmt::format("{} {}", groups[i].first, groups[i].second)
+                                        : groups[i].second);
+  if (groups.size() > named) shown.push_back("...");
+  text += fmt::format("{}{} {} ({})", text.empty() ? "" : "; ", items.size(), kind, fmt::join(shown, ", "));
 }
 
 }  // namespace

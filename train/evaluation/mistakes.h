@@ -64,8 +64,9 @@ double best_score_threshold(const DetectionDataset& truth, const DatasetDetectio
 // The pictures with errors, those with most first, equals in the order of the data set; at most so many.
 std::vector<size_t> worst_images(const Mistakes& mistakes, size_t most);
 
-// What is wrong in a picture, in words: "2 missed (cat, dog); 1 of the wrong class (dog taken for cat); 3
-// false alarms (cat found again, dog inexact, cat where nothing is)"; no more than four of a kind are named.
+// What is wrong in a picture, in words: "3 missed (2 cat, dog); 1 of the wrong class (dog taken for cat); 3
+// false alarms (cat found again, dog inexact, cat where nothing is)"; no more than four different ones of a
+// kind are named, the most frequent first.
 std::string explain(const ImageMistakes& mistakes, const LabelledImage& image,
                     const std::vector<ScoredBox>& detections, const std::vector<std::string>& class_names);
 
