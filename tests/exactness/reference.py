@@ -132,12 +132,16 @@ def norm_of(tensors):
     return torch.stack([tensor.double().norm() for tensor in tensors]).norm().item()
 
 
-def without_gradient(model, loss, images):
-    """The parameters whose gradient is 0: biases that a batch norm further on takes away again. In float32 both sides
-    have rounding there, and nothing to compare; float64 tells these from the others."""
-    found = gradients(copy.deepcopy(model).double(), loss, images.double())[1]
-    whole = norm_of(found.values())
-    return [name for name, gradient in found.items() if gradient.norm().item() < 1e-10 * whole]
+def exact_gradients(model, loss, images):
+    """In float64; the model stays as it is."""
+    return gradients(copy.deepcopy(model).double(), loss, images.double())[1]
+
+
+def without_gradient(exact):
+    """Of such gradients the parameters whose is 0: biases that a batch norm further on takes away again. In float32 both
+    sides have rounding there, and nothing to compare."""
+    whole = norm_of(exact.values())
+    return [name for name, gradient in exact.items() if gradient.norm().item() < 1e-10 * whole]
 
 
 class Loss:

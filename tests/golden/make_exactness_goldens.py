@@ -58,7 +58,7 @@ def make_gradients():
     loss = reference.Loss(model, 2)
     chosen = reference.clear_images(model, 2, size, 40)
     images = torch.from_numpy(formula.images(2, *size, chosen))
-    none = reference.without_gradient(model, loss, images)
+    none = reference.without_gradient(reference.exact_gradients(model, loss, images))
     (total, class_loss, box_loss), gradients = reference.gradients(model, loss, images)
     kept = samples({"total": total, "class": class_loss, "box": box_loss}, "loss")
     kept.update(samples({n: g * (n not in none) for n, g in gradients.items()}, "gradient", 24))
