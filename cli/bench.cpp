@@ -165,6 +165,8 @@ void add_bench_command(CLI::App& program) {
   command->add_option("--device", flags->device, "cpu or cuda");
   command->add_option("--precision", flags->precision, "float32 or bfloat16 (default: bfloat16 on cuda)")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
+  command->add_flag("--recompute", flags->step.recompute,
+                    "training steps keep the blocks' inputs alone, and compute the rest again");
   command->add_option("--repeats", flags->repeats, "timed steps (default: 8)")->check(CLI::Range(1, 100000));
   command->add_option("--only", flags->only, "measure only this")
       ->check(CLI::IsMember({"training", "forward", "detection"}));

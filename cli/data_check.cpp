@@ -137,11 +137,11 @@ void print_verdict(const DatasetCheck& check) {
 void run_check(const CheckFlags& flags) {
   const EfficientDetSpec spec = efficientdet_spec(flags.model);
   ProgressLine line;
-  CheckOptions options{.splits = flags.splits,
-                       .image_size = parse_image_size(flags.image_size),
-                       .longer_side = spec.image_size,
-                       .anchor_scale = flags.anchor_scale,
-                       .anchors = spec.anchors};
+  DatasetCheckOptions options{.splits = flags.splits,
+                              .image_size = parse_image_size(flags.image_size),
+                              .longer_side = spec.image_size,
+                              .anchor_scale = flags.anchor_scale,
+                              .anchors = spec.anchors};
   options.on_scanned = [&](int64_t done, int64_t total) {
     line.show(double(done) / double(total), fmt::format("{} of {} pictures decoded", done, total));
   };

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "core/error.h"
+#include "train/classification_run.h"
 #include "train/data/coco.h"
 #include "train/detection_run.h"
 #include "train/evaluation/box_folder.h"
@@ -68,6 +69,13 @@ void run_eval(const EvalFlags& flags) {
   if (!flags.data.empty()) config.data = flags.data;
   require(!config.data.empty(), "published weights know no data set: give --data");
   config.workers = flags.workers;
+  if (config.task == "classification") {
+    const Classifier classifier(model, parse_device(flags.device));
+    const auto dataset = open_classification_split(config.data, flags.split, classifier.class_names());
+    print_warnings(dataset.name, dataset.warnings);
+    fmt::print("{}", evaluate_classifier(classifier, dataset, config, flags.output));
+    return;
+  }
   Detector detector(model, parse_device(flags.device));
   const DetectionDataset dataset = open_dataset(config.data, flags.split, detector.class_names());
   print_warnings(dataset.name, dataset.warnings);
@@ -78,7 +86,7 @@ void run_eval(const EvalFlags& flags) {
 
 void add_eval_command(CLI::App& program) {
   auto flags = std::make_shared<EvalFlags>();
-  CLI::App* command = program.add_subcommand("eval", "Measure a detector on a data set");
+  CLI::App* command = program.add_subcommand("eval", "Measure a detector or a classifier on a data set");
   command->add_option(
       "weights", flags->weights,
       "what `fovea train` wrote: runs/1/best.safetensors; or a safetensors file of effdet's weights");
@@ -89,7 +97,8 @@ void add_eval_command(CLI::App& program) {
   command->add_option("--data", flags->data, "folder of the data set (default: the one it was trained on)");
   command->add_option("--split", flags->split, "list to measure on")->capture_default_str();
   command->add_option("--output", flags->output,
-                      "folder to write report.html, pictures and detections.json into");
+                      "folder to write into: report.html, which shows what is wrong and the worst pictures, "
+                      "pictures, detections.json and mistakes.csv");
   command->add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
   command->add_option("--workers", flags->workers, "threads that prepare images")->check(CLI::Range(1, 256));
   command->add_option("--truth", flags->truth,
@@ -105,6 +114,8 @@ void add_eval_command(CLI::App& program) {
   command->footer(
       "\nExamples:\n"
       "  fovea eval runs/1/best.safetensors --split test\n"
+      "  fovea eval runs/1/best.safetensors --split train --output wrong     (a report of what it gets "
+      "wrong)\n"
       "  fovea eval --truth instances_val.json --detections results.json     (figures equal pycocotools')\n"
       "  fovea eval --truth gts --detections dets --iou 0.5                  (Pascal VOC's way)");
   command->callback([flags] { run_eval(*flags); });

@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "core/error.h"
 #include "models/onnx_export.h"
+#include "models/weights.h"
 #include "train/classifier.h"
 #include "train/detector.h"
 
@@ -33,9 +34,23 @@ void export_classifier(const ModelFile& file, const ExportFlags& flags) {
   fmt::print("{}: images (batch, 3, {}, {}) -> logits\n", flags.output, classifier.size(), classifier.size());
 }
 
+void export_weights(const ModelFile& file, const ExportFlags& flags) {
+  require(!flags.detections, "--detections is for ONNX files: {} holds weights alone", flags.output);
+  const auto write = [&](const Module& model) {
+    save_weights(flags.output, model);
+    fmt::print("{}: {} parameters by timm's and effdet's names\n", flags.output, model.parameter_count());
+  };
+  if (file.state().config.task == "detection")
+    write(Detector(file).model());
+  else
+    write(Classifier(file).model());
+}
+
 void run_export(const ExportFlags& flags) {
   const ModelFile file(flags.weights, {flags.model, flags.class_names});
-  if (file.state().config.task == "detection")
+  if (flags.output.ends_with(".safetensors"))
+    export_weights(file, flags);
+  else if (file.state().config.task == "detection")
     export_detector(file, flags);
   else
     export_classifier(file, flags);
@@ -45,15 +60,19 @@ void run_export(const ExportFlags& flags) {
 
 void add_export_command(CLI::App& program) {
   auto flags = std::make_shared<ExportFlags>();
-  CLI::App* command = program.add_subcommand("export", "Write a trained network as an ONNX file");
+  CLI::App* command = program.add_subcommand(
+      "export", "Write a trained network for other programs: ONNX, or weights for PyTorch");
   command->footer(
-      "\nInput: images, float32 (batch, 3, height, width), RGB, (pixel / 255 - mean) / std by the file's "
+      "\nONNX's input: images, float32 (batch, 3, height, width), RGB, (pixel / 255 - mean) / std by the "
+      "file's "
       "metadata;\n"
       "for a detector scaled to fit into the top left corner, the rest 0. Boxes are in pixels of this "
       "input.\n"
       "\nExamples:\n"
       "  fovea export runs/1/best.safetensors --output cells.onnx --detections\n"
-      "  fovea export weights.safetensors --model tf_efficientnet_b0             (timm's weights)");
+      "  fovea export weights.safetensors --model tf_efficientnet_b0             (timm's weights)\n"
+      "  fovea export runs/1/best.safetensors --output cells.safetensors         (what PyTorch's "
+      "load_state_dict takes)");
   command
       ->add_option("weights", flags->weights,
                    "what `fovea train` wrote: runs/1/best.safetensors; or a safetensors file of timm's or "
@@ -63,7 +82,11 @@ void add_export_command(CLI::App& program) {
                       "of published weights: like tf_efficientdet_d0 (default: the one in the file's name)");
   command->add_option("--class-names", flags->class_names,
                       "of published weights: a text file, one name a line (default: COCO's or ImageNet's)");
-  command->add_option("--output", flags->output, "the ONNX file")->capture_default_str();
+  command
+      ->add_option(
+          "--output", flags->output,
+          "the ONNX file; or *.safetensors: the weights alone, with timm's and effdet's names and layouts")
+      ->capture_default_str();
   CLI::Option* detections = command->add_flag(
       "--detections", flags->detections,
       "of a detector: boxes, scores and labels, found in the graph itself; without it the file "

@@ -1,21 +1,29 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "cli/commands.h"
+#include "core/dry_run.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "models/efficientdet.h"
 #include "nn/trace.h"
 #include "train/config.h"
 #include "train/detector.h"
+#include "train/memory.h"
+#include "train/model_file.h"
+#include "train/report/network_drawing.h"
 
 namespace fovea {
 namespace {
 
 struct InfoFlags {
-  std::string model, image_size = "0", fpn = "default", fusion = "default";
+  TrainConfig config;  // model, image size, what decides about memory
+  std::string graph, model_of_file;
   int64_t classes = 0;
-  bool summary = false;
+  uint64_t memory = 0;
+  bool summary = false, recompute = false;
 };
 
 void print_trace(const Trace& trace, const Module& model, bool layers) {
@@ -37,40 +45,127 @@ void print_trace(const Trace& trace, const Module& model, bool layers) {
              double(bytes) / 1e6);
 }
 
-void run_info(const InfoFlags& flags) {
+// What `fovea info` is about: the weights' file, where one was named, and the training it asks for.
+struct Subject {
+  TrainConfig config;
+  std::optional<ModelFile> file;
+  int64_t classes = 0;
+  bool detector() const { return config.task == "detection"; }
+};
+
+Subject subject_of(const InfoFlags& flags) {
+  Subject subject{flags.config, {}, flags.classes};
+  TrainConfig& config = subject.config;
+  if (config.model.ends_with(".safetensors")) {
+    subject.file.emplace(config.model, ModelFile::Options{flags.model_of_file, ""});
+    config.model = subject.file->state().config.model;
+    if (const TrainConfig& trained = subject.file->state().config; subject.file->is_checkpoint()) {
+      config.aspect_ratios = trained.aspect_ratios;
+      config.anchor_scale = trained.anchor_scale;
+      for (const auto field : {&TrainConfig::image_size, &TrainConfig::fpn, &TrainConfig::fusion})
+        if (config.*field == TrainConfig().*field) config.*field = trained.*field;
+    }
+    require(flags.classes == 0, "{} knows its classes: leave out --classes", flags.config.model);
+    subject.classes = int64_t(subject.file->state().class_names.size());
+  }
+  const bool detector = config.model.find("efficientnet") == std::string::npos;
+  config.task = detector ? "detection" : "classification";
+  if (subject.classes == 0) subject.classes = detector ? 90 : 1000;
+  require(detector || (config.fpn == "default" && config.fusion == "default"),
+          "{} is no detector: leave out --fpn and --fusion", config.model);
+  return subject;
+}
+
+std::array<int, 2> input_size(const TrainConfig& config, int own) {
+  const auto size = parse_image_size(config.image_size);
+  return size[0] > 0 ? size : std::array{own, own};
+}
+
+void print_layers(const Subject& subject, bool layers) {
+  const DryRun dry;  // shapes are all that is asked for
+  const NoGrad no_grad;
   Random random(1);
-  NoGrad no_grad;
-  const auto size = parse_image_size(flags.image_size);
+  Trace trace;
   const auto input = [&](int own) {
-    const int64_t height = size[0] > 0 ? size[0] : own, width = size[1] > 0 ? size[1] : own;
-    fmt::print("{}, {}x{} px\n", flags.model, height, width);
+    const auto [height, width] = input_size(subject.config, own);
+    fmt::print("{}, {}x{} px\n", subject.config.model, height, width);
     return zeros({1, height, width, 3});
   };
-  if (flags.model.starts_with("efficientnet")) {
-    require(flags.fpn == "default" && flags.fusion == "default",
-            "{} is no detector: leave out --fpn and --fusion", flags.model);
-    const EfficientNetSpec spec = efficientnet_spec(flags.model);
-    EfficientNet model(spec, flags.classes > 0 ? flags.classes : 1000, random);
+  if (!subject.detector()) {
+    const EfficientNetSpec spec = efficientnet_spec(subject.config.model);
+    EfficientNet model(spec, subject.classes, random);
     model.set_training(false);
-    Trace trace;
     model.forward(input(spec.image_size), random);
-    print_trace(trace, model, !flags.summary);
-    return;
+    return print_trace(trace, model, layers);
   }
-  TrainConfig config;  // what a training with these flags would make
-  config.model = flags.model;
-  config.image_size = flags.image_size;
-  config.fpn = flags.fpn;
-  config.fusion = flags.fusion;
-  const EfficientDetSpec spec = detector_spec(config);
-  EfficientDet model(spec, flags.classes > 0 ? flags.classes : 90, random);
+  const EfficientDetSpec spec = detector_spec(subject.config);
+  EfficientDet model(spec, subject.classes, random);
   model.set_training(false);
-  Trace trace;
   const DetectorOutput output = model.forward(input(spec.image_size), random);
-  print_trace(trace, model, !flags.summary);
+  print_trace(trace, model, layers);
   fmt::print("anchors            {:>14}  (scale {}, {} a cell, levels {} to {})\n",
              output.class_logits.size(1), spec.anchors.anchor_scale, spec.anchors.per_cell(),
              spec.fpn.min_level, spec.fpn.max_level);
+}
+
+// Of a file the network as it was trained.
+std::string drawing(const Subject& subject) {
+  Random random(1);
+  if (!subject.detector()) {
+    const EfficientNetSpec spec = efficientnet_spec(subject.config.model);
+    const auto size = input_size(subject.config, spec.image_size);
+    return draw_network(EfficientNet(spec, subject.classes, random), size[0]);
+  }
+  const EfficientDetSpec spec = detector_spec(subject.config);
+  const auto [height, width] = input_size(subject.config, spec.image_size);
+  const EfficientDet model(spec, subject.classes, random);
+  if (subject.file) subject.file->restore(model);
+  return draw_network(model, height, width, subject.file.has_value());
+}
+
+void print_memory(const Subject& subject, int64_t limit) {
+  const TrainConfig& config = subject.config;
+  require(config.device == "cuda" || config.precision != "bfloat16",
+          "--precision is 'bfloat16' with --device cpu, which computes in float32: leave it out, or choose "
+          "--device cuda");
+  const StepMemory memory = step_memory(config, subject.classes);
+  const auto row = [](const char* what, int64_t bytes, const char* explanation) {
+    fmt::print("{:<18} {:>11.1f} MB  {}\n", what, double(bytes) / 1e6, explanation);
+  };
+  fmt::print("\na training step of {} image{} on {}, {}, {}{}\n", config.batch_size,
+             config.batch_size == 1 ? "" : "s", config.device, activation_dtype(config), config.optimizer,
+             config.recompute ? ", recomputing" : "");
+  row("weights", memory.weights, "");
+  row("averages", memory.averages, "of the weights, which are measured and kept");
+  row("optimizer", memory.optimizer, "its moments");
+  row("batches", memory.batches, config.device == "cpu" ? "pictures and targets, those that wait, too" : "");
+  row("activations", memory.activations, "kept for the backward pass");
+  row("gradients", memory.gradients, "of the weights");
+  row("peak", memory.peak, "in use at once; gradients come as activations go");
+  row("reserved", memory.reserved, "with freed memory that is kept for reuse");
+  const bool given = limit > 0;
+  if (!given) limit = free_memory(parse_device(config.device));
+  const int64_t largest = largest_batch(config, subject.classes, limit);
+  fmt::print("largest batch      {:>14}  in {:.1f} GB{}\n", largest, double(limit) / 1e9,
+             given ? "" : ", which are free now");
+  if (config.device == "cpu")
+    fmt::print(
+        "                                   beside it: the program, about 60 MB, and pictures, up to "
+        "--cache-mb\n");
+}
+
+void run_info(const InfoFlags& flags) {
+  Subject subject = subject_of(flags);
+  subject.config.recompute = flags.recompute;
+  if (!flags.graph.empty()) {
+    write_file_atomically(flags.graph, drawing(subject));
+    fmt::print("{} is drawn in {}\n", subject.config.model, flags.graph);
+    return;
+  }
+  print_layers(subject, !flags.summary && subject.config.batch_size == 0);
+  require(subject.config.batch_size > 0 || (flags.memory == 0 && !flags.recompute),
+          "--memory and --recompute are about training steps: give --batch, too");
+  if (subject.config.batch_size > 0) print_memory(subject, int64_t(flags.memory));
 }
 
 struct OpRow {
@@ -97,22 +192,51 @@ void add_info_command(CLI::App& program) {
   auto flags = std::make_shared<InfoFlags>();
   CLI::App* command =
       program.add_subcommand("info", "Show what a model is made of; list the models, or the ops");
+  TrainConfig& config = flags->config;
+  config.model = "";
+  command->footer(
+      "\nExamples:\n"
+      "  fovea info efficientdet_d0                      every layer, its sizes and its work\n"
+      "  fovea info efficientdet_d0 --batch 8            the memory of a training step\n"
+      "  fovea info efficientdet_d0 --graph d0.svg       the network as a picture\n"
+      "  fovea info runs/1/best.safetensors --graph my.svg       the same with the BiFPN's learned weights\n"
+      "  fovea info ops                                  every op, its kernels and tests");
   command->add_option(
-      "model", flags->model,
-      "name of a model, or `ops` for every op with its kernels and tests; without one the models are "
-      "listed");
-  command->add_option("--image-size", flags->image_size,
+      "model", config.model,
+      "name of a model, or a file of weights (*.safetensors), or `ops`; without one the models "
+      "are listed");
+  command->add_option(
+      "--model", flags->model_of_file,
+      "of a file of published weights: like tf_efficientdet_d0 (default: the one in the file's "
+      "name)");
+  command->add_option("--image-size", config.image_size,
                       "256, or height x width as 240x320 (default: the model's own)");
-  command->add_option("--fpn", flags->fpn, "connections of a detector's levels, as for `fovea train`")
+  command->add_option("--fpn", config.fpn, "connections of a detector's levels, as for `fovea train`")
       ->check(CLI::IsMember({"default", "bifpn", "top_down", "top_down_bottom_up", "fully_connected"}));
-  command->add_option("--fusion", flags->fusion, "of the inputs of a BiFPN node, as for `fovea train`")
+  command->add_option("--fusion", config.fusion, "of the inputs of a BiFPN node, as for `fovea train`")
       ->check(CLI::IsMember({"default", "fast_normalized", "softmax", "sum"}));
   command->add_option("--classes", flags->classes,
                       "classes it tells apart (default: 1000, detectors 90, as published)");
   command->add_flag("--summary", flags->summary, "only the sums, not every layer");
+  command->add_option("--graph", flags->graph, "file for a picture of the network, SVG; nothing is printed");
+  command
+      ->add_option("--batch-size,--batch", config.batch_size,
+                   "images in a training step: how much memory it needs, and what batch there is room for")
+      ->check(CLI::Range(1, 4096));
+  command
+      ->add_option("--memory", flags->memory,
+                   "that the largest batch may need: 8GB, 8GiB (default: what is free on this machine, or on "
+                   "its GPU)")
+      ->transform(CLI::AsSizeValue(true));
+  command->add_option("--device", config.device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
+  command->add_option("--precision", config.precision, "float32 or bfloat16 (default: bfloat16 on cuda)")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
+  command->add_option("--optimizer", config.optimizer, "adamw or sgd")
+      ->check(CLI::IsMember({"adamw", "sgd"}));
+  command->add_flag("--recompute", flags->recompute, "as for `fovea train --recompute true`");
   command->callback([flags] {
-    if (flags->model == "ops") return print_ops();
-    if (!flags->model.empty()) return run_info(*flags);
+    if (flags->config.model == "ops") return print_ops();
+    if (!flags->config.model.empty()) return run_info(*flags);
     fmt::print("detectors:   {}\nclassifiers: {}\n", fmt::join(efficientdet_names(), " "),
                fmt::join(efficientnet_names(), " "));
   });

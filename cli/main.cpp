@@ -12,13 +12,19 @@
 #include "cli/commands.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "train/data_parallel.h"
+#include "train/mpi_processes.h"
 
 namespace fovea {
 namespace {
 
 std::atomic<bool> stop = false;
 
+char last_words[400] = "";
+
 void on_signal(int number) {
+  if (number == SIGTERM && ::write(STDERR_FILENO, last_words, std::strlen(last_words)) < 0)
+    std::_Exit(128 + number);
   if (stop.exchange(true)) std::_Exit(128 + number);
 }
 
@@ -28,6 +34,10 @@ const std::atomic<bool>& stop_requested() {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   return stop;
+}
+
+void set_last_words(const std::string& text) {
+  std::snprintf(last_words, sizeof last_words, "%s", text.c_str());
 }
 
 void print_warnings(const std::string& name, const std::vector<std::string>& warnings) {
@@ -48,6 +58,13 @@ void use_short_spin(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") || std::getenv("OMP_WAIT_POLICY")) return;
   ::setenv("GOMP_SPINCOUNT", "3000", 1);
   ::execv("/proc/self/exe", argv);  // where this fails the program goes on as it is
+}
+
+void complain(const std::string& text) {
+  // An error of all processes is said by the first, which ends the others, by SIGTERM.
+  if (!fovea::is_writer() && (::sleep(5), fovea::stop_requested())) std::_Exit(1);
+  fmt::print(stderr, "fovea: {}\n", text);
+  fovea::end_all_processes();
 }
 
 // What may throw outside the try are the descriptions of the flags: an error there is one of the program's
@@ -90,9 +107,9 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
   } catch (const CLI::ParseError& error) {
     return program.exit(error) == 0 ? 0 : 1;
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "fovea: out of memory: try a smaller --batch-size, --image-size or --cache-mb\n");
+    complain("out of memory: try a smaller --batch-size, --image-size or --cache-mb");
   } catch (const std::exception& error) {
-    fmt::print(stderr, "fovea: {}\n", error.what());
+    complain(error.what());
   }
   return 1;
 }

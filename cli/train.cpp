@@ -7,6 +7,9 @@
 #include "cli/progress.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/processes.h"
+#include "train/data_parallel.h"
+#include "train/mpi_processes.h"
 #include "train/run.h"
 
 namespace fovea {
@@ -15,6 +18,7 @@ namespace {
 struct TrainFlags {
   TrainConfig config;  // what the flags say, the rest as by default
   std::string config_file, run, resume;
+  bool find_learning_rate = false;
   std::vector<std::pair<std::string, CLI::Option*>> fields;
 };
 
@@ -23,54 +27,106 @@ std::string flag_of(std::string name) {
   return "--" + name;
 }
 
-// The defaults, overridden by the configuration file, overridden by flags.
-TrainConfig chosen_config(const TrainFlags& flags) {
-  nlohmann::json chosen = nlohmann::json::object();
+// What the configuration file and then the flags say.
+nlohmann::json given_settings(const TrainFlags& flags) {
+  nlohmann::json given = nlohmann::json::object();
   if (!flags.config_file.empty()) {
     const std::string text = read_file(flags.config_file);
     config_from_json(text, flags.config_file);  // its errors name the file
-    chosen = nlohmann::json::parse(text);
+    given = nlohmann::json::parse(text);
   }
-  const nlohmann::json given = nlohmann::json::parse(config_to_json(flags.config));
+  const nlohmann::json all = nlohmann::json::parse(config_to_json(flags.config));
   for (const auto& [name, option] : flags.fields)
-    if (option->count() > 0) chosen[name] = given[name];
-  if (chosen.value("task", "") == "classification" && !chosen.contains("model"))
-    chosen["model"] = "efficientnet_b-2";
-  return config_from_json(chosen.dump(), "the command line");
+    if (option->count() > 0) given[name] = all[name];
+  return given;
+}
+
+// The same, the rest by default.
+TrainConfig chosen_config(nlohmann::json given) {
+  if (given.value("task", "") == "classification" && !given.contains("model"))
+    given["model"] = "efficientnet_b-2";
+  return config_from_json(given.dump(), "the command line");
 }
 
 std::string next_run_folder() {
-  for (int i = 1;; ++i)
-    if (const std::string folder = fmt::format("runs/{}", i); !std::filesystem::exists(folder)) return folder;
+  int i = 1;
+  while (std::filesystem::exists(fmt::format("runs/{}", i))) ++i;
+  return fmt::format("runs/{}", int(gather_from_processes({double(i)})[0][0]));  // the same in all processes
 }
 
-void run_train(const TrainFlags& flags) {
-  ProgressLine line;
-  TrainHooks hooks;
-  hooks.stop = &stop_requested();
-  hooks.on_message = [&](const std::string& text) { line.message(text); };
-  hooks.on_step = [&](const TrainProgress& p) {
-    line.show(double(p.step) / double(p.steps), progress_text(p));
-  };
-
-  std::string folder = flags.run;
+// A new run, or the one that the folder holds already.
+TrainingRun open_run(const TrainFlags& flags, const std::string& folder) {
   if (!flags.resume.empty()) {
-    folder = flags.resume;
     require(flags.run.empty() && flags.config_file.empty(),
             "--resume takes everything from the run's folder: leave out --run and --config");
     for (const auto& [name, option] : flags.fields)
       require(option->count() == 0,
               "--resume goes on with the settings the run was started with: leave out {}", flag_of(name));
-  } else if (folder.empty()) {
-    folder = next_run_folder();
+    return resume_run(folder);
   }
-  TrainingRun run = flags.resume.empty() ? start_run(chosen_config(flags), folder) : resume_run(folder);
-  print_warnings(run.name(), run.warnings());
-  fmt::print(stderr, "{}\n", run.description());
+  const nlohmann::json given = given_settings(flags);
+  if (!holds_run(folder)) return start_run(chosen_config(given), folder);
+  std::vector<std::string> names;
+  for (const auto& item : given.items()) names.push_back(item.key());
+  TrainingRun run = continue_run(folder, chosen_config(given), names);
+  if (is_writer())
+    fmt::print(stderr, "{} holds this run already: {}\n", folder,
+               run.complete() ? "it is complete" : "going on with it");
+  return run;
+}
+
+void show_learning_rates(const TrainFlags& flags, const TrainHooks& hooks, ProgressLine& line) {
+  require(flags.resume.empty() && (flags.run.empty() || !holds_run(flags.run)),
+          "--find-learning-rate is for before a training, and {} holds one: choose another --run, which gets "
+          "learning_rate.svg and .csv, or leave it out",
+          flags.resume.empty() ? flags.run : flags.resume);
+  const LearningRateSearch search = search_learning_rate(chosen_config(given_settings(flags)), hooks);
+  line.finish();
+  fmt::print("{}", learning_rate_table(search));
+  if (flags.run.empty()) return;
+  write_learning_rate_search(search, flags.run);
+  fmt::print("curve: {}/learning_rate.svg\n", flags.run);
+}
+
+void run_train(const TrainFlags& flags) {
+  join_processes();
+  ProgressLine line;
+  TrainHooks hooks;
+  hooks.stop = &stop_requested();
+  if (is_writer()) {
+    hooks.on_message = [&](const std::string& text) { line.message(text); };
+    hooks.on_step = [&](const TrainProgress& p) {
+      line.show(double(p.step) / double(p.steps), progress_text(p));
+    };
+  }
+  require(!flags.find_learning_rate || !processes(),
+          "--find-learning-rate is for one process: start it without mpirun");
+  if (flags.find_learning_rate) return show_learning_rates(flags, hooks, line);
+
+  const std::string folder = !flags.resume.empty() ? flags.resume
+                             : !flags.run.empty()  ? flags.run
+                                                   : next_run_folder();
+  const std::string go_on = fmt::format("`fovea train --resume {}` goes on", folder);
+  TrainingRun run = open_run(flags, folder);
+  const std::string description = run.description();
+  if (is_writer()) {
+    print_warnings(run.name(), run.warnings());
+    fmt::print(stderr, "{}\n", description);
+  }
+  if (processes())
+    set_last_words(
+        fmt::format("fovea: process {} ends, since another one did or the training was told to: {} from the "
+                    "last checkpoint\n",
+                    processes()->rank(), go_on));
   const bool complete = run.train(hooks);
   line.finish();
-  require(complete, "stopped at step {}: `fovea train --resume {}` goes on from there", run.step(), folder);
-  fmt::print("{}", run.finish());
+  const std::string results = complete ? run.finish() : "";
+  set_last_words("");
+  if (const bool writer = is_writer(); leave_processes(), !writer)
+    throw CLI::RuntimeError(complete && run.failure().empty() ? 0 : 1);
+  require(complete, "stopped at step {}: {} from there", run.step(), go_on);
+  fmt::print("{}", results);
+  require(run.failure().empty(), "{}", run.failure());
 }
 
 }  // namespace
@@ -83,14 +139,23 @@ void add_train_command(CLI::App& program) {
       "  fovea train --data bccd --model efficientdet_d-2 --epochs 60\n"
       "  fovea train --task classification --data flowers       (one folder of pictures for each class)\n"
       "  fovea train --resume runs/1                            (after Ctrl-C, or a crash)\n"
-      "The run's folder gets report.html, best.safetensors, last.safetensors, metrics.csv and TensorBoard "
+      "  fovea train --data bccd --overfit 4                    (a check: four pictures learned by heart)\n"
+      "  mpirun -np 2 fovea train --data bccd                   (two processes, each half of every batch)\n"
+      "The run's folder gets augmented.jpg (what the network is shown first), report.html, best.safetensors, "
+      "last.safetensors, metrics.csv and TensorBoard "
       "events.");
-  command->add_option("--run", flags->run,
-                      "folder for what the training makes (default: runs/1, runs/2, ...)");
+  command->add_option(
+      "--run", flags->run,
+      "folder for what the training makes (default: runs/1, runs/2, ...); one that holds a run "
+      "of the same settings goes on with it");
   command->add_option("--resume", flags->resume,
                       "folder of a run that was stopped: go on to the same weights, bit for bit");
   command->add_option("--config", flags->config_file,
                       "JSON file of these settings, as a run's config.json; flags override it");
+  command->add_flag(
+      "--find-learning-rate", flags->find_learning_rate,
+      "instead of a training: 120 steps at ever greater learning rates, a table of their losses "
+      "and which rate suits; with --run also as a curve in that folder");
   for_each_field(flags->config, [&](const char* name, auto& field, const char* explanation) {
     flags->fields.emplace_back(
         name, command->add_option(flag_of(name), field, explanation)->capture_default_str()->take_last());

@@ -4,7 +4,9 @@
 #include <map>
 #include <set>
 
+#include "core/dry_run.h"
 #include "core/error.h"
+#include "core/finite_check.h"
 #include "core/op_times.h"
 #include "core/parallel.h"
 #include "cuda/kernels/elementwise.h"
@@ -19,6 +21,8 @@ thread_local bool recording = true;
 
 NoGrad::NoGrad() : previous_(recording) { recording = false; }
 NoGrad::~NoGrad() { recording = previous_; }
+WithGrad::WithGrad() : previous_(recording) { recording = true; }
+WithGrad::~WithGrad() { recording = previous_; }
 bool grad_enabled() { return recording; }
 
 // A deep network is a long chain of shared pointers; letting them free each other would recurse once a layer.
@@ -44,6 +48,7 @@ std::shared_ptr<Node> make_leaf_node(Shape shape, DType dtype) {
 
 Tensor record(Tensor output, const Op& op, const Tensors& inputs, Backward backward) {
   if (GraphRecorder* recorder = GraphRecorder::current()) recorder->add(op, inputs, output);
+  if (FiniteCheck* check = FiniteCheck::current()) check->see_output(op.name, inputs, output);
   mark_op(op.name, false);
   bool needed = false;
   for (const Tensor& input : inputs) needed = needed || input.requires_grad();
@@ -64,6 +69,7 @@ void accumulate(Tensor& sum, const Tensor& term) {
   // Another holder of the same numbers (an op that passed its gradient to two inputs) must not see them
   // change.
   if (!sum.unique()) sum = sum.clone();
+  if (is_dry_run()) return;
   if (sum.device() == Device::cuda) {
     with_dtype(sum.dtype(), [&]<class T>() { cuda::accumulate(sum.data<T>(), term.data<T>(), sum.numel()); });
     return;
@@ -106,6 +112,7 @@ void run_backward(const Tensor& root, const Tensor& gradient) {
     node->backward = nullptr;
     node->consumed = true;
     const Tensors gradients = backward(grad_output);
+    if (FiniteCheck* check = FiniteCheck::current()) check->see_gradients(*node, gradients);
     backward = nullptr;  // what was saved is free before the gradients travel on
     grad_output = Tensor();
     require(gradients.size() == node->inputs.size(), "[backward] {} returned {} gradients for {} inputs",

@@ -47,7 +47,19 @@ class NoGrad {
   bool previous_;
 };
 
-bool grad_enabled();
+// The opposite, within a NoGrad: ops are recorded again.
+class WithGrad {
+ public:
+  WithGrad();
+  ~WithGrad();
+  WithGrad(const WithGrad&) = delete;
+  WithGrad& operator=(const WithGrad&) = delete;
+
+ private:
+  bool previous_;
+};
+
+bool grad_enabled();  // no NoGrad lives on this thread
 
 // The graph behind a tensor as Graphviz text: one box an op, with the shape it made.
 std::string graph_dot(const Tensor& root);

@@ -8,8 +8,11 @@
 
 namespace fovea {
 
+// What the numbers of a tensor are. Activations are float32 or, on CUDA, bfloat16; float64 is what gradients
+// are checked in; int32 and uint8 are for data.
 enum class DType : uint8_t { float32, float64, bfloat16, int32, uint8 };
 
+// The DType of a C++ type, as `value`; others than these five do not compile.
 template <class T>
 struct DTypeOf;
 template <>
@@ -33,7 +36,7 @@ struct DTypeOf<uint8_t> {
   static constexpr DType value = DType::uint8;
 };
 template <class T>
-inline constexpr DType dtype_of = DTypeOf<T>::value;
+inline constexpr DType dtype_of = DTypeOf<T>::value;  // dtype_of<float> is DType::float32
 
 std::string_view name(DType dtype);  // "float32", ...
 int64_t size_of(DType dtype);        // bytes of one element

@@ -13,7 +13,7 @@ namespace fovea {
 
 // What an op was called with beside its tensors: {{"stride", 2}, {"padding", "same"}}.
 using Attribute = std::variant<int64_t, double, std::string>;
-using Attributes = std::map<std::string, Attribute>;
+using Attributes = std::map<std::string, Attribute>;  // by name
 
 // How an op presents itself to record(): by its name, and by attributes that are asked for only while
 // somebody records.
@@ -26,6 +26,7 @@ struct Op {
 
 inline constexpr int no_value = -1;  // an input that was left out: an undefined tensor
 
+// An op as it ran.
 struct RecordedOp {
   std::string name;
   Attributes attributes;
@@ -42,12 +43,14 @@ struct RecordedOp {
   }
 };
 
+// A tensor that an op read or made: its shape and dtype, and its numbers only where it is a constant.
 struct RecordedValue {
   Shape shape;
   DType dtype = DType::float32;
   Tensor constant;  // where no op made it and it is no input: parameters, buffers, constants
 };
 
+// What a GraphRecorder wrote down.
 struct RecordedGraph {
   std::vector<RecordedValue> values;
   std::vector<RecordedOp> ops;  // in the order in which they ran: each after those that made its inputs
@@ -68,6 +71,7 @@ class GraphRecorder {
 
   int input(const Tensor& tensor);  // a new value that differs from run to run: an image. Call it first
   int value(const Tensor& tensor);  // the place of a tensor; one never seen before becomes a constant
+  // Notes that `op` made `output` of `inputs`; record() calls it.
   void add(const Op& op, const Tensors& inputs, const Tensor& output);
 
   const RecordedGraph& graph() const { return graph_; }

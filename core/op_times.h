@@ -6,6 +6,7 @@
 
 namespace fovea {
 
+// How long the calls of one op took, in all.
 struct OpTime {
   std::string op;
   int64_t calls = 0;                 // forward

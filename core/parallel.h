@@ -25,6 +25,7 @@ void parallel_for(int64_t n, int64_t grain, F&& f) {
   }
 }
 
+// The chunks that parallel_chunks() makes.
 inline int64_t chunk_count(int64_t n, int64_t chunk) { return (n + chunk - 1) / chunk; }
 
 // Calls f(index, begin, end) for each chunk of `chunk` elements of 0 .. n-1. The cut depends on n and chunk
@@ -38,6 +39,8 @@ void parallel_chunks(int64_t n, int64_t chunk, F&& f) {
   });
 }
 
+// Threads of the loops that this thread begins: OMP_NUM_THREADS or all cores at first, then what was set (1
+// or more).
 inline int num_threads() { return omp_get_max_threads(); }
 inline void set_num_threads(int threads) { omp_set_num_threads(threads); }
 

@@ -15,6 +15,7 @@ class Shape {
   static constexpr int max_rank = 6;
 
   Shape() = default;
+  // Shape{8, 224, 224, 3}; throws as the next one does
   Shape(std::initializer_list<int64_t> sizes)
       : Shape(std::span<const int64_t>(sizes.begin(), sizes.size())) {}
   explicit Shape(std::span<const int64_t> sizes);  // throws on rank > 6 or a negative size
@@ -26,8 +27,8 @@ class Shape {
   Shape without(int axis) const;       // the axis removed
   int axis(int index) const;           // -1 -> rank - 1; throws when there is no such axis
   std::span<const int64_t> sizes() const { return {sizes_.data(), size_t(rank_)}; }
-  bool operator==(const Shape& other) const;
-  std::string to_string() const;  // "8x56x56x24", "scalar"
+  bool operator==(const Shape& other) const;  // the same rank and sizes
+  std::string to_string() const;              // "8x56x56x24", "scalar"
 
  private:
   std::array<int64_t, max_rank> sizes_{};

@@ -15,6 +15,7 @@ inline constexpr int simd_bytes = 32;
 inline constexpr int simd_bytes = 16;
 #endif
 
+// What Simd<T> stands for.
 template <class T>
 struct SimdOf {
   typedef T type __attribute__((vector_size(simd_bytes)));

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <map>
 #include <mutex>
 #include <new>
+#include <utility>
 
+#include "core/dry_run.h"
 #include "core/error.h"
+#include "cuda/runtime/block_pool.h"
 #include "cuda/runtime/memory.h"
 
 #ifndef FOVEA_POOL
@@ -18,45 +20,47 @@ namespace {
 
 constexpr int64_t alignment = 64;
 
-// Free blocks by capacity. The smallest that fits is taken if it wastes at most an eighth (small blocks:
-// half); otherwise a new one is made. On exhaustion the kept blocks are given back and the request tried once
-// more.
+// Whose addresses a pool deals in. Those of dry runs are beyond what any machine has.
+enum class Memory { real, counted };
+constexpr uintptr_t dry_addresses = uintptr_t(1) << 62;
+
+// Blocks by cuda::BlockPool, from segments that the system gives. On exhaustion what is free is given back
+// and the request tried once more.
 class Pool {
  public:
+  Pool(int64_t granularity, Memory memory) : granularity_(granularity), real_(memory == Memory::real) {}
+
   std::byte* take(int64_t bytes, int64_t& capacity) {
     std::lock_guard lock(mutex_);
-    std::byte* block = nullptr;
-    capacity = std::max<int64_t>((bytes + alignment - 1) / alignment * alignment, alignment);
-    const auto found = free_.lower_bound(capacity);
-    const int64_t slack = capacity < (1 << 16) ? capacity : capacity / 8;
-    if (found != free_.end() && found->first <= capacity + slack) {
-      capacity = found->first;
-      block = found->second;
-      free_.erase(found);
-    } else {
-      block = allocate(capacity);
-      if (!block) {
+    capacity = std::max((bytes + granularity_ - 1) / granularity_ * granularity_, granularity_);
+    uintptr_t block = keeps() ? blocks_.take(capacity) : 0;
+    if (block == 0) {
+      const int64_t size = keeps() ? cuda::BlockPool::segment_size(capacity) : capacity;
+      uintptr_t segment = allocate(size);
+      if (segment == 0) {
         release_locked();
-        block = allocate(capacity);
+        segment = allocate(size);
       }
-      require(block != nullptr, "out of memory: asked for {} bytes with {} in use by tensors", bytes,
+      require(segment != 0, "out of memory: asked for {} bytes with {} in use by tensors", bytes,
               use_.current);
-      use_.reserved += capacity;
+      use_.reserved += size;
+      block = segment;
+      if (keeps()) {
+        blocks_.add_segment({segment, size}, capacity);
+        block = blocks_.take(capacity);
+      }
     }
     use_.current += capacity;
     use_.peak = std::max(use_.peak, use_.current);
-    return block;
+    return reinterpret_cast<std::byte*>(block);
   }
 
   void give(std::byte* block, int64_t capacity) {
     std::lock_guard lock(mutex_);
     use_.current -= capacity;
-    if (FOVEA_POOL) {
-      free_.emplace(capacity, block);
-    } else {
-      use_.reserved -= capacity;
-      std::free(block);
-    }
+    if (keeps()) return blocks_.give(reinterpret_cast<uintptr_t>(block), capacity);
+    use_.reserved -= capacity;
+    std::free(block);
   }
 
   void release() {
@@ -75,41 +79,69 @@ class Pool {
   }
 
  private:
-  static std::byte* allocate(int64_t bytes) {
-    return static_cast<std::byte*>(std::aligned_alloc(size_t(alignment), size_t(bytes)));
+  bool keeps() const { return FOVEA_POOL || !real_; }
+
+  uintptr_t allocate(int64_t bytes) {
+    if (!real_) return std::exchange(next_, next_ + uintptr_t(bytes));
+    return reinterpret_cast<uintptr_t>(std::aligned_alloc(size_t(alignment), size_t(bytes)));
   }
 
   void release_locked() {
-    for (auto& [capacity, block] : free_) {
-      use_.reserved -= capacity;
-      std::free(block);
+    for (const auto& [address, size] : blocks_.take_free_segments()) {
+      use_.reserved -= size;
+      if (real_) std::free(reinterpret_cast<void*>(address));
     }
-    free_.clear();
   }
 
+  const int64_t granularity_;
+  const bool real_;
+  uintptr_t next_ = dry_addresses;
   std::mutex mutex_;
-  std::multimap<int64_t, std::byte*> free_;
+  cuda::BlockPool blocks_;
   MemoryUse use_;
 };
 
 // Never destroyed: tensors in static storage may outlive any static destructor of ours.
 Pool& pool() {
-  static Pool* instance = new Pool;
+  static Pool* instance = new Pool(alignment, Memory::real);
   return *instance;
+}
+
+// What dry runs count, with the granularity of cuda/runtime/memory.cpp for CUDA. One pair a thread, which
+// their tensors do not leave.
+thread_local bool dry = false;
+Pool& dry_pool(Device device) {
+  thread_local Pool cpu(alignment, Memory::counted), cuda(512, Memory::counted);
+  return device == Device::cpu ? cpu : cuda;
 }
 
 }  // namespace
 
+DryRun::DryRun() : previous_(std::exchange(dry, true)) {
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    dry_pool(device).release();
+    dry_pool(device).reset_peak();
+  }
+}
+DryRun::~DryRun() { dry = previous_; }
+MemoryUse DryRun::memory(Device device) const { return dry_pool(device).use(); }
+bool is_dry_run() { return dry; }
+std::byte* dry_block() { return reinterpret_cast<std::byte*>(dry_addresses); }
+
 Storage::Storage(int64_t bytes, Device device) : bytes_(bytes), device_(device) {
   require(bytes >= 0 && bytes < (int64_t(1) << 46), "cannot allocate {} bytes", bytes);
-  if (device == Device::cuda)
+  if (is_dry_run())
+    data_ = dry_pool(device).take(bytes, capacity_);
+  else if (device == Device::cuda)
     data_ = static_cast<std::byte*>(cuda::allocate(size_t(bytes)));
   else
     data_ = pool().take(bytes, capacity_);
 }
 
 Storage::~Storage() {
-  if (device_ == Device::cuda)
+  if (reinterpret_cast<uintptr_t>(data_) >= dry_addresses)
+    dry_pool(device_).give(data_, capacity_);
+  else if (device_ == Device::cuda)
     cuda::release(data_);
   else
     pool().give(data_, capacity_);

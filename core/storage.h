@@ -37,8 +37,8 @@ struct MemoryUse {
   int64_t reserved = 0;  // taken from the system: live and kept for reuse
 };
 
-MemoryUse memory_use();
-void reset_peak_memory();
+MemoryUse memory_use();        // of the CPU, as of now
+void reset_peak_memory();      // the peak begins anew at what is in use
 void release_cached_memory();  // gives back to the system what no tensor uses
 
 }  // namespace fovea

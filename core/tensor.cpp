@@ -1,8 +1,10 @@
 #include "core/tensor.h"
 
 #include <cstring>
+#include <functional>
 
 #include "core/autograd.h"
+#include "core/dry_run.h"
 #include "core/error.h"
 #include "cuda/kernels/elementwise.h"
 #include "cuda/runtime/memory.h"
@@ -46,6 +48,8 @@ double Tensor::item() const {
 }
 
 std::vector<double> Tensor::values() const {
+  require(std::less<>()(raw(), dry_block()), "[values] a tensor ({}) that a dry run made has no numbers",
+          shape());
   if (device() == Device::cuda) return to(Device::cpu).values();
   std::vector<double> result(static_cast<size_t>(numel()));
   with_dtype(dtype(), [&]<class T>() {
@@ -124,7 +128,7 @@ void Tensor::copy_from(const Tensor& source) const {
   require(source.shape() == shape() && source.dtype() == dtype(),
           "[copy_from] cannot copy {} of {} into {} of {}", source.dtype(), source.shape(), dtype(), shape());
   const size_t n = size_t(bytes());
-  if (n == 0) return;
+  if (n == 0 || is_dry_run()) return;
   if (device() == Device::cpu && source.device() == Device::cpu)
     std::memcpy(raw(), source.raw(), n);
   else if (device() == Device::cpu)
@@ -143,6 +147,7 @@ Tensor Tensor::to(Device target) const {
 }
 
 void Tensor::fill(double value) const {
+  if (is_dry_run()) return;
   with_dtype(dtype(), [&]<class T>() {
     T element;
     if constexpr (std::is_same_v<T, bfloat16>)
@@ -177,12 +182,14 @@ Tensor empty_like(const Tensor& x) { return Tensor(x.shape(), x.dtype(), x.devic
 Tensor zeros_like(const Tensor& x) { return zeros(x.shape(), x.dtype(), x.device()); }
 
 Tensor randn(Shape shape, Random& random, DType dtype) {
+  if (is_dry_run()) return Tensor(shape, dtype);
   std::vector<double> values(static_cast<size_t>(shape.numel()));
   for (double& value : values) value = random.normal();
   return from_values(shape, values, dtype);
 }
 
 Tensor rand(Shape shape, Random& random, double low, double high, DType dtype) {
+  if (is_dry_run()) return Tensor(shape, dtype);
   std::vector<double> values(static_cast<size_t>(shape.numel()));
   for (double& value : values) value = low + (high - low) * random.uniform();
   return from_values(shape, values, dtype);
@@ -192,6 +199,7 @@ Tensor from_values(Shape shape, const std::vector<double>& values, DType dtype) 
   require(int64_t(values.size()) == shape.numel(), "[from_values] {} values for a tensor of {}",
           values.size(), shape);
   Tensor result(shape, dtype);
+  if (is_dry_run()) return result;
   with_dtype(dtype, [&]<class T>() {
     T* out = result.data<T>();
     for (size_t i = 0; i < values.size(); ++i) {

@@ -9,6 +9,7 @@
 #include "core/shape.h"
 #include "core/storage.h"
 
+// All of Fovea, but for what belongs to the device alone.
 namespace fovea {
 
 struct Node;  // core/autograd.h: a tensor's place on the tape
@@ -22,13 +23,13 @@ class Tensor {
                   Device device = Device::cpu);  // undefined content
 
   bool defined() const { return impl_ != nullptr; }
-  const Shape& shape() const;
+  const Shape& shape() const;                             // throws, as all below do, on no tensor
   int64_t size(int axis) const { return shape()[axis]; }  // negative axes count from the end
   int rank() const { return shape().rank(); }
   int64_t numel() const { return shape().numel(); }
   int64_t bytes() const { return numel() * size_of(dtype()); }
-  DType dtype() const;
-  Device device() const;
+  DType dtype() const;    // of each number
+  Device device() const;  // where the numbers lie
 
   // The numbers, where the device has them: the CPU reads those of a CPU tensor only. T must be the C++ type
   // of dtype(). A Tensor is a handle: const says nothing about its numbers.
@@ -37,15 +38,17 @@ class Tensor {
     check_dtype(dtype_of<T>);
     return reinterpret_cast<T*>(raw());
   }
+  // The same with their count: all numel() of them, row by row.
   template <class T>
   std::span<T> span() const {
     return {data<T>(), size_t(numel())};
   }
-  std::byte* raw() const;
+  std::byte* raw() const;              // their address, whatever the dtype
   double item() const;                 // the one number of a one-element tensor; throws for others
   std::vector<double> values() const;  // a copy of all numbers; for tests and printing
 
   // ---- autograd (core/autograd.h)
+
   bool requires_grad() const;                   // a leaf that collects its gradient, or computed from one
   Tensor& set_requires_grad(bool on = true);    // for leaves; floating dtypes only
   Tensor grad() const;                          // of a leaf, undefined before the first backward()
@@ -60,13 +63,13 @@ class Tensor {
   Tensor clone() const;               // a copy of the numbers, off the tape
   void copy_from(
       const Tensor& source) const;  // overwrites the numbers, from any device; same shape and dtype
-  void fill(double value) const;
-  bool unique() const;  // nobody else holds these numbers: they may be overwritten
+  void fill(double value) const;    // every number becomes `value`, converted to the dtype
+  bool unique() const;              // nobody else holds these numbers: they may be overwritten
 
-  const std::shared_ptr<Node>& node() const;  // for core/autograd.cpp
-  void set_node(std::shared_ptr<Node> node);
+  const std::shared_ptr<Node>& node() const;     // for core/autograd.cpp
+  void set_node(std::shared_ptr<Node> node);     // for core/autograd.cpp
   std::weak_ptr<const Storage> storage() const;  // for core/graph_recorder.cpp: whose numbers these are
-  Tensor viewed_as(Shape shape) const;  // same storage, other shape, off the tape; ops::reshape is for users
+  Tensor viewed_as(Shape shape) const;  // same storage, other shape, off the tape; reshape() is for users
 
  private:
   struct Impl;
@@ -75,16 +78,23 @@ class Tensor {
   std::shared_ptr<Impl> impl_;
 };
 
-using Tensors = std::vector<Tensor>;
+using Tensors = std::vector<Tensor>;  // as ops take and give them
 
+// Tensors made of nothing, off the tape. Contents are undefined, one value everywhere, 0, or 1. Throw Error
+// where memory is short.
 Tensor empty(Shape shape, DType dtype = DType::float32, Device device = Device::cpu);
 Tensor full(Shape shape, double value, DType dtype = DType::float32, Device device = Device::cpu);
 Tensor zeros(Shape shape, DType dtype = DType::float32, Device device = Device::cpu);
 Tensor ones(Shape shape, DType dtype = DType::float32, Device device = Device::cpu);
+// The same with shape, dtype and device of x.
 Tensor empty_like(const Tensor& x);
 Tensor zeros_like(const Tensor& x);
+// Random numbers on the CPU, drawn in order; the dtype only rounds them.
 Tensor randn(Shape shape, Random& random, DType dtype = DType::float32);  // normal(0, 1)
+// The same, uniform in [low, high).
 Tensor rand(Shape shape, Random& random, double low = 0, double high = 1, DType dtype = DType::float32);
+// These numbers, row by row, converted to the dtype, on the CPU. Throws on another count than
+// shape.numel().
 Tensor from_values(Shape shape, const std::vector<double>& values, DType dtype = DType::float32);
 
 }  // namespace fovea

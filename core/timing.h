@@ -38,6 +38,7 @@ inline std::vector<double> times_of(Device device, int repeats, const std::funct
 // Bytes a second, read and written, of a plain copy of 256 MB on this device: what no kernel can beat.
 double copy_rate(Device device, int repeats = 20);
 
+// The upper one of the two in the middle where their number is even; of at least one.
 inline double median_of(std::vector<double> times) {
   std::nth_element(times.begin(), times.begin() + long(times.size() / 2), times.end());
   return times[times.size() / 2];

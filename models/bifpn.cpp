@@ -74,14 +74,20 @@ BiFpn::Node::Node(const BiFpnSpec& spec, const BiFpnNodePlan& plan,
 }
 
 Tensor BiFpn::Node::forward(const Tensors& all, int64_t height, int64_t width) const {
-  Tensors resampled;
-  for (int id : inputs) {
-    const auto found = resample.find(id);
-    resampled.push_back(found == resample.end() ? all[size_t(id)] : found->second->forward(all[size_t(id)]));
-  }
-  const Tensor fused = bifpn_node(resampled, edge_weights, fusion, height, width, Activation::swish, padding);
-  trace(*this, fmt::format("BiFPN node of {}", inputs.size()), fused, 0);
-  return conv_norm(conv, norm, fused);
+  Tensors own;
+  for (int id : inputs) own.push_back(all[size_t(id)]);
+  const auto node = [this, height, width](const Tensors& features) {
+    Tensors resampled;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const auto found = resample.find(inputs[i]);
+      resampled.push_back(found == resample.end() ? features[i] : found->second->forward(features[i]));
+    }
+    const Tensor fused =
+        bifpn_node(resampled, edge_weights, fusion, height, width, Activation::swish, padding);
+    trace(*this, fmt::format("BiFPN node of {}", inputs.size()), fused, 0);
+    return conv_norm(conv, norm, fused);
+  };
+  return run_part(node, own, {this});
 }
 
 BiFpn::BiFpn(const BiFpnSpec& spec, const std::vector<int64_t>& feature_channels, Random& random)

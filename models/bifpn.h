@@ -20,6 +20,7 @@ namespace fovea {
 // it: this is our reading.
 enum class Connections { bifpn, top_down, top_down_bottom_up, fully_connected };
 
+// The numbers that make one BiFPN.
 struct BiFpnSpec {
   Connections connections = Connections::bifpn;
   int min_level = 3, max_level = 7;
@@ -40,7 +41,7 @@ struct BiFpnNodePlan {
 
 // The nodes of one cell. A level's output is the last node of that level. BiFPN (figure 2d): top-down from
 // the level below the coarsest to the finest, then bottom-up to the coarsest, where an inner level also sees
-// its own input again.
+// its own input again. Throws where there are fewer than two levels.
 std::vector<BiFpnNodePlan> bifpn_plan(int min_level, int max_level,
                                       Connections connections = Connections::bifpn);
 

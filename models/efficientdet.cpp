@@ -102,9 +102,12 @@ DetectionHead::DetectionHead(const EfficientDetSpec& spec, int64_t outputs_per_a
 Tensor DetectionHead::forward(const Tensors& features) const {
   Tensors outputs;
   for (size_t level = 0; level < features.size(); ++level) {
-    Tensor x = features[level];
-    for (const Repeat& repeat : repeats_) x = conv_norm(*repeat.conv, *repeat.norms[level], x);
-    x = predict_.forward(x);
+    const auto tower = [this, level](const Tensors& inputs) {
+      Tensor y = inputs[0];
+      for (const Repeat& repeat : repeats_) y = conv_norm(*repeat.conv, *repeat.norms[level], y);
+      return predict_.forward(y);
+    };
+    const Tensor x = run_part(tower, {features[level]}, {this});
     outputs.push_back(reshape(x, {x.size(0), x.numel() / x.size(0) / outputs_, outputs_}));
   }
   return concat(outputs, 1);

@@ -30,6 +30,7 @@ struct EfficientDetSpec {
 EfficientDetSpec efficientdet_spec(const std::string& name);
 std::vector<std::string> efficientdet_names();
 
+// What a detector says of each anchor, in the order of generate_anchors().
 struct DetectorOutput {
   Tensor class_logits;  // (N, anchors, classes)
   Tensor box_codes;     // (N, anchors, 4): ty, tx, th, tw (models/box_coder.h)
@@ -53,11 +54,14 @@ class DetectionHead : public Module {
   SeparableConv predict_;
 };
 
+// The whole detector (arXiv 1911.09070, figure 3): backbone, BiFPN, and the two nets that all levels share.
+// Parameter names are effdet's.
 class EfficientDet : public Module {
  public:
+  // classes: 1 or more. Weights come from `random`: the same numbers, the same weights.
   EfficientDet(const EfficientDetSpec& spec, int64_t classes, Random& random);
 
-  // images (N, H, W, 3), normalised, of any size; noise: stochastic depth, in training.
+  // images (N, H, W, 3), normalised, of any size, or it throws; noise: stochastic depth, in training.
   DetectorOutput forward(const Tensor& images, Random& noise) const;
 
   // The features between BiFPN and heads: (N, ceil(H / 2^l), ceil(W / 2^l), spec().fpn.channels) for each

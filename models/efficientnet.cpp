@@ -12,20 +12,14 @@
 namespace fovea {
 namespace {
 
-struct Stage {
-  int kernel, stride;
-  int64_t channels;
-  int repeats, expansion;
-};
-
 // arXiv 1905.11946, table 1.
-constexpr std::array<Stage, 7> stages = {{{3, 1, 16, 1, 1},
-                                          {3, 2, 24, 2, 6},
-                                          {5, 2, 40, 2, 6},
-                                          {3, 2, 80, 3, 6},
-                                          {5, 1, 112, 3, 6},
-                                          {5, 2, 192, 4, 6},
-                                          {3, 1, 320, 1, 6}}};
+constexpr std::array<EfficientNetStage, 7> b0_stages = {{{3, 1, 16, 1, 1},
+                                                         {3, 2, 24, 2, 6},
+                                                         {5, 2, 40, 2, 6},
+                                                         {3, 2, 80, 3, 6},
+                                                         {5, 1, 112, 3, 6},
+                                                         {5, 2, 192, 4, 6},
+                                                         {3, 1, 320, 1, 6}}};
 constexpr int64_t stem_channels = 32, head_channels = 1280;
 
 struct Published {
@@ -43,8 +37,6 @@ constexpr std::array<Published, 8> published = {{{1.0, 1.0, 224, 0.2},
                                                  {2.0, 3.1, 600, 0.5}}};
 constexpr int smallest = -3;
 constexpr NormOptions pytorch_norm = {.epsilon = 1e-5, .momentum = 0.1};
-
-bool is_feature(size_t stage) { return stage == 2 || stage == 4 || stage == 6; }
 
 }  // namespace
 
@@ -84,6 +76,19 @@ int64_t round_channels(double channels, double width) {
   return double(rounded) < 0.9 * scaled ? rounded + 8 : rounded;
 }
 
+EfficientNetPlan efficientnet_plan(const EfficientNetSpec& spec) {
+  EfficientNetPlan plan{round_channels(stem_channels, spec.width),
+                        round_channels(head_channels, spec.width),
+                        {b0_stages.begin(), b0_stages.end()}};
+  for (EfficientNetStage& stage : plan.stages) {
+    stage.channels = round_channels(double(stage.channels), spec.width);
+    stage.repeats = int(std::ceil(spec.depth * stage.repeats));
+  }
+  return plan;
+}
+
+bool is_feature_stage(size_t stage) { return stage == 2 || stage == 4 || stage == 6; }
+
 MBConv::SqueezeExcite::SqueezeExcite(int64_t channels, int64_t reduced, Random& random)
     : conv_reduce(channels, reduced, true, random), conv_expand(reduced, channels, true, random) {
   add_child("conv_reduce", conv_reduce);
@@ -120,12 +125,17 @@ MBConv::MBConv(const Options& options, Random& random)
 }
 
 Tensor MBConv::forward(const Tensor& x, Random& noise) const {
-  Tensor y = expand_ ? conv_norm(*expand_, *expand_norm_, x) : x;
-  y = conv_norm(depthwise_, depthwise_norm_, y);
-  y = squeeze_excite_.forward(y);
-  y = conv_norm(project_, project_norm_, y);
-  if (options_.window.stride != 1 || options_.in != options_.out) return y;
-  return stochastic_depth_add(y, x, training() ? options_.drop_path : 0, noise.next_noise_key());
+  const bool shortcut = options_.window.stride == 1 && options_.in == options_.out;
+  const NoiseKey key = shortcut ? noise.next_noise_key() : NoiseKey{};
+  const auto block = [this, shortcut, key](const Tensors& inputs) {
+    const Tensor& in = inputs[0];
+    Tensor y = expand_ ? conv_norm(*expand_, *expand_norm_, in) : in;
+    y = conv_norm(depthwise_, depthwise_norm_, y);
+    y = squeeze_excite_.forward(y);
+    y = conv_norm(project_, project_norm_, y);
+    return shortcut ? stochastic_depth_add(y, in, training() ? options_.drop_path : 0, key) : y;
+  };
+  return run_part(block, {x}, {this});
 }
 
 EfficientNet::EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random& random)
@@ -134,32 +144,30 @@ EfficientNet::EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random
       stem_norm_(round_channels(stem_channels, spec.width), Activation::swish, spec.norm) {
   add_child("conv_stem", stem_);
   add_child("bn1", stem_norm_);
-  int64_t in = round_channels(stem_channels, spec.width);
+  const EfficientNetPlan plan = efficientnet_plan(spec);
+  int64_t in = plan.stem_channels;
   int blocks = 0, index = 0;
-  for (const Stage& stage : stages) blocks += int(std::ceil(spec.depth * stage.repeats));
-  for (size_t s = 0; s < stages.size(); ++s) {
-    const Stage& stage = stages[s];
-    const int64_t out = round_channels(double(stage.channels), spec.width);
+  for (const EfficientNetStage& stage : plan.stages) blocks += stage.repeats;
+  for (size_t s = 0; s < plan.stages.size(); ++s) {
+    const EfficientNetStage& stage = plan.stages[s];
     stages_.emplace_back();
-    const int repeats = int(std::ceil(spec.depth * stage.repeats));
-    for (int i = 0; i < repeats; ++i, ++index) {
+    for (int i = 0; i < stage.repeats; ++i, ++index) {
       const MBConv::Options options{in,
-                                    out,
+                                    stage.channels,
                                     stage.expansion,
                                     {stage.kernel, i == 0 ? stage.stride : 1, spec.padding},
                                     spec.drop_path * index / blocks,
                                     spec.norm};
       stages_[s].push_back(std::make_unique<MBConv>(options, random));
       add_child(fmt::format("blocks.{}.{}", s, i), *stages_[s].back());
-      in = out;
+      in = stage.channels;
     }
-    if (is_feature(s)) feature_channels_.push_back(out);
+    if (is_feature_stage(s)) feature_channels_.push_back(in);
   }
   if (classes > 0) {
-    const int64_t head = round_channels(head_channels, spec.width);
-    head_.emplace(in, head, false, random);
-    head_norm_.emplace(head, Activation::swish, spec.norm);
-    classifier_.emplace(head, classes, random);
+    head_.emplace(in, plan.head_channels, false, random);
+    head_norm_.emplace(plan.head_channels, Activation::swish, spec.norm);
+    classifier_.emplace(plan.head_channels, classes, random);
     add_child("conv_head", *head_);
     add_child("bn2", *head_norm_);
     add_child("classifier", *classifier_);
@@ -170,10 +178,11 @@ Tensors EfficientNet::features(const Tensor& images, Random& noise) const {
   require(images.rank() == 4 && images.size(3) == 3,
           "[EfficientNet] images are {}, they must be (N, H, W, 3)", images.shape());
   Tensors result;
-  Tensor x = conv_norm(stem_, stem_norm_, images);
+  const auto stem = [this](const Tensors& inputs) { return conv_norm(stem_, stem_norm_, inputs[0]); };
+  Tensor x = run_part(stem, {images}, {&stem_, &stem_norm_});
   for (size_t s = 0; s < stages_.size(); ++s) {
     for (const auto& block : stages_[s]) x = block->forward(x, noise);
-    if (is_feature(s)) result.push_back(x);
+    if (is_feature_stage(s)) result.push_back(x);
   }
   return result;
 }

@@ -30,6 +30,21 @@ struct EfficientNetSpec {
 EfficientNetSpec efficientnet_spec(const std::string& name);
 std::vector<std::string> efficientnet_names();
 
+// Between stem and head, one for each row of table 1: `repeats` blocks, the first with the stride.
+struct EfficientNetStage {
+  int kernel, stride;
+  int64_t channels;
+  int repeats, expansion;
+};
+
+// The network's widths and depths as scaled: B0's times spec.width, and rounded; repeats rounded up.
+struct EfficientNetPlan {
+  int64_t stem_channels, head_channels;
+  std::vector<EfficientNetStage> stages;
+};
+EfficientNetPlan efficientnet_plan(const EfficientNetSpec& spec);
+bool is_feature_stage(size_t stage);  // whether a detector uses its end: stages 2, 4 and 6, counted from 0
+
 // c * width rounded to a multiple of 8, never below 0.9 of it.
 int64_t round_channels(double channels, double width);
 
@@ -37,6 +52,7 @@ int64_t round_channels(double channels, double width);
 // + input where shapes agree.
 class MBConv : public Module {
  public:
+  // Of one block: channels in and out, and the factor by which the 1x1 convolution widens (1: there is none).
   struct Options {
     int64_t in, out;
     int expansion;
@@ -70,7 +86,8 @@ class EfficientNet : public Module {
   // classes 0: features only, as a detector's backbone.
   EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random& random);
 
-  // images (N, H, W, 3), normalised -> logits (N, classes). Needs a network made with classes.
+  // images (N, H, W, 3), normalised -> logits (N, classes). Throws on other shapes and where the network was
+  // made without classes.
   Tensor forward(const Tensor& images, Random& noise) const;
 
   // The features a detector uses: ends of stages 2, 4 and 6, strides 8, 16 and 32 (P3, P4, P5).

@@ -8,6 +8,7 @@
 
 namespace fovea {
 
+// The names of the outputs in the graph, N being the batch.
 struct OnnxDetections {
   std::string boxes;   // float32 (N, most, 4): xmin, ymin, xmax, ymax in pixels of the network's input
   std::string scores;  // float32 (N, most), best first; 0 in unused places

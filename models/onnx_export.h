@@ -11,6 +11,7 @@
 
 namespace fovea {
 
+// What the file is made for.
 struct OnnxOptions {
   int height = 0, width = 0;             // of the input, at least 1; the file is for this size
   std::vector<std::string> class_names;  // kept in the file; may be empty
@@ -35,6 +36,7 @@ void export_onnx(const std::string& path, const EfficientDet& model, const OnnxO
 
 // Any network that is made of the ops in models/onnx_ops.cpp. forward() computes named outputs from images
 // (1, height, width, 3), the very tensor it is given; outputs of four sizes are (batch, C, H, W) in the file.
+// What an exported network computes: named outputs from images.
 using OnnxForward = std::function<std::vector<NamedTensor>(const Tensor& images)>;
 void export_onnx(const std::string& path, const Module& model, const OnnxForward& forward,
                  const OnnxOptions& options, const std::map<std::string, std::string>& metadata = {});

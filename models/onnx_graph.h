@@ -16,11 +16,13 @@ class ModelProto;
 
 namespace fovea {
 
+// What an ONNX operator is called with beside its inputs, and the names of values.
 using OnnxAttribute =
     std::variant<int64_t, double, std::string, std::vector<int64_t>>;  // INT, FLOAT, STRING, INTS
-using OnnxAttributes = std::map<std::string, OnnxAttribute>;
-using OnnxNames = std::vector<std::string>;
+using OnnxAttributes = std::map<std::string, OnnxAttribute>;           // by name
+using OnnxNames = std::vector<std::string>;                            // of values
 
+// The element type of an output.
 enum class OnnxType { float32, int64 };
 
 // An ONNX model under construction: operators of opset 13, which every runtime of the last years takes, and

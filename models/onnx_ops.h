@@ -17,6 +17,7 @@ class OnnxTranslation {
  public:
   OnnxTranslation(const RecordedGraph& recorded, const std::vector<NamedTensor>& weights, OnnxGraph& onnx);
 
+  // The recorded value that is the ONNX input `name`. Call it before run().
   void set_input(int value, const std::string& name) { names_[size_t(value)] = name; }
 
   // Translates everything that `outputs` may depend on, all ops in their order. Throws Error naming an op

@@ -8,6 +8,7 @@
 
 namespace fovea {
 
+// How detect() chooses among the anchors.
 struct DetectOptions {
   int top_k = 5000;                // (anchor, class) pairs that are decoded
   int max_detections = 100;        // boxes returned

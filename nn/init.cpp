@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/dry_run.h"
 #include "core/error.h"
 
 namespace fovea {
@@ -28,6 +29,7 @@ Fans fans(const Shape& shape) {
 
 Tensor normal(Shape shape, double deviation, Random& random) {
   Tensor result = randn(shape, random);
+  if (is_dry_run()) return result;
   for (float& x : result.span<float>()) x *= float(deviation);
   return result;
 }

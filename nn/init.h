@@ -4,7 +4,7 @@
 namespace fovea {
 
 // The published initialisers. Fans of a convolution weight in our layouts: dense (k, k, in, out), pointwise
-// (in, out), depthwise (k, k, C), whose fan_in is k * k.
+// (in, out), depthwise (k, k, C), whose fan_in is k * k. They throw on other ranks.
 
 // normal(0, sqrt(2 / fan_out)), fan_out = k * k * out / groups: every convolution of EfficientNet
 // (tpu/efficientnet).
@@ -16,7 +16,9 @@ Tensor init_glorot_uniform(Shape shape, Random& random);
 // uniform(-1/sqrt(out), 1/sqrt(out)): the classifier, weight (in, out).
 Tensor init_classifier(Shape shape, Random& random);
 
+// The initialisers of convolutions by name.
 enum class Init { fan_out_normal, fan_in_normal, glorot_uniform };
+// By the function of that name.
 Tensor initialize(Init init, Shape shape, Random& random);
 
 }  // namespace fovea

@@ -1,5 +1,6 @@
 #include "nn/layers.h"
 
+#include "core/recompute.h"
 #include "nn/trace.h"
 #include "ops/conv2d.h"
 #include "ops/matmul.h"
@@ -73,6 +74,7 @@ void BatchNorm::freeze() {
 Tensor BatchNorm::forward(const Tensor& x, const ChannelStatistics* statistics) const {
   BatchNormOptions options = options_;
   options.training = uses_batch_statistics();
+  options.update_running = !is_recomputing();
   const Tensor y = batch_norm(x, weight_, bias_, running_mean_, running_variance_, options, statistics);
   trace(*this, options_.activation == Activation::swish ? "batch norm + swish" : "batch norm", y, 0);
   return y;

@@ -49,6 +49,7 @@ class Conv : public Module {
   Tensor weight_;
 };
 
+// The constants of a batch norm (BatchNormOptions): those of the EfficientNet and EfficientDet papers' code.
 struct NormOptions {
   double epsilon = 1e-3;
   double momentum = 0.01;

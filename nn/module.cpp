@@ -1,6 +1,7 @@
 #include "nn/module.h"
 
 #include "core/error.h"
+#include "core/recompute.h"
 
 namespace fovea {
 
@@ -55,6 +56,20 @@ int64_t Module::parameter_count() const {
 void Module::set_training(bool training) {
   training_ = training;
   for (const Child& child : children_) child.module->set_training(training);
+}
+
+void Module::set_recompute(bool on) {
+  recompute_ = on;
+  for (const Child& child : children_) child.module->set_recompute(on);
+}
+
+Tensor Module::run_part(const std::function<Tensor(const Tensors&)>& forward, const Tensors& inputs,
+                        std::initializer_list<const Module*> parts) const {
+  if (!recompute_) return forward(inputs);
+  Tensors parameters;
+  for (const Module* part : parts)
+    for (const NamedTensor& parameter : part->parameters()) parameters.push_back(parameter.tensor);
+  return recompute(forward, inputs, parameters);
 }
 
 void Module::freeze_statistics(bool frozen) {

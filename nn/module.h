@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ namespace fovea {
 //   same       as it is: biases, norms, running averages
 enum class WeightLayout { same, linear, pointwise, depthwise, dense };
 
+// A parameter, a buffer, or any other tensor that a file holds by name.
 struct NamedTensor {
   std::string name;  // dotted path from the module asked, e.g. "blocks.1.0.conv_dw.weight"
   Tensor tensor;
@@ -33,12 +35,16 @@ class Module {
   Module& operator=(const Module&) = delete;
 
   std::vector<NamedTensor> parameters() const;  // of this module and all below, in the order of registration
-  std::vector<NamedTensor> buffers() const;
-  int64_t parameter_count() const;
+  std::vector<NamedTensor> buffers() const;     // likewise
+  int64_t parameter_count() const;              // numbers in all parameters
 
   // Training or evaluation, for this module and all below: batch norm, dropout and stochastic depth ask.
   void set_training(bool training);
   bool training() const { return training_; }
+
+  // Whether the parts of this module and of all below that know how (an EfficientNet's blocks, BiFPN nodes,
+  // the heads' towers) keep their inputs alone and run again in the backward pass: core/recompute.h.
+  void set_recompute(bool on);
 
   // Batch norms below normalise by their running averages, which stay as they are, even in training.
   virtual void freeze_statistics(bool frozen);
@@ -61,9 +67,15 @@ class Module {
   const std::string& path() const { return path_; }  // as registered from the topmost module; "" for that one
 
  protected:
+  // For the constructor of a derived class. A parameter asks for its gradient, a buffer has none; both return
+  // the tensor, which is also the member. A child must outlive this; throws where two have one name.
   Tensor add_parameter(const std::string& name, Tensor initial, WeightLayout layout = WeightLayout::same);
   Tensor add_buffer(const std::string& name, Tensor initial);
   void add_child(const std::string& name, Module& child);
+
+  // forward(inputs), where recomputation is on by recompute(). `parts`: the modules that it uses.
+  Tensor run_part(const std::function<Tensor(const Tensors&)>& forward, const Tensors& inputs,
+                  std::initializer_list<const Module*> parts) const;
 
  private:
   struct Child {
@@ -76,7 +88,7 @@ class Module {
   std::vector<NamedTensor> parameters_, buffers_;
   std::vector<Child> children_;
   std::string path_;
-  bool training_ = true;
+  bool training_ = true, recompute_ = false;
 };
 
 // Parameters and buffers, in order: all numbers that make a trained network.

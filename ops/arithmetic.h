@@ -4,15 +4,15 @@
 namespace fovea {
 
 // Elementwise a op b with NumPy's broadcasting: shapes are aligned at the last axis, and an axis of size 1
-// (or missing) is repeated. One floating dtype, one device. Each gradient is summed back, in a fixed
-// order, over the axes along which its input was repeated. Throws on shapes that do not broadcast, with both
-// shapes.
+// (or missing) is repeated. One floating dtype, one device. Gradients: dy and dy; dy and -dy; dy b and dy a;
+// dy / b and -dy a / b^2, each summed back, in a fixed order, over the axes along which its input was
+// repeated. Throws on shapes that do not broadcast, with both shapes, on two dtypes and on two devices.
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor subtract(const Tensor& a, const Tensor& b);
 Tensor multiply(const Tensor& a, const Tensor& b);
 Tensor divide(const Tensor& a, const Tensor& b);
 
-// The same with a number.
+// The same with a number, which has no gradient. The operators below are these six.
 Tensor add(const Tensor& a, double b);
 Tensor multiply(const Tensor& a, double b);
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/parallel.h"
+#include "core/processes.h"
 #include "cuda/kernels/batch_norm.h"
 #include "ops/attributes.h"
 #include "ops/channel_rows.h"
@@ -89,15 +90,21 @@ void batch_norm_backward_cpu(const T* x, const T* dy, const BatchNormCoefficient
   T *sum_g = dbias, *sum_gx = dweight;
   batch_norm_sums_cpu<F>(x, dy, norm.scale, norm.shift, norm.mean, dx, sum_g, sum_gx, dims);
   std::vector<T> u(size_t(dims.channels)), v(size_t(dims.channels));
-  for (int64_t i = 0; i < dims.channels; ++i) {
-    const double inverse_std = norm.inverse_std[i], scale = norm.scale[i];
-    if (batch_statistics) {
-      const double n = double(dims.rows), slope = scale * inverse_std * inverse_std * sum_gx[i] / n;
+  if (batch_statistics) {
+    // The mean and the variance are of the rows of all processes, and so is what they carry.
+    std::vector<double> sums(sum_g, sum_g + dims.channels);
+    sums.insert(sums.end(), sum_gx, sum_gx + dims.channels);
+    sums.push_back(double(dims.rows));
+    sums = sum_over_processes(std::move(sums));
+    const double *all_g = sums.data(), *all_gx = all_g + dims.channels, n = sums.back();
+    for (int64_t i = 0; i < dims.channels; ++i) {
+      const double inverse_std = norm.inverse_std[i], scale = norm.scale[i];
+      const double slope = scale * inverse_std * inverse_std * all_gx[i] / n;
       v[size_t(i)] = T(slope);
-      u[size_t(i)] = T(scale * sum_g[i] / n - slope * norm.mean[i]);
+      u[size_t(i)] = T(scale * all_g[i] / n - slope * norm.mean[i]);
     }
-    sum_gx[i] = T(sum_gx[i] * inverse_std);
   }
+  for (int64_t i = 0; i < dims.channels; ++i) sum_gx[i] = T(sum_gx[i] * double(norm.inverse_std[i]));
   batch_norm_dx_cpu(x, norm.scale, u.data(), v.data(), dx, dims);
 }
 
@@ -156,13 +163,18 @@ void coefficients_cpu(const Inputs& in, const Coefficients& c) {
     return;
   }
   ChannelStatistics own;
-  const bool given = in.statistics && in.statistics->ready();
-  if (!given) gather(own, in.x.data<T>(), in.dims.rows, in.dims.channels);
-  const ChannelStatistics& batch = given ? *in.statistics : own;
-  require(batch.rows() == in.dims.rows && batch.channels() == in.dims.channels,
-          "[batch_norm] the statistics given are of {}x{}, x is {}", batch.rows(), batch.channels(),
+  const ChannelStatistics* gathered = in.statistics && in.statistics->ready() ? in.statistics : nullptr;
+  if (!gathered) gather(own, in.x.data<T>(), in.dims.rows, in.dims.channels), gathered = &own;
+  require(gathered->rows() == in.dims.rows && gathered->channels() == in.dims.channels,
+          "[batch_norm] the statistics given are of {}x{}, x is {}", gathered->rows(), gathered->channels(),
           in.x.shape());
+  if (processes()) {
+    own = *gathered, gathered = &own;
+    own.merge_processes();
+  }
+  const ChannelStatistics& batch = *gathered;
   from_statistics<T>(batch.mean(), batch.variance(), in.weight, in.bias, in.options.epsilon, c);
+  if (!in.options.update_running) return;
   update_running<T>(batch, in.running_mean, in.running_variance, in.options.momentum);
 }
 
@@ -171,9 +183,11 @@ void coefficients_cuda(const Inputs& in, const Coefficients& c) {
   using R = Real<T>;
   R *weight = in.weight.data<R>(), *bias = in.bias.data<R>();
   R *mean = in.running_mean.data<R>(), *variance = in.running_variance.data<R>();
+  const bool update = in.options.update_running;
   if (in.options.training)
-    cuda::batch_norm_coefficients(in.x.data<T>(), weight, bias, mean, variance, in.options.epsilon,
-                                  in.options.momentum, c.pointers<R>(), in.dims);
+    cuda::batch_norm_coefficients(in.x.data<T>(), weight, bias, update ? mean : nullptr,
+                                  update ? variance : nullptr, in.options.epsilon, in.options.momentum,
+                                  c.pointers<R>(), in.dims);
   else
     cuda::batch_norm_running_coefficients(weight, bias, mean, variance, in.options.epsilon, c.pointers<R>(),
                                           in.dims.channels);

@@ -5,11 +5,13 @@
 
 namespace fovea {
 
+// What batch_norm() does beside normalising.
 struct BatchNormOptions {
   bool training = true;    // statistics of this batch; otherwise the running averages
   double epsilon = 1e-3;   // EfficientNet's
   double momentum = 0.01;  // running = (1 - momentum) running + momentum batch; TensorFlow says decay 0.99
   Activation activation = Activation::identity;
+  bool update_running = true;  // in training; false where a forward pass is run again (core/recompute.h)
 };
 
 // y = activation(weight * (x - mean) / sqrt(variance + epsilon) + bias), per channel (arXiv 1502.03167), in
@@ -17,7 +19,8 @@ struct BatchNormOptions {
 // float32 where x is float32 or bfloat16. In training mean and (biased) variance are those of all rows of x,
 // and the running averages move towards them, the variance as n / (n - 1) times the batch's as PyTorch does.
 // `statistics` are x's own where its producer gathered them, which it does on the CPU only; otherwise null or
-// not ready, and x is read once more. Needs at least one row; throws on shapes that disagree. Backward keeps
+// not ready, and x is read once more. Where several processes train together (core/processes.h) the rows are
+// those of all of them. Needs at least one row; throws on shapes that disagree. Backward keeps
 // x alone: the normalised value and the activation's derivative are computed again, which costs arithmetic
 // where storing them would cost memory traffic.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,

@@ -18,6 +18,7 @@ class RowGroup {
 
   int64_t width() const { return group_ * channels_; }
 
+  // `coefficients`, one a channel, for all width() columns.
   template <class T, class U>
   std::vector<T> repeat(const U* coefficients) const {
     std::vector<T> result(static_cast<size_t>(width()));

@@ -1,6 +1,7 @@
 #include "ops/channel_statistics.h"
 
 #include "core/parallel.h"
+#include "core/processes.h"
 #include "ops/channel_rows.h"
 
 namespace fovea {
@@ -53,25 +54,46 @@ void ChannelStatistics::block(int64_t index, const T* values, int64_t rows) {
   }
 }
 
+// Adds rows of the given mean and sum of squared distances from it to those that mean_ and variance_, which
+// holds such a sum meanwhile, are of.
+void ChannelStatistics::merge(double& rows, double added, const double* mean, const double* squares) {
+  if (added == 0) return;
+  const double total = rows + added;
+  for (int64_t c = 0; c < channels_; ++c) {
+    const double delta = mean[c] - mean_[size_t(c)];
+    mean_[size_t(c)] += delta * added / total;
+    variance_[size_t(c)] += squares[c] + delta * delta * rows * added / total;
+  }
+  rows = total;
+}
+
 void ChannelStatistics::finish() {
   mean_.assign(size_t(channels_), 0);
   variance_.assign(size_t(channels_), 0);
-  int64_t n = 0;
+  double rows = 0;
   for (size_t index = 0; index < count_.size(); ++index) {
-    const double* mean = block_mean_.data() + int64_t(index) * channels_;
-    const double* squares = block_squares_.data() + int64_t(index) * channels_;
-    const double added = double(count_[index]), total = double(n) + added;
-    if (count_[index] == 0) continue;
-    for (int64_t c = 0; c < channels_; ++c) {
-      const double delta = mean[c] - mean_[size_t(c)];
-      mean_[size_t(c)] += delta * added / total;
-      variance_[size_t(c)] += squares[c] + delta * delta * double(n) * added / total;
-    }
-    n += count_[index];
+    const int64_t at = int64_t(index) * channels_;
+    merge(rows, double(count_[index]), block_mean_.data() + at, block_squares_.data() + at);
   }
   for (double& v : variance_)
     v = v > 0 ? v / double(rows_) : (v == v ? 0 : v);  // rounding below 0 is 0; a NaN stays
   ready_ = true;
+}
+
+void ChannelStatistics::merge_processes() {
+  if (!processes()) return;
+  // of each process: rows, means, sums of squared distances
+  std::vector<double> own{double(rows_)};
+  own.insert(own.end(), mean_.begin(), mean_.end());
+  for (const double v : variance_) own.push_back(v * double(rows_));
+  const std::vector<double> all = processes()->gather(own);
+  mean_.assign(size_t(channels_), 0);
+  variance_.assign(size_t(channels_), 0);
+  double rows = 0;
+  for (size_t at = 0; at < all.size(); at += own.size())
+    merge(rows, all[at], all.data() + at + 1, all.data() + at + 1 + channels_);
+  rows_ = int64_t(rows);
+  for (double& v : variance_) v /= rows;
 }
 
 template <class T>

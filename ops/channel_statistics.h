@@ -17,6 +17,8 @@ class ChannelStatistics {
   template <class T>
   void block(int64_t index, const T* values, int64_t rows);  // values: rows x channels
   void finish();
+  // Of all rows of all processes; each must have finish()ed. Nothing changes where there is one process.
+  void merge_processes();
 
   bool ready() const { return ready_; }
   int64_t rows() const { return rows_; }
@@ -25,6 +27,8 @@ class ChannelStatistics {
   const std::vector<double>& variance() const { return variance_; }
 
  private:
+  void merge(double& rows, double added, const double* mean, const double* squares);
+
   int64_t rows_ = 0, channels_ = 0;
   bool ready_ = false;
   std::vector<int64_t> count_;         // rows of each block

@@ -6,8 +6,10 @@
 
 namespace fovea {
 
+// An op with everything but its tensors bound.
 using OpFunction = std::function<Tensor(const Tensors& inputs)>;
 
+// What check_op() tries and how exact it must be.
 struct CheckOptions {
   uint64_t seed = 1;   // of the random cotangent
   double step = 1e-5;  // of the central difference, times max(1, |x|)
@@ -28,15 +30,14 @@ struct CheckOptions {
 // Checks an op the way its author would want it checked, and throws Error naming the first thing that is
 // wrong:
 //  1. in float64, each input's gradient of sum(v * f(inputs)) for a random v (a plain sum would hide
-//  transposed or
-//     cancelling gradients) against central differences; gradients start from noise, so assigning instead of
-//     adding shows;
+//     transposed or cancelling gradients) against central differences; gradients start from noise, so
+//     assigning instead of adding shows;
 //  2. in float32, output and gradients against float64;
 //  3. in float32, the same bits on 1, 2 and 3 threads;
-//  4. on Device::cuda: float64 equal to the CPU's to 1e-10 of the norm, float32 and bfloat16 within their
-//  tolerances,
-//     and in the simulator the same bits whether threads and blocks begin forwards, backwards or shuffled.
-//     The simulator also watches each access for bounds, uninitialised reads and races (cuda/sim/README.md).
+//  4. on Device::cuda: float64 equal to the CPU's to 1e-10 of the norm, float32 and bfloat16 within
+//     their tolerances, and in the simulator the same bits whether threads and blocks begin forwards,
+//     backwards or shuffled. The simulator also watches each access for bounds, uninitialised reads and races
+//     (cuda/sim/README.md).
 // `inputs` are float64; those with requires_grad() set are differentiated, all floating ones if none is. f
 // must be a pure function of its inputs' numbers (batch-norm running averages and such are the caller's to
 // reset).

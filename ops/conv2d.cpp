@@ -182,7 +182,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics
   Tensor y({d.batch, d.out_height(), d.out_width(), d.out_channels}, x.dtype(), x.device());
   with_compute_dtype(x, "conv2d", [&]<class T>() {
     if constexpr (!std::is_same_v<T, bfloat16>)
-      if (statistics && x.device() == Device::cpu)
+      if (statistics && x.device() == Device::cpu && !is_dry_run())
         return conv2d_with_statistics_cpu<T>(x.data<T>(), w.data<T>(), y.data<T>(), d, statistics);
     on<T>(x.device(), conv2d_cpu<Real<T>>, cuda::conv2d<T>)(x.data<T>(), w.data<Real<T>>(), y.data<T>(), d);
   });

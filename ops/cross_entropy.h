@@ -4,12 +4,13 @@
 namespace fovea {
 
 // Each row of x (N, K) made to sum to 1: e^x_k / sum_j e^x_j, stable for any x. No gradient: training uses
-// softmax_cross_entropy.
+// softmax_cross_entropy. Throws where x is no matrix or K is 0.
 Tensor softmax(const Tensor& x);
 
 // The mean over N of -sum_k t_k log softmax(x)_k -> scalar; x (N, K), labels int32 (N) in 0 .. K-1, t one-hot
 // mixed with 1/K: t = (1 - label_smoothing) onehot + label_smoothing / K. Gradient (softmax(x) - t) / N.
-// The loss is float32 where x is bfloat16. Throws on a label out of range, on the CPU: CUDA, which never
+// The loss is float32 where x is bfloat16; smoothing in [0, 1), as in Inception-v3 (arXiv 1512.00567, section
+// 7). Throws on shapes that do not fit, on no row, and on a label out of range, on the CPU: CUDA, which never
 // makes the host wait, gives a NaN instead.
 Tensor softmax_cross_entropy(const Tensor& x, const Tensor& labels, double label_smoothing = 0);
 

@@ -279,7 +279,7 @@ Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, Channel
   Tensor y({d.batch, d.out_height(), d.out_width(), d.channels}, x.dtype(), x.device());
   with_compute_dtype(x, op, [&]<class T>() {
     if constexpr (!std::is_same_v<T, bfloat16>)
-      if (statistics && x.device() == Device::cpu)
+      if (statistics && x.device() == Device::cpu && !is_dry_run())
         return depthwise_with_statistics_cpu<T>(x.data<T>(), w.data<T>(), y.data<T>(), d, statistics);
     on<T>(x.device(), depthwise_cpu<Real<T>>, cuda::depthwise_conv2d<T>)(x.data<T>(), w.data<Real<T>>(),
                                                                          y.data<T>(), d);

@@ -4,7 +4,8 @@
 
 namespace fovea {
 
-// Focal loss summed over anchors and classes, / normalizer -> scalar. logits (..., K) with A = numel / K
+// Focal loss (arXiv 1708.02002; the formula is in cuda/kernels/focal_loss.h) summed over anchors and classes,
+// / normalizer -> scalar. gamma >= 0, label smoothing in [0, 1). logits (..., K) with A = numel / K
 // anchors; targets int32 of A elements in the same order: a label 0 .. K-1, -1 background, -2 ignored.
 // normalizer > 0 (EfficientDet: positives in the batch + 1) is one number, beside the logits: it changes from
 // step to step, and a captured graph finds it in memory. Normalizer and loss are float32 where the logits are
@@ -19,6 +20,7 @@ Tensor focal_loss(const Tensor& logits, const Tensor& targets, double normalizer
 // Huber loss 0.5 q^2 + delta (|e| - q), q = min(|e|, delta), over the elements whose target is not 0, / (4
 // normalizer) -> scalar (effdet's box loss). predictions and targets of one shape, last size 4; no gradient
 // for targets. Targets, normalizer and loss are float32 where the predictions are bfloat16.
+// delta > 0. Gradient: the error, cut off at -delta and delta, / (4 normalizer). Throws as focal_loss does.
 Tensor huber_loss(const Tensor& predictions, const Tensor& targets, const Tensor& normalizer,
                   double delta = 0.1);
 Tensor huber_loss(const Tensor& predictions, const Tensor& targets, double normalizer, double delta = 0.1);

@@ -3,17 +3,24 @@
 #include <type_traits>
 
 #include "core/device.h"
+#include "core/dry_run.h"
 #include "core/error.h"
 #include "core/tensor.h"
 
 namespace fovea {
 
+template <class... Arguments>
+auto compute_nothing(void (*)(Arguments...)) {  // a function of the same arguments that does nothing
+  return +[](Arguments...) {};
+}
+
 // Every op's one line of dispatch: on<T>(x.device(), swish_cpu<Real<T>>, cuda::swish<T>)(pointers, sizes...).
 // Both functions have the same type, so a signature that drifts apart does not compile, and a reader can jump
 // to either. In bfloat16 the CPU does not compute: with_compute_dtype has refused by then, and the CUDA
-// function is chosen.
+// function is chosen. In a dry run it is neither of the two.
 template <class T, class Cpu, class Cuda>
 Cuda* on(Device device, Cpu* cpu, Cuda* cuda) {
+  if (is_dry_run()) return compute_nothing(cuda);
   if constexpr (std::is_same_v<T, bfloat16>) {
     return cuda;
   } else {

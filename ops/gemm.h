@@ -12,7 +12,7 @@ namespace fovea {
 // from several threads at once, and always with the same ranges for the same sizes.
 using RowsDone = std::function<void(int64_t block, int64_t begin, int64_t end)>;
 
-// c (m x n) = a (m x k) * b (k x n)
+// c (m x n) = a (m x k) * b (k x n). T: float, double. Nothing is checked.
 template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, const RowsDone& done = {});
 // c (m x n) = a (m x k) * b^T, with b (n x k)

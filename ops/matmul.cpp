@@ -74,7 +74,7 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
   with_compute_dtype(x, op, [&]<class T>() {
     const Real<T>* b = bias.defined() ? bias.data<Real<T>>() : nullptr;
     if constexpr (!std::is_same_v<T, bfloat16>)
-      if (statistics && x.device() == Device::cpu)
+      if (statistics && x.device() == Device::cpu && !is_dry_run())
         return linear_with_statistics_cpu<T>(x.data<T>(), w.data<T>(), b, y.data<T>(), m, n, k, statistics);
     on<T>(x.device(), linear_cpu<Real<T>>, cuda::gemm<T>)(m, n, k, x.data<T>(), factor.data<T>(), b,
                                                           y.data<T>());

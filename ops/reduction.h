@@ -5,7 +5,8 @@ namespace fovea {
 
 // Sums and means, added in a fixed order in double (on CUDA in the numbers' own precision within a block).
 // Along one axis, which is removed (kept with size 1 if keep_axis), or over everything, to a scalar. The
-// gradient is dy (divided by the count for means) repeated along the axis.
+// gradient is dy (divided by the count for means) repeated along the axis. A negative axis counts from the
+// end. Throws where there is no such axis, on the mean of nothing, and on dtypes that are not floating.
 Tensor sum(const Tensor& x);
 Tensor sum(const Tensor& x, int axis, bool keep_axis = false);
 Tensor mean(const Tensor& x);  // of at least one element

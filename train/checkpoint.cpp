@@ -56,6 +56,7 @@ void save_checkpoint(const std::string& path, const TrainingState& state,
                      {"category_ids", nlohmann::json(state.category_ids).dump()},
                      {"step", std::to_string(state.step)},
                      {"best", nlohmann::json(state.best).dump()},
+                     {"measured_since_best", std::to_string(state.measured_since_best)},
                      {"checksum", std::to_string(checksum(all))}},
                     all);
 }
@@ -83,6 +84,8 @@ Checkpoint::Checkpoint(const std::string& path) : path_(path) {
       state_.category_ids.push_back(whole_number<int>(id, path, "category_ids"));
     state_.step = whole_number<int64_t>(nlohmann::json::parse(text("step")), path, "step");
     state_.best = nlohmann::json::parse(text("best")).get<double>();
+    if (file.metadata.contains("measured_since_best"))  // not in files from before there was --patience
+      state_.measured_since_best = nlohmann::json::parse(text("measured_since_best")).get<int64_t>();
   } catch (const nlohmann::json::exception& error) {
     fail("{}: its metadata cannot be understood: {}", path, error.what());
   }

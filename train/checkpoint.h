@@ -15,8 +15,9 @@ struct TrainingState {
   TrainConfig config;  // as resolved: what was done
   std::vector<std::string> class_names;
   std::vector<int> category_ids;
-  int64_t step = 0;  // steps done
-  double best = -1;  // the best validation figure so far
+  int64_t step = 0;                 // steps done
+  double best = -1;                 // the best validation figure so far
+  int64_t measured_since_best = 0;  // validations since the figure last grew
 };
 
 // A safetensors file with the state as its metadata and the tensors "model.*", "ema.*", "optimizer.*";
@@ -25,6 +26,7 @@ void save_checkpoint(const std::string& path, const TrainingState& state,
                      const std::vector<NamedTensor>& model, const std::vector<NamedTensor>& ema,
                      const std::vector<NamedTensor>& optimizer);
 
+// A checkpoint, read and checked whole.
 class Checkpoint {
  public:
   // Throws Error naming the file when it is not there, cut short, altered (a checksum is kept), or no

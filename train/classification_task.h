@@ -11,12 +11,14 @@
 
 namespace fovea {
 
+// What one step learns from.
 struct ClassificationBatch {
   Tensor images;  // (N, S, S, 3), normalised
   Tensor labels;  // int32 (N)
 };
 
-// Learning to name whole pictures: softmax cross-entropy with label smoothing.
+// Learning to name whole pictures: softmax cross-entropy with label smoothing, the mean over the step's
+// images.
 class ClassificationTask : public Task {
  public:
   ClassificationTask(const TrainConfig& config, ClassificationDataset train,
@@ -31,7 +33,7 @@ class ClassificationTask : public Task {
   double seconds_waited() const override { return prefetch_ ? prefetch_->seconds_waited() : 0; }
 
  private:
-  ClassificationBatch make(int64_t step);
+  ClassificationBatch make(int64_t index);
 
   TrainConfig config_;
   ClassificationDataset train_, validation_;
@@ -39,7 +41,12 @@ class ClassificationTask : public Task {
   Sampler sampler_;
   ImageCache train_images_, validation_images_;
   std::unique_ptr<Prefetch<ClassificationBatch>> prefetch_;
-  DeviceInput images_, labels_, noise_step_;
+  // One batch of a step.
+  struct Inputs {
+    explicit Inputs(Device device) : images(device), labels(device), noise_step(device) {}
+    DeviceInput images, labels, noise_step;
+  };
+  std::vector<std::unique_ptr<Inputs>> inputs_;
 };
 
 // The probabilities of every picture of a data set, (images, classes).
@@ -49,6 +56,7 @@ Tensor classify_dataset(const Classifier& classifier, const ClassificationDatase
 // Share of the pictures whose label is among the k most probable classes.
 double top_k_accuracy(const Tensor& probabilities, const ClassificationDataset& dataset, int k);
 
+// The files of a data set, for an ImageCache.
 std::vector<std::string> files_of(const ClassificationDataset& dataset);
 
 }  // namespace fovea

@@ -31,6 +31,7 @@ Classifier::Classifier(const TrainConfig& config, std::vector<std::string> class
   Random random(uint64_t(config.seed), stream_of(Stream::weights));
   model_ = std::make_unique<EfficientNet>(spec, int64_t(class_names_.size()), random);
   model_->to(parse_device(config.device));
+  model_->set_recompute(config.recompute);
 }
 
 Classifier::Classifier(const ModelFile& file, Device device)

@@ -24,6 +24,7 @@ class Classifier {
   explicit Classifier(const ModelFile& file, Device device = Device::cpu);
 
   EfficientNet& model() { return *model_; }
+  const EfficientNet& model() const { return *model_; }
   const std::vector<std::string>& class_names() const { return class_names_; }
   int size() const { return size_; }
   Device device() const { return model_->device(); }

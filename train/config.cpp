@@ -135,7 +135,9 @@ void check_config(const TrainConfig& c) {
   in_range("steps", double(c.steps), 0, 1e9);
   require(c.steps > 0 || c.epochs > 0,
           "--epochs and --steps are both 0: one of them must say how long to train");
+  in_range("overfit", double(c.overfit), 0, 1e6);
   in_range("batch-size", double(c.batch_size), 0, 4096);
+  in_range("accumulate", double(c.accumulate), 1, 4096);
   in_range("learning-rate", c.learning_rate, 0, 100);
   in_range("momentum", c.momentum, 0, 0.9999);
   require(c.weight_decay == -1 || c.weight_decay >= 0,
@@ -152,11 +154,25 @@ void check_config(const TrainConfig& c) {
           "--device cuda");
   in_range("scale-min", c.scale_min, 0.01, 10);
   in_range("scale-max", c.scale_max, c.scale_min, 10);
+  in_range("crop", c.crop, 0, 1);
+  in_range("mosaic", c.mosaic, 0, 1);
+  in_range("brightness", c.brightness, 0, 1);
+  in_range("contrast", c.contrast, 0, 1);
+  in_range("saturation", c.saturation, 0, 1);
+  in_range("hue", c.hue, 0, 0.5);
+  in_range("repeat-threshold", c.repeat_threshold, 0, 1);
+  require(
+      c.task == "detection" || (c.crop == 0 && c.mosaic == 0),
+      "--crop and --mosaic are for detection: a classifier's pictures are cropped anyway, leave them out");
   in_range("focal-alpha", c.focal_alpha, 0, 1);
   in_range("focal-gamma", c.focal_gamma, 0, 10);
   in_range("label-smoothing", c.label_smoothing, 0, 0.99);
   in_range("box-loss-weight", c.box_loss_weight, 0, 1e6);
   in_range("validate-every", c.validate_every, 0, 1e6);
+  in_range("patience", double(c.patience), 0, 1e6);
+  require(c.patience == 0 || c.validate_every > 0,
+          "--patience is {} with --validate-every 0, which measures at the end alone: set --validate-every",
+          c.patience);
   in_range("checkpoint-every", c.checkpoint_every, 0.001, 1e6);
   in_range("seed", double(c.seed), 0, 1e15);
   in_range("workers", double(c.workers), 1, 256);

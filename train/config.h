@@ -29,7 +29,9 @@ struct TrainConfig {
 
   double epochs = 100;
   int64_t steps = 0;
+  int64_t overfit = 0;
   int64_t batch_size = 0;
+  int64_t accumulate = 1;
   std::string optimizer = "adamw";
   double learning_rate = 0;
   double momentum = 0.9;
@@ -42,11 +44,19 @@ struct TrainConfig {
 
   std::string device = "cpu";
   std::string precision = "auto";
+  bool recompute = false;
 
   bool horizontal_flip = true;
   bool vertical_flip = false;
   double scale_min = 0.5;
   double scale_max = 1.5;
+  double crop = 0;
+  double mosaic = 0;
+  double brightness = 0;
+  double contrast = 0;
+  double saturation = 0;
+  double hue = 0;
+  double repeat_threshold = 0;
 
   double focal_alpha = 0.25;
   double focal_gamma = 1.5;
@@ -54,6 +64,7 @@ struct TrainConfig {
   double box_loss_weight = 50;
 
   double validate_every = 5;
+  int64_t patience = 0;
   double checkpoint_every = 1;
   int64_t seed = 1;
   int64_t workers = 1;
@@ -89,10 +100,18 @@ void for_each_field(Config& c, F&& f) {
   f("drop_path", c.drop_path, "stochastic depth of the last block");
   f("epochs", c.epochs, "passes over the training images");
   f("steps", c.steps, "length of the training in steps, instead of --epochs; 0: as --epochs says");
+  f("overfit", c.overfit,
+    "learn so many training images by heart, without augmentation, and measure on the same ones: a check "
+    "that data, network and evaluation fit together, which must end at an AP50 of 1; 500 steps unless "
+    "--steps "
+    "says otherwise; 0: no");
   f("batch_size", c.batch_size, "images a step; 0: 4 for detection, 16 for classification");
+  f("accumulate", c.accumulate,
+    "batches a step: their gradients are summed as if they were one large batch, in the memory of one");
   f("optimizer", c.optimizer, "adamw, or sgd with momentum as in the paper");
   f("learning_rate", c.learning_rate,
-    "peak; 0: sgd 0.08 * batch / 64 (the paper's), adamw 0.005 * sqrt(batch / 4)");
+    "peak; 0: sgd 0.08 * images / 64 (the paper's), adamw 0.005 * sqrt(images / 4), with the images of a "
+    "step");
   f("momentum", c.momentum, "of sgd");
   f("weight_decay", c.weight_decay,
     "of kernels, never of biases and norms; -1: sgd 4e-5 (the paper's), adamw 0.01");
@@ -110,26 +129,44 @@ void for_each_field(Config& c, F&& f) {
   f("device", c.device, "cpu or cuda; without a GPU, cuda is simulated: to study kernels, not to train");
   f("precision", c.precision,
     "of activations: float32 or bfloat16 (cuda only; weights stay float32); auto: bfloat16 on cuda");
+  f("recompute", c.recompute,
+    "keep only the inputs of blocks and compute the rest again in the backward pass: less memory, more time, "
+    "the same gradients");
   f("horizontal_flip", c.horizontal_flip, "mirror half of the training images");
   f("vertical_flip", c.vertical_flip,
     "turn half of them upside down: for pictures without up and down, like cells");
   f("scale_min", c.scale_min, "smallest factor on the size of a training image (the paper's is 0.1)");
   f("scale_max", c.scale_max, "largest factor on the size of a training image (the paper's is 2)");
+  f("crop", c.crop,
+    "probability of learning from a random part of an image that overlaps an object, SSD's crop");
+  f("mosaic", c.mosaic, "probability of learning from four images put together, YOLOv4's mosaic");
+  f("brightness", c.brightness, "colours times a factor, random from 1 - this to 1 + this; 0: not changed");
+  f("contrast", c.contrast, "the same for their distance from the image's mean grey");
+  f("saturation", c.saturation, "the same for their distance from grey");
+  f("hue", c.hue, "largest turn of the colours' hue, 0 to 0.5 of the circle");
+  f("repeat_threshold", c.repeat_threshold,
+    "classes that fewer than this share of the images hold are shown more often, LVIS's repeat factor "
+    "sampling; 0: not");
   f("focal_alpha", c.focal_alpha, "weight of anchors with an object in the focal loss");
   f("focal_gamma", c.focal_gamma, "how little easy anchors count in the focal loss");
   f("label_smoothing", c.label_smoothing, "0 to below 1");
   f("box_loss_weight", c.box_loss_weight, "of the box loss in the sum");
   f("validate_every", c.validate_every, "epochs from one measurement to the next; 0: only at the end");
+  f("patience", c.patience, "stop when so many measurements in a row were no better than the best; 0: never");
   f("checkpoint_every", c.checkpoint_every, "epochs from one checkpoint to the next");
   f("seed", c.seed, "same seed, same weights to the last bit");
   f("workers", c.workers, "threads that prepare images");
   f("cache_mb", c.cache_mb, "memory for decoded images; they are not decoded again while they fit");
 }
 
+// One object, a key a field, in their order.
 std::string config_to_json(const TrainConfig& config);
 // Throws Error naming `source`, the key and the value: not JSON, unknown key (with the nearest known one),
 // wrong type.
 TrainConfig config_from_json(const std::string& json, const std::string& source);
+
+// Images that one step learns from: batch_size * accumulate.
+inline int64_t images_per_step(const TrainConfig& config) { return config.batch_size * config.accumulate; }
 
 // Checks every field's range. Throws Error naming the field (as its flag), the value and what is allowed.
 void check_config(const TrainConfig& config);

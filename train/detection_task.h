@@ -5,6 +5,7 @@
 #include "train/data/augment.h"
 #include "train/data/prefetch.h"
 #include "train/data/sampler.h"
+#include "train/data_parallel.h"
 #include "train/detector.h"
 #include "train/device_input.h"
 #include "train/matching.h"
@@ -12,6 +13,7 @@
 
 namespace fovea {
 
+// What one step learns from.
 struct DetectionBatch {
   Tensor images;  // (N, H, W, 3), normalised
   // For a network on the CPU, matched already:
@@ -22,24 +24,34 @@ struct DetectionBatch {
   PaddedTruths truths;
 };
 
-// The batches of a training, each a pure function of seed and step. May be asked from many threads.
+// The batches of a training, each a pure function of the seed and its number: those of a step are
+// step * accumulate and the next ones. May be asked from many threads.
 class DetectionBatches {
  public:
   DetectionBatches(const TrainConfig& config, const DetectionDataset& dataset, const Detector& detector);
-  DetectionBatch make(int64_t step);
+  DetectionBatch make(int64_t index);
+  // The pictures of a batch alone, into images (N, H, W, 3), with their boxes in pixels of these.
+  std::vector<PreparedImage> pictures(int64_t index, const Tensor& images);
+  Tensor empty_images() const { return Tensor({share_.count, detector_.height(), detector_.width(), 3}); }
+  int64_t samples_per_epoch() const { return sampler_.samples_per_epoch(); }
 
  private:
+  PreparedImage prepare(size_t index, Random& random, std::span<float> pixels);
+
   const TrainConfig& config_;
+  BatchShare share_;
   const DetectionDataset& dataset_;
   const Detector& detector_;
   ImageCache images_;
   Sampler sampler_;
   AnchorMatcher matcher_;
-  int64_t truth_room_ = 1;  // objects and crowd regions of the image that has most
+  int64_t truth_room_ = 1;  // objects and crowd regions that an image can have
 };
 
 // Learning to detect: focal loss over classes + box_loss_weight * Huber loss over boxes (EfficientDet,
-// section 5.1), both divided by the number of positive anchors in the batch + 1.
+// section 5.1), both divided by the number of positive anchors in the step's images + 1. Accumulated batches
+// are so divided by the positives of all of them, which are matched before the first forward pass: with batch
+// norm frozen their gradient is that of one large batch of the same images.
 class DetectionTask : public Task {
  public:
   DetectionTask(const TrainConfig& config, DetectionDataset train, DetectionDataset validation);
@@ -47,6 +59,7 @@ class DetectionTask : public Task {
 
   Module& model() override { return detector_.model(); }
   Detector& detector() { return detector_; }
+  DetectionBatches& batches() { return batches_; }
   int64_t training_images() const override { return int64_t(train_.images.size()); }
   void start(int64_t first, int64_t end) override;
   void load(int64_t step) override;
@@ -61,14 +74,18 @@ class DetectionTask : public Task {
   DetectionBatches batches_;
   ImageCache validation_images_;
   std::unique_ptr<Prefetch<DetectionBatch>> prefetch_;
-  struct Targets {
-    Tensor classes, boxes, normalizer;
+  // One batch of a step.
+  struct Inputs {
+    explicit Inputs(Device device)
+        : images(device), truth_boxes(device), truth_labels(device), noise_step(device) {}
+    DeviceInput images, truth_boxes, truth_labels, noise_step;
+    Tensor class_targets, box_targets, positives_and_1;
   };
-  const Targets& matched();
+  Tensor match();  // all batches; returns the normalizer
 
   std::optional<DeviceMatcher> device_matcher_;  // on CUDA
-  DeviceInput images_, truth_boxes_, truth_labels_, noise_step_;
-  Targets targets_;
+  std::vector<std::unique_ptr<Inputs>> inputs_;
+  Tensor normalizer_;  // of a network on the CPU
 };
 
 }  // namespace fovea

@@ -3,9 +3,11 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/processes.h"
 #include "ops/shape_ops.h"
 #include "train/data/augment.h"
 #include "train/data/prefetch.h"
+#include "train/data_parallel.h"
 #include "train/streams.h"
 
 namespace fovea {
@@ -17,6 +19,21 @@ struct EvaluationBatch {
   Tensor images;
   std::vector<ImageFrame> frames;
 };
+
+// Each process has found what is in some of the images: now all have all.
+void share_detections(std::vector<std::vector<Detection>>& detections) {
+  if (!processes()) return;
+  std::vector<double> own;
+  for (size_t image = 0; image < detections.size(); ++image)
+    for (const Detection& d : detections[image])
+      own.insert(own.end(),
+                 {double(image), d.box.ymin, d.box.xmin, d.box.ymax, d.box.xmax, d.score, double(d.label)});
+  for (auto& image : detections) image.clear();
+  for (const std::vector<double>& found : gather_from_processes(own))
+    for (const double* d = found.data(); d != found.data() + found.size(); d += 7)
+      detections[size_t(d[0])].push_back(
+          {{float(d[1]), float(d[2]), float(d[3]), float(d[4])}, float(d[5]), int32_t(d[6])});
+}
 
 }  // namespace
 
@@ -51,6 +68,7 @@ Detector::Detector(const TrainConfig& config, std::vector<std::string> class_nam
   Random random(uint64_t(config.seed), stream_of(Stream::weights));
   model_ = std::make_unique<EfficientDet>(spec, int64_t(class_names_.size()), random);
   model_->to(parse_device(config.device));
+  model_->set_recompute(config.recompute);
   anchors_ = generate_anchors(size_[0], size_[1], spec.anchors);
   if (device() == Device::cuda) device_anchors_ = anchor_tensor(anchors_).to(Device::cuda);
 }
@@ -91,9 +109,9 @@ std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const Det
                                                    const OnProgress& on_progress) {
   const int64_t count = int64_t(dataset.images.size()),
                 pixels = int64_t(detector.height()) * detector.width() * 3;
-  const int64_t batches = (count + evaluation_batch - 1) / evaluation_batch;
-  Prefetch<EvaluationBatch> prefetch(workers, size_t(workers) + 1, 0, batches, [&](int64_t index) {
-    const int64_t begin = index * evaluation_batch, n = std::min(evaluation_batch, count - begin);
+  const Turns turns = turns_of((count + evaluation_batch - 1) / evaluation_batch);
+  Prefetch<EvaluationBatch> prefetch(workers, size_t(workers) + 1, 0, turns.count, [&](int64_t index) {
+    const int64_t begin = turns[index] * evaluation_batch, n = std::min(evaluation_batch, count - begin);
     EvaluationBatch batch{Tensor({n, detector.height(), detector.width(), 3}), {}};
     for (int64_t i = 0; i < n; ++i)
       batch.frames.push_back(
@@ -103,12 +121,15 @@ std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const Det
     return batch;
   });
   std::vector<std::vector<Detection>> result;
-  for (int64_t b = 0; b < batches; ++b) {
+  result.resize(size_t(count));
+  for (int64_t index = 0; index < turns.count; ++index) {
     const EvaluationBatch batch = prefetch.next();
+    size_t image = size_t(turns[index] * evaluation_batch);
     for (auto& found : detector.detect(batch.images, batch.frames, options))
-      result.push_back(std::move(found));
-    if (on_progress) on_progress(int64_t(result.size()), count);
+      result[image++] = std::move(found);
+    if (on_progress) on_progress(std::min(count, turns[index + 1] * evaluation_batch), count);
   }
+  share_detections(result);
   return result;
 }
 

@@ -57,15 +57,18 @@ class Detector {
   Tensor device_anchors_;  // (anchors, 4) on CUDA, where boxes are decoded and suppressed too
 };
 
+// Told how many pictures are done.
 using OnProgress = std::function<void(int64_t done, int64_t total)>;
 
 // What the detector finds in every picture of a data set, in its order; `images` has the same files. Pictures
-// are prepared by `workers` threads while the network runs.
+// are prepared by `workers` threads while the network runs. Several processes (core/processes.h) share the
+// work, and all get the whole.
 std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset,
                                                    ImageCache& images, int workers,
                                                    const DetectOptions& options = {},
                                                    const OnProgress& on_progress = {});
 
+// The same as evaluation wants them: corner and size, in double.
 DatasetDetections scored_boxes(const std::vector<std::vector<Detection>>& detections);
 
 // The files of a data set, for an ImageCache.

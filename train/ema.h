@@ -24,6 +24,7 @@ class Ema {
   // Exchanges the network's numbers with the averages; a second call changes them back.
   void swap() const;
 
+  // What a checkpoint holds: the averages under the names of parameters and buffers.
   std::vector<NamedTensor> state() const { return averages_; }
 
  private:

@@ -8,6 +8,7 @@
 
 namespace fovea {
 
+// When an anchor belongs to an object.
 struct MatchOptions {
   float iou_threshold = 0.5f;
   // An anchor that would be background is ignored instead where at least this share of its area lies in one
@@ -22,12 +23,13 @@ struct MatchTruths {
   std::span<const Box> crowds = {};  // regions of many objects, not outlined one by one
 };
 
+// How the objects of an image, or of a batch, fared.
 struct MatchCounts {
   int64_t positives = 0;  // anchors that have an object's label
   int64_t truths = 0;     // objects of the image
   int64_t weak = 0;  // objects that no anchor overlaps with IoU >= iou_threshold: one forced anchor at most
   int64_t anchorless = 0;  // objects that got no anchor at all, and so teach nothing
-  MatchCounts& operator+=(const MatchCounts& other);
+  MatchCounts& operator+=(const MatchCounts& other);  // adds each count
   bool operator==(const MatchCounts&) const = default;
 };
 
@@ -92,6 +94,7 @@ PaddedTruths pad_truths(std::span<const MatchTruths> images, int64_t room);
 // the logarithm. Nothing in it makes the host wait, so a captured step can match each batch anew.
 class DeviceMatcher {
  public:
+  // Throws as AnchorMatcher does.
   explicit DeviceMatcher(std::span<const Box> anchors, const MatchOptions& options = {});
 
   int64_t num_anchors() const { return anchors_.size(0); }

@@ -11,6 +11,7 @@ namespace fovea {
 // timm's or effdet's weights, which says neither which model it is of nor what its classes are called.
 class ModelFile {
  public:
+  // What published weights do not say of themselves.
   struct Options {
     std::string model;  // of published weights; "": the model whose name is in the file's name
     std::string

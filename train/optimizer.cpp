@@ -73,6 +73,7 @@ double Optimizer::update(int64_t step, double learning_rate) {
 
 double Optimizer::norm() const { return result().norm; }
 int64_t Optimizer::skipped() const { return result().skipped; }
+int64_t Optimizer::first_skipped() const { return result().first_skipped; }
 
 cuda::GradientNorm Optimizer::result() const {
   if (device_ == Device::cpu) return norm_;
@@ -99,8 +100,9 @@ double Optimizer::gradient_norm() const {
 void Optimizer::apply_cpu() {
   const double norm = gradient_norm();
   norm_.norm = norm;
+  const int64_t update = norm_.updates++;
   if (!std::isfinite(norm)) {
-    ++norm_.skipped;
+    if (norm_.skipped++ == 0) norm_.first_skipped = update;
     return;
   }
 

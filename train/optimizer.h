@@ -9,7 +9,9 @@
 
 namespace fovea {
 
+// Which rule the optimizer follows, and its constants.
 struct OptimizerOptions {
+  // The rule, as written at Optimizer.
   enum class Kind { sgd, adamw };
   Kind kind = Kind::sgd;
   double momentum = 0.9;
@@ -45,6 +47,8 @@ class Optimizer {
   // Updates so far that were left out because the norm was not finite: for those who look at norm() now and
   // then. On CUDA the host waits.
   int64_t skipped() const;
+  // Where there is one, the number of the first of them, counted from the optimizer's first update.
+  int64_t first_skipped() const;
 
   // The three in a row; returns the norm.
   double update(int64_t step, double learning_rate);

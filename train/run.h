@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "train/learning_rate_finder.h"
 #include "train/trainer.h"
 
 namespace fovea {
@@ -23,18 +24,24 @@ class TrainingRun {
     virtual Task& task() = 0;
     virtual std::string name() const = 0;
     virtual std::string description() = 0;
+    // Called before the first step of a new run; the folder exists.
+    virtual void begin(const std::string&) {}
     virtual std::string finish(const std::string& folder) = 0;
+    const std::string& failure() const { return failure_; }
+
+   protected:
+    std::string failure_;  // set by finish() where the training was to reach something and did not
 
    private:
     std::vector<std::string> warnings_;
   };
 
+  // Called by start_run() and resume_run().
   TrainingRun(std::unique_ptr<Work> work, TrainingState state, std::string folder);
 
   std::string name() const { return work_->name(); }
-  std::vector<std::string> warnings() const {
-    return work_->warnings();
-  }                           // faults of the data that training can go on with
+  // Faults of the data that training can go on with.
+  std::vector<std::string> warnings() const { return work_->warnings(); }
   std::string description();  // what is about to be done, in a few lines
   int64_t step() const { return trainer_ ? trainer_->step() : 0; }
 
@@ -43,6 +50,13 @@ class TrainingRun {
   // Measures best.safetensors on the validation split, writes report.html, pictures and results into the
   // folder, and returns the figures as text to print.
   std::string finish() { return work_->finish(folder_); }
+  // After finish(): one sentence, where config.overfit asked for pictures learned by heart and they were not;
+  // otherwise "".
+  const std::string& failure() const { return work_->failure(); }
+
+  bool complete() const;                                       // nothing is left to do but finish()
+  const TrainConfig& config() const { return state_.config; }  // resolved
+  int64_t training_images() const { return work_->task().training_images(); }
 
  private:
   std::unique_ptr<Work> work_;
@@ -57,5 +71,16 @@ class TrainingRun {
 TrainingRun start_run(const TrainConfig& config, const std::string& folder);
 // Goes on with the run in a folder, from its last.safetensors, with the settings it was started with.
 TrainingRun resume_run(const std::string& folder);
+
+bool holds_run(const std::string& folder);  // begun, stopped or complete
+// resume_run, for those who name settings once more: throws Error naming the first of the fields `given` of
+// which `asked` has another value than the run was started with, and both values. What is left open in
+// `asked` is chosen as for a new run, and then compared.
+TrainingRun continue_run(const std::string& folder, const TrainConfig& asked,
+                         const std::vector<std::string>& given);
+
+// Trains with ever greater learning rates, keeps nothing of it, and says which one suits: see
+// train/learning_rate_finder.h. Throws as start_run does.
+LearningRateSearch search_learning_rate(const TrainConfig& config, const TrainHooks& hooks);
 
 }  // namespace fovea

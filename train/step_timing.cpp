@@ -91,6 +91,7 @@ StepTiming::StepTiming(const StepOptions& options) : options_(options) {
     forward_ = [net, images, noise] { return net->forward(images, *noise); };
   }
   model_->to(o.device);
+  model_->set_recompute(o.recompute);
 }
 
 StepTiming::~StepTiming() = default;

@@ -20,6 +20,7 @@ struct StepOptions {
   Device device = Device::cpu;
   DType precision = DType::float32;
   Fusion fusion = Fusion::fast_normalized;  // of a detector
+  bool recompute = false;                   // as of a training with --recompute true
 };
 
 // Times the step that a training takes and the pass that a prediction takes, without the files around them.
@@ -30,6 +31,7 @@ class StepTiming {
   explicit StepTiming(const StepOptions& options);
   ~StepTiming();
 
+  // Of the network that is timed.
   int64_t parameter_count() const;
   const StepOptions& options() const { return options_; }  // those that were 0 as chosen
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 
+#include "core/processes.h"
 #include "core/random.h"
 #include "core/tensor.h"
 #include "train/config.h"
@@ -12,6 +13,7 @@ namespace fovea {
 // draws the ones it would have drawn.
 enum class Stream : uint64_t { weights = 1, order, augmentation, noise };
 
+// The stream that is numbered `index`, below 2^56, among those for this purpose.
 inline uint64_t stream_of(Stream purpose, int64_t index = 0) {
   return (uint64_t(purpose) << 56) + uint64_t(index);
 }
@@ -22,9 +24,9 @@ inline Tensor step_tensor(int64_t step) {
 }
 
 // The random numbers of dropout and stochastic depth, the same ones on every device; `step` as step_tensor()
-// makes it, on the device of the network.
+// makes it, on the device of the network. Each of several processes has its own.
 inline Random noise_of(const TrainConfig& config, const Tensor& step) {
-  Random noise(uint64_t(config.seed), stream_of(Stream::noise));
+  Random noise(uint64_t(config.seed), stream_of(Stream::noise, processes() ? processes()->rank() : 0));
   noise.set_step(reinterpret_cast<const int64_t*>(step.raw()));
   return noise;
 }

@@ -7,6 +7,7 @@
 #include "cuda/runtime/graph.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
+#include "train/divergence.h"
 #include "train/ema.h"
 #include "train/optimizer.h"
 #include "train/report/metrics.h"
@@ -23,11 +24,12 @@ class Task {
   virtual int64_t training_images() const = 0;
   // The batches of steps first .. end - 1 will be asked for, in order: their preparation may begin.
   virtual void start(int64_t first, int64_t end) = 0;
-  // Puts the step's batch where compute() finds it.
+  // Puts the step's batches, config.accumulate of them, where compute() finds them.
   virtual void load(int64_t step) = 0;
-  // Forward and backward pass of that batch: leaves gradients in the parameters, returns the loss and its
-  // parts, each one number on the network's device, the loss first. On CUDA it is captured once and replayed
-  // for every batch: it must ask for the same work each time, and not read what the device computes.
+  // Forward and backward pass of each of them: leaves the gradients of the step's loss in the parameters, and
+  // returns that loss and its parts, each one number on the network's device, the loss first. The loss is
+  // that of all batches as one. On CUDA it is captured once and replayed for every step: it must ask for the
+  // same work each time, and not read what the device computes.
   virtual std::vector<NamedTensor> compute() = 0;
   // Measures the network as it is; the first figure is the one to maximise.
   virtual NamedValues evaluate() = 0;
@@ -35,6 +37,10 @@ class Task {
   virtual double seconds_waited() const { return 0; }
 };
 
+// Adds the losses of one more batch to those of a step; the first batch makes them.
+void add_losses(std::vector<NamedTensor>& sums, const std::vector<NamedTensor>& losses);
+
+// How far a training is, after each step.
 struct TrainProgress {
   int64_t step = 0, steps = 0;  // done, in all
   double epoch = 0;
@@ -45,6 +51,7 @@ struct TrainProgress {
   NamedValues figures;  // of the latest evaluation
 };
 
+// What a training tells, and how it is stopped.
 struct TrainHooks {
   std::function<void(const TrainProgress&)> on_step;
   std::function<void(const std::string&)> on_message;  // one sentence worth telling
@@ -55,6 +62,10 @@ struct TrainHooks {
 // The config with its "choose for me" of length, learning rate, decays and warm-up decided, for so many
 // training images.
 TrainConfig resolve_config(TrainConfig config, int64_t training_images);
+
+// What an optimizer is to update, and how, by the configuration.
+std::vector<NamedTensor> trained_parameters(const Module& model);
+OptimizerOptions optimizer_options(const TrainConfig& config);
 
 // Runs a training in a folder: last.safetensors (to resume from), best.safetensors (the best evaluation so
 // far), config.json, metrics.csv and TensorBoard events. The same config and data give the same files bit for
@@ -68,9 +79,12 @@ class Trainer {
   // Goes on from folder/last.safetensors.
   void resume(const Checkpoint& checkpoint);
 
-  // True when the training is complete, false when it was stopped from outside. Throws Error naming the step
-  // when the loss or a gradient is not finite (the checkpoints on the disk stay as they are) and where a file
-  // cannot be written.
+  // In several processes (core/processes.h) all run it, each with its share of every batch; process 0 writes
+  // the files.
+  //
+  // True when the training is complete (also early, by config.patience), false when it was stopped from
+  // outside. Throws Error when the loss or a gradient is not finite, naming the step, the op where that began
+  // and what to try (the checkpoints on the disk stay as they are), and where a file cannot be written.
   bool run();
 
   int64_t step() const { return state_.step; }
@@ -82,7 +96,8 @@ class Trainer {
   void run_on_device();
   void prepare_update();
   void collect(const NamedValues& losses, int64_t steps);
-  void check_losses(const NamedValues& losses, int64_t first) const;
+  void check_losses(const NamedValues& losses, int64_t first);
+  bool out_of_patience() const;
   void read_losses();
   void evaluate();
   void save(const std::string& name) const;
@@ -93,6 +108,7 @@ class Trainer {
   std::string folder_;
   TrainHooks hooks_;
   Schedule schedule_;
+  std::vector<NamedTensor> parameters_;  // that are trained
   Optimizer optimizer_;
   Ema ema_;
   std::unique_ptr<MetricsWriter> metrics_;
@@ -109,6 +125,8 @@ class Trainer {
   std::vector<Tensor> device_sums_;
   int64_t unread_ = 0;         // steps in device_sums_
   double seconds_before_ = 0;  // of the run before it was resumed
+  int64_t first_step_ = 0;     // of this process
+  LossWatch loss_watch_;
 };
 
 }  // namespace fovea

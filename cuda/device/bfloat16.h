@@ -16,6 +16,7 @@ struct bfloat16 {
     memcpy(&word, &value, sizeof word);
     bits = value != value ? uint16_t(word >> 16 | 0x40) : uint16_t((word + 0x7FFF + (word >> 16 & 1)) >> 16);
   }
+  // Exact.
   HD explicit operator float() const {
     const uint32_t word = uint32_t(bits) << 16;
     float value;
@@ -28,11 +29,11 @@ struct bfloat16 {
 // are kept: float for float and bfloat16, double for double.
 template <class T>
 struct RealOf {
-  using type = T;
+  using type = T;  // what Real<T> stands for
 };
 template <>
 struct RealOf<bfloat16> {
-  using type = float;
+  using type = float;  // there is no arithmetic in bfloat16
 };
 template <class T>
 using Real = typename RealOf<T>::type;

@@ -7,8 +7,10 @@
 
 namespace fovea {
 
+// Height times width.
 __device__ inline float area(const BoxEdges& box) { return exact_product(box.height(), box.width()); }
 
+// The area that two boxes share; 0 where they share none.
 __device__ inline float intersection(const BoxEdges& a, const BoxEdges& b) {
   const float height = fminf(a.ymax, b.ymax) - fmaxf(a.ymin, b.ymin);
   const float width = fminf(a.xmax, b.xmax) - fmaxf(a.xmin, b.xmin);
@@ -21,8 +23,7 @@ __device__ inline float intersection_over_union(const BoxEdges& a, const BoxEdge
   return common > 0 ? common / (area(a) + area(b) - common) : 0.0f;
 }
 
-// encode() and decode() of models/box_coder.h, which has the formulas' reasons. A code is (ty, tx, th, tw).
-
+// encode() of models/box_coder.h, which has the formulas' reasons. A code is (ty, tx, th, tw).
 __device__ inline BoxEdges encode_box(const BoxEdges& anchor, const BoxEdges& truth) {
   const float y = (truth.ymin + truth.height() / 2) - (anchor.ymin + anchor.height() / 2);
   const float x = (truth.xmin + truth.width() / 2) - (anchor.xmin + anchor.width() / 2);
@@ -30,6 +31,7 @@ __device__ inline BoxEdges encode_box(const BoxEdges& anchor, const BoxEdges& tr
           std::log(truth.width() / anchor.width())};
 }
 
+// decode() of models/box_coder.h.
 __device__ inline BoxEdges decode_box(const BoxEdges& anchor, const BoxEdges& code) {
   constexpr float shift = box_code_max_shift, ratio = box_code_max_log_ratio;
   const float ty = code.ymin < -shift ? -shift : (code.ymin > shift ? shift : code.ymin);

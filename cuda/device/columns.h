@@ -28,6 +28,7 @@ struct ColumnGrid {
   }
 };
 
+// How column_grid() cuts a matrix.
 struct ColumnPlan {
   int64_t blocks;   // to keep a large GPU busy; no more, since each costs coefficients or partial sums
   int64_t rows;     // of a thread, at least, while there are enough of them
@@ -66,6 +67,7 @@ struct ColumnPlace {
   int64_t first, stride;
   bool inside;
 
+  // Of the thread that asks.
   __device__ explicit ColumnPlace(const ColumnGrid& g) {
     const unsigned tiles = unsigned(g.tiles), chunks = unsigned(g.chunks);
     const unsigned tile = blockIdx.x % tiles, other = blockIdx.x / tiles;

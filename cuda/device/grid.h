@@ -19,6 +19,7 @@ inline dim3 grid_for(int64_t n, int threads = block_threads) {
 class grid_stride {
  public:
   __device__ explicit grid_stride(int64_t n) : n_(n) {}
+  // For the loop.
   struct Iterator {
     int64_t at, step;
     __device__ int64_t operator*() const { return at; }

@@ -37,6 +37,7 @@ HD inline float exponential(float x) {
 }
 HD inline double exponential(double x) { return std::exp(x); }
 
+// 1 / (1 + e^-x)
 template <class T>
 HD inline T sigmoid_of(T x) {
   return T(1) / (T(1) + exponential(-x));

@@ -11,6 +11,7 @@ struct NoiseKey {
   const int64_t* step = nullptr;
 
   NoiseKey() = default;
+  // `step_` lies on the device that the op runs on.
   HD NoiseKey(uint64_t key_, const int64_t* step_ = nullptr) : key(key_), step(step_) {}
 
   // Four random words, those of elements 4 index .. 4 index + 3.

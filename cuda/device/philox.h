@@ -5,6 +5,7 @@
 
 namespace fovea {
 
+// What one call of Philox gives.
 struct PhiloxBlock {
   uint32_t word[4];
 };

@@ -13,6 +13,7 @@ struct alignas(sizeof(T) * N) Pack {
 template <class T>
 inline constexpr int pack_size = 16 / int(sizeof(T));
 
+// One access. The address must be a multiple of the pack's size.
 template <int N, class T>
 HD inline Pack<T, N> load_pack(const T* from) {
   return *reinterpret_cast<const Pack<T, N>*>(from);

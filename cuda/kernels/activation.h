@@ -8,6 +8,7 @@ namespace fovea {
 // The activations, each the formula and its derivative with respect to x; written once for CPU and GPU.
 enum class Activation { identity, relu, sigmoid, swish };
 
+// x
 struct Identity {
   template <class T>
   HD static T forward(T x) {
@@ -18,6 +19,7 @@ struct Identity {
     return T(1);
   }
 };
+// max(x, 0); the derivative at 0 is 0
 struct Relu {
   template <class T>
   HD static T forward(T x) {
@@ -28,6 +30,7 @@ struct Relu {
     return x > T(0) ? T(1) : T(0);
   }
 };
+// 1 / (1 + e^-x)
 struct Sigmoid {
   template <class T>
   HD static T forward(T x) {

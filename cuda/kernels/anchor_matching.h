@@ -5,6 +5,7 @@
 
 namespace fovea::cuda {
 
+// Sizes and thresholds of match_anchors().
 struct MatchDims {
   int64_t images = 0, anchors = 0;
   int64_t room = 0;  // for the truths of an image

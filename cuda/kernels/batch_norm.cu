@@ -8,9 +8,17 @@
 #include "cuda/kernels/activation.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
+#include "cuda/runtime/peers.h"
 
 namespace fovea::cuda {
 namespace {
+
+// Where several processes train together, the sums are over the rows of all: partial (processes, chunks, 2,
+// channels) below holds one part of each process. Alone it is the only one.
+struct PartialOfProcesses {
+  int64_t rows, chunk_rows, chunks;  // of a process; all have as many
+  int64_t rank, processes;
+};
 
 // ---- Statistics. partial (chunks, 2, channels): the mean of a chunk and its squared distances from it,
 // added.
@@ -76,18 +84,19 @@ struct NormParameters {
   double epsilon, momentum;
 };
 
-// Merges the chunks, the rows of `grid`, as Chan, Golub and LeVeque do, all at once: with the common mean
-// known, squares = sum over chunks of squares + n (mean - common mean)^2.
+// Merges the chunks of all processes, the rows of `grid`, as Chan, Golub and LeVeque do, all at once: with
+// the common mean known, squares = sum over chunks of squares + n (mean - common mean)^2.
 template <class R>
 __global__ void coefficients_from_chunks(const R* partial, NormParameters<R> parameters,
-                                         BatchNormCoefficients<R> to, int64_t rows, int64_t chunk_rows,
+                                         BatchNormCoefficients<R> to, PartialOfProcesses of,
                                          ColumnGrid grid) {
   __shared__ double common_mean[plan_for_partials.columns];
   const ColumnPlace<1> at(grid);
   double mean[1] = {}, squares[1] = {};
+  const int64_t rows = of.rows * of.processes;
   const auto rows_of = [&](int64_t chunk) {
-    const int64_t left = rows - chunk * chunk_rows;
-    return double(left < chunk_rows ? left : chunk_rows);
+    const int64_t left = of.rows - chunk % of.chunks * of.chunk_rows;
+    return double(left < of.chunk_rows ? left : of.chunk_rows);
   };
   for (int64_t i = at.begin; i < at.end; i += blockDim.y)
     mean[0] += rows_of(i) * double(partial[2 * i * grid.columns + at.column]);
@@ -105,6 +114,7 @@ __global__ void coefficients_from_chunks(const R* partial, NormParameters<R> par
   double variance = squares[0] / double(rows);
   if (variance < 0) variance = 0;  // by rounding; a NaN stays
   write_coefficients(to, c, mean[0], variance, parameters.weight[c], parameters.bias[c], parameters.epsilon);
+  if (!parameters.running_mean) return;
   const double unbiased = rows > 1 ? double(rows) / double(rows - 1) : 1.0, keep = 1 - parameters.momentum;
   R *running_mean = parameters.running_mean + c, *running_variance = parameters.running_variance + c;
   *running_mean = R(keep * double(*running_mean) + parameters.momentum * mean[0]);
@@ -210,23 +220,28 @@ struct StatisticsGradient {
   R *constant, *slope;  // (channels) each
 };
 
-// Adds up the chunks, the rows of `grid`.
+// Adds up the chunks, the rows of `grid`: those of all processes for what the statistics carry, this
+// process's own for the parameters, whose gradients are added later.
 template <class R>
 __global__ void gradients_from_chunks(const R* partial, BatchNormCoefficients<R> norm, bool batch_statistics,
-                                      R* dweight, R* dbias, StatisticsGradient<R> to, int64_t rows,
+                                      R* dweight, R* dbias, StatisticsGradient<R> to, PartialOfProcesses of,
                                       ColumnGrid grid) {
   const ColumnPlace<1> at(grid);
-  double sums[2] = {};
+  double sums[4] = {};  // of all, of all, own, own
   for (int64_t i = at.begin; i < at.end; i += blockDim.y) {
-    sums[0] += double(partial[2 * i * grid.columns + at.column]);
-    sums[1] += double(partial[(2 * i + 1) * grid.columns + at.column]);
+    const bool own = i / of.chunks == of.rank;
+    for (int k = 0; k < 2; ++k) {
+      const double value = double(partial[(2 * i + k) * grid.columns + at.column]);
+      sums[k] += value;
+      if (own) sums[2 + k] += value;
+    }
   }
   block_column_sum(sums);
   if (!at.first_line()) return;
-  const int64_t c = at.column;
+  const int64_t c = at.column, rows = of.rows * of.processes;
   const double scale = double(norm.scale[c]), inverse_std = double(norm.inverse_std[c]);
-  dbias[c] = R(sums[0]);
-  dweight[c] = R(sums[1] * inverse_std);
+  dbias[c] = R(sums[2]);
+  dweight[c] = R(sums[3] * inverse_std);
   const double slope = batch_statistics ? scale * inverse_std * inverse_std * sums[1] / double(rows) : 0;
   to.slope[c] = R(slope);
   to.constant[c] = batch_statistics ? R(scale * sums[0] / double(rows) - slope * double(norm.mean[c])) : R(0);
@@ -265,6 +280,32 @@ __global__ void backward_packed(const T* x, const T* dy, BatchNormCoefficients<R
   }
 }
 
+// Where this process writes its part, and the others' parts behind.
+template <class R>
+class SharedPartial {
+ public:
+  SharedPartial(BatchNormDims d, const ColumnGrid& grid, bool alone)
+      : peers_(alone ? nullptr : peers()),
+        of_{d.rows, grid.chunk_rows, grid.chunks, peers_ ? peers_->rank() : 0, peers_ ? peers_->count() : 1},
+        size_(2 * grid.partials()),
+        all_(size_ * of_.processes) {}
+  R* own() const { return all_.data() + size_ * of_.rank; }
+  const R* gather() const {
+    if (peers_) peers_->gather(all_.data(), size_t(size_) * sizeof(R));
+    return all_.data();
+  }
+  const PartialOfProcesses& of() const { return of_; }
+  ColumnGrid grid(int64_t channels) const {
+    return column_grid(1, of_.chunks * of_.processes, channels, 1, plan_for_partials);
+  }
+
+ private:
+  Peers* peers_;
+  PartialOfProcesses of_;
+  int64_t size_;
+  Workspace<R> all_;
+};
+
 }  // namespace
 
 template <class T>
@@ -275,15 +316,15 @@ void batch_norm_coefficients(const T* x, const Real<T>* weight, const Real<T>* b
   const NormParameters<R> parameters{weight, bias, running_mean, running_variance, epsilon, momentum};
   with_column_pack<T>(d.channels, [&]<int N>() {
     const ColumnGrid grid = column_grid(1, d.rows, d.channels, N, plan_for_sums);
-    const ColumnGrid last = column_grid(1, grid.chunks, d.channels, 1, plan_for_partials);
-    const Workspace<R> partial(2 * grid.partials());
+    const SharedPartial<R> partial(d, grid, false);
     if (d.rows <= few_rows)
-      launch(statistics_naive<T>, {grid_for(d.channels), block_threads}, x, partial.data(), d);
+      launch(statistics_naive<T>, {grid_for(d.channels), block_threads}, x, partial.own(), d);
     else
       launch(statistics_chunks<T, N>, {grid.grid(), grid.block(), grid.shared_bytes<R>(2 * N)}, x,
-             partial.data(), grid);
+             partial.own(), grid);
+    const ColumnGrid last = partial.grid(d.channels);
     launch(coefficients_from_chunks<R>, {last.grid(), last.block(), last.shared_bytes<double>(1)},
-           partial.data(), parameters, coefficients, d.rows, grid.chunk_rows, last);
+           partial.gather(), parameters, coefficients, partial.of(), last);
   });
 }
 
@@ -315,15 +356,15 @@ void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Re
   const StatisticsGradient<R> statistics{constant.data(), slope.data()};
   with_column_pack<T>(d.channels, [&]<int N>() {
     const ColumnGrid grid = column_grid(1, d.rows, d.channels, N, plan_for_sums);
-    const ColumnGrid last = column_grid(1, grid.chunks, d.channels, 1, plan_for_partials);
-    const Workspace<R> partial(2 * grid.partials());
+    const SharedPartial<R> partial(d, grid, !batch_statistics);
     if (d.rows <= few_rows)
-      launch(sums_naive<F, T>, {grid_for(d.channels), block_threads}, x, dy, norm, partial.data(), d);
+      launch(sums_naive<F, T>, {grid_for(d.channels), block_threads}, x, dy, norm, partial.own(), d);
     else
       launch(sums_chunks<F, T, N>, {grid.grid(), grid.block(), grid.shared_bytes<R>(2 * N)}, x, dy, norm,
-             partial.data(), grid);
-    launch(gradients_from_chunks<R>, {last.grid(), last.block(), last.shared_bytes<double>(2)},
-           partial.data(), norm, batch_statistics, dweight, dbias, statistics, d.rows, last);
+             partial.own(), grid);
+    const ColumnGrid last = partial.grid(d.channels);
+    launch(gradients_from_chunks<R>, {last.grid(), last.block(), last.shared_bytes<double>(4)},
+           partial.gather(), norm, batch_statistics, dweight, dbias, statistics, partial.of(), last);
   });
   if (packs_fit<T>(d.channels)) {
     const ColumnGrid grid = column_grid(1, d.rows, d.channels, pack_size<T>, plan_for_elements);

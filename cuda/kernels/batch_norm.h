@@ -5,6 +5,7 @@
 
 namespace fovea {
 
+// The matrix that is normalised column by column.
 struct BatchNormDims {
   int64_t rows = 0;  // N * H * W: what the statistics run over
   int64_t channels = 0;
@@ -22,7 +23,7 @@ namespace cuda {
 
 // Writes the coefficients from mean and biased variance of x, and moves the running averages towards the
 // batch's: running = (1 - momentum) running + momentum batch, the variance as rows / (rows - 1) times the
-// batch's.
+// batch's. Where both are null, the coefficients alone.
 template <class T>
 void batch_norm_coefficients(const T* x, const Real<T>* weight, const Real<T>* bias, Real<T>* running_mean,
                              Real<T>* running_variance, double epsilon, double momentum,

@@ -20,6 +20,7 @@ inline constexpr double fusion_epsilon = 1e-4;
 // is, by max pooling from a finer level, or by nearest-neighbour upsampling from a coarser one.
 enum class Resample { same, pool, upsample };
 
+// The sizes on both sides of one input's resampling.
 struct ResampleDims {
   Resample kind = Resample::same;
   int64_t in_height = 0, in_width = 0, out_height = 0, out_width = 0, channels = 0;

@@ -6,6 +6,7 @@
 
 namespace fovea {
 
+// Sizes of a convolution and what follows from them.
 struct Conv2dDims {
   int64_t batch = 0, in_height = 0, in_width = 0, in_channels = 0, out_channels = 0;
   Window window;
@@ -14,9 +15,8 @@ struct Conv2dDims {
   int64_t out_width() const { return window.output_size(in_width); }
   int64_t in_row() const { return in_width * in_channels; }
   int64_t out_row() const { return out_width() * out_channels; }
-  int64_t taps() const {
-    return window.kernel * in_channels;
-  }  // of one filter row: contiguous in the image too
+  // Of one filter row: contiguous in the image too.
+  int64_t taps() const { return window.kernel * in_channels; }
 };
 
 namespace cuda {

@@ -6,6 +6,7 @@
 
 namespace fovea {
 
+// Sizes of a depthwise convolution and what follows from them.
 struct DepthwiseConv2dDims {
   int64_t batch = 0, in_height = 0, in_width = 0, channels = 0;
   Window window;

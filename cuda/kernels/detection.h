@@ -8,12 +8,14 @@ namespace fovea::cuda {
 // The steps of detect() in models/postprocess.h for a batch, in device memory. An image has n = anchors x
 // classes logits, in that order, fewer than 2^29.
 
+// A detection as the device writes it.
 struct DetectedBox {
   BoxEdges box;  // in pixels of the network's input
   float score;
   int32_t label;
 };
 inline constexpr int32_t nothing_wrong = INT32_MAX;
+// What went well and what did not, for each image.
 struct DetectionStatus {
   int32_t count;      // boxes that suppression left
   int32_t nan_logit;  // the first logit that is NaN, or nothing_wrong
@@ -33,6 +35,7 @@ int64_t candidate_room(int64_t n, int64_t k);
 void top_candidates(const float* logits, uint64_t* candidates, DetectionStatus* status, int64_t images,
                     int64_t n, int64_t k, float bar);
 
+// Where decode_candidates() writes: images x room of each.
 struct DecodedCandidates {
   BoxEdges* boxes;
   float* scores;  // 0 for those that do not score more than the threshold, or whose box has no area
@@ -45,6 +48,7 @@ void decode_candidates(const uint64_t* candidates, const float* logits, const fl
                        DetectionStatus* status, int64_t images, int64_t room, int64_t num_anchors,
                        int64_t classes, float score_threshold);
 
+// Of suppress().
 struct Suppression {
   bool soft = false;
   float iou_threshold = 0.5f;                    // of the hard one

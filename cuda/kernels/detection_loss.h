@@ -15,6 +15,7 @@ template <class T>
 struct HuberLoss {
   T delta;
 
+  // The loss of one number.
   HD T value(T prediction, T target) const {
     const T e = prediction - target, size = e < T(0) ? -e : e, q = size < delta ? size : delta;
     return target != T(0) ? T(0.5) * q * q + delta * (size - q) : T(0);

@@ -4,6 +4,7 @@
 
 namespace fovea {
 
+// The constants of the focal loss; EfficientDet's (section 5.1).
 struct FocalLossOptions {
   double alpha = 0.25;         // weight of positives; negatives get 1 - alpha
   double gamma = 1.5;          // how fast easy examples stop counting
@@ -17,6 +18,8 @@ template <class T>
 struct FocalLoss {
   T alpha, gamma, smoothing;
 
+  // What value and derivative share; `positive` is 1 for an anchor with an object of this class, 0 for
+  // others.
   struct Parts {
     T weight, cross_entropy, u, target, p;
   };
@@ -28,6 +31,7 @@ struct FocalLoss {
     return {alpha_t * exponential(-gamma * softplus_of(z)), softplus_of(x) - x * target, u, target,
             positive > T(0) ? T(1) - u : u};
   }
+  // The loss of one logit.
   HD T value(T x, T positive) const {
     const Parts f = parts(x, positive);
     return f.weight * f.cross_entropy;

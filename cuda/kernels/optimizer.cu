@@ -194,7 +194,8 @@ __global__ void finish_norm(const double* partial, int64_t count, double clip_no
   result->norm = norm;
   result->scale = clip_norm > 0 && norm > clip_norm ? float(clip_norm / norm) : 1.0f;
   result->finite = norm <= DBL_MAX;  // neither infinity nor NaN
-  if (!result->finite) ++result->skipped;
+  if (!result->finite && result->skipped++ == 0) result->first_skipped = result->updates;
+  ++result->updates;
 }
 
 // Fewer numbers would not fill a few blocks, and the naive kernels' search is short.

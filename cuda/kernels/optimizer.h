@@ -13,6 +13,7 @@ struct Chunk {
 };
 inline constexpr int64_t chunk_numbers = 4096;
 
+// A row of the optimizer's table: one parameter.
 struct OptimizedTensor {
   float* weight;
   const float* gradient;       // null: the tensor stays as it is
@@ -21,12 +22,14 @@ struct OptimizedTensor {
   float decay;
   bool operator==(const OptimizedTensor&) const = default;
 };
+// A row of the average's table: one parameter or buffer.
 struct AveragedTensor {
   float *weight, *average;
   int64_t size;
   bool operator==(const AveragedTensor&) const = default;
 };
 
+// The table and its chunks, as a launch is given them.
 template <class Row>
 struct TensorTable {
   const Row* rows;      // in device memory
@@ -40,14 +43,18 @@ struct OptimizerStep {
   float learning_rate;
   float correct1, correct2;  // AdamW: 1 / (1 - b1^t) and 1 / (1 - b2^t)
 };
+// What clipping found out, in device memory.
 struct GradientNorm {
-  double norm;      // over all gradients
-  float scale;      // which makes it clip_norm where it is greater, else 1
-  int32_t finite;   // where 0, the update leaves everything as it is
-  int64_t skipped;  // updates so far for that reason; the caller begins with 0
+  double norm;            // over all gradients
+  float scale;            // which makes it clip_norm where it is greater, else 1
+  int32_t finite;         // where 0, the update leaves everything as it is
+  int64_t skipped;        // updates so far for that reason; the caller begins with 0, also of the next two
+  int64_t updates;        // so far, with those
+  int64_t first_skipped;  // the number of the first of them, where there is one
 };
 
-// The result's norm, scale and finite; skipped grows by one where it is not finite. clip_norm 0: never clip.
+// The result's norm, scale and finite; updates grows by one, and skipped where the norm is not finite.
+// clip_norm 0: never clip.
 void gradient_norm(const TensorTable<OptimizedTensor>& table, double clip_norm, GradientNorm* result);
 
 // Overwrite weight, momentum and, adamw, variance: the formulas are in train/optimizer.h.

@@ -3,6 +3,7 @@
 
 namespace fovea {
 
+// Images as batch x pixels x channels: height and width do not matter.
 struct ImageDims {
   int64_t batch = 0, pixels = 0, channels = 0;
 };

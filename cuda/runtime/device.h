@@ -5,6 +5,7 @@
 
 namespace fovea::cuda {
 
+// What the device is and has.
 struct DeviceProperties {
   std::string name;
   int major = 0, minor = 0;  // compute capability: 9 and 0 for sm_90
@@ -18,7 +19,10 @@ struct DeviceProperties {
 // none.
 const DeviceProperties& device_properties();
 
-int device_count();
+// Of its memory, what nobody uses, this program's cached blocks aside.
+size_t free_memory_bytes();
+
+int device_count();  // in the machine; 1 in the simulator
 // Before anything else of this folder is called. Throws where there is no such device.
 void select_device(int index);
 

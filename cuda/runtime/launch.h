@@ -4,6 +4,7 @@
 
 #include "cuda/platform.h"
 
+// The device: its runtime and the functions that launch kernels, which take pointers and sizes.
 namespace fovea::cuda {
 
 // How a kernel is launched, and from where in the source: for what check() says.

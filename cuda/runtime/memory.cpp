@@ -10,8 +10,10 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "cuda/runtime/block_pool.h"
 #include "cuda/runtime/check.h"
 #include "cuda/runtime/counters.h"
+#include "cuda/runtime/device.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/graph.h"
 #include "cuda/runtime/profile.h"
@@ -21,37 +23,37 @@ namespace fovea::cuda {
 namespace {
 
 constexpr size_t granularity = 512;
+// Under the simulator blocks do not touch: it would take the end of one for the beginning of the next.
+size_t gap() { return is_simulated() ? granularity : 0; }
 thread_local int current_pool = 0;
 
-// Free blocks by pool, stream and size. The smallest that fits is taken if it wastes at most an eighth.
+// One BlockPool for each pool and stream.
 class CachingAllocator {
  public:
   void* take(size_t bytes) {
     const std::lock_guard lock(mutex_);
-    const size_t size = std::max(granularity, (bytes + granularity - 1) / granularity * granularity);
-    const cudaStream_t stream = current_stream().get();
-    Block block{size, bytes, current_pool, stream};
-    void* pointer = nullptr;
-    const auto found = free_.lower_bound(Key{block.pool, stream, size});
-    if (found != free_.end() && found->first.pool == block.pool && found->first.stream == stream &&
-        found->first.size <= size + std::max(size / 8, granularity)) {
-      block.size = found->first.size;
-      pointer = found->second;
-      free_.erase(found);
-      tell_simulator_allocated(pointer, std::max<size_t>(bytes, 1));
-    } else {
-      pointer = allocate_block(size);
-      if (!pointer) {
+    const size_t size = std::max(granularity, (bytes + granularity - 1) / granularity * granularity) + gap();
+    const Block block{size, bytes, {current_pool, current_stream().get()}};
+    BlockPool& blocks = blocks_[block.key];
+    uintptr_t address = blocks.take(int64_t(size));
+    if (address == 0) {
+      // The simulator keeps the host out of its memory the more strictly, the less it is.
+      const size_t segment_size = is_simulated() ? size : size_t(BlockPool::segment_size(int64_t(size)));
+      void* segment = allocate_segment(segment_size);
+      if (!segment) {
         give_back_locked();
-        pointer = allocate_block(size);
+        segment = allocate_segment(segment_size);
       }
-      if (!pointer) out_of_memory(bytes);
-      use_.reserved += int64_t(size);
-      tell_simulator_freed(pointer, size);
-      tell_simulator_allocated(pointer, std::max<size_t>(bytes, 1));
+      if (!segment) out_of_memory(bytes);
+      use_.reserved += int64_t(segment_size);
+      tell_simulator_freed(segment, segment_size);
+      blocks.add_segment({reinterpret_cast<uintptr_t>(segment), int64_t(segment_size)}, int64_t(size));
+      address = blocks.take(int64_t(size));
     }
+    void* pointer = reinterpret_cast<void*>(address);
+    tell_simulator_allocated(pointer, std::max<size_t>(bytes, 1));
     live_.emplace(pointer, block);
-    use_.current += int64_t(block.size);
+    use_.current += int64_t(block.size - gap());
     use_.peak = std::max(use_.peak, use_.current);
     return pointer;
   }
@@ -63,12 +65,11 @@ class CachingAllocator {
     if (found == live_.end()) return;
     const Block block = found->second;
     live_.erase(found);
-    use_.current -= int64_t(block.size);
+    use_.current -= int64_t(block.size - gap());
     tell_simulator_freed(pointer, block.size);
-    if (gone_.contains(block.pool))
-      free_block(pointer, block.size);
-    else
-      free_.emplace(Key{block.pool, block.stream, block.size}, pointer);
+    BlockPool& blocks = blocks_[block.key];
+    blocks.give(reinterpret_cast<uintptr_t>(pointer), int64_t(block.size));
+    if (gone_.contains(block.key.pool)) free_segments(blocks);
   }
 
   void give_back() {
@@ -84,14 +85,8 @@ class CachingAllocator {
   void end_pool(int pool) {
     const std::lock_guard lock(mutex_);
     gone_.insert(pool);
-    for (auto it = free_.begin(); it != free_.end();) {
-      if (it->first.pool != pool) {
-        ++it;
-        continue;
-      }
-      free_block(it->second, it->first.size);
-      it = free_.erase(it);
-    }
+    for (auto& [key, blocks] : blocks_)
+      if (key.pool == pool) free_segments(blocks);
   }
 
   int64_t bytes_of_buffers(const void* values, size_t bytes) {
@@ -121,21 +116,19 @@ class CachingAllocator {
   }
 
  private:
-  struct Block {
-    size_t size, asked_for;
-    int pool;
-    cudaStream_t stream;
-  };
   struct Key {
     int pool;
     cudaStream_t stream;
-    size_t size;
     bool operator<(const Key& other) const {
-      return std::tie(pool, stream, size) < std::tie(other.pool, other.stream, other.size);
+      return std::tie(pool, stream) < std::tie(other.pool, other.stream);
     }
   };
+  struct Block {
+    size_t size, asked_for;
+    Key key;
+  };
 
-  static void* allocate_block(size_t size) {
+  static void* allocate_segment(size_t size) {
     ++counters().allocations;
     void* pointer = nullptr;
     const cudaError_t error = cudaMalloc(&pointer, size);
@@ -145,21 +138,18 @@ class CachingAllocator {
     return nullptr;
   }
 
-  void free_block(void* pointer, size_t size) {
-    static_cast<void>(cudaFree(pointer));  // waits for the work that may still use it
-    use_.reserved -= int64_t(size);
+  void free_segments(BlockPool& blocks) {
+    for (const auto& [address, size] : blocks.take_free_segments()) {
+      // Waits for the work that may still use it.
+      static_cast<void>(cudaFree(reinterpret_cast<void*>(address)));
+      use_.reserved -= size;
+    }
   }
 
   void give_back_locked() {
     if (is_capturing()) return;  // the graph may need what it freed
-    for (auto it = free_.begin(); it != free_.end();) {
-      if (it->first.pool != 0) {  // a graph's
-        ++it;
-        continue;
-      }
-      free_block(it->second, it->first.size);
-      it = free_.erase(it);
-    }
+    for (auto& [key, blocks] : blocks_)
+      if (key.pool == 0) free_segments(blocks);  // others are graphs'
   }
 
   [[noreturn]] void out_of_memory(size_t bytes) {
@@ -174,7 +164,7 @@ class CachingAllocator {
   }
 
   std::mutex mutex_;
-  std::multimap<Key, void*> free_;
+  std::map<Key, BlockPool> blocks_;
   std::unordered_map<void*, Block> live_;
   std::set<int> gone_;
   int pools_ = 0;

@@ -16,6 +16,7 @@ void release(void* pointer);  // where it was allocated on this stream's behalf;
 // is given, once, moves that much.
 int64_t bytes_of_buffers(const void* values, size_t bytes);
 
+// Of the caching allocator.
 struct DeviceMemoryUse {
   int64_t current = 0;   // bytes handed out
   int64_t peak = 0;      // the most since reset_peak()
@@ -79,6 +80,7 @@ class MemoryPool {
  private:
   int id_;
 };
+// While one lives, this thread allocates from that pool.
 class UsesPool {
  public:
   explicit UsesPool(const MemoryPool& pool);

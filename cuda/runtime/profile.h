@@ -8,6 +8,7 @@
 
 namespace fovea::cuda {
 
+// One piece of work that the device was asked for.
 struct LaunchTime {
   std::string kernel;  // "depthwise_tiled<3, 1, bfloat16>"; also "gemm", "copy" and "fill"
   int64_t bytes = 0;   // of the buffers it was given, each counted once, or what LaunchConfig::moves() said

@@ -85,6 +85,13 @@ const DeviceProperties& device_properties() {
   return instance;
 }
 
+size_t free_memory_bytes() {
+  device_properties();
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return free;
+}
+
 Stream::Stream() {
   device_properties();  // says what to do where there is no device
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");

@@ -43,6 +43,7 @@ class Event {
 // UsesStream says otherwise.
 const Stream& current_stream();
 
+// While one lives, this thread's work goes to that stream.
 class UsesStream {
  public:
   explicit UsesStream(const Stream& stream);

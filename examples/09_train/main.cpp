@@ -6,7 +6,7 @@
 
 using namespace fovea;
 
-int main() {
+int main() try {
   // A data set of drawn shapes, in COCO's format.
   SynthOptions shapes;
   shapes.train_images = 48;
@@ -39,4 +39,7 @@ int main() {
   const std::string figures = run.finish();
   std::printf("twelve COCO figures: %s\n",
               figures.find("Average Recall") != std::string::npos ? "yes" : "no");
+} catch (const Error& error) {  // a whole sentence: which file or setting, which value, what to do
+  std::fprintf(stderr, "error: %s\n", error.what());
+  return 1;
 }

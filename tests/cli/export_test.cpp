@@ -36,6 +36,13 @@ TEST_CASE("detectors and classifiers are exported, and a wrong request is explai
 
   CHECK_THAT(run("cls.safetensors", "efficientnet_b-3", {}).output, Contains("-> logits"));
 
+  const auto weights =
+      run_program({"export", folder / "det.safetensors", "--model", "efficientdet_d-3", "--class-names",
+                   folder / "names.txt", "--output", folder / "w.safetensors"});
+  CAPTURE(weights.errors);
+  CHECK(weights.exit_code == 0);
+  CHECK(read_file(folder / "w.safetensors") == read_file(folder / "det.safetensors"));
+
   const auto refuse = [&](const ProgramResult& result, const std::string& message) {
     CHECK(result.exit_code == 1);
     CHECK_THAT(result.errors, Contains(message));

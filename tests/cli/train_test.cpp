@@ -2,6 +2,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "core/error.h"
@@ -54,14 +55,26 @@ TEST_CASE("a training leaves weights, figures, curves, a report and pictures, an
   CHECK_THAT(result.output, Contains("report.html"));
   CHECK_THAT(result.errors, Contains("images/s"));
   for (const char* file : {"last.safetensors", "best.safetensors", "config.json", "metrics.csv",
-                           "report.html", "detections.json"})
+                           "report.html", "detections.json", "augmented.jpg", "mistakes.csv"})
     CHECK(fs::file_size(folder / "run/" + file) > 0);
   CHECK_FALSE(fs::is_empty(folder / "run/pictures"));
   CHECK_FALSE(has_part_files(folder / "run"));
 
+  const Image augmented = read_image(folder / "run/augmented.jpg");  // four times four of 64 x 64
+  CHECK(augmented.width == 4 * 68 - 4);
+  CHECK(augmented.height == 4 * 68 - 4);
+  CHECK_THAT(read_file(folder / "run/report.html"),
+             Contains("What it gets wrong") && Contains("<td class=\"class\">nothing there</td>"));
+
+  // The same command once more finds it done; other settings are another run.
   const auto again = run_program(tiny(folder / "run"));
-  CHECK(again.exit_code == 1);
-  CHECK_THAT(again.errors, Contains("already holds a run"));
+  CHECK(again.exit_code == 0);
+  CHECK_THAT(again.errors, Contains("holds this run already: it is complete"));
+  CHECK(again.output == result.output);
+  const auto other = run_program(tiny(folder / "run", {"--seed", "2", "--optimizer", "sgd"}));
+  CHECK(other.exit_code == 1);
+  CHECK_THAT(other.errors,
+             Contains("already holds a run, of --optimizer \"adamw\", and \"sgd\" is asked for"));
 
   const auto eval = run_program({"eval", folder / "run/best.safetensors", "--output", folder / "eval"});
   CHECK(eval.exit_code == 0);
@@ -101,10 +114,16 @@ TEST_CASE("Ctrl-C keeps a checkpoint, and a resumed training ends as one never i
   CAPTURE(stopped.errors);
   REQUIRE(stopped.exit_code == 1);
   CHECK_THAT(stopped.errors, Contains("stopped at step") && Contains("--resume"));
-  const auto resumed = run_program({"train", "--resume", folder / "run"});
+  // By the same command once more; tests/scripts/kill_and_resume does it by --resume.
+  const auto resumed = run_program(tiny(folder / "run", longer));
   CAPTURE(resumed.errors);
   CHECK(resumed.exit_code == 0);
+  CHECK_THAT(resumed.errors, Contains("holds this run already: going on with it"));
   CHECK(read_file(folder / "run/last.safetensors") == read_file(folder / "whole/last.safetensors"));
+
+  const auto longer_still = run_program(tiny(folder / "run", {"--epochs", "50"}));
+  CHECK(longer_still.exit_code == 1);
+  CHECK_THAT(longer_still.errors, Contains("of --epochs 40.0, and 50.0 is asked for"));
 
   const auto changed = run_program({"train", "--resume", folder / "run", "--epochs", "5"});
   CHECK(changed.exit_code == 1);
@@ -112,6 +131,25 @@ TEST_CASE("Ctrl-C keeps a checkpoint, and a resumed training ends as one never i
   const auto nothing = run_program({"train", "--resume", folder / "nowhere"});
   CHECK(nothing.exit_code == 1);
   CHECK_THAT(nothing.errors, Contains("holds no run to resume"));
+}
+
+TEST_CASE("every augmentation at once: the same files on one thread and on two") {
+  const TemporaryFolder folder;
+  std::vector<std::string> all{"--mosaic",           "0.5", "--crop",       "0.5", "--brightness", "0.3",
+                               "--contrast",         "0.3", "--saturation", "0.3", "--hue",        "0.1",
+                               "--repeat-threshold", "0.9"};
+  std::vector<std::string> one_thread = tiny(folder / "b", all);
+  all.insert(all.end(), {"--workers", "2"});
+  REQUIRE(run_program(tiny(folder / "a", all)).exit_code == 0);
+  one_thread.insert(one_thread.begin(), {"--threads", "1"});
+  one_thread.insert(one_thread.end(), {"--workers", "1"});
+  REQUIRE(run_program(one_thread).exit_code == 0);
+  REQUIRE(run_program(tiny(folder / "without")).exit_code == 0);
+  for (const char* file : {"detections.json", "augmented.jpg"}) {
+    CAPTURE(file);
+    CHECK(read_file(folder / "a/" + file) == read_file(folder / "b/" + file));
+    CHECK(read_file(folder / "a/" + file) != read_file(folder / "without/" + file));
+  }
 }
 
 TEST_CASE("a loss that stops being finite ends the training with the step and advice") {
@@ -215,5 +253,73 @@ TEST_CASE("a classifier learns folders of pictures") {
   CAPTURE(result.errors);
   REQUIRE(result.exit_code == 0);
   CHECK_THAT(result.output, Contains("top-1 accuracy 1.0000"));
-  CHECK(fs::file_size(folder / "run/report.html") > 1000);
+  const std::string report = read_file(folder / "run/report.html");
+  CHECK_THAT(report,
+             Contains("<tr><td class=\"class\">blue</td><td style=\"background:rgba(37,99,201,0.60)\">2</td>"
+                      "<td>·</td><td class=\"value\">2</td></tr>"));
+  CHECK_THAT(report, Contains("right, but not sure: "));
+
+  const auto eval = run_program({"eval", folder / "run/best.safetensors", "--output", folder / "eval"});
+  CAPTURE(eval.errors);
+  CHECK(eval.exit_code == 0);
+  CHECK_THAT(eval.output, Contains("top-1 accuracy 1.0000, top-5 1.0000 on 4 images"));
+  CHECK_THAT(read_file(folder / "eval/report.html"), Contains("<td class=\"class\">red</td>"));
+  const auto other = run_program({"eval", folder / "run/best.safetensors", "--split", "test"});
+  CHECK(other.exit_code == 1);
+  CHECK_THAT(other.errors, Contains("has no folder test: give a --split that it has"));
+}
+
+TEST_CASE("overfit learns a few pictures by heart, and says whether it did") {
+  const TemporaryFolder folder;
+  const auto overfit = [&](const std::string& run, const std::string& steps) {
+    return run_program({"train", "--data", shapes(), "--run", folder / run, "--model", "efficientdet_d-3",
+                        "--image-size", "96", "--overfit", "2", "--steps", steps});
+  };
+  const auto learned = overfit("learned", "150");
+  CAPTURE(learned.errors, learned.output);
+  CHECK(learned.exit_code == 0);
+  CHECK_THAT(learned.output, Contains("learned by heart: AP50 is 1.0000 on the 2 training images"));
+  CHECK_THAT(read_file(folder / "learned/config.json"), Contains("\"horizontal_flip\": false") &&
+                                                            Contains("\"scale_min\": 1.0") &&
+                                                            Contains("\"batch_size\": 2"));
+  const auto not_yet = overfit("short", "3");
+  CHECK(not_yet.exit_code == 1);
+  CHECK_THAT(not_yet.errors, Contains("on the 2 training images it was shown, where 1 was to be reached") &&
+                                 Contains("more --steps than 3"));
+  CHECK(fs::exists(folder / "short/report.html"));
+  const auto too_many = run_program(tiny(folder / "many", {"--overfit", "100"}));
+  CHECK(too_many.exit_code == 1);
+  CHECK_THAT(too_many.errors, Contains("--overfit is 100, and") && Contains("has 12 images with boxes"));
+}
+
+TEST_CASE("find-learning-rate prints rates and losses and keeps no run") {
+  const TemporaryFolder folder;
+  const auto result = run_program(tiny(folder / "run", {"--find-learning-rate"}));
+  CAPTURE(result.errors);
+  REQUIRE(result.exit_code == 0);
+  CHECK_THAT(result.output, Contains("learning rate      loss") && Contains("1.00e-06") &&
+                                Contains("suggested: --learning-rate "));
+  CHECK(fs::exists(folder / "run/learning_rate.svg"));
+  CHECK_FALSE(fs::exists(folder / "run/config.json"));
+}
+
+TEST_CASE("what keeps AP at 0 is said before the first step") {
+  const TemporaryFolder folder;
+  fs::copy(shapes(), folder / "data", fs::copy_options::recursive);
+  // Anchors of 128 pixels and more on pictures of 64.
+  const auto far =
+      run_program({"train", "--data", folder / "data", "--run", folder / "far", "--model", "efficientdet_d-3",
+                   "--image-size", "64", "--anchor-scale", "16", "--steps", "1"});
+  CHECK(far.exit_code == 0);
+  CHECK_THAT(far.errors,
+             Contains("of the training boxes overlap no anchor with an IoU of 0.5 at 64x64 pixels "
+                      "and anchor scale 16") &&
+                 Contains("--anchor-scale") && Contains("would leave"));
+  const std::string val = folder / "data/annotations/instances_val.json";
+  auto truth = nlohmann::json::parse(read_file(val));
+  truth["annotations"] = nlohmann::json::array();
+  write_file_atomically(val, truth.dump());
+  const auto empty = run_program({"train", "--data", folder / "data", "--run", folder / "empty", "--model",
+                                  "efficientdet_d-3", "--image-size", "64", "--steps", "1"});
+  CHECK_THAT(empty.errors, Contains("instances_val.json has no box at all: every figure will be -1"));
 }

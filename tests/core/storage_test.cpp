@@ -2,7 +2,9 @@
 
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <memory>
 #include <optional>
+#include <vector>
 
 #include "core/error.h"
 
@@ -46,15 +48,39 @@ TEST_CASE("a freed block serves the next request of its size") {
   CHECK(memory_use().reserved == reserved + megabyte);
 }
 
-TEST_CASE("a large block is reused for what wastes at most an eighth of it") {
+TEST_CASE("a freed block serves smaller requests, and is whole again when they are done") {
   if (!pool_keeps_blocks()) return;
   release_cached_memory();
   const int64_t reserved = memory_use().reserved;
-  Storage(megabyte, Device::cpu);
-  { const Storage fits(megabyte * 9 / 10, Device::cpu); }
-  CHECK(memory_use().reserved == reserved + megabyte);
-  { const Storage too_small(megabyte / 2, Device::cpu); }
-  CHECK(memory_use().reserved == reserved + megabyte + megabyte / 2);
+  std::optional<Storage> whole(std::in_place, megabyte, Device::cpu);
+  const std::byte* address = whole->data();
+  whole.reset();
+  {
+    const Storage first(megabyte / 2, Device::cpu), second(megabyte / 4, Device::cpu);
+    std::optional<Storage> third(std::in_place, megabyte / 4, Device::cpu);
+    CHECK(first.data() == address);
+    CHECK(second.data() == address + megabyte / 2);
+    CHECK(third->data() == address + megabyte / 4 * 3);
+    CHECK(memory_use().reserved == reserved + megabyte);
+    third.reset();
+    release_cached_memory();  // the block is in use: it stays whole
+    CHECK(memory_use().reserved == reserved + megabyte);
+    const Storage more(megabyte / 2, Device::cpu);  // a quarter is free
+    CHECK(memory_use().reserved == reserved + megabyte * 3 / 2);
+  }
+  const Storage again(megabyte, Device::cpu);
+  CHECK(again.data() == address);
+  CHECK(memory_use().reserved == reserved + megabyte * 3 / 2);
+}
+
+TEST_CASE("small blocks share segments of their own") {
+  if (!pool_keeps_blocks()) return;
+  release_cached_memory();
+  const int64_t reserved = memory_use().reserved;
+  std::vector<std::unique_ptr<Storage>> small;
+  for (int i = 0; i < 200; ++i) small.push_back(std::make_unique<Storage>(10'000, Device::cpu));
+  CHECK(memory_use().reserved - reserved <= 2 * megabyte);
+  for (size_t i = 1; i < small.size(); ++i) CHECK(small[i]->data() != small[i - 1]->data());
 }
 
 TEST_CASE("bytes in use, their peak and what is kept are counted") {

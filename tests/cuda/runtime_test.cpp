@@ -40,13 +40,15 @@ TEST_CASE("device memory is reused, and counted") {
   CHECK(cuda::device_memory_use().current == before.current + (1 << 20));
   cuda::release(a);
   CHECK(cuda::device_memory_use().current == before.current);
-  CHECK(cuda::device_memory_use().reserved == before.reserved + (1 << 20));
+  const int64_t reserved = cuda::device_memory_use().reserved - before.reserved;
+  CHECK(reserved >= 1 << 20);
+  CHECK(reserved <= (1 << 20) + 512);  // the simulator's blocks do not touch
   CHECK(cuda::device_memory_use().peak >= before.current + (1 << 20));
   const int64_t allocations = cuda::counters().allocations;
   void* b = cuda::allocate((1 << 20) - 100);
   CHECK(b == a);
   CHECK(cuda::counters().allocations == allocations);
-  void* small = cuda::allocate(1000);  // would waste most of such a block
+  void* small = cuda::allocate(1000);
   CHECK(small != a);
   cuda::release(b);
   cuda::release(small);

@@ -121,7 +121,7 @@ __global__ void count_with_atomics(int* count) { atomicAdd(count, 1); }
 
 // "simulator_test.cu:<line>", of the line in this file that is marked so.
 std::string line_marked(const std::string& mark) {
-  std::ifstream file(__FILE__);
+  std::ifstream file(FOVEA_SOURCE_DIR "/tests/cuda/simulator_test.cu");
   std::string text;
   for (int line = 1; std::getline(file, text); ++line)
     if (text.find("// line: " + mark) != std::string::npos) return fmt::format("simulator_test.cu:{}", line);

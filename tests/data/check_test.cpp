@@ -41,7 +41,7 @@ class Coco {
   }
   std::string picture(int i) const { return folder_ / fmt::format("images/{}.png", i); }
   const std::string& folder() const { return folder_.path(); }
-  DatasetCheck check(const CheckOptions& options = {}) const {
+  DatasetCheck check(const DatasetCheckOptions& options = {}) const {
     write_file_atomically(folder_ / "annotations/instances_train.json", train.dump());
     write_file_atomically(folder_ / "annotations/instances_val.json", val.dump());
     return check_dataset(folder(), options);

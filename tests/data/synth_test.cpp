@@ -117,8 +117,8 @@ TEST_CASE("a shape over the edge of the picture is cut off there") {
   // Box and drawn pixels agree wherever the shape lies.
   Random random(5);
   for (int i = 0; i < 200; ++i) {
-    const Shape shape{ShapeKind(random.below(6)), random.uniform(0, 80), random.uniform(0, 60),
-                      random.uniform(4, 30),      random.uniform(4, 30), random.uniform(0, 6)};
+    const DrawnShape shape{ShapeKind(random.below(6)), random.uniform(0, 80), random.uniform(0, 60),
+                           random.uniform(4, 30),      random.uniform(4, 30), random.uniform(0, 6)};
     const Mask m = rasterize(shape, 80, 60);
     int left = 80, top = 60, right = 0, bottom = 0;
     for (int y = 0; y < 60; ++y)

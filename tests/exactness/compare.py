@@ -34,7 +34,7 @@ def random_model(name):
     with torch.no_grad():
         for key, tensor in small.named_parameters():
             if key.endswith("edge_weights"):
-                tensor.uniform_(-0.1, 1.5)
+                tensor.uniform_(0.2, 1.5)  # with one of two stopped by relu the other has no gradient
             elif tensor.dim() == 1:
                 tensor.uniform_(0.5, 1.5) if key.endswith("weight") else tensor.uniform_(-0.1, 0.1)
         for module in small.modules():

@@ -184,6 +184,67 @@ TEST_CASE("what a report lacks it leaves out") {
   CHECK(count(written(report), "<table") == 0);
 }
 
+TEST_CASE("the report shows sizes, what is taken for what, and the worst pictures in their order") {
+  RunReport report = example();
+  report.figures.ap_small = 0.25, report.figures.ap_medium = 0.5;
+  report.figures.classes[0].objects_by_size = {3, 4, 0};
+  report.figures.classes[0].ap_by_size = {0.125, 0.75, -1};
+  report.figures.classes[1].objects_by_size = {1, 0, 0};
+  report.confusion = ConfusionMatrix({"RBC", "<script>alert(1)</script>", "nothing there"},
+                                     {"RBC", "<script>alert(1)</script>", "missed"});
+  report.confusion.counts = {30, 5, 15, 0, 7, 0, 2, 0, 0};
+  report.mistakes = "Detections from <0.4> on";
+  report.worst = {{"bad.jpg", two_halves(60, 40), two_halves(60, 40), "2 missed (<i>)"},
+                  {"better.jpg", two_halves(50, 40), {}, "1 false alarm"}};
+  const std::string page = written(report);
+  CHECK_THAT(page,
+             Contains("<tr><td class=\"class\">all classes</td><td>4</td><td class=\"value\">0.250</td>"
+                      "<td>4</td><td class=\"value\">0.500</td><td>0</td><td class=\"value\">–</td></tr>"));
+  CHECK_THAT(page,
+             Contains("<tr><td class=\"class\">RBC</td><td>3</td><td class=\"value\">0.125</td>"
+                      "<td>4</td><td class=\"value\">0.750</td><td>0</td><td class=\"value\">–</td></tr>"));
+  // Shaded by the share of the row: 30 of 50, 5 of 50, 15 of 50; what is right in another colour.
+  CHECK_THAT(
+      page,
+      Contains("<tr><td class=\"class\">RBC</td><td style=\"background:rgba(37,99,201,0.39)\">30</td>"
+               "<td style=\"background:rgba(214,51,51,0.13)\">5</td>"
+               "<td style=\"background:rgba(214,51,51,0.24)\">15</td><td class=\"value\">50</td></tr>"));
+  CHECK_THAT(
+      page,
+      Contains("<td class=\"class\">nothing there</td><td style=\"background:rgba(214,51,51,0.60)\">2</td>"
+               "<td>·</td><td>·</td><td class=\"value\">2</td></tr>"));
+  CHECK(count(page, "<th>&lt;script&gt;alert(1)&lt;/script&gt;</th>") == 1);
+  CHECK(page.find("<script") == page.npos);
+  CHECK_THAT(page,
+             Contains("<p>Detections from &lt;0.4&gt; on</p>") && Contains("<p>2 missed (&lt;i&gt;)</p>"));
+  const size_t bad = page.find("<figcaption>bad.jpg"), better = page.find("<figcaption>better.jpg"),
+               others = page.find("<figcaption>a&lt;b&gt;.jpg");
+  CHECK(bad < better);
+  CHECK(better < others);
+  CHECK(others != page.npos);
+  const std::vector<Image> images = pictures_of(page);
+  REQUIRE(images.size() == 2 + 1 + 2);
+  CHECK(images[2].width == 50);  // alone
+  CHECK(count(page, "class=\"single\"") == 1);
+}
+
+TEST_CASE("the confusions of many classes are a list") {
+  std::vector<std::string> names;
+  for (int i = 0; i < 26; ++i) names.push_back(fmt::format("class {}", i));
+  RunReport report;
+  report.confusion = ConfusionMatrix(names, names);
+  report.confusion.at(3, 3) = 9;
+  report.confusion.at(3, 4) = 1;
+  report.confusion.at(7, 25) = 2;
+  const std::string page = written(report);
+  CHECK_THAT(
+      page,
+      Contains(
+          "<tr><td class=\"class\">class 7</td><td>class 25</td><td class=\"value\">2</td><td>2</td></tr>\n"
+          "<tr><td class=\"class\">class 3</td><td>class 4</td><td class=\"value\">1</td><td>10</td></tr>\n"
+          "</table>"));
+}
+
 TEST_CASE("a report that cannot be written is an error and leaves nothing") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH(write_run_report(folder / "nowhere/report.html", RunReport{}),

@@ -19,13 +19,13 @@ struct ProgramResult {
   std::string output, errors;
 };
 
-// A run of the program `fovea`, its output in files of a folder of its own.
+// A run of the program `fovea`, or of another one, its output in files of a folder of its own.
 class Program {
  public:
   // most_file_bytes > 0: the disk is "full" for a file that grows beyond. most_memory_bytes > 0: of the
   // address space, which the libraries take part of.
   explicit Program(std::vector<std::string> arguments, int64_t most_file_bytes = 0,
-                   int64_t most_memory_bytes = 0) {
+                   int64_t most_memory_bytes = 0, const char* path = FOVEA_PROGRAM) {
     process_ = ::fork();
     if (process_ != 0) return;
     std::freopen((folder_ / "out").c_str(), "w", stdout);
@@ -42,7 +42,7 @@ class Program {
     std::vector<char*> argv{const_cast<char*>("fovea")};
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
-    ::execv(FOVEA_PROGRAM, argv.data());
+    ::execv(path, argv.data());
     std::_Exit(127);
   }
   Program(const Program&) = delete;
@@ -53,6 +53,7 @@ class Program {
     ::waitpid(process_, nullptr, 0);
   }
 
+  pid_t id() const { return process_; }
   void signal(int number) const { ::kill(process_, number); }
 
   ProgramResult wait() {

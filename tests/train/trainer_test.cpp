@@ -11,9 +11,12 @@
 #include "ops/reduction.h"
 #include "tests/support/test_data.h"
 #include "train/device_input.h"
+#include "train/learning_rate_finder.h"
 
 using namespace fovea;
 using Catch::Contains;
+using Catch::EndsWith;
+using Catch::StartsWith;
 
 namespace {
 
@@ -154,7 +157,10 @@ TEST_CASE("a loss that is not a number ends the training, the checkpoint before 
   LineTask task;
   task.diverge_at = 52;
   Trainer trainer(task, line_state(), folder / "run", {});
-  CHECK_THROWS_WITH(trainer.run(), Contains("train/loss is nan at step 52"));
+  CHECK_THROWS_WITH(trainer.run(),
+                    Contains("train/loss is nan at step 52") &&
+                        Contains("subtract, after weight read a number that is not finite (8x1)") &&
+                        Contains("It came with the pictures or their labels"));
   CHECK(Checkpoint(folder / "run/last.safetensors").state().step == 50);
 }
 
@@ -201,6 +207,118 @@ TEST_CASE("a training that diverges on CUDA ends with the steps it happened in")
   LineTask task(Device::cuda);
   task.diverge_at = 52;
   Trainer trainer(task, line_state(), folder / "run", {});
-  CHECK_THROWS_WITH(trainer.run(), Contains("train/loss is nan between steps 50 and 54"));
+  CHECK_THROWS_WITH(trainer.run(),
+                    Contains("train/loss is nan at step 52") &&
+                        Contains("subtract, after weight read a number that is not finite (8x1)"));
   CHECK(Checkpoint(folder / "run/last.safetensors").state().step == 50);
+}
+
+TEST_CASE("a learning rate that is too high is named, with the op that overflowed first") {
+  const TemporaryFolder folder;
+  TrainingState state = line_state();
+  state.config.optimizer = "sgd";
+  state.config.learning_rate = 1000;
+  state.config.clip_norm = 0;
+  state.config.batch_norm_freeze = 1;  // which the network has not: on CUDA one graph instead of two
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    LineTask task(device);
+    Trainer trainer(task, state, folder / std::string(name(device)), {});
+    // The loss is infinite one step before the gradient is, so that on CUDA no update was left out.
+    const std::string when = device == Device::cpu ? "at step 7 (learning rate 999.5)"
+                                                   : "between steps 5 and 9 (learning rate 998.1)";
+    CHECK_THROWS_WITH(
+        trainer.run(),
+        Contains(
+            "the training diverged: train/loss is infinite " + when +
+            "; the first number that is not finite is in the output of multiply, after weight (8x1). The "
+            "learning rate is likely too high: try --learning-rate 3.3e+02, and --clip-norm 10; a new run "
+            "can start from the last good weights: --init-from") &&
+            EndsWith("last.safetensors"));
+  }
+}
+
+TEST_CASE("with patience a training stops when it gets no better, stopped and resumed on the way or not") {
+  const TemporaryFolder folder;
+  // The line is learned within the first measurements; a rate that falls to 0 leaves little to gain.
+  class Plateau : public LineTask {
+   public:
+    NamedValues evaluate() override {
+      ++evaluations;
+      return {{"validation/score", line.weight.values()[0] > 0.5 ? 1.0 : 0.0}};
+    }
+  };
+  TrainingState state = line_state();
+  state.config.patience = 3;
+  std::string told;
+  TrainHooks hooks;
+  hooks.on_message = [&](const std::string& text) { told = text; };
+  Plateau task;
+  Trainer trainer(task, state, folder / "whole", hooks);
+  CHECK(trainer.run());
+  const int64_t first_at_1 = 20 * (task.evaluations - 3);  // measured every 20 steps
+  CHECK(trainer.step() == first_at_1 + 60);
+  CHECK(trainer.step() < 150);
+  CHECK_THAT(told,
+             Contains(fmt::format("stops at step {} of 150: the last 3 measurements were no better than "
+                                  "the best (1.0000)",
+                                  trainer.step())));
+  const Checkpoint last(folder / "whole/last.safetensors");
+  CHECK(last.state().measured_since_best == 3);
+  CHECK(last.state().step == trainer.step());
+
+  std::atomic<bool> stop = false;
+  hooks.stop = &stop;
+  hooks.on_step = [&](const TrainProgress& p) { stop = p.step == first_at_1 + 30; };
+  Plateau first, second, third;
+  CHECK_FALSE(Trainer(first, state, folder / "stopped", hooks).run());
+  CHECK(Checkpoint(folder / "stopped/last.safetensors").state().measured_since_best == 1);
+  Trainer resumed(second, state, folder / "stopped", {});
+  resumed.resume(Checkpoint(folder / "stopped/last.safetensors"));
+  CHECK(resumed.run());
+  CHECK(read_file(folder / "stopped/last.safetensors") == read_file(folder / "whole/last.safetensors"));
+  // Resumed once more there is nothing left to do.
+  Trainer again(third, state, folder / "stopped", {});
+  again.resume(Checkpoint(folder / "stopped/last.safetensors"));
+  CHECK(again.run());
+  CHECK(again.step() == trainer.step());
+  CHECK(third.evaluations == 0);
+}
+
+TEST_CASE("a loss that climbs and stays far above its best is told of once") {
+  LossWatch watch;
+  int told = 0;
+  for (int64_t step = 1; step <= 400; ++step) {
+    const auto warning = watch.see(step, step <= 50 ? 2.0 : step <= 60 ? 1.0 : 3.5);
+    if (!warning) continue;
+    ++told;
+    CHECK(step == 161);
+    CHECK_THAT(*warning, Contains("three times its best (1 at step 51) for 100 steps and is 3.5"));
+  }
+  CHECK(told == 1);
+  LossWatch calm;  // near 0 a loss may well be several times its best
+  for (int64_t step = 1; step <= 400; ++step)
+    CHECK_FALSE(calm.see(step, step < 100 ? 2.0 : step < 150 ? 0.01 : 0.1));
+}
+
+TEST_CASE("the learning rate finder ends where the loss explodes, and suggests a rate below the best") {
+  LineTask task;
+  TrainingState state = line_state();
+  state.config.optimizer = "sgd";
+  state.config.momentum = 0;
+  const LearningRateSearch search = find_learning_rate(task, state.config);
+  // The loss is quadratic with a second derivative near 2, so that plain descent diverges beyond 1.
+  CHECK(search.diverged);
+  CHECK(search.trials.front().learning_rate == Approx(1e-6));
+  CHECK(search.trials.back().learning_rate > 1);
+  CHECK(search.lowest > 0.05);
+  CHECK(search.lowest < 5);
+  CHECK(search.suggested > 0.005);
+  CHECK(search.suggested < search.lowest);
+  CHECK_THAT(learning_rate_table(search),
+             Contains(fmt::format("suggested: --learning-rate {:.2g}", search.suggested)));
+  const TemporaryFolder folder;
+  write_learning_rate_search(search, folder / "lr");
+  CHECK_THAT(read_file(folder / "lr/learning_rate.csv"), StartsWith("learning_rate,loss\n1e-06,"));
+  CHECK_THAT(read_file(folder / "lr/learning_rate.svg"),
+             Contains("<svg") && Contains("log10 of the learning rate"));
 }

@@ -115,7 +115,7 @@ void check_pictures(DatasetCheck& check, const OnScanned& on_scanned) {
   append(check.faults, find_copies(placed));
 }
 
-void check_anchors(DatasetCheck& check, const CheckOptions& options) {
+void check_anchors(DatasetCheck& check, const DatasetCheckOptions& options) {
   constexpr double half = 0.5, third = 0.3;
   const std::vector<const LabelledImage*> images = images_of(check);
   BoxFit& fit = check.fit;
@@ -175,7 +175,7 @@ bool DatasetCheck::can_be_trained() const {
                       [](const Fault& fault) { return text_of(fault.kind).severity == Severity::error; });
 }
 
-DatasetCheck check_dataset(const std::string& folder, const CheckOptions& options) {
+DatasetCheck check_dataset(const std::string& folder, const DatasetCheckOptions& options) {
   DatasetCheck check;
   ReadLog log;
   check.data = open_splits(folder, options.splits, &log);

@@ -9,7 +9,8 @@
 
 namespace fovea {
 
-struct CheckOptions {
+// What check_dataset() looks at, and for which input of a network.
+struct DatasetCheckOptions {
   std::vector<std::string> splits;  // empty: all of the folder
   std::array<int, 2> image_size{0,
                                 0};  // height and width of the input; 0: suited_image_size of `longer_side`
@@ -37,13 +38,13 @@ struct DatasetCheck {
   BoxFit fit;
   InputChoice suggestion;
 
-  bool is_joined(const std::string& split) const;
-  int64_t count(FaultKind kind) const;
-  bool can_be_trained() const;  // no fault is an error
+  bool is_joined(const std::string& split) const;  // whether it is one of `joined`
+  int64_t count(FaultKind kind) const;             // how many faults there are of this kind
+  bool can_be_trained() const;                     // no fault is an error
 };
 
 // Reads all annotations, decodes all pictures, and looks for the faults that FaultKind lists. Throws Error
 // where the folder holds no data set; a split that cannot be opened is a fault.
-DatasetCheck check_dataset(const std::string& folder, const CheckOptions& options = {});
+DatasetCheck check_dataset(const std::string& folder, const DatasetCheckOptions& options = {});
 
 }  // namespace fovea

@@ -7,6 +7,7 @@
 
 namespace fovea {
 
+// How strict read_coco() is.
 struct CocoOptions {
   bool require_images =
       true;  // false: the pictures need not be there, for evaluating detections made elsewhere

@@ -6,11 +6,13 @@
 
 namespace fovea {
 
+// Of convert_dataset().
 struct ConvertOptions {
   DatasetFormat to = DatasetFormat::coco;
   bool link = false;  // pictures are hard links, or symbolic ones from another file system, not copies
 };
 
+// What was written.
 struct Converted {
   int64_t pictures = 0, boxes = 0;
   std::vector<std::string> splits;
@@ -20,12 +22,11 @@ struct Converted {
 // Writes a data set of one of the three formats in another one, with all of its splits, into the folder
 // `output`, which must be new or empty. A picture that is in several splits is written once.
 //   coco   annotations/instances_<split>.json, images/: all numbers to the last bit, ids and crowds too
-//   voc    Annotations/, JPEGImages/, ImageSets/Main/<split>.txt: boxes rounded to whole pixels, as VOC's
-//   readers expect;
-//          crowd regions are left out, the order and the ids of the classes are lost (VOC's have names alone)
-//   yolo   data.yaml, images/<split>/, labels/<split>/: eight digits, a ten-thousandth of a pixel at 10000;
-//   crowd regions
-//          are left out; `difficult` is lost
+//   voc    Annotations/, JPEGImages/, ImageSets/Main/<split>.txt: boxes rounded to whole pixels, as
+//          VOC's readers expect; crowd regions are left out, the order and the ids of the classes are
+//          lost (VOC's have names alone)
+//   yolo   data.yaml, images/<split>/, labels/<split>/: eight digits, a ten-thousandth of a pixel at
+//          10000; crowd regions are left out; `difficult` is lost
 // Whatever stands in an annotation beside boxes and classes (outlines, keypoints, poses) is not carried over.
 // Everything is written into a folder beside `output` that is renamed at the end: on any failure nothing is
 // left. Throws Error where the data set cannot be read, `output` holds a file or cannot be written.

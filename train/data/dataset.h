@@ -17,6 +17,7 @@ struct Annotation {
   bool difficult = false;  // VOC difficult: not counted in VOC evaluation
 };
 
+// A picture and the objects in it.
 struct LabelledImage {
   std::string file;           // path that can be opened
   int64_t id = 0;             // COCO image id; position in the list, from 1, for VOC and YOLO
@@ -35,9 +36,9 @@ struct DetectionDataset {
 
 // Opens one split of the data set in a folder, whose layout tells the format:
 //   Pascal VOC   Annotations/*.xml, JPEGImages/, ImageSets/Main/<split>.txt (file stems, one a line)
-//   COCO         annotations/instances_<split>.json or annotations/<split>.json, the images in <split>/,
-//   images/<split>/, images/,
-//                or the folder itself
+//   COCO         annotations/instances_<split>.json or annotations/<split>.json, the images in
+//                <split>/, images/<split>/, images/, or the folder itself
+//   YOLO         a data.yaml or a list of classes, as train/data/yolo.h describes it
 // `split` is a name ("train"), several joined by + ("train+val"), or, for VOC, the path of a list file
 // (ending in .txt), from here or from the folder. Where COCO files that are joined use an image id twice, the
 // images are numbered anew from 1. `class_names`: empty to take the classes from the data (VOC: of all files
@@ -49,6 +50,7 @@ struct DetectionDataset {
 DetectionDataset open_dataset(const std::string& folder, const std::string& split,
                               const std::vector<std::string>& class_names = {}, ReadLog* log = nullptr);
 
+// The layouts that open_dataset() knows.
 enum class DatasetFormat { none, voc, coco, yolo };
 
 // Which of the three layouts a folder has, the first in this order; none where it has none.

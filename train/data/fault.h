@@ -41,15 +41,19 @@ enum class FaultKind {
   ignored_field,
 };
 
+// What a fault means for a training: it stops, it goes on with less, or nothing.
 enum class Severity { error, warning, note };
 
+// What a kind of fault is called.
 struct FaultText {
   Severity severity;
   const char* heading;  // of a list of such faults
 };
 
+// The text of a kind.
 const FaultText& text_of(FaultKind kind);
 
+// One thing that is wrong with a data set.
 struct Fault {
   FaultKind kind;
   std::string text;  // one sentence: file, field, value, and what becomes of it

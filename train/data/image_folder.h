@@ -4,6 +4,7 @@
 
 namespace fovea {
 
+// A picture and what is in it.
 struct ClassifiedImage {
   std::string file;  // path that can be opened
   int label = 0;     // index into ClassificationDataset::class_names

@@ -22,6 +22,7 @@ struct ScannedPicture {
   uint64_t look_hash = 0;  // which of neighbouring 8 x 8 means is the brighter: near ones differ in few bits
 };
 
+// Told how many pictures are done.
 using OnScanned = std::function<void(int64_t done, int64_t total)>;
 
 // Decodes all files, on all threads.

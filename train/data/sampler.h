@@ -8,31 +8,38 @@
 namespace fovea {
 
 // The endless sequence of epochs that a training sees, each epoch all images in a new order; sample number s
-// is in epoch s / images. A batch may begin in one epoch and end in the next: every image is seen equally
-// often whatever the batch size.
+// is in epoch s / samples_per_epoch(). A batch may begin in one epoch and end in the next: every image is
+// seen equally often whatever the batch size, or as often as its repeat factor says.
 class Sampler {
  public:
-  // order_of(epoch): the random numbers that shuffle it.
-  Sampler(int64_t images, std::function<Random(int64_t epoch)> order_of)
-      : images_(images), order_of_(std::move(order_of)) {}
+  // order_of(epoch): the random numbers that shuffle it. `repeats`: empty, or of each image how often it
+  // comes in an epoch, at least 1, broken numbers too: 1.3 is once in seven epochs of ten and twice in three
+  // of them. Throws Error where there is no image, or `repeats` has another length or a number below 1.
+  Sampler(int64_t images, std::function<Random(int64_t epoch)> order_of,
+          const std::vector<double>& repeats = {});
+
+  // The number of images, or the sum of the repeat factors, rounded up.
+  int64_t samples_per_epoch() const { return samples_; }
 
   // The images of samples first .. first + count - 1.
-  std::vector<int64_t> images(int64_t first, int64_t count) const {
-    std::vector<int64_t> result, order;
-    int64_t epoch = -1;
-    for (int64_t sample = first; sample < first + count; ++sample) {
-      if (sample / images_ != epoch) {
-        epoch = sample / images_;
-        order = order_of_(epoch).permutation(images_);
-      }
-      result.push_back(order[size_t(sample % images_)]);
-    }
-    return result;
-  }
+  std::vector<int64_t> images(int64_t first, int64_t count) const;
+
+  // One image, each as probable as it is frequent in an epoch.
+  int64_t any(Random& random) const;
 
  private:
-  int64_t images_;
+  std::vector<int64_t> epoch_order(int64_t epoch) const;
+
+  int64_t samples_;
   std::function<Random(int64_t)> order_of_;
+  std::vector<double>
+      ends_;  // sums of the repeat factors up to each image, the last of them samples_; or empty
 };
+
+// The repeat factors of LVIS (arXiv 1908.03195, section "Repeat factor sampling" of the appendix on
+// training): a class c that a share f(c) of the images hold has r(c) = max(1, sqrt(threshold / f(c))), an
+// image the largest of its classes, 1 without any. `labels`: of each image its classes, in any order, also
+// more than once. Throws Error unless 0 < threshold <= 1.
+std::vector<double> repeat_factors(const std::vector<std::vector<int>>& labels, double threshold);
 
 }  // namespace fovea

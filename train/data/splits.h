@@ -7,6 +7,7 @@
 
 namespace fovea {
 
+// One split among others.
 struct DatasetSplit {
   std::string name;
   DetectionDataset dataset;              // its labels count DatasetSplits::class_names

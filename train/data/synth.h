@@ -4,6 +4,7 @@
 
 namespace fovea {
 
+// What is drawn; width and height in pixels.
 struct SynthOptions {
   int train_images = 600, val_images = 100;
   int width = 320, height = 240;

@@ -168,8 +168,8 @@ bool may_be_placed(const Mask& mask, const std::vector<PlacedObject>& others) {
   });
 }
 
-Shape random_shape(const Canvas& canvas, int label, double side, Random& random) {
-  Shape shape;
+DrawnShape random_shape(const Canvas& canvas, int label, double side, Random& random) {
+  DrawnShape shape;
   shape.kind = ShapeKind(label);
   const bool stretches = shape.kind == ShapeKind::ellipse || shape.kind == ShapeKind::rectangle;
   shape.half_width = side / 2;
@@ -208,7 +208,7 @@ Texture object_texture(const Mask& mask, double side, Canvas& canvas, Random& ra
   return random_texture(random, kind, first, second, std::max(period, 4.0f));
 }
 
-void paint_object(Canvas& canvas, const Shape& shape, const Mask& mask, const Texture& texture) {
+void paint_object(Canvas& canvas, const DrawnShape& shape, const Mask& mask, const Texture& texture) {
   const float side = float(std::max(shape.half_width, shape.half_height));
   for (int y = mask.top; y < mask.top + mask.height; ++y)
     for (int x = mask.left; x < mask.left + mask.width; ++x) {
@@ -224,7 +224,7 @@ void add_object(Canvas& canvas, int classes, std::vector<PlacedObject>& objects,
   const int label = int(random.below(classes));
   const double side = canvas.shorter() * smallest * std::pow(largest / smallest, random.uniform());
   for (int attempt = 0; attempt < 8; ++attempt) {
-    const Shape shape = random_shape(canvas, label, side, random);
+    const DrawnShape shape = random_shape(canvas, label, side, random);
     Mask mask = rasterize(shape, canvas.width(), canvas.height());
     if (!may_be_placed(mask, objects)) continue;
     paint_object(canvas, shape, mask, object_texture(mask, side, canvas, random));

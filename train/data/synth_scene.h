@@ -7,6 +7,7 @@
 
 namespace fovea {
 
+// A drawn picture and what is in it.
 struct SynthPicture {
   Image image;
   std::vector<Annotation> objects;  // in the order they were drawn: later ones may hide parts of earlier ones

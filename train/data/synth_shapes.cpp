@@ -52,7 +52,7 @@ std::string shape_name(ShapeKind kind) {
   return names[size_t(kind)];
 }
 
-Mask rasterize(const Shape& shape, int picture_width, int picture_height) {
+Mask rasterize(const DrawnShape& shape, int picture_width, int picture_height) {
   const double cosine = std::cos(shape.angle), sine = std::sin(shape.angle);
   const double reach_x = std::abs(cosine) * shape.half_width + std::abs(sine) * shape.half_height;
   const double reach_y = std::abs(sine) * shape.half_width + std::abs(cosine) * shape.half_height;

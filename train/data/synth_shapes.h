@@ -9,7 +9,8 @@ enum class ShapeKind { ellipse, rectangle, star, triangle, cross, ring };
 inline constexpr int shape_kinds = 6;
 std::string shape_name(ShapeKind kind);
 
-struct Shape {
+// One object, whatever part of it the picture shows.
+struct DrawnShape {
   ShapeKind kind = ShapeKind::ellipse;
   double x = 0, y = 0;                     // centre, in pixels
   double half_width = 1, half_height = 1;  // before the rotation, in pixels
@@ -30,6 +31,7 @@ struct Mask {
   bool contains(int x, int y) const { return x >= left && x < left + width && y >= top && y < top + height; }
 };
 
-Mask rasterize(const Shape& shape, int picture_width, int picture_height);
+// Draws it into a picture of this size.
+Mask rasterize(const DrawnShape& shape, int picture_width, int picture_height);
 
 }  // namespace fovea

@@ -5,10 +5,12 @@
 
 namespace fovea {
 
+// As a picture stores it (sRGB).
 struct Colour {
   float red = 0, green = 0, blue = 0;  // 0 to 1
 };
 
+// a at t = 0, b at t = 1.
 inline Colour mix(const Colour& a, const Colour& b, float t) {
   return {a.red + (b.red - a.red) * t, a.green + (b.green - a.green) * t, a.blue + (b.blue - a.blue) * t};
 }
@@ -20,6 +22,7 @@ float distance(const Colour& a, const Colour& b);
 Colour random_colour(Random& random, float saturation_min, float saturation_max, float value_min,
                      float value_max);
 
+// What is drawn on backgrounds and objects.
 enum class TextureKind { flat, gradient, stripes, checker, noise, blobs };
 
 // Two colours mixed by a pattern over the plane.
@@ -32,7 +35,7 @@ struct Texture {
   float phase = 0;             // shifts the pattern, in periods
   uint32_t key = 0;            // picks the noise
 
-  Colour at(float x, float y) const;
+  Colour at(float x, float y) const;  // in pixels
 };
 
 // A texture of this kind between two colours, everything else random; the period in pixels.

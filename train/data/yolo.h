@@ -15,12 +15,12 @@ namespace fovea {
 //   with a YAML file (https://docs.ultralytics.com/datasets/detect), data.yaml or any other with names: in
 //   it:
 //     names         the classes, a list or a map from 0 on
-//     train, val, test and any other splits: a folder of pictures, a file that lists pictures, or several of
-//     either path          where those begin; the YAML file's folder where it is left out or not on this
-//     machine
-//   without one: the classes, one a line, in classes.txt or a file *.names, and pictures in images/<split>/,
-//   in
-//     <split>/images/, in the lists <split>.txt, or directly in images/, which is then the split "all"
+//     train, val, test and any other splits: a folder of pictures, a file that lists pictures, or
+//                   several of either
+//     path          where those begin; the YAML file's folder where it is left out or not on this machine
+//   without one: the classes, one a line, in classes.txt or a file *.names, and pictures in
+//     images/<split>/, in <split>/images/, in the lists <split>.txt, or directly in images/, which is
+//     then the split "all"
 // Paths come from other machines more often than not: of one that leads nowhere the leading folders are left
 // out one by one until it leads somewhere in the data set's folder.
 

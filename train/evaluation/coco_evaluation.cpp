@@ -269,6 +269,10 @@ ClassFigures class_figures(const ClassCurves& curves) {
   figures.ap50 = mean_precision_at(one, 0);
   figures.ap75 = mean_precision_at(one, 5);
   figures.ar100 = mean_recall(one, all, 2);
+  for (const Area size : {small, medium, large}) {
+    figures.ap_by_size[size - small] = mean_precision(one, size);
+    figures.objects_by_size[size - small] = curves[size].objects;
+  }
   if (curves[all].objects)
     figures.precision50.assign(curves[all].precision[0].begin(), curves[all].precision[0].end());
   return figures;

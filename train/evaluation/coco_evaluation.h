@@ -17,15 +17,19 @@ struct ScoredBox {
   bool operator==(const ScoredBox&) const = default;
 };
 
-ScoredBox scored_box(const Detection& detection);
+ScoredBox scored_box(const Detection& detection);  // corner and size instead of edges
 
 // The detections of a data set: one list for each of its images, in the same order.
 using DatasetDetections = std::vector<std::vector<ScoredBox>>;
 
+// The COCO figures of one class, from 0 to 1.
 struct ClassFigures {
   double ap = -1, ap50 = -1, ap75 = -1, ar100 = -1;  // -1: the class has no object to find
   std::vector<double> precision50;  // at IoU 0.50, for recall 0, 0.01, ... 1: the PR curve; empty as above
   int64_t objects = 0;              // truths that are no crowd
+  // Small, medium and large, as in CocoFigures. An object exactly between two sizes is of both.
+  std::array<double, 3> ap_by_size{-1, -1, -1};
+  std::array<int64_t, 3> objects_by_size{};
 };
 
 // The 12 figures of the COCO challenge in its order (pycocotools COCOeval, iouType bbox), and those of each
@@ -35,7 +39,7 @@ struct CocoFigures {
   double ar1 = -1, ar10 = -1, ar100 = -1, ar_small = -1, ar_medium = -1, ar_large = -1;
   std::vector<ClassFigures> classes;
 
-  std::array<double, 12> values() const;
+  std::array<double, 12> values() const;              // in the order of names()
   static const std::array<const char*, 12>& names();  // "AP", "AP50", "AP75", "AP_small", ... "AR_large"
 };
 

@@ -153,7 +153,8 @@ struct Item {
 Image draw(Image image, const std::vector<Item>& items) {
   Painter painter(image);
   for (const Item& item : items) painter.frame(item.box, class_colour(item.label), item.dashed);
-  for (const Item& item : items) painter.label(item.box, item.text, class_colour(item.label));
+  for (const Item& item : items)
+    if (!item.text.empty()) painter.label(item.box, item.text, class_colour(item.label));
   return image;
 }
 
@@ -180,6 +181,15 @@ Image draw_detections(const Image& image, std::span<const Detection> detections,
     const Rectangle box = pixels_of(d.box.xmin, d.box.ymin, d.box.xmax, d.box.ymax, image);
     const std::string text = fmt::format("{} {:.2f}", name_of(d.label, class_names), d.score);
     if (has_area(box)) items.push_back({box, d.label, text, false});
+  }
+  return draw(image, items);
+}
+
+Image draw_boxes(const Image& image, std::span<const DrawnBox> boxes) {
+  std::vector<Item> items;
+  for (const DrawnBox& b : boxes) {
+    const Rectangle box = pixels_of(b.left, b.top, b.right, b.bottom, image);
+    if (has_area(box)) items.push_back({box, b.label, b.text, b.dashed});
   }
   return draw(image, items);
 }

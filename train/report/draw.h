@@ -18,4 +18,15 @@ Image draw_detections(const Image& image, std::span<const Detection> detections,
 Image draw_annotations(const Image& image, std::span<const Annotation> annotations,
                        const std::vector<std::string>& class_names);
 
+// A box with a text of one's own.
+struct DrawnBox {
+  double left, top, right, bottom;  // in pixels of the picture
+  int label;                        // decides the colour
+  std::string text;                 // empty: the frame alone
+  bool dashed = false;
+};
+
+// The picture with these boxes; later ones lie over earlier ones, and every text over every frame.
+Image draw_boxes(const Image& image, std::span<const DrawnBox> boxes);
+
 }  // namespace fovea

@@ -25,6 +25,7 @@ class MetricsWriter {
   std::unique_ptr<Files> files_;
 };
 
+// One line of metrics.csv.
 struct MetricsRow {
   int64_t step = 0;
   double epoch = 0, seconds = 0;

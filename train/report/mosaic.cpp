@@ -67,14 +67,21 @@ Image draw_mosaic(const std::vector<const LabelledImage*>& images,
       reason = error.what();
     }
   require(!drawn.empty(), "[mosaic] no picture can be drawn: {}", reason);
-  const int across = std::min(columns, int(drawn.size())), down = (int(drawn.size()) + across - 1) / across;
-  Image mosaic(across * (tile_width + gap) - gap, down * (height + gap) - gap);
-  for (size_t i = 0; i < drawn.size(); ++i) {
-    const int left = int(i) % across * (tile_width + gap), top = int(i) / across * (height + gap);
-    for (int y = 0; y < drawn[i].height; ++y)
-      std::copy_n(drawn[i].at(0, y), size_t(drawn[i].width) * 3, mosaic.at(left, top + y));
+  return arrange(drawn, tile_width, height);
+}
+
+Image arrange(const std::vector<Image>& pictures, int width, int height) {
+  require(!pictures.empty(), "[mosaic] there is no picture to arrange");
+  const int across = std::min(columns, int(pictures.size())),
+            down = (int(pictures.size()) + across - 1) / across;
+  Image all(across * (width + gap) - gap, down * (height + gap) - gap);
+  for (size_t i = 0; i < pictures.size(); ++i) {
+    const int left = int(i) % across * (width + gap), top = int(i) / across * (height + gap);
+    for (int y = 0; y < std::min(height, pictures[i].height); ++y)
+      std::copy_n(pictures[i].at(0, y), size_t(std::min(width, pictures[i].width)) * 3,
+                  all.at(left, top + y));
   }
-  return mosaic;
+  return all;
 }
 
 }  // namespace fovea

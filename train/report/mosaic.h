@@ -13,4 +13,8 @@ namespace fovea {
 Image draw_mosaic(const std::vector<const LabelledImage*>& images,
                   const std::vector<std::string>& class_names);
 
+// Pictures in rows of up to four, each in a tile of width x height pixels, at its top left corner, cut off
+// where it is larger. Throws Error where there is none.
+Image arrange(const std::vector<Image>& pictures, int width, int height);
+
 }  // namespace fovea

@@ -39,6 +39,10 @@ figure{margin:0}
 figcaption{font-weight:600;font-size:.92rem;margin-bottom:8px;overflow-wrap:anywhere}
 .pair{display:grid;gap:8px;grid-template-columns:1fr 1fr}
 .pair img{display:block;width:100%;height:auto;border-radius:6px}
+figure p{font-size:.88rem}
+.single{display:block;max-width:100%;height:auto;border-radius:6px}
+.confusion td:not(.class){text-align:center;min-width:3.2em}
+.confusion th:not(:first-child){text-align:center}
 .pair span{display:block;color:var(--muted);font-size:.8rem}
 footer{margin-top:40px;color:var(--muted);font-size:.82rem}
 @media (max-width:520px){h1{font-size:1.4rem}.card{padding:12px}.pair{grid-template-columns:1fr}td.bar,th.bar{display:none}

@@ -5,8 +5,9 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "train/data/image_io.h"
 #include "train/report/html.h"
+#include "train/report/mistakes_section.h"
+#include "train/report/report_pictures.h"
 #include "train/report/report_style.h"
 #include "train/report/svg_chart.h"
 
@@ -14,7 +15,6 @@ namespace fovea {
 namespace {
 
 constexpr size_t curves_in_chart = 8;  // as many as there are colours
-constexpr int longest_side = 800;      // of a picture in the page: it is shown at half the page's width
 constexpr const char* none = "–";      // for -1: there is no object to find
 
 std::string figure_text(double value) { return value < 0 ? none : fmt::format("{:.3f}", value); }
@@ -120,45 +120,14 @@ std::string figures_section(const RunReport& report) {
          "– stands where there is no such object. The number after a class is its AP50, the area under its "
          "curve.</p>\n"
          "<div class=\"columns\">\n" +
-         figures_table(report.figures) + classes_table(report) + precision_recall_charts(report) + "</div>\n";
-}
-
-// Means of blocks of pixels, the smallest blocks that bring the longer side down to longest_side.
-Image reduced(const Image& image) {
-  const int factor = (std::max(image.width, image.height) + longest_side - 1) / longest_side;
-  if (factor <= 1) return image;
-  Image small(std::max(1, image.width / factor), std::max(1, image.height / factor));
-  for (int y = 0; y < small.height; ++y)
-    for (int x = 0; x < small.width; ++x) {
-      const int x_end = std::min(image.width, (x + 1) * factor),
-                y_end = std::min(image.height, (y + 1) * factor);
-      std::array<int, 3> sums{};
-      int count = 0;
-      for (int row = y * factor; row < y_end; ++row)
-        for (int column = x * factor; column < x_end; ++column, ++count)
-          for (size_t channel = 0; channel < 3; ++channel) sums[channel] += image.at(column, row)[channel];
-      for (size_t channel = 0; channel < 3; ++channel)
-        small.at(x, y)[channel] = uint8_t((sums[channel] + count / 2) / count);
-    }
-  return small;
-}
-
-std::string picture(const Image& image, const char* label, const std::string& caption) {
-  const Image small = reduced(image);
-  return fmt::format(
-      "<div><span>{0}</span><img alt=\"{1}: {0}\" width=\"{2}\" height=\"{3}\" "
-      "src=\"data:image/jpeg;base64,{4}\"></div>\n",
-      label, escape_html(caption), small.width, small.height, base64(encode_jpeg(small)));
+         figures_table(report.figures) + classes_table(report) + sizes_table(report) +
+         precision_recall_charts(report) + "</div>\n";
 }
 
 std::string pictures_section(const std::vector<ReportPicture>& pictures) {
   if (pictures.empty()) return "";
   std::string html = "<h2>Pictures</h2>\n<div class=\"row\">\n";
-  for (const ReportPicture& p : pictures)
-    html += fmt::format(
-        "<figure class=\"card\"><figcaption>{}</figcaption><div class=\"pair\">\n{}{}</div></figure>\n",
-        escape_html(p.caption), picture(p.truth, "truth", p.caption),
-        picture(p.detections, "detections", p.caption));
+  for (const ReportPicture& picture : pictures) html += picture_figure(picture);
   return html + "</div>\n";
 }
 
@@ -175,7 +144,7 @@ void write_run_report(const std::string& path, const RunReport& report) {
       "head>\n<body><main>\n<h1>{}</h1>\n",
       title, report_style, title);
   const std::string body = summary_section(report) + charts_section(report.charts) + figures_section(report) +
-                           pictures_section(report.pictures);
+                           mistakes_section(report) + pictures_section(report.pictures);
   write_file_atomically(path, head + body + "<footer>Written by Fovea.</footer>\n</main></body>\n</html>\n");
 }
 

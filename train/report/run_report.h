@@ -5,23 +5,28 @@
 
 #include "train/data/image.h"
 #include "train/evaluation/coco_evaluation.h"
+#include "train/evaluation/confusion.h"
 
 namespace fovea {
 
+// One line of a chart.
 struct Curve {
   std::string name;  // "loss", "AP50", ...
   std::vector<double> x, y;
 };
 
+// Curves over one axis.
 struct Chart {
   std::string title, x_label, y_label;
   std::vector<Curve> curves;  // drawn over each other, with a legend
 };
 
-// One example picture: the truth and what was detected, side by side, both already drawn.
+// One example picture: the truth and what was detected, side by side, both already drawn; or, with
+// `detections` empty, one picture alone.
 struct ReportPicture {
   std::string caption;
   Image truth, detections;
+  std::string why = {};  // what is wrong in it; may be empty
 };
 
 // What report.html shows. One file that needs no other and no network: styles, charts (SVG) and pictures
@@ -32,7 +37,10 @@ struct RunReport {
       summary;                // name, value: the settings and results worth a line
   std::vector<Chart> charts;  // learning curves
   std::vector<std::string> class_names;
-  CocoFigures figures;  // tables and PR curves; left out where classes is empty
+  CocoFigures figures;               // tables and PR curves; left out where classes is empty
+  std::string mistakes;              // what was counted in `confusion`, and how
+  ConfusionMatrix confusion;         // left out where empty
+  std::vector<ReportPicture> worst;  // the pictures with most errors, the worst first
   std::vector<ReportPicture> pictures;
 };
 

@@ -7,6 +7,7 @@
 
 namespace fovea {
 
+// What an axis shows.
 struct AxisRange {
   double low = 0, high = 1;
 };

@@ -1,0 +1,78 @@
+#include "core/recompute.h"
+
+#include <utility>
+
+namespace fovea {
+namespace {
+
+thread_local bool recomputing = false;
+
+class Recomputing {
+ public:
+  Recomputing() : previous_(std::exchange(recomputing, true)) {}
+  ~Recomputing() { recomputing = previous_; }
+  Recomputing(const Recomputing&) = delete;
+  Recomputing& operator=(const Recomputing&) = delete;
+
+ private:
+  bool previous_;
+};
+
+// Runs the function on leaves that stand for its inputs, and back through it. What an input's gradient has
+// collected by now comes first in the sum, as it does where the function's ops are on the tape themselves:
+// floating-point sums depend on their order.
+Tensors gradients_of(const std::function<Tensor(const Tensors&)>& function, const Tensors& inputs,
+                     const std::vector<std::weak_ptr<Node>>& nodes, const Tensor& grad_output) {
+  Tensors leaves;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    Tensor leaf = inputs[i].defined() ? inputs[i].detach() : Tensor();
+    if (const std::shared_ptr<Node> node = nodes[i].lock()) {
+      leaf.set_requires_grad();
+      leaf.set_grad(std::exchange(node->grad, Tensor()));
+    }
+    leaves.push_back(std::move(leaf));
+  }
+  Tensor output;
+  {
+    const WithGrad with_grad;
+    const Recomputing again;
+    output = function(leaves);
+  }
+  output.backward(grad_output);
+  Tensors gradients;
+  for (const Tensor& leaf : leaves) gradients.push_back(leaf.defined() ? leaf.grad() : Tensor());
+  return gradients;
+}
+
+}  // namespace
+
+bool is_recomputing() { return recomputing; }
+
+Tensor recompute(const std::function<Tensor(const Tensors&)>& function, const Tensors& inputs,
+                 const Tensors& parameters) {
+  bool needed = false;
+  for (const Tensors* tensors : {&inputs, &parameters})
+    for (const Tensor& tensor : *tensors) needed = needed || tensor.requires_grad();
+  if (!needed || !grad_enabled() || GraphRecorder::current()) return function(inputs);
+
+  Tensor output;
+  {
+    const NoGrad no_grad;
+    output = function(inputs).detach();
+  }
+  Tensors kept, all = inputs;
+  std::vector<std::weak_ptr<Node>> nodes;  // weak: the tape's own links to them stay the only ones
+  for (const Tensor& input : inputs) {
+    kept.push_back(input.defined() ? input.detach() : Tensor());
+    nodes.push_back(input.requires_grad() ? input.node() : nullptr);
+  }
+  all.insert(all.end(), parameters.begin(), parameters.end());
+  return record(output, "recompute", all,
+                [function, kept, nodes, count = all.size()](const Tensor& dy) -> Tensors {
+                  Tensors gradients = gradients_of(function, kept, nodes, dy);
+                  gradients.resize(count);  // the parameters have theirs already
+                  return gradients;
+                });
+}
+
+}  // namespace fovea

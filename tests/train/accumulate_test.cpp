@@ -1,0 +1,132 @@
+// Accumulated batches against one large batch of the same images.
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "ops/check_op.h"
+#include "tests/support/test_data.h"
+#include "train/classification_task.h"
+#include "train/data/image_io.h"
+#include "train/data/synth.h"
+#include "train/detection_task.h"
+
+using namespace fovea;
+
+namespace {
+
+struct StepResult {
+  NamedValues losses;
+  std::vector<NamedTensor> gradients;
+};
+
+// The losses and gradients of one step, batch norm frozen.
+template <class T>
+StepResult step_of(T& task, int64_t step) {
+  task.model().set_training(true);
+  task.model().freeze_statistics(true);
+  task.start(step, step + 1);
+  task.load(step);
+  task.model().clear_gradients();
+  StepResult result;
+  for (const NamedTensor& loss : task.compute()) result.losses.emplace_back(loss.name, loss.tensor.item());
+  for (const NamedTensor& p : task.model().parameters())
+    if (p.tensor.grad().defined()) result.gradients.push_back({p.name, p.tensor.grad().to(Device::cpu)});
+  return result;
+}
+
+// Of all numbers together: those of one tensor may be small beside the sums they come from.
+double relative_difference(const std::vector<NamedTensor>& a, const std::vector<NamedTensor>& b) {
+  REQUIRE(a.size() == b.size());
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < a.size(); ++i)
+    for (int64_t k = 0; k < a[i].tensor.numel(); ++k) {
+      const double x = a[i].tensor.data<float>()[k], y = b[i].tensor.data<float>()[k];
+      difference += (x - y) * (x - y);
+      size += x * x;
+    }
+  REQUIRE(size > 0);
+  return std::sqrt(difference / size);
+}
+
+TrainConfig tiny_config(const std::string& data) {
+  TrainConfig config;
+  config.data = data;
+  config.model = "efficientdet_d-3";
+  config.image_size = "64";
+  config.precision = "float32";
+  config.steps = 10;
+  return config;
+}
+
+}  // namespace
+
+TEST_CASE("accumulated batches have the loss and the gradients of one large batch") {
+  const TemporaryFolder folder;
+  // Pictures with few objects and with many: the share of positive anchors differs from batch to batch.
+  synthesize_dataset(folder / "shapes",
+                     {.train_images = 6, .val_images = 1, .width = 64, .height = 64, .classes = 3});
+  const DetectionDataset train = open_dataset(folder / "shapes", "train"),
+                         val = open_dataset(folder / "shapes", "val");
+  for (const char* device : {"cpu", "cuda"}) {
+    CAPTURE(device);
+    TrainConfig config = tiny_config(folder / "shapes");
+    config.device = device;
+    const bool simulated = std::string(device) == "cuda";  // slow: half the images
+    const int64_t images = simulated ? 2 : 4;
+    config.batch_size = images;
+    DetectionTask whole(resolve_config(config, 6), train, val);
+    const StepResult expected = step_of(whole, 1);  // of 4 images: they come from two epochs
+    for (int64_t passes = 2; passes <= images; passes *= 2) {
+      CAPTURE(passes);
+      config.batch_size = images / passes;
+      config.accumulate = passes;
+      DetectionTask parts(resolve_config(config, 6), train, val);
+      const StepResult result = step_of(parts, 1);
+      REQUIRE(result.losses.size() == 3);
+      for (size_t i = 0; i < 3; ++i) {
+        CHECK(result.losses[i].first == expected.losses[i].first);
+        CHECK(result.losses[i].second == Approx(expected.losses[i].second).epsilon(1e-5));
+      }
+      CHECK(relative_difference(expected.gradients, result.gradients) < 1e-5);
+    }
+    if (simulated) continue;
+    // What would be wrong: each batch divided by its own positives.
+    config.batch_size = 1;
+    config.accumulate = 1;
+    DetectionTask alone(resolve_config(config, 6), train, val);
+    double sum = 0;
+    for (int64_t step = 4; step < 8; ++step) sum += step_of(alone, step).losses[0].second;
+    CHECK(sum / 4 != Approx(expected.losses[0].second).epsilon(0.01));
+  }
+}
+
+TEST_CASE("accumulated batches of a classifier weigh as much as one large batch") {
+  const TemporaryFolder folder;
+  ClassificationDataset data;
+  data.name = "squares";
+  data.class_names = {"dark", "bright"};
+  for (int i = 0; i < 4; ++i) {
+    Image image(32, 32);
+    for (size_t k = 0; k < image.pixels.size(); ++k)
+      image.pixels[k] = uint8_t((i < 3 ? 40 : 190) + int(k * 7 + size_t(i) * 13) % 40);
+    data.images.push_back({fmt::format("{}/{}.png", folder.path(), i), i / 3});
+    write_image(data.images.back().file, image);
+  }
+  TrainConfig config = tiny_config("squares");
+  config.task = "classification";
+  config.model = "efficientnet_b-3";
+  config.image_size = "32";
+  config.batch_size = 4;
+  ClassificationTask whole(resolve_config(config, 4), data, data);
+  const StepResult expected = step_of(whole, 0);
+  config.batch_size = 1;
+  config.accumulate = 4;
+  ClassificationTask parts(resolve_config(config, 4), data, data);
+  const StepResult result = step_of(parts, 0);
+  CHECK(result.losses[0].second == Approx(expected.losses[0].second).epsilon(1e-5));
+  // Dropout leaves other features out; the bias, before any training, sees probabilities of 1/2 and the
+  // labels.
+  const NamedTensor &bias = expected.gradients.back(), &summed = result.gradients.back();
+  CHECK(bias.name == "classifier.bias");
+  CHECK(bias.tensor.values()[0] == Approx(-0.25).epsilon(0.01));
+  CHECK(summed.tensor.values()[0] == Approx(bias.tensor.values()[0]).epsilon(1e-5));
+}

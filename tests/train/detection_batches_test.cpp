@@ -1,0 +1,113 @@
+#include <catch2/catch.hpp>
+#include <map>
+
+#include "tests/support/test_data.h"
+#include "train/data/image_io.h"
+#include "train/detection_task.h"
+
+using namespace fovea;
+
+namespace {
+
+// Eight pictures of 64 x 64, each with as many objects as `objects` says in turn, all of class 0 but for the
+// last picture's, which are of class 1.
+DetectionDataset squares(const std::string& folder, const std::vector<int>& objects) {
+  DetectionDataset dataset;
+  dataset.name = "squares";
+  dataset.class_names = {"common", "rare"};
+  dataset.category_ids = {1, 2};
+  for (int i = 0; i < 8; ++i) {
+    Image image(64, 64);
+    std::fill(image.pixels.begin(), image.pixels.end(), uint8_t(30 * i));
+    const std::string file = fmt::format("{}/{}.png", folder, i);
+    write_image(file, image);
+    LabelledImage labelled{file, i + 1, 64, 64, {}};
+    for (int k = 0; k < objects[size_t(i)]; ++k)
+      labelled.annotations.push_back({8.0 * k, 4.0 * k, 20, 20, 400, i == 7});
+    dataset.images.push_back(labelled);
+  }
+  return dataset;
+}
+
+TrainConfig tiny_config() {
+  TrainConfig config;
+  config.data = "squares";
+  config.model = "efficientdet_d-3";
+  config.image_size = "64";
+  config.batch_size = 4;
+  config.steps = 10;
+  return resolve_config(config, 8);
+}
+
+}  // namespace
+
+TEST_CASE("a batch of mosaics is a function of seed and step, and has room for four pictures' objects") {
+  const TemporaryFolder folder;
+  const DetectionDataset dataset = squares(folder.path(), {5, 5, 5, 5, 5, 5, 5, 5});
+  TrainConfig config = tiny_config();
+  config.mosaic = 1;
+  config.scale_min = config.scale_max = 0.25;  // all four are seen whole
+  config.device = "cuda";
+  const Detector detector(config, dataset.class_names);
+  DetectionBatches batches(config, dataset, detector), again(config, dataset, detector);
+  const Tensor images = batches.empty_images();
+  for (const PreparedImage& mosaic : batches.pictures(3, images)) CHECK(mosaic.boxes.size() == 20);
+  const DetectionBatch batch = batches.make(3);
+  CHECK(batch.truths.boxes.shape() == Shape{4, 20, 4});
+  const auto labels = batch.truths.labels.values();
+  for (const double label : labels) CHECK((label == 0 || label == 1));  // no entry is left free
+
+  again.make(9);  // asked in another order
+  const DetectionBatch same = again.make(3);
+  CHECK(same.images.values() == batch.images.values());
+  CHECK(same.truths.boxes.values() == batch.truths.boxes.values());
+  config.seed = 2;
+  DetectionBatches other(config, dataset, detector);
+  CHECK(other.make(3).images.values() != batch.images.values());
+}
+
+TEST_CASE("a mosaic draws its other pictures by their repeat factors, and its first as the epoch says") {
+  const TemporaryFolder folder;
+  const DetectionDataset dataset = squares(folder.path(), {1, 1, 1, 1, 1, 1, 1, 1});
+  TrainConfig config = tiny_config();
+  config.scale_min = config.scale_max = 0.25;
+  config.repeat_threshold = 0.5;  // class 1 is in an eighth of the pictures: shown twice an epoch
+  const Detector detector(config, dataset.class_names);
+  DetectionBatches batches(config, dataset, detector);
+  CHECK(batches.samples_per_epoch() == 9);
+  const auto rare_among = [&](DetectionBatches& of, int64_t steps) {
+    std::map<int32_t, int> seen;
+    const Tensor images = of.empty_images();
+    for (int64_t step = 0; step < steps; ++step)
+      for (const PreparedImage& image : of.pictures(step, images))
+        for (const int32_t label : image.labels) ++seen[label];
+    return seen;
+  };
+  CHECK(rare_among(batches, 9) == std::map<int32_t, int>{{0, 28}, {1, 8}});  // four epochs of 7 + 2
+  config.mosaic = 1;
+  DetectionBatches mosaics(config, dataset, detector);
+  auto seen = rare_among(mosaics, 90);  // 360 mosaics of four
+  CHECK(seen[0] + seen[1] == 1440);
+  CHECK(seen[1] == Approx(1440 * 2 / 9.0).margin(50));
+}
+
+TEST_CASE("with every augmentation at 0 a batch is what prepare_for_training alone makes") {
+  const TemporaryFolder folder;
+  const DetectionDataset dataset = squares(folder.path(), {1, 2, 3, 1, 2, 3, 1, 2});
+  const TrainConfig config = tiny_config();
+  const Detector detector(config, dataset.class_names);
+  DetectionBatches batches(config, dataset, detector);
+  const Tensor images = batches.empty_images();
+  const std::vector<PreparedImage> prepared = batches.pictures(1, images);
+  // Sample 4 of the first epoch: the order of the epoch and the augmentation are streams of their own.
+  const int64_t index = Random(1, uint64_t(2) << 56).permutation(8)[4];
+  const Image image = read_image(dataset.images[size_t(index)].file);
+  std::vector<float> pixels(64 * 64 * 3);
+  Random random(1, (uint64_t(3) << 56) + 4);
+  const PreparedImage alone =
+      prepare_for_training(image, dataset.images[size_t(index)].annotations, 64, 64,
+                           {.scale_min = config.scale_min, .scale_max = config.scale_max}, random, pixels);
+  CHECK(alone.boxes == prepared[0].boxes);
+  const auto batch = images.span<float>();
+  CHECK(std::equal(pixels.begin(), pixels.end(), batch.begin()));
+}

@@ -1,0 +1,184 @@
+// What step_memory() says, against the memory that real steps take.
+#include "train/memory.h"
+
+#include <catch2/catch.hpp>
+
+#include "core/storage.h"
+#include "cuda/runtime/memory.h"
+#include "models/safetensors.h"
+#include "tests/support/test_data.h"
+#include "train/data/synth.h"
+#include "train/detection_task.h"
+#include "train/step_timing.h"
+
+using namespace fovea;
+using Catch::Contains;
+
+namespace {
+
+struct Case {
+  std::string model;
+  int64_t batch, size;
+  bool recompute;
+};
+
+TrainConfig config_of(const Case& c) {
+  TrainConfig config;
+  config.task = c.model.find("efficientdet") == std::string::npos ? "classification" : "detection";
+  config.model = c.model;
+  config.batch_size = c.batch;
+  config.image_size = std::to_string(c.size);
+  config.recompute = c.recompute;
+  return config;
+}
+
+StepOptions options_of(const Case& c, Device device) {
+  StepOptions options;
+  options.model = c.model;
+  options.batch = c.batch;
+  options.image_size = c.size;
+  options.classes = 20;
+  options.recompute = c.recompute;
+  options.device = device;
+  if (device == Device::cuda) options.precision = DType::bfloat16;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("the memory of a step on the CPU is predicted for any model, batch, size, and recomputing") {
+  for (const Case& c : std::vector<Case>{{"efficientnet_b0", 1, 96, false},
+                                         {"efficientnet_b0", 4, 64, false},
+                                         {"efficientnet_b0", 4, 64, true},
+                                         {"efficientdet_d-2", 2, 128, false},
+                                         {"efficientdet_d-2", 2, 128, true},
+                                         {"efficientdet_d-2", 3, 75, false},
+                                         {"efficientdet_d0", 1, 128, false},
+                                         {"efficientdet_d0", 2, 64, true},
+                                         {"efficientdet_d1", 1, 96, false},
+                                         {"tf_efficientdet_d1", 1, 96, true}}) {
+    CAPTURE(c.model, c.batch, c.size, c.recompute);
+    const TrainConfig config = config_of(c);
+    const StepMemory predicted = step_memory(config, 20);
+    const int64_t one_batch = predicted.batches / (config.workers + 3);
+
+    release_cached_memory();
+    const int64_t before = memory_use().current;
+    StepTiming timing(options_of(c, Device::cpu));  // plain SGD without moments or averages, one batch
+    reset_peak_memory();
+    timing.training_ops();  // two steps
+    const int64_t measured = memory_use().peak - before;
+    const int64_t expected =
+        predicted.peak - predicted.optimizer - predicted.averages - predicted.batches + one_batch;
+    CHECK(double(expected) == Approx(double(measured)).epsilon(0.02));
+
+    CHECK(predicted.gradients == 4 * timing.parameter_count());
+    CHECK(predicted.optimizer >= 2 * predicted.gradients);  // small tensors take 64 bytes each
+    CHECK(predicted.averages == predicted.weights);
+  }
+}
+
+TEST_CASE("recomputing takes less than half of the memory that grows with the batch") {
+  for (const auto& [model, most] : {std::pair("efficientdet_d0", 0.35), std::pair("efficientdet_d-2", 0.5)}) {
+    const auto growing = [&](bool recompute) {  // activations, and what comes and goes
+      const StepMemory m = step_memory(config_of({model, 4, 256, recompute}), 90);
+      return double(m.peak - m.weights - m.optimizer - m.averages - m.batches);
+    };
+    CAPTURE(model, growing(false), growing(true));
+    CHECK(growing(true) < most * growing(false));
+  }
+}
+
+TEST_CASE("the memory of a step on CUDA in bfloat16 is predicted") {
+  for (const Case& c :
+       std::vector<Case>{{"efficientnet_b0", 2, 64, true}, {"efficientdet_d0", 1, 64, false}}) {
+    CAPTURE(c.model, c.batch, c.size, c.recompute);
+    TrainConfig config = config_of(c);
+    config.device = "cuda";
+    config.optimizer = "sgd";
+    const StepMemory predicted = step_memory(config, 20);
+    const int64_t before = cuda::device_memory_use().current;
+    StepTiming timing(options_of(c, Device::cuda));
+    cuda::reset_device_peak();
+    timing.training_launches();  // on a simulated device allocated and not run
+    const int64_t measured = cuda::device_memory_use().peak - before;
+    CHECK(double(predicted.peak - predicted.averages) == Approx(double(measured)).epsilon(0.1));
+  }
+}
+
+TEST_CASE("the memory of a whole training is predicted") {
+  const TemporaryFolder folder;
+  SynthOptions synth;
+  synth.train_images = 24;
+  synth.val_images = 4;
+  synth.width = 160;
+  synth.height = 120;
+  synthesize_dataset(folder / "data", synth);
+  for (const bool recompute : {false, true}) {
+    TrainConfig config = config_of({"efficientdet_d-2", 4, 128, recompute});
+    config.data = folder / "data";
+    config.steps = 4;
+    config.drop_path = 0.2;
+    config = resolve_config(config, synth.train_images);
+    release_cached_memory();
+    const int64_t before = memory_use().current;
+    reset_peak_memory();
+    DetectionTask task(config, open_dataset(config.data, "train"), open_dataset(config.data, "val"));
+    TrainingState state;
+    state.config = config;
+    state.class_names = task.detector().class_names();
+    state.category_ids = {1, 2, 3};
+    int64_t peak = 0;
+    TrainHooks hooks;
+    hooks.on_step = [&](const TrainProgress& p) {
+      if (p.step == 3) peak = memory_use().peak - before;  // before the evaluation
+    };
+    REQUIRE(Trainer(task, state, folder / fmt::format("run-{}", recompute), hooks).run());
+    const StepMemory predicted = step_memory(config, int64_t(state.class_names.size()));
+    CAPTURE(recompute, predicted.batches);
+    CHECK(double(predicted.peak) == Approx(double(peak)).epsilon(0.1));
+  }
+  // Recomputing changes no bit of what is learned.
+  const TensorFile plain = read_safetensors(folder / "run-false/last.safetensors");
+  const TensorFile again = read_safetensors(folder / "run-true/last.safetensors");
+  REQUIRE(plain.tensors.size() == again.tensors.size());
+  int64_t different = 0;
+  for (size_t i = 0; i < plain.tensors.size(); ++i)
+    different += plain.tensors[i].tensor.values() != again.tensors[i].tensor.values();
+  CHECK(different == 0);
+  CHECK(plain.tensors.size() > 500);
+}
+
+TEST_CASE("what training takes that no laptop has is predicted at once, and the batch that fits is found") {
+  TrainConfig config = config_of({"efficientdet_d7", 16, 1536, false});
+  const StepMemory huge = step_memory(config, 90);
+  CHECK(double(huge.peak) > 300e9);
+  CHECK(huge.reserved >= huge.peak);
+  CHECK(double(huge.gradients) == Approx(4 * 51.9e6).epsilon(0.01));  // 51.9 million parameters
+  config.recompute = true;
+  CHECK(double(step_memory(config, 90).peak) < 0.5 * double(huge.peak));
+
+  config = config_of({"efficientdet_d0", 0, 512, false});
+  const int64_t room = 8'000'000'000, batch = largest_batch(config, 90, room);
+  CHECK(batch > 4);
+  config.batch_size = batch;
+  CHECK(step_memory(config, 90).reserved <= room);
+  config.batch_size = batch + 1;
+  CHECK(step_memory(config, 90).reserved > room);
+  CHECK(largest_batch(config, 90, 1'000'000) == 0);
+  config.recompute = true;
+  CHECK(largest_batch(config, 90, room) > batch);
+  CHECK(free_memory(Device::cpu) > 1'000'000);
+  CHECK(free_memory(Device::cuda) > 1'000'000);
+}
+
+TEST_CASE("what is frozen needs neither gradients nor moments") {
+  TrainConfig config = config_of({"efficientdet_d0", 2, 128, false});
+  const StepMemory whole = step_memory(config, 3);
+  config.freeze = "backbone";
+  const StepMemory frozen = step_memory(config, 3);
+  CHECK(frozen.weights == whole.weights);
+  CHECK(double(frozen.gradients) < 0.1 * double(whole.gradients));
+  CHECK(double(frozen.optimizer) < 0.1 * double(whole.optimizer));
+  CHECK(frozen.activations < whole.activations);
+}

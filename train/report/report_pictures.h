@@ -1,0 +1,12 @@
+#pragma once
+#include <string>
+
+#include "train/report/run_report.h"
+
+namespace fovea {
+
+// A picture and its caption as a <figure> element, the JPEG inside; large ones are made smaller for the page.
+// Where it has no `detections` only `truth` is shown, without the word.
+std::string picture_figure(const ReportPicture& picture);
+
+}  // namespace fovea
