@@ -67,7 +67,9 @@ void complain(const std::string& text) {
   fovea::end_all_processes();
 }
 
-int main(int argc, char** argv) {
+// What may throw outside the try are the descriptions of the flags: an error there is one of the program's
+// own.
+int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
   use_short_spin(argv);
   CLI::App program{
       "Fovea trains EfficientDet detectors and EfficientNet classifiers, and shows how it does it.", "fovea"};

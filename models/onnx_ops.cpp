@@ -349,10 +349,12 @@ std::string OnnxTranslation::resampled(const RecordedOp& node, int input) {
     const ResampleDims dims{Resample::pool, in[1], in[2], out[1], out[2], in[3], padding_of(node)};
     return onnx_.add("MaxPool", {x}, window_attributes(dims.vertical(), dims.horizontal(), in[1], in[2]));
   }
-  if (out[1] % in[1] == 0 && out[2] % in[2] == 0)
+  if (out[1] % in[1] == 0 && out[2] % in[2] == 0) {
+    const int64_t down = out[1] / in[1], right = out[2] / in[2];
     return onnx_.add(
-        "Resize", {x, "", onnx_.list(std::vector<float>{1, 1, float(out[1] / in[1]), float(out[2] / in[2])})},
+        "Resize", {x, "", onnx_.list(std::vector<float>{1, 1, float(down), float(right)})},
         {{"mode", "nearest"}, {"coordinate_transformation_mode", "asymmetric"}, {"nearest_mode", "floor"}});
+  }
   // Resize divides by a rounded ratio and may show a neighbour of the pixel it should; so rows and columns
   // are named.
   const auto sources = [&](int64_t from, int64_t to) {

@@ -1,6 +1,6 @@
 #pragma once
 // CUDA C++ for the host compiler: the words and functions a kernel may use. cuda/sim/README.md says what is
-// meant to be different from a GPU, and why.
+// meant to be different from a GPU, and why. The names are CUDA's: NOLINTBEGIN(bugprone-reserved-identifier)
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -109,3 +109,4 @@ template <class T>
 T* dynamic_shared() {
   return static_cast<T*>(fovea::sim::dynamic_shared_memory());
 }
+// NOLINTEND(bugprone-reserved-identifier)

@@ -60,7 +60,7 @@ class Entry {
   }
   std::string text(const char* name) const {
     const json& value = field(name);
-    if (!value.is_string() || value == "") wrong(name, "a text");
+    if (!value.is_string() || value.get_ref<const std::string&>().empty()) wrong(name, "a text");
     return value.get<std::string>();
   }
   bool flag(const char* name) const {
