@@ -4,24 +4,14 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "tests/support/program.h"
+#include "tests/support/shapes.h"
 #include "train/data/image_io.h"
-#include "train/data/synth.h"
 
 using namespace fovea;
 using Catch::Contains;
 namespace fs = std::filesystem;
 
 namespace {
-
-const std::string& shapes() {
-  static const TemporaryFolder folder;
-  static const std::string path = [] {
-    synthesize_dataset(folder / "shapes",
-                       {.train_images = 12, .val_images = 4, .width = 96, .height = 80, .classes = 3});
-    return folder / "shapes";
-  }();
-  return path;
-}
 
 size_t lines_with(const std::string& text, const std::string& part) {
   size_t count = 0;

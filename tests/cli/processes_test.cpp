@@ -8,7 +8,7 @@
 #include "core/file.h"
 #include "models/safetensors.h"
 #include "tests/support/program.h"
-#include "train/data/synth.h"
+#include "tests/support/shapes.h"
 
 using namespace fovea;
 using Catch::Contains;
@@ -16,16 +16,6 @@ namespace fs = std::filesystem;
 
 #ifdef FOVEA_MPIRUN
 namespace {
-
-const std::string& shapes() {
-  static const TemporaryFolder folder;
-  static const std::string path = [] {
-    synthesize_dataset(folder / "shapes",
-                       {.train_images = 12, .val_images = 4, .width = 96, .height = 80, .classes = 3});
-    return folder / "shapes";
-  }();
-  return path;
-}
 
 std::vector<std::string> training(const std::string& run, std::vector<std::string> more = {}) {
   // Plain SGD: AdamW would make a step of the rounding of a gradient that is 0.

@@ -8,25 +8,14 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "tests/support/program.h"
+#include "tests/support/shapes.h"
 #include "train/data/image_io.h"
-#include "train/data/synth.h"
 
 using namespace fovea;
 using Catch::Contains;
 namespace fs = std::filesystem;
 
 namespace {
-
-// A data set that is drawn once for all tests of this program.
-const std::string& shapes() {
-  static const TemporaryFolder folder;
-  static const std::string path = [] {
-    synthesize_dataset(folder / "shapes",
-                       {.train_images = 12, .val_images = 4, .width = 96, .height = 80, .classes = 3});
-    return folder / "shapes";
-  }();
-  return path;
-}
 
 // A training of a few seconds at most.
 std::vector<std::string> tiny(const std::string& run, std::vector<std::string> more = {}) {
