@@ -9,8 +9,9 @@
 
 namespace fovea {
 
+// A function of the same arguments that does nothing.
 template <class... Arguments>
-auto compute_nothing(void (*)(Arguments...)) {  // a function of the same arguments that does nothing
+auto compute_nothing(void (*)(Arguments...)) {
   return +[](Arguments...) {};
 }
 
