@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -11,6 +12,7 @@
 
 #include "cli/commands.h"
 #include "core/error.h"
+#include "core/nearest_name.h"
 #include "core/parallel.h"
 #include "train/data_parallel.h"
 #include "train/mpi_processes.h"
@@ -67,6 +69,44 @@ void complain(const std::string& text) {
   fovea::end_all_processes();
 }
 
+// The command that the arguments chose, `data check` for one, or the program itself; and its name.
+std::pair<const CLI::App*, std::string> chosen_command(const CLI::App& program) {
+  const CLI::App* command = &program;
+  std::string name = "fovea";
+  while (!command->get_subcommands().empty()) {
+    command = command->get_subcommands().back();
+    name += " " + command->get_name();
+  }
+  return {command, name};
+}
+
+// The sentence about what a command does not take, with the flag that was meant.
+std::string unexpected_argument(const CLI::App& program) {
+  const auto [command, name] = chosen_command(program);
+  const std::vector<std::string> extras = program.remaining(true);
+  const auto flag =
+      std::find_if(extras.begin(), extras.end(), [](const auto& extra) { return extra.starts_with("--"); });
+  if (flag == extras.end())
+    return fmt::format("'{}' is more than it takes: see `{} --help`", fmt::join(extras, " "), name);
+  std::vector<std::string> known;
+  for (const CLI::Option* option : command->get_options())
+    for (const std::string& long_name : option->get_lnames()) known.push_back(long_name);
+  const std::string word = flag->substr(2, flag->find('=') - 2);
+  return fmt::format("there is no --{}: did you mean --{}? `{} --help` has them all", word,
+                     fovea::nearest_name(word, known), name);
+}
+
+// The sentence about a command that is missing or unknown.
+std::string unknown_command(const CLI::App& program) {
+  const auto [command, name] = chosen_command(program);
+  std::vector<std::string> names;
+  for (const CLI::App* subcommand : command->get_subcommands({})) names.push_back(subcommand->get_name());
+  const std::vector<std::string> extras = program.remaining(true);
+  return extras.empty() ? fmt::format("`{}` needs a command: choose one of {}", name, fmt::join(names, ", "))
+                        : fmt::format("there is no command '{}': choose one of {}", extras.front(),
+                                      fmt::join(names, ", "));
+}
+
 // What may throw outside the try are the descriptions of the flags: an error there is one of the program's
 // own.
 int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
@@ -93,17 +133,19 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
   fovea::add_info_command(program);
   fovea::add_data_command(program);
   fovea::add_bench_command(program);
+  if (argc == 1) return fmt::print(stderr, "{}", program.help()), 1;
   try {
     program.parse(argc, argv);
     // What could not be written, to a full disk for one, must not look like success.
     if (std::fflush(stdout) != 0) fovea::fail("the output cannot be written: {}", std::strerror(errno));
     return 0;
   } catch (const CLI::RequiredError& error) {
-    if (!program.get_subcommands().empty() || argc < 2 || argv[1][0] == '-') return program.exit(error), 1;
-    std::string names;
-    for (const CLI::App* command : program.get_subcommands({}))
-      names += (names.empty() ? "" : ", ") + command->get_name();
-    fmt::print(stderr, "fovea: there is no command '{}': choose one of {}\n", argv[1], names);
+    const auto [command, name] = chosen_command(program);
+    fmt::print(stderr, "fovea: {}\n",
+               command->get_subcommands({}).empty() ? fmt::format("{}: see `{} --help`", error.what(), name)
+                                                    : unknown_command(program));
+  } catch (const CLI::ExtrasError&) {
+    fmt::print(stderr, "fovea: {}\n", unexpected_argument(program));
   } catch (const CLI::ParseError& error) {
     return program.exit(error) == 0 ? 0 : 1;
   } catch (const std::bad_alloc&) {

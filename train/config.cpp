@@ -8,27 +8,12 @@
 
 #include "core/error.h"
 #include "core/json_depth.h"
+#include "core/nearest_name.h"
 #include "models/anchors.h"
 #include "train/initialization.h"
 
 namespace fovea {
 namespace {
-
-// Levenshtein's distance: how many letters apart two words are.
-size_t distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
 
 template <class T>
 bool has_type(const nlohmann::json& value) {
@@ -95,10 +80,7 @@ TrainConfig config_from_json(const std::string& text, const std::string& source)
   for (const auto& item : json.items()) {
     const std::string& key = item.key();
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    const auto nearest = std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
-      return distance(key, a) < distance(key, b);
-    });
-    fail("{}: there is no setting {}; did you mean {}?", source, key, *nearest);
+    fail("{}: there is no setting {}; did you mean {}?", source, key, nearest_name(key, known));
   }
   return config;
 }

@@ -180,6 +180,15 @@ TEST_CASE("what cannot be trained is refused in one sentence") {
   refuses({"trian"},
           "there is no command 'trian': choose one of train, eval, predict, export, info, data, bench");
   refuses({"predict"}, "weights is required");
+  refuses({}, "Start with:");
+  refuses({"train", "--data", shapes(), "--mosaics", "0.3", "--run", folder / "run"},
+          "there is no --mosaics: did you mean --mosaic? `fovea train --help` has them all");
+  refuses({"data", "check", shapes(), "--ful=yes"},
+          "there is no --ful: did you mean --full? `fovea data check --help`");
+  refuses({"train", "shapes", "--run", folder / "run"},
+          "'shapes' is more than it takes: see `fovea train --help`");
+  refuses({"data", "chekc"}, "there is no command 'chekc': choose one of ");
+  refuses({"data"}, "`fovea data` needs a command: choose one of ");
   write_file_atomically(folder / "c.json", "{\"epoch\": 3}");
   refuses({"train", "--config", folder / "c.json", "--run", folder / "run"},
           "there is no setting epoch; did you mean epochs?");
