@@ -40,15 +40,16 @@ void focal_loss_cpu(const T* x, const int32_t* targets, T* loss, const FocalLoss
   for_target_chunks<T>(targets, anchors, classes,
                        [&](int64_t index, int64_t first, int64_t count, const T* positive, const T* counted) {
                          // Written out, then summed: the compiler vectorises the two loops, but not both in
-                         // one.
+                         // one. In double: thousands of easy anchors, one after another, would cost a
+                         // float's last digits where a build does not vectorise the sum.
                          std::vector<T> values(static_cast<size_t>(count));
 #pragma omp simd
                          for (int64_t i = 0; i < count; ++i)
                            values[size_t(i)] = focal.value(x[first + i], positive[i]) * counted[i];
-                         T sum = 0;
+                         double sum = 0;
 #pragma omp simd reduction(+ : sum)
-                         for (int64_t i = 0; i < count; ++i) sum += values[size_t(i)];
-                         partial[size_t(index)] = double(sum);
+                         for (int64_t i = 0; i < count; ++i) sum += double(values[size_t(i)]);
+                         partial[size_t(index)] = sum;
                        });
   *loss = T(ordered_sum(partial) * (1 / double(*normalizer)));
 }
@@ -71,10 +72,10 @@ void huber_loss_cpu(const T* p, const T* t, T* loss, const HuberLoss<T>& huber, 
                     int64_t n) {
   std::vector<double> partial(size_t(chunk_count(n, chunk_elements)));
   parallel_chunks(n, chunk_elements, [&](int64_t index, int64_t begin, int64_t end) {
-    T sum = 0;
+    double sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = begin; i < end; ++i) sum += huber.value(p[i], t[i]);
-    partial[size_t(index)] = double(sum);
+    for (int64_t i = begin; i < end; ++i) sum += double(huber.value(p[i], t[i]));
+    partial[size_t(index)] = sum;
   });
   *loss = T(ordered_sum(partial) * (1 / (4 * double(*normalizer))));
 }
