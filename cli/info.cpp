@@ -132,9 +132,10 @@ void print_memory(const Subject& subject, int64_t limit) {
   const auto row = [](const char* what, int64_t bytes, const char* explanation) {
     fmt::print("{:<18} {:>11.1f} MB  {}\n", what, double(bytes) / 1e6, explanation);
   };
-  fmt::print("\na training step of {} image{} on {}, {}, {}{}\n", config.batch_size,
-             config.batch_size == 1 ? "" : "s", config.device, activation_dtype(config), config.optimizer,
-             config.recompute ? ", recomputing" : "");
+  fmt::print("\na training step of {}{} image{} on {}, {}, {}{}\n",
+             config.accumulate > 1 ? fmt::format("{} x ", config.accumulate) : "", config.batch_size,
+             images_per_step(config) == 1 ? "" : "s", config.device, activation_dtype(config),
+             config.optimizer, config.recompute ? ", recomputing" : "");
   row("weights", memory.weights, "");
   row("averages", memory.averages, "of the weights, which are measured and kept");
   row("optimizer", memory.optimizer, "its moments");
@@ -163,8 +164,9 @@ void run_info(const InfoFlags& flags) {
     return;
   }
   print_layers(subject, !flags.summary && subject.config.batch_size == 0);
-  require(subject.config.batch_size > 0 || (flags.memory == 0 && !flags.recompute),
-          "--memory and --recompute are about training steps: give --batch, too");
+  require(subject.config.batch_size > 0 ||
+              (flags.memory == 0 && !flags.recompute && subject.config.accumulate == 1),
+          "--memory, --recompute and --accumulate are about training steps: give --batch, too");
   if (subject.config.batch_size > 0) print_memory(subject, int64_t(flags.memory));
 }
 
@@ -234,6 +236,8 @@ void add_info_command(CLI::App& program) {
   command->add_option("--optimizer", config.optimizer, "adamw or sgd")
       ->check(CLI::IsMember({"adamw", "sgd"}));
   command->add_flag("--recompute", flags->recompute, "as for `fovea train --recompute true`");
+  command->add_option("--accumulate", config.accumulate, "batches in a step, as for `fovea train`")
+      ->check(CLI::Range(1, 4096));
   command->callback([flags] {
     if (flags->config.model == "ops") return print_ops();
     if (!flags->config.model.empty()) return run_info(*flags);

@@ -1,5 +1,6 @@
 #include "train/memory.h"
 
+#include <algorithm>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -102,15 +103,18 @@ StepMemory step_memory(const TrainConfig& config, int64_t classes) {
   memory.optimizer = more();
   for (const NamedTensor& weight : weights_of(*learner.model)) averages.push_back(empty_like(weight.tensor));
   memory.averages = more();
-  // On the CPU the batches that are ready or being made share the memory with the one in use.
-  std::vector<Batch> waiting;
+  // On the CPU the batches that are ready or being made share the memory with those in use.
+  std::vector<Batch> waiting, batches;
   for (int64_t i = 0; i < config.workers + 2; ++i) waiting.push_back(learner.make_batch(Device::cpu));
-  const Batch batch = learner.make_batch(device);
+  for (int64_t i = 0; i < config.accumulate; ++i) batches.push_back(learner.make_batch(device));
   memory.batches = more();
 
-  Tensor loss = learner.loss(batch);
-  memory.activations = more();
-  loss.backward();
+  for (int64_t i = 0; i < std::min<int64_t>(config.accumulate, 2);
+       ++i) {  // those after the second are like it
+    const Tensor loss = learner.loss(batches[size_t(i)]);
+    if (i == 0) memory.activations = more();
+    loss.backward();
+  }
   for (const NamedTensor& p : learner.model->parameters())
     if (p.tensor.grad().defined()) memory.gradients += p.tensor.grad().bytes();
   memory.peak = dry.memory(device).peak;

@@ -25,6 +25,9 @@ TEST_CASE("fovea info tells a model's sizes, and the memory of a training step")
   const double plain = peak({"--memory", "80GB"});
   CHECK(plain > 300'000);  // MB
   CHECK(peak({"--recompute"}) < 0.5 * plain);
+  const double accumulated = peak({"--accumulate", "3"});  // gradients are there, and three batches
+  CHECK(accumulated > plain);
+  CHECK(accumulated < 1.2 * plain);
   CHECK(peak({"--device", "cuda"}) < 0.6 * plain);  // bfloat16
   CHECK_THAT(run_program({"info", "efficientdet_d0", "--batch", "2", "--memory", "8GiB"}).output,
              Contains("a training step of 2 images on cpu, float32, adamw") && Contains("in 8.6 GB\n"));
