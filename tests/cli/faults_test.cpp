@@ -88,7 +88,7 @@ bool has_part_files(const std::string& folder) {
 }  // namespace
 
 TEST_CASE(
-    "a picture replaced, or a run's folder moved, ends the training; resumed it ends at the same bits") {
+    "a picture replaced, or a run's folder moved, ends the training, resumed it ends at the same bits") {
   Trainings trainings;
   std::string picture;
   for (const auto& entry : fs::recursive_directory_iterator(trainings / "shapes/train"))

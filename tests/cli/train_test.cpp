@@ -76,7 +76,7 @@ TEST_CASE("a training leaves weights, figures, curves, a report and pictures, an
   CHECK(read_file(folder / "found/detections.json").front() == '[');
 }
 
-TEST_CASE("the same seed gives the same files on one thread and on two; another seed does not") {
+TEST_CASE("the same seed gives the same files on one thread and on two, another seed does not") {
   const TemporaryFolder folder;
   REQUIRE(run_program(tiny(folder / "a")).exit_code == 0);
   std::vector<std::string> one_thread = tiny(folder / "b");

@@ -256,7 +256,7 @@ TEST_CASE(
   CHECK(texts(check, FaultKind::similar_class) == std::vector<std::string>{"\"dog\" and \"Dog\""});
 }
 
-TEST_CASE("check: splits without an object or not there; pictures without an object") {
+TEST_CASE("check: splits without an object or not there, pictures without an object") {
   Coco coco;
   coco.train["annotations"] = nlohmann::json::array();
   auto check = coco.check();

@@ -75,7 +75,7 @@ std::string error_of(const std::function<void(json&)>& change) {
 
 }  // namespace
 
-TEST_CASE("a COCO file keeps its order, ids and numbers; classes come by category id") {
+TEST_CASE("a COCO file keeps its order, ids and numbers, classes come by category id") {
   const Files files;
   const DetectionDataset dataset = files.read();
   CHECK(dataset.name == files.file());
@@ -103,7 +103,7 @@ TEST_CASE("a COCO file keeps its order, ids and numbers; classes come by categor
   CHECK_FALSE(crowd.difficult);
 }
 
-TEST_CASE("given classes decide labels; an object of another class is an error") {
+TEST_CASE("given classes decide labels, an object of another class is an error") {
   const Files files;
   const DetectionDataset dataset = files.read({"dog", "horse", "cat"});
   CHECK(dataset.class_names == std::vector<std::string>{"dog", "horse", "cat"});

@@ -66,7 +66,7 @@ TEST_CASE("a COCO layout is found, its images in any of four folders") {
   CHECK_THROWS_WITH(open_dataset(folder.path(), "train"), Contains("none of the 1 images that "));
 }
 
-TEST_CASE("COCO splits are joined; image ids that meet are numbered anew") {
+TEST_CASE("COCO splits are joined, image ids that meet are numbered anew") {
   const TemporaryFolder folder;
   write_coco_split(folder, "instances_train.json", "1.jpg", 5);
   write_coco_split(folder, "instances_val.json", "2.jpg", 6, {"dog", "cat"});
@@ -97,7 +97,7 @@ TEST_CASE("COCO splits are joined; image ids that meet are numbered anew") {
   CHECK_THROWS_WITH(open_dataset(folder.path(), "odd", {"cat"}), Contains("it knows cat"));
 }
 
-TEST_CASE("a Pascal VOC layout is found; splits are joined, lists given by path") {
+TEST_CASE("a Pascal VOC layout is found, splits are joined, lists given by path") {
   const TemporaryFolder folder;
   write_voc_image(folder, "a", "dog");
   write_voc_image(folder, "b", "cat");

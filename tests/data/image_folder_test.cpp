@@ -36,7 +36,7 @@ TEST_CASE("a folder for each class, in a stable order") {
   }
 }
 
-TEST_CASE("given classes decide labels; what is missing or no picture is a warning") {
+TEST_CASE("given classes decide labels, what is missing or no picture is a warning") {
   const TemporaryFolder folder;
   for (const char* name : {"dog/1.png", "cat/1.png", "cat/notes.txt", "cat/1.webp"}) write(folder, name);
   create_folder(folder / "bird");

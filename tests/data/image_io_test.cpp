@@ -162,7 +162,7 @@ TEST_CASE("PNG of 16 bits, grey, alpha and palette become 8-bit RGB") {
   CHECK(image.pixels == std::vector<uint8_t>{0xF1, 0xF2, 0xF3, 1, 2, 3});
 }
 
-TEST_CASE("JPEG of grey, progressive, with restarts, CMYK; BMP of 24 bits and a palette") {
+TEST_CASE("JPEG of grey, progressive, with restarts, CMYK, BMP of 24 bits and a palette") {
   for (const char* name : {"progressive.jpg", "restarts.jpg", "cmyk.jpg", "palette.bmp"}) {
     INFO(name);
     const Image image = decode_image(golden(name), name);

@@ -112,7 +112,7 @@ TEST_CASE("in a mosaic each box encloses what it enclosed in its picture") {
   for (const int n : found) CHECK(n > 5);  // all four areas hold objects
 }
 
-TEST_CASE("a mosaic is a function of its random numbers; what it cannot be made from is refused") {
+TEST_CASE("a mosaic is a function of its random numbers, what it cannot be made from is refused") {
   Random random(12);
   std::array<Painted, 4> parts;
   std::array<LabelledPicture, 4> pictures;

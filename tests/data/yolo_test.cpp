@@ -150,7 +150,7 @@ TEST_CASE("YOLO: broken boxes are warnings") {
   CHECK(dataset.warnings.size() == 1);  // by less than a pixel, as rounding does: none for the second
 }
 
-TEST_CASE("YOLO: faults of a line are errors with file, line and value; with a log they are left out") {
+TEST_CASE("YOLO: faults of a line are errors with file, line and value, with a log they are left out") {
   CHECK_THROWS_WITH(read_one("0 0.5 0.5 0.5 0.5\ncat 0.5 0.5 0.5 0.5"),
                     Contains("labels/train/a.txt:2: \"cat\" is no number"));
   CHECK_THROWS_WITH(read_one("0 0.5 0.5 0.5"), Contains("a.txt:1 has 4 numbers: 5 were expected"));

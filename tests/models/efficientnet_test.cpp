@@ -116,7 +116,7 @@ TEST_CASE("a picture smaller than the strides still gives one cell") {
   CHECK(model.forward(zeros({1, 1, 3, 3}), noise).shape() == Shape{1, 4});
 }
 
-TEST_CASE("in training the seed decides dropout and stochastic depth; in evaluation nothing is random") {
+TEST_CASE("in training the seed decides dropout and stochastic depth, in evaluation nothing is random") {
   Random random(1);
   EfficientNet model(efficientnet_spec("efficientnet_b-3"), 5, random);
   const Tensor images = randn({4, 48, 40, 3}, random);

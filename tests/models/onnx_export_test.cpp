@@ -249,7 +249,7 @@ TEST_CASE("a classifier's file has its logits, a name for each weight, and says 
 }
 
 TEST_CASE(
-    "a detector's file has logits, codes and anchors, or detections; every size but the batch is known") {
+    "a detector's file has logits, codes and anchors, or detections, every size but the batch is known") {
   const TemporaryFolder folder;
   Random random(1);
   EfficientDet model(efficientdet_spec("efficientdet_d-3"), 3, random);

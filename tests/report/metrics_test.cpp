@@ -104,7 +104,7 @@ TEST_CASE("a resumed run drops the rows it will compute again") {
   CHECK(event_files(folder.path()).size() == 1);
 }
 
-TEST_CASE("resuming without metrics.csv starts one; other people's event files stay") {
+TEST_CASE("resuming without metrics.csv starts one, other people's event files stay") {
   const TemporaryFolder folder;
   write_file_atomically(folder / "events.out.tfevents.1.someone", "");
   MetricsWriter writer(folder.path(), 100);

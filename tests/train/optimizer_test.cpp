@@ -33,7 +33,7 @@ void check_values(const Tensor& x, const std::vector<double>& expected) {
 
 }  // namespace
 
-TEST_CASE("sgd with momentum and decay is its formula; biases do not decay") {
+TEST_CASE("sgd with momentum and decay is its formula, biases do not decay") {
   Net net;
   Optimizer optimizer(net.parameters(), {.momentum = 0.9, .weight_decay = 0.1, .clip_norm = 0});
   net.gradients({1, 0, -1, 2}, {3, 0});
