@@ -80,8 +80,8 @@ TEST_CASE("the memory of a step on the CPU is predicted for any model, batch, si
 
 TEST_CASE("recomputing takes less than half of the memory that grows with the batch") {
   for (const auto& [model, most] : {std::pair("efficientdet_d0", 0.35), std::pair("efficientdet_d-2", 0.5)}) {
-    const auto growing = [&](bool recompute) {  // activations, and what comes and goes
-      const StepMemory m = step_memory(config_of({model, 4, 256, recompute}), 90);
+    const auto growing = [&, name = model](bool recompute) {  // activations, and what comes and goes
+      const StepMemory m = step_memory(config_of({name, 4, 256, recompute}), 90);
       return double(m.peak - m.weights - m.optimizer - m.averages - m.batches);
     };
     CAPTURE(model, growing(false), growing(true));
