@@ -96,11 +96,12 @@ std::string unexpected_argument(const CLI::App& program) {
                      fovea::nearest_name(word, known), name);
 }
 
-// The sentence about a command that is missing or unknown.
-std::string unknown_command(const CLI::App& program) {
+// The sentence about what is missing: a command, or what the chosen one needs.
+std::string missing_argument(const CLI::App& program, const CLI::RequiredError& error) {
   const auto [command, name] = chosen_command(program);
   std::vector<std::string> names;
   for (const CLI::App* subcommand : command->get_subcommands({})) names.push_back(subcommand->get_name());
+  if (names.empty()) return fmt::format("{}: see `{} --help`", error.what(), name);
   const std::vector<std::string> extras = program.remaining(true);
   return extras.empty() ? fmt::format("`{}` needs a command: choose one of {}", name, fmt::join(names, ", "))
                         : fmt::format("there is no command '{}': choose one of {}", extras.front(),
@@ -140,10 +141,7 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
     if (std::fflush(stdout) != 0) fovea::fail("the output cannot be written: {}", std::strerror(errno));
     return 0;
   } catch (const CLI::RequiredError& error) {
-    const auto [command, name] = chosen_command(program);
-    fmt::print(stderr, "fovea: {}\n",
-               command->get_subcommands({}).empty() ? fmt::format("{}: see `{} --help`", error.what(), name)
-                                                    : unknown_command(program));
+    fmt::print(stderr, "fovea: {}\n", missing_argument(program, error));
   } catch (const CLI::ExtrasError&) {
     fmt::print(stderr, "fovea: {}\n", unexpected_argument(program));
   } catch (const CLI::ParseError& error) {

@@ -109,8 +109,8 @@ StepMemory step_memory(const TrainConfig& config, int64_t classes) {
   for (int64_t i = 0; i < config.accumulate; ++i) batches.push_back(learner.make_batch(device));
   memory.batches = more();
 
-  for (int64_t i = 0; i < std::min<int64_t>(config.accumulate, 2);
-       ++i) {  // those after the second are like it
+  const int64_t passes = std::min<int64_t>(config.accumulate, 2);  // those after the second are like it
+  for (int64_t i = 0; i < passes; ++i) {
     const Tensor loss = learner.loss(batches[size_t(i)]);
     if (i == 0) memory.activations = more();
     loss.backward();
