@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cuda/device/bfloat16.h"
 #include "cuda/device/grid.h"
 #include "cuda/device/reduce.h"
 #include "cuda/runtime/error.h"
@@ -75,6 +76,18 @@ __global__ void reversed_through_shared(const int* x, int* y, bool barrier) {
 
 [[maybe_unused]] __global__ void reads_past_the_end(const float* x, float* y, int n) {
   y[threadIdx.x] = x[threadIdx.x + unsigned(n)];  // line: reads_past
+}
+
+// Not declared inline, and called twice: a compiler left alone makes calls of it.
+__device__ bfloat16 rounded_sum(const float* x, int n) {
+  float sum = 0;
+  for (int i = 0; i < n; ++i) sum = sum * 0.5f + x[i];
+  return bfloat16(sum);
+}
+
+[[maybe_unused]] __global__ void stores_results_of_calls(const float* x, bfloat16* y, int n) {
+  y[2 * threadIdx.x] = rounded_sum(x, n);  // line: stores_result
+  y[2 * threadIdx.x + 1] = rounded_sum(x, n + 1);
 }
 
 __global__ void divergent_barrier(float* y) {
@@ -213,6 +226,15 @@ TEST_CASE("accesses out of bounds are reported") {
              }),
              Contains("out of bounds: a write at byte 128 of 128 bytes of dynamic shared memory") &&
                  Contains("thread (31, 0, 0)") && Contains(line_marked("shared_overrun")));
+  const OnDevice<bfloat16> halves(size_t(32));
+  CHECK_THAT(message_of([&] {
+               launch(stores_results_of_calls, {1, 32}, x.data(), halves.data(), 8);
+             }),
+             Contains("out of bounds: a write of 2 bytes") && Contains("thread (16, 0, 0)") &&
+                 Contains(line_marked("stores_result")));
+  launch(stores_results_of_calls, {1, 16}, x.data(), halves.data(), 7);
+  CHECK(float(halves.values()[30]) == 1.984375f);
+  CHECK(float(halves.values()[31]) == 1.9921875f);
   const std::vector<float> host(32);
   CHECK_THAT(message_of([&] {
                launch(touches_host, {1, 32}, host.data(), y.data());
