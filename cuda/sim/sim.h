@@ -9,7 +9,7 @@
 #define __host__
 // GCC tells the simulator nothing of a store of a call's result (`y[i] = f(x)`, f returning a bfloat16), so
 // no call may be left where kernels are checked, at -O0 neither.
-#ifdef __SANITIZE_THREAD__
+#if defined(__SANITIZE_THREAD__) && defined(FOVEA_SIM_CHECKS)
 #define __device__ __attribute__((always_inline))
 #else
 #define __device__
