@@ -1,7 +1,6 @@
 #include "train/data/voc.h"
 
 #include <catch2/catch.hpp>
-#include <chrono>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -214,11 +213,7 @@ TEST_CASE("blood cells of the test data") {
     return;
   }
   CHECK(dataset_splits(*folder) == std::vector<std::string>{"test", "train", "trainval", "val"});
-  const auto start = std::chrono::steady_clock::now();
   const DetectionDataset all = open_dataset(*folder, "train+val+test");
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  UNSCOPED_INFO("read in " << seconds << " s");
-  CHECK(seconds < 2);
   CHECK(all.images.size() == 364);
   CHECK(all.class_names == std::vector<std::string>{"Platelets", "RBC", "WBC"});
   std::vector<int> counts(3);
