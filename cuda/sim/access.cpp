@@ -177,6 +177,7 @@ void check_global(uintptr_t address, size_t size, bool write, void* from) {
 }
 
 void check(void* pointer, size_t size, bool write, void* from) {
+  const SimulatorCode simulator;
   const auto address = uintptr_t(pointer);
   Regions& r = regions();
   if (address - r.global.begin < r.global.bytes) return check_global(address, size, write, from);
@@ -202,9 +203,9 @@ void check(void* pointer, size_t size, bool write, void* from) {
 }  // namespace fovea::sim
 
 // Weak: a program that is itself built with the thread sanitizer keeps that one's.
-#define FOVEA_SIM_HOOK(name, size, write)                                                                  \
-  extern "C" __attribute__((weak)) void __tsan_##name(void* address) {                                     \
-    if (fovea::sim::inside_kernel()) fovea::sim::check(address, size, write, __builtin_return_address(0)); \
+#define FOVEA_SIM_HOOK(name, size, write)                                                                 \
+  extern "C" __attribute__((weak)) void __tsan_##name(void* address) {                                    \
+    if (fovea::sim::in_kernel_code) fovea::sim::check(address, size, write, __builtin_return_address(0)); \
   }
 FOVEA_SIM_HOOK(read1, 1, false)
 FOVEA_SIM_HOOK(read2, 2, false)
@@ -226,10 +227,10 @@ FOVEA_SIM_HOOK(unaligned_write8, 8, true)
 FOVEA_SIM_HOOK(unaligned_write16, 16, true)
 #undef FOVEA_SIM_HOOK
 extern "C" __attribute__((weak)) void __tsan_read_range(void* address, size_t size) {
-  if (fovea::sim::inside_kernel()) fovea::sim::check(address, size, false, __builtin_return_address(0));
+  if (fovea::sim::in_kernel_code) fovea::sim::check(address, size, false, __builtin_return_address(0));
 }
 extern "C" __attribute__((weak)) void __tsan_write_range(void* address, size_t size) {
-  if (fovea::sim::inside_kernel()) fovea::sim::check(address, size, true, __builtin_return_address(0));
+  if (fovea::sim::in_kernel_code) fovea::sim::check(address, size, true, __builtin_return_address(0));
 }
 extern "C" __attribute__((weak)) void __tsan_init() {}
 extern "C" __attribute__((weak)) void __tsan_func_entry(void*) {}
@@ -244,6 +245,7 @@ namespace {
 template <class T, class F>
 T atomically(T* address, F&& f) {
   using namespace fovea::sim;
+  const SimulatorCode simulator;
   const auto offset = uintptr_t(address) - uintptr_t(arena().base);
   if (offset < arena().bytes) {
     const std::string fault = range_fault(address, sizeof(T));

@@ -32,6 +32,7 @@ uint3 threadIdx, blockIdx, blockDim, gridDim;
 namespace fovea::sim {
 
 Epochs epochs{1, 1, 1};
+constinit thread_local bool in_kernel_code = false;
 
 namespace {
 
@@ -124,9 +125,12 @@ void fiber_entry() {
       block.threads[current].fiber = self;
       // What is thrown from within a kernel ends here, on the stack where it began.
       try {
+        in_kernel_code = true;
         kernel->invoke(kernel->function, kernel->arguments);
+        in_kernel_code = false;
         exit_thread();
       } catch (const CudaError& error) {
+        in_kernel_code = false;
         fault = error.what();
       }
       if (!fault.empty()) break;
@@ -239,7 +243,6 @@ Options& options() {
   return instance;
 }
 
-bool inside_kernel() { return inside; }
 unsigned current_thread() { return current; }
 unsigned current_warp_count() { return block.warp_count[current / 32]; }
 size_t dynamic_shared_bytes() { return kernel->shared_bytes; }
@@ -301,6 +304,7 @@ void stop_kernel(const std::string& what, const std::string& where) {
 }
 
 void* dynamic_shared_memory() {
+  const SimulatorCode simulator;
   if (kernel->shared_bytes == 0)
     stop_kernel("the launch asked for no dynamic shared memory", "dynamic_shared()");
   return shared_buffer();
@@ -308,6 +312,7 @@ void* dynamic_shared_memory() {
 
 uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int parameter, int width, const char* file,
                         int line) {
+  const SimulatorCode simulator;
   const unsigned self = current, warp = self / 32, lane = self % 32, first = warp * 32;
   const unsigned n = unsigned(block.threads.size());
   const unsigned existing = n - first >= 32 ? 0xffffffffu : (1u << (n - first)) - 1;
@@ -381,6 +386,7 @@ uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int parameter,
 
 void __syncthreads(const char* file, int line) {
   using namespace fovea::sim;
+  const SimulatorCode simulator;
   if (block.exited > 0) {
     unsigned gone = 0;
     while (block.threads[gone].state != State::exited) ++gone;

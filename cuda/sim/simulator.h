@@ -35,7 +35,23 @@ struct Kernel {
 void run(const Kernel& kernel);
 
 // ---- where the simulator is (scheduler.cpp)
-bool inside_kernel();           // on this thread of the operating system
+// Whether this thread of the operating system runs a kernel's own code, whose accesses are to be checked, and
+// not the simulator's on its behalf. Of an inline function that both use the linker keeps one copy, and that
+// may be the kernel's, which reports its accesses.
+extern constinit thread_local bool in_kernel_code;
+struct SimulatorCode {  // what kernels call holds one
+  SimulatorCode() { set(false); }
+  ~SimulatorCode() { set(true); }
+  SimulatorCode(const SimulatorCode&) = delete;
+  SimulatorCode& operator=(const SimulatorCode&) = delete;
+
+ private:
+  __attribute__((no_sanitize("thread"))) static void set(bool value) {  // here, neither sooner nor later
+    asm volatile("" ::: "memory");
+    in_kernel_code = value;
+    asm volatile("" ::: "memory");
+  }
+};
 unsigned current_thread();      // its number in the block
 unsigned current_warp_count();  // how often its warp has synchronised in this block
 struct Epochs {

@@ -207,6 +207,17 @@ __global__ void touches_host(const float* host, float* y) {
   y[threadIdx.x] = host[threadIdx.x];  // line: host
 }
 
+// As an inline function does that the simulator has in common with a kernel, of which the kernel's copy was
+// linked.
+__global__ void touches_host_for_the_simulator(const float* host, float* y) {
+  float value;
+  {
+    const sim::SimulatorCode simulator;
+    value = host[threadIdx.x];
+  }
+  y[threadIdx.x] = value;
+}
+
 }  // namespace
 
 TEST_CASE("accesses out of bounds are reported") {
@@ -235,11 +246,17 @@ TEST_CASE("accesses out of bounds are reported") {
   launch(stores_results_of_calls, {1, 16}, x.data(), halves.data(), 7);
   CHECK(float(halves.values()[30]) == 1.984375f);
   CHECK(float(halves.values()[31]) == 1.9921875f);
-  const std::vector<float> host(32);
+  const std::vector<float> host(33, 2.0f);
   CHECK_THAT(message_of([&] {
                launch(touches_host, {1, 32}, host.data(), y.data());
              }),
              Contains("out of bounds: a read of host memory") && Contains(line_marked("host")));
+  launch(touches_host_for_the_simulator, {1, 32}, host.data(), y.data());
+  CHECK(y.values() == std::vector<float>(32, 2.0f));
+  CHECK_THAT(message_of([&] {
+               launch(touches_host_for_the_simulator, {1, 33}, host.data(), y.data());
+             }),
+             Contains("out of bounds: a write of 4 bytes") && Contains("thread (32, 0, 0)"));
   float* freed = static_cast<float*>(cuda::allocate(128));
   cuda::release(freed);
   CHECK_THAT(message_of([&] {
