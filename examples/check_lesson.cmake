@@ -1,4 +1,5 @@
-# Runs PROGRAM in FOLDER and compares what it prints with the blocks of PAGE that begin with ```output.
+# Runs PROGRAM in FOLDER and compares what it prints with the blocks of PAGE that begin with ```output. Where the simulator does not
+# look for mistakes in kernels (CHECKS is off: the tsan preset) the lines of what it would have found are missing.
 file(REMOVE_RECURSE ${FOLDER})
 file(MAKE_DIRECTORY ${FOLDER})
 execute_process(COMMAND ${PROGRAM} WORKING_DIRECTORY ${FOLDER} OUTPUT_VARIABLE printed ERROR_VARIABLE errors RESULT_VARIABLE result)
@@ -20,6 +21,9 @@ while(NOT at EQUAL -1)
   string(APPEND expected "${block}")
   string(FIND "${page}" "```output\n" at)
 endwhile()
+if(NOT CHECKS)
+  string(REGEX REPLACE "[^\n]*\\[simulator\\][^\n]*\n" "" expected "${expected}")
+endif()
 if(NOT expected STREQUAL printed)
   message(FATAL_ERROR "${PAGE} says\n${expected}\nbut the program prints\n${printed}")
 endif()
