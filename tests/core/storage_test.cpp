@@ -19,7 +19,7 @@ constexpr int64_t megabyte = 1 << 20;
 bool pool_keeps_blocks() {
   release_cached_memory();
   const int64_t before = memory_use().reserved;
-  Storage(megabyte, Device::cpu);
+  { const Storage freed(megabyte, Device::cpu); }
   return memory_use().reserved > before;
 }
 

@@ -43,12 +43,13 @@ TEST_CASE("conv1x1 gathers its output's statistics") {
   ChannelStatistics statistics;
   const Tensor y = conv1x1(x, w, full({6}, 100), &statistics);
   const auto values = y.values();
+  const size_t pixels = values.size() / 6;
   for (size_t c = 0; c < 6; ++c) {
     double mean = 0, variance = 0;
     for (size_t i = c; i < values.size(); i += 6) mean += values[i];
-    mean /= double(values.size() / 6);
+    mean /= double(pixels);
     for (size_t i = c; i < values.size(); i += 6) variance += (values[i] - mean) * (values[i] - mean);
-    variance /= double(values.size() / 6);
+    variance /= double(pixels);
     CHECK(statistics.mean()[c] == Approx(mean).epsilon(1e-6));
     CHECK(statistics.variance()[c] == Approx(variance).epsilon(1e-5));
   }
