@@ -202,7 +202,8 @@ void check(void* pointer, size_t size, bool write, void* from) {
 }  // namespace
 }  // namespace fovea::sim
 
-// Weak: a program that is itself built with the thread sanitizer keeps that one's.
+// Weak: a program that is itself built with the thread sanitizer keeps that one's. The names are the
+// compiler's: NOLINTBEGIN(bugprone-reserved-identifier)
 #define FOVEA_SIM_HOOK(name, size, write)                                                                 \
   extern "C" __attribute__((weak)) void __tsan_##name(void* address) {                                    \
     if (fovea::sim::in_kernel_code) fovea::sim::check(address, size, write, __builtin_return_address(0)); \
@@ -237,6 +238,7 @@ extern "C" __attribute__((weak)) void __tsan_func_entry(void*) {}
 extern "C" __attribute__((weak)) void __tsan_func_exit() {}
 extern "C" __attribute__((weak)) void __tsan_vptr_update(void**, void*) {}
 extern "C" __attribute__((weak)) void __tsan_vptr_read(void**) {}
+// NOLINTEND(bugprone-reserved-identifier)
 
 #endif
 

@@ -102,6 +102,7 @@ void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Real<T>* c
   multiply(m, n, k, a, {true, m}, b, {false, n}, static_cast<const Real<T>*>(nullptr), c);
 }
 
+// A type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
 #define INSTANTIATE(T)                                                                      \
   template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, const Real<T>*, T*); \
   template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);              \
@@ -109,5 +110,6 @@ void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Real<T>* c
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace fovea::cuda

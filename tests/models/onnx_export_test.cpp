@@ -245,7 +245,7 @@ TEST_CASE("a classifier's file has its logits, a name for each weight, and says 
   CHECK(file.metadata("class_names") == R"(["cat","\"dog\""])");
   CHECK(file.metadata("image_size") == "33x33");
   CHECK(file.metadata("mean") == "[0.485, 0.456, 0.406]");
-  CHECK(file.metadata("fovea_version") != "");
+  CHECK_FALSE(file.metadata("fovea_version").empty());
 }
 
 TEST_CASE(
