@@ -2,10 +2,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <map>
 #include <memory>
+#include <optional>
 
 #include "cli/commands.h"
+#include "cli/launch_table.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "core/timing.h"
@@ -19,6 +20,7 @@ namespace {
 struct BenchFlags {
   StepOptions step;
   std::string device = "cpu", precision = "auto", fusion = "fast_normalized", only;
+  std::string gpu, launches;
   int repeats = 8;
   bool profile = false, json = false;
 };
@@ -64,45 +66,10 @@ void print_ops(std::vector<OpTime> ops, int64_t batch) {
   fmt::print("{:<28} {:>6} {:>29.3f}\n", "all", "", total * each);
 }
 
-struct KernelRow {
-  std::string name;
-  int64_t launches = 0, bytes = 0;
-  double seconds = 0;
-};
-
-void print_launches(const std::vector<cuda::LaunchTime>& launches) {
-  std::map<std::string, KernelRow> by_name;
-  KernelRow all{"all"};
-  for (const cuda::LaunchTime& launch : launches)
-    for (KernelRow* row : {&by_name[launch.kernel], &all}) {
-      ++row->launches;
-      row->bytes += launch.bytes;
-      row->seconds += launch.seconds;
-    }
-  std::vector<KernelRow> rows;
-  for (auto& [name, row] : by_name) rows.push_back({name, row.launches, row.bytes, row.seconds});
-  std::sort(rows.begin(), rows.end(), [](const KernelRow& a, const KernelRow& b) {
-    return std::pair(a.seconds, a.bytes) > std::pair(b.seconds, b.bytes);
-  });
-  rows.push_back(all);
-  const bool simulated = cuda::is_simulated();
-  constexpr double assumed_rate = 3e12;  // of a copy on an H100
-  const double rate = simulated ? assumed_rate : copy_rate(Device::cuda);
-  fmt::print(
-      "\n{} {:.0f} GB/s, read and written; bytes are those of the buffers a kernel is given, each once\n",
-      simulated ? "bound: the time of the bytes at" : "bound: a plain copy, measured, moves", rate / 1e9);
-  fmt::print("{:<60} {:>8} {:>10} {:>10}", "one step, by kernel", "launches", "MB", "bound, ms");
-  if (!simulated) fmt::print(" {:>10} {:>7} {:>9} {:>8}", "ms", "share", "GB/s", "of bound");
-  fmt::print("\n");
-  for (const KernelRow& row : rows) {
-    fmt::print("{:<60} {:>8} {:>10.1f} {:>10.4f}", row.name.substr(0, 60), row.launches,
-               double(row.bytes) / 1e6, double(row.bytes) / rate * 1e3);
-    if (!simulated)
-      fmt::print(" {:>10.4f} {:>6.1f}% {:>9.1f} {:>7.0f}%", row.seconds * 1e3,
-                 100 * row.seconds / all.seconds, double(row.bytes) / row.seconds / 1e9,
-                 100 * double(row.bytes) / row.seconds / rate);
-    fmt::print("\n");
-  }
+// The GPU that launches are predicted for: the one named; where the device is simulated, an H200.
+std::optional<cuda::Gpu> predicted_gpu(const std::string& name) {
+  if (name.empty()) return cuda::is_simulated() ? std::optional(cuda::find_gpu("H200")) : std::nullopt;
+  return cuda::find_gpu(name);
 }
 
 void run_bench(BenchFlags flags) {
@@ -114,6 +81,10 @@ void run_bench(BenchFlags flags) {
   step.fusion = flags.fusion == "softmax" ? Fusion::softmax
                 : flags.fusion == "sum"   ? Fusion::sum
                                           : Fusion::fast_normalized;
+  const bool profiles_cuda = flags.profile && step.device == Device::cuda;
+  require(profiles_cuda || (flags.gpu.empty() && flags.launches.empty()),
+          "--gpu and --launches need --profile and --device cuda: they are about the launches of a step");
+  const std::optional<cuda::Gpu> gpu = predicted_gpu(flags.gpu);
   StepTiming timing(step);
   step = timing.options();
   if (flags.json) {
@@ -143,10 +114,14 @@ void run_bench(BenchFlags flags) {
   }
   fmt::print("{:<14} {:>10.0f} MB of the process at most\n", "memory", resident_peak_mb());
   if (!flags.profile) return;
-  if (step.device == Device::cuda)
-    print_launches(timing.training_launches());
-  else
+  if (step.device == Device::cuda) {
+    const std::vector<cuda::LaunchTime> launches = timing.training_launches();
+    print_launches(launches, gpu);
+    if (!flags.launches.empty())
+      write_launches(flags.launches, launches, gpu.value_or(cuda::find_gpu("H200")));
+  } else {
     print_ops(timing.training_ops(), step.batch);
+  }
 }
 
 }  // namespace
@@ -173,6 +148,12 @@ void add_bench_command(CLI::App& program) {
   command->add_flag(
       "--profile", flags->profile,
       "also a table of what a training step spends its time on: ops on the CPU, kernels on cuda");
+  command->add_option(
+      "--gpu", flags->gpu,
+      "with --profile: also predict each launch's time on H200, H100, A100, L4, RTX4090 or T4 "
+      "(default: H200 where the device is simulated)");
+  command->add_option("--launches", flags->launches,
+                      "with --profile: also write each launch, its shape and its times to this CSV file");
   command->add_flag("--json", flags->json, "with --only: each repeat's seconds, for another program to read");
   command->callback([flags] { run_bench(*flags); });
 }

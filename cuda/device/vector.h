@@ -1,5 +1,6 @@
 #pragma once
 #include "cuda/device/bfloat16.h"
+#include "cuda/device/unroll.h"
 
 namespace fovea {
 
@@ -13,14 +14,55 @@ struct alignas(sizeof(T) * N) Pack {
 template <class T>
 inline constexpr int pack_size = 16 / int(sizeof(T));
 
-// One access. The address must be a multiple of the pack's size.
+// The words that move a pack. A GPU has accesses of 1, 2, 4, 8 and 16 bytes.
+template <int Bytes>
+struct WordOf {
+  using type = uint4;  // 16 bytes, and larger packs in several of these
+};
+template <>
+struct WordOf<8> {
+  using type = uint2;
+};
+template <>
+struct WordOf<4> {
+  using type = uint32_t;
+};
+template <>
+struct WordOf<2> {
+  using type = uint16_t;
+};
+template <>
+struct WordOf<1> {
+  using type = uint8_t;
+};
+
+// One access for each 16 bytes of the pack, from and to global memory. The address must be a multiple of the
+// pack's size.
 template <int N, class T>
 HD inline Pack<T, N> load_pack(const T* from) {
   return *reinterpret_cast<const Pack<T, N>*>(from);
 }
 template <class T, int N>
 HD inline void store_pack(T* to, const Pack<T, N>& pack) {
+#ifdef __CUDA_ARCH__
+  // nvcc takes apart what was put together in registers and assigned, number by number, even as one word:
+  // only a store that it cannot look into stays whole.
+  using Word = typename WordOf<int(sizeof pack)>::type;
+  constexpr int words = int(sizeof(pack) / sizeof(Word));
+  Word word[words];
+  memcpy(word, &pack, sizeof pack);
+  for (int i = 0; i < words; ++i) __stwb(reinterpret_cast<Word*>(to) + i, word[i]);
+#else
   *reinterpret_cast<Pack<T, N>*>(to) = pack;
+#endif
+}
+
+// N numbers, rounded to T where they are not of that type, as one pack.
+template <int N, class T, class R>
+HD inline void store_rounded(T* to, const R* values) {
+  Pack<T, N> pack;
+  UNROLL for (int k = 0; k < N; ++k) { pack.value[k] = T(values[k]); }
+  store_pack(to, pack);
 }
 
 // Whether rows of `length` elements, one after another from an aligned address, can be read in packs.

@@ -106,24 +106,25 @@ struct Tile {
 template <class T, class Partial>
 __global__ void sum_to_tiled(const T* x, Partial* partial, Axes kept, Axes summed, Tile tile, int64_t outputs,
                              int64_t terms, int64_t chunk) {
-  __shared__ double sums[block_threads];
+  using R = Real<T>;
+  __shared__ R sums[block_threads];
   const int thread = int(threadIdx.x);
   const int column = tile.along_sums ? thread % tile.sums : thread / tile.terms;
   const int row = tile.along_sums ? thread / tile.sums : thread % tile.terms;
   const int64_t output = int64_t(blockIdx.x) * tile.sums + column;
   const int64_t begin = blockIdx.y * chunk, end = begin + chunk < terms ? begin + chunk : terms;
-  double sum = 0;
+  R sum = 0;
   if (output < outputs) {
     const T* from = x + kept.offset(output);
-    for (int64_t k = begin + row; k < end; k += tile.terms) sum += double(Real<T>(from[summed.offset(k)]));
+    for (int64_t k = begin + row; k < end; k += tile.terms) sum += R(from[summed.offset(k)]);
   }
-  double* mine = sums + row * tile.sums + column;
+  R* mine = sums + row * tile.sums + column;
   *mine = sum;
   for (int step = tile.terms / 2; step > 0; step /= 2) {
     __syncthreads();
     if (row < step) *mine += mine[step * tile.sums];
   }
-  if (row == 0 && output < outputs) partial[blockIdx.y * outputs + output] = Partial(Real<Partial>(*mine));
+  if (row == 0 && output < outputs) partial[blockIdx.y * outputs + output] = Partial(*mine);
 }
 
 // The power of two from n on, at most `most`.
@@ -187,15 +188,15 @@ void sum_to(const T* x, T* y, const BroadcastDims& d, int64_t n, int64_t outputs
     launch(sum_to_tiled<T, T>, {grid, block_threads}, x, y, kept, summed, tile, outputs, terms, chunk);
     return;
   }
-  Workspace<double> partial(chunks * outputs);
-  launch(sum_to_tiled<T, double>, {grid, block_threads}, x, partial.data(), kept, summed, tile, outputs,
+  Workspace<Real<T>> partial(chunks * outputs);
+  launch(sum_to_tiled<T, Real<T>>, {grid, block_threads}, x, partial.data(), kept, summed, tile, outputs,
          terms, chunk);
   // The partial sums are a matrix (chunks, outputs), whose column sums are taken.
   Axes columns, rows;
   columns.append(outputs, 1);
   rows.append(chunks, outputs);
   const Tile last = tile_of(columns, rows, true);
-  launch(sum_to_tiled<double, T>, {dim3(unsigned((outputs + last.sums - 1) / last.sums)), block_threads},
+  launch(sum_to_tiled<Real<T>, T>, {dim3(unsigned((outputs + last.sums - 1) / last.sums)), block_threads},
          partial.data(), y, columns, rows, last, outputs, chunks, chunks);
 }
 

@@ -3,6 +3,8 @@
 // of the backward pass 2, dx 3. Storing g = dy f'(z) between the last two would cost a pass more.
 #include "cuda/kernels/batch_norm.h"
 
+#include <cmath>
+
 #include "cuda/device/columns.h"
 #include "cuda/device/grid.h"
 #include "cuda/kernels/activation.h"
@@ -62,71 +64,76 @@ __global__ void statistics_chunks(const T* x, Real<T>* partial, ColumnGrid grid)
   R* to = partial + 2 * at.chunk * grid.columns + at.column;
   const R n = R(at.end - first);
   for (int k = 0; k < N; ++k) {
-    to[k] = R(pivot.value[k]) + sums[k] / n;
-    to[grid.columns + k] = sums[N + k] - sums[k] * sums[k] / n;
+    sums[N + k] -= sums[k] * sums[k] / n;
+    sums[k] = R(pivot.value[k]) + sums[k] / n;
   }
+  store_rounded<N>(to, sums);
+  store_rounded<N>(to + grid.columns, sums + N);
 }
 
 template <class R>
-__device__ void write_coefficients(const BatchNormCoefficients<R>& to, int64_t c, double mean,
-                                   double variance, R weight, R bias, double epsilon) {
-  const double inverse_std = 1.0 / sqrt(variance + epsilon), scale = double(weight) * inverse_std;
-  to.scale[c] = R(scale);
-  to.shift[c] = R(double(bias) - mean * scale);
-  to.mean[c] = R(mean);
-  to.inverse_std[c] = R(inverse_std);
+__device__ void write_coefficients(const BatchNormCoefficients<R>& to, int64_t c, R mean, R variance,
+                                   R weight, R bias, R epsilon) {
+  const R inverse_std = R(1) / std::sqrt(variance + epsilon), scale = weight * inverse_std;
+  to.scale[c] = scale;
+  to.shift[c] = bias - mean * scale;
+  to.mean[c] = mean;
+  to.inverse_std[c] = inverse_std;
 }
 
 template <class R>
 struct NormParameters {
   const R *weight, *bias;
   R *running_mean, *running_variance;
-  double epsilon, momentum;
+  R epsilon, momentum;
 };
 
 // Merges the chunks of all processes, the rows of `grid`, as Chan, Golub and LeVeque do, all at once: with
-// the common mean known, squares = sum over chunks of squares + n (mean - common mean)^2.
+// the common mean known, squares = sum over chunks of squares + n (mean - common mean)^2. The mean is summed
+// as distances from the first chunk's, which keeps its digits without arithmetic in double: GPUs made for
+// games do that at 1/64 of the rate.
 template <class R>
 __global__ void coefficients_from_chunks(const R* partial, NormParameters<R> parameters,
                                          BatchNormCoefficients<R> to, PartialOfProcesses of,
                                          ColumnGrid grid) {
-  __shared__ double common_mean[plan_for_partials.columns];
+  __shared__ R common_mean[plan_for_partials.columns];
   const ColumnPlace<1> at(grid);
-  double mean[1] = {}, squares[1] = {};
+  const R pivot = at.inside ? partial[at.column] : R(0);
+  R mean[1] = {}, squares[1] = {};
   const int64_t rows = of.rows * of.processes;
   const auto rows_of = [&](int64_t chunk) {
     const int64_t left = of.rows - chunk % of.chunks * of.chunk_rows;
-    return double(left < of.chunk_rows ? left : of.chunk_rows);
+    return R(left < of.chunk_rows ? left : of.chunk_rows);
   };
   for (int64_t i = at.begin; i < at.end; i += blockDim.y)
-    mean[0] += rows_of(i) * double(partial[2 * i * grid.columns + at.column]);
+    mean[0] += rows_of(i) * (partial[2 * i * grid.columns + at.column] - pivot);
   block_column_sum(mean);
-  if (threadIdx.y == 0) common_mean[threadIdx.x] = mean[0] / double(rows);
+  if (threadIdx.y == 0) common_mean[threadIdx.x] = pivot + mean[0] / R(rows);
   __syncthreads();
   mean[0] = common_mean[threadIdx.x];
   for (int64_t i = at.begin; i < at.end; i += blockDim.y) {
-    const double distance = double(partial[2 * i * grid.columns + at.column]) - mean[0];
-    squares[0] += double(partial[(2 * i + 1) * grid.columns + at.column]) + rows_of(i) * distance * distance;
+    const R distance = partial[2 * i * grid.columns + at.column] - mean[0];
+    squares[0] += partial[(2 * i + 1) * grid.columns + at.column] + rows_of(i) * distance * distance;
   }
   block_column_sum(squares);
   if (!at.first_line()) return;
   const int64_t c = at.column;
-  double variance = squares[0] / double(rows);
+  R variance = squares[0] / R(rows);
   if (variance < 0) variance = 0;  // by rounding; a NaN stays
   write_coefficients(to, c, mean[0], variance, parameters.weight[c], parameters.bias[c], parameters.epsilon);
   if (!parameters.running_mean) return;
-  const double unbiased = rows > 1 ? double(rows) / double(rows - 1) : 1.0, keep = 1 - parameters.momentum;
+  const R unbiased = rows > 1 ? R(rows) / R(rows - 1) : R(1), keep = 1 - parameters.momentum;
   R *running_mean = parameters.running_mean + c, *running_variance = parameters.running_variance + c;
-  *running_mean = R(keep * double(*running_mean) + parameters.momentum * mean[0]);
-  *running_variance = R(keep * double(*running_variance) + parameters.momentum * unbiased * variance);
+  *running_mean = keep * *running_mean + parameters.momentum * mean[0];
+  *running_variance = keep * *running_variance + parameters.momentum * unbiased * variance;
 }
 
 template <class R>
 __global__ void coefficients_from_running(NormParameters<R> from, BatchNormCoefficients<R> to,
                                           int64_t channels) {
   for (int64_t c : grid_stride(channels))
-    write_coefficients(to, c, double(from.running_mean[c]), double(from.running_variance[c]), from.weight[c],
-                       from.bias[c], from.epsilon);
+    write_coefficients(to, c, from.running_mean[c], from.running_variance[c], from.weight[c], from.bias[c],
+                       from.epsilon);
 }
 
 // ---- Normalising
@@ -207,10 +214,8 @@ __global__ void sums_chunks(const T* x, const T* dy, BatchNormCoefficients<Real<
   block_column_sum(sums);
   if (!at.first_line()) return;
   R* to = partial + 2 * at.chunk * grid.columns + at.column;
-  for (int k = 0; k < N; ++k) {
-    to[k] = sums[k];
-    to[grid.columns + k] = sums[N + k];
-  }
+  store_rounded<N>(to, sums);
+  store_rounded<N>(to + grid.columns, sums + N);
 }
 
 // What dx = scale * g - constant - x * slope needs: the terms of mean and variance (arXiv 1502.03167, section
@@ -227,11 +232,11 @@ __global__ void gradients_from_chunks(const R* partial, BatchNormCoefficients<R>
                                       R* dweight, R* dbias, StatisticsGradient<R> to, PartialOfProcesses of,
                                       ColumnGrid grid) {
   const ColumnPlace<1> at(grid);
-  double sums[4] = {};  // of all, of all, own, own
+  R sums[4] = {};  // of all, of all, own, own
   for (int64_t i = at.begin; i < at.end; i += blockDim.y) {
     const bool own = i / of.chunks == of.rank;
     for (int k = 0; k < 2; ++k) {
-      const double value = double(partial[(2 * i + k) * grid.columns + at.column]);
+      const R value = partial[(2 * i + k) * grid.columns + at.column];
       sums[k] += value;
       if (own) sums[2 + k] += value;
     }
@@ -239,12 +244,12 @@ __global__ void gradients_from_chunks(const R* partial, BatchNormCoefficients<R>
   block_column_sum(sums);
   if (!at.first_line()) return;
   const int64_t c = at.column, rows = of.rows * of.processes;
-  const double scale = double(norm.scale[c]), inverse_std = double(norm.inverse_std[c]);
-  dbias[c] = R(sums[2]);
-  dweight[c] = R(sums[3] * inverse_std);
-  const double slope = batch_statistics ? scale * inverse_std * inverse_std * sums[1] / double(rows) : 0;
-  to.slope[c] = R(slope);
-  to.constant[c] = batch_statistics ? R(scale * sums[0] / double(rows) - slope * double(norm.mean[c])) : R(0);
+  const R scale = norm.scale[c], inverse_std = norm.inverse_std[c];
+  dbias[c] = sums[2];
+  dweight[c] = sums[3] * inverse_std;
+  const R slope = batch_statistics ? scale * inverse_std * inverse_std * sums[1] / R(rows) : R(0);
+  to.slope[c] = slope;
+  to.constant[c] = batch_statistics ? scale * sums[0] / R(rows) - slope * norm.mean[c] : R(0);
 }
 
 template <class F, class T>
@@ -313,18 +318,17 @@ void batch_norm_coefficients(const T* x, const Real<T>* weight, const Real<T>* b
                              Real<T>* running_variance, double epsilon, double momentum,
                              const BatchNormCoefficients<Real<T>>& coefficients, BatchNormDims d) {
   using R = Real<T>;
-  const NormParameters<R> parameters{weight, bias, running_mean, running_variance, epsilon, momentum};
+  const NormParameters<R> parameters{weight, bias, running_mean, running_variance, R(epsilon), R(momentum)};
   with_column_pack<T>(d.channels, [&]<int N>() {
     const ColumnGrid grid = column_grid(1, d.rows, d.channels, N, plan_for_sums);
     const SharedPartial<R> partial(d, grid, false);
     if (d.rows <= few_rows)
       launch(statistics_naive<T>, {grid_for(d.channels), block_threads}, x, partial.own(), d);
     else
-      launch(statistics_chunks<T, N>, {grid.grid(), grid.block(), grid.shared_bytes<R>(2 * N)}, x,
-             partial.own(), grid);
+      launch(statistics_chunks<T, N>, {grid, grid.shared_bytes<R>(2 * N)}, x, partial.own(), grid);
     const ColumnGrid last = partial.grid(d.channels);
-    launch(coefficients_from_chunks<R>, {last.grid(), last.block(), last.shared_bytes<double>(1)},
-           partial.gather(), parameters, coefficients, partial.of(), last);
+    launch(coefficients_from_chunks<R>, {last, last.shared_bytes<R>(1)}, partial.gather(), parameters,
+           coefficients, partial.of(), last);
   });
 }
 
@@ -334,7 +338,7 @@ void batch_norm_running_coefficients(const R* weight, const R* bias, const R* ru
                                      const BatchNormCoefficients<R>& coefficients, int64_t channels) {
   launch(coefficients_from_running<R>, {grid_for(channels), block_threads},
          NormParameters<R>{weight, bias, const_cast<R*>(running_mean), const_cast<R*>(running_variance),
-                           epsilon, 0},
+                           R(epsilon), 0},
          coefficients, channels);
 }
 
@@ -342,7 +346,7 @@ template <class F, class T>
 void batch_norm_normalize(const T* x, const Real<T>* scale, const Real<T>* shift, T* y, BatchNormDims d) {
   if (packs_fit<T>(d.channels)) {
     const ColumnGrid grid = column_grid(1, d.rows, d.channels, pack_size<T>, plan_for_elements);
-    launch(normalize_packed<F, T>, {grid.grid(), grid.block()}, x, scale, shift, y, grid);
+    launch(normalize_packed<F, T>, {grid}, x, scale, shift, y, grid);
   } else {
     launch(normalize_naive<F, T>, {grid_for(d.rows * d.channels), block_threads}, x, scale, shift, y, d);
   }
@@ -360,15 +364,14 @@ void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Re
     if (d.rows <= few_rows)
       launch(sums_naive<F, T>, {grid_for(d.channels), block_threads}, x, dy, norm, partial.own(), d);
     else
-      launch(sums_chunks<F, T, N>, {grid.grid(), grid.block(), grid.shared_bytes<R>(2 * N)}, x, dy, norm,
-             partial.own(), grid);
+      launch(sums_chunks<F, T, N>, {grid, grid.shared_bytes<R>(2 * N)}, x, dy, norm, partial.own(), grid);
     const ColumnGrid last = partial.grid(d.channels);
-    launch(gradients_from_chunks<R>, {last.grid(), last.block(), last.shared_bytes<double>(4)},
-           partial.gather(), norm, batch_statistics, dweight, dbias, statistics, partial.of(), last);
+    launch(gradients_from_chunks<R>, {last, last.shared_bytes<R>(4)}, partial.gather(), norm,
+           batch_statistics, dweight, dbias, statistics, partial.of(), last);
   });
   if (packs_fit<T>(d.channels)) {
     const ColumnGrid grid = column_grid(1, d.rows, d.channels, pack_size<T>, plan_for_elements);
-    launch(backward_packed<F, T>, {grid.grid(), grid.block()}, x, dy, norm, statistics, dx, grid);
+    launch(backward_packed<F, T>, {grid}, x, dy, norm, statistics, dx, grid);
   } else {
     launch(backward_naive<F, T>, {grid_for(d.rows * d.channels), block_threads}, x, dy, norm, statistics, dx,
            d);

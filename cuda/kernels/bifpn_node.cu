@@ -159,9 +159,8 @@ __global__ void node_forward(Node<T> node, T* y, int64_t packs) {
       const Pack<Real<T>, N> x = resampled<N>(node.input[k], out, node.channels, first);
       for (int c = 0; c < N; ++c) z[c] += w[k] * x.value[c];
     }
-    Pack<T, N> result;
-    for (int c = 0; c < N; ++c) result.value[c] = T(F::forward(z[c]));
-    store_pack(y + i * N, result);
+    for (int c = 0; c < N; ++c) z[c] = F::forward(z[c]);
+    store_rounded<N>(y + i * N, z);
   }
 }
 
@@ -198,9 +197,7 @@ __global__ void node_gradient(Node<T> node, const T* dy, T* g, Real<T>* partial,
       store_pack(node.input[k].dx + i * N, dx);
     }
     if (g == nullptr) continue;
-    Pack<T, N> kept;
-    for (int c = 0; c < N; ++c) kept.value[c] = T(gradient[c]);
-    store_pack(g + i * N, kept);
+    store_rounded<N>(g + i * N, gradient);
   }
   if (partial == nullptr) return;
   for (int k = 0; k < Most; ++k) {
@@ -215,24 +212,25 @@ __global__ void node_gradient(Node<T> node, const T* dy, T* g, Real<T>* partial,
 //   softmax          dv_k = w_k (dw_k - s)
 template <class R>
 __global__ void fusion_backward(const R* partial, int blocks, const R* v, Fusion fusion, int count, R* dv) {
-  double dw[most_node_inputs];
+  __shared__ R dw[most_node_inputs];  // the first thread's only: an array of its own would lie in memory
   for (int k = 0; k < count; ++k) {
-    double sum = 0;
-    for (int b = int(threadIdx.x); b < blocks; b += int(blockDim.x)) sum += double(partial[k * blocks + b]);
-    dw[k] = block_sum(sum);
+    R sum = 0;
+    for (int b = int(threadIdx.x); b < blocks; b += int(blockDim.x)) sum += partial[k * blocks + b];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) dw[k] = sum;
   }
   if (threadIdx.x > 0) return;
-  double total = fusion_epsilon, weighted = 0;
+  R total = R(fusion_epsilon), weighted = 0;
   for (int k = 0; k < count; ++k) {
-    total += v[k] > R(0) ? double(v[k]) : 0;
-    weighted += fusion_weight<double>(v, fusion, count, k) * dw[k];
+    total += v[k] > R(0) ? v[k] : R(0);
+    weighted += fusion_weight<R>(v, fusion, count, k) * dw[k];
   }
   for (int k = 0; k < count; ++k) {
-    const double change = dw[k] - weighted;
+    const R change = dw[k] - weighted;
     if (fusion == Fusion::softmax)
-      dv[k] = R(fusion_weight<double>(v, fusion, count, k) * change);
+      dv[k] = fusion_weight<R>(v, fusion, count, k) * change;
     else
-      dv[k] = v[k] > R(0) ? R(change / total) : R(0);
+      dv[k] = v[k] > R(0) ? change / total : R(0);
   }
 }
 

@@ -155,9 +155,7 @@ __global__ void __launch_bounds__(block_threads)
             at.column;
     UNROLL for (int p = 0; p < forward_strip; ++p) {
       if (strip.column + p >= g.out_width) continue;
-      Pack<T, N> pack;
-      UNROLL for (int k = 0; k < N; ++k) { pack.value[k] = T(sum[p][k]); }
-      store_pack(to + int64_t(p) * g.out_channels, pack);
+      store_rounded<N>(to + int64_t(p) * g.out_channels, sum[p]);
     }
   }
 }
@@ -198,7 +196,7 @@ __global__ void __launch_bounds__(block_threads)
     block_column_sum(sum[t]);
     if (!at.first_line() || first_tap + t >= g.taps()) continue;  // the last group of a row may be short
     Real<T>* to = partial + ((at.chunk * g.kernel + a) * g.taps() + first_tap + t) * g.out_channels + o;
-    UNROLL for (int k = 0; k < N; ++k) { to[k] = sum[t][k]; }
+    store_rounded<N>(to, sum[t]);
   }
 }
 
@@ -216,7 +214,7 @@ void conv2d(const T* x, const Real<T>* w, T* y, const Conv2dDims& d) {
   const ColumnGrid grid = column_grid(1, strips.of(d), d.out_channels, N, plan_for_strips);
   const size_t filter_bytes = size_t(g.kernel * g.taps() * grid.width) * sizeof(Pack<Real<T>, N>);
   if (d.out_channels % N == 0 && filter_bytes <= most_filter_bytes) {
-    launch(conv2d_strips<T>, {grid.grid(), grid.block(), filter_bytes}, x, w, y, g, strips, grid);
+    launch(conv2d_strips<T>, {grid, filter_bytes}, x, w, y, g, strips, grid);
     return;
   }
   const int64_t n = d.batch * d.out_height() * d.out_row();
@@ -242,8 +240,8 @@ void conv2d_weight_gradient(const T* x, const T* dy, Real<T>* dw, const Conv2dDi
   const int64_t groups = g.kernel * ((d.taps() + group_taps - 1) / group_taps);
   const ColumnGrid grid = column_grid(1, strips.of(d), groups * d.out_channels, N, plan_for_strip_sums);
   const Workspace<Real<T>> partial(grid.chunks * n);
-  launch(weight_gradient_strips<T>, {grid.grid(), grid.block(), grid.shared_bytes<Real<T>>(N)}, x, dy,
-         partial.data(), g, strips, grid);
+  launch(weight_gradient_strips<T>, {grid, grid.shared_bytes<Real<T>>(N)}, x, dy, partial.data(), g, strips,
+         grid);
   add_partials<Real<T>>(partial.data(), dw, {1, grid.chunks, n});
 }
 

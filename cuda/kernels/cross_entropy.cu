@@ -81,21 +81,20 @@ __global__ void softmax_kernel(const T* x, T* p, int64_t rows, int64_t classes) 
 // Each row's loss: log sum_k e^x_k - (1 - smoothing) x_label - smoothing mean_k x_k
 template <class Team, class T>
 __global__ void cross_entropy_rows(const T* x, const int32_t* labels, SoftmaxRow<Real<T>>* row,
-                                   double* row_loss, double smoothing, int64_t rows, int64_t classes) {
+                                   double* row_loss, Real<T> smoothing, int64_t rows, int64_t classes) {
   for (int64_t n = first_row<Team>(); n < rows; n += row_step<Team>()) {
     const T* from = x + n * classes;
     const SoftmaxRow<Real<T>> of_row = softmax_row<Team>(from, classes);
-    double mean = 0;
+    Real<T> mean = 0;
     if (smoothing != 0) {
-      for (int64_t k = Team::lane(); k < classes; k += Team::size) mean += double(Real<T>(from[k]));
-      mean = Team::sum(mean) / double(classes);
+      for (int64_t k = Team::lane(); k < classes; k += Team::size) mean += Real<T>(from[k]);
+      mean = Team::sum(mean) / Real<T>(classes);
     }
     if (Team::lane() != 0) continue;
     row[n] = of_row;
     const int32_t label = labels[n];
-    const double at_label = label >= 0 && label < classes ? double(Real<T>(from[label])) : double(NAN);
-    row_loss[n] =
-        double(of_row.largest) + log(double(of_row.sum)) - (1 - smoothing) * at_label - smoothing * mean;
+    const Real<T> at_label = label >= 0 && label < classes ? Real<T>(from[label]) : Real<T>(NAN);
+    row_loss[n] = double(std::log(of_row.sum) + (of_row.largest - at_label) + smoothing * (at_label - mean));
   }
 }
 
@@ -113,8 +112,7 @@ __global__ void cross_entropy_backward_rows(const T* x, const int32_t* labels, c
                                             const Real<T>* dy, T* dx, double smoothing, int64_t rows,
                                             int64_t classes) {
   using R = Real<T>;
-  const R scale = R(double(*dy) / double(rows)), share = R(smoothing / double(classes)),
-          rest = R(1 - smoothing);
+  const R scale = *dy / R(rows), share = R(smoothing / double(classes)), rest = R(1 - smoothing);
   for (int64_t n = first_row<Team>(); n < rows; n += row_step<Team>()) {
     const SoftmaxRow<R> of_row = row[n];
     const int32_t label = labels[n];
@@ -150,7 +148,7 @@ void cross_entropy(const T* x, const int32_t* labels, SoftmaxRow<Real<T>>* row, 
   Workspace<double> row_loss(rows);
   with_team(classes, [&]<class Team>() {
     launch(cross_entropy_rows<Team, T>, {grid_for(rows * Team::size), block_threads}, x, labels, row,
-           row_loss.data(), smoothing, rows, classes);
+           row_loss.data(), Real<T>(smoothing), rows, classes);
   });
   launch(mean_loss<Real<T>>, {1, block_threads}, row_loss.data(), loss, rows);
 }

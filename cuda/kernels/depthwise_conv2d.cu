@@ -138,12 +138,6 @@ __device__ inline void load_line(Real<T> (&line)[COUNT][N], const T* image, int 
     load_real<N>(line[j], from + int64_t(j) * channels, row_inside && inside(column + j, width));
   }
 }
-template <int N, class T>
-__device__ inline void store_real(T* to, const Real<T> (&from)[N]) {
-  Pack<T, N> pack;
-  UNROLL for (int k = 0; k < N; ++k) { pack.value[k] = T(from[k]); }
-  store_pack(to, pack);
-}
 
 template <int N, class R>
 __device__ inline void add_product(R* sum, const R* a, const R* b) {
@@ -193,7 +187,7 @@ __global__ void __launch_bounds__(tile_threads, 2)
     UNROLL for (int r = 0; r < HEIGHT; ++r) {
       UNROLL for (int p = 0; p < WIDTH; ++p) {
         if (tile.row + r < g.out_height && tile.column + p < g.out_width)
-          store_real<N>(to + (int64_t(r) * g.out_width + p) * g.channels, sum[r][p]);
+          store_rounded<N>(to + (int64_t(r) * g.out_width + p) * g.channels, sum[r][p]);
       }
     }
   }
@@ -239,7 +233,7 @@ __global__ void __launch_bounds__(tile_threads, 2)
     UNROLL for (int r = 0; r < gradient_height; ++r) {
       UNROLL for (int p = 0; p < gradient_width; ++p) {
         if (inside(row + r, g.in_height) && inside(column + p, g.in_width))
-          store_real<N>(to + (int64_t(r) * g.in_width + p) * g.channels, sum[r][p]);
+          store_rounded<N>(to + (int64_t(r) * g.in_width + p) * g.channels, sum[r][p]);
       }
     }
   }
@@ -286,7 +280,7 @@ __global__ void __launch_bounds__(tile_threads, 2)
     block_column_sum(sum[a]);
     if (!at.first_line()) continue;
     Real<T>* to = partial + (at.chunk * K + a) * K * g.channels + at.column;
-    UNROLL for (int i = 0; i < K * N; ++i) { to[i / N * g.channels + i % N] = sum[a][i]; }
+    UNROLL for (int b = 0; b < K; ++b) { store_rounded<N>(to + b * g.channels, sum[a] + b * N); }
   }
 }
 
@@ -314,7 +308,7 @@ void depthwise_conv2d(const T* x, const Real<T>* w, T* y, const DepthwiseConv2dD
   const bool done = tiled<T>(d, [&]<int K, int S>() {
     const Tiles tiles(g.out_height, g.out_width, forward_height, forward_width<S>);
     const ColumnGrid grid = column_grid(1, tiles.of(d.batch), d.channels, channel_pack<T>, plan_for_tiles);
-    launch(depthwise_tiled<K, S, T>, {grid.grid(), grid.block()}, x, w, y, g, tiles, grid);
+    launch(depthwise_tiled<K, S, T>, {grid}, x, w, y, g, tiles, grid);
   });
   if (done) return;
   const int64_t n = d.batch * d.out_height() * d.out_row();
@@ -327,7 +321,7 @@ void depthwise_conv2d_input_gradient(const Real<T>* w, const T* dy, T* dx, const
   const bool done = tiled<T>(d, [&]<int K, int S>() {
     const Tiles tiles(g.in_height + g.pad_y % S, g.in_width + g.pad_x % S, gradient_height, gradient_width);
     const ColumnGrid grid = column_grid(1, tiles.of(d.batch), d.channels, channel_pack<T>, plan_for_tiles);
-    launch(input_gradient_tiled<K, S, T>, {grid.grid(), grid.block()}, w, dy, dx, g, tiles, grid);
+    launch(input_gradient_tiled<K, S, T>, {grid}, w, dy, dx, g, tiles, grid);
   });
   if (done) return;
   const int64_t n = d.batch * d.in_height * d.in_row();
@@ -342,8 +336,8 @@ void depthwise_conv2d_weight_gradient(const T* x, const T* dy, Real<T>* dw, cons
     const Tiles tiles(g.out_height, g.out_width, sum_height, sum_width);
     const ColumnGrid grid = column_grid(1, tiles.of(d.batch), d.channels, N, plan_for_tile_sums);
     const Workspace<Real<T>> partial(grid.chunks * K * K * d.channels);
-    launch(weight_gradient_tiled<K, S, T>, {grid.grid(), grid.block(), grid.shared_bytes<Real<T>>(K * N)}, x,
-           dy, partial.data(), g, tiles, grid);
+    launch(weight_gradient_tiled<K, S, T>, {grid, grid.shared_bytes<Real<T>>(K * N)}, x, dy, partial.data(),
+           g, tiles, grid);
     add_partials<Real<T>>(partial.data(), dw, {1, grid.chunks, K * K * d.channels});
   });
   if (done) return;

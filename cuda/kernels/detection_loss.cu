@@ -24,7 +24,8 @@ __device__ T for_target(int32_t target, int64_t k, int64_t classes, F&& f) {
   return f(target == k ? T(1) : T(0));
 }
 
-// A block's share of the sum, in double from the threads on.
+// A block's share of the sum, in double from the threads on: their own sums are of a few hundred numbers
+// each.
 template <class T>
 __device__ void store_partial(double* partial, T sum) {
   const double total = block_sum(double(sum));
@@ -57,7 +58,7 @@ template <class T>
 __global__ void focal_loss_backward_naive(const T* x, const int32_t* targets, const Real<T>* dy, T* dx,
                                           FocalLoss<Real<T>> focal, const Real<T>* normalizer, int64_t n,
                                           int64_t classes) {
-  const Real<T> scale = Real<T>(double(*dy) / double(*normalizer));
+  const Real<T> scale = *dy / *normalizer;
   for (int64_t i : grid_stride(n)) {
     const Real<T> logit = Real<T>(x[i]);
     dx[i] = T(scale * for_target<Real<T>>(targets[i / classes], i % classes, classes, [&](Real<T> positive) {
@@ -115,7 +116,7 @@ template <class T>
 __global__ void focal_loss_packed(const T* x, const int32_t* targets, double* partial,
                                   FocalLoss<Real<T>> focal, int64_t packs, int64_t classes) {
   constexpr int size = pack_size<T>;
-  double sum = 0;
+  Real<T> sum = 0;
   for (PackedLogits<size> at(packs, classes); at.valid(); at.next()) {
     const Pack<T, size> logits = load_pack<size>(x + at.pack * size);
     Real<T> of_pack = 0;
@@ -124,7 +125,7 @@ __global__ void focal_loss_packed(const T* x, const int32_t* targets, double* pa
         return focal.value(Real<T>(logits.value[i]), positive);
       });
     });
-    sum += double(of_pack);
+    sum += of_pack;
   }
   store_partial(partial, sum);
 }
@@ -134,7 +135,7 @@ __global__ void focal_loss_backward_packed(const T* x, const int32_t* targets, c
                                            FocalLoss<Real<T>> focal, const Real<T>* normalizer, int64_t packs,
                                            int64_t classes) {
   constexpr int size = pack_size<T>;
-  const Real<T> scale = Real<T>(double(*dy) / double(*normalizer));
+  const Real<T> scale = *dy / *normalizer;
   for (PackedLogits<size> at(packs, classes); at.valid(); at.next()) {
     const Pack<T, size> logits = load_pack<size>(x + at.pack * size);
     Pack<T, size> gradient;
@@ -159,7 +160,7 @@ __global__ void huber_loss_naive(const T* p, const Real<T>* t, double* partial, 
 template <class T>
 __global__ void huber_loss_backward_naive(const T* p, const Real<T>* t, const Real<T>* dy, T* dp,
                                           HuberLoss<Real<T>> huber, const Real<T>* normalizer, int64_t n) {
-  const Real<T> scale = Real<T>(double(*dy) / (4 * double(*normalizer)));
+  const Real<T> scale = *dy / (4 * *normalizer);
   for (int64_t i : grid_stride(n)) dp[i] = T(scale * huber.derivative(Real<T>(p[i]), t[i]));
 }
 
@@ -167,13 +168,13 @@ __global__ void huber_loss_backward_naive(const T* p, const Real<T>* t, const Re
 template <class T>
 __global__ void huber_loss_boxes(const T* p, const Real<T>* t, double* partial, HuberLoss<Real<T>> huber,
                                  int64_t boxes) {
-  double sum = 0;
+  Real<T> sum = 0;
   for (int64_t i : grid_stride(boxes)) {
     const Pack<T, 4> predictions = load_pack<4>(p + i * 4);
     const Pack<Real<T>, 4> targets = load_pack<4>(t + i * 4);
     Real<T> of_box = 0;
     for (int k = 0; k < 4; ++k) of_box += huber.value(Real<T>(predictions.value[k]), targets.value[k]);
-    sum += double(of_box);
+    sum += of_box;
   }
   store_partial(partial, sum);
 }
@@ -182,7 +183,7 @@ template <class T>
 __global__ void huber_loss_backward_boxes(const T* p, const Real<T>* t, const Real<T>* dy, T* dp,
                                           HuberLoss<Real<T>> huber, const Real<T>* normalizer,
                                           int64_t boxes) {
-  const Real<T> scale = Real<T>(double(*dy) / (4 * double(*normalizer)));
+  const Real<T> scale = *dy / (4 * *normalizer);
   for (int64_t i : grid_stride(boxes)) {
     const Pack<T, 4> predictions = load_pack<4>(p + i * 4);
     const Pack<Real<T>, 4> targets = load_pack<4>(t + i * 4);

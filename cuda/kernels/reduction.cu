@@ -34,42 +34,40 @@ __global__ void reduce_chunks(const T* x, Real<T>* partial, ColumnGrid grid) {
     for (int k = 0; k < N; ++k) sum[k] += Real<T>(pack.value[k]);
   }
   block_column_sum(sum);
-  if (at.first_line())
-    for (int k = 0; k < N; ++k) partial[at.partial(grid) + k] = sum[k];
+  if (at.first_line()) store_rounded<N>(partial + at.partial(grid), sum);
 }
 
 // Stage 2: the rows of `grid` are the chunks of stage 1.
 template <class R, class To>
-__global__ void add_chunks(const R* partial, To* y, double factor, ColumnGrid grid) {
+__global__ void add_chunks(const R* partial, To* y, R factor, ColumnGrid grid) {
   const ColumnPlace<1> at(grid);
-  double sum[1] = {};
-  for (int64_t row = at.begin; row < at.end; row += blockDim.y) sum[0] += double(partial[at.offset(row)]);
+  R sum[1] = {};
+  for (int64_t row = at.begin; row < at.end; row += blockDim.y) sum[0] += partial[at.offset(row)];
   block_column_sum(sum);
-  if (at.first_line()) y[at.partial(grid)] = To(Real<To>(sum[0] * factor));
+  if (at.first_line()) y[at.partial(grid)] = To(sum[0] * factor);
 }
 
 template <class T>
-__global__ void repeat_naive(const T* dy, T* dx, double factor, ReductionDims d) {
+__global__ void repeat_naive(const T* dy, T* dx, Real<T> factor, ReductionDims d) {
   for (int64_t i : grid_stride(d.outer * d.count * d.inner))
-    dx[i] = T(Real<T>(double(Real<T>(dy[i / (d.count * d.inner) * d.inner + i % d.inner])) * factor));
+    dx[i] = T(Real<T>(dy[i / (d.count * d.inner) * d.inner + i % d.inner]) * factor);
 }
 
 // A thread reads its pack of dy once and writes it to many rows.
 template <class T>
-__global__ void repeat_packed(const T* dy, T* dx, double factor, ColumnGrid grid) {
+__global__ void repeat_packed(const T* dy, T* dx, Real<T> factor, ColumnGrid grid) {
   constexpr int size = pack_size<T>;
   const ColumnPlace<size> at(grid);
   if (!at.inside) return;
   Pack<T, size> pack = load_pack<size>(dy + at.matrix * grid.columns + at.column);
-  for (int k = 0; k < size; ++k) pack.value[k] = T(Real<T>(double(Real<T>(pack.value[k])) * factor));
+  for (int k = 0; k < size; ++k) pack.value[k] = T(Real<T>(pack.value[k]) * factor);
   for (int64_t row = at.begin; row < at.end; row += blockDim.y) store_pack(dx + at.offset(row), pack);
 }
 
 template <class R, class To>
 void add_up(const R* partial, To* y, double factor, const ReductionDims& d) {
   const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, 1, plan_for_partials);
-  launch(add_chunks<R, To>, {grid.grid(), grid.block(), grid.shared_bytes<double>(1)}, partial, y, factor,
-         grid);
+  launch(add_chunks<R, To>, {grid, grid.shared_bytes<R>(1)}, partial, y, R(factor), grid);
 }
 
 template <class T, class To>
@@ -82,8 +80,7 @@ void reduce_to(const T* x, To* y, double factor, const ReductionDims& d) {
   with_column_pack<T>(d.inner, [&]<int N>() {
     const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, N, plan_for_sums);
     const Workspace<Real<T>> partial(grid.partials());
-    launch(reduce_chunks<T, N>, {grid.grid(), grid.block(), grid.shared_bytes<Real<T>>(N)}, x, partial.data(),
-           grid);
+    launch(reduce_chunks<T, N>, {grid, grid.shared_bytes<Real<T>>(N)}, x, partial.data(), grid);
     add_up(partial.data(), y, factor, {d.outer, grid.chunks, d.inner});
   });
 }
@@ -99,9 +96,10 @@ template <class T>
 void repeat(const T* dy, T* dx, double factor, const ReductionDims& d) {
   if (packs_fit<T>(d.inner) && d.inner > 0) {
     const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, pack_size<T>, plan_for_elements);
-    launch(repeat_packed<T>, {grid.grid(), grid.block()}, dy, dx, factor, grid);
+    launch(repeat_packed<T>, {grid}, dy, dx, Real<T>(factor), grid);
   } else {
-    launch(repeat_naive<T>, {grid_for(d.outer * d.count * d.inner), block_threads}, dy, dx, factor, d);
+    launch(repeat_naive<T>, {grid_for(d.outer * d.count * d.inner), block_threads}, dy, dx, Real<T>(factor),
+           d);
   }
 }
 

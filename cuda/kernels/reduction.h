@@ -12,7 +12,8 @@ struct ReductionDims {
 
 namespace cuda {
 
-// T: float, double, bfloat16. Sums run in Real<T> within a block and in double over blocks, in a fixed order.
+// T: float, double, bfloat16. Sums run in Real<T>, in a fixed order: a tree in
+// each block, then one over the blocks.
 
 // y (outer, inner) = factor * sum over count of x (outer, count, inner); sums of nothing are 0.
 template <class T>

@@ -68,8 +68,7 @@ __global__ void scale_backward_chunks(const T* x, const T* s, const T* dy, T* dx
     store_pack(dx + at.offset(row), gradient);
   }
   block_column_sum(sum);
-  if (at.first_line())
-    for (int k = 0; k < N; ++k) partial[at.partial(grid) + k] = sum[k];
+  if (at.first_line()) store_rounded<N>(partial + at.partial(grid), sum);
 }
 
 ReductionDims over_pixels(const ImageDims& d) { return {d.batch, d.pixels, d.channels}; }
@@ -90,7 +89,7 @@ template <class T>
 void scale_channels(const T* x, const T* s, T* y, const ImageDims& d) {
   if (packs_fit<T>(d.channels)) {
     const ColumnGrid grid = column_grid(d.batch, d.pixels, d.channels, pack_size<T>, plan_for_elements);
-    launch(scale_packed<T>, {grid.grid(), grid.block()}, x, s, y, grid);
+    launch(scale_packed<T>, {grid}, x, s, y, grid);
   } else {
     launch(scale_naive<T>, {grid_for(d.batch * d.pixels * d.channels), block_threads}, x, s, y, d);
   }
@@ -106,8 +105,8 @@ void scale_channels_backward(const T* x, const T* s, const T* dy, T* dx, T* ds, 
   with_column_pack<T>(d.channels, [&]<int N>() {
     const ColumnGrid grid = column_grid(d.batch, d.pixels, d.channels, N, plan_for_sums);
     const Workspace<Real<T>> partial(grid.partials());
-    launch(scale_backward_chunks<T, N>, {grid.grid(), grid.block(), grid.shared_bytes<Real<T>>(N)}, x, s, dy,
-           dx, partial.data(), grid);
+    launch(scale_backward_chunks<T, N>, {grid, grid.shared_bytes<Real<T>>(N)}, x, s, dy, dx, partial.data(),
+           grid);
     add_partials(partial.data(), ds, {d.batch, grid.chunks, d.channels});
   });
 }

@@ -14,9 +14,21 @@ struct LaunchConfig {
   const char* file;
   int line;
   int64_t bytes = -1;  // see moves()
+  int64_t steps = 0;  // of a thread's main loop, at most; 0 where they follow from the bytes: for predictions
   LaunchConfig(dim3 grid_, dim3 block_, size_t shared_bytes_ = 0, const char* file_ = __builtin_FILE(),
                int line_ = __builtin_LINE())
       : grid(grid_), block(block_), shared_bytes(shared_bytes_), file(file_), line(line_) {}
+  // As a ColumnGrid (cuda/device/columns.h) says.
+  template <class Grid>
+  requires requires(const Grid& g) { g.grid(), g.block(), g.steps(); }
+  LaunchConfig(const Grid& g, size_t shared_bytes_ = 0, const char* file_ = __builtin_FILE(),
+               int line_ = __builtin_LINE())
+      : grid(g.grid()),
+        block(g.block()),
+        shared_bytes(shared_bytes_),
+        file(file_),
+        line(line_),
+        steps(g.steps()) {}
 
   // For profiles (profile.h), where the bytes that the kernel reads and writes are not those of the buffers
   // that its arguments point to: it needs a part of them, or finds them by a table on the device.

@@ -24,15 +24,15 @@ LaunchTimer::~LaunchTimer() {
 }
 
 bool LaunchTimer::running() { return current != nullptr; }
-void LaunchTimer::note_kernel(const void* kernel, int64_t bytes) {
-  if (current) current->add(kernel, nullptr, bytes);
+void LaunchTimer::note_kernel(const void* kernel, const LaunchShape& shape, int64_t bytes) {
+  if (current) current->add(kernel, nullptr, shape, bytes);
 }
 void LaunchTimer::note(const char* work, int64_t bytes) {
-  if (current) current->add(nullptr, work, bytes);
+  if (current) current->add(nullptr, work, {}, bytes);
 }
 
-void LaunchTimer::add(const void* kernel, const char* work, int64_t bytes) {
-  launches_.push_back(std::unique_ptr<Launch>(new Launch{kernel, work, bytes, {}}));
+void LaunchTimer::add(const void* kernel, const char* work, const LaunchShape& shape, int64_t bytes) {
+  launches_.push_back(std::unique_ptr<Launch>(new Launch{kernel, work, shape, bytes, {}}));
   launches_.back()->begin.record(current_stream());
 }
 
@@ -49,7 +49,7 @@ std::vector<LaunchTime> LaunchTimer::launches() const {
   for (const auto& launch : launches_) {
     std::string& name = names[launch->kernel];
     if (launch->kernel && name.empty()) name = kernel_name(launch->kernel);
-    result.push_back({launch->kernel ? name : launch->work, launch->bytes});
+    result.push_back({launch->kernel ? name : launch->work, launch->bytes, 0, launch->shape});
   }
   return result;
 }

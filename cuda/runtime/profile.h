@@ -8,11 +8,20 @@
 
 namespace fovea::cuda {
 
+// How a kernel was launched, as far as its time depends on it.
+struct LaunchShape {
+  int64_t blocks = 0;  // 0: it is no kernel of ours
+  int threads = 0;     // of a block
+  size_t shared_bytes = 0;
+  int64_t steps = 0;  // LaunchConfig::steps
+};
+
 // One piece of work that the device was asked for.
 struct LaunchTime {
   std::string kernel;  // "depthwise_tiled<3, 1, bfloat16>"; also "gemm", "copy" and "fill"
   int64_t bytes = 0;   // of the buffers it was given, each counted once, or what LaunchConfig::moves() said
   double seconds = 0;  // on the device, with what an event costs there: about a microsecond on a GPU
+  LaunchShape shape;
 };
 
 // While one lives, an event precedes each piece of work that this thread asks of the device, so that the time
@@ -31,17 +40,18 @@ class LaunchTimer {
 
   // For what asks for device work; nothing happens where no timer runs.
   static bool running();
-  static void note_kernel(const void* kernel, int64_t bytes);
+  static void note_kernel(const void* kernel, const LaunchShape& shape, int64_t bytes);
   static void note(const char* work, int64_t bytes);
 
  private:
   struct Launch {
     const void* kernel;  // or null, and
     const char* work;
+    LaunchShape shape;
     int64_t bytes;
     Event begin;
   };
-  void add(const void* kernel, const char* work, int64_t bytes);
+  void add(const void* kernel, const char* work, const LaunchShape& shape, int64_t bytes);
 
   std::vector<std::unique_ptr<Launch>> launches_;
   std::unique_ptr<Event> end_;

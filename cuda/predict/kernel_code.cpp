@@ -1,0 +1,390 @@
+#include "cuda/predict/kernel_code.h"
+
+#include <cxxabi.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <memory>
+
+#include "cuda/predict/ptx.h"
+#include "cuda/runtime/error.h"
+#include "cuda/runtime/profile.h"
+
+namespace fovea::cuda {
+namespace {
+
+std::string readable(const std::string& symbol) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> text(
+      abi::__cxa_demangle(symbol.c_str(), nullptr, nullptr, &status), &std::free);
+  return short_kernel_name(text ? text.get() : symbol);
+}
+
+bool is_double_arithmetic(const PtxInstruction& i) {
+  static constexpr std::string_view arithmetic[] = {"add.", "sub.",  "mul.", "fma.", "div.",
+                                                    "rcp.", "sqrt.", "mad.", "min.", "max."};
+  return i.opcode.ends_with("f64") && std::any_of(std::begin(arithmetic), std::end(arithmetic),
+                                                  [&](std::string_view word) { return i.is(word); });
+}
+
+// Machine instructions for one of PTX: what sm_90 makes of it, read from its machine code. Moves, parameters
+// and conversions of pointers vanish; two roundings to bfloat16 become one; 64-bit integers take several.
+double machine_instructions(const PtxInstruction& i) {
+  struct Weight {
+    std::string_view prefix;
+    double count;
+  };
+  static constexpr Weight weights[] = {
+      {"mov", 0},
+      {"ld.param", 0},
+      {"cvta", 0},
+      {"cvt.rn.bf16.f32", 0.5},
+      {"cvt.u32.u16", 0},
+      {"cvt.u64.u32", 0},
+      {"cvt.s64.s32", 1},
+      {"cvt.u32.u64", 0},
+      {"neg.f32", 0},
+      {"abs.f32", 0},
+      {"add.s64", 2},
+      {"sub.s64", 2},
+      {"mul.lo.s64", 4},
+      {"shl.b64", 2},
+      {"shr.u64", 2},
+      {"shr.s64", 2},
+      {"setp.lt.s64", 2},
+      {"setp.ge.s64", 2},
+      {"setp.eq.s64", 2},
+      {"setp.gt.s64", 2},
+      {"min.s64", 4},
+      {"max.s64", 4},
+      {"selp.b64", 2},
+      {"and.b64", 2},
+      {"or.b64", 2},
+      {"div.u32", 16},
+      {"rem.u32", 17},
+      {"div.s32", 20},
+      {"rem.s32", 22},
+      {"div.u64", 20},
+      {"div.s64", 20},
+      {"rem.u64", 20},
+      {"rem.s64", 20},
+      {"div.rn.f32", 9},
+      {"rcp.rn.f32", 7},
+      {"sqrt.rn.f32", 9},
+      {"ex2.approx.ftz", 1},
+      {"ex2.approx", 3},
+      {"lg2.approx.ftz", 1},
+      {"lg2.approx", 3},
+      {"div.rn.f64", 40},
+      {"sqrt.rn.f64", 40},
+      {"and.pred", 0},
+      {"or.pred", 0},
+      {"not.pred", 0},
+      {"bra", 0.7},
+      {"st.shared", 1},
+  };
+  for (const Weight& weight : weights)
+    if (i.is(weight.prefix)) return weight.count;
+  return i.opcode.ends_with("f64") ? 2 : 1;
+}
+
+bool is_barrier(const PtxInstruction& i) { return i.is("bar") || i.is("barrier"); }
+
+// Assumed where a loop's length is not a constant: windows of pooling, trees of sums.
+constexpr double trips_with_loads = 3, trips_with_barriers = 5, trips_else = 4;
+
+class Reader {
+ public:
+  explicit Reader(const PtxKernel& kernel) : kernel_(kernel), own_(kernel.loops.size() + 1) {
+    for (size_t block = 0; block < kernel.blocks.size(); ++block)
+      own_[size_t(kernel.innermost_loop(int(block)) + 1)].push_back(int(block));
+  }
+
+  KernelCode read() const {
+    KernelCode code;
+    code.name = readable(kernel_.symbol);
+    code.max_threads = kernel_.max_threads;
+    count_accesses(code);
+    const int main = main_loop();
+    code.once = cost_of_blocks(own_[0]);
+    for (int i = 0; i < int(kernel_.loops.size()); ++i) {
+      if (kernel_.loops[size_t(i)].parent != -1) continue;
+      if (i == main)
+        code.varies = has_unknown_loops(i), code.step = cost_of_loop(i) * (1.0 / unrolled(main));
+      else if (!is_remainder(i, main))
+        code.once += cost_of_loop(i) * assumed_trips(i);
+    }
+    return code;
+  }
+
+ private:
+  void count_accesses(KernelCode& code) const {
+    for (size_t block = 0; block < kernel_.blocks.size(); ++block) {
+      const bool in_loop = kernel_.innermost_loop(int(block)) >= 0;
+      for (const PtxInstruction& i : kernel_.blocks[block].instructions) {
+        if (i.is("ld.global")) ++code.loads[i.access_bytes()];
+        if (i.is("st.global")) ++code.stores[i.access_bytes()];
+        if (i.is("st.global") && in_loop) ++code.stores_in_loops[i.access_bytes()];
+        if (!is_double_arithmetic(i)) continue;
+        ++code.double_operations;
+        code.double_operations_in_loops += in_loop;
+      }
+    }
+  }
+
+  // Blocks one after another, without the loops between them. A load that needs what another one loaded comes
+  // a round later; and the compiler moves no load over a store or a barrier.
+  CodeCost cost_of_blocks(const std::vector<int>& blocks) const {
+    CodeCost cost;
+    std::map<std::string, int> depth_of;
+    int depth = 0;
+    const auto end_segment = [&] {
+      cost.rounds += depth;
+      depth = 0;
+      depth_of.clear();
+    };
+    for (const int block : blocks)
+      for (const PtxInstruction& i : kernel_.blocks[size_t(block)].instructions) {
+        cost.instructions += machine_instructions(i);
+        if (i.is("st.global")) cost.stored += i.access_bytes();
+        if (is_barrier(i)) ++cost.barriers;
+        if (i.is("st.global") || is_barrier(i)) end_segment();
+        int of_this = 0;
+        for (const std::string& name : i.reads)
+          if (const auto found = depth_of.find(name); found != depth_of.end())
+            of_this = std::max(of_this, found->second);
+        if (i.is("ld.global")) {
+          ++of_this;
+          cost.loaded += i.access_bytes();
+        }
+        depth = std::max(depth, of_this);
+        for (const std::string& name : i.writes) depth_of[name] = of_this;
+      }
+    end_segment();
+    return cost;
+  }
+
+  double assumed_trips(int loop) const {
+    if (const int trips = kernel_.constant_trips(loop)) return trips;
+    const CodeCost cost = cost_of_blocks(own_[size_t(loop) + 1]);
+    return cost.loaded > 0 ? trips_with_loads : cost.barriers > 0 ? trips_with_barriers : trips_else;
+  }
+
+  // One step of the loop, with all of those within.
+  CodeCost cost_of_loop(int loop) const {
+    CodeCost cost = cost_of_blocks(own_[size_t(loop) + 1]);
+    for (int i = 0; i < int(kernel_.loops.size()); ++i)
+      if (kernel_.loops[size_t(i)].parent == loop) cost += cost_of_loop(i) * assumed_trips(i);
+    return cost;
+  }
+
+  bool has_unknown_loops(int loop) const {
+    for (int i = 0; i < int(kernel_.loops.size()); ++i)
+      if (kernel_.loops[size_t(i)].parent == loop && (kernel_.constant_trips(i) == 0 || has_unknown_loops(i)))
+        return true;
+    return false;
+  }
+
+  // The outermost loop that moves most. -1 where none moves anything.
+  int main_loop() const {
+    int best = -1;
+    double most = 0;
+    for (int i = 0; i < int(kernel_.loops.size()); ++i) {
+      if (kernel_.loops[size_t(i)].parent != -1) continue;
+      const CodeCost cost = cost_of_loop(i);
+      if (cost.loaded + cost.stored <= most) continue;
+      most = cost.loaded + cost.stored;
+      best = i;
+    }
+    return best;
+  }
+
+  std::map<std::string, int> accesses(const std::vector<int>& blocks) const {
+    std::map<std::string, int> result;
+    for (const int block : blocks)
+      for (const PtxInstruction& i : kernel_.blocks[size_t(block)].instructions)
+        if (i.accesses_global()) ++result[i.opcode];
+    return result;
+  }
+
+  // How often `part`'s accesses go into those of the whole; 0 where they do not.
+  static int times(const std::map<std::string, int>& whole, const std::map<std::string, int>& part) {
+    if (part.empty() || whole.size() != part.size()) return 0;
+    const int factor = whole.begin()->second / part.begin()->second;
+    for (const auto& [opcode, count] : part) {
+      const auto found = whole.find(opcode);
+      if (found == whole.end() || found->second != count * factor) return 0;
+    }
+    return factor;
+  }
+
+  bool has_inner(int loop) const {
+    return std::any_of(kernel_.loops.begin(), kernel_.loops.end(),
+                       [&](const PtxLoop& other) { return other.parent == loop; });
+  }
+
+  // nvcc unrolls short loops, and does what is left over in a second copy with fewer accesses.
+  bool is_remainder(int loop, int main) const {
+    if (main < 0 || has_inner(main) || has_inner(loop)) return false;
+    return times(accesses(own_[size_t(main) + 1]), accesses(own_[size_t(loop) + 1])) > 1;
+  }
+  int unrolled(int main) const {
+    if (has_inner(main)) return 1;
+    const auto whole = accesses(own_[size_t(main) + 1]);
+    int result = 1;
+    for (int i = 0; i < int(kernel_.loops.size()); ++i)
+      if (i != main && kernel_.loops[size_t(i)].parent == -1 && !has_inner(i))
+        result = std::max(result, times(whole, accesses(own_[size_t(i) + 1])));
+    for (const int block : own_[0]) result = std::max(result, times(whole, accesses({block})));
+    return result;
+  }
+
+  const PtxKernel& kernel_;
+  std::vector<std::vector<int>> own_;  // blocks of each loop without those within; [0]: of none
+};
+
+constexpr std::string_view columns =
+    "kernel\tregisters\tshared\tonce: instructions\trounds\tloaded\tstored\tbarriers\tstep: "
+    "instructions\trounds\tloaded\t"
+    "stored\tbarriers\tvaries";
+
+}  // namespace
+
+CodeCost& CodeCost::operator+=(const CodeCost& other) {
+  instructions += other.instructions;
+  rounds += other.rounds;
+  loaded += other.loaded;
+  stored += other.stored;
+  barriers += other.barriers;
+  return *this;
+}
+CodeCost CodeCost::operator*(double factor) const {
+  return {instructions * factor, rounds * factor, loaded * factor, stored * factor, barriers * factor};
+}
+
+std::vector<KernelCode> read_ptx(std::string_view ptx) {
+  std::vector<KernelCode> result;
+  for (const PtxKernel& kernel : parse_ptx(ptx)) result.push_back(Reader(kernel).read());
+  return result;
+}
+
+void add_ptxas_report(std::string_view report, std::string_view architecture,
+                      std::vector<KernelCode>& kernels) {
+  std::map<std::string, std::vector<KernelCode*>> by_name;
+  for (KernelCode& kernel : kernels) by_name[kernel.name].push_back(&kernel);
+  std::set<std::string> found;
+  std::string current;
+  const auto number_before = [](std::string_view line, std::string_view words) {
+    const size_t at = line.find(words);
+    if (at == std::string_view::npos) return 0;
+    size_t begin = line.find_last_not_of("0123456789", at - 1) + 1;
+    int value = 0;
+    std::from_chars(line.data() + begin, line.data() + at, value);
+    return value;
+  };
+  for (size_t at = 0; at < report.size();) {
+    const size_t end = std::min(report.find('\n', at), report.size());
+    const std::string_view line = report.substr(at, end - at);
+    at = end + 1;
+    if (const size_t entry = line.find("Compiling entry function '"); entry != std::string_view::npos) {
+      const size_t begin = line.find('\'') + 1, stop = line.find('\'', begin);
+      const bool wanted = line.find(fmt::format("for '{}'", architecture), stop) != std::string_view::npos;
+      current = wanted ? readable(std::string(line.substr(begin, stop - begin))) : "";
+      if (wanted) found.insert(current);
+      continue;
+    }
+    if (current.empty()) continue;
+    for (KernelCode* kernel : by_name[current]) {
+      kernel->architecture = architecture;
+      if (line.find("bytes stack frame") != std::string_view::npos) {
+        kernel->stack_bytes = number_before(line, " bytes stack frame");
+        kernel->spill_bytes =
+            number_before(line, " bytes spill stores") + number_before(line, " bytes spill loads");
+      }
+      if (line.find("Used ") != std::string_view::npos) {
+        kernel->registers = number_before(line, " registers");
+        kernel->shared_bytes = number_before(line, " bytes smem");
+      }
+    }
+  }
+  for (const KernelCode& kernel : kernels)
+    if (!found.contains(kernel.name))
+      throw CudaError(
+          fmt::format("the report of ptxas for {} says nothing of kernel {}", architecture, kernel.name));
+}
+
+std::string write_code_table(const std::vector<KernelCode>& kernels, const std::string& compiler) {
+  std::string text = fmt::format(
+      "# What {} makes of each kernel for sm_90: scripts/kernel_report --update\n{}\n", compiler, columns);
+  std::map<std::string, const KernelCode*> sorted;
+  for (const KernelCode& kernel : kernels)
+    if (kernel.name.find("double") == std::string::npos) sorted.emplace(kernel.name, &kernel);
+  for (const auto& [name, kernel] : sorted) {
+    text += fmt::format("{}\t{}\t{}", name, kernel->registers, kernel->shared_bytes);
+    for (const CodeCost* cost : {&kernel->once, &kernel->step})
+      text += fmt::format("\t{:.0f}\t{:.2g}\t{:.0f}\t{:.0f}\t{:.0f}", cost->instructions, cost->rounds,
+                          cost->loaded, cost->stored, cost->barriers);
+    text += kernel->varies ? "\t1\n" : "\t0\n";
+  }
+  return text;
+}
+
+const CodeTable& code_table() {
+  static const CodeTable instance = read_code_table(
+#include "kernel_code.inc"
+  );
+  return instance;
+}
+
+CodeTable read_code_table(std::string_view text) {
+  CodeTable table;
+  int number = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const std::string line(text.substr(at, end - at));
+    at = end + 1;
+    ++number;
+    if (number == 1) {
+      const size_t begin = line.find("nvcc "), stop = line.find(" makes");
+      if (begin == std::string::npos || stop == std::string::npos)
+        throw CudaError("line 1 of the table of kernels does not say which nvcc it is of");
+      table.compiler = line.substr(begin, stop - begin);
+      continue;
+    }
+    if (number == 2 && line != columns)
+      throw CudaError(
+          "line 2 of the table of kernels does not have its columns: scripts/kernel_report --update");
+    if (number <= 2 || line.empty()) continue;
+    std::vector<std::string> fields;
+    for (size_t from = 0; from <= line.size();) {
+      const size_t tab = std::min(line.find('\t', from), line.size());
+      fields.push_back(line.substr(from, tab - from));
+      from = tab + 1;
+    }
+    if (fields.size() != 14)
+      throw CudaError(
+          fmt::format("line {} of the table of kernels has {} columns, not 14", number, fields.size()));
+    std::vector<double> values;
+    for (size_t i = 1; i < fields.size(); ++i) {
+      char* stop = nullptr;
+      values.push_back(std::strtod(fields[i].c_str(), &stop));
+      if (*stop || fields[i].empty())
+        throw CudaError(fmt::format("line {} of the table of kernels: '{}' is no number", number, fields[i]));
+    }
+    KernelCode code;
+    code.name = fields[0];
+    code.architecture = "sm_90";
+    code.registers = int(values[0]);
+    code.shared_bytes = int(values[1]);
+    code.once = {values[2], values[3], values[4], values[5], values[6]};
+    code.step = {values[7], values[8], values[9], values[10], values[11]};
+    code.varies = values[12] != 0;
+    table.kernels[code.name] = code;
+  }
+  return table;
+}
+
+}  // namespace fovea::cuda

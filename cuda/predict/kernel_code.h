@@ -1,0 +1,54 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fovea::cuda {
+
+// A part of a kernel, for one thread.
+struct CodeCost {
+  double instructions = 0;        // of the machine, estimated from PTX
+  double rounds = 0;              // loads from global memory that wait for one another, one after another
+  double loaded = 0, stored = 0;  // bytes, global memory, every access counted
+  double barriers = 0;
+
+  CodeCost& operator+=(const CodeCost& other);
+  CodeCost operator*(double factor) const;
+};
+
+// What nvcc makes of one kernel for one architecture.
+struct KernelCode {
+  std::string name;                      // as short_kernel_name() (cuda/runtime/profile.h) writes it
+  std::string architecture;              // "sm_90"
+  int registers = 0, shared_bytes = 0;   // shared: static
+  int max_threads = 0;                   // of a block, by __launch_bounds__; 0: not given
+  int stack_bytes = 0, spill_bytes = 0;  // local memory: of arrays, and of registers that did not suffice
+  std::map<int, int> loads, stores;      // accesses of global memory: bytes of one -> how many there are
+  std::map<int, int> stores_in_loops;
+  int double_operations = 0, double_operations_in_loops = 0;
+  CodeCost once;        // what a thread does but once
+  CodeCost step;        // one step of its main loop: of that over elements, rows or tiles
+  bool varies = false;  // a step has loops of a length that the code does not tell, which were assumed
+};
+
+// The kernels of one PTX file, without what only ptxas knows: registers, shared, stack and spill bytes.
+// Throws CudaError where the text is not PTX.
+std::vector<KernelCode> read_ptx(std::string_view ptx);
+// Takes those from what `ptxas -v` (nvcc -Xptxas -v) printed. Throws CudaError where a kernel is not in it.
+void add_ptxas_report(std::string_view report, std::string_view architecture,
+                      std::vector<KernelCode>& kernels);
+
+// cuda/predict/kernel_code.tsv: what predictions know of kernels where there is no nvcc.
+// scripts/kernel_report --update writes it. Without kernels for float64, which no network uses.
+std::string write_code_table(const std::vector<KernelCode>& kernels, const std::string& compiler);
+struct CodeTable {
+  std::string compiler;  // "nvcc 13.0"
+  std::map<std::string, KernelCode> kernels;
+};
+// Throws CudaError, which names the line, where the text is no such table.
+CodeTable read_code_table(std::string_view text);
+const CodeTable& code_table();  // the one that this program was built with
+
+}  // namespace fovea::cuda

@@ -1,0 +1,49 @@
+#pragma once
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fovea::cuda {
+
+// One instruction of a kernel in PTX (PTX ISA 9.0), as far as counting needs it.
+struct PtxInstruction {
+  std::string opcode;               // "ld.global.v4.u32"
+  std::vector<std::string> writes;  // registers
+  std::vector<std::string> reads;
+  std::string operands;  // as they stand there
+  bool predicated = false;
+
+  bool is(std::string_view prefix) const { return opcode.starts_with(prefix); }
+  bool accesses_global() const { return is("ld.global") || is("st.global"); }
+  int access_bytes() const;  // of one load or store
+};
+
+struct PtxBlock {  // instructions that run one after another
+  std::vector<PtxInstruction> instructions;
+  std::vector<int> next;  // blocks that may follow
+};
+
+struct PtxLoop {
+  int header = 0;
+  std::set<int> blocks;  // those of loops within, too
+  int parent = -1;       // the loop around it, or -1
+};
+
+// A kernel as basic blocks, and the natural loops among them (Aho, Lam, Sethi, Ullman: Compilers, 9.6).
+struct PtxKernel {
+  std::string symbol;
+  int max_threads = 0;  // of a block, by __launch_bounds__; 0: not given
+  std::vector<PtxBlock> blocks;
+  std::vector<PtxLoop> loops;  // outer ones before those within them
+
+  int innermost_loop(int block) const;  // -1 where it is in none
+  // The steps of a loop that counts from one constant to another; 0 where it is not seen to.
+  int constant_trips(int loop) const;
+};
+
+// Every kernel (.entry) of a PTX file. Throws CudaError where the text is not PTX.
+std::vector<PtxKernel> parse_ptx(std::string_view text);
+
+}  // namespace fovea::cuda

@@ -1,0 +1,41 @@
+#pragma once
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "cuda/predict/kernel_code.h"
+#include "cuda/runtime/error.h"
+
+namespace fovea {
+
+inline std::string text_of(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in) throw CudaError(fmt::format("{} cannot be read", file.string()));
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+// What nvcc made of the kernels of every file whose code keep_code left in `folder`, for "sm_75" or "sm_90".
+inline std::vector<cuda::KernelCode> kept_code(const std::filesystem::path& folder,
+                                               const std::string& architecture) {
+  const std::string suffix = ".compute_" + architecture.substr(3) + ".ptx";
+  std::vector<cuda::KernelCode> result;
+  std::set<std::filesystem::path> files;  // in the same order everywhere
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (!entry.path().filename().string().ends_with(".cu.o.code")) continue;
+    for (const auto& file : std::filesystem::directory_iterator(entry))
+      if (file.path().filename().string().ends_with(suffix)) files.insert(file.path());
+  }
+  for (const std::filesystem::path& file : files) {
+    std::vector<cuda::KernelCode> kernels = cuda::read_ptx(text_of(file));
+    cuda::add_ptxas_report(text_of(file.parent_path() / "ptxas.txt"), architecture, kernels);
+    result.insert(result.end(), kernels.begin(), kernels.end());
+  }
+  return result;
+}
+
+}  // namespace fovea
