@@ -72,7 +72,9 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
           "[{}] bias must be {} of {}, got {} of {}", op, real_dtype(x.dtype()), Shape{w.size(1)},
           bias.defined() ? bias.dtype() : x.dtype(), bias.defined() ? bias.shape() : Shape{});
   require_one_device(op, {x, w, bias});
-  const int64_t k = w.size(0), n = w.size(1), m = k > 0 ? x.numel() / k : 0;
+  const int64_t k = w.size(0), n = w.size(1);
+  int64_t m = 1;
+  for (int axis = 0; axis + 1 < x.rank(); ++axis) m *= x.size(axis);
   Shape shape = x.shape();
   shape.set(-1, n);
   Tensor y(shape, x.dtype(), x.device());

@@ -125,7 +125,7 @@ void multiply(int64_t rows, int64_t columns, int64_t inner, const T* a, bool a_t
         cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
         "bias");
   const Real<T> one = 1, zero = 0;
-  const Workspace<std::byte> workspace(gemm_workspace_bytes);
+  const Workspace<std::byte> workspace(gemm_workspace_bytes, User::library);
   LaunchTimer::note("gemm",
                     int64_t(sizeof(T)) * inner * (rows + columns) + int64_t(sizeof(Out)) * rows * columns);
   check(

@@ -150,7 +150,9 @@ void require_call(const MatrixProduct& p, const cublasLtMatmulAlgo_t* algorithm)
   require(p.workspace_bytes >= algorithm->preference.workspace_bytes,
           "the workspace has {} bytes: the algorithm was chosen with {}", p.workspace_bytes,
           algorithm->preference.workspace_bytes);
-  if (p.workspace_bytes > 0) require_pointer("the workspace", p.workspace, default_alignment);
+  if (p.workspace_bytes == 0) return;
+  require_pointer("the workspace", p.workspace, default_alignment);
+  require(on_device(p.workspace), "the workspace at {} is not device memory", fmt::ptr(p.workspace));
 }
 
 void refuse_attribute(const char* function, int attribute, size_t bytes, size_t expected) {

@@ -178,8 +178,9 @@ TEST_CASE("a workspace is as large as was allowed to the algorithm, and aligned 
              Contains("the workspace is at"));
   CHECK_THAT(refusal_of_call([](Call& c) { c.workspace = nullptr; }),
              Contains("the pointer of the workspace is null"));
-  CHECK_THAT(refusal_of_call([](Call& c) { c.workspace_bytes = 1 << 20; }),
-             Contains("the workspace is wrong") && Contains("is not allocated"));
+  alignas(256) std::byte on_host[4096];
+  CHECK_THAT(refusal_of_call([&](Call& c) { c.workspace = on_host; }),
+             Contains("the workspace at") && Contains("is not device memory"));
 }
 
 TEST_CASE("operands are device memory that was written, and the scalars are the host's") {
