@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <vector>
 
+#include "cuda/runtime/counters.h"
 #include "cuda/runtime/memory.h"
 
 using namespace fovea;
@@ -91,11 +92,15 @@ TEST_CASE("an operand of a product that is not aligned is refused by its name") 
   CHECK_THROWS_WITH(product(0, 0, 0, 63), Contains("matrix product: c does not begin"));
 }
 
-TEST_CASE("a product has the library's workspace while it runs") {
+TEST_CASE("a product has the library's workspace while it runs, and waits for nothing") {
   const OnDevice<float> a({1, 2}), b({3, 4}), c({0});
   const int64_t before = cuda::device_memory_use().current;
+  const cuda::Counters counted = cuda::counters();
   cuda::reset_device_peak();
   cuda::gemm<float>(1, 1, 2, a.data(), b.data(), no_bias<float>(), c.data());
   CHECK(cuda::device_memory_use().current == before);
   CHECK(cuda::device_memory_use().peak == before + cuda::gemm_workspace_bytes);
+  CHECK(cuda::counters().synchronizations == counted.synchronizations);
+  CHECK(cuda::counters().copies == counted.copies);
+  CHECK(cuda::counters().allocations <= counted.allocations + 1);  // the workspace, the first time
 }
