@@ -9,9 +9,9 @@ namespace fovea {
 // device, is walked through in milliseconds, on a machine that could not hold it.
 //
 // Tensors made meanwhile have no numbers to read: values() refuses, and ops whose checks look at numbers
-// leave those checks out. What a CUDA kernel needs as scratch space is not counted: it is little, and lives
-// for one launch. Tensors made before are neither read nor written; those made meanwhile should not outlive
-// it.
+// leave those checks out. The workspace of a matrix product on CUDA is counted. What the other kernels need
+// as scratch space is not: it is little, and lives for one launch. Tensors made before are neither read nor
+// written; those made meanwhile should not outlive it.
 class DryRun {
  public:
   DryRun();  // what was counted before is forgotten

@@ -1,5 +1,5 @@
 #pragma once
-// The only file that asks who is reading. A kernel source is compiled twice, unchanged: by nvcc for GPUs, and
+// The file that asks who is reading, as cublaslt.h does for a library. A kernel source is compiled twice, unchanged: by nvcc for GPUs, and
 // by the host compiler against the simulator (FOVEA_SIM), which runs the grid on the CPU. Host code that
 // talks to the CUDA runtime includes this file too and gets the toolkit's header or the simulator's.
 #if defined(__CUDACC__) || defined(FOVEA_SIM)

@@ -34,6 +34,13 @@ void linear_cpu(int64_t m, int64_t n, int64_t k, const T* x, const T* w, const T
   linear_with_statistics_cpu<T>(x, w, bias, y, m, n, k, nullptr);
 }
 
+// on<T>() of a product. Its workspace, larger than many a tensor, counts in a dry run.
+template <class T, class Cpu, class Cuda, class... Arguments>
+void multiply(Device device, Cpu* cpu, Cuda* cuda, Arguments... arguments) {
+  if (is_dry_run() && device == Device::cuda) const Storage workspace(cuda::gemm_workspace_bytes, device);
+  on<T>(device, cpu, cuda)(arguments...);
+}
+
 template <class T>
 void column_sums_cpu(const T* dy, T* sums, int64_t rows, int64_t columns) {
   const RowGroup group(columns);
@@ -65,19 +72,22 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
           "[{}] bias must be {} of {}, got {} of {}", op, real_dtype(x.dtype()), Shape{w.size(1)},
           bias.defined() ? bias.dtype() : x.dtype(), bias.defined() ? bias.shape() : Shape{});
   require_one_device(op, {x, w, bias});
-  const int64_t k = w.size(0), n = w.size(1), m = k > 0 ? x.numel() / k : 0;
+  const int64_t k = w.size(0), n = w.size(1);
+  int64_t m = 1;
+  for (int axis = 0; axis + 1 < x.rank(); ++axis) m *= x.size(axis);
   Shape shape = x.shape();
   shape.set(-1, n);
   Tensor y(shape, x.dtype(), x.device());
-  // A product of bfloat16 takes both operands so; the weights that training changes are float32.
+  // A product of bfloat16 takes all its operands so; the parameters that training changes are float32.
   const Tensor factor = cast(w.detach(), x.dtype());
+  const Tensor addend = bias.defined() ? cast(bias.detach(), x.dtype()) : Tensor();
   with_compute_dtype(x, op, [&]<class T>() {
-    const Real<T>* b = bias.defined() ? bias.data<Real<T>>() : nullptr;
+    const T* b = addend.defined() ? addend.data<T>() : nullptr;
     if constexpr (!std::is_same_v<T, bfloat16>)
       if (statistics && x.device() == Device::cpu && !is_dry_run())
         return linear_with_statistics_cpu<T>(x.data<T>(), w.data<T>(), b, y.data<T>(), m, n, k, statistics);
-    on<T>(x.device(), linear_cpu<Real<T>>, cuda::gemm<T>)(m, n, k, x.data<T>(), factor.data<T>(), b,
-                                                          y.data<T>());
+    multiply<T>(x.device(), linear_cpu<Real<T>>, cuda::gemm<T>, m, n, k, x.data<T>(), factor.data<T>(), b,
+                y.data<T>());
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad(), bias_needs = bias.requires_grad();
   return record(y, op, {x, w, bias},
@@ -87,8 +97,8 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
                   with_compute_dtype(x, op, [&]<class T>() {
                     if (w_needs) {
                       Tensor sums({k, n}, real_dtype(x.dtype()), x.device());
-                      on<T>(x.device(), gemm_tn<Real<T>>, cuda::gemm_tn<T>)(
-                          k, n, m, x.data<T>(), dy.data<T>(), sums.data<Real<T>>());
+                      multiply<T>(x.device(), gemm_tn<Real<T>>, cuda::gemm_tn<T>, k, n, m, x.data<T>(),
+                                  dy.data<T>(), sums.data<Real<T>>());
                       dw = cast(sums, w_dtype);
                     }
                     if (bias_needs) {
@@ -98,8 +108,8 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
                     }
                     if (x_needs) {
                       dx = empty_like(x);
-                      on<T>(x.device(), gemm_nt<Real<T>>, cuda::gemm_nt<T>)(m, k, n, dy.data<T>(),
-                                                                            factor.data<T>(), dx.data<T>());
+                      multiply<T>(x.device(), gemm_nt<Real<T>>, cuda::gemm_nt<T>, m, k, n, dy.data<T>(),
+                                  factor.data<T>(), dx.data<T>());
                     }
                   });
                   return {dx, dw, db};

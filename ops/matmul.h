@@ -6,11 +6,12 @@
 namespace fovea {
 
 // y = x w: x (M, K), w (K, N) -> (M, N). Gradients dx = dy w^T, dw = x^T dy. Throws on sizes, dtypes and
-// devices that do not fit. w stays float32 where x is bfloat16.
+// devices that do not fit. w stays float32 where x is bfloat16, and is rounded for the product.
 Tensor matmul(const Tensor& x, const Tensor& w);
 
 // y = x w + bias: x (..., K), w (K, N), bias (N) or undefined -> (..., N). d(bias) = the sum of dy over all
-// rows. Throws as matmul does.
+// rows. The bias is treated as w: float32 where x is bfloat16, rounded before it is added. Throws as matmul
+// does.
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias);
 
 // The 1x1 convolution: x (N, H, W, Cin), w (Cin, Cout), bias (Cout) or undefined. In NHWC it is one matrix

@@ -2,17 +2,13 @@
 // change places.
 #include "cuda/kernels/gemm.h"
 
-#ifndef FOVEA_SIM  // cuda/sim/gemm.cpp
-
-#include <cublasLt.h>
-
 #include <map>
 #include <mutex>
 #include <string>
 #include <tuple>
 #include <type_traits>
 
-#include "cuda/kernels/elementwise.h"
+#include "cuda/cublaslt.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/memory.h"
 #include "cuda/runtime/profile.h"
@@ -21,20 +17,9 @@
 namespace fovea::cuda {
 namespace {
 
-constexpr size_t workspace_bytes = size_t(32) << 20;  // what NVIDIA recommends for sm_90
-
 void check(cublasStatus_t status, const char* asked) {
   if (status != CUBLAS_STATUS_SUCCESS)
     throw CudaError(std::string("cuBLASLt: ") + cublasLtGetStatusString(status) + " (" + asked + ")");
-}
-
-cublasLtHandle_t handle() {
-  static const cublasLtHandle_t instance = [] {
-    cublasLtHandle_t made;
-    check(cublasLtCreate(&made), "cublasLtCreate");
-    return made;
-  }();
-  return instance;
 }
 
 template <class T>
@@ -54,10 +39,21 @@ struct Plan {
 // Column-major: c (rows x columns) = op(a) op(b), sums over `inner`.
 using Key = std::tuple<int64_t, int64_t, int64_t, bool, bool, bool, cudaDataType_t, cudaDataType_t>;
 
-Plan make_plan(const Key& key, cublasComputeType_t compute, cudaDataType_t scale_type) {
+struct Library {
+  std::mutex mutex;  // a plan's operation holds the bias of the product that is being asked for
+  cublasLtHandle_t handle = nullptr;
+  bool created = false;
+  std::map<Key, Plan> plans;
+};
+Library library;
+
+Plan make_plan(const Key& key) {
   const auto& [rows, columns, inner, a_transposed, b_transposed, has_bias, in_type, out_type] = key;
+  const bool is_double = in_type == CUDA_R_64F;
   Plan plan;
-  check(cublasLtMatmulDescCreate(&plan.operation, compute, scale_type), "cublasLtMatmulDescCreate");
+  check(cublasLtMatmulDescCreate(&plan.operation, is_double ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
+                                 is_double ? CUDA_R_64F : CUDA_R_32F),
+        "cublasLtMatmulDescCreate");
   const auto set = [&](cublasLtMatmulDescAttributes_t attribute, const auto& value) {
     check(cublasLtMatmulDescSetAttribute(plan.operation, attribute, &value, sizeof value),
           "matmul attribute");
@@ -66,7 +62,7 @@ Plan make_plan(const Key& key, cublasComputeType_t compute, cudaDataType_t scale
   set(CUBLASLT_MATMUL_DESC_TRANSB, b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
   if (has_bias) {
     set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-    set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, scale_type);
+    set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, out_type);
   }
   check(cublasLtMatrixLayoutCreate(&plan.a, in_type, uint64_t(a_transposed ? inner : rows),
                                    uint64_t(a_transposed ? rows : inner), a_transposed ? inner : rows),
@@ -76,8 +72,11 @@ Plan make_plan(const Key& key, cublasComputeType_t compute, cudaDataType_t scale
         "layout of b");
   check(cublasLtMatrixLayoutCreate(&plan.c, out_type, uint64_t(rows), uint64_t(columns), rows),
         "layout of c");
+  // By default the library takes every matrix, and a bias it does not know yet, for aligned to 256 bytes.
+  static_assert(gemm_alignment == 256);
   cublasLtMatmulPreference_t preference;
   check(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
+  const auto workspace_bytes = uint64_t(gemm_workspace_bytes);
   check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                              &workspace_bytes, sizeof workspace_bytes),
         "workspace size");
@@ -88,7 +87,7 @@ Plan make_plan(const Key& key, cublasComputeType_t compute, cudaDataType_t scale
         "reduction scheme");
   cublasLtMatmulHeuristicResult_t found{};
   int count = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle(), plan.operation, plan.a, plan.b,
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(library.handle, plan.operation, plan.a, plan.b,
                                                                plan.c, plan.c, preference, 1, &found, &count);
   static_cast<void>(cublasLtMatmulPreferenceDestroy(preference));
   check(status, "cublasLtMatmulAlgoGetHeuristic");
@@ -99,64 +98,78 @@ Plan make_plan(const Key& key, cublasComputeType_t compute, cudaDataType_t scale
   return plan;
 }
 
+void require_aligned(const char* name, const void* pointer) {
+  if (reinterpret_cast<uintptr_t>(pointer) % uintptr_t(gemm_alignment) != 0)
+    throw CudaError(std::string("matrix product: ") + name + " does not begin at a multiple of " +
+                    std::to_string(gemm_alignment) + " bytes: copy it into a buffer of its own");
+}
+
 template <class T, class Out>
 void multiply(int64_t rows, int64_t columns, int64_t inner, const T* a, bool a_transposed, const T* b,
-              bool b_transposed, const Real<T>* bias, Out* c) {
-  static std::mutex mutex;
-  static std::map<Key, Plan> plans;
-  constexpr bool is_double = std::is_same_v<T, double>;
-  Plan plan;
-  {
-    const std::lock_guard lock(mutex);
-    const Key key{rows,         columns,         inner,          a_transposed,
-                  b_transposed, bias != nullptr, data_type<T>(), data_type<Out>()};
-    const auto found = plans.find(key);
-    plan = found != plans.end()
-               ? found->second
-               : plans
-                     .emplace(key, make_plan(key, is_double ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
-                                             is_double ? CUDA_R_64F : CUDA_R_32F))
-                     .first->second;
-    if (bias)
-      check(cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
-                                           sizeof bias),
-            "bias");
-    const Real<T> one = 1, zero = 0;
-    const Workspace<std::byte> workspace(workspace_bytes);
-    LaunchTimer::note("gemm",
-                      int64_t(sizeof(T)) * inner * (rows + columns) + int64_t(sizeof(Out)) * rows * columns);
-    check(cublasLtMatmul(handle(), plan.operation, &one, a, plan.a, b, plan.b, &zero, c, plan.c, c, plan.c,
-                         &plan.algorithm, workspace.data(), workspace_bytes, current_stream().get()),
-          "cublasLtMatmul");
-  }
+              bool b_transposed, const Out* bias, Out* c) {
+  // In the words of gemm.h, where the operands have not changed places.
+  require_aligned("a", b);
+  require_aligned("b", a);
+  require_aligned("the bias", bias);
+  require_aligned("c", c);
+  const std::lock_guard lock(library.mutex);
+  if (!library.created) check(cublasLtCreate(&library.handle), "cublasLtCreate");
+  library.created = true;
+  const Key key{rows,         columns,         inner,          a_transposed,
+                b_transposed, bias != nullptr, data_type<T>(), data_type<Out>()};
+  auto found = library.plans.find(key);
+  if (found == library.plans.end()) found = library.plans.emplace(key, make_plan(key)).first;
+  const Plan& plan = found->second;
+  if (bias)
+    check(
+        cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
+        "bias");
+  const Real<T> one = 1, zero = 0;
+  const Workspace<std::byte> workspace(gemm_workspace_bytes, User::library);
+  LaunchTimer::note("gemm",
+                    int64_t(sizeof(T)) * inner * (rows + columns) + int64_t(sizeof(Out)) * rows * columns);
+  check(
+      cublasLtMatmul(library.handle, plan.operation, &one, a, plan.a, b, plan.b, &zero, c, plan.c, c, plan.c,
+                     &plan.algorithm, workspace.data(), size_t(gemm_workspace_bytes), current_stream().get()),
+      "cublasLtMatmul");
+}
+
+// A sum over nothing: the library takes no empty matrices.
+template <class T>
+void fill_with_zeros(int64_t m, int64_t n, T* c) {
+  fill_bytes(c, 0, size_t(m * n) * sizeof(T));
 }
 
 }  // namespace
 
 template <class T>
-void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, const Real<T>* bias, T* c) {
+void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, const T* bias, T* c) {
   if (m == 0 || n == 0) return;
-  multiply(n, m, k, b, false, a, false, bias, c);
+  if (k > 0) return multiply(n, m, k, b, false, a, false, bias, c);
+  fill_with_zeros(m, n, c);
+  for (int64_t row = 0; bias && row < m; ++row) copy_on_device(c + row * n, bias, size_t(n) * sizeof(T));
 }
 template <class T>
 void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c) {
   if (m == 0 || n == 0) return;
-  multiply(n, m, k, b, true, a, false, static_cast<const Real<T>*>(nullptr), c);
+  if (k == 0) return fill_with_zeros(m, n, c);
+  multiply(n, m, k, b, true, a, false, static_cast<const T*>(nullptr), c);
 }
 template <class T>
 void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Real<T>* c) {
   if (m == 0 || n == 0) return;
-  if (k == 0) return fill(c, Real<T>(0), m * n);
+  if (k == 0) return fill_with_zeros(m, n, c);
   multiply(n, m, k, b, false, a, true, static_cast<const Real<T>*>(nullptr), c);
 }
 
-#define INSTANTIATE(T)                                                                      \
-  template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, const Real<T>*, T*); \
-  template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);              \
+// A type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
+#define INSTANTIATE(T)                                                                \
+  template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, const T*, T*); \
+  template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);        \
   template void gemm_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, Real<T>*);
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace fovea::cuda
-#endif

@@ -5,13 +5,21 @@
 
 namespace fovea::cuda {
 
-// Matrix products, the one thing that a library does: cuBLASLt on a GPU, oneDNN in the simulator. All
-// matrices are row-major and dense, sums are in Real<T> (bfloat16 products on tensor cores), the same bits
-// for the same sizes. T: float, double, bfloat16. On the current stream; may be captured into a graph.
+// Matrix products, the one thing that a library does: cuBLASLt on a GPU, and the simulator's (by oneDNN),
+// which refuses what cuBLASLt refuses. All matrices are row-major and dense, and each begins at a multiple of
+// gemm_alignment bytes, as whatever allocate() returns does; others throw CudaError. Sums are in Real<T>
+// (bfloat16 products on tensor cores), the same bits for the same sizes. T: float, double, bfloat16. On the
+// current stream; may be captured into a graph.
+inline constexpr int64_t gemm_alignment = 256;  // the library's own default
 
-// c (m x n) = a (m x k) * b (k x n) + bias (n), where bias is not null
+// What each product takes from the caching allocator for as long as it runs: NVIDIA's recommendation for
+// sm_90.
+inline constexpr int64_t gemm_workspace_bytes = int64_t(32) << 20;
+
+// c (m x n) = a (m x k) * b (k x n) + bias (n), where bias is not null. The library adds a bias of c's type
+// only, so for bfloat16 it has been rounded; the sum is rounded once, when it is stored.
 template <class T>
-void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, const Real<T>* bias, T* c);
+void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, const T* bias, T* c);
 // c (m x n) = a (m x k) * b^T, with b (n x k)
 template <class T>
 void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);

@@ -30,10 +30,10 @@ thread_local int current_pool = 0;
 // One BlockPool for each pool and stream.
 class CachingAllocator {
  public:
-  void* take(size_t bytes) {
+  void* take(size_t bytes, User user) {
     const std::lock_guard lock(mutex_);
     const size_t size = std::max(granularity, (bytes + granularity - 1) / granularity * granularity) + gap();
-    const Block block{size, bytes, {current_pool, current_stream().get()}};
+    const Block block{size, bytes, user, {current_pool, current_stream().get()}};
     BlockPool& blocks = blocks_[block.key];
     uintptr_t address = blocks.take(int64_t(size));
     if (address == 0) {
@@ -51,7 +51,7 @@ class CachingAllocator {
       address = blocks.take(int64_t(size));
     }
     void* pointer = reinterpret_cast<void*>(address);
-    tell_simulator_allocated(pointer, std::max<size_t>(bytes, 1));
+    if (user == User::kernels) tell_simulator_allocated(pointer, std::max<size_t>(bytes, 1));
     live_.emplace(pointer, block);
     use_.current += int64_t(block.size - gap());
     use_.peak = std::max(use_.peak, use_.current);
@@ -66,7 +66,7 @@ class CachingAllocator {
     const Block block = found->second;
     live_.erase(found);
     use_.current -= int64_t(block.size - gap());
-    tell_simulator_freed(pointer, block.size);
+    if (block.user == User::kernels) tell_simulator_freed(pointer, block.size);
     BlockPool& blocks = blocks_[block.key];
     blocks.give(reinterpret_cast<uintptr_t>(pointer), int64_t(block.size));
     if (gone_.contains(block.key.pool)) free_segments(blocks);
@@ -125,6 +125,7 @@ class CachingAllocator {
   };
   struct Block {
     size_t size, asked_for;
+    User user;
     Key key;
   };
 
@@ -185,7 +186,7 @@ void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
 
 }  // namespace
 
-void* allocate(size_t bytes) { return allocator().take(bytes); }
+void* allocate(size_t bytes, User user) { return allocator().take(bytes, user); }
 void release(void* pointer) { allocator().give(pointer); }
 int64_t bytes_of_buffers(const void* values, size_t bytes) {
   return allocator().bytes_of_buffers(values, bytes);

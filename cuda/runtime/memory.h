@@ -7,8 +7,10 @@ namespace fovea::cuda {
 // Device memory from the caching allocator: a freed block serves the next request of about its size on the
 // same stream, which needs no waiting, since work of one stream runs in order. On exhaustion what is cached
 // is given back and the request tried once more; then CudaError says how much was asked for, in use and free.
-// Content undefined.
-void* allocate(size_t bytes);
+// Content undefined. A library's scratch space is nothing to our kernels: the simulator reports those that
+// touch it, and does not fill it with NaN, which would take longer than most products.
+enum class User { kernels, library };
+void* allocate(size_t bytes, User user = User::kernels);
 void release(void* pointer);  // where it was allocated on this stream's behalf; null is nothing
 
 // Of the buffers in use that the `bytes` bytes at `values` point to, wherever there a pointer may be: what
@@ -37,11 +39,12 @@ void fill_bytes(void* to, int value, size_t bytes);
 // As copy_to_host, but does not wait; `to` should be pinned, and be read after the stream was synchronised.
 void copy_to_host_later(void* to, const void* from, size_t bytes);
 
-// A kernel's scratch space, on the current stream.
+// Scratch space of a kernel or a library, on the current stream.
 template <class T>
 class Workspace {
  public:
-  explicit Workspace(int64_t count) : data_(static_cast<T*>(allocate(size_t(count) * sizeof(T)))) {}
+  explicit Workspace(int64_t count, User user = User::kernels)
+      : data_(static_cast<T*>(allocate(size_t(count) * sizeof(T), user))) {}
   ~Workspace() { release(data_); }
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;

@@ -243,6 +243,12 @@ TEST_CASE("accesses out of bounds are reported") {
              }),
              Contains("out of bounds: a write of 2 bytes") && Contains("thread (16, 0, 0)") &&
                  Contains(line_marked("stores_result")));
+  const cuda::Workspace<float> of_a_library(32, cuda::User::library);
+  CHECK_THAT(message_of([&] {
+               launch(writes_past_the_end, {1, 8}, of_a_library.data());
+             }),
+             Contains("out of bounds: a write of 4 bytes") && Contains("thread (0, 0, 0)") &&
+                 Contains(line_marked("writes_past")));
   launch(stores_results_of_calls, {1, 16}, x.data(), halves.data(), 7);
   CHECK(float(halves.values()[30]) == 1.984375f);
   CHECK(float(halves.values()[31]) == 1.9921875f);

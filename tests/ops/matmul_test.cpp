@@ -2,7 +2,11 @@
 
 #include <catch2/catch.hpp>
 
+#include "core/dry_run.h"
+#include "cuda/kernels/gemm.h"
+#include "cuda/runtime/memory.h"
 #include "ops/check_op.h"
+#include "ops/shape_ops.h"
 
 using namespace fovea;
 
@@ -59,4 +63,69 @@ TEST_CASE("products of sizes that disagree are refused with both shapes") {
   CHECK_THROWS_WITH(matmul(zeros({2, 3}), zeros({4, 2})), Catch::Contains("2x3") && Catch::Contains("4x2"));
   CHECK_THROWS_WITH(linear(zeros({2, 3}), zeros({3, 2}), zeros({3})), Catch::Contains("[linear] bias"));
   CHECK_THROWS_WITH(conv1x1(zeros({2, 3}), zeros({3, 2})), Catch::Contains("(N, H, W, C)"));
+}
+
+TEST_CASE("a bfloat16 product takes its bias rounded, and gives a gradient in float32") {
+  // 1 + 2^-8 lies between two bfloat16 numbers and is rounded to 1; 1 + 2^-7 would be the sum with the bias
+  // as it was.
+  const Tensor x = cast(full({1, 1}, 1).to(Device::cuda), DType::bfloat16);
+  const Tensor w = full({1, 1}, 0x1p-8).to(Device::cuda);
+  Tensor bias = full({1}, 1 + 0x1p-8).to(Device::cuda);
+  bias.set_requires_grad();
+  const Tensor y = linear(x, w, bias);
+  CHECK(y.dtype() == DType::bfloat16);
+  CHECK(y.values() == std::vector<double>{1});
+  y.backward(cast(full({1, 1}, 3).to(Device::cuda), DType::bfloat16));
+  CHECK(bias.grad().dtype() == DType::float32);
+  CHECK(bias.grad().values() == std::vector<double>{3});
+
+  Random random(6);
+  for (auto [m, k, n] : std::vector<std::array<int64_t, 3>>{{3, 5, 7}, {64, 129, 33}}) {
+    const auto rounded = [](const Tensor& t) {
+      return from_values(t.shape(), from_values(t.shape(), t.values(), DType::bfloat16).values(),
+                         DType::float64);
+    };
+    const Tensor a = randn({m, k}, random), b = randn({k, n}, random), c = randn({n}, random);
+    const Tensor on_device =
+        linear(cast(a.to(Device::cuda), DType::bfloat16), b.to(Device::cuda), c.to(Device::cuda));
+    const std::vector<double> expected = linear(rounded(a), rounded(b), rounded(c)).values(),
+                              got = on_device.values();
+    REQUIRE(got.size() == expected.size());
+    double most = 0;  // the result is rounded once, from a sum in float32
+    for (size_t i = 0; i < got.size(); ++i)
+      most = std::max(most, std::abs(got[i] - expected[i]) / (0x1p-8 * std::abs(expected[i]) + 1e-5));
+    CHECK(most <= 1);
+  }
+}
+
+TEST_CASE("a dry run counts what products take on CUDA, workspace included") {
+  const auto step = [] {
+    Tensor x = zeros({5, 7}, DType::float32, Device::cuda), w = zeros({7, 3}, DType::float32, Device::cuda);
+    x.set_requires_grad();
+    w.set_requires_grad();
+    matmul(x, w).backward(zeros({5, 3}, DType::float32, Device::cuda));
+  };
+  const int64_t before = cuda::device_memory_use().current;
+  cuda::reset_device_peak();
+  step();
+  const int64_t taken = cuda::device_memory_use().peak - before;
+  CHECK(taken > cuda::gemm_workspace_bytes);
+  const DryRun dry;
+  step();
+  CHECK(dry.memory(Device::cuda).peak == taken);
+}
+
+TEST_CASE("products over nothing are zero, or the bias") {
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    CAPTURE(name(device));
+    const Tensor x = zeros({2, 0}).to(device), w = zeros({0, 3}).to(device);
+    CHECK(matmul(x, w).values() == std::vector<double>(6, 0));
+    CHECK(linear(x, w, from_values({3}, {1, 2, 3}).to(device)).values() ==
+          std::vector<double>{1, 2, 3, 1, 2, 3});
+    Tensor a = ones({2, 4}).to(device);
+    a.set_requires_grad();
+    matmul(a, zeros({4, 0}).to(device)).backward(zeros({2, 0}).to(device));
+    CHECK(a.grad().values() == std::vector<double>(8, 0));
+    CHECK(matmul(zeros({0, 4}).to(device), ones({4, 3}).to(device)).shape() == Shape{0, 3});
+  }
 }
