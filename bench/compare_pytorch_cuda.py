@@ -5,6 +5,7 @@
     bench/compare_pytorch_cuda.py --build build --dry-run        # tiny sizes on the CPU: only shows that all of it runs
 
 Each measurement is a process of its own. What is measured is printed, and appended to --output, as soon as it is there.
+Exit code: 0, 1 where Fovea failed or the networks are not the same, 124 where the time did not suffice for all.
 """
 import argparse
 import json
@@ -331,12 +332,16 @@ class Report:
                 file.write(text + "\n")
 
 
+class NoTime(str):
+    """Why something was not measured: the time did not suffice."""
+
+
 def run_json(command, timeout):
     """All lines of JSON that the command prints, or a sentence about why there are none."""
     try:
         result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=max(1, timeout))
     except subprocess.TimeoutExpired:
-        return f"not done in {timeout:.0f} s"
+        return NoTime(f"not done in {timeout:.0f} s")
     lines = [json.loads(line) for line in result.stdout.splitlines() if line.startswith(("{", "["))]
     if result.returncode or not lines:
         return (result.stderr.strip().splitlines() or ["no output"])[-1]
@@ -347,6 +352,13 @@ class Comparison:
     def __init__(self, options):
         self.options, self.report = options, Report(options.output)
         self.deadline = time.monotonic() + options.seconds
+        self.failed = self.incomplete = False
+
+    def note(self, result, is_fovea=False):
+        """Keeps in mind what the exit code must say of a result of run_json."""
+        self.incomplete |= isinstance(result, NoTime)
+        self.failed |= is_fovea and isinstance(result, str) and not isinstance(result, NoTime)
+        return result
 
     def left(self):
         return self.deadline - time.monotonic()
@@ -370,18 +382,18 @@ class Comparison:
         for name, batch, size, what, eager_target, compile_target in TINY_STEPS if self.options.dry_run else STEPS:
             if self.options.models and name not in self.options.models:
                 continue
-            candidates = {"Fovea": self.fovea(name, batch, size, what)}
+            candidates = {"Fovea": self.note(self.fovea(name, batch, size, what), is_fovea=True)}
             for mode in ["eager", *self.options.compile_modes]:
-                if self.left() > 5:
-                    candidates[mode] = self.pytorch("step", name, batch, size, what, mode, self.options.repeats)
-                else:
-                    candidates[mode] = "no time left"
+                enough = self.left() > 5
+                arguments = ("step", name, batch, size, what, mode, self.options.repeats)
+                candidates[mode] = self.note(self.pytorch(*arguments) if enough else NoTime("no time left"))
             label = f"{name} {batch} x {size} px, {what}"
             missing += [f"- {label}: {c}: {said}" for c, said in candidates.items() if isinstance(said, str)]
             done = {c: lines[-1] for c, lines in candidates.items() if not isinstance(lines, str)}
             if len({run["parameters"] for run in done.values()}) > 1:
                 counts = {c: run["parameters"] for c, run in done.items()}
                 missing.append(f"- {label}: NOT THE SAME NETWORK: parameters {counts}")
+                self.failed = True
             self.report.add(self.step_row(name, batch, size, what, done, eager_target, compile_target))
         self.report.add("\n".join(["", *missing]) if missing else "")
 
@@ -414,7 +426,7 @@ class Comparison:
     def ops(self):
         o = self.options
         command = [o.build / "bench/op_bench", "cpu" if o.dry_run else "cuda", "float32" if o.dry_run else "bfloat16"]
-        lines = run_json([*command, o.op_repeats, 1 if o.dry_run else 32, "", "--json"], self.left())
+        lines = self.note(run_json([*command, o.op_repeats, 1 if o.dry_run else 32, "", "--json"], self.left()), is_fovea=True)
         if isinstance(lines, str):
             return self.report.add(f"op_bench: {lines}")
         ceilings = {line["op"]: line for line in lines if "what" not in line}
@@ -424,7 +436,7 @@ class Comparison:
             facts += f"; a matrix product of 8192 x 8192 x 8192 runs at {ceilings['gemm']['flops_per_second'] / 1e12:.0f} TFLOP/s"
         self.report.add(f"{facts}\n")
         rows = [line for line in lines if "what" in line and re.match(OPS_SHOWN, line["op"])]
-        reached = self.pytorch("ops", [[r["op"], r["what"]] for r in rows], o.op_repeats, self.left() - 10)
+        reached = self.note(self.pytorch("ops", [[r["op"], r["what"]] for r in rows], o.op_repeats, self.left() - 10))
         theirs = {} if isinstance(reached, str) else {(n, w): s for n, w, s in reached[-1]}
         if isinstance(reached, str):
             self.report.add(f"PyTorch's ops: {reached}\n")
@@ -500,6 +512,7 @@ def main():
     comparison.report.add("")
     if options.only != "ops":
         comparison.steps()
+    sys.exit(1 if comparison.failed else 124 if comparison.incomplete else 0)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,10 @@
 #include "core/autograd.h"
 #include "core/dry_run.h"
 #include "core/error.h"
+#include "core/parallel.h"
+#include "cuda/device/normal.h"
 #include "cuda/kernels/elementwise.h"
+#include "cuda/kernels/random.h"
 #include "cuda/runtime/memory.h"
 
 namespace fovea {
@@ -17,6 +20,24 @@ struct Tensor::Impl {
   DType dtype;
   std::shared_ptr<Node> node;
 };
+
+namespace {
+
+bool is_floating(DType dtype) {
+  return dtype == DType::float32 || dtype == DType::float64 || dtype == DType::bfloat16;
+}
+
+template <class T>
+void fill_normal_cpu(T* x, int64_t n, NoiseKey noise) {
+  parallel_for((n + 3) / 4, 4096, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const PhiloxBlock words = noise.words(i);
+      for (int k = 0; k < 4 && 4 * i + k < n; ++k) x[4 * i + k] = T(normal_from_words(words, k));
+    }
+  });
+}
+
+}  // namespace
 
 Device parse_device(std::string_view text) {
   if (text == "cpu") return Device::cpu;
@@ -67,8 +88,7 @@ std::vector<double> Tensor::values() const {
 bool Tensor::requires_grad() const { return impl_ && impl_->node; }
 
 Tensor& Tensor::set_requires_grad(bool on) {
-  const bool floating = dtype() == DType::float32 || dtype() == DType::float64 || dtype() == DType::bfloat16;
-  require(!on || floating, "[set_requires_grad] a {} tensor has no gradient", dtype());
+  require(!on || is_floating(dtype()), "[set_requires_grad] a {} tensor has no gradient", dtype());
   require(!impl_->node || impl_->node->is_leaf(),
           "[set_requires_grad] the tensor is the output of {}: only leaves choose; detach() it first",
           impl_->node ? impl_->node->op : "");
@@ -186,6 +206,18 @@ Tensor randn(Shape shape, Random& random, DType dtype) {
   std::vector<double> values(static_cast<size_t>(shape.numel()));
   for (double& value : values) value = random.normal();
   return from_values(shape, values, dtype);
+}
+
+Tensor randn(Shape shape, NoiseKey noise, DType dtype, Device device) {
+  require(is_floating(dtype), "[randn] there are no normal numbers in {}: choose a floating dtype", dtype);
+  Tensor result(shape, dtype, device);
+  if (is_dry_run()) return result;
+  with_dtype(dtype, [&]<class T>() {
+    if constexpr (!std::is_integral_v<T>)
+      (device == Device::cuda ? cuda::fill_normal<T> : fill_normal_cpu<T>)(result.data<T>(), result.numel(),
+                                                                           noise);
+  });
+  return result;
 }
 
 Tensor rand(Shape shape, Random& random, double low, double high, DType dtype) {

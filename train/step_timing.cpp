@@ -44,7 +44,7 @@ StepTiming::StepTiming(const StepOptions& options) : options_(options) {
   Random random(1);
   const auto noise = std::make_shared<Random>(7);
   const auto make_images = [&] {
-    return cast(randn({o.batch, o.image_size, o.image_size, 3}, random), o.precision).to(o.device);
+    return randn({o.batch, o.image_size, o.image_size, 3}, random.next_key(), o.precision, o.device);
   };
   if (!detector) {
     EfficientNetSpec spec = efficientnet_spec(o.model);

@@ -4,7 +4,8 @@
 #include <cmath>
 #include <set>
 
-#include "cuda/device/philox.h"
+#include "core/tensor.h"
+#include "cuda/device/normal.h"
 
 using namespace fovea;
 
@@ -62,4 +63,43 @@ TEST_CASE("a permutation holds each index once") {
   CHECK(std::set<int64_t>(order.begin(), order.end()).size() == 1000);
   CHECK(order != Random(6).permutation(1000));
   CHECK_THROWS(random.below(0));
+}
+
+TEST_CASE("a normal number is Box and Muller's function of its words, and the same bits in every build") {
+  Random random(2);
+  std::vector<PhiloxBlock> blocks = {{{0, 0, UINT32_MAX, UINT32_MAX}},
+                                     {{0x80000000, 0x20000000, 255, 0x60000000}}};
+  while (blocks.size() < 5000)
+    blocks.push_back({{random.bits(), random.bits(), random.bits(), random.bits()}});
+  double worst = 0;
+  for (const PhiloxBlock& words : blocks)
+    for (int k = 0; k < 4; ++k) {
+      const double u = double((words.word[k / 2 * 2] >> 8) + 1) / 16777216;
+      const double angle = 2 * M_PI * double(words.word[k / 2 * 2 + 1]) / 4294967296;
+      const double expected = std::sqrt(-2 * std::log(u)) * (k % 2 ? std::sin(angle) : std::cos(angle));
+      worst = std::max(worst, std::abs(normal_from_words(words, k) - expected));
+    }
+  CHECK(worst < 1e-6);
+  const Tensor x = randn({6}, 42, DType::float32, Device::cpu);
+  CHECK(x.values() == std::vector<double>{-0x1.f0bcb4p-1, 0x1.8d59ccp-3, -0x1.3c51a4p+0, 0x1.ec8674p+0,
+                                          -0x1.2bc036p-4, 0x1.1cf3f8p-3});
+}
+
+TEST_CASE("normal numbers have the moments of their distribution, and do not depend on one another") {
+  constexpr int64_t n = 1000000;
+  const Tensor x = randn({n}, 7, DType::float32, Device::cpu);
+  double sum[5] = {}, product[5] = {};  // of powers; of each number and the one so many places on
+  int64_t within_one = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const double value = x.data<float>()[i];
+    for (int power = 1; power < 5; ++power) sum[power] += std::pow(value, power);
+    for (int64_t lag = 1; lag < 5; ++lag) product[lag] += value * double(x.data<float>()[(i + lag) % n]);
+    within_one += std::abs(value) < 1;
+  }
+  CHECK(sum[1] / n == Approx(0).margin(0.004));  // four standard errors each
+  CHECK(sum[2] / n == Approx(1).margin(0.006));
+  CHECK(sum[3] / n == Approx(0).margin(0.016));
+  CHECK(sum[4] / n == Approx(3).margin(0.04));
+  CHECK(double(within_one) / n == Approx(0.682689).margin(0.002));
+  for (int lag = 1; lag < 5; ++lag) CHECK(product[lag] / n == Approx(0).margin(0.004));
 }

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <limits>
 
+#include "core/dry_run.h"
+#include "core/parallel.h"
+
 using namespace fovea;
 
 TEST_CASE("shapes count, index and print") {
@@ -43,6 +46,40 @@ TEST_CASE("numbers travel to the CUDA device and back") {
   CHECK(there.clone().to(Device::cpu).values() == x.values());
   CHECK(full({5}, 2.5, DType::bfloat16, Device::cuda).values() == std::vector<double>(5, 2.5));
   CHECK(full({}, 7, DType::int32, Device::cuda).item() == 7);
+}
+
+TEST_CASE(
+    "random numbers made on either device are the same bits, of any size and on any number of threads") {
+  const int threads = num_threads();
+  for (const int64_t n : {0, 1, 7, 1000003}) {
+    set_num_threads(1);
+    const Tensor x = randn({n}, 11, DType::float32, Device::cpu);
+    for (const DType dtype : {DType::float32, DType::float64, DType::bfloat16}) {
+      const std::vector<double> rounded = from_values({n}, x.values(), dtype).values();
+      for (const int count : {1, 2, 3}) {
+        set_num_threads(count);
+        CHECK((randn({n}, 11, dtype, Device::cpu).values() == rounded));  // a million: not to be printed
+      }
+      const Tensor there = randn({n}, 11, dtype, Device::cuda);
+      CHECK(there.device() == Device::cuda);
+      CHECK((there.values() == rounded));
+    }
+  }
+  set_num_threads(threads);
+  // A larger tensor continues a smaller one; another key or step gives others.
+  const auto numbers = [](int64_t n, NoiseKey noise) {
+    return randn({n}, noise, DType::float32, Device::cpu).values();
+  };
+  std::vector<double> longer = numbers(20, 11);
+  longer.resize(9);
+  const int64_t step = 1;
+  CHECK(longer == numbers(9, 11));
+  CHECK(longer != numbers(9, 12));
+  CHECK(longer != numbers(9, {11, &step}));
+  CHECK_THROWS_WITH(randn({2}, 11, DType::int32, Device::cpu),
+                    "[randn] there are no normal numbers in int32: choose a floating dtype");
+  const DryRun dry_run;
+  CHECK(randn({1 << 20, 1 << 20}, 11, DType::float32, Device::cuda).bytes() == int64_t(4) << 40);
 }
 
 TEST_CASE("copies share numbers, clones do not") {
