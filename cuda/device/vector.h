@@ -59,7 +59,7 @@ HD inline void store_pack(T* to, const Pack<T, N>& pack) {
 
 // N numbers, rounded to T where they are not of that type, as one pack.
 template <int N, class T, class R>
-HD inline void store_rounded(T* to, const R* values) {
+__device__ inline void store_rounded(T* to, const R* values) {
   Pack<T, N> pack;
   UNROLL for (int k = 0; k < N; ++k) { pack.value[k] = T(values[k]); }
   store_pack(to, pack);

@@ -196,7 +196,15 @@ __global__ void huber_loss_backward_boxes(const T* p, const Real<T>* t, const Re
 
 // For n pieces of work: four a thread, to pay for what it does but once, until there are eight blocks for
 // each of an H100's 132 multiprocessors; more would only make more partial sums.
-dim3 loss_grid(int64_t n) { return dim3(std::clamp(grid_for(n, 4 * block_threads).x, 1u, 1056u)); }
+struct LossGrid {
+  int64_t n;
+  unsigned blocks;
+
+  explicit LossGrid(int64_t n_) : n(n_), blocks(std::clamp(grid_for(n_, 4 * block_threads).x, 1u, 1056u)) {}
+  dim3 grid() const { return dim3(blocks); }
+  dim3 block() const { return dim3(block_threads); }
+  int64_t steps() const { return (n + blocks * block_threads - 1) / (blocks * block_threads); }
+};
 
 }  // namespace
 
@@ -205,13 +213,13 @@ void focal_loss(const T* x, const int32_t* targets, Real<T>* loss, const FocalLo
                 const Real<T>* normalizer, int64_t anchors, int64_t classes) {
   const int64_t n = anchors * classes, packs = n / pack_size<T>;
   const bool packed = packs_fit<T>(n);
-  const dim3 grid = loss_grid(packed ? packs : n);
-  Workspace<double> partial(grid.x);
+  const LossGrid grid(packed ? packs : n);
+  Workspace<double> partial(grid.blocks);
   if (packed)
-    launch(focal_loss_packed<T>, {grid, block_threads}, x, targets, partial.data(), focal, packs, classes);
+    launch(focal_loss_packed<T>, {grid}, x, targets, partial.data(), focal, packs, classes);
   else
-    launch(focal_loss_naive<T>, {grid, block_threads}, x, targets, partial.data(), focal, n, classes);
-  launch(finish_loss<Real<T>>, {1, block_threads}, partial.data(), int(grid.x), loss, 1.0, normalizer);
+    launch(focal_loss_naive<T>, {grid}, x, targets, partial.data(), focal, n, classes);
+  launch(finish_loss<Real<T>>, {1, block_threads}, partial.data(), int(grid.blocks), loss, 1.0, normalizer);
 }
 
 template <class T>
@@ -220,33 +228,31 @@ void focal_loss_backward(const T* x, const int32_t* targets, const Real<T>* dy, 
                          int64_t classes) {
   const int64_t n = anchors * classes, packs = n / pack_size<T>;
   if (packs_fit<T>(n))
-    launch(focal_loss_backward_packed<T>, {loss_grid(packs), block_threads}, x, targets, dy, dx, focal,
-           normalizer, packs, classes);
+    launch(focal_loss_backward_packed<T>, {LossGrid(packs)}, x, targets, dy, dx, focal, normalizer, packs,
+           classes);
   else
-    launch(focal_loss_backward_naive<T>, {loss_grid(n), block_threads}, x, targets, dy, dx, focal, normalizer,
-           n, classes);
+    launch(focal_loss_backward_naive<T>, {LossGrid(n)}, x, targets, dy, dx, focal, normalizer, n, classes);
 }
 
 template <class T>
 void huber_loss(const T* p, const Real<T>* t, Real<T>* loss, const HuberLoss<Real<T>>& huber,
                 const Real<T>* normalizer, int64_t n) {
-  const dim3 grid = loss_grid(n % 4 == 0 ? n / 4 : n);
-  Workspace<double> partial(grid.x);
+  const LossGrid grid(n % 4 == 0 ? n / 4 : n);
+  Workspace<double> partial(grid.blocks);
   if (n % 4 == 0)
-    launch(huber_loss_boxes<T>, {grid, block_threads}, p, t, partial.data(), huber, n / 4);
+    launch(huber_loss_boxes<T>, {grid}, p, t, partial.data(), huber, n / 4);
   else
-    launch(huber_loss_naive<T>, {grid, block_threads}, p, t, partial.data(), huber, n);
-  launch(finish_loss<Real<T>>, {1, block_threads}, partial.data(), int(grid.x), loss, 4.0, normalizer);
+    launch(huber_loss_naive<T>, {grid}, p, t, partial.data(), huber, n);
+  launch(finish_loss<Real<T>>, {1, block_threads}, partial.data(), int(grid.blocks), loss, 4.0, normalizer);
 }
 
 template <class T>
 void huber_loss_backward(const T* p, const Real<T>* t, const Real<T>* dy, T* dp,
                          const HuberLoss<Real<T>>& huber, const Real<T>* normalizer, int64_t n) {
   if (n % 4 == 0)
-    launch(huber_loss_backward_boxes<T>, {loss_grid(n / 4), block_threads}, p, t, dy, dp, huber, normalizer,
-           n / 4);
+    launch(huber_loss_backward_boxes<T>, {LossGrid(n / 4)}, p, t, dy, dp, huber, normalizer, n / 4);
   else
-    launch(huber_loss_backward_naive<T>, {loss_grid(n), block_threads}, p, t, dy, dp, huber, normalizer, n);
+    launch(huber_loss_backward_naive<T>, {LossGrid(n)}, p, t, dy, dp, huber, normalizer, n);
 }
 
 #define INSTANTIATE(T)                                                                                       \

@@ -71,8 +71,8 @@ double machine_instructions(const PtxInstruction& i) {
       {"div.s64", 20},
       {"rem.u64", 20},
       {"rem.s64", 20},
-      {"div.rn.f32", 9},
-      {"rcp.rn.f32", 7},
+      {"div.rn.f32", 11},
+      {"rcp.rn.f32", 8},
       {"sqrt.rn.f32", 9},
       {"ex2.approx.ftz", 1},
       {"ex2.approx", 3},
@@ -96,6 +96,9 @@ bool is_barrier(const PtxInstruction& i) { return i.is("bar") || i.is("barrier")
 // Assumed where a loop's length is not a constant: windows of pooling, trees of sums.
 constexpr double trips_with_loads = 3, trips_with_barriers = 5, trips_else = 4;
 
+constexpr double instructions_of_entry = 35;  // addresses and parameters, which PTX does not show
+constexpr double bytes_of_round = 64;         // that a thread has on their way at once
+
 class Reader {
  public:
   explicit Reader(const PtxKernel& kernel) : kernel_(kernel), own_(kernel.loops.size() + 1) {
@@ -115,8 +118,9 @@ class Reader {
       if (i == main)
         code.varies = has_unknown_loops(i), code.step = cost_of_loop(i) * (1.0 / unrolled(main));
       else if (!is_remainder(i, main))
-        code.once += cost_of_loop(i) * assumed_trips(i);
+        code.once += before_or_after(i);
     }
+    code.once.instructions += instructions_of_entry;
     return code;
   }
 
@@ -136,14 +140,18 @@ class Reader {
   }
 
   // Blocks one after another, without the loops between them. A load that needs what another one loaded comes
-  // a round later; and the compiler moves no load over a store or a barrier.
+  // a round later; the compiler moves no load over a store or a barrier; and it keeps few registers for what
+  // was loaded.
   CodeCost cost_of_blocks(const std::vector<int>& blocks) const {
     CodeCost cost;
     std::map<std::string, int> depth_of;
     int depth = 0;
+    double loaded = 0;  // since the last store or barrier
     const auto end_segment = [&] {
-      cost.rounds += depth;
+      cost.rounds += std::max(double(depth), loaded / bytes_of_round);
+      cost.loaded += loaded;
       depth = 0;
+      loaded = 0;
       depth_of.clear();
     };
     for (const int block : blocks)
@@ -158,7 +166,7 @@ class Reader {
             of_this = std::max(of_this, found->second);
         if (i.is("ld.global")) {
           ++of_this;
-          cost.loaded += i.access_bytes();
+          loaded += i.access_bytes();
         }
         depth = std::max(depth, of_this);
         for (const std::string& name : i.writes) depth_of[name] = of_this;
@@ -171,6 +179,15 @@ class Reader {
     if (const int trips = kernel_.constant_trips(loop)) return trips;
     const CodeCost cost = cost_of_blocks(own_[size_t(loop) + 1]);
     return cost.loaded > 0 ? trips_with_loads : cost.barriers > 0 ? trips_with_barriers : trips_else;
+  }
+
+  // A loop beside the main one is short, and its loads do not wait for one another: filters, weights of a
+  // fusion.
+  CodeCost before_or_after(int loop) const {
+    const double trips = assumed_trips(loop);
+    CodeCost cost = cost_of_loop(loop) * trips;
+    if (kernel_.constant_trips(loop) == 0) cost.rounds = std::min(cost.rounds, 1.0);
+    return cost;
   }
 
   // One step of the loop, with all of those within.
