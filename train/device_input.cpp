@@ -22,11 +22,10 @@ void DeviceInput::load(const Tensor& values) {
     staging = std::make_unique<Staging>();
     staging->memory = std::make_unique<cuda::PinnedMemory>(bytes);
   }
-  if (staging->used && !staging->copied.done()) staging->copied.synchronize();
+  staging->copied.throttle();
   std::memcpy(staging->memory->data(), values.raw(), bytes);
   cuda::copy_to_device(tensor_.raw(), staging->memory->data(), bytes);
   staging->copied.record(cuda::current_stream());
-  staging->used = true;
 }
 
 }  // namespace fovea

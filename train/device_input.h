@@ -14,8 +14,9 @@ class DeviceInput {
  public:
   explicit DeviceInput(Device device) : device_(device) {}
 
-  // Brings the numbers to the device, behind the work already asked of it; the CPU does not wait unless it is
-  // two batches ahead. Shape and dtype must be those of the first call.
+  // Brings the numbers to the device, behind the work already asked of it. The host waits only where it is
+  // two batches ahead, and the device has work for as long (Counters::throttles). Shape and dtype must be
+  // those of the first call.
   void load(const Tensor& values);
   const Tensor& tensor() const { return tensor_; }
 
@@ -24,7 +25,6 @@ class DeviceInput {
   struct Staging {
     std::unique_ptr<cuda::PinnedMemory> memory;
     cuda::Event copied;
-    bool used = false;
   };
   Device device_;
   Tensor tensor_;

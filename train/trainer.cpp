@@ -20,6 +20,7 @@ double now() {
 }
 
 constexpr int64_t steps_between_metrics = 20, overfit_steps = 500;
+constexpr int warm_up_steps = 2;  // of a graph
 
 }  // namespace
 
@@ -130,9 +131,10 @@ bool Trainer::run() {
     progress_.waiting = task_.seconds_waited() / std::max(1e-9, now() - start);
     progress_.seconds_left = average_time * double(c.steps - state_.step);
     const bool done = state_.step == c.steps, stopping = any_process(hooks_.stop && *hooks_.stop);
-    // What is measured or kept must be good: a step on the device may have failed unseen.
-    if (done || stopping || state_.step % steps_between_metrics == 0 || every(c.validate_every) ||
-        every(c.checkpoint_every))
+    // What is measured or kept must be good: a step on the device may have failed unseen. And the first steps
+    // already have a loss to show: they are no graph yet, so that to wait for them costs little.
+    if (done || stopping || steps_here <= warm_up_steps || state_.step % steps_between_metrics == 0 ||
+        every(c.validate_every) || every(c.checkpoint_every))
       read_losses();
     if (summed_ > 0 && (done || stopping || state_.step % steps_between_metrics == 0)) {
       for (auto& [name, sum] : sums_) sum /= double(summed_);
@@ -184,7 +186,6 @@ void Trainer::run_on_device() {
       for (const NamedTensor& loss : losses_) device_sums_.push_back(zeros_like(loss.tensor));
     for (size_t i = 0; i < losses_.size(); ++i) accumulate(device_sums_[i], losses_[i].tensor);
   };
-  constexpr int warm_up_steps = 2;
   if (graph_->captured()) return graph_->replay();
   const bool never = cuda::peers() && !cuda::peers()->can_be_captured();
   if (never || warm_ups_++ < warm_up_steps) return graph_->warm_up(work);
@@ -271,7 +272,8 @@ void Trainer::collect(const NamedValues& losses, int64_t steps) {
   for (size_t i = 0; i < losses.size(); ++i) sums_[i].second += losses[i].second * double(steps);
   summed_ += steps;
   const double loss = losses.front().second, share = 1 - std::pow(0.95, double(steps));
-  progress_.loss = progress_.loss == 0 ? loss : progress_.loss + share * (loss - progress_.loss);
+  average_loss_ = average_loss_ ? *average_loss_ + share * (loss - *average_loss_) : loss;
+  progress_.loss = *average_loss_;
   if (const auto warning = loss_watch_.see(state_.step, progress_.loss); warning && hooks_.on_message)
     hooks_.on_message(*warning);
 }

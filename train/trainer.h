@@ -2,6 +2,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cuda/runtime/graph.h"
@@ -44,7 +45,7 @@ void add_losses(std::vector<NamedTensor>& sums, const std::vector<NamedTensor>& 
 struct TrainProgress {
   int64_t step = 0, steps = 0;  // done, in all
   double epoch = 0;
-  double loss = 0;  // average of the latest steps
+  double loss = 0;  // average of the latest steps; on CUDA of those up to the latest reading
   double images_per_second = 0;
   double seconds_left = 0;
   double waiting = 0;   // share of the time in which the step waited for images
@@ -117,8 +118,10 @@ class Trainer {
   NamedValues sums_;                 // of the losses since they were last written
   int64_t summed_ = 0;
 
-  // On CUDA: the step as a graph, made anew when batch norm is frozen; and the sums of the losses, read now
-  // and then.
+  std::optional<double> average_loss_;
+
+  // On CUDA: the step as a graph, made anew when batch norm is frozen; and the sums of the losses, read after
+  // the first steps, and then now and then.
   std::unique_ptr<cuda::Graph> graph_;
   int warm_ups_ = 0;
   bool frozen_ = false;

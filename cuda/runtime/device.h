@@ -34,4 +34,10 @@ bool is_simulated();
 enum class ThreadOrder { forward, reverse, shuffled };
 void set_thread_order(ThreadOrder order);
 
+// When the simulator does what it is asked for: at once, or deferred, which is only when the host waits for
+// it, as by a GPU that is far behind. Pinned memory is read and written then, and events are not done before.
+// A GPU is somewhere between the two: tests of what runs beside the host try both.
+enum class Execution { immediate, deferred };
+void set_execution(Execution execution);
+
 }  // namespace fovea::cuda

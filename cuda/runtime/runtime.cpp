@@ -14,6 +14,7 @@
 #include "cuda/runtime/stream.h"
 #ifdef FOVEA_SIM
 #include "cuda/sim/capture.h"
+#include "cuda/sim/queue.h"
 #include "cuda/sim/simulator.h"
 #endif
 
@@ -51,6 +52,13 @@ void set_thread_order([[maybe_unused]] ThreadOrder order) {
   sim::options().order = order == ThreadOrder::forward   ? sim::Order::forward
                          : order == ThreadOrder::reverse ? sim::Order::reverse
                                                          : sim::Order::shuffled;
+#endif
+}
+
+void set_execution([[maybe_unused]] Execution execution) {
+#ifdef FOVEA_SIM
+  sim::finish_all();
+  sim::options().deferred = execution == Execution::deferred;
 #endif
 }
 
@@ -122,6 +130,11 @@ void Event::synchronize() const {
   ++counters().synchronizations;
   check(cudaEventSynchronize(event_), "cudaEventSynchronize");
 }
+void Event::throttle() const {
+  if (done()) return;
+  ++counters().throttles;
+  check(cudaEventSynchronize(event_), "cudaEventSynchronize");
+}
 double Event::milliseconds_since(const Event& start) const {
   float milliseconds = 0;
   check(cudaEventElapsedTime(&milliseconds, start.event_, event_), "cudaEventElapsedTime");
@@ -158,7 +171,7 @@ void launch_kernel(const LaunchConfig& config, const KernelCall& call) {
   count(config, call);
   sim::Kernel kernel{call.kernel,  call.invoke,         call.arguments, call.argument_bytes, config.grid,
                      config.block, config.shared_bytes, config.file,    config.line};
-  if (!capturing) return sim::run(kernel);
+  if (sim::runs_at_once(current_stream().get())) return sim::run(kernel);
   const std::shared_ptr<void> kept(call.copy(call.arguments), call.destroy);
   kernel.arguments = kept.get();
   sim::submit(current_stream().get(), [kernel, kept] { sim::run(kernel); });

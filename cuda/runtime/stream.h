@@ -33,6 +33,7 @@ class Event {
   void make_wait(const Stream& stream) const;           // later work of that stream waits for the point
   bool done() const;                                    // whether the device has come by; does not wait
   void synchronize() const;                             // the host waits
+  void throttle() const;                                // a host that is ahead waits: Counters::throttles
   double milliseconds_since(const Event& start) const;  // both recorded, and synchronised
 
  private:

@@ -16,6 +16,7 @@
 
 #include "cuda/runtime/error.h"
 #include "cuda/sim/capture.h"
+#include "cuda/sim/queue.h"
 #include "cuda/sim/runtime_api.h"
 #include "cuda/sim/simulator.h"
 
@@ -199,6 +200,7 @@ cudaError_t cudaMalloc(void** pointer, size_t bytes) {
 
 cudaError_t cudaFree(void* pointer) {
   if (!pointer) return cudaSuccess;
+  finish_all();  // as on a GPU, the work that may still use it comes first
   Memory& m = memory();
   const std::lock_guard lock(m.mutex);
   const auto found = m.blocks.find(static_cast<std::byte*>(pointer));
@@ -233,9 +235,9 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 }
 
 // While a graph is captured, what a pool does is part of it: a replay finds each block allocated from where
-// it was asked for to where it was given back.
+// it was asked for to where it was given back. A deferred device goes through the same in its own time.
 void tell_simulator_allocated(void* pointer, size_t bytes) {
-  if (captured([=] { tell_simulator_allocated(pointer, bytes); })) return;
+  if (postponed([=] { tell_simulator_allocated(pointer, bytes); })) return;
   const Unlocked unlocked;
   const auto* at = static_cast<std::byte*>(pointer);
   ASAN_UNPOISON_MEMORY_REGION(pointer, bytes);
@@ -244,7 +246,7 @@ void tell_simulator_allocated(void* pointer, size_t bytes) {
 }
 
 void tell_simulator_freed(void* pointer, size_t bytes) {
-  if (captured([=] { tell_simulator_freed(pointer, bytes); })) return;
+  if (postponed([=] { tell_simulator_freed(pointer, bytes); })) return;
   const auto* at = static_cast<std::byte*>(pointer);
   std::memset(arena().state + (at - arena().base), not_allocated, bytes);
   ASAN_POISON_MEMORY_REGION(pointer, bytes);

@@ -1,6 +1,7 @@
 // Runs a grid: blocks one after another, the threads of a block as fibers that change places where they wait.
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <numeric>
@@ -239,7 +240,7 @@ void check_limits(const Kernel& k) {
 }  // namespace
 
 Options& options() {
-  static Options instance;
+  static Options instance{.deferred = std::getenv("FOVEA_SIM_DEFERRED") != nullptr};
   return instance;
 }
 

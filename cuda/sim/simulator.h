@@ -17,6 +17,9 @@ struct Options {
   uint64_t seed = 1;         // of Order::shuffled
   bool check_memory = true;  // bounds, uninitialised reads
   bool check_races = true;
+  // Work waits in a queue until the host waits for it, as on a GPU that is far behind. Set by
+  // cuda::set_execution().
+  bool deferred = false;
 };
 Options& options();
 

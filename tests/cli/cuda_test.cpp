@@ -32,6 +32,7 @@ TEST_CASE("a detector is trained, measured and used on CUDA, and its checkpoint 
   CAPTURE(trained.errors);
   REQUIRE(trained.exit_code == 0);
   CHECK_THAT(trained.output, Contains("Average Precision") && Contains("report.html"));
+  CHECK_THAT(trained.errors, Contains("step 1/5  loss ") && !Contains("loss 0.0000"));
   CHECK(Checkpoint(best).state().config.device == "cuda");
 
   const ProgramResult on_cpu = Program({"eval", best, "--data", data}).wait(),

@@ -9,6 +9,7 @@
 #include "cuda/runtime/graph.h"
 #include "cuda/runtime/memory.h"
 #include "cuda/runtime/stream.h"
+#include "tests/support/execution.h"
 
 using namespace fovea;
 using Catch::Contains;
@@ -159,4 +160,83 @@ TEST_CASE("pinned memory carries numbers to the device and back") {
   cuda::copy_to_host_later(to.data(), x.data(), 400);
   cuda::current_stream().synchronize();
   CHECK(reinterpret_cast<const float*>(to.data())[99] == 99.0f);
+}
+
+TEST_CASE("a deferred device does what it is asked for when the host waits, and pinned memory is read then") {
+  if (!cuda::is_simulated()) return;
+  const WithExecution with(cuda::Execution::deferred);
+  cuda::PinnedMemory pinned(4);
+  float& source = *reinterpret_cast<float*>(pinned.data());
+  float pageable = 1;
+  const cuda::Workspace<float> x(1), y(1);
+  source = 1;
+  cuda::copy_to_device(x.data(), &source, 4);
+  cuda::copy_to_device(y.data(), &pageable, 4);
+  source = pageable = 2;
+  CHECK(on_host(x.data(), 1)[0] == 2.0f);
+  CHECK(on_host(y.data(), 1)[0] == 1.0f);
+  const cuda::Stream other;  // and on whatever stream, in the order of the requests
+  cuda::fill(x.data(), 3.0f, 1);
+  {
+    const cuda::UsesStream uses(other);
+    cuda::accumulate(y.data(), static_cast<const float*>(x.data()), 1);
+  }
+  other.synchronize();
+  cuda::fill(y.data(), 9.0f, 1);
+  cuda::copy_to_host_later(&source, y.data(), 4);
+  CHECK(source == 2.0f);
+  cuda::synchronize();
+  CHECK(source == 9.0f);
+}
+
+TEST_CASE("an event of a deferred device is done when the host has waited for it or for a later one") {
+  if (!cuda::is_simulated()) return;
+  const WithExecution with(cuda::Execution::deferred);
+  cuda::Event first, second, third, never;
+  CHECK(never.done());
+  for (cuda::Event* event : {&first, &second, &third}) event->record(cuda::current_stream());
+  CHECK_FALSE(first.done());
+  CHECK_THROWS_WITH(second.milliseconds_since(first), Contains("device not ready"));
+  const cuda::Counters before = cuda::counters();
+  second.throttle();
+  CHECK(first.done());
+  CHECK(second.done());
+  CHECK_FALSE(third.done());
+  CHECK(second.milliseconds_since(first) >= 0);
+  second.throttle();  // done: no wait
+  CHECK(cuda::counters().throttles == before.throttles + 1);
+  CHECK(cuda::counters().synchronizations == before.synchronizations);
+  third.synchronize();
+  CHECK(third.done());
+  CHECK(cuda::counters().synchronizations == before.synchronizations + 1);
+
+  // In a graph, at each replay.
+  const cuda::Workspace<float> x(1);
+  cuda::Graph graph;
+  graph.capture([&] {
+    first.record(cuda::current_stream());
+    cuda::fill(x.data(), 4.0f, 1);
+    second.record(cuda::current_stream());
+  });
+  CHECK(second.done());
+  for (int replay = 0; replay < 2; ++replay) {
+    graph.replay();
+    CHECK_FALSE(first.done());
+    second.synchronize();
+    CHECK(second.milliseconds_since(first) >= 0);
+  }
+  CHECK(on_host(x.data(), 1)[0] == 4.0f);
+}
+
+TEST_CASE("a fault on a deferred device comes out where the host next waits, once") {
+  if (!cuda::is_simulated()) return;
+  const WithExecution with(cuda::Execution::deferred);
+  const std::vector<float> numbers(100);
+  void* gone = cuda::allocate(400);
+  cuda::release(gone);
+  CHECK_NOTHROW(cuda::copy_to_device(gone, numbers.data(), 400));
+  cuda::release_cached_device_memory();  // which waits, and cannot throw
+  CHECK_THROWS_WITH(cuda::current_stream().synchronize(),
+                    Contains("copy of 400 bytes: the destination is wrong"));
+  CHECK_NOTHROW(cuda::synchronize());
 }

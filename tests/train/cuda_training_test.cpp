@@ -2,8 +2,11 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <functional>
 
 #include "cuda/runtime/counters.h"
+#include "ops/check_op.h"
+#include "tests/support/execution.h"
 #include "tests/support/test_data.h"
 #include "train/detection_task.h"
 #include "train/ema.h"
@@ -29,27 +32,46 @@ TrainConfig tiny_config(const std::string& data) {
   return resolve_config(config, 205);
 }
 
-// The loss and its parts in each of the first steps.
-std::vector<NamedValues> losses_of(const TrainConfig& config, int steps) {
+// The first steps of a training.
+struct Steps {
+  std::vector<NamedValues> losses;     // the loss and its parts, in each step
+  std::vector<NamedTensor> gradients;  // of the first step, on the CPU
+};
+
+// Each weight the next float32 above it or below, by chance.
+void round_otherwise(const Module& model, uint64_t seed) {
+  Random random(seed);
+  for (const NamedTensor& weight : model.parameters())
+    for (float& w : weight.tensor.span<float>())
+      w = std::nextafter(w, random.chance(0.5) ? INFINITY : -INFINITY);
+}
+
+Steps run_steps(const TrainConfig& config, int steps,
+                const std::function<void(const Module&)>& prepare = {}) {
   DetectionTask task(config, open_dataset(config.data, "train"), open_dataset(config.data, "val"));
+  if (prepare) prepare(task.model());
   Optimizer optimizer(task.model().parameters(), {});
   const Schedule schedule{config.learning_rate, config.warmup_steps, config.steps};
-  std::vector<NamedValues> result;
+  Steps result;
   task.start(0, steps);
   for (int step = 0; step < steps; ++step) {
     task.load(step);
     task.model().clear_gradients();
     NamedValues losses;
     for (const NamedTensor& loss : task.compute()) losses.emplace_back(loss.name, loss.tensor.item());
+    result.losses.push_back(losses);
+    if (step == 0)
+      for (const NamedTensor& p : task.model().parameters())
+        result.gradients.push_back({p.name, p.tensor.grad().to(Device::cpu).clone()});
     optimizer.update(step, schedule.learning_rate(step));
-    result.push_back(losses);
   }
   return result;
 }
 
 }  // namespace
 
-TEST_CASE("ten steps on real images have the same losses on the CPU and on CUDA") {
+TEST_CASE(
+    "ten steps on real images have the same losses on the CPU and on CUDA, and the first one its gradients") {
   const auto data = test_data("bccd");
   if (!data) {
     WARN("no real images here: set FOVEA_TEST_DATA to a folder that holds bccd");
@@ -57,18 +79,52 @@ TEST_CASE("ten steps on real images have the same losses on the CPU and on CUDA"
   }
   constexpr int steps = 10;
   TrainConfig config = tiny_config(*data);
-  const auto cpu = losses_of(config, steps);
+  const Steps cpu = run_steps(config, steps);
+  std::vector<Steps> nudged;
+  for (uint64_t seed = 1; seed <= 5; ++seed)
+    nudged.push_back(run_steps(config, steps, [&](const Module& model) { round_otherwise(model, seed); }));
   config.device = "cuda";
-  const auto gpu = losses_of(config, steps);
-  for (int step = 0; step < steps; ++step)
-    for (size_t i = 0; i < cpu[size_t(step)].size(); ++i) {
-      CAPTURE(step, cpu[size_t(step)][i].first);
-      CHECK(gpu[size_t(step)][i].second == Approx(cpu[size_t(step)][i].second).epsilon(1e-4));
+  const Steps gpu = run_steps(config, steps);
+
+  // Two devices part as two runs on one device do whose weights differ by a rounding, only further: nudged
+  // weights change each sum by about one rounding, another order of its terms by about the square root of
+  // their number, which goes up to a thousand here: 30.
+  constexpr double base = 1e-4, other_order = 30;
+
+  // What they share are the gradients of the first step. Some are zero but for rounding, such as those of
+  // biases before another batch norm: nudged weights change all of such a gradient, and so may a device.
+  int well_known = 0;
+  for (size_t i = 0; i < cpu.gradients.size(); ++i) {
+    const auto off = [&](const Steps& run) {
+      return relative_difference(run.gradients[i].tensor, cpu.gradients[i].tensor);
+    };
+    double parted = 0;
+    for (const Steps& run : nudged) parted = std::max(parted, off(run));
+    const double allowed = std::max(base, other_order * parted);
+    CAPTURE(cpu.gradients[i].name, allowed);
+    CHECK(off(gpu) <= allowed);
+    well_known += allowed < 1e-3;
+  }
+  CHECK(well_known > 150);  // of 239: or the bounds would say little
+
+  // From step to step the differences grow, those of the nudged runs as well: mostly to 1e-6 or 1e-5 after
+  // ten steps, and in one of these five to 1e-4, which an H200 has also been seen to reach.
+  double parted = 0;
+  for (size_t step = 0; step < steps; ++step)
+    for (size_t i = 0; i < cpu.losses[step].size(); ++i) {
+      const auto off = [&](const Steps& run) {
+        return std::abs(run.losses[step][i].second / cpu.losses[step][i].second - 1);
+      };
+      for (const Steps& run : nudged) parted = std::max(parted, off(run));
+      CAPTURE(step, cpu.losses[step][i].first, parted);
+      CHECK(off(gpu) <= std::max(base, other_order * parted));
     }
+  CHECK(other_order * parted < 0.01);
+
   // bfloat16 has 8 bits: near, and it learns as well.
   config.precision = "bfloat16";
-  const auto half = losses_of(config, 3);
-  CHECK(half[0][0].second == Approx(cpu[0][0].second).epsilon(0.05));
+  const auto half = run_steps(config, 3).losses;
+  CHECK(half[0][0].second == Approx(cpu.losses[0][0].second).epsilon(0.05));
   CHECK(std::isfinite(half[2][0].second));
 }
 
@@ -84,30 +140,38 @@ TEST_CASE(
   config.batch_size = 2;
   config.device = "cuda";
   config.precision = "bfloat16";
-  DetectionTask task(config, open_dataset(*data, "train"), open_dataset(*data, "val"));
-  TrainingState state;
-  state.config = config;
-  state.class_names = task.detector().class_names();
-  state.category_ids = {1, 2, 3};
-  std::atomic<bool> stop = false;
-  TrainHooks hooks;
-  hooks.stop = &stop;
-  std::vector<cuda::Counters> counters;
-  hooks.on_step = [&](const TrainProgress& p) {
-    counters.push_back(cuda::counters());
-    stop = p.step == 6;
-  };
-  const TemporaryFolder folder;
-  CHECK_FALSE(Trainer(task, state, folder / "run", hooks).run());
-  REQUIRE(counters.size() >= 6);
-  CHECK(counters[1].launches - counters[0].launches > 500);  // the second warm-up step, kernel by kernel
-  for (const size_t step : {3u, 4u, 5u}) {
-    CAPTURE(step);
-    CHECK(counters[step].graph_replays == counters[step - 1].graph_replays + 1);
-    CHECK(counters[step].launches == counters[step - 1].launches);
-    CHECK(counters[step].allocations == counters[step - 1].allocations);
-    CHECK(counters[step].synchronizations == counters[step - 1].synchronizations);
-    CHECK(counters[step].copies - counters[step - 1].copies <=
-          6);  // the batch, and what the update needs to know
+  for (const cuda::Execution execution : executions()) {
+    const WithExecution with(execution);
+    CAPTURE(execution == cuda::Execution::deferred);
+    DetectionTask task(config, open_dataset(*data, "train"), open_dataset(*data, "val"));
+    TrainingState state;
+    state.config = config;
+    state.class_names = task.detector().class_names();
+    state.category_ids = {1, 2, 3};
+    std::atomic<bool> stop = false;
+    TrainHooks hooks;
+    hooks.stop = &stop;
+    std::vector<cuda::Counters> counters;
+    hooks.on_step = [&](const TrainProgress& p) {
+      counters.push_back(cuda::counters());
+      stop = p.step == 6;
+    };
+    const TemporaryFolder folder;
+    CHECK_FALSE(Trainer(task, state, folder / "run", hooks).run());
+    REQUIRE(counters.size() >= 6);
+    CHECK(counters[1].launches - counters[0].launches > 500);  // the second warm-up step, kernel by kernel
+    constexpr int64_t inputs = 6;  // four of the batch, and what the update and the average need to know
+    for (const size_t step : {3u, 4u, 5u}) {
+      CAPTURE(step);
+      CHECK(counters[step].graph_replays == counters[step - 1].graph_replays + 1);
+      CHECK(counters[step].launches == counters[step - 1].launches);
+      CHECK(counters[step].allocations == counters[step - 1].allocations);
+      CHECK(counters[step].synchronizations == counters[step - 1].synchronizations);
+      CHECK(counters[step].copies - counters[step - 1].copies <= inputs);
+      // A host that is two steps ahead waits, at most once for each input.
+      CHECK(counters[step].throttles - counters[step - 1].throttles <= inputs);
+    }
+    if (execution == cuda::Execution::deferred)
+      CHECK(counters[5].throttles == counters[4].throttles + inputs);
   }
 }

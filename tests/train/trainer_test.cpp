@@ -9,6 +9,7 @@
 #include "ops/check_op.h"
 #include "ops/matmul.h"
 #include "ops/reduction.h"
+#include "tests/support/execution.h"
 #include "tests/support/test_data.h"
 #include "train/device_input.h"
 #include "train/learning_rate_finder.h"
@@ -171,24 +172,31 @@ TEST_CASE(
   LineTask on_cpu;
   Trainer(on_cpu, line_state(), folder / "cpu", {}).run();
 
-  LineTask task(Device::cuda);
   TrainHooks hooks;
-  std::vector<cuda::Counters> counters;
-  hooks.on_step = [&](const TrainProgress&) { counters.push_back(cuda::counters()); };
-  Trainer trainer(task, line_state(), folder / "cuda", hooks);
-  CHECK(trainer.run());
-  REQUIRE(counters.size() == 150);
-  // Losses are read every 20 steps, checkpoints and measurements come every 5 and 20; batch norm, which this
-  // network has not, would be frozen at step 75: a new graph then.
-  for (const size_t step : {6u, 7u, 8u, 31u, 32u, 33u, 81u, 82u, 83u, 142u}) {
-    CAPTURE(step);
-    CHECK(counters[step].graph_replays == counters[step - 1].graph_replays + 1);
-    CHECK(counters[step].launches == counters[step - 1].launches);
-    CHECK(counters[step].allocations == counters[step - 1].allocations);
-    CHECK(counters[step].synchronizations == counters[step - 1].synchronizations);
+  for (const cuda::Execution execution : executions()) {
+    const WithExecution with(execution);
+    const bool deferred = execution == cuda::Execution::deferred;
+    CAPTURE(deferred);
+    LineTask task(Device::cuda);
+    std::vector<cuda::Counters> counters;
+    hooks.on_step = [&](const TrainProgress&) { counters.push_back(cuda::counters()); };
+    Trainer trainer(task, line_state(), folder / (deferred ? "deferred" : "cuda"), hooks);
+    CHECK(trainer.run());
+    REQUIRE(counters.size() == 150);
+    // Losses are read every 20 steps, checkpoints and measurements come every 5 and 20; batch norm, which
+    // this network has not, would be frozen at step 75: a new graph then.
+    for (const size_t step : {6u, 7u, 8u, 31u, 32u, 33u, 81u, 82u, 83u, 142u}) {
+      CAPTURE(step);
+      CHECK(counters[step].graph_replays == counters[step - 1].graph_replays + 1);
+      CHECK(counters[step].launches == counters[step - 1].launches);
+      CHECK(counters[step].allocations == counters[step - 1].allocations);
+      CHECK(counters[step].synchronizations == counters[step - 1].synchronizations);
+    }
+    CHECK(counters.back().graph_replays - counters.front().graph_replays == 150 - 2 * 2);
+    CHECK(relative_difference(task.line.weight.to(Device::cpu), on_cpu.line.weight) < 1e-5);
   }
-  CHECK(counters.back().graph_replays - counters.front().graph_replays == 150 - 2 * 2);
-  CHECK(relative_difference(task.line.weight.to(Device::cpu), on_cpu.line.weight) < 1e-5);
+  if (cuda::is_simulated())
+    CHECK(read_file(folder / "deferred/last.safetensors") == read_file(folder / "cuda/last.safetensors"));
 
   // The same bits when stopped on the way, and from a checkpoint of the CPU.
   std::atomic<bool> stop = false;
@@ -200,6 +208,31 @@ TEST_CASE(
   resumed.resume(Checkpoint(folder / "stopped/last.safetensors"));
   CHECK(resumed.run());
   CHECK(read_file(folder / "stopped/last.safetensors") == read_file(folder / "cuda/last.safetensors"));
+}
+
+TEST_CASE("the progress has a loss from the first step on, on either device") {
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    const TemporaryFolder folder;
+    LineTask task(device);
+    std::atomic<bool> stop = false;
+    TrainHooks hooks;
+    hooks.stop = &stop;
+    std::vector<double> losses;
+    std::vector<int64_t> waits;
+    hooks.on_step = [&](const TrainProgress& p) {
+      losses.push_back(p.loss);
+      waits.push_back(cuda::counters().synchronizations);
+      stop = p.step == 4;
+    };
+    Trainer(task, line_state(), folder / "run", hooks).run();
+    CAPTURE(name(device), losses);
+    REQUIRE(losses.size() >= 4);
+    // y = x (1, -2, 3) and weights that begin at 0: the loss is 14 on average.
+    for (const double loss : losses) CHECK(loss > 1);
+    CHECK(losses[1] != losses[0]);
+    if (device == Device::cuda)
+      CHECK(waits[3] == waits[1]);  // read in the warm-up, not in the steps after it
+  }
 }
 
 TEST_CASE("a training that diverges on CUDA ends with the steps it happened in") {
