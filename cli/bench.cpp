@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 
@@ -85,6 +86,8 @@ void run_bench(BenchFlags flags) {
   require(profiles_cuda || (flags.gpu.empty() && flags.launches.empty()),
           "--gpu and --launches need --profile and --device cuda: they are about the launches of a step");
   const std::optional<cuda::Gpu> gpu = predicted_gpu(flags.gpu);
+  // Launches that are recorded and not run touch no memory: only addresses are handed out.
+  if (profiles_cuda && cuda::is_simulated()) setenv("FOVEA_SIM_MEMORY_MB", "61440", 0);
   StepTiming timing(step);
   step = timing.options();
   if (flags.json) {

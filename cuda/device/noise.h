@@ -18,6 +18,12 @@ struct NoiseKey {
   HD PhiloxBlock words(int64_t index) const {
     return philox4x32(key, uint64_t(index), step ? uint64_t(*step) : 0);
   }
+  // That of one element. Chosen, not indexed: an index that is no constant would put the block into memory.
+  HD uint32_t word(int64_t element) const {
+    const PhiloxBlock block = words(element / 4);
+    const int k = int(element % 4);
+    return k < 2 ? (k == 0 ? block.word[0] : block.word[1]) : (k == 2 ? block.word[2] : block.word[3]);
+  }
 };
 
 // The factor of an element whose random word is `word`: 0 with probability p, otherwise 1 / (1 - p).

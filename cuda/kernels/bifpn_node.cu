@@ -167,8 +167,10 @@ __global__ void node_forward(Node<T> node, T* y, int64_t packs) {
 // g = dy F'(z), unless null; dx of the inputs that have the node's size; the first maxima of those that are
 // pooled; and this block's share of dw_k = sum g resample(x_k) as partial[k][block], unless null. Loops over
 // the inputs run to a constant, so that what they index becomes registers: as few as the node has inputs.
+// With two blocks to a multiprocessor a thread may have 128 registers.
 template <class F, int N, int Most, class T>
-__global__ void node_gradient(Node<T> node, const T* dy, T* g, Real<T>* partial, int64_t packs) {
+__global__ void __launch_bounds__(block_threads, 2)
+    node_gradient(Node<T> node, const T* dy, T* g, Real<T>* partial, int64_t packs) {
   __shared__ Real<T> w[most_node_inputs];
   share_weights(node, w);
   Real<T> dot[Most] = {};

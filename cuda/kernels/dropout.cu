@@ -17,7 +17,7 @@ template <class T>
 __global__ void dropout_naive(const T* x, T* y, int64_t begin, int64_t n, float p, NoiseKey noise) {
   for (int64_t i : grid_stride(n - begin)) {
     const int64_t at = begin + i;
-    y[at] = T(Real<T>(x[at]) * survival<Real<T>>(noise.words(at / 4).word[at % 4], p));
+    y[at] = T(Real<T>(x[at]) * survival<Real<T>>(noise.word(at), p));
   }
 }
 
@@ -43,7 +43,7 @@ __global__ void dropout_packed(const T* x, T* y, int64_t packs, float p, NoiseKe
 
 template <class T>
 __device__ Real<T> survival_of_sample(NoiseKey noise, int64_t sample, float p) {
-  return survival<Real<T>>(noise.words(sample / 4).word[sample % 4], p);
+  return survival<Real<T>>(noise.word(sample), p);
 }
 
 template <class T>

@@ -8,17 +8,16 @@
 namespace fovea::cuda {
 
 const std::vector<Gpu>& known_gpus() {
-  // name, compute capability, multiprocessors, clock, copy rate, warps and blocks and registers and shared
-  // bytes of a multiprocessor, multiply-adds a cycle, tensor FLOP/s. The H200's copy rate and clock were
-  // measured; the others' copy rates are 0.84 of the data sheet's bandwidth, which is what the H200 reached
-  // of its own.
+  // name, compute capability, multiprocessors, clock, copy rate, second-level cache, and of a multiprocessor
+  // warps, blocks, registers, shared bytes. The H200's copy rate and clock were measured; the others' copy
+  // rates are 0.84 of the data sheet's bandwidth, which is what the H200 reached of its own.
   static const std::vector<Gpu> instance = {
-      {"H200", 9, 0, 132, 1.75e9, 4.05e12, 64, 32, 65536, 228 << 10, 128, 741e12},
-      {"H100", 9, 0, 132, 1.75e9, 2.81e12, 64, 32, 65536, 228 << 10, 128, 741e12},
-      {"A100", 8, 0, 108, 1.41e9, 1.63e12, 64, 32, 65536, 164 << 10, 64, 240e12},
-      {"L4", 8, 9, 58, 1.60e9, 0.252e12, 48, 24, 65536, 100 << 10, 128, 90e12},
-      {"RTX4090", 8, 9, 128, 2.52e9, 0.847e12, 48, 24, 65536, 100 << 10, 128, 150e12},
-      {"T4", 7, 5, 40, 1.20e9, 0.269e12, 32, 16, 65536, 64 << 10, 64, 25e12},
+      {"H200", 9, 0, 132, 1.75e9, 4.05e12, 60 << 20, 64, 32, 65536, 228 << 10},
+      {"H100", 9, 0, 132, 1.75e9, 2.81e12, 50 << 20, 64, 32, 65536, 228 << 10},
+      {"A100", 8, 0, 108, 1.41e9, 1.63e12, 40 << 20, 64, 32, 65536, 164 << 10},
+      {"L4", 8, 9, 58, 1.60e9, 0.252e12, 48 << 20, 48, 24, 65536, 100 << 10},
+      {"RTX4090", 8, 9, 128, 2.52e9, 0.847e12, 72 << 20, 48, 24, 65536, 100 << 10},
+      {"T4", 7, 5, 40, 1.20e9, 0.269e12, 4 << 20, 32, 16, 65536, 64 << 10},
   };
   return instance;
 }

@@ -10,15 +10,13 @@ struct Gpu {
   std::string name;          // as --gpu takes it
   int major = 0, minor = 0;  // compute capability
   int multiprocessors = 0;
-  double clock = 0;  // Hz, under load
-  double bandwidth =
-      0;  // bytes a second that a plain copy reads and writes: measured, or 0.84 of the data sheet's
+  double clock = 0;      // Hz, under load
+  double bandwidth = 0;  // bytes a second that a plain copy reads and writes
+  int64_t l2_bytes = 0;  // second-level cache
   // Of one multiprocessor:
   int max_warps = 0, max_blocks = 0;
   int registers = 65536;
-  int shared_bytes = 0;     // that all its blocks can have together
-  int fp32_lanes = 128;     // multiply-adds a cycle
-  double tensor_flops = 0;  // bfloat16 with float32 sums, a second, on the whole GPU
+  int shared_bytes = 0;  // that all its blocks can have together
 };
 
 // The GPUs that --gpu knows: NVIDIA's data sheets and the CUDA C++ Programming Guide's table of compute

@@ -96,8 +96,9 @@ bool is_barrier(const PtxInstruction& i) { return i.is("bar") || i.is("barrier")
 // Assumed where a loop's length is not a constant: windows of pooling, trees of sums.
 constexpr double trips_with_loads = 3, trips_with_barriers = 5, trips_else = 4;
 
-constexpr double instructions_of_entry = 35;  // addresses and parameters, which PTX does not show
-constexpr double bytes_of_round = 64;         // that a thread has on their way at once
+constexpr double instructions_of_entry = 35;       // addresses and parameters, which PTX does not show
+constexpr double bytes_of_round = 64;              // that a thread has on their way at once
+constexpr size_t instructions_as_predicates = 24;  // that a branch skips
 
 class Reader {
  public:
@@ -139,14 +140,25 @@ class Reader {
     }
   }
 
+  // Where a branch leads if it skips much: the compiler makes no predicates of such, and moves no loads over
+  // them.
+  int far_target(int block) const {
+    const PtxBlock& from = kernel_.blocks[size_t(block)];
+    if (from.instructions.empty() || from.next.size() != 2 || !from.instructions.back().predicated) return -1;
+    size_t skipped = 0;
+    for (int i = block + 1; i < from.next[0]; ++i) skipped += kernel_.blocks[size_t(i)].instructions.size();
+    return skipped > instructions_as_predicates ? from.next[0] : -1;
+  }
+
   // Blocks one after another, without the loops between them. A load that needs what another one loaded comes
-  // a round later; the compiler moves no load over a store or a barrier; and it keeps few registers for what
-  // was loaded.
+  // a round later; the compiler moves no load over a store, a barrier or a far branch; and it keeps few
+  // registers for what was loaded.
   CodeCost cost_of_blocks(const std::vector<int>& blocks) const {
     CodeCost cost;
     std::map<std::string, int> depth_of;
+    std::set<int> begins_segment;
     int depth = 0;
-    double loaded = 0;  // since the last store or barrier
+    double loaded = 0;  // since the last of these
     const auto end_segment = [&] {
       cost.rounds += std::max(double(depth), loaded / bytes_of_round);
       cost.loaded += loaded;
@@ -154,7 +166,8 @@ class Reader {
       loaded = 0;
       depth_of.clear();
     };
-    for (const int block : blocks)
+    for (const int block : blocks) {
+      if (begins_segment.contains(block)) end_segment();
       for (const PtxInstruction& i : kernel_.blocks[size_t(block)].instructions) {
         cost.instructions += machine_instructions(i);
         if (i.is("st.global")) cost.stored += i.access_bytes();
@@ -171,6 +184,11 @@ class Reader {
         depth = std::max(depth, of_this);
         for (const std::string& name : i.writes) depth_of[name] = of_this;
       }
+      if (const int target = far_target(block); target >= 0) {
+        end_segment();
+        begins_segment.insert(target);
+      }
+    }
     end_segment();
     return cost;
   }

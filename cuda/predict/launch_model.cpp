@@ -6,21 +6,28 @@
 namespace fovea::cuda {
 namespace {
 
-// Fitted to the times and counters of an H200 (bench/results/h200.md), in seconds and cycles.
-constexpr double launch_seconds = 1.9e-6;  // of an empty kernel in a graph
-constexpr double load_seconds = 0.62e-6;   // from a load to its value, from memory
-constexpr double barrier_cycles = 40;
-constexpr double cycles_alone = 2.6;   // for an instruction of a warp that has a scheduler for itself
-constexpr double issue_share = 0.72;   // of four instructions a cycle, with many warps
-constexpr double traffic_share = 0.9;  // of the copy rate
+// Fitted to what an H200 took for each kernel of three training steps (bench/results/h200.md), in seconds,
+// cycles and shares. For other GPUs only what Gpu holds differs.
+constexpr double launch_seconds = 0.9e-6;                          // of one in a graph, beside its own work
+constexpr double memory_seconds = 0.6e-6, cache_seconds = 0.3e-6;  // from a load to its value
+constexpr double memory_share = 0.85, cache_share = 1.3;           // of the copy rate
+constexpr double barrier_cycles = 200;                             // with what warps wait for one another
+constexpr double cycles_alone = 3;   // of an instruction in a warp that waits for its own results
+constexpr double issue_share = 0.9;  // of four instructions a cycle, where warps are many
 
-// Of a library's product: its tiles are not known.
-constexpr double gemm_seconds = 3.2e-6, gemm_share = 0.55;
+// A library's product: its kernels and tiles are not known.
+constexpr double gemm_seconds = 3e-6, gemm_share = 0.68;
 
-LaunchPrediction bounded_by_bytes(double bytes, double fixed, double share, const Gpu& gpu) {
+// A tensor that the launch before left in the second-level cache is read from there: all of it while what the
+// launch moves fits, nothing of it from twice as much on.
+double cached_share(double bytes, const Gpu& gpu) {
+  return std::clamp((2 * double(gpu.l2_bytes) - bytes) / double(gpu.l2_bytes), 0.0, 1.0);
+}
+
+LaunchPrediction bounded_by_bytes(double bytes, double fixed, double rate) {
   LaunchPrediction result;
-  result.seconds = fixed + bytes / (gpu.bandwidth * share);
-  result.limit = bytes / (gpu.bandwidth * share) > fixed ? Limit::bytes : Limit::floor;
+  result.seconds = fixed + bytes / rate;
+  result.limit = bytes / rate > fixed ? Limit::bytes : Limit::launch;
   return result;
 }
 
@@ -28,7 +35,7 @@ LaunchPrediction bounded_by_bytes(double bytes, double fixed, double share, cons
 
 const char* name(Limit limit) {
   switch (limit) {
-    case Limit::floor:
+    case Limit::launch:
       return "launch";
     case Limit::latency:
       return "latency";
@@ -41,24 +48,26 @@ const char* name(Limit limit) {
 }
 
 LaunchPrediction predict(const LaunchTime& launch, const Gpu& gpu, const CodeTable& table) {
-  const double bytes = double(launch.bytes);
-  if (launch.shape.blocks == 0)
-    return launch.kernel == "gemm" ? bounded_by_bytes(bytes, gemm_seconds, gemm_share, gpu)
-                                   : bounded_by_bytes(bytes, launch_seconds, traffic_share, gpu);
-  const auto found = table.kernels.find(launch.kernel);
+  const double bytes = double(launch.bytes), cached = cached_share(bytes, gpu);
+  const double rate = gpu.bandwidth * (memory_share + cached * (cache_share - memory_share));
+  const LaunchShape& shape = launch.shape;
+  if (shape.blocks == 0)
+    return launch.kernel == "gemm" ? bounded_by_bytes(bytes, gemm_seconds, gpu.bandwidth * gemm_share)
+                                   : bounded_by_bytes(bytes, launch_seconds, rate);
   LaunchPrediction result;
-  result.known = found != table.kernels.end();
   KernelCode code;
   code.registers = 64;
   code.step = {100, 1, 32, 16, 0};
+  const auto found = table.kernels.find(launch.kernel);
+  result.known = found != table.kernels.end();
   if (result.known) code = found->second;
 
-  const double blocks = double(launch.shape.blocks), threads = double(launch.shape.threads) * blocks;
-  const double warps_of_block = std::ceil(launch.shape.threads / 32.0);
-  // Steps of a thread: as the launch says, or as its bytes need. A step's loops of unknown length (windows of
-  // a pool) are assumed too long rather than too short: the bytes correct that.
+  // What a thread does. Its steps are those that the launch says, or those that the bytes need. Loops of
+  // unknown length within a step (windows of a pool) are assumed too long rather than too short: the bytes
+  // correct that.
+  const double threads = double(shape.threads) * double(shape.blocks);
   const double step_bytes = code.step.loaded + code.step.stored;
-  double steps = double(launch.shape.steps), share = 1;
+  double steps = double(shape.steps), share = 1;
   if (steps == 0) steps = step_bytes > 0 ? std::max(1.0, bytes / (threads * step_bytes)) : 1;
   if (code.varies && step_bytes > 0) share = std::min(1.0, bytes / (threads * steps * step_bytes));
   const double instructions = code.once.instructions + steps * share * code.step.instructions;
@@ -66,29 +75,34 @@ LaunchPrediction predict(const LaunchTime& launch, const Gpu& gpu, const CodeTab
       code.once.rounds + steps * std::max(share * code.step.rounds, std::min(code.step.rounds, 1.0));
   const double barriers = code.once.barriers + steps * share * code.step.barriers;
 
-  result.blocks_per_multiprocessor =
-      std::max(1, blocks_per_multiprocessor(gpu, launch.shape.threads, code.registers,
-                                            code.shared_bytes + int64_t(launch.shape.shared_bytes)));
-  const double held = double(result.blocks_per_multiprocessor) * gpu.multiprocessors;
-  result.waves = blocks / held;
-  const double busy_blocks = std::min(blocks, held);
-  const double rounds_loads = std::max(code.step.rounds, 1.0);
-  result.bytes_in_flight = busy_blocks * launch.shape.threads * code.step.loaded / rounds_loads;
+  // How the blocks come to the multiprocessors.
+  const int64_t shared_bytes = code.shared_bytes + int64_t(shape.shared_bytes);
+  const int held = blocks_per_multiprocessor(gpu, shape.threads, code.registers, shared_bytes);
+  result.blocks_per_multiprocessor = std::max(1, held);
+  const double at_once = double(result.blocks_per_multiprocessor) * gpu.multiprocessors;
+  const double busy = std::min(double(shape.blocks), at_once);
+  result.waves = double(shape.blocks) / at_once;
+  result.bytes_in_flight = busy * shape.threads * code.step.loaded / std::max(code.step.rounds, 1.0);
 
-  const double issue_rate = 4 * issue_share;  // of a multiprocessor, a cycle
-  const double alone = instructions * cycles_alone / gpu.clock;
-  const double latency = rounds * load_seconds + alone + barriers * barrier_cycles / gpu.clock;
+  const double load_seconds = memory_seconds + cached * (cache_seconds - memory_seconds);
+  const double latency =
+      rounds * load_seconds + (instructions * cycles_alone + barriers * barrier_cycles) / gpu.clock;
+  const double waiting = latency * std::max(1.0, result.waves);
   // The multiprocessor with most blocks sets the time.
   const double blocks_here =
-      std::max(std::ceil(busy_blocks / gpu.multiprocessors), blocks / gpu.multiprocessors);
-  const double issued = blocks_here * warps_of_block * instructions / issue_rate / gpu.clock;
-  const double moved = bytes / (gpu.bandwidth * traffic_share);
-  const double waiting = latency * std::max(1.0, result.waves);
-  result.seconds = launch_seconds + std::max({waiting, issued, moved});
-  result.limit = moved >= waiting && moved >= issued ? Limit::bytes
-                 : issued >= waiting                 ? Limit::instructions
-                                                     : Limit::latency;
-  if (std::max({waiting, issued, moved}) < launch_seconds) result.limit = Limit::floor;
+      std::max(std::ceil(busy / gpu.multiprocessors), double(shape.blocks) / gpu.multiprocessors);
+  const double warps = std::ceil(shape.threads / 32.0);
+  const double issuing = blocks_here * warps * instructions / (4 * issue_share * gpu.clock);
+  const double moving = bytes / rate;
+  // The three overlap, but not wholly: the cube root of the sum of cubes is a little more than the largest.
+  const double working =
+      std::cbrt(waiting * waiting * waiting + issuing * issuing * issuing + moving * moving * moving);
+  result.seconds = launch_seconds + working;
+  const double most = std::max({waiting, issuing, moving});
+  result.limit = working < launch_seconds ? Limit::launch
+                 : most == moving         ? Limit::bytes
+                 : most == issuing        ? Limit::instructions
+                                          : Limit::latency;
   return result;
 }
 

@@ -53,7 +53,7 @@ __global__ void planted_packed(const T* x, T* y, int64_t packs) {
   }
 }
 
-__global__ void planted_double(const float* x, float* y, int64_t n) {
+__global__ void planted_wide_sum(const float* x, float* y, int64_t n) {
   double sum = 0;
   for (int64_t i : grid_stride(n)) sum += double(x[i]);
   y[threadIdx.x] = float(sum);
@@ -68,6 +68,6 @@ const void* const planted[] = {reinterpret_cast<const void*>(planted_stack),
                                reinterpret_cast<const void*>(planted_registers),
                                reinterpret_cast<const void*>(planted_packed<float>),
                                reinterpret_cast<const void*>(planted_packed<bfloat16>),
-                               reinterpret_cast<const void*>(planted_double)};
+                               reinterpret_cast<const void*>(planted_wide_sum)};
 
 }  // namespace fovea::cuda

@@ -1,0 +1,202 @@
+// What is read from PTX, and what is predicted from it, on texts and launches made for it: no nvcc is needed.
+#include "cuda/predict/kernel_code.h"
+
+#include <catch2/catch.hpp>
+
+#include "cuda/predict/gpu.h"
+#include "cuda/predict/launch_model.h"
+#include "cuda/predict/ptx.h"
+#include "cuda/runtime/error.h"
+
+using namespace fovea;
+using namespace fovea::cuda;
+using Catch::Contains;
+
+namespace {
+
+// y[i] += x[i] by packs of four floats, in steps of the grid, after a loop of nine loads. As nvcc writes it.
+constexpr const char* ptx = R"(.version 9.0
+.target sm_90
+.visible .entry add_packed(
+	.param .u64 add_packed_param_0
+)
+.maxntid 192
+{
+	.reg .pred 	%p<4>;
+	ld.param.u64 	%rd1, [add_packed_param_0];
+	mov.u32 	%r1, 0;
+	mov.f64 	%fd2, 0d0000000000000000;
+
+$L__BB0_1:
+	ld.global.f32 	%f9, [%rd1];
+	add.s32 	%r1, %r1, 1;
+	setp.ne.s32 	%p1, %r1, 9;
+	@%p1 bra 	$L__BB0_1;
+
+$L__BB0_2:
+	.loc	1 22 3
+	ld.global.v4.f32 	{%f1, %f2, %f3, %f4}, [%rd1];
+	ld.global.u64 	%rd2, [%rd1];
+	ld.global.v4.f32 	{%f5, %f6, %f7, %f8}, [%rd2];
+	add.f32 	%f5, %f5, %f1;
+	cvt.f64.f32 	%fd1, %f5;
+	add.f64 	%fd2, %fd2, %fd1;
+	// begin inline asm
+	st.global.wb.v4.u32 [%rd1], {%r3,%r4,%r5,%r6};
+	// end inline asm
+	setp.lt.s64 	%p2, %rd3, %rd4;
+	@%p2 bra 	$L__BB0_2;
+
+	st.global.u16 	[%rd1], %rs1;
+	bar.sync 	0;
+	ret;
+}
+)";
+
+constexpr const char* report = R"(ptxas info    : Compiling entry function 'add_packed' for 'sm_75'
+ptxas info    : Function properties for add_packed
+    16 bytes stack frame, 8 bytes spill stores, 12 bytes spill loads
+ptxas info    : Used 99 registers, used 1 barriers, 400 bytes cmem[0]
+ptxas info    : Compiling entry function 'add_packed' for 'sm_90'
+ptxas info    : Function properties for add_packed
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 40 registers, used 1 barriers, 4608 bytes smem
+)";
+
+LaunchTime launch_of(const std::string& kernel, int64_t blocks, int64_t bytes, int64_t steps = 1) {
+  LaunchTime launch;
+  launch.kernel = kernel;
+  launch.bytes = bytes;
+  launch.shape = {blocks, 256, 0, steps};
+  return launch;
+}
+
+CodeTable table_of(KernelCode code) {
+  code.name = "k";
+  return {"nvcc 13.0", {{"k", code}}};
+}
+
+KernelCode usual() {
+  KernelCode code;
+  code.registers = 32;
+  code.once = {50, 0, 0, 0, 0};
+  code.step = {60, 1, 32, 16, 0};
+  return code;
+}
+
+}  // namespace
+
+TEST_CASE("a kernel's accesses, loops and costs are read from its PTX") {
+  const std::vector<PtxKernel> kernels = parse_ptx(ptx);
+  REQUIRE(kernels.size() == 1);
+  CHECK(kernels[0].symbol == "add_packed");
+  CHECK(kernels[0].max_threads == 192);
+  REQUIRE(kernels[0].loops.size() == 2);
+  CHECK(kernels[0].constant_trips(0) + kernels[0].constant_trips(1) ==
+        9);  // of the other one it is not known
+
+  const KernelCode code = read_ptx(ptx)[0];
+  CHECK(code.loads == std::map<int, int>{{4, 1}, {8, 1}, {16, 2}});
+  CHECK(code.stores == std::map<int, int>{{2, 1}, {16, 1}});
+  CHECK(code.stores_in_loops == std::map<int, int>{{16, 1}});
+  CHECK(code.double_operations == 1);
+  CHECK(code.double_operations_in_loops == 1);
+  CHECK(code.step.loaded == 40);
+  CHECK(code.step.stored == 16);
+  CHECK(code.step.rounds == 2);  // the second pack lies where the pointer leads that was loaded
+  CHECK(code.once.loaded == 9 * 4);
+  CHECK(code.once.rounds == 9);
+  CHECK(code.once.stored == 2);
+  CHECK(code.once.barriers == 1);
+  CHECK_FALSE(code.varies);
+
+  CHECK_THROWS_WITH(parse_ptx("int main() {}"), Contains("this is not PTX"));
+  const std::string text = ptx;
+  CHECK_THROWS_WITH(parse_ptx(text.substr(0, text.size() / 2)),
+                    Contains("the PTX of add_packed is cut short"));
+}
+
+TEST_CASE("registers, shared memory and spills come from the report of ptxas, of the right architecture") {
+  std::vector<KernelCode> kernels = read_ptx(ptx);
+  add_ptxas_report(report, "sm_75", kernels);
+  CHECK(kernels[0].registers == 99);
+  CHECK(kernels[0].stack_bytes == 16);
+  CHECK(kernels[0].spill_bytes == 20);
+  add_ptxas_report(report, "sm_90", kernels);
+  CHECK(kernels[0].registers == 40);
+  CHECK(kernels[0].shared_bytes == 4608);
+  CHECK(kernels[0].spill_bytes == 0);
+  CHECK_THROWS_WITH(add_ptxas_report(report, "sm_80", kernels),
+                    Contains("for sm_80 says nothing of kernel add_packed"));
+}
+
+TEST_CASE("the table of kernels is read as it was written") {
+  std::vector<KernelCode> kernels = read_ptx(ptx);
+  add_ptxas_report(report, "sm_90", kernels);
+  const std::string text = write_code_table(kernels, "nvcc 13.0");
+  const CodeTable table = read_code_table(text);
+  CHECK(table.compiler == "nvcc 13.0");
+  const KernelCode& code = table.kernels.at("add_packed");
+  CHECK(code.registers == 40);
+  CHECK(code.step.rounds == 2);
+  CHECK(code.once.loaded == 36);
+  CHECK_THROWS_WITH(read_code_table(text + "x\t1\n"),
+                    Contains("line 4 of the table of kernels has 2 columns, not 14"));
+  CHECK_THROWS_WITH(read_code_table("kernel\n"), Contains("line 1"));
+  CHECK(code_table().kernels.size() > 300);  // the one of this build
+}
+
+TEST_CASE("a multiprocessor holds as many blocks as NVIDIA's occupancy calculator says") {
+  const Gpu &h200 = find_gpu("h200"), &t4 = find_gpu("T4");
+  CHECK(blocks_per_multiprocessor(h200, 256, 32, 0) == 8);      // 64 warps
+  CHECK(blocks_per_multiprocessor(h200, 256, 40, 0) == 6);      // 48: 1280 registers a warp
+  CHECK(blocks_per_multiprocessor(h200, 192, 154, 4608) == 2);  // 12 warps, of 3 to a scheduler
+  CHECK(blocks_per_multiprocessor(h200, 256, 32, 100 << 10) == 2);
+  CHECK(blocks_per_multiprocessor(h200, 32, 16, 0) == 32);
+  CHECK(blocks_per_multiprocessor(h200, 1024, 80, 0) == 0);
+  CHECK(blocks_per_multiprocessor(t4, 256, 64, 0) == 4);
+  CHECK(blocks_per_multiprocessor(t4, 256, 32, 33 << 10) == 1);
+  CHECK_THROWS_WITH(find_gpu("V100"),
+                    Contains("--gpu V100") && Contains("H200, H100, A100, L4, RTX4090, T4"));
+}
+
+TEST_CASE("a prediction says what limits a launch, and ranks changes as a GPU would") {
+  const Gpu& gpu = find_gpu("H200");
+  const auto seconds = [&](const LaunchTime& launch, const KernelCode& code) {
+    return predict(launch, gpu, table_of(code));
+  };
+  const LaunchTime small = launch_of("k", 4, 40000),
+                   large = launch_of("k", 8192, int64_t(8192) * 256 * 48 * 8, 8);
+
+  CHECK(seconds(small, usual()).seconds == Approx(1.6e-6).epsilon(0.3));
+  const LaunchPrediction wide = seconds(large, usual());
+  CHECK(wide.limit == Limit::bytes);
+  CHECK(wide.seconds > double(large.bytes) / gpu.bandwidth);
+  CHECK(wide.seconds < 1.4 * double(large.bytes) / gpu.bandwidth);
+  CHECK(wide.waves == Approx(8192.0 / (8 * 132)));
+  CHECK(wide.bytes_in_flight == Approx(8 * 132 * 256 * 32));
+
+  // Fewer warps hide less; single stores are more instructions; more steps take longer; a chain of loads
+  // longer still.
+  KernelCode fat = usual();
+  fat.registers = 160;
+  CHECK(seconds(large, fat).seconds > 1.3 * wide.seconds);
+  CHECK(seconds(large, fat).limit == Limit::latency);
+  KernelCode busy = usual();
+  busy.step.instructions = 1000;
+  CHECK(seconds(large, busy).limit == Limit::instructions);
+  CHECK(seconds(launch_of("k", 4, 40000, 16), usual()).seconds > 2 * seconds(small, usual()).seconds);
+  KernelCode chain = usual();
+  chain.step.rounds = 10;
+  CHECK(seconds(small, chain).seconds > seconds(small, usual()).seconds + 2e-6);
+
+  // A smaller GPU is slower, and what no table knows is said to be so.
+  CHECK(predict(large, find_gpu("T4"), table_of(usual())).seconds > 10 * wide.seconds);
+  CHECK_FALSE(predict(launch_of("other", 4, 1000), gpu, table_of(usual())).known);
+  CHECK(predict(launch_of("k", 4, 1000), gpu, table_of(usual())).known);
+
+  LaunchTime product;
+  product.kernel = "gemm";
+  product.bytes = 100 << 20;
+  CHECK(predict(product, gpu, table_of(usual())).seconds > double(product.bytes) / gpu.bandwidth);
+}
