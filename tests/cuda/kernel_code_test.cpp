@@ -1,6 +1,8 @@
 // What is read from PTX, and what is predicted from it, on texts and launches made for it: no nvcc is needed.
 #include "cuda/predict/kernel_code.h"
 
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 
 #include "cuda/predict/gpu.h"
@@ -72,7 +74,7 @@ LaunchTime launch_of(const std::string& kernel, int64_t blocks, int64_t bytes, i
 }
 
 CodeTable table_of(KernelCode code) {
-  code.name = "k";
+  code.name = std::string(1, 'k');
   return {"nvcc 13.0", {{"k", code}}};
 }
 
@@ -140,7 +142,7 @@ TEST_CASE("the table of kernels is read as it was written") {
   CHECK(code.registers == 40);
   CHECK(code.step.rounds == 2);
   CHECK(code.once.loaded == 36);
-  CHECK_THROWS_WITH(read_code_table(text + "x\t1\n"),
+  CHECK_THROWS_WITH(read_code_table(fmt::format("{}x\t1\n", text)),
                     Contains("line 4 of the table of kernels has 2 columns, not 14"));
   CHECK_THROWS_WITH(read_code_table("kernel\n"), Contains("line 1"));
   CHECK(code_table().kernels.size() > 300);  // the one of this build
