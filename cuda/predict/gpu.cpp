@@ -35,7 +35,7 @@ const Gpu& find_gpu(const std::string& name) {
     if (simplified(gpu.name) == simplified(name)) return gpu;
     names += (names.empty() ? "" : ", ") + gpu.name;
   }
-  throw CudaError("--gpu " + name + ": there is no table of this GPU; known are " + names);
+  throw CudaError("the GPU " + name + " is not in the table of GPUs; in it are " + names);
 }
 
 int blocks_per_multiprocessor(const Gpu& gpu, int threads, int registers, int64_t shared_bytes) {

@@ -1,7 +1,10 @@
 #include <catch2/catch.hpp>
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "tests/support/program.h"
+#include "tests/support/test_data.h"
 
 using namespace fovea;
 using Catch::Contains;
@@ -25,7 +28,53 @@ TEST_CASE("fovea bench prints times, a table by op, and JSON") {
   CHECK(read["parameters"].get<int64_t>() > 100000);
   CHECK(read["tensors_peak_mb"].get<double>() > 1);
 
+  CHECK_THAT(run({"--gpu", "h200"}).errors,
+             Contains("--gpu and --launches need --profile and --device cuda"));
+
   const ProgramResult refused = run({"--json"});
   CHECK(refused.exit_code == 1);
   CHECK_THAT(refused.errors, Contains("--json needs --only"));
+}
+
+TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is not here") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "launches.csv";
+  const auto run = [&](const std::string& gpu) {
+    return Program({"bench", "efficientdet_d-3", "--image-size", "64", "--batch-size", "2", "--device",
+                    "cuda", "--profile", "--gpu", gpu, "--launches", file})
+        .wait();
+  };
+  const auto total = [](const ProgramResult& result) {  // of the last row: predicted milliseconds
+    const std::string row = result.output.substr(result.output.rfind("\nall ") + 1);
+    std::istringstream words(row);
+    std::string name;
+    double launches = 0, megabytes = 0, bound = 0, predicted = 0;
+    words >> name >> launches >> megabytes >> bound >> predicted;
+    return predicted;
+  };
+  const ProgramResult h200 = run("h200");
+  REQUIRE(h200.exit_code == 0);
+  CHECK_THAT(h200.output,
+             Contains("depthwise_tiled<3, 1, bfloat16>") && Contains("limited by") && Contains("latency"));
+  CHECK_THAT(h200.output, !Contains("64 registers were assumed"));  // every kernel of a step is in the table
+
+  std::ifstream rows(file);
+  std::string line;
+  std::getline(rows, line);
+  CHECK(
+      line.starts_with("kernel,blocks,threads,shared_bytes,steps,bytes,measured_us,gpu,predicted_us,limit,"));
+  int count = 0;
+  while (std::getline(rows, line)) ++count;
+  CHECK(count > 500);
+  CHECK(total(h200) > count * 0.9e-3);  // milliseconds: no launch is for nothing
+  CHECK(total(h200) < 20);
+
+  const ProgramResult t4 = run("t4");
+  REQUIRE(t4.exit_code == 0);
+  CHECK(total(t4) > total(h200));
+  const ProgramResult unknown = run("gtx");
+  CHECK(unknown.exit_code == 1);
+  CHECK_THAT(
+      unknown.errors,
+      Contains("the GPU gtx is not in the table of GPUs; in it are H200, H100, A100, L4, RTX4090, T4"));
 }
