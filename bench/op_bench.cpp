@@ -9,7 +9,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
-#include "core/timing.h"
+#include "train/diagnose/timing.h"
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/memory.h"
 #include "ops/activation.h"
@@ -20,7 +20,7 @@
 #include "ops/cross_entropy.h"
 #include "ops/depthwise_conv2d.h"
 #include "ops/detection_loss.h"
-#include "ops/dispatch.h"
+#include "ops/support/dispatch.h"
 #include "ops/dropout.h"
 #include "ops/matmul.h"
 #include "ops/reduction.h"

@@ -10,10 +10,10 @@
 #include "cli/launch_table.h"
 #include "core/error.h"
 #include "core/parallel.h"
-#include "core/timing.h"
+#include "train/diagnose/timing.h"
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/memory.h"
-#include "train/step_timing.h"
+#include "train/diagnose/step_timing.h"
 
 namespace fovea {
 namespace {

@@ -4,7 +4,7 @@
 #include "cli/commands.h"
 #include "cli/data.h"
 #include "core/error.h"
-#include "train/data/synth.h"
+#include "train/data/synth/synth.h"
 
 namespace fovea {
 namespace {

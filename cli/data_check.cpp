@@ -10,9 +10,9 @@
 #include "cli/progress.h"
 #include "core/error.h"
 #include "models/efficientdet.h"
-#include "train/config.h"
+#include "train/loop/config.h"
 #include "train/data/check.h"
-#include "train/data/image_io.h"
+#include "train/data/image/image_io.h"
 #include "train/report/mosaic.h"
 
 namespace fovea {

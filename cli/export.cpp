@@ -3,10 +3,10 @@
 
 #include "cli/commands.h"
 #include "core/error.h"
-#include "models/onnx_export.h"
+#include "models/onnx/export.h"
 #include "models/weights.h"
-#include "train/classifier.h"
-#include "train/detector.h"
+#include "train/classification/classifier.h"
+#include "train/detection/detector.h"
 
 namespace fovea {
 namespace {

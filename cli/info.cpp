@@ -9,10 +9,10 @@
 #include "core/file.h"
 #include "models/efficientdet.h"
 #include "nn/trace.h"
-#include "train/config.h"
-#include "train/detector.h"
-#include "train/memory.h"
-#include "train/model_file.h"
+#include "train/loop/config.h"
+#include "train/detection/detector.h"
+#include "train/diagnose/memory.h"
+#include "train/loop/model_file.h"
 #include "train/report/network_drawing.h"
 
 namespace fovea {

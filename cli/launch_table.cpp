@@ -6,7 +6,7 @@
 #include <map>
 
 #include "core/file.h"
-#include "core/timing.h"
+#include "train/diagnose/timing.h"
 #include "cuda/predict/launch_model.h"
 #include "cuda/runtime/device.h"
 

@@ -12,10 +12,10 @@
 
 #include "cli/commands.h"
 #include "core/error.h"
-#include "core/nearest_name.h"
+#include "train/loop/nearest_name.h"
 #include "core/parallel.h"
-#include "train/data_parallel.h"
-#include "train/mpi_processes.h"
+#include "train/parallel/data_parallel.h"
+#include "train/parallel/mpi_processes.h"
 
 namespace fovea {
 namespace {

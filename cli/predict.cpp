@@ -10,9 +10,9 @@
 #include "cli/progress.h"
 #include "core/error.h"
 #include "core/file.h"
-#include "train/classifier.h"
-#include "train/data/image_io.h"
-#include "train/detector.h"
+#include "train/classification/classifier.h"
+#include "train/data/image/image_io.h"
+#include "train/detection/detector.h"
 #include "train/report/draw.h"
 
 namespace fovea {

@@ -1,7 +1,7 @@
 #pragma once
 #include <string>
 
-#include "train/trainer.h"
+#include "train/loop/trainer.h"
 
 namespace fovea {
 

@@ -8,9 +8,9 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/processes.h"
-#include "train/data_parallel.h"
-#include "train/mpi_processes.h"
-#include "train/run.h"
+#include "train/parallel/data_parallel.h"
+#include "train/parallel/mpi_processes.h"
+#include "train/run/run.h"
 
 namespace fovea {
 namespace {

@@ -113,7 +113,7 @@ foreach(file ${op_files})
 endforeach()
 
 # Kernels that no op launches: their tests are those of their own name and of the files that include them.
-file(GLOB users ${SOURCE}/core/*.cpp ${SOURCE}/models/*.cpp ${SOURCE}/train/*.cpp ${SOURCE}/train/*.h)
+file(GLOB users ${SOURCE}/core/*.cpp ${SOURCE}/models/*.cpp ${SOURCE}/train/*/*.cpp ${SOURCE}/train/*/*.h)
 foreach(file ${kernel_files})
   get_filename_component(stem ${file} NAME_WE)
   if(NOT stem IN_LIST used)

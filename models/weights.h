@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "models/safetensors.h"
+#include "nn/io/safetensors.h"
 #include "nn/module.h"
 
 namespace fovea {

@@ -1,7 +1,7 @@
 #include "ops/activation.h"
 
 #include "core/parallel.h"
-#include "ops/dispatch.h"
+#include "ops/support/dispatch.h"
 
 namespace fovea {
 namespace {

@@ -5,9 +5,9 @@
 #include "core/parallel.h"
 #include "core/processes.h"
 #include "cuda/kernels/batch_norm.h"
-#include "ops/attributes.h"
-#include "ops/channel_rows.h"
-#include "ops/dispatch.h"
+#include "ops/support/attributes.h"
+#include "ops/support/channel_rows.h"
+#include "ops/support/dispatch.h"
 
 namespace fovea {
 namespace {

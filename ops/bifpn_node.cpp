@@ -5,8 +5,8 @@
 
 #include "core/parallel.h"
 #include "cuda/kernels/bifpn_node.h"
-#include "ops/attributes.h"
-#include "ops/dispatch.h"
+#include "ops/support/attributes.h"
+#include "ops/support/dispatch.h"
 
 namespace fovea {
 namespace {

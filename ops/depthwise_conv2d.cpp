@@ -3,8 +3,8 @@
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "cuda/kernels/depthwise_conv2d.h"
-#include "ops/attributes.h"
-#include "ops/dispatch.h"
+#include "ops/support/attributes.h"
+#include "ops/support/dispatch.h"
 
 namespace fovea {
 namespace {

@@ -1,7 +1,7 @@
 #pragma once
 #include "core/autograd.h"
 #include "cuda/kernels/window.h"
-#include "ops/channel_statistics.h"
+#include "ops/support/channel_statistics.h"
 
 namespace fovea {
 

@@ -3,7 +3,7 @@
 #include "core/parallel.h"
 #include "cuda/kernels/dropout.h"
 #include "ops/arithmetic.h"
-#include "ops/dispatch.h"
+#include "ops/support/dispatch.h"
 
 namespace fovea {
 namespace {

@@ -3,9 +3,9 @@
 #include "core/parallel.h"
 #include "cuda/kernels/gemm.h"
 #include "cuda/kernels/reduction.h"
-#include "ops/channel_rows.h"
-#include "ops/dispatch.h"
-#include "ops/gemm.h"
+#include "ops/support/channel_rows.h"
+#include "ops/support/dispatch.h"
+#include "ops/support/gemm.h"
 #include "ops/shape_ops.h"
 
 namespace fovea {

@@ -2,7 +2,7 @@
 
 #include "core/parallel.h"
 #include "cuda/kernels/reduction.h"
-#include "ops/dispatch.h"
+#include "ops/support/dispatch.h"
 
 namespace fovea {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "core/parallel.h"
 #include "cuda/kernels/shape_ops.h"
-#include "ops/dispatch.h"
+#include "ops/support/dispatch.h"
 
 namespace fovea {
 namespace {

@@ -2,8 +2,8 @@
 
 #include "core/parallel.h"
 #include "cuda/kernels/squeeze_excite.h"
-#include "ops/channel_rows.h"
-#include "ops/dispatch.h"
+#include "ops/support/channel_rows.h"
+#include "ops/support/dispatch.h"
 
 namespace fovea {
 namespace {

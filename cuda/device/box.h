@@ -17,7 +17,7 @@ __device__ inline float intersection(const BoxEdges& a, const BoxEdges& b) {
   return height > 0 && width > 0 ? exact_product(height, width) : 0.0f;
 }
 
-// The bits of iou() in models/nms.cpp and of train/matching.cpp.
+// The bits of iou() in models/nms.cpp and of train/detection/matching.cpp.
 __device__ inline float intersection_over_union(const BoxEdges& a, const BoxEdges& b) {
   const float common = intersection(a, b);
   return common > 0 ? common / (area(a) + area(b) - common) : 0.0f;

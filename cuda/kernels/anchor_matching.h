@@ -12,7 +12,7 @@ struct MatchDims {
   float iou_threshold = 0.5f, crowd_threshold = 0.5f;
 };
 
-// Assigns the objects of a batch to anchors, as AnchorMatcher in train/matching.h, with the same class
+// Assigns the objects of a batch to anchors, as AnchorMatcher in train/detection/matching.h, with the same class
 // targets. anchors (anchors, 4); boxes (images, room, 4); labels (images, room): 0 or more an object,
 // background_target no entry, ignored_target a crowd region. Entries that are not -1 have a positive, finite
 // size. Writes class_targets (images, anchors), box_targets (images, anchors, 4), 0 where an anchor has no

@@ -57,7 +57,7 @@ struct GradientNorm {
 // clip_norm 0: never clip.
 void gradient_norm(const TensorTable<OptimizedTensor>& table, double clip_norm, GradientNorm* result);
 
-// Overwrite weight, momentum and, adamw, variance: the formulas are in train/optimizer.h.
+// Overwrite weight, momentum and, adamw, variance: the formulas are in train/optim/optimizer.h.
 void sgd(const TensorTable<OptimizedTensor>& table, float momentum, const OptimizerStep* step,
          const GradientNorm* norm);
 void adamw(const TensorTable<OptimizedTensor>& table, float beta1, float beta2, float epsilon,

@@ -4,7 +4,7 @@
 
 #include "models/anchors.h"
 #include "ops/detection_loss.h"
-#include "train/matching.h"
+#include "train/detection/matching.h"
 
 using namespace fovea;
 

@@ -1,8 +1,8 @@
 // Lesson 9: train a detector from C++, as `fovea train` does.
 #include <cstdio>
 
-#include "train/data/synth.h"
-#include "train/run.h"
+#include "train/data/synth/synth.h"
+#include "train/run/run.h"
 
 using namespace fovea;
 

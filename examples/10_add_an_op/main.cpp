@@ -4,8 +4,8 @@
 
 #include "core/parallel.h"
 #include "hard_swish.h"
-#include "ops/check_op.h"
-#include "ops/dispatch.h"
+#include "ops/support/check_op.h"
+#include "ops/support/dispatch.h"
 
 using namespace fovea;
 

@@ -4,7 +4,7 @@
 
 #include "models/efficientnet.h"
 #include "models/weights.h"
-#include "train/classifier.h"
+#include "train/classification/classifier.h"
 
 using namespace fovea;
 

@@ -2,7 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "tests/support/program.h"
-#include "train/checkpoint.h"
+#include "train/loop/checkpoint.h"
 
 using namespace fovea;
 using Catch::Contains;

@@ -5,7 +5,7 @@
 #include "core/file.h"
 #include "tests/support/program.h"
 #include "tests/support/shapes.h"
-#include "train/data/image_io.h"
+#include "train/data/image/image_io.h"
 
 using namespace fovea;
 using Catch::Contains;

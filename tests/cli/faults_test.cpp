@@ -9,7 +9,7 @@
 
 #include "core/file.h"
 #include "tests/support/program.h"
-#include "train/data/synth.h"
+#include "train/data/synth/synth.h"
 
 using namespace fovea;
 using Catch::Contains;

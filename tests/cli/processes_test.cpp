@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "models/safetensors.h"
+#include "nn/io/safetensors.h"
 #include "tests/support/program.h"
 #include "tests/support/shapes.h"
 

@@ -1,4 +1,4 @@
-#include "train/data/augment.h"
+#include "train/data/augment/augment.h"
 
 #include <algorithm>
 #include <array>

@@ -1,10 +1,10 @@
-#include "train/data/colour_jitter.h"
+#include "train/data/augment/colour_jitter.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
 
 #include "core/error.h"
-#include "train/data/augment.h"
+#include "train/data/augment/augment.h"
 
 using namespace fovea;
 using Catch::Contains;

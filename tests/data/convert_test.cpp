@@ -8,7 +8,7 @@
 #include "core/random.h"
 #include "tests/support/test_data.h"
 #include "train/data/coco.h"
-#include "train/data/image_io.h"
+#include "train/data/image/image_io.h"
 
 using namespace fovea;
 using Catch::Contains;

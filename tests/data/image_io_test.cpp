@@ -1,4 +1,4 @@
-#include "train/data/image_io.h"
+#include "train/data/image/image_io.h"
 
 #include <algorithm>
 #include <array>

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "train/data/augment.h"
-#include "train/data/crop.h"
+#include "train/data/augment/augment.h"
+#include "train/data/augment/crop.h"
 
 using namespace fovea;
 using Catch::Contains;

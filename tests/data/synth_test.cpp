@@ -1,4 +1,4 @@
-#include "train/data/synth.h"
+#include "train/data/synth/synth.h"
 
 #include <fmt/format.h>
 
@@ -14,10 +14,10 @@
 #include "core/file.h"
 #include "core/parallel.h"
 #include "tests/support/test_data.h"
-#include "train/data/image_io.h"
-#include "train/data/synth_scene.h"
-#include "train/data/synth_shapes.h"
-#include "train/data/synth_texture.h"
+#include "train/data/image/image_io.h"
+#include "train/data/synth/synth_scene.h"
+#include "train/data/synth/synth_shapes.h"
+#include "train/data/synth/synth_texture.h"
 
 using namespace fovea;
 using Catch::Contains;

@@ -4,16 +4,16 @@
 // "images" (N, H, W, 3), normalised, of the network's size.
 //
 // outputs.safetensors gets "logits" (N, classes); or "class_logits" and "box_codes", and with the four
-// numbers also what detect_batch() finds in the whole input, laid out as models/onnx_detections.h says:
+// numbers also what detect_batch() finds in the whole input, laid out as models/onnx/detections.h says:
 // "boxes" (N, MOST, 4), "scores" (N, MOST), "labels" (N, MOST; int32). Where the file of images has
 // "class_logits" and "box_codes" as well, these are taken and the network is not run.
 #include <cstdio>
 #include <exception>
 
 #include "core/error.h"
-#include "models/safetensors.h"
-#include "train/classifier.h"
-#include "train/detector.h"
+#include "nn/io/safetensors.h"
+#include "train/classification/classifier.h"
+#include "train/detection/detector.h"
 
 using namespace fovea;
 

@@ -1,5 +1,5 @@
 // Checkpoints: what is in the metadata of a safetensors file, and the settings among it.
-#include "train/checkpoint.h"
+#include "train/loop/checkpoint.h"
 
 #include "tests/fuzz/harness.h"
 

@@ -1,5 +1,5 @@
 // Configurations of a training.
-#include "train/config.h"
+#include "train/loop/config.h"
 
 #include "tests/fuzz/harness.h"
 

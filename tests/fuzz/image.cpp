@@ -1,6 +1,6 @@
 // Pictures: JPEG, PNG, BMP and the EXIF block in them.
 #include "tests/fuzz/harness.h"
-#include "train/data/image_io.h"
+#include "train/data/image/image_io.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace fovea;

@@ -1,7 +1,7 @@
 // Lists of pictures and of classes: ImageSets/Main/<split>.txt of Pascal VOC, <split>.txt and classes.txt of
 // YOLO.
 #include "tests/fuzz/harness.h"
-#include "train/data/image_io.h"
+#include "train/data/image/image_io.h"
 #include "train/data/voc.h"
 #include "train/data/yolo.h"
 

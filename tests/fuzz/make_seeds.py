@@ -100,7 +100,7 @@ seed("safetensors", "dtypes.safetensors", safetensors({"format": "pt"}, tensors)
 seed("safetensors", "empty.safetensors", safetensors({}, {}))
 
 
-def checksum(tensors):  # as in train/checkpoint.cpp
+def checksum(tensors):  # as in train/loop/checkpoint.cpp
     value = 14695981039346656037
     for _, _, content in tensors.values():
         for at in range(0, len(content), 8):

@@ -1,5 +1,5 @@
 // safetensors files: the header, and every tensor as it is and as float32.
-#include "models/safetensors.h"
+#include "nn/io/safetensors.h"
 
 #include "tests/fuzz/harness.h"
 

@@ -1,7 +1,7 @@
 // Pascal VOC's XML files.
 #include "train/data/voc.h"
 #include "tests/fuzz/harness.h"
-#include "train/data/image_io.h"
+#include "train/data/image/image_io.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace fovea;

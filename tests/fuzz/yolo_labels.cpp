@@ -1,6 +1,6 @@
 // YOLO's text files of boxes.
 #include "tests/fuzz/harness.h"
-#include "train/data/image_io.h"
+#include "train/data/image/image_io.h"
 #include "train/data/yolo.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

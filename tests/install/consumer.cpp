@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
 #include "models/efficientdet.h"
-#include "train/matching.h"
+#include "train/detection/matching.h"
 
 // Runs a detector and matches its anchors: something of every layer below the command line.
 int main() {

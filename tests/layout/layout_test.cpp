@@ -4,7 +4,10 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <map>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -15,9 +18,25 @@ namespace {
 constexpr size_t longest_line = 140, longest_file = 500;
 
 // In the order of the arrows: each includes itself and those before it. cli and examples are tops beside each
-// other, and tests and bench see everything.
-const std::vector<std::string> layers = {
-    "cuda", "core", "ops", "nn", "models", "train/data", "train/evaluation", "train/report", "train"};
+// other, and tests and bench see everything. A folder that is in no layer (train/new) is a fault.
+const std::vector<std::string> layers = {"cuda",
+                                         "core",
+                                         "ops/support",
+                                         "ops",
+                                         "nn",
+                                         "nn/io",
+                                         "models",
+                                         "models/onnx",
+                                         "train/data",
+                                         "train/evaluation",
+                                         "train/report",
+                                         "train/optim",
+                                         "train/parallel",
+                                         "train/loop",
+                                         "train/detection",
+                                         "train/classification",
+                                         "train/diagnose",
+                                         "train/run"};
 const std::vector<std::string> tops = {"cli", "examples"};
 const std::vector<std::string> all_seeing = {"tests", "bench"};
 
@@ -25,8 +44,10 @@ bool is_in(const std::string& path, const std::string& folder) { return path.sta
 
 // The place of a file in the order; tops come after all layers. Nothing for files of other projects.
 std::optional<size_t> rank(const std::string& path) {
+  std::optional<size_t> found;  // the innermost: models/onnx, not models
   for (size_t i = 0; i < layers.size(); ++i)
-    if (is_in(path, layers[i])) return i;  // train/data comes before train, whose name it starts with
+    if (is_in(path, layers[i]) && (!found || layers[i].size() > layers[*found].size())) found = i;
+  if (found) return found;
   for (size_t i = 0; i < tops.size(); ++i)
     if (is_in(path, tops[i])) return layers.size() + i;
   return std::nullopt;
@@ -78,6 +99,38 @@ std::vector<std::string> faults(const std::string& path, const std::string& text
   return found;
 }
 
+// Files that lie where no room is, and rooms with more stems than a reader takes in; a .h and its .cpp are
+// one stem. In ops and cuda/kernels a stem is an op.
+constexpr size_t most_stems = 20;
+const std::vector<std::string> tops_of_layers = {"cuda", "core", "ops", "nn", "models", "train"};
+std::vector<std::string> room_faults(const std::vector<std::string>& paths) {
+  std::vector<std::string> found;
+  std::map<std::string, std::set<std::string>> stems;
+  for (const std::string& path : paths) {
+    if (any_holds(all_seeing, path) || is_in(path, "examples")) continue;
+    if (any_holds(tops_of_layers, path) && !rank(path))
+      found.push_back(path + " lies in no room of its folder");
+    const size_t slash = path.rfind('/');
+    stems[path.substr(0, slash)].insert(path.substr(slash + 1, path.rfind('.') - slash - 1));
+  }
+  for (const auto& [room, names] : stems)
+    if (names.size() > most_stems && room != "ops" && room != "cuda/kernels")
+      found.push_back(room + " has " + std::to_string(names.size()) + " stems, over " +
+                      std::to_string(most_stems));
+  return found;
+}
+
+// "Small enough to read" must be able to fail: lines of sources.
+constexpr size_t framework_lines = 20000, product_lines = 42000;
+const std::vector<std::string> framework = {"cuda", "core", "ops", "nn"};
+const std::vector<std::string> product = {"cuda", "core", "ops", "nn", "models", "train", "cli"};
+
+std::string text_of(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  REQUIRE(file);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
 std::vector<std::string> source_files(const std::filesystem::path& root) {
   std::vector<std::string> paths;
   for (const char* top :
@@ -100,11 +153,37 @@ TEST_CASE("the sources keep the direction of the arrows and the size of files an
   const auto paths = source_files(root);
   REQUIRE(paths.size() > 50);
   for (const std::string& path : paths) {
-    std::ifstream file(root / path, std::ios::binary);
-    REQUIRE(file);
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
-    for (const std::string& fault : faults(path, text)) FAIL_CHECK(fault);
+    for (const std::string& fault : faults(path, text_of(root / path))) FAIL_CHECK(fault);
   }
+  for (const std::string& fault : room_faults(paths)) FAIL_CHECK(fault);
+}
+
+TEST_CASE("the framework and the product stay small enough to read") {
+  const std::filesystem::path root = FOVEA_SOURCE_DIR;
+  size_t of_framework = 0, of_product = 0;
+  for (const std::string& path : source_files(root)) {
+    if (!any_holds(product, path)) continue;
+    const std::string text = text_of(root / path);
+    const auto lines = size_t(std::count(text.begin(), text.end(), '\n'));
+    of_product += lines;
+    if (any_holds(framework, path)) of_framework += lines;
+  }
+  CHECK(of_framework > 10000);
+  CHECK(of_framework <= framework_lines);
+  CHECK(of_product <= product_lines);
+}
+
+TEST_CASE("a file outside the rooms and a room with too many stems are found") {
+  CHECK(room_faults({"train/new.cpp"}) ==
+        std::vector<std::string>{"train/new.cpp lies in no room of its folder"});
+  CHECK(room_faults({"train/new/a.h", "train/loop/a.h", "core/a.h", "cli/a.h", "tests/b.h"}) ==
+        std::vector<std::string>{"train/new/a.h lies in no room of its folder"});
+  std::vector<std::string> many;
+  for (char c = 'a'; c <= 'u'; ++c)
+    for (const char* extension : {".h", ".cpp"}) many.push_back(std::string("nn/") + c + extension);
+  CHECK(room_faults(many) == std::vector<std::string>{"nn has 21 stems, over 20"});
+  many.resize(40);
+  CHECK(room_faults(many).empty());
 }
 
 TEST_CASE("an include against the arrows is found") {
@@ -112,9 +191,9 @@ TEST_CASE("an include against the arrows is found") {
       faults("core/tensor.cpp", "#include \"ops/add.h\"\n") ==
       std::vector<std::string>{"core/tensor.cpp:1 includes ops/add.h, against the direction of the arrows"});
   CHECK(may_include("cli/main.cpp", "cuda/platform.h"));
-  CHECK(may_include("ops/add.cpp", "ops/dispatch.h"));
+  CHECK(may_include("ops/add.cpp", "ops/support/dispatch.h"));
   CHECK_FALSE(may_include("cuda/device/math.h", "core/tensor.h"));
-  CHECK_FALSE(may_include("models/nms.cpp", "train/matching.h"));
+  CHECK_FALSE(may_include("models/nms.cpp", "train/detection/matching.h"));
   CHECK_FALSE(may_include("models/nms.cpp", "tests/support/test_data.h"));
   CHECK_FALSE(may_include("examples/01_tape.cpp", "cli/progress.h"));
   CHECK_FALSE(may_include("cli/main.cpp", "examples/lesson.h"));
@@ -123,9 +202,14 @@ TEST_CASE("an include against the arrows is found") {
 
 TEST_CASE("the arrows inside train point from data to the loop") {
   CHECK(may_include("train/evaluation/voc.h", "train/data/dataset.h"));
-  CHECK(may_include("train/trainer.h", "train/report/metrics.h"));
+  CHECK(may_include("train/loop/trainer.h", "train/report/metrics.h"));
   CHECK_FALSE(may_include("train/data/dataset.h", "train/evaluation/voc.h"));
-  CHECK_FALSE(may_include("train/report/draw.h", "train/trainer.h"));
+  CHECK_FALSE(may_include("train/report/draw.h", "train/loop/trainer.h"));
+  CHECK(may_include("train/detection/detection_task.h", "train/loop/trainer.h"));
+  CHECK_FALSE(may_include("train/loop/trainer.h", "train/detection/matching.h"));
+  CHECK_FALSE(may_include("train/optim/optimizer.h", "train/loop/config.h"));
+  CHECK_FALSE(may_include("ops/support/dispatch.h", "ops/matmul.h"));
+  CHECK_FALSE(may_include("models/efficientnet.h", "models/onnx/export.h"));
 }
 
 TEST_CASE("a header without its guard, a long line and a long file are found") {

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "cuda/runtime/graph.h"
-#include "ops/check_op.h"
+#include "ops/support/check_op.h"
 #include "ops/matmul.h"
 
 using namespace fovea;

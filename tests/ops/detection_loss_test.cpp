@@ -5,8 +5,8 @@
 
 #include "cuda/runtime/graph.h"
 #include "ops/arithmetic.h"
-#include "ops/check_op.h"
-#include "ops/dispatch.h"
+#include "ops/support/check_op.h"
+#include "ops/support/dispatch.h"
 
 using namespace fovea;
 

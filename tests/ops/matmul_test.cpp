@@ -5,7 +5,7 @@
 #include "core/dry_run.h"
 #include "cuda/kernels/gemm.h"
 #include "cuda/runtime/memory.h"
-#include "ops/check_op.h"
+#include "ops/support/check_op.h"
 #include "ops/shape_ops.h"
 
 using namespace fovea;

@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "cuda/kernels/reduction.h"
-#include "ops/check_op.h"
+#include "ops/support/check_op.h"
 
 using namespace fovea;
 

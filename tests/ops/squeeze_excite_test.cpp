@@ -2,7 +2,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "ops/check_op.h"
+#include "ops/support/check_op.h"
 
 using namespace fovea;
 

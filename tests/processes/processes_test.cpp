@@ -10,9 +10,9 @@
 #include "ops/arithmetic.h"
 #include "ops/detection_loss.h"
 #include "tests/support/formula.h"
-#include "train/data_parallel.h"
-#include "train/mpi_processes.h"
-#include "train/optimizer.h"
+#include "train/parallel/data_parallel.h"
+#include "train/parallel/mpi_processes.h"
+#include "train/optim/optimizer.h"
 
 using namespace fovea;
 

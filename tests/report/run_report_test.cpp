@@ -6,7 +6,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "tests/support/test_data.h"
-#include "train/data/image_io.h"
+#include "train/data/image/image_io.h"
 
 using namespace fovea;
 using Catch::Contains;

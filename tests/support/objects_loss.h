@@ -5,7 +5,7 @@
 #include "ops/arithmetic.h"
 #include "ops/detection_loss.h"
 #include "tests/support/formula.h"
-#include "train/matching.h"
+#include "train/detection/matching.h"
 
 namespace fovea {
 

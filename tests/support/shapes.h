@@ -2,7 +2,7 @@
 #include <string>
 
 #include "tests/support/test_data.h"
-#include "train/data/synth.h"
+#include "train/data/synth/synth.h"
 
 namespace fovea {
 

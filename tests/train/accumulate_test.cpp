@@ -2,12 +2,12 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
-#include "ops/check_op.h"
+#include "ops/support/check_op.h"
 #include "tests/support/test_data.h"
-#include "train/classification_task.h"
-#include "train/data/image_io.h"
-#include "train/data/synth.h"
-#include "train/detection_task.h"
+#include "train/classification/classification_task.h"
+#include "train/data/image/image_io.h"
+#include "train/data/synth/synth.h"
+#include "train/detection/detection_task.h"
 
 using namespace fovea;
 

@@ -1,9 +1,9 @@
-#include "train/checkpoint.h"
+#include "train/loop/checkpoint.h"
 
 #include <catch2/catch.hpp>
 
 #include "core/file.h"
-#include "models/safetensors.h"
+#include "nn/io/safetensors.h"
 #include "tests/support/test_data.h"
 
 using namespace fovea;

@@ -1,4 +1,4 @@
-#include "train/config.h"
+#include "train/loop/config.h"
 
 #include <catch2/catch.hpp>
 

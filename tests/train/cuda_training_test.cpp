@@ -5,14 +5,14 @@
 #include <functional>
 
 #include "cuda/runtime/counters.h"
-#include "ops/check_op.h"
+#include "ops/support/check_op.h"
 #include "tests/support/execution.h"
 #include "tests/support/test_data.h"
-#include "train/detection_task.h"
-#include "train/ema.h"
-#include "train/optimizer.h"
-#include "train/schedule.h"
-#include "train/trainer.h"
+#include "train/detection/detection_task.h"
+#include "train/optim/ema.h"
+#include "train/optim/optimizer.h"
+#include "train/optim/schedule.h"
+#include "train/loop/trainer.h"
 
 using namespace fovea;
 

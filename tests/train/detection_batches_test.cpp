@@ -2,8 +2,8 @@
 #include <map>
 
 #include "tests/support/test_data.h"
-#include "train/data/image_io.h"
-#include "train/detection_task.h"
+#include "train/data/image/image_io.h"
+#include "train/detection/detection_task.h"
 
 using namespace fovea;
 

@@ -1,4 +1,4 @@
-#include "train/device_input.h"
+#include "train/optim/device_input.h"
 
 #include <catch2/catch.hpp>
 

@@ -1,4 +1,4 @@
-#include "train/ema.h"
+#include "train/optim/ema.h"
 
 #include <catch2/catch.hpp>
 

@@ -5,7 +5,7 @@
 #include "models/weights.h"
 #include "tests/support/objects_loss.h"
 #include "tests/support/test_data.h"
-#include "train/optimizer.h"
+#include "train/optim/optimizer.h"
 
 using namespace fovea;
 

@@ -1,13 +1,13 @@
-#include "train/initialization.h"
+#include "train/loop/initialization.h"
 
 #include <catch2/catch.hpp>
 
 #include "core/file.h"
 #include "models/weights.h"
 #include "tests/support/test_data.h"
-#include "train/data/synth.h"
-#include "train/detector.h"
-#include "train/run.h"
+#include "train/data/synth/synth.h"
+#include "train/detection/detector.h"
+#include "train/run/run.h"
 
 using namespace fovea;
 using Catch::Contains;

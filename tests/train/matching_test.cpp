@@ -1,4 +1,4 @@
-#include "train/matching.h"
+#include "train/detection/matching.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -1,15 +1,15 @@
 // What step_memory() says, against the memory that real steps take.
-#include "train/memory.h"
+#include "train/diagnose/memory.h"
 
 #include <catch2/catch.hpp>
 
 #include "core/storage.h"
 #include "cuda/runtime/memory.h"
-#include "models/safetensors.h"
+#include "nn/io/safetensors.h"
 #include "tests/support/test_data.h"
-#include "train/data/synth.h"
-#include "train/detection_task.h"
-#include "train/step_timing.h"
+#include "train/data/synth/synth.h"
+#include "train/detection/detection_task.h"
+#include "train/diagnose/step_timing.h"
 
 using namespace fovea;
 using Catch::Contains;

@@ -1,4 +1,4 @@
-#include "train/step_timing.h"
+#include "train/diagnose/step_timing.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

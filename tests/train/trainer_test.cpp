@@ -1,4 +1,4 @@
-#include "train/trainer.h"
+#include "train/loop/trainer.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -6,13 +6,13 @@
 #include "core/file.h"
 #include "cuda/runtime/counters.h"
 #include "ops/arithmetic.h"
-#include "ops/check_op.h"
+#include "ops/support/check_op.h"
 #include "ops/matmul.h"
 #include "ops/reduction.h"
 #include "tests/support/execution.h"
 #include "tests/support/test_data.h"
-#include "train/device_input.h"
-#include "train/learning_rate_finder.h"
+#include "train/optim/device_input.h"
+#include "train/loop/learning_rate_finder.h"
 
 using namespace fovea;
 using Catch::Contains;

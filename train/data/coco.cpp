@@ -12,7 +12,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "core/json_depth.h"
+#include "nn/io/json_depth.h"
 
 namespace fovea {
 namespace {

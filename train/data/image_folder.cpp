@@ -4,7 +4,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "train/data/image_io.h"
+#include "train/data/image/image_io.h"
 #include "train/data/listing.h"
 
 namespace fovea {

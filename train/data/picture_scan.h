@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "train/data/fault.h"
-#include "train/data/image_io.h"
+#include "train/data/image/image_io.h"
 #include "train/data/splits.h"
 
 namespace fovea {

@@ -9,7 +9,7 @@
 
 #include "core/file.h"
 #include "core/parallel.h"
-#include "train/data/image_io.h"
+#include "train/data/image/image_io.h"
 #include "train/data/listing.h"
 #include "train/data/yolo_layout.h"
 

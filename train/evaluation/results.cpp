@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "core/json_depth.h"
+#include "nn/io/json_depth.h"
 #include "train/evaluation/check.h"
 
 namespace fovea {

@@ -5,7 +5,7 @@
 
 #include "models/box.h"
 #include "train/data/dataset.h"
-#include "train/data/image.h"
+#include "train/data/image/image.h"
 
 namespace fovea {
 

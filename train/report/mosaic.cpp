@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "train/data/image_io.h"
+#include "train/data/image/image_io.h"
 #include "train/report/draw.h"
 
 namespace fovea {

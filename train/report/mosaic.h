@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "train/data/dataset.h"
-#include "train/data/image.h"
+#include "train/data/image/image.h"
 
 namespace fovea {
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "train/data/image_io.h"
+#include "train/data/image/image_io.h"
 #include "train/report/html.h"
 
 namespace fovea {

@@ -3,7 +3,7 @@
 #include <utility>
 #include <vector>
 
-#include "train/data/image.h"
+#include "train/data/image/image.h"
 #include "train/evaluation/coco_evaluation.h"
 #include "train/evaluation/confusion.h"
 

@@ -1,0 +1,127 @@
+#include "models/onnx/export.h"
+
+#include <onnx/onnx_pb.h>
+
+#include <climits>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/graph_recorder.h"
+#include "models/onnx/detections.h"
+#include "models/onnx/ops.h"
+
+namespace fovea {
+namespace {
+
+using Metadata = std::map<std::string, std::string>;
+
+struct Output {
+  std::string name;            // as forward() named it
+  std::string value;           // in the ONNX graph
+  std::vector<int64_t> sizes;  // after the batch
+};
+
+void write_model(const std::string& path, const onnx::ModelProto& model) {
+  const size_t bytes = model.ByteSizeLong();
+  require(bytes < INT_MAX, "{} would have {} bytes: an ONNX file can have 2 GB", path, bytes);
+  write_file_atomically(path, model.SerializeAsString());
+}
+
+// Records the network on one image and translates it.
+std::vector<Output> translate(OnnxGraph& onnx, const Module& model, const OnnxForward& forward,
+                              const OnnxOptions& options) {
+  require(options.height >= 1 && options.width >= 1,
+          "[onnx] the input is {} x {} pixels: give height and width", options.height, options.width);
+  require(!model.training(), "[onnx] the network is in training mode: call set_training(false) before");
+  require(model.device() == Device::cpu, "[onnx] the network is on {}: move it to the CPU before",
+          name(model.device()));
+  const NoGrad no_grad;
+  GraphRecorder recorder;
+  const Tensor images = zeros({1, options.height, options.width, 3});
+  const int input = recorder.input(images);
+  const std::vector<NamedTensor> outputs = forward(images);
+  std::vector<int> values;
+  for (const NamedTensor& output : outputs) values.push_back(recorder.value(output.tensor));
+
+  const std::vector<NamedTensor> weights = weights_of(model);
+  OnnxTranslation translation(recorder.graph(), weights, onnx);
+  onnx.input("images", {3, options.height, options.width});
+  translation.set_input(input, "images");
+  translation.run(values);
+  onnx.set_scope("");
+  std::vector<Output> result;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const auto ours = outputs[i].tensor.shape().sizes();
+    std::vector<int64_t> sizes(ours.begin() + 1, ours.end());
+    if (ours.size() == 4) sizes = {ours[3], ours[1], ours[2]};
+    result.push_back({outputs[i].name, translation.name(values[i]), sizes});
+  }
+  return result;
+}
+
+void add_metadata(OnnxGraph& onnx, const OnnxOptions& options, const Metadata& more) {
+  Metadata metadata = more;
+  if (!options.class_names.empty()) metadata["class_names"] = nlohmann::json(options.class_names).dump();
+  metadata["image_size"] = fmt::format("{}x{}", options.height, options.width);
+  metadata["mean"] = "[0.485, 0.456, 0.406]";  // ImageNet's, by which timm's and effdet's models normalise
+  metadata["std"] = "[0.229, 0.224, 0.225]";
+  metadata["fovea_version"] = FOVEA_VERSION;
+  for (const auto& [key, value] : metadata) onnx.metadata(key, value);
+}
+
+void check_class_names(const OnnxOptions& options, int64_t classes) {
+  require(options.class_names.empty() || int64_t(options.class_names.size()) == classes,
+          "[onnx] there are {} class names for {} classes", options.class_names.size(), classes);
+}
+
+}  // namespace
+
+void export_onnx(const std::string& path, const Module& model, const OnnxForward& forward,
+                 const OnnxOptions& options, const Metadata& metadata) {
+  OnnxGraph onnx;
+  for (const Output& output : translate(onnx, model, forward, options))
+    onnx.output(output.name, output.value, OnnxType::float32, output.sizes);
+  add_metadata(onnx, options, metadata);
+  write_model(path, onnx.finish());
+}
+
+void export_onnx(const std::string& path, const EfficientNet& model, const OnnxOptions& options) {
+  const OnnxForward forward = [&](const Tensor& images) {
+    Random unused;
+    const Tensor logits = model.forward(images, unused);
+    check_class_names(options, logits.size(1));
+    return std::vector<NamedTensor>{{"logits", logits}};
+  };
+  export_onnx(path, model, forward, options, {{"model", model.spec().name}, {"task", "classification"}});
+}
+
+void export_onnx(const std::string& path, const EfficientDet& model, const OnnxOptions& options,
+                 const std::optional<DetectOptions>& detections) {
+  check_class_names(options, model.classes());
+  const OnnxForward forward = [&](const Tensor& images) {
+    Random unused;
+    const DetectorOutput output = model.forward(images, unused);
+    return std::vector<NamedTensor>{{"class_logits", output.class_logits}, {"box_codes", output.box_codes}};
+  };
+  OnnxGraph onnx;
+  const std::vector<Output> outputs = translate(onnx, model, forward, options);
+  const std::vector<Box> anchors = generate_anchors(options.height, options.width, model.spec().anchors);
+  if (detections) {
+    const OnnxDetections found = add_detections(onnx, outputs[0].value, outputs[1].value, anchors,
+                                                model.classes(), options.height, options.width, *detections);
+    onnx.output("boxes", found.boxes, OnnxType::float32, {found.most, 4});
+    onnx.output("scores", found.scores, OnnxType::float32, {found.most});
+    onnx.output("labels", found.labels, OnnxType::int64, {found.most});
+  } else {
+    for (const Output& output : outputs)
+      onnx.output(output.name, output.value, OnnxType::float32, output.sizes);
+    const std::vector<int64_t> sizes{int64_t(anchors.size()), 4};
+    const std::string edges = onnx.constant("anchors.edges", sizes, anchor_tensor(anchors).span<float>());
+    onnx.output("anchors", edges, OnnxType::float32, sizes, false);
+  }
+  add_metadata(onnx, options, {{"model", model.spec().name}, {"task", "detection"}});
+  write_model(path, onnx.finish());
+}
+
+}  // namespace fovea

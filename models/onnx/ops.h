@@ -1,0 +1,68 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "core/graph_recorder.h"
+#include "models/onnx/graph.h"
+#include "nn/module.h"
+
+namespace fovea {
+
+// Writes a recorded network as ONNX operators: the ops that evaluation runs, on float32. Images are (N, H, W,
+// C) here and (N, C, H, W) there, so every value of four sizes changes its layout; others keep it. The first
+// size of what is computed from the input is the batch, and stays open. A batch norm goes into the
+// convolution before it, where nobody else reads that one. Constants get the names that `weights` has for
+// them.
+class OnnxTranslation {
+ public:
+  OnnxTranslation(const RecordedGraph& recorded, const std::vector<NamedTensor>& weights, OnnxGraph& onnx);
+
+  // The recorded value that is the ONNX input `name`. Call it before run().
+  void set_input(int value, const std::string& name) { names_[size_t(value)] = name; }
+
+  // Translates everything that `outputs` may depend on, all ops in their order. Throws Error naming an op
+  // that has no translation, and on batch norms in training.
+  void run(const std::vector<int>& outputs);
+
+  const std::string& name(int value) const;  // in the ONNX graph
+
+ private:
+  struct Kernel;  // of a convolution, as ONNX wants it
+  using Translate = std::string (OnnxTranslation::*)(const RecordedOp&);
+  static Translate translation_of(const std::string& op);
+
+  std::string convolution(const RecordedOp& op);
+  std::string linear(const RecordedOp& op);
+  std::string batch_norm(const RecordedOp& op);
+  std::string activation(const RecordedOp& op);
+  std::string arithmetic(const RecordedOp& op);
+  std::string global_average_pool(const RecordedOp& op);
+  std::string scale_channels(const RecordedOp& op);
+  std::string bifpn_node(const RecordedOp& op);
+  std::string reshape(const RecordedOp& op);
+  std::string concat(const RecordedOp& op);
+  std::string slice(const RecordedOp& op);
+
+  Kernel kernel_of(const RecordedOp& convolution) const;
+  std::string convolve(const RecordedOp& convolution, const Kernel& kernel);
+  bool goes_into_norm(const RecordedOp& convolution) const;
+  std::string activated(const std::string& x, const std::string& activation);
+  std::string resampled(const RecordedOp& node, int input);
+
+  const Shape& shape(int value) const { return recorded_.values[size_t(value)].shape; }
+  const Tensor& constant(const RecordedOp& op, size_t input) const;
+  std::string stored(int value, const Shape& shape, std::span<const float> numbers);
+  std::string weight_name(int value) const;
+  void set_scope(const RecordedOp& op);
+
+  const RecordedGraph& recorded_;
+  const std::vector<NamedTensor>& weights_;
+  OnnxGraph& onnx_;
+  std::vector<std::string> names_;             // of values; "" until translated
+  std::vector<int> readers_;                   // of values
+  std::vector<const RecordedOp*> makers_;      // of values
+  std::map<int, std::string> stored_;          // the names of weights that are there as they are, by value
+  std::map<std::string, std::string> pooled_;  // (N, C, 1, 1) by the name of the same as (N, C)
+};
+
+}  // namespace fovea

@@ -1,0 +1,139 @@
+#include "ops/support/gemm.h"
+
+#include <dnnl.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "core/storage.h"
+
+namespace fovea {
+namespace {
+
+// oneDNN uses every thread it sees; inside our blocks it must see one, or its sums would be cut by the thread
+// count.
+class OneThread {
+ public:
+  OneThread() : threads_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(threads_); }
+
+ private:
+  int threads_;
+};
+
+struct Operand {
+  bool transposed;
+  int64_t leading;  // elements from one stored row to the next
+};
+
+void multiply(int64_t m, int64_t n, int64_t k, const float* a, Operand ta, const float* b, Operand tb,
+              float* c, int64_t ldc) {
+  if (k == 0) {  // oneDNN would write nothing
+    for (int64_t i = 0; i < m; ++i) std::fill_n(c + i * ldc, n, 0.0f);
+    return;
+  }
+  const OneThread one_thread;
+  const dnnl_status_t status = dnnl_sgemm(ta.transposed ? 'T' : 'N', tb.transposed ? 'T' : 'N', m, n, k, 1.0f,
+                                          a, ta.leading, b, tb.leading, 0.0f, c, ldc);
+  if (status != dnnl_success)
+    std::fill_n(c, m * ldc, __builtin_nanf(""));  // cannot throw here; never silent either
+}
+
+void multiply(int64_t m, int64_t n, int64_t k, const double* a, Operand ta, const double* b, Operand tb,
+              double* c, int64_t ldc) {
+  for (int64_t i = 0; i < m; ++i) {
+    double* row = c + i * ldc;
+    std::fill_n(row, n, 0.0);
+    for (int64_t p = 0; p < k; ++p) {
+      const double x = ta.transposed ? a[p * ta.leading + i] : a[i * ta.leading + p];
+      for (int64_t j = 0; j < n; ++j)
+        row[j] += x * (tb.transposed ? b[j * tb.leading + p] : b[p * tb.leading + j]);
+    }
+  }
+}
+
+// A block's input and output rows should stay in the second-level cache, and there should be blocks for every
+// core.
+constexpr int64_t block_bytes = 1 << 19;
+constexpr int64_t least_rows = 64;
+
+// Few rows and many columns (the classifier at the end of a network): cut the columns instead.
+constexpr int64_t block_columns = 256;
+
+template <class T>
+void gemm_by_columns(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Operand tb, T* c) {
+  parallel_chunks(n, block_columns, [&](int64_t, int64_t begin, int64_t end) {
+    const T* columns = tb.transposed ? b + begin * tb.leading : b + begin;
+    multiply(m, end - begin, k, a, {false, k}, columns, tb, c + begin, n);
+  });
+}
+
+}  // namespace
+
+int64_t gemm_block_rows(int64_t m, int64_t n, int64_t k) {
+  const int64_t rows = std::max(least_rows, block_bytes / int64_t(sizeof(float)) / (n + k) / 16 * 16);
+  return std::min(rows, std::max(least_rows, (m + 7) / 8));
+}
+
+int64_t gemm_block_count(int64_t m, int64_t n, int64_t k) { return chunk_count(m, gemm_block_rows(m, n, k)); }
+
+template <class T>
+void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, const RowsDone& done) {
+  if (m == 0 || n == 0) return;
+  if (m <= least_rows && n >= 2 * block_columns && !done)
+    return gemm_by_columns(m, n, k, a, b, {false, n}, c);
+  parallel_chunks(m, gemm_block_rows(m, n, k), [&](int64_t block, int64_t begin, int64_t end) {
+    multiply(end - begin, n, k, a + begin * k, {false, k}, b, {false, n}, c + begin * n, n);
+    if (done) done(block, begin, end);
+  });
+}
+
+template <class T>
+void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c) {
+  if (m == 0 || n == 0) return;
+  if (m <= least_rows && n >= 2 * block_columns) return gemm_by_columns(m, n, k, a, b, {true, k}, c);
+  parallel_chunks(m, gemm_block_rows(m, n, k), [&](int64_t, int64_t begin, int64_t end) {
+    multiply(end - begin, n, k, a + begin * k, {false, k}, b, {true, k}, c + begin * n, n);
+  });
+}
+
+template <class T>
+void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c) {
+  if (m == 0 || n == 0) return;
+  // Partial sums over pieces of k: enough for every core, but no more memory than the operands take.
+  constexpr int64_t most_pieces = 16, least_piece = 256;
+  const int64_t fitting = std::max<int64_t>(1, k * (m + n) / (m * n));
+  const int64_t pieces = std::clamp<int64_t>(chunk_count(k, least_piece), 1, std::min(most_pieces, fitting));
+  if (pieces == 1) {
+    parallel_chunks(m, std::max<int64_t>(16, (m + 7) / 8), [&](int64_t, int64_t begin, int64_t end) {
+      multiply(end - begin, n, k, a + begin, {true, m}, b, {false, n}, c + begin * n, n);
+    });
+    return;
+  }
+  const Storage partial(pieces * m * n * int64_t(sizeof(T)), Device::cpu);
+  T* sums = reinterpret_cast<T*>(partial.data());
+  parallel_chunks(k, chunk_count(k, pieces), [&](int64_t piece, int64_t begin, int64_t end) {
+    multiply(m, n, end - begin, a + begin * m, {true, m}, b + begin * n, {false, n}, sums + piece * m * n, n);
+  });
+  const int64_t made = chunk_count(k, chunk_count(k, pieces));
+  parallel_for(m * n, 4096, [&](int64_t begin, int64_t end) {
+    std::copy(sums + begin, sums + end, c + begin);
+    for (int64_t piece = 1; piece < made; ++piece) {
+      const T* term = sums + piece * m * n;
+      for (int64_t i = begin; i < end; ++i) c[i] += term[i];
+    }
+  });
+}
+
+template void gemm<float>(int64_t, int64_t, int64_t, const float*, const float*, float*, const RowsDone&);
+template void gemm<double>(int64_t, int64_t, int64_t, const double*, const double*, double*, const RowsDone&);
+template void gemm_nt<float>(int64_t, int64_t, int64_t, const float*, const float*, float*);
+template void gemm_nt<double>(int64_t, int64_t, int64_t, const double*, const double*, double*);
+template void gemm_tn<float>(int64_t, int64_t, int64_t, const float*, const float*, float*);
+template void gemm_tn<double>(int64_t, int64_t, int64_t, const double*, const double*, double*);
+
+}  // namespace fovea

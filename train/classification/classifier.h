@@ -1,0 +1,46 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/efficientnet.h"
+#include "train/data/image/image.h"
+#include "train/loop/config.h"
+#include "train/loop/model_file.h"
+
+namespace fovea {
+
+// The network that a configuration asks for, its dropout and stochastic depth as set. Throws where the name
+// is unknown.
+EfficientNetSpec classifier_spec(const TrainConfig& config);
+
+// A classifier with all that belongs to it: the network, its input size and the names of its classes.
+class Classifier {
+ public:
+  Classifier(const TrainConfig& config,
+             std::vector<std::string> class_names);  // fresh weights from config.seed
+  // The weights of a file, in evaluation mode. Throws as ModelFile does, and where its task
+  // is not classification.
+  explicit Classifier(const ModelFile& file, Device device = Device::cpu);
+
+  EfficientNet& model() { return *model_; }
+  const EfficientNet& model() const { return *model_; }
+  const std::vector<std::string>& class_names() const { return class_names_; }
+  int size() const { return size_; }
+  Device device() const { return model_->device(); }
+
+  // The logits (N, classes) of images (N, size, size, 3), float32 on its device: computed in the configured
+  // precision.
+  Tensor forward(const Tensor& images, Random& noise) const;
+
+  // The probability of each class.
+  std::vector<double> classify(const Image& image);
+
+ private:
+  int size_;
+  DType precision_;
+  std::vector<std::string> class_names_;
+  std::unique_ptr<EfficientNet> model_;
+};
+
+}  // namespace fovea

@@ -1,0 +1,193 @@
+#include "train/data/image/image_io.h"
+
+#include <libexif/exif-data.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "train/data/image/image_format.h"
+
+// The code of both libraries, static to this file: a program may bring its own copy of them.
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_IMPLEMENTATION
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_PNG
+#define STBI_ONLY_BMP
+#define STBI_NO_STDIO
+// Zeroed: a JPEG may use a table that it never defined, or lack a scan, and stb_image would decode it with
+// what lay in this memory before, past the end of its tables where that is no table. A table of zeros decodes
+// to nothing.
+#define STBI_MALLOC(size) std::calloc(1, size)
+#define STBI_REALLOC(memory, size) std::realloc(memory, size)
+#define STBI_FREE(memory) std::free(memory)
+#define STB_IMAGE_WRITE_STATIC
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STBI_WRITE_NO_STDIO
+#include <stb/stb_image.h>
+#include <stb/stb_image_write.h>
+
+namespace fovea {
+namespace {
+
+constexpr int longest_side = 16384;
+
+// The orientation of EXIF 2.3 (tag 0x0112): which side of the picture row 0 and column 0 of the file are. 1,
+// upright, where the block has none or a damaged one: pictures are shown so everywhere.
+int read_orientation(const std::string& exif) {
+  if (exif.empty()) return 1;
+  const std::unique_ptr<ExifData, decltype(&exif_data_unref)> data(
+      exif_data_new_from_data(reinterpret_cast<const unsigned char*>(exif.data()), unsigned(exif.size())),
+      exif_data_unref);
+  const ExifEntry* entry =
+      data ? exif_content_get_entry(data->ifd[EXIF_IFD_0], EXIF_TAG_ORIENTATION) : nullptr;
+  if (!entry || entry->format != EXIF_FORMAT_SHORT || entry->size < 2) return 1;
+  const int orientation = exif_get_short(entry->data, exif_data_get_byte_order(data.get()));
+  return orientation >= 1 && orientation <= 8 ? orientation : 1;
+}
+
+// Whether so many bytes can be a picture of so many pixels. A block of 8 x 8 in a JPEG takes a bit or more
+// (T.81, F.1.2), and deflated data unpack to 1032 times their size at most
+// (https://www.zlib.net/zlib_tech.html), in a PNG of 1 bit a pixel or more. A small file that claims more
+// would fill the memory. Of a BMP all bytes are known to be there.
+bool can_hold(const ImageContainer& container, size_t bytes, int64_t pixels) {
+  const std::string_view format = container.format;
+  const int64_t most = format == "JPEG" ? 8 * 64 : 8 * 1032;
+  return format == "BMP" || pixels <= int64_t(bytes) * most;
+}
+
+Image upright(const uint8_t* stored, int width, int height, int orientation) {
+  const bool transposed = orientation >= 5;  // a row of the file is a column of the picture
+  const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+  const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+  Image image(transposed ? height : width, transposed ? width : height);
+  for (int y = 0; y < image.height; ++y)
+    for (int x = 0; x < image.width; ++x) {
+      const int along = transposed ? y : x, down = transposed ? x : y;
+      const int from_x = mirror_x ? width - 1 - along : along;
+      const int from_y = mirror_y ? height - 1 - down : down;
+      std::memcpy(image.at(x, y), stored + (size_t(from_y) * width + from_x) * 3, 3);
+    }
+  return image;
+}
+
+std::string ending(const std::string& path) {
+  std::string text = std::filesystem::path(path).extension().string();
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
+  return text;
+}
+
+void append(void* text, void* bytes, int size) {
+  static_cast<std::string*>(text)->append(static_cast<const char*>(bytes), size_t(size));
+}
+
+// Why the decoder gave up on this thread's last file. It may quote bytes of the file: what is no ASCII text
+// becomes ?.
+std::string failure_reason() {
+  std::string reason = stbi_failure_reason();
+  std::replace_if(
+      reason.begin(), reason.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return reason;
+}
+
+void check_pixels(const Image& image) {
+  require(image.width >= 1 && image.height >= 1 &&
+              image.pixels.size() == size_t(image.width) * size_t(image.height) * 3,
+          "a picture of {} x {} pixels with {} bytes cannot be encoded: 3 bytes a pixel are needed",
+          image.width, image.height, image.pixels.size());
+}
+
+}  // namespace
+
+Image decode_image(std::string_view bytes, const std::string& name) {
+  require(!bytes.empty(), "{} is empty: an image was expected", name);
+  require(bytes.size() <= INT_MAX, "{} has {} bytes: images of up to 2 GiB can be read", name, bytes.size());
+  const auto container = read_image_container(bytes);
+  require(container.has_value(), "{} is no image that can be read: its content is neither JPEG, PNG nor BMP",
+          name);
+  require(container->complete,
+          "{} is cut short: it stops after {} bytes, before the end of the picture; copy it again", name,
+          bytes.size());
+  require(container->sound, "{} is damaged: its Huffman tables are none that a JPEG can have", name);
+
+  const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
+  const int size = int(bytes.size());
+  int width = 0, height = 0, channels = 0;
+  // Where this fails, the decoder fails too, and knows the reason. The height of a BMP may be negative.
+  if (stbi_info_from_memory(data, size, &width, &height, &channels)) {
+    require(std::max(std::abs(int64_t(width)), std::abs(int64_t(height))) <= longest_side,
+            "{} is {} x {} pixels: at most {} on a side can be read, make it smaller", name, width, height,
+            longest_side);
+    require(can_hold(*container, bytes.size(), std::abs(int64_t(width) * height)),
+            "{} is damaged: it says it is {} x {} pixels, which its {} bytes cannot hold; copy it again",
+            name, width, height, bytes.size());
+  }
+  const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
+      stbi_load_from_memory(data, size, &width, &height, &channels, 3), stbi_image_free);
+  if (!pixels) fail("{} cannot be decoded: {}", name, failure_reason());
+  return upright(pixels.get(), width, height, read_orientation(container->exif));
+}
+
+Image read_image(const std::string& path) { return decode_image(read_file(path), path); }
+
+ImageHeader decode_image_header(std::string_view bytes, const std::string& name) {
+  require(!bytes.empty(), "{} is empty: an image was expected", name);
+  require(bytes.size() <= INT_MAX, "{} has {} bytes: images of up to 2 GiB can be read", name, bytes.size());
+  const auto container = read_image_container(bytes, true);
+  require(container.has_value(), "{} is no image that can be read: its content is neither JPEG, PNG nor BMP",
+          name);
+  require(container->sound, "{} is damaged: its Huffman tables are none that a JPEG can have", name);
+  int width = 0, height = 0, channels = 0;
+  if (!stbi_info_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()), int(bytes.size()), &width,
+                             &height, &channels))
+    fail("{} cannot be decoded: {}", name, failure_reason());
+  height = std::abs(height);  // of a BMP stored from the top it is negative
+  const int orientation = read_orientation(container->exif);
+  if (orientation >= 5) std::swap(width, height);
+  return {container->format, width, height, orientation};
+}
+
+ImageHeader read_image_header(const std::string& path) {
+  const MappedFile file(path);
+  return decode_image_header(file.content(), path);
+}
+
+bool has_image_ending(const std::string& path) {
+  const std::string text = ending(path);
+  return text == ".jpg" || text == ".jpeg" || text == ".png" || text == ".bmp";
+}
+
+std::string encode_png(const Image& image) {
+  check_pixels(image);
+  std::string bytes;
+  require(stbi_write_png_to_func(append, &bytes, image.width, image.height, 3, image.pixels.data(),
+                                 image.width * 3),
+          "a picture of {} x {} pixels cannot be encoded as PNG: too little memory", image.width,
+          image.height);
+  return bytes;
+}
+
+std::string encode_jpeg(const Image& image, int quality) {
+  check_pixels(image);
+  require(quality >= 1 && quality <= 100, "the JPEG quality is {}: give 1 to 100", quality);
+  std::string bytes;
+  require(stbi_write_jpg_to_func(append, &bytes, image.width, image.height, 3, image.pixels.data(), quality),
+          "a picture of {} x {} pixels cannot be encoded as JPEG", image.width, image.height);
+  return bytes;
+}
+
+void write_image(const std::string& path, const Image& image) {
+  const std::string format = ending(path);
+  require(format == ".png" || format == ".jpg" || format == ".jpeg",
+          "{} cannot be written: pictures are written to names that end in .png or .jpg", path);
+  write_file_atomically(path, format == ".png" ? encode_png(image) : encode_jpeg(image, 92));
+}
+
+}  // namespace fovea

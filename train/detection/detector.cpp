@@ -1,0 +1,151 @@
+#include "train/detection/detector.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/processes.h"
+#include "ops/shape_ops.h"
+#include "train/data/augment/augment.h"
+#include "train/data/prefetch.h"
+#include "train/loop/streams.h"
+#include "train/parallel/data_parallel.h"
+
+namespace fovea {
+namespace {
+
+constexpr int64_t evaluation_batch = 8;
+
+struct EvaluationBatch {
+  Tensor images;
+  std::vector<ImageFrame> frames;
+};
+
+// Each process has found what is in some of the images: now all have all.
+void share_detections(std::vector<std::vector<Detection>>& detections) {
+  if (!processes()) return;
+  std::vector<double> own;
+  for (size_t image = 0; image < detections.size(); ++image)
+    for (const Detection& d : detections[image])
+      own.insert(own.end(),
+                 {double(image), d.box.ymin, d.box.xmin, d.box.ymax, d.box.xmax, d.score, double(d.label)});
+  for (auto& image : detections) image.clear();
+  for (const std::vector<double>& found : gather_from_processes(own))
+    for (const double* d = found.data(); d != found.data() + found.size(); d += 7)
+      detections[size_t(d[0])].push_back(
+          {{float(d[1]), float(d[2]), float(d[3]), float(d[4])}, float(d[5]), int32_t(d[6])});
+}
+
+}  // namespace
+
+EfficientDetSpec detector_spec(const TrainConfig& config) {
+  EfficientDetSpec spec = efficientdet_spec(config.model);
+  const auto size = parse_image_size(config.image_size);
+  if (size[0] > 0) {
+    spec.image_size = std::max(size[0], size[1]);
+    spec.anchors.anchor_scale = default_anchor_scale(spec.image_size);
+  }
+  if (config.anchor_scale > 0) spec.anchors.anchor_scale = config.anchor_scale;
+  spec.anchors.aspect_factors = parse_aspect_ratios(config.aspect_ratios);
+  if (config.fpn == "bifpn") spec.fpn.connections = Connections::bifpn;
+  if (config.fpn == "top_down") spec.fpn.connections = Connections::top_down;
+  if (config.fpn == "top_down_bottom_up") spec.fpn.connections = Connections::top_down_bottom_up;
+  if (config.fpn == "fully_connected") spec.fpn.connections = Connections::fully_connected;
+  if (config.fusion == "fast_normalized") spec.fpn.fusion = Fusion::fast_normalized;
+  if (config.fusion == "softmax") spec.fpn.fusion = Fusion::softmax;
+  if (config.fusion == "sum") spec.fpn.fusion = Fusion::sum;
+  spec.backbone.drop_path = config.drop_path;
+  if (config.batch_norm_momentum > 0)
+    spec.backbone.norm.momentum = spec.fpn.norm.momentum = config.batch_norm_momentum;
+  return spec;
+}
+
+Detector::Detector(const TrainConfig& config, std::vector<std::string> class_names)
+    : size_(parse_image_size(config.image_size)),
+      precision_(activation_dtype(config)),
+      class_names_(std::move(class_names)) {
+  const EfficientDetSpec spec = detector_spec(config);
+  if (size_[0] == 0) size_ = {spec.image_size, spec.image_size};
+  Random random(uint64_t(config.seed), stream_of(Stream::weights));
+  model_ = std::make_unique<EfficientDet>(spec, int64_t(class_names_.size()), random);
+  model_->to(parse_device(config.device));
+  model_->set_recompute(config.recompute);
+  anchors_ = generate_anchors(size_[0], size_[1], spec.anchors);
+  if (device() == Device::cuda) device_anchors_ = anchor_tensor(anchors_).to(Device::cuda);
+}
+
+Detector::Detector(const ModelFile& file, Device device)
+    : Detector(on_device(file.state().config, device), file.state().class_names) {
+  require(file.state().config.task == "detection", "these weights are of a {} network: it finds no boxes",
+          file.state().config.task);
+  file.restore(*model_);
+  model_->set_training(false);
+}
+
+DetectorOutput Detector::forward(const Tensor& images, Random& noise) const {
+  return model_->forward(cast(images, precision_), noise);
+}
+
+std::vector<std::vector<Detection>> Detector::detect(const Tensor& images, std::span<const ImageFrame> frames,
+                                                     const DetectOptions& options) {
+  NoGrad no_grad;
+  Random unused;
+  const DetectorOutput output = forward(images.to(device()), unused);
+  const Tensor logits = cast(output.class_logits, DType::float32),
+               codes = cast(output.box_codes, DType::float32);
+  if (device() == Device::cuda) return detect_on_device(logits, codes, device_anchors_, frames, options);
+  return detect_batch(logits.span<float>(), codes.span<float>(), anchors_, int(class_names_.size()), frames,
+                      options);
+}
+
+std::vector<Detection> Detector::detect(const Image& image, const DetectOptions& options) {
+  const Tensor input({1, height(), width(), 3});
+  const PreparedImage prepared = prepare_for_evaluation(image, {}, height(), width(), input.span<float>());
+  return detect(input, std::span(&prepared.frame, 1), options).front();
+}
+
+std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset,
+                                                   ImageCache& images, int workers,
+                                                   const DetectOptions& options,
+                                                   const OnProgress& on_progress) {
+  const int64_t count = int64_t(dataset.images.size()),
+                pixels = int64_t(detector.height()) * detector.width() * 3;
+  const Turns turns = turns_of((count + evaluation_batch - 1) / evaluation_batch);
+  Prefetch<EvaluationBatch> prefetch(workers, size_t(workers) + 1, 0, turns.count, [&](int64_t index) {
+    const int64_t begin = turns[index] * evaluation_batch, n = std::min(evaluation_batch, count - begin);
+    EvaluationBatch batch{Tensor({n, detector.height(), detector.width(), 3}), {}};
+    for (int64_t i = 0; i < n; ++i)
+      batch.frames.push_back(
+          prepare_for_evaluation(*images.get(size_t(begin + i)), {}, detector.height(), detector.width(),
+                                 batch.images.span<float>().subspan(size_t(i * pixels), size_t(pixels)))
+              .frame);
+    return batch;
+  });
+  std::vector<std::vector<Detection>> result;
+  result.resize(size_t(count));
+  for (int64_t index = 0; index < turns.count; ++index) {
+    const EvaluationBatch batch = prefetch.next();
+    size_t image = size_t(turns[index] * evaluation_batch);
+    for (auto& found : detector.detect(batch.images, batch.frames, options))
+      result[image++] = std::move(found);
+    if (on_progress) on_progress(std::min(count, turns[index + 1] * evaluation_batch), count);
+  }
+  share_detections(result);
+  return result;
+}
+
+DatasetDetections scored_boxes(const std::vector<std::vector<Detection>>& detections) {
+  DatasetDetections result;
+  for (const auto& image : detections) {
+    result.emplace_back();
+    for (const Detection& detection : image) result.back().push_back(scored_box(detection));
+  }
+  return result;
+}
+
+std::vector<std::string> files_of(const DetectionDataset& dataset) {
+  std::vector<std::string> files;
+  for (const LabelledImage& image : dataset.images) files.push_back(image.file);
+  return files;
+}
+
+}  // namespace fovea

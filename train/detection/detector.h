@@ -1,0 +1,77 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/efficientdet.h"
+#include "models/postprocess.h"
+#include "train/data/dataset.h"
+#include "train/data/image/image.h"
+#include "train/data/image/image_cache.h"
+#include "train/evaluation/coco_evaluation.h"
+#include "train/loop/config.h"
+#include "train/loop/model_file.h"
+
+namespace fovea {
+
+// The network that a configuration asks for: the named one with its anchors, fusion and input size as set.
+// Throws where a name is unknown.
+EfficientDetSpec detector_spec(const TrainConfig& config);
+
+// A detector with all that belongs to it: the network, its anchors at one input size, and the names of its
+// classes.
+class Detector {
+ public:
+  // Fresh weights from config.seed.
+  Detector(const TrainConfig& config, std::vector<std::string> class_names);
+  // The weights of a file, in evaluation mode, on a device of one's own choice. Throws as
+  // ModelFile does, and where its task is not detection.
+  explicit Detector(const ModelFile& file, Device device = Device::cpu);
+
+  EfficientDet& model() { return *model_; }
+  const EfficientDet& model() const { return *model_; }
+  const std::vector<Box>& anchors() const { return anchors_; }
+  const std::vector<std::string>& class_names() const { return class_names_; }
+  Device device() const { return model_->device(); }
+  int height() const { return size_[0]; }
+  int width() const { return size_[1]; }
+
+  // The network's output for images (N, height, width, 3), float32 on its device: computed in the configured
+  // precision.
+  DetectorOutput forward(const Tensor& images, Random& noise) const;
+
+  // Letterboxes the picture, runs the network and reads its outputs; boxes in pixels of the picture, best
+  // score first.
+  std::vector<Detection> detect(const Image& image, const DetectOptions& options = {});
+  // images (N, height, width, 3) as prepare_for_evaluation makes them, with their frames.
+  std::vector<std::vector<Detection>> detect(const Tensor& images, std::span<const ImageFrame> frames,
+                                             const DetectOptions& options = {});
+
+ private:
+  std::array<int, 2> size_;
+  DType precision_;
+  std::vector<std::string> class_names_;
+  std::unique_ptr<EfficientDet> model_;
+  std::vector<Box> anchors_;
+  Tensor device_anchors_;  // (anchors, 4) on CUDA, where boxes are decoded and suppressed too
+};
+
+// Told how many pictures are done.
+using OnProgress = std::function<void(int64_t done, int64_t total)>;
+
+// What the detector finds in every picture of a data set, in its order; `images` has the same files. Pictures
+// are prepared by `workers` threads while the network runs. Several processes (core/processes.h) share the
+// work, and all get the whole.
+std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset,
+                                                   ImageCache& images, int workers,
+                                                   const DetectOptions& options = {},
+                                                   const OnProgress& on_progress = {});
+
+// The same as evaluation wants them: corner and size, in double.
+DatasetDetections scored_boxes(const std::vector<std::vector<Detection>>& detections);
+
+// The files of a data set, for an ImageCache.
+std::vector<std::string> files_of(const DetectionDataset& dataset);
+
+}  // namespace fovea

@@ -1,0 +1,113 @@
+#include "train/loop/checkpoint.h"
+
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "nn/io/json_depth.h"
+#include "nn/io/safetensors.h"
+
+namespace fovea {
+namespace {
+
+// FNV-1a over 64-bit words: finds a flipped bit in a file of the right length.
+uint64_t checksum(const std::vector<NamedTensor>& tensors) {
+  uint64_t hash = 14695981039346656037u;
+  const auto add = [&](uint64_t word) { hash = (hash ^ word) * 1099511628211u; };
+  for (const NamedTensor& t : tensors) {
+    const std::byte* bytes = t.tensor.raw();
+    const size_t size = size_t(t.tensor.bytes());
+    for (size_t i = 0; i < size; i += 8) {
+      uint64_t word = 0;
+      std::memcpy(&word, bytes + i, std::min<size_t>(8, size - i));
+      add(word);
+    }
+  }
+  return hash;
+}
+
+// nlohmann::json would turn any number into a whole one, and one that does not fit into another.
+template <class T>
+T whole_number(const nlohmann::json& value, const std::string& path, const char* field) {
+  const bool fits = value.is_number_unsigned()
+                        ? value.get<uint64_t>() <= uint64_t(std::numeric_limits<T>::max())
+                        : value.is_number_integer() && value.get<int64_t>() >= std::numeric_limits<T>::min();
+  require(fits, "{}: its metadata is wrong: {} in {} is no whole number, or too large", path, value.dump(),
+          field);
+  return value.get<T>();
+}
+
+}  // namespace
+
+void save_checkpoint(const std::string& path, const TrainingState& state,
+                     const std::vector<NamedTensor>& model, const std::vector<NamedTensor>& ema,
+                     const std::vector<NamedTensor>& optimizer) {
+  std::vector<NamedTensor> all;
+  const auto add = [&](const char* prefix, const std::vector<NamedTensor>& tensors) {
+    for (const NamedTensor& t : tensors) all.push_back({prefix + t.name, t.tensor.to(Device::cpu)});
+  };
+  add("model.", model);
+  add("ema.", ema);
+  add("optimizer.", optimizer);
+  write_safetensors(path,
+                    {{"fovea_checkpoint", "1"},
+                     {"config", config_to_json(state.config)},
+                     {"class_names", nlohmann::json(state.class_names).dump()},
+                     {"category_ids", nlohmann::json(state.category_ids).dump()},
+                     {"step", std::to_string(state.step)},
+                     {"best", nlohmann::json(state.best).dump()},
+                     {"measured_since_best", std::to_string(state.measured_since_best)},
+                     {"checksum", std::to_string(checksum(all))}},
+                    all);
+}
+
+Checkpoint::Checkpoint(const std::string& path) : path_(path) {
+  TensorFile file = read_safetensors(path);
+  const auto text = [&](const char* key) -> const std::string& {
+    const auto found = file.metadata.find(key);
+    require(found != file.metadata.end(),
+            "{} is no checkpoint of Fovea: its metadata has no {}. Give a file that `fovea train` wrote, "
+            "like runs/1/best.safetensors",
+            path, key);
+    return found->second;
+  };
+  require(text("fovea_checkpoint") == "1",
+          "{} was written by another version of Fovea (checkpoint format {}, this one reads 1)", path,
+          text("fovea_checkpoint"));
+  require(text("checksum") == std::to_string(checksum(file.tensors)),
+          "{} was altered after it was written: the checksum of its numbers is another", path);
+  state_.config = config_from_json(text("config"), path);
+  for (const char* key : {"class_names", "category_ids", "step", "best"}) check_json_depth(text(key), path);
+  try {
+    state_.class_names = nlohmann::json::parse(text("class_names")).get<std::vector<std::string>>();
+    for (const auto& id : nlohmann::json::parse(text("category_ids")).get<std::vector<nlohmann::json>>())
+      state_.category_ids.push_back(whole_number<int>(id, path, "category_ids"));
+    state_.step = whole_number<int64_t>(nlohmann::json::parse(text("step")), path, "step");
+    state_.best = nlohmann::json::parse(text("best")).get<double>();
+    if (file.metadata.contains("measured_since_best"))  // not in files from before there was --patience
+      state_.measured_since_best = nlohmann::json::parse(text("measured_since_best")).get<int64_t>();
+  } catch (const nlohmann::json::exception& error) {
+    fail("{}: its metadata cannot be understood: {}", path, error.what());
+  }
+  require(!state_.class_names.empty() && state_.class_names.size() == state_.category_ids.size() &&
+              state_.step >= 0,
+          "{}: its metadata is wrong: {} class names, {} category ids, step {}", path,
+          state_.class_names.size(), state_.category_ids.size(), state_.step);
+  for (NamedTensor& t : file.tensors) tensors_.emplace(std::move(t.name), std::move(t.tensor));
+}
+
+void Checkpoint::restore(const std::string& prefix, const std::vector<NamedTensor>& into) const {
+  for (const NamedTensor& target : into) {
+    const auto found = tensors_.find(prefix + target.name);
+    require(found != tensors_.end(), "{} is a checkpoint of another model: it has no tensor {}{}", path_,
+            prefix, target.name);
+    const Tensor& source = found->second;
+    require(source.shape() == target.tensor.shape() && source.dtype() == target.tensor.dtype(),
+            "{} is a checkpoint of another model: its tensor {}{} is {} of {}, here it is {} of {}", path_,
+            prefix, target.name, source.dtype(), source.shape(), target.tensor.dtype(),
+            target.tensor.shape());
+    target.tensor.copy_from(source);
+  }
+}
+
+}  // namespace fovea

@@ -1,0 +1,189 @@
+#pragma once
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "core/device.h"
+#include "core/dtype.h"
+
+namespace fovea {
+
+// Everything that decides what a training does. The command line's flags, the run's config.json and the
+// checkpoints all come from the one list in for_each_field(). Numbers that are 0 mean "choose for me";
+// resolve() puts the choice in their place, so that what is saved says what was done.
+struct TrainConfig {
+  std::string task = "detection";
+  std::string model = "efficientdet_d-2";
+  std::string data;
+  std::string train_split = "train";
+  std::string val_split = "val";
+  std::string init_from;
+  std::string freeze = "none";
+
+  std::string image_size = "0";
+  double anchor_scale = 0;
+  std::string aspect_ratios = "1,1.4x0.7,0.7x1.4";
+  std::string fpn = "default";
+  std::string fusion = "default";
+  double drop_path = 0;
+
+  double epochs = 100;
+  int64_t steps = 0;
+  int64_t overfit = 0;
+  int64_t batch_size = 0;
+  int64_t accumulate = 1;
+  std::string optimizer = "adamw";
+  double learning_rate = 0;
+  double momentum = 0.9;
+  double weight_decay = -1;
+  int64_t warmup_steps = 0;
+  double clip_norm = 10;
+  double ema_decay = 0;
+  double batch_norm_momentum = 0;
+  double batch_norm_freeze = 0.5;
+
+  std::string device = "cpu";
+  std::string precision = "auto";
+  bool recompute = false;
+
+  bool horizontal_flip = true;
+  bool vertical_flip = false;
+  double scale_min = 0.5;
+  double scale_max = 1.5;
+  double crop = 0;
+  double mosaic = 0;
+  double brightness = 0;
+  double contrast = 0;
+  double saturation = 0;
+  double hue = 0;
+  double repeat_threshold = 0;
+
+  double focal_alpha = 0.25;
+  double focal_gamma = 1.5;
+  double label_smoothing = 0;
+  double box_loss_weight = 50;
+
+  double validate_every = 5;
+  int64_t patience = 0;
+  double checkpoint_every = 1;
+  int64_t seed = 1;
+  int64_t workers = 1;
+  int64_t cache_mb = 1024;
+
+  bool operator==(const TrainConfig&) const = default;
+};
+
+// Calls f(name, field, explanation) for every field, in the order they are shown.
+template <class Config, class F>
+void for_each_field(Config& c, F&& f) {
+  f("task", c.task, "detection, or classification of whole images");
+  f("model", c.model, "the network: `fovea info` lists them");
+  f("data", c.data,
+    "folder of the data set: Pascal VOC, COCO or YOLO layout; for classification one folder a class");
+  f("train_split", c.train_split, "list to learn from; several joined by + (train+val)");
+  f("val_split", c.val_split, "list to measure on while training");
+  f("init_from", c.init_from,
+    "weights to start from: a checkpoint, or a safetensors file of timm's or effdet's weights; a detector "
+    "takes a classifier's backbone, other classes get a new class head");
+  f("freeze", c.freeze, "what is not trained: none, backbone, batch-norm, or both joined by a comma");
+  f("image_size", c.image_size,
+    "input of the network in pixels: 256, or height x width as 240x320; 0: the model's own, cut to the shape "
+    "that most pictures have");
+  f("anchor_scale", c.anchor_scale,
+    "side of the smallest anchor in strides; 0: 4 from 512 px on, less for smaller inputs");
+  f("aspect_ratios", c.aspect_ratios, "anchor shapes: width / height, or the two factors as 1.4x0.7");
+  f("fpn", c.fpn,
+    "which levels of the pyramid are connected: bifpn, top_down, top_down_bottom_up, fully_connected; "
+    "default: the model's own");
+  f("fusion", c.fusion,
+    "how BiFPN nodes weigh their inputs: fast_normalized, softmax, sum; default: the model's own");
+  f("drop_path", c.drop_path, "stochastic depth of the last block");
+  f("epochs", c.epochs, "passes over the training images");
+  f("steps", c.steps, "length of the training in steps, instead of --epochs; 0: as --epochs says");
+  f("overfit", c.overfit,
+    "learn so many training images by heart, without augmentation, and measure on the same ones: a check "
+    "that data, network and evaluation fit together, which must end at an AP50 of 1; 500 steps unless "
+    "--steps "
+    "says otherwise; 0: no");
+  f("batch_size", c.batch_size, "images a step; 0: 4 for detection, 16 for classification");
+  f("accumulate", c.accumulate,
+    "batches a step: their gradients are summed as if they were one large batch, in the memory of one");
+  f("optimizer", c.optimizer, "adamw, or sgd with momentum as in the paper");
+  f("learning_rate", c.learning_rate,
+    "peak; 0: sgd 0.08 * images / 64 (the paper's), adamw 0.005 * sqrt(images / 4), with the images of a "
+    "step");
+  f("momentum", c.momentum, "of sgd");
+  f("weight_decay", c.weight_decay,
+    "of kernels, never of biases and norms; -1: sgd 4e-5 (the paper's), adamw 0.01");
+  f("warmup_steps", c.warmup_steps,
+    "steps in which the learning rate climbs; 0: one epoch, at most a tenth of the training");
+  f("clip_norm", c.clip_norm, "gradients longer than this are shortened to it; 0: never");
+  f("ema_decay", c.ema_decay,
+    "of the averaged weights, which are the ones measured and kept; 0: suited to the training's length");
+  f("batch_norm_momentum", c.batch_norm_momentum,
+    "share of the new batch in the running averages; 0: 0.01 (the paper's), more below 1000 steps");
+  f("batch_norm_freeze", c.batch_norm_freeze,
+    "share of the training after which batch norm uses its running averages, as it will in use: small "
+    "batches have statistics of "
+    "their own; 1: never");
+  f("device", c.device, "cpu or cuda; without a GPU, cuda is simulated: to study kernels, not to train");
+  f("precision", c.precision,
+    "of activations: float32 or bfloat16 (cuda only; weights stay float32); auto: bfloat16 on cuda");
+  f("recompute", c.recompute,
+    "keep only the inputs of blocks and compute the rest again in the backward pass: less memory, more time, "
+    "the same gradients");
+  f("horizontal_flip", c.horizontal_flip, "mirror half of the training images");
+  f("vertical_flip", c.vertical_flip,
+    "turn half of them upside down: for pictures without up and down, like cells");
+  f("scale_min", c.scale_min, "smallest factor on the size of a training image (the paper's is 0.1)");
+  f("scale_max", c.scale_max, "largest factor on the size of a training image (the paper's is 2)");
+  f("crop", c.crop,
+    "probability of learning from a random part of an image that overlaps an object, SSD's crop");
+  f("mosaic", c.mosaic, "probability of learning from four images put together, YOLOv4's mosaic");
+  f("brightness", c.brightness, "colours times a factor, random from 1 - this to 1 + this; 0: not changed");
+  f("contrast", c.contrast, "the same for their distance from the image's mean grey");
+  f("saturation", c.saturation, "the same for their distance from grey");
+  f("hue", c.hue, "largest turn of the colours' hue, 0 to 0.5 of the circle");
+  f("repeat_threshold", c.repeat_threshold,
+    "classes that fewer than this share of the images hold are shown more often, LVIS's repeat factor "
+    "sampling; 0: not");
+  f("focal_alpha", c.focal_alpha, "weight of anchors with an object in the focal loss");
+  f("focal_gamma", c.focal_gamma, "how little easy anchors count in the focal loss");
+  f("label_smoothing", c.label_smoothing, "0 to below 1");
+  f("box_loss_weight", c.box_loss_weight, "of the box loss in the sum");
+  f("validate_every", c.validate_every, "epochs from one measurement to the next; 0: only at the end");
+  f("patience", c.patience, "stop when so many measurements in a row were no better than the best; 0: never");
+  f("checkpoint_every", c.checkpoint_every, "epochs from one checkpoint to the next");
+  f("seed", c.seed, "same seed, same weights to the last bit");
+  f("workers", c.workers, "threads that prepare images");
+  f("cache_mb", c.cache_mb, "memory for decoded images; they are not decoded again while they fit");
+}
+
+// One object, a key a field, in their order.
+std::string config_to_json(const TrainConfig& config);
+// Throws Error naming `source`, the key and the value: not JSON, unknown key (with the nearest known one),
+// wrong type.
+TrainConfig config_from_json(const std::string& json, const std::string& source);
+
+// Images that one step learns from: batch_size * accumulate.
+inline int64_t images_per_step(const TrainConfig& config) { return config.batch_size * config.accumulate; }
+
+// Checks every field's range. Throws Error naming the field (as its flag), the value and what is allowed.
+void check_config(const TrainConfig& config);
+
+// The dtype of activations that device and precision ask for.
+DType activation_dtype(const TrainConfig& config);
+
+// The same for another device, in the precision suited to that.
+TrainConfig on_device(TrainConfig config, Device device);
+
+// Height and width: "256" or "240x320".
+std::array<int, 2> parse_image_size(const std::string& text);
+
+// The parts in config.freeze, which is a list separated by commas, or "none". Throws on others.
+struct FrozenParts {
+  bool backbone = false, batch_norm = false;
+};
+FrozenParts parse_frozen_parts(const std::string& text);
+
+}  // namespace fovea

@@ -1,0 +1,67 @@
+#include "train/loop/divergence.h"
+
+#include "core/error.h"
+
+namespace fovea {
+
+std::string describe(const NonFinite& found) {
+  const std::string with = found.tensor.empty() ? "" : (found.direct ? " with " : ", after ") + found.tensor;
+  if (found.given)
+    return fmt::format("{}{} read a number that is not finite ({})", found.op, with, found.shape);
+  return fmt::format("the first number that is not finite is in the {} of {}{} ({})",
+                     found.backward ? "gradient" : "output", found.op, with, found.shape);
+}
+
+std::optional<NonFinite> find_non_finite(const Module& model, const std::function<void()>& step) {
+  // Running averages that the failed step has spoilt are not what it failed by: they are written in training.
+  for (const NamedTensor& buffer : model.buffers())
+    if (!all_finite(buffer.tensor)) buffer.tensor.fill(1);
+  std::vector<FiniteCheck::Name> names;
+  for (const NamedTensor& weight : weights_of(model)) names.push_back({weight.name, weight.tensor});
+  const FiniteCheck check(names);
+  model.clear_gradients();
+  step();
+  return check.first();
+}
+
+std::string advice_on_divergence(const TrainConfig& config, int64_t step, double learning_rate,
+                                 const std::optional<NonFinite>& found) {
+  if (found && found->given && !found->direct)
+    return "It came with the pictures or their labels: `fovea data check` looks through them";
+  std::string advice = step < config.warmup_steps
+                           ? fmt::format(
+                                 "The learning rate climbs too far or too fast for this network: try "
+                                 "--learning-rate {:.2g}, or more --warmup-steps than {}",
+                                 config.learning_rate / 3, config.warmup_steps)
+                           : fmt::format("The learning rate is likely too high: try --learning-rate {:.2g}",
+                                         config.learning_rate / 3);
+  if (learning_rate < 1e-6)
+    advice = "The learning rate is hardly the cause: look at the data (`fovea data check`)";
+  if (config.clip_norm == 0) advice += ", and --clip-norm 10";
+  if (config.precision == "bfloat16" || (config.precision == "auto" && config.device == "cuda"))
+    advice += "; --precision float32 tells whether it is for bfloat16's few digits";
+  return advice;
+}
+
+std::optional<std::string> LossWatch::see(int64_t step, double loss) {
+  constexpr double far_above = 3;
+  constexpr int64_t long_enough = 100;
+  if (first_ < 0) first_ = loss;
+  if (loss < best_) {
+    best_ = loss;
+    best_step_ = step;
+  }
+  if (loss <= far_above * best_ || loss <= 0.1 * first_) {
+    above_since_ = -1;
+    return {};
+  }
+  if (above_since_ < 0) above_since_ = step;
+  if (told_ || step - above_since_ < long_enough) return {};
+  told_ = true;
+  return fmt::format(
+      "warning: the loss has been above three times its best ({:.4g} at step {}) for {} steps and is {:.4g}: "
+      "the training seems to diverge; stop it and try a smaller --learning-rate or more --warmup-steps",
+      best_, best_step_, step - above_since_, loss);
+}
+
+}  // namespace fovea

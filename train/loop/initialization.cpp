@@ -1,0 +1,32 @@
+#include "train/loop/initialization.h"
+
+#include "core/error.h"
+#include "models/weights.h"
+#include "nn/layers.h"
+
+namespace fovea {
+
+std::string initialize(const Module& model, const TrainConfig& config) {
+  if (config.init_from.empty()) return "";
+  const WeightsTaken taken = take_weights(config.init_from, model);
+  std::string text = fmt::format("starts from {} of {} tensors in {}", taken.tensors,
+                                 taken.tensors + taken.fresh.size(), config.init_from);
+  if (!taken.fresh.empty())
+    text += fmt::format("; new are {}{}", taken.fresh.front(),
+                        taken.fresh.size() > 1 ? fmt::format(" and {} more", taken.fresh.size() - 1) : "");
+  if (!taken.unused.empty())
+    text += fmt::format("; not used are {}{}", taken.unused.front(),
+                        taken.unused.size() > 1 ? fmt::format(" and {} more", taken.unused.size() - 1) : "");
+  return text;
+}
+
+void freeze(Module& model, const TrainConfig& config) {
+  const FrozenParts parts = parse_frozen_parts(config.freeze);
+  model.for_each([&](Module& module) {
+    if ((parts.backbone && is_backbone(module.path())) ||
+        (parts.batch_norm && dynamic_cast<BatchNorm*>(&module)))
+      module.freeze();
+  });
+}
+
+}  // namespace fovea

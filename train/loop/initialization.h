@@ -1,0 +1,20 @@
+#pragma once
+#include <string>
+
+#include "nn/module.h"
+#include "train/loop/config.h"
+
+namespace fovea {
+
+// What --init-from and --freeze ask for, before the first step of a training.
+
+// Gives the network the weights of config.init_from as take_weights() has it, and says so in one sentence for
+// people; "" where there is no such file in the configuration. Throws as take_weights() does.
+std::string initialize(const Module& model, const TrainConfig& config);
+
+// Takes the parts that config.freeze names out of training: "backbone" is the stem and all blocks, with their
+// norms; "batch-norm" is every batch norm: weight, bias and running averages, as in torchvision's and
+// effdet's FrozenBatchNorm.
+void freeze(Module& model, const TrainConfig& config);
+
+}  // namespace fovea

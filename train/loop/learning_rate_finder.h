@@ -1,0 +1,33 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "train/loop/trainer.h"
+
+namespace fovea {
+
+// What a range test found: the smoothed loss at each learning rate that was tried.
+struct LearningRateSearch {
+  struct Trial {
+    double learning_rate = 0, loss = 0;
+  };
+  std::vector<Trial> trials;  // rates grow by one factor from step to step
+  double lowest = 0;          // the rate at which the loss was least
+  double suggested = 0;       // where it fell fastest on the way there
+  bool diverged = false;      // the loss rose again: rates beyond the last are too high
+};
+
+// The learning rate range test (Smith 2015, arXiv 1506.01186, section 3.3): one step each at rates from 1e-6
+// to 10, in equal ratios, until the loss is four times its least or no number. The suggestion is the rate at
+// which the loss falls fastest, which is below the one at which it is least: there it is about to rise. The
+// task's network has other weights afterwards. on_step of the hooks is called; where `stop` is set the
+// search ends with Error.
+LearningRateSearch find_learning_rate(Task& task, const TrainConfig& config, const TrainHooks& hooks = {});
+
+// A table of at most `rows` rates and losses, the suggestion marked.
+std::string learning_rate_table(const LearningRateSearch& search, size_t rows = 15);
+
+// learning_rate.csv, learning_rate.svg
+void write_learning_rate_search(const LearningRateSearch& search, const std::string& folder);
+
+}  // namespace fovea

@@ -1,0 +1,62 @@
+#include "train/loop/model_file.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/error.h"
+#include "models/efficientdet.h"
+#include "models/weights.h"
+#include "train/data/published_classes.h"
+
+namespace fovea {
+namespace {
+
+// The longest name of a model that the file's name holds: "tf_efficientdet_d0_34-f153e0cf.safetensors" is of
+// tf_efficientdet_d0, although efficientdet_d0 is in there, too.
+std::string model_in_name(const std::string& path) {
+  const std::string file = std::filesystem::path(path).filename().string();
+  std::string best;
+  for (const auto& names : {efficientdet_names(), efficientnet_names()})
+    for (const std::string& name : names)
+      if (file.find(name) != std::string::npos && name.size() > best.size()) best = name;
+  return best;
+}
+
+}  // namespace
+
+ModelFile::ModelFile(const std::string& path, const Options& options) : path_(path) {
+  const SafetensorsFile file(path);
+  if (file.metadata().contains("fovea_checkpoint")) {
+    require(options.model.empty() && options.class_names_file.empty(),
+            "{} is a checkpoint, which knows its model and its classes: leave out --model and --class-names",
+            path);
+    checkpoint_ = std::make_shared<Checkpoint>(path);
+    state_ = checkpoint_->state();
+    return;
+  }
+  const std::string model = options.model.empty() ? model_in_name(path) : options.model;
+  require(!model.empty(),
+          "{} does not say which model its weights are of: give --model, like --model tf_efficientdet_d0 "
+          "(`fovea info` lists them)",
+          path);
+  const bool detector = model.find("efficientdet") != std::string::npos;
+  TrainConfig& config = state_.config;
+  config.task = detector ? "detection" : "classification";
+  config.model = model;
+  const int anchors = detector ? efficientdet_spec(model).anchors.per_cell() : 1;
+  const int64_t classes = classes_in_weights(file, anchors);
+  require(classes > 0, "{} has no {}: it does not hold the weights of a whole {}", path,
+          detector ? "class_net.predict.conv_pw.bias" : "classifier.bias", model);
+  state_.class_names = options.class_names_file.empty()
+                           ? published_class_names(detector, size_t(classes))
+                           : read_class_names(options.class_names_file, size_t(classes));
+  // COCO's ids, and those of other detectors in the field, begin at 1.
+  for (int i = 0; i < int(classes); ++i) state_.category_ids.push_back(detector ? i + 1 : i);
+}
+
+void ModelFile::restore(const Module& model) const {
+  if (checkpoint_) return checkpoint_->restore("ema.", weights_of(model));
+  load_weights(path_, model);
+}
+
+}  // namespace fovea

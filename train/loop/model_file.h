@@ -1,0 +1,39 @@
+#pragma once
+#include <memory>
+#include <string>
+
+#include "nn/module.h"
+#include "train/loop/checkpoint.h"
+
+namespace fovea {
+
+// A file with the weights of a trained network: a checkpoint of `fovea train`, or a safetensors file of
+// timm's or effdet's weights, which says neither which model it is of nor what its classes are called.
+class ModelFile {
+ public:
+  // What published weights do not say of themselves.
+  struct Options {
+    std::string model;  // of published weights; "": the model whose name is in the file's name
+    std::string
+        class_names_file;  // of published weights; "": COCO's 90 or ImageNet's 1000 (published_classes.h)
+  };
+
+  // Throws Error naming the file where it cannot be read, is of neither kind, or is of published weights
+  // without a model's name; and where options are given that a checkpoint answers itself.
+  explicit ModelFile(const std::string& path, const Options& options = {});
+
+  // What is known of the network and its training; of published weights, the model's own settings.
+  const TrainingState& state() const { return state_; }
+  bool is_checkpoint() const { return checkpoint_ != nullptr; }
+
+  // Gives the network its weights: the averaged ones of a checkpoint. Throws as Checkpoint::restore() and
+  // load_weights() do.
+  void restore(const Module& model) const;
+
+ private:
+  std::string path_;
+  std::shared_ptr<const Checkpoint> checkpoint_;
+  TrainingState state_;
+};
+
+}  // namespace fovea

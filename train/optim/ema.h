@@ -1,0 +1,59 @@
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "nn/module.h"
+#include "train/optim/device_input.h"
+#include "train/optim/tensor_table.h"
+
+namespace fovea {
+
+// The exponential moving average of a network's parameters and buffers, which evaluates better than the
+// weights of the last step (EfficientDet, section 5.1). After step t: average = d average + (1 - d) weights,
+// d = min(decay, (1 + t) / (10 + t)).
+//
+// It runs where the network is. On CUDA apply() is one launch and may be captured in a graph: prepare() then
+// goes before each replay, also between the capture and the first one.
+class Ema {
+ public:
+  Ema(const Module& model, double decay);
+  void prepare(int64_t step);  // step counts from 0
+  void apply();
+  void update(int64_t step);  // the two in a row
+
+  // Exchanges the network's numbers with the averages; a second call changes them back.
+  void swap() const;
+
+  // What a checkpoint holds: the averages under the names of parameters and buffers.
+  std::vector<NamedTensor> state() const { return averages_; }
+
+ private:
+  cuda::TensorTable<cuda::AveragedTensor> table() const;
+
+  double decay_;
+  std::vector<NamedTensor> weights_, averages_;
+  Device device_;
+  DeviceInput step_decay_;                                            // d of the step, one number
+  mutable std::optional<TensorTables<cuda::AveragedTensor>> tables_;  // on CUDA: where the numbers are
+};
+
+// The network has the averaged weights, and is in evaluation mode, while one of these lives.
+class EvaluatesWithEma {
+ public:
+  EvaluatesWithEma(Module& model, const Ema& ema) : model_(model), ema_(ema) {
+    ema_.swap();
+    model_.set_training(false);
+  }
+  ~EvaluatesWithEma() {
+    ema_.swap();
+    model_.set_training(true);
+  }
+  EvaluatesWithEma(const EvaluatesWithEma&) = delete;
+  EvaluatesWithEma& operator=(const EvaluatesWithEma&) = delete;
+
+ private:
+  Module& model_;
+  const Ema& ema_;
+};
+
+}  // namespace fovea

@@ -1,0 +1,177 @@
+#include "train/optim/optimizer.h"
+
+#include <array>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/parallel.h"
+
+namespace fovea {
+namespace {
+
+// Sixteen running sums in double, which the compiler keeps in vector registers, added in order at the end.
+double sum_of_squares(const float* values, int64_t n) {
+  constexpr int64_t lanes = 16;
+  std::array<double, lanes> sums{};
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    for (int64_t k = 0; k < lanes; ++k) sums[size_t(k)] += double(values[i + k]) * double(values[i + k]);
+  for (; i < n; ++i) sums[0] += double(values[i]) * double(values[i]);
+  double sum = 0;
+  for (const double part : sums) sum += part;
+  return sum;
+}
+
+Device device_of(const std::vector<NamedTensor>& parameters) {
+  const Device device = parameters.empty() ? Device::cpu : parameters.front().tensor.device();
+  for (const NamedTensor& p : parameters)
+    require(p.tensor.device() == device, "[Optimizer] {} is on {}, {} on {}: they must be on one device",
+            parameters.front().name, name(device), p.name, name(p.tensor.device()));
+  return device;
+}
+
+}  // namespace
+
+Optimizer::Optimizer(std::vector<NamedTensor> parameters, const OptimizerOptions& options)
+    : options_(options),
+      parameters_(std::move(parameters)),
+      pieces_(parameters_),
+      device_(device_of(parameters_)),
+      step_(device_) {
+  for (const NamedTensor& p : parameters_) {
+    momentum_.push_back(zeros_like(p.tensor));
+    if (options_.kind == OptimizerOptions::Kind::adamw) variance_.push_back(zeros_like(p.tensor));
+  }
+  if (device_ == Device::cpu) return;
+  tables_.emplace(parameters_);
+  device_norm_.emplace(1);
+  cuda::fill_bytes(device_norm_->data(), 0, sizeof(cuda::GradientNorm));
+}
+
+void Optimizer::prepare(int64_t step, double learning_rate) {
+  require(!cuda::is_capturing(),
+          "[Optimizer] prepare() was called under capture: it belongs before each replay");
+  const double correct1 = 1 / (1 - std::pow(options_.beta1, double(step + 1)));
+  const double correct2 = 1 / (1 - std::pow(options_.beta2, double(step + 1)));
+  step_.load(from_values({3}, {learning_rate, correct1, correct2}));
+  if (tables_) tables_->prepare();
+}
+
+void Optimizer::apply() {
+  require(step_.tensor().defined(), "[Optimizer] apply() was called before prepare()");
+  if (device_ == Device::cpu)
+    apply_cpu();
+  else
+    apply_cuda();
+}
+
+double Optimizer::update(int64_t step, double learning_rate) {
+  prepare(step, learning_rate);
+  apply();
+  return norm();
+}
+
+double Optimizer::norm() const { return result().norm; }
+int64_t Optimizer::skipped() const { return result().skipped; }
+int64_t Optimizer::first_skipped() const { return result().first_skipped; }
+
+cuda::GradientNorm Optimizer::result() const {
+  if (device_ == Device::cpu) return norm_;
+  cuda::GradientNorm result;
+  cuda::copy_to_host(&result, device_norm_->data(), sizeof result);
+  return result;
+}
+
+double Optimizer::gradient_norm() const {
+  constexpr int64_t chunk = 1 << 14;
+  std::vector<double> partial(size_t(chunk_count(pieces_.size(), chunk)));
+  parallel_chunks(pieces_.size(), chunk, [&](int64_t index, int64_t first, int64_t last) {
+    pieces_.each(first, last, [&](size_t p, int64_t begin, int64_t end) {
+      const Tensor gradient = parameters_[p].tensor.grad();
+      if (gradient.defined())
+        partial[size_t(index)] += sum_of_squares(gradient.data<float>() + begin, end - begin);
+    });
+  });
+  double sum = 0;
+  for (const double part : partial) sum += part;
+  return std::sqrt(sum);
+}
+
+void Optimizer::apply_cpu() {
+  const double norm = gradient_norm();
+  norm_.norm = norm;
+  const int64_t update = norm_.updates++;
+  if (!std::isfinite(norm)) {
+    if (norm_.skipped++ == 0) norm_.first_skipped = update;
+    return;
+  }
+
+  const float scale =
+      options_.clip_norm > 0 && norm > options_.clip_norm ? float(options_.clip_norm / norm) : 1.0f;
+  const float keep = float(options_.momentum);
+  const float b1 = float(options_.beta1), b2 = float(options_.beta2), epsilon = float(options_.epsilon);
+  const float* step = step_.tensor().data<float>();
+  const float rate = step[0], correct1 = step[1], correct2 = step[2];
+  pieces_.parallel([&](size_t p, int64_t begin, int64_t end) {
+    const Tensor& weight = parameters_[p].tensor;
+    const Tensor gradient = weight.grad();
+    if (!gradient.defined()) return;
+    const float decay = decay_of(weight);
+    float *w = weight.data<float>(), *m = momentum_[p].data<float>();
+    const float* g = gradient.data<float>();
+    if (options_.kind == OptimizerOptions::Kind::sgd) {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) {
+        m[i] = keep * m[i] + (scale * g[i] + decay * w[i]);
+        w[i] -= rate * m[i];
+      }
+      return;
+    }
+    float* v = variance_[p].data<float>();
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) {
+      const float clipped = scale * g[i];
+      m[i] = b1 * m[i] + (1 - b1) * clipped;
+      v[i] = b2 * v[i] + (1 - b2) * clipped * clipped;
+      w[i] -= rate * (m[i] * correct1 / (std::sqrt(v[i] * correct2) + epsilon) + decay * w[i]);
+    }
+  });
+}
+
+std::vector<cuda::OptimizedTensor> Optimizer::rows() const {
+  std::vector<cuda::OptimizedTensor> rows;
+  for (size_t p = 0; p < parameters_.size(); ++p) {
+    const Tensor& weight = parameters_[p].tensor;
+    const Tensor gradient = weight.grad();
+    require(weight.device() == device_ && (!gradient.defined() || gradient.device() == device_),
+            "[Optimizer] {} or its gradient has left {}, where the optimizer was made", parameters_[p].name,
+            name(device_));
+    rows.push_back({weight.data<float>(), gradient.defined() ? gradient.data<float>() : nullptr,
+                    momentum_[p].data<float>(), variance_.empty() ? nullptr : variance_[p].data<float>(),
+                    weight.numel(), decay_of(weight)});
+  }
+  return rows;
+}
+
+void Optimizer::apply_cuda() {
+  const auto table = tables_->table(rows());
+  static_assert(sizeof(cuda::OptimizerStep) == 3 * sizeof(float));
+  const auto* step = reinterpret_cast<const cuda::OptimizerStep*>(step_.tensor().data<float>());
+  cuda::GradientNorm* norm = device_norm_->data();
+  cuda::gradient_norm(table, options_.clip_norm, norm);
+  if (options_.kind == OptimizerOptions::Kind::sgd)
+    cuda::sgd(table, float(options_.momentum), step, norm);
+  else
+    cuda::adamw(table, float(options_.beta1), float(options_.beta2), float(options_.epsilon), step, norm);
+}
+
+std::vector<NamedTensor> Optimizer::state() const {
+  std::vector<NamedTensor> state;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    state.push_back({parameters_[i].name + ".momentum", momentum_[i]});
+    if (!variance_.empty()) state.push_back({parameters_[i].name + ".variance", variance_[i]});
+  }
+  return state;
+}
+
+}  // namespace fovea
