@@ -3,12 +3,12 @@
 #include <atomic>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "core/dry_run.h"
 #include "core/error.h"
-#include "core/finite_check.h"
-#include "core/op_times.h"
 #include "core/parallel.h"
+#include "core/tape_observer.h"
 #include "cuda/kernels/elementwise.h"
 
 namespace fovea {
@@ -18,6 +18,13 @@ std::atomic<uint64_t> next_sequence = 0;
 thread_local bool recording = true;
 
 }  // namespace
+
+TapeObserver*& TapeObserver::innermost() {
+  thread_local TapeObserver* observer = nullptr;
+  return observer;
+}
+TapeObserver::TapeObserver() : outer_(std::exchange(innermost(), this)) {}
+TapeObserver::~TapeObserver() { innermost() = outer_; }
 
 NoGrad::NoGrad() : previous_(recording) { recording = false; }
 NoGrad::~NoGrad() { recording = previous_; }
@@ -47,9 +54,7 @@ std::shared_ptr<Node> make_leaf_node(Shape shape, DType dtype) {
 }
 
 Tensor record(Tensor output, const Op& op, const Tensors& inputs, Backward backward) {
-  if (GraphRecorder* recorder = GraphRecorder::current()) recorder->add(op, inputs, output);
-  if (FiniteCheck* check = FiniteCheck::current()) check->see_output(op.name, inputs, output);
-  mark_op(op.name, false);
+  TapeObserver::for_each([&](TapeObserver& observer) { observer.on_op(op, inputs, output); });
   bool needed = false;
   for (const Tensor& input : inputs) needed = needed || input.requires_grad();
   if (!recording || !needed) return output;
@@ -112,7 +117,7 @@ void run_backward(const Tensor& root, const Tensor& gradient) {
     node->backward = nullptr;
     node->consumed = true;
     const Tensors gradients = backward(grad_output);
-    if (FiniteCheck* check = FiniteCheck::current()) check->see_gradients(*node, gradients);
+    TapeObserver::for_each([&](TapeObserver& observer) { observer.on_gradients(*node, gradients); });
     backward = nullptr;  // what was saved is free before the gradients travel on
     grad_output = Tensor();
     require(gradients.size() == node->inputs.size(), "[backward] {} returned {} gradients for {} inputs",
@@ -126,7 +131,7 @@ void run_backward(const Tensor& root, const Tensor& gradient) {
       accumulate(input->grad, gradients[i]);
       waiting.emplace(input->sequence, input);
     }
-    mark_op(node->op, true);
+    TapeObserver::for_each([&](TapeObserver& observer) { observer.on_backward_done(*node); });
   }
 }
 

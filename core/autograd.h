@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/graph_recorder.h"
+#include "core/op.h"
 #include "core/tensor.h"
 
 namespace fovea {
@@ -31,8 +31,8 @@ struct Node {
 };
 
 // Puts `output` on the tape as op(inputs). Where nothing requires a gradient, or under NoGrad, it is returned
-// as it came and the closure is dropped. A GraphRecorder, where one lives, is told in any case. `inputs` are
-// all tensors that the output depends on, those that never need a gradient, too.
+// as it came and the closure is dropped. A TapeObserver sees the op in any case. `inputs` are all tensors
+// that the output depends on, including those that never need a gradient.
 Tensor record(Tensor output, const Op& op, const Tensors& inputs, Backward backward);
 
 // While one of these lives, ops are not recorded (on this thread): evaluation, optimizer steps.

@@ -1,18 +1,11 @@
 #pragma once
 #include <fmt/format.h>
 
-#include <stdexcept>
-#include <string>
 #include <utility>
 
-namespace fovea {
+#include "cuda/runtime/error.h"
 
-// The one exception of the project. Its text is a whole sentence for the person at the keyboard: which op,
-// file or field, which value, and what to do about it.
-class Error : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
+namespace fovea {
 
 // Throws Error with the formatted text, e.g. fail("[matmul] a is {}, b is {}: the inner sizes differ", ...).
 template <class... Args>

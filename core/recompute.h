@@ -14,8 +14,8 @@ namespace fovea {
 //
 // The function must do the same both times: draw its random numbers by keys drawn before
 // (Random::next_noise_key), and leave what it changes in passing (running averages) as it is while
-// is_recomputing(). It returns a tensor that it made. Under NoGrad, while a GraphRecorder lives, or where
-// nothing requires a gradient, it is just called.
+// is_recomputing(). It returns a tensor that it made. Under NoGrad, while a TapeObserver needs the whole
+// graph, or where nothing requires a gradient, it is just called.
 Tensor recompute(const std::function<Tensor(const Tensors&)>& function, const Tensors& inputs,
                  const Tensors& parameters = {});
 

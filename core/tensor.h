@@ -68,7 +68,7 @@ class Tensor {
 
   const std::shared_ptr<Node>& node() const;     // for core/autograd.cpp
   void set_node(std::shared_ptr<Node> node);     // for core/autograd.cpp
-  std::weak_ptr<const Storage> storage() const;  // for core/graph_recorder.cpp: whose numbers these are
+  std::weak_ptr<const Storage> storage() const;  // for observers of the tape: whose numbers these are
   Tensor viewed_as(Shape shape) const;  // same storage, other shape, off the tape; reshape() is for users
 
  private:

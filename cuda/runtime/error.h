@@ -4,10 +4,17 @@
 
 namespace fovea {
 
-// What goes wrong below core: the text is a whole sentence, as that of fovea::Error.
-class CudaError : public std::runtime_error {
+// What every function of the project throws. Its text is a whole sentence for the person at the keyboard:
+// which op, file or field, which value, and what to do about it.
+class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+};
+
+// Thrown in cuda/: what the device, its runtime or the simulator refuses.
+class CudaError : public Error {
+ public:
+  using Error::Error;
 };
 
 }  // namespace fovea

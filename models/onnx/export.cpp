@@ -7,8 +7,8 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "core/graph_recorder.h"
 #include "models/onnx/detections.h"
+#include "models/onnx/graph_recorder.h"
 #include "models/onnx/ops.h"
 
 namespace fovea {

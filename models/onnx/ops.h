@@ -2,8 +2,8 @@
 #include <string>
 #include <vector>
 
-#include "core/graph_recorder.h"
 #include "models/onnx/graph.h"
+#include "models/onnx/graph_recorder.h"
 #include "nn/module.h"
 
 namespace fovea {

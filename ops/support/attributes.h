@@ -1,11 +1,11 @@
 #pragma once
-#include "core/graph_recorder.h"
+#include "core/op.h"
 #include "cuda/kernels/activation.h"
 #include "cuda/kernels/bifpn_node.h"
 
 namespace fovea {
 
-// What ops say of themselves to a GraphRecorder.
+// What ops say of themselves to a TapeObserver.
 
 // The words for them in a recorded graph, and so in messages about one.
 inline std::string name(Padding padding) { return padding == Padding::same ? "same" : "symmetric"; }

@@ -1,7 +1,9 @@
 #include "core/autograd.h"
 
 #include <catch2/catch.hpp>
+#include <thread>
 
+#include "core/tape_observer.h"
 #include "ops/activation.h"
 
 using namespace fovea;
@@ -80,4 +82,40 @@ TEST_CASE("a wrong gradient names the op") {
   Tensor x = from_values({1}, {1}).set_requires_grad();
   const Tensor y = record(x.clone(), "broken", {x}, [](const Tensor&) -> Tensors { return {zeros({2})}; });
   CHECK_THROWS_WITH(y.backward(), Catch::Contains("broken returned a gradient"));
+}
+
+TEST_CASE("observers see each op, its gradients and its end, innermost first, on their own thread") {
+  struct Log : TapeObserver {
+    explicit Log(std::string name_, std::vector<std::string>& lines_)
+        : name(std::move(name_)), lines(lines_) {}
+    void on_op(const Op& op, const Tensors& inputs, const Tensor& output) override {
+      lines.push_back(fmt::format("{} {} of {} makes {}", name, op.name, inputs.size(), output.shape()));
+    }
+    void on_gradients(const Node& node, const Tensors& gradients) override {
+      lines.push_back(fmt::format("{} {} returns {}", name, node.op, gradients.size()));
+    }
+    void on_backward_done(const Node& node) override {
+      lines.push_back(fmt::format("{} {} done", name, node.op));
+    }
+    std::string name;
+    std::vector<std::string>& lines;
+  };
+  std::vector<std::string> lines;
+  Tensor x = ones({3});
+  x.set_requires_grad();
+  const Log outer("outer", lines);
+  Tensor y;
+  {
+    const Log inner("inner", lines);
+    y = swish(x);
+  }
+  CHECK(lines == std::vector<std::string>{"inner swish of 1 makes 3", "outer swish of 1 makes 3"});
+  lines.clear();
+  y.backward(ones({3}));
+  REQUIRE(lines.size() >= 2);
+  CHECK(lines[lines.size() - 2] == "outer swish returns 1");
+  CHECK(lines.back() == "outer swish done");
+  lines.clear();
+  std::thread([&] { swish(x); }).join();
+  CHECK(lines.empty());
 }

@@ -9,10 +9,10 @@
 #include "tests/support/execution.h"
 #include "tests/support/test_data.h"
 #include "train/detection/detection_task.h"
+#include "train/loop/trainer.h"
 #include "train/optim/ema.h"
 #include "train/optim/optimizer.h"
 #include "train/optim/schedule.h"
-#include "train/loop/trainer.h"
 
 using namespace fovea;
 

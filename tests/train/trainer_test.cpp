@@ -6,13 +6,13 @@
 #include "core/file.h"
 #include "cuda/runtime/counters.h"
 #include "ops/arithmetic.h"
-#include "ops/support/check_op.h"
 #include "ops/matmul.h"
 #include "ops/reduction.h"
+#include "ops/support/check_op.h"
 #include "tests/support/execution.h"
 #include "tests/support/test_data.h"
-#include "train/optim/device_input.h"
 #include "train/loop/learning_rate_finder.h"
+#include "train/optim/device_input.h"
 
 using namespace fovea;
 using Catch::Contains;

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "core/op_times.h"
 #include "cuda/runtime/profile.h"
 #include "models/efficientdet.h"
+#include "train/diagnose/op_times.h"
 
 namespace fovea {
 

@@ -16,9 +16,9 @@ std::optional<NonFinite> find_non_finite(const Module& model, const std::functio
   // Running averages that the failed step has spoilt are not what it failed by: they are written in training.
   for (const NamedTensor& buffer : model.buffers())
     if (!all_finite(buffer.tensor)) buffer.tensor.fill(1);
-  std::vector<FiniteCheck::Name> names;
+  std::vector<AnomalyCheck::Name> names;
   for (const NamedTensor& weight : weights_of(model)) names.push_back({weight.name, weight.tensor});
-  const FiniteCheck check(names);
+  const AnomalyCheck check(names);
   model.clear_gradients();
   step();
   return check.first();

@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "core/finite_check.h"
 #include "nn/module.h"
+#include "train/loop/anomaly_check.h"
 #include "train/loop/config.h"
 
 namespace fovea {

@@ -4,6 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "core/autograd.h"
+#include "core/tape_observer.h"
+
 namespace fovea {
 
 // How long the calls of one op took, in all.
@@ -16,28 +19,20 @@ struct OpTime {
 // While one lives, ops note how long they take on this thread's clock, for work on the CPU: an op has the
 // time since the one before it was done, so that nothing is left out. What comes before the first op and
 // after the last is told apart by mark().
-class OpTimes {
+class OpTimes : public TapeObserver {
  public:
   OpTimes();
-  ~OpTimes();
-  OpTimes(const OpTimes&) = delete;
-  OpTimes& operator=(const OpTimes&) = delete;
 
   // The time since the last mark goes to this op, or to whatever else the name says.
   void mark(const char* op, bool backward = false);
   const std::vector<OpTime>& times() const { return times_; }
 
-  static OpTimes* current();  // null where nobody asks
+  void on_op(const Op& op, const Tensors&, const Tensor&) override { mark(op.name); }
+  void on_backward_done(const Node& node) override { mark(node.op, true); }
 
  private:
-  OpTimes* previous_;
   std::chrono::steady_clock::time_point last_;
   std::vector<OpTime> times_;
 };
-
-// For core/autograd.cpp.
-inline void mark_op(const char* op, bool backward) {
-  if (OpTimes* times = OpTimes::current()) times->mark(op, backward);
-}
 
 }  // namespace fovea

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/autograd.h"
+#include "core/tape_observer.h"
 
 namespace fovea {
 
@@ -22,29 +23,23 @@ struct NonFinite {
 // While one lives, ops that are recorded on this thread have their outputs and gradients looked through: to
 // find out where a training that diverged began to. It takes a pass over each tensor, and on CUDA a copy of
 // it to the host: not for every day, and never under capture.
-class FiniteCheck {
+class AnomalyCheck : public TapeObserver {
  public:
   struct Name {
     std::string name;
     Tensor tensor;
   };
   // The names of parameters and buffers, which tell one use of an op from another.
-  explicit FiniteCheck(const std::vector<Name>& names);
-  ~FiniteCheck();
-  FiniteCheck(const FiniteCheck&) = delete;
-  FiniteCheck& operator=(const FiniteCheck&) = delete;
+  explicit AnomalyCheck(const std::vector<Name>& names);
 
   const std::optional<NonFinite>& first() const { return first_; }
 
-  // For core/autograd.cpp.
-  void see_output(const char* op, const Tensors& inputs, const Tensor& output);
-  void see_gradients(const Node& node, const Tensors& gradients);
-  static FiniteCheck* current();  // of this thread, or null
+  void on_op(const Op& op, const Tensors& inputs, const Tensor& output) override;
+  void on_gradients(const Node& node, const Tensors& gradients) override;
 
  private:
   const std::string* name_of(const Tensor& tensor) const;
 
-  FiniteCheck* previous_;
   std::map<std::weak_ptr<const Storage>, std::string, std::owner_less<>> names_;
   std::map<const Node*, std::string> leaves_;
   std::string latest_;  // the named tensor that an op read last

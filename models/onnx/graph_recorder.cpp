@@ -1,14 +1,6 @@
-#include "core/graph_recorder.h"
+#include "models/onnx/graph_recorder.h"
 
 namespace fovea {
-namespace {
-thread_local GraphRecorder* current_recorder = nullptr;
-}
-
-GraphRecorder::GraphRecorder() : previous_(current_recorder) { current_recorder = this; }
-GraphRecorder::~GraphRecorder() { current_recorder = previous_; }
-GraphRecorder* GraphRecorder::current() { return current_recorder; }
-
 int GraphRecorder::new_value(const Tensor& tensor, bool constant) {
   const int place = int(graph_.values.size());
   graph_.values.push_back({tensor.shape(), tensor.dtype(), constant ? tensor.detach() : Tensor()});
@@ -30,7 +22,7 @@ int GraphRecorder::value(const Tensor& tensor) {
   return view;
 }
 
-void GraphRecorder::add(const Op& op, const Tensors& inputs, const Tensor& output) {
+void GraphRecorder::on_op(const Op& op, const Tensors& inputs, const Tensor& output) {
   RecordedOp recorded{op.name, op.attributes ? op.attributes() : Attributes(), {}, no_value};
   for (const Tensor& input : inputs) recorded.inputs.push_back(value(input));
   recorded.output = new_value(output, false);

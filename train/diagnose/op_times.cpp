@@ -1,16 +1,10 @@
-#include "core/op_times.h"
+#include "train/diagnose/op_times.h"
 
 #include <algorithm>
 #include <utility>
 
 namespace fovea {
-namespace {
-thread_local OpTimes* active = nullptr;
-}
-
-OpTimes::OpTimes() : previous_(std::exchange(active, this)), last_(std::chrono::steady_clock::now()) {}
-OpTimes::~OpTimes() { active = previous_; }
-OpTimes* OpTimes::current() { return active; }
+OpTimes::OpTimes() : last_(std::chrono::steady_clock::now()) {}
 
 void OpTimes::mark(const char* op, bool backward) {
   const auto now = std::chrono::steady_clock::now();

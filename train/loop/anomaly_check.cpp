@@ -1,14 +1,11 @@
-#include "core/finite_check.h"
+#include "train/loop/anomaly_check.h"
 
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
-#include <utility>
 
 namespace fovea {
 namespace {
-thread_local FiniteCheck* active = nullptr;
-
 // The first named leaf that a node or one of those before it read: in the order of the forward pass the layer
 // that the node belongs to, or follows.
 const std::string* nearest(const Node& node, const std::map<const Node*, std::string>& leaves, bool& direct) {
@@ -41,40 +38,37 @@ bool all_finite(const Tensor& tensor) {
   });
 }
 
-FiniteCheck::FiniteCheck(const std::vector<Name>& names) : previous_(std::exchange(active, this)) {
+AnomalyCheck::AnomalyCheck(const std::vector<Name>& names) {
   for (const auto& [name, tensor] : names) {
     names_[tensor.storage()] = name;
     if (tensor.requires_grad()) leaves_[tensor.node().get()] = name;
   }
 }
 
-FiniteCheck::~FiniteCheck() { active = previous_; }
-FiniteCheck* FiniteCheck::current() { return active; }
-
-const std::string* FiniteCheck::name_of(const Tensor& tensor) const {
+const std::string* AnomalyCheck::name_of(const Tensor& tensor) const {
   if (!tensor.defined()) return nullptr;
   const auto found = names_.find(tensor.storage());
   return found == names_.end() ? nullptr : &found->second;
 }
 
-void FiniteCheck::see_output(const char* op, const Tensors& inputs, const Tensor& output) {
+void AnomalyCheck::on_op(const Op& op, const Tensors& inputs, const Tensor& output) {
   if (first_ || !grad_enabled()) return;  // under NoGrad: the ops that a backward pass consists of
   bool direct = false;
   for (const Tensor& input : inputs)
     if (const std::string* name = name_of(input); name && !direct) latest_ = *name, direct = true;
   if (all_finite(output)) return;
-  first_ = {op, false, output.shape(), latest_, direct, false};
+  first_ = {op.name, false, output.shape(), latest_, direct, false};
   for (const Tensor& input : inputs) {
     const std::string* name = name_of(input);
     // What is named and not trained may be a running average, which the op itself has just overwritten.
     if (all_finite(input) || (name && !input.requires_grad())) continue;
     // The first op to meet it: nothing before it made it.
-    first_ = {op, false, input.shape(), name ? *name : latest_, name != nullptr, true};
+    first_ = {op.name, false, input.shape(), name ? *name : latest_, name != nullptr, true};
     return;
   }
 }
 
-void FiniteCheck::see_gradients(const Node& node, const Tensors& gradients) {
+void AnomalyCheck::on_gradients(const Node& node, const Tensors& gradients) {
   if (first_) return;
   for (const Tensor& gradient : gradients) {
     if (all_finite(gradient)) continue;
