@@ -81,6 +81,7 @@ TEST_CASE("when device memory is short, what is cached is given back first, and 
   CHECK_THROWS_WITH(cuda::allocate(total * 2), Contains("CUDA device is out of memory") &&
                                                    Contains("MB asked for") && Contains("MB in use here") &&
                                                    Contains("MB free of"));
+  CHECK_THROWS_AS(cuda::allocate(total * 2), Error);  // and not only as a CudaError
   if (!cuda::is_simulated()) return;  // other programs may use a real one
   cuda::release_cached_device_memory();
   void* half = cuda::allocate(total * 5 / 8);
