@@ -21,7 +21,7 @@ std::vector<TapeRow> rows() {
   const Tensor pixels = x({1, 4, 4, 3});
   const auto classifier = std::make_shared<EfficientNet>(efficientnet_spec("efficientnet_b-3"), 5, random);
   const auto detector = std::make_shared<EfficientDet>(efficientdet_spec("efficientdet_d-3"), 2, random);
-  const Tensor image = x({1, 128, 128, 3});
+  const Tensor image = x({1, 64, 64, 3});
   const auto noise = std::make_shared<Random>(2);
 
   const EfficientDetSpec& spec = detector->spec();
