@@ -247,6 +247,7 @@ void losses(Bench& b) {
   b.row(fmt::format("huber_loss {}", codes.shape()), {codes},
         [=] { return huber_loss(codes, boxes, 100.0); });
   const Tensor rows = b.activations({b.batch * 64, 1000}), labels = b.labels({b.batch * 64}, 1000);
+  b.row(fmt::format("softmax {}", rows.shape()), {rows}, [=] { return softmax(rows); });
   b.row(fmt::format("softmax_cross_entropy {}", rows.shape()), {rows},
         [=] { return softmax_cross_entropy(rows, labels); });
 }

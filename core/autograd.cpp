@@ -45,12 +45,18 @@ Node::~Node() {
   }
 }
 
-std::shared_ptr<Node> make_leaf_node(Shape shape, DType dtype) {
+std::shared_ptr<Node> make_leaf_node(Shape shape, DType dtype, Device device) {
   auto node = std::make_shared<Node>();
   node->sequence = next_sequence++;
   node->shape = shape;
   node->dtype = dtype;
+  node->device = device;
   return node;
+}
+
+void require_no_gradient(const char* op, const char* input, const Tensor& tensor) {
+  require(!recording || !tensor.requires_grad(),
+          "[{}] {} requires a gradient, which this op does not compute: detach() it first", op, input);
 }
 
 Tensor record(Tensor output, const Op& op, const Tensors& inputs, Backward backward) {
@@ -58,7 +64,7 @@ Tensor record(Tensor output, const Op& op, const Tensors& inputs, Backward backw
   bool needed = false;
   for (const Tensor& input : inputs) needed = needed || input.requires_grad();
   if (!recording || !needed) return output;
-  auto node = make_leaf_node(output.shape(), output.dtype());
+  auto node = make_leaf_node(output.shape(), output.dtype(), output.device());
   node->op = op.name;
   node->backward = std::move(backward);
   for (const Tensor& input : inputs) node->inputs.push_back(input.requires_grad() ? input.node() : nullptr);
@@ -93,9 +99,10 @@ void run_backward(const Tensor& root, const Tensor& gradient) {
           "[backward] the tensor requires no gradient: nothing it was computed from called "
           "set_requires_grad(), or it "
           "was computed under NoGrad");
-  require(gradient.shape() == root.shape() && gradient.dtype() == root.dtype(),
-          "[backward] the gradient is {} of {}, the tensor is {} of {}", gradient.dtype(), gradient.shape(),
-          root.dtype(), root.shape());
+  require(gradient.shape() == root.shape() && gradient.dtype() == root.dtype() &&
+              gradient.device() == root.device(),
+          "[backward] the gradient is {} of {} on {}, the tensor is {} of {} on {}", gradient.dtype(),
+          gradient.shape(), name(gradient.device()), root.dtype(), root.shape(), name(root.device()));
   NoGrad no_grad;
   // Nodes that wait for their turn, latest made first: every consumer of a tensor was made after it, so when
   // a node's turn comes its gradient is complete.
@@ -125,9 +132,11 @@ void run_backward(const Tensor& root, const Tensor& gradient) {
     for (size_t i = 0; i < gradients.size(); ++i) {
       const std::shared_ptr<Node>& input = node->inputs[i];
       if (!input || !gradients[i].defined()) continue;
-      require(gradients[i].shape() == input->shape && gradients[i].dtype() == input->dtype,
-              "[backward] {} returned a gradient {} of {} for input {}, which is {} of {}", node->op,
-              gradients[i].dtype(), gradients[i].shape(), i, input->dtype, input->shape);
+      require(gradients[i].shape() == input->shape && gradients[i].dtype() == input->dtype &&
+                  gradients[i].device() == input->device,
+              "[backward] {} returned a gradient {} of {} on {} for input {}, which is {} of {} on {}",
+              node->op, gradients[i].dtype(), gradients[i].shape(), name(gradients[i].device()), i,
+              input->dtype, input->shape, name(input->device));
       accumulate(input->grad, gradients[i]);
       waiting.emplace(input->sequence, input);
     }

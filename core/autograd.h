@@ -24,6 +24,7 @@ struct Node {
   bool consumed = false;
   Shape shape;  // of the tensor it stands for: a gradient must match
   DType dtype = DType::float32;
+  Device device = Device::cpu;
   Tensor grad;  // collected so far
 
   ~Node();
@@ -34,6 +35,10 @@ struct Node {
 // as it came and the closure is dropped. A TapeObserver sees the op in any case. `inputs` are all tensors
 // that the output depends on, including those that never need a gradient.
 Tensor record(Tensor output, const Op& op, const Tensors& inputs, Backward backward);
+
+// For an op that has no gradient for one of its inputs: throws where that input requires one. Without this a
+// loss that depends on it would get a gradient that lacks a part. Under NoGrad any tensor will do.
+void require_no_gradient(const char* op, const char* input, const Tensor& tensor);
 
 // While one of these lives, ops are not recorded (on this thread): evaluation, optimizer steps.
 class NoGrad {
@@ -64,10 +69,10 @@ bool grad_enabled();  // no NoGrad lives on this thread
 // The graph behind a tensor as Graphviz text: one box an op, with the shape it made.
 std::string graph_dot(const Tensor& root);
 
-std::shared_ptr<Node> make_leaf_node(Shape shape, DType dtype);  // for Tensor::set_requires_grad
-void run_backward(const Tensor& root, const Tensor& gradient);   // Tensor::backward
+std::shared_ptr<Node> make_leaf_node(Shape shape, DType dtype, Device device);  // for set_requires_grad
+void run_backward(const Tensor& root, const Tensor& gradient);                  // Tensor::backward
 
-// sum += term, for two gradients of one tensor. In place where nobody else holds `sum`.
+// sum += term, for two gradients of one tensor, off the tape. In place where nothing else holds `sum`.
 void accumulate(Tensor& sum, const Tensor& term);
 
 }  // namespace fovea

@@ -71,7 +71,7 @@ double Tensor::item() const {
 std::vector<double> Tensor::values() const {
   require(std::less<>()(raw(), dry_block()), "[values] a tensor ({}) that a dry run made has no numbers",
           shape());
-  if (device() == Device::cuda) return to(Device::cpu).values();
+  if (device() == Device::cuda) return clone(Device::cpu).values();
   std::vector<double> result(static_cast<size_t>(numel()));
   with_dtype(dtype(), [&]<class T>() {
     const T* source = data<T>();
@@ -95,7 +95,7 @@ Tensor& Tensor::set_requires_grad(bool on) {
   if (!on)
     impl_->node = nullptr;
   else if (!impl_->node)
-    impl_->node = make_leaf_node(shape(), dtype());
+    impl_->node = make_leaf_node(shape(), dtype(), device());
   return *this;
 }
 
@@ -108,8 +108,9 @@ void Tensor::clear_grad() const {
 void Tensor::set_grad(Tensor gradient) const {
   require(requires_grad() && node()->is_leaf(),
           "[set_grad] the tensor is not a leaf that requires a gradient");
-  require(!gradient.defined() || (gradient.shape() == shape() && gradient.dtype() == dtype()),
-          "[set_grad] the gradient must be a {} of {}", dtype(), shape());
+  require(!gradient.defined() ||
+              (gradient.shape() == shape() && gradient.dtype() == dtype() && gradient.device() == device()),
+          "[set_grad] the gradient must be a {} of {} on {}", dtype(), shape(), name(device()));
   impl_->node->grad = std::move(gradient);
 }
 
@@ -132,14 +133,20 @@ Tensor Tensor::viewed_as(Shape shape) const {
 
 void Tensor::move_to(Device target) const {
   if (target == device()) return;
+  require(!impl_->node || impl_->node->is_leaf(),
+          "[move_to] the tensor is the output of {}, which needs it where it is: use to()",
+          impl_->node ? impl_->node->op : "");
   clear_grad();
-  impl_->storage = to(target).impl_->storage;
+  impl_->storage = clone(target).impl_->storage;
+  if (impl_->node) impl_->node->device = target;
 }
 
 Tensor Tensor::detach() const { return viewed_as(shape()); }
 
-Tensor Tensor::clone() const {
-  Tensor result(shape(), dtype(), device());
+Tensor Tensor::clone() const { return clone(device()); }
+
+Tensor Tensor::clone(Device target) const {
+  Tensor result(shape(), dtype(), target);
   result.copy_from(*this);
   return result;
 }
@@ -161,9 +168,8 @@ void Tensor::copy_from(const Tensor& source) const {
 
 Tensor Tensor::to(Device target) const {
   if (target == device()) return *this;
-  Tensor result(shape(), dtype(), target);
-  result.copy_from(*this);
-  return result;
+  return record(clone(target), "to", {*this},
+                [from = device()](const Tensor& dy) -> Tensors { return {dy.to(from)}; });
 }
 
 void Tensor::fill(double value) const {

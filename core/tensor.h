@@ -53,18 +53,21 @@ class Tensor {
   Tensor& set_requires_grad(bool on = true);    // for leaves; floating dtypes only
   Tensor grad() const;                          // of a leaf, undefined before the first backward()
   void clear_grad() const;                      // the next backward() starts it afresh
-  void set_grad(Tensor gradient) const;         // of a leaf: shape and dtype must be this tensor's
+  void set_grad(Tensor gradient) const;         // of a leaf: shape, dtype and device must be its own
   void backward() const;                        // from a scalar: gradients of all leaves it was computed from
   void backward(const Tensor& gradient) const;  // from any tensor, with d(something)/d(this)
 
-  Tensor detach() const;              // the same numbers, off the tape
-  Tensor to(Device device) const;     // itself, or a copy on the other device, off the tape
-  void move_to(Device device) const;  // this tensor itself, for all who hold it; its gradient is dropped
+  Tensor detach() const;           // the same numbers, off the tape
+  Tensor to(Device device) const;  // itself, or a copy on the other device; the gradient is copied back
+  // This tensor itself, for all that hold it; its gradient is dropped. Throws on an op's output, whose
+  // gradient could not follow.
+  void move_to(Device device) const;
   Tensor clone() const;               // a copy of the numbers, off the tape
-  void copy_from(
-      const Tensor& source) const;  // overwrites the numbers, from any device; same shape and dtype
-  void fill(double value) const;    // every number becomes `value`, converted to the dtype
-  bool unique() const;              // nobody else holds these numbers: they may be overwritten
+  Tensor clone(Device device) const;  // the same on a device
+  // Overwrites the numbers, from any device, off the tape. Throws on another shape or dtype.
+  void copy_from(const Tensor& source) const;
+  void fill(double value) const;  // every number becomes `value`, converted to the dtype
+  bool unique() const;            // nobody else holds these numbers: they may be overwritten
 
   const std::shared_ptr<Node>& node() const;     // for core/autograd.cpp
   void set_node(std::shared_ptr<Node> node);     // for core/autograd.cpp

@@ -31,7 +31,7 @@ Shape published_shape(const Shape& ours, WeightLayout layout) {
 // (A dense weight is k k matrices of (in, out), published as (out, in, k k): the inner two change places,
 // too.)
 Tensor to_published(const Tensor& ours, WeightLayout layout) {
-  if (layout == WeightLayout::same) return ours;
+  if (layout == WeightLayout::same) return ours.detach();
   const int64_t out = ours.size(-1), rest = ours.numel() / out;
   const int64_t in = layout == WeightLayout::dense ? ours.size(2) : 1, taps = rest / in;
   Tensor result(published_shape(ours.shape(), layout));
@@ -183,7 +183,7 @@ bool is_backbone(const std::string& name) {
 std::vector<NamedTensor> published_weights(const Module& model) {
   std::vector<NamedTensor> result;
   for (const NamedTensor& weight : weights_of(model))
-    result.push_back({weight.name, to_published(weight.tensor.to(Device::cpu).detach(), weight.layout)});
+    result.push_back({weight.name, to_published(weight.tensor.detach().to(Device::cpu), weight.layout)});
   return result;
 }
 

@@ -14,7 +14,7 @@ namespace fovea {
 // A model's parameters and buffers as such a file holds them.
 std::vector<NamedTensor> published_weights(const Module& model);
 
-// One weight, float32 on the CPU, in the layout that such a file gives it.
+// One weight, float32 on the CPU, in the layout that such a file gives it; off the tape.
 Tensor to_published(const Tensor& ours, WeightLayout layout);
 
 // Atomic. What PyTorch's load_state_dict(safetensors.torch.load_file(path)) then takes whole; the counters

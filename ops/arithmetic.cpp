@@ -105,6 +105,18 @@ void sum_to_cpu(const T* x, T* y, const BroadcastDims& d, int64_t n, int64_t out
   for (size_t i = 0; i < sums.size(); ++i) y[i] = T(sums[i]);
 }
 
+// `gradient`, of a broadcast shape, summed to `shape`: off the tape, as backward passes need it.
+Tensor summed_to(const Tensor& gradient, const Shape& shape) {
+  if (gradient.shape() == shape) return gradient;
+  Tensor result(shape, gradient.dtype(), gradient.device());
+  const BroadcastDims d = broadcast_dims(shape, gradient.shape(), gradient.shape());
+  with_compute_dtype(gradient, "sum_to", [&]<class T>() {
+    on<T>(gradient.device(), sum_to_cpu<Real<T>>, cuda::sum_to<T>)(gradient.data<T>(), result.data<T>(), d,
+                                                                   gradient.numel(), shape.numel());
+  });
+  return result;
+}
+
 }  // namespace
 
 Shape broadcast_shape(const char* op, const Shape& a, const Shape& b) {
@@ -118,36 +130,34 @@ Shape broadcast_shape(const char* op, const Shape& a, const Shape& b) {
   return result;
 }
 
-Tensor sum_to(const Tensor& gradient, const Shape& shape) {
-  if (gradient.shape() == shape) return gradient;
-  Tensor result(shape, gradient.dtype(), gradient.device());
-  const BroadcastDims d = broadcast_dims(shape, gradient.shape(), gradient.shape());
-  with_compute_dtype(gradient, "sum_to", [&]<class T>() {
-    on<T>(gradient.device(), sum_to_cpu<Real<T>>, cuda::sum_to<T>)(gradient.data<T>(), result.data<T>(), d,
-                                                                   gradient.numel(), shape.numel());
+Tensor sum_to(const Tensor& x, const Shape& shape) {
+  require(broadcast_shape("sum_to", x.shape(), shape) == x.shape(),
+          "[sum_to] {} cannot be summed to {}, which does not broadcast to it", x.shape(), shape);
+  if (x.shape() == shape) return x;
+  return record(summed_to(x, shape), "sum_to", {x}, [from = x.shape()](const Tensor& dy) -> Tensors {
+    return {forward<Add>("sum_to", zeros(from, dy.dtype(), dy.device()), dy)};
   });
-  return result;
 }
 
 Tensor add(const Tensor& a, const Tensor& b) {
   return record(forward<Add>("add", a, b), "add", {a, b},
                 [sa = a.shape(), sb = b.shape()](const Tensor& dy) -> Tensors {
-                  return {sum_to(dy, sa), sum_to(dy, sb)};
+                  return {summed_to(dy, sa), summed_to(dy, sb)};
                 });
 }
 
 Tensor subtract(const Tensor& a, const Tensor& b) {
   return record(forward<Subtract>("subtract", a, b), "subtract", {a, b},
                 [sa = a.shape(), sb = b.shape()](const Tensor& dy) -> Tensors {
-                  return {sum_to(dy, sa), sum_to(affine("subtract", dy, -1, 0), sb)};
+                  return {summed_to(dy, sa), summed_to(affine("subtract", dy, -1, 0), sb)};
                 });
 }
 
 Tensor multiply(const Tensor& a, const Tensor& b) {
   return record(forward<Multiply>("multiply", a, b), "multiply", {a, b},
                 [a = a.detach(), b = b.detach()](const Tensor& dy) -> Tensors {
-                  return {sum_to(forward<Multiply>("multiply", dy, b), a.shape()),
-                          sum_to(forward<Multiply>("multiply", dy, a), b.shape())};
+                  return {summed_to(forward<Multiply>("multiply", dy, b), a.shape()),
+                          summed_to(forward<Multiply>("multiply", dy, a), b.shape())};
                 });
 }
 
@@ -157,8 +167,8 @@ Tensor divide(const Tensor& a, const Tensor& b) {
       [a = a.detach(), b = b.detach()](const Tensor& dy) -> Tensors {
         const Tensor da = forward<Divide>("divide", dy, b);  // dy / b; and d(a/b)/db = -(dy / b) (a / b)
         const Tensor quotient = forward<Divide>("divide", a, b);
-        return {sum_to(da, a.shape()),
-                sum_to(affine("divide", forward<Multiply>("divide", da, quotient), -1, 0), b.shape())};
+        return {summed_to(da, a.shape()),
+                summed_to(affine("divide", forward<Multiply>("divide", da, quotient), -1, 0), b.shape())};
       });
 }
 

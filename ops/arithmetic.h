@@ -30,7 +30,8 @@ inline Tensor operator-(const Tensor& a) { return multiply(a, -1); }
 // The shape two shapes broadcast to; `op` names the caller in the error.
 Shape broadcast_shape(const char* op, const Shape& a, const Shape& b);
 
-// `gradient`, of a broadcast shape, summed to `shape` in index order.
-Tensor sum_to(const Tensor& gradient, const Shape& shape);
+// x summed, in index order, over the axes along which a tensor of `shape` would be repeated to broadcast to
+// x's. The gradient is dy repeated. Throws where such a tensor would not broadcast to x's shape.
+Tensor sum_to(const Tensor& x, const Shape& shape);
 
 }  // namespace fovea

@@ -203,6 +203,8 @@ void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tens
             "[batch_norm] weight, bias and running averages must be {} of {} for x {}, got {} of {}",
             real_dtype(x.dtype()), expected, x.shape(), t->dtype(), t->shape());
   require_one_device("batch_norm", {x, weight, bias, mean, variance});
+  for (const Tensor* average : {&mean, &variance})
+    require_no_gradient("batch_norm", "a running average", *average);
   require(x.numel() > 0, "[batch_norm] x is {}: there is nothing to take statistics of", x.shape());
 }
 

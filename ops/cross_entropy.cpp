@@ -29,6 +29,22 @@ void softmax_cpu(const T* x, T* p, int64_t rows, int64_t classes) {
 }
 
 template <class T>
+void softmax_backward_cpu(const T* x, const T* dy, T* dx, int64_t rows, int64_t classes) {
+  parallel_for(rows, 1, [=](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      const int64_t first = n * classes;
+      const SoftmaxRow<T> row = softmax_row(x + first, classes);
+      T mean = 0;  // of dy, weighted by p
+      for (int64_t i = first; i < first + classes; ++i) {
+        dx[i] = std::exp(x[i] - row.largest) / row.sum;
+        mean += dx[i] * dy[i];
+      }
+      for (int64_t i = first; i < first + classes; ++i) dx[i] *= dy[i] - mean;
+    }
+  });
+}
+
+template <class T>
 void cross_entropy_cpu(const T* x, const int32_t* labels, SoftmaxRow<T>* row, T* loss, double smoothing,
                        int64_t rows, int64_t classes) {
   parallel_for(rows, 1, [=](int64_t begin, int64_t end) {
@@ -72,7 +88,16 @@ Tensor softmax(const Tensor& x) {
   with_compute_dtype(x, "softmax", [&]<class T>() {
     on<T>(x.device(), softmax_cpu<Real<T>>, cuda::softmax<T>)(x.data<T>(), p.data<T>(), x.size(0), x.size(1));
   });
-  return p;
+  // Keeps x and not p, which in bfloat16 is rounded: its rows no longer sum to 1, and what dy has in common
+  // would not cancel.
+  return record(p, "softmax", {x}, [x = x.detach()](const Tensor& dy) -> Tensors {
+    Tensor dx = empty_like(x);
+    with_compute_dtype(x, "softmax", [&]<class T>() {
+      on<T>(x.device(), softmax_backward_cpu<Real<T>>, cuda::softmax_backward<T>)(
+          x.data<T>(), dy.data<T>(), dx.data<T>(), x.size(0), x.size(1));
+    });
+    return {dx};
+  });
 }
 
 Tensor softmax_cross_entropy(const Tensor& x, const Tensor& labels, double label_smoothing) {

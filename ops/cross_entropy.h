@@ -3,8 +3,9 @@
 
 namespace fovea {
 
-// Each row of x (N, K) made to sum to 1: e^x_k / sum_j e^x_j, stable for any x. No gradient: training uses
-// softmax_cross_entropy. Throws where x is no matrix or K is 0.
+// Each row of x (N, K) made to sum to 1: p_k = e^x_k / sum_j e^x_j, stable for any x. Gradient p_k (dy_k -
+// sum_j p_j dy_j). Throws where x is no matrix or K is 0. The loss of a classifier is softmax_cross_entropy,
+// which is exact where p_k is too small for its logarithm.
 Tensor softmax(const Tensor& x);
 
 // The mean over N of -sum_k t_k log softmax(x)_k -> scalar; x (N, K), labels int32 (N) in 0 .. K-1, t one-hot

@@ -100,6 +100,7 @@ void check_normalizer(const char* op, const Tensor& normalizer, const Tensor& x)
   require(normalizer.numel() == 1 && normalizer.dtype() == real_dtype(x.dtype()),
           "[{}] the normalizer must be one number of {}, got {} of {}", op, real_dtype(x.dtype()),
           normalizer.dtype(), normalizer.shape());
+  require_no_gradient(op, "the normalizer", normalizer);
   if (normalizer.device() == Device::cpu && !is_dry_run())
     require(normalizer.item() > 0, "[{}] normalizer {} must be positive", op, normalizer.item());
 }
@@ -158,6 +159,7 @@ Tensor huber_loss(const Tensor& predictions, const Tensor& targets, const Tensor
           predictions.shape(), targets.dtype(), targets.shape());
   require(delta > 0, "[huber_loss] delta {} must be positive", delta);
   require_one_device("huber_loss", {predictions, targets, normalizer});
+  require_no_gradient("huber_loss", "the tensor of targets", targets);
   check_normalizer("huber_loss", normalizer, predictions);
   Tensor loss({}, targets.dtype(), predictions.device());
   const int64_t n = predictions.numel();

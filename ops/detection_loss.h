@@ -11,16 +11,16 @@ namespace fovea {
 // step to step, and a captured graph finds it in memory. Normalizer and loss are float32 where the logits are
 // bfloat16. Backward reads the logits again rather than a stored gradient: one pass over memory less. Throws
 // on a target or a normalizer out of range, on the CPU: CUDA, which never makes the host wait, gives a NaN
-// for such a target.
+// for such a target. Throws where the normalizer requires a gradient: it gets none.
 Tensor focal_loss(const Tensor& logits, const Tensor& targets, const Tensor& normalizer,
                   const FocalLossOptions& options = {});
 Tensor focal_loss(const Tensor& logits, const Tensor& targets, double normalizer,
                   const FocalLossOptions& options = {});
 
 // Huber loss 0.5 q^2 + delta (|e| - q), q = min(|e|, delta), over the elements whose target is not 0, / (4
-// normalizer) -> scalar (effdet's box loss). predictions and targets of one shape, last size 4; no gradient
-// for targets. Targets, normalizer and loss are float32 where the predictions are bfloat16.
-// delta > 0. Gradient: the error, cut off at -delta and delta, / (4 normalizer). Throws as focal_loss does.
+// normalizer) -> scalar (effdet's box loss). predictions and targets of one shape, last size 4. Targets,
+// normalizer and loss are float32 where the predictions are bfloat16. delta > 0. Gradient: the error, cut off
+// at -delta and delta, / (4 normalizer). Throws as focal_loss does, and where the targets require a gradient.
 Tensor huber_loss(const Tensor& predictions, const Tensor& targets, const Tensor& normalizer,
                   double delta = 0.1);
 Tensor huber_loss(const Tensor& predictions, const Tensor& targets, double normalizer, double delta = 0.1);

@@ -104,6 +104,8 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end) {
 
 Tensor cast(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
+  if (dtype == DType::int32 || dtype == DType::uint8)
+    require_no_gradient("cast", "a tensor converted to integers", x);
   Tensor y(x.shape(), dtype, x.device());
   with_dtype(x.dtype(), [&]<class From>() {
     with_dtype(dtype, [&]<class To>() {
@@ -111,7 +113,6 @@ Tensor cast(const Tensor& x, DType dtype) {
                                                                           x.numel());
     });
   });
-  if (dtype == DType::int32 || dtype == DType::uint8) return y;
   return record(y, "cast", {x}, [from = x.dtype()](const Tensor& dy) -> Tensors { return {cast(dy, from)}; });
 }
 

@@ -15,7 +15,7 @@ Tensor concat(const Tensors& parts, int axis);
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end);
 
 // x converted to a dtype: bfloat16 to nearest even, integers towards zero. Differentiable between floating
-// dtypes.
+// dtypes; throws where an x that requires a gradient is converted to integers.
 Tensor cast(const Tensor& x, DType dtype);
 
 }  // namespace fovea

@@ -1,6 +1,7 @@
 // Softmax and cross entropy. Bytes moved: the row's largest number and its sum are two passes over x, of
-// which the second finds the row in the cache: softmax 2 n sizeof(T), the loss n sizeof(T) and little for
-// each row, its backward pass 2 n sizeof(T), since it makes softmax(x) again instead of reading it.
+// which the second finds the row in the cache: softmax 2 n sizeof(T), its backward pass 3 n sizeof(T), the
+// loss n sizeof(T) and little for each row, its backward pass 2 n sizeof(T). Both backward passes make
+// softmax(x) again instead of reading it.
 #include "cuda/kernels/cross_entropy.h"
 
 #include <algorithm>
@@ -78,6 +79,21 @@ __global__ void softmax_kernel(const T* x, T* p, int64_t rows, int64_t classes) 
   }
 }
 
+template <class Team, class T>
+__global__ void softmax_backward_kernel(const T* x, const T* dy, T* dx, int64_t rows, int64_t classes) {
+  using R = Real<T>;
+  for (int64_t n = first_row<Team>(); n < rows; n += row_step<Team>()) {
+    const int64_t first = n * classes;
+    const SoftmaxRow<R> row = softmax_row<Team>(x + first, classes);
+    const auto p = [&](int64_t k) { return std::exp(R(x[first + k]) - row.largest) / row.sum; };
+    R mean = 0;  // of dy, weighted by p
+    for (int64_t k = Team::lane(); k < classes; k += Team::size) mean += p(k) * R(dy[first + k]);
+    mean = Team::sum(mean);
+    for (int64_t k = Team::lane(); k < classes; k += Team::size)
+      dx[first + k] = T(p(k) * (R(dy[first + k]) - mean));
+  }
+}
+
 // Each row's loss: log sum_k e^x_k - (1 - smoothing) x_label - smoothing mean_k x_k
 template <class Team, class T>
 __global__ void cross_entropy_rows(const T* x, const int32_t* labels, SoftmaxRow<Real<T>>* row,
@@ -143,6 +159,14 @@ void softmax(const T* x, T* p, int64_t rows, int64_t classes) {
 }
 
 template <class T>
+void softmax_backward(const T* x, const T* dy, T* dx, int64_t rows, int64_t classes) {
+  with_team(classes, [&]<class Team>() {
+    launch(softmax_backward_kernel<Team, T>, {grid_for(rows * Team::size), block_threads}, x, dy, dx, rows,
+           classes);
+  });
+}
+
+template <class T>
 void cross_entropy(const T* x, const int32_t* labels, SoftmaxRow<Real<T>>* row, Real<T>* loss,
                    double smoothing, int64_t rows, int64_t classes) {
   Workspace<double> row_loss(rows);
@@ -164,6 +188,7 @@ void cross_entropy_backward(const T* x, const int32_t* labels, const SoftmaxRow<
 
 #define INSTANTIATE(T)                                                                                      \
   template void softmax<T>(const T*, T*, int64_t, int64_t);                                                 \
+  template void softmax_backward<T>(const T*, const T*, T*, int64_t, int64_t);                              \
   template void cross_entropy<T>(const T*, const int32_t*, SoftmaxRow<Real<T>>*, Real<T>*, double, int64_t, \
                                  int64_t);                                                                  \
   template void cross_entropy_backward<T>(const T*, const int32_t*, const SoftmaxRow<Real<T>>*,             \

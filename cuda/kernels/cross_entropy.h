@@ -13,11 +13,15 @@ struct SoftmaxRow {
 
 namespace cuda {
 
-// T: float, double, bfloat16; x, p and dx are (rows, classes), labels (rows).
+// T: float, double, bfloat16; x, p, dx and softmax's dy are (rows, classes), labels (rows).
 
 // p = softmax of each row
 template <class T>
 void softmax(const T* x, T* p, int64_t rows, int64_t classes);
+
+// dx = p (dy - the row's sum of p dy), p = softmax of each row of x
+template <class T>
+void softmax_backward(const T* x, const T* dy, T* dx, int64_t rows, int64_t classes);
 
 // *loss = mean over the rows of -sum_k t_k log softmax(x)_k, t = (1 - smoothing) onehot(label) + smoothing /
 // classes. NaN where a label is none. `row` gets each row's softmax, for the backward pass.

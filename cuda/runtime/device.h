@@ -33,6 +33,7 @@ bool is_simulated();
 // must not depend on it: tests try all three.
 enum class ThreadOrder { forward, reverse, shuffled };
 void set_thread_order(ThreadOrder order);
+ThreadOrder thread_order();  // as set; forward on a GPU
 
 // When the simulator does what it is asked for: at once, or deferred, which is only when the host waits for
 // it, as by a GPU that is far behind. Pinned memory is read and written then, and events are not done before.

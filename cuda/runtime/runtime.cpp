@@ -55,6 +55,17 @@ void set_thread_order([[maybe_unused]] ThreadOrder order) {
 #endif
 }
 
+ThreadOrder thread_order() {
+#ifdef FOVEA_SIM
+  const sim::Order order = sim::options().order;
+  return order == sim::Order::forward   ? ThreadOrder::forward
+         : order == sim::Order::reverse ? ThreadOrder::reverse
+                                        : ThreadOrder::shuffled;
+#else
+  return ThreadOrder::forward;
+#endif
+}
+
 void set_execution([[maybe_unused]] Execution execution) {
 #ifdef FOVEA_SIM
   sim::finish_all();

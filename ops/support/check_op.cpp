@@ -123,28 +123,44 @@ void compare(const Run& other, const Run& reference, double tolerance, const cha
   }
 }
 
+// Loops run on so many threads until it dies.
+class WithThreads {
+ public:
+  explicit WithThreads(int threads) { set_num_threads(threads); }
+  ~WithThreads() { set_num_threads(previous_); }
+  WithThreads(const WithThreads&) = delete;
+  WithThreads& operator=(const WithThreads&) = delete;
+
+ private:
+  int previous_ = num_threads();
+};
+
+// Simulated threads begin in this order until it dies.
+class WithThreadOrder {
+ public:
+  explicit WithThreadOrder(cuda::ThreadOrder order) { cuda::set_thread_order(order); }
+  ~WithThreadOrder() { cuda::set_thread_order(previous_); }
+  WithThreadOrder(const WithThreadOrder&) = delete;
+  WithThreadOrder& operator=(const WithThreadOrder&) = delete;
+
+ private:
+  cuda::ThreadOrder previous_ = cuda::thread_order();
+};
+
 void check_float32(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& differentiated,
                    const Tensor& cotangent, const Run& exact, const CheckOptions& options) {
-  const int threads = num_threads();
-  set_num_threads(1);
-  const Run one = run(f, inputs, differentiated, {DType::float32}, cotangent, 0);
-  for (int many : {2, 3}) {
-    set_num_threads(many);
-    const Run other = run(f, inputs, differentiated, {DType::float32}, cotangent, 0);
-    set_num_threads(threads);
-    require_same_bits(one, other, fmt::format("between 1 and {} threads", many));
-  }
+  const auto run_on = [&](int threads) {
+    const WithThreads with(threads);
+    return run(f, inputs, differentiated, {DType::float32}, cotangent, 0);
+  };
+  const Run one = run_on(1);
+  for (int many : {2, 3}) require_same_bits(one, run_on(many), fmt::format("between 1 and {} threads", many));
   compare(one, exact, options.float32_tolerance, "float32");
 }
 
 Tensor rounded_to_bfloat16(const Tensor& x) {
   return from_values(x.shape(), from_values(x.shape(), x.values(), DType::bfloat16).values(), x.dtype());
 }
-
-struct WithThreadOrder {
-  explicit WithThreadOrder(cuda::ThreadOrder order) { cuda::set_thread_order(order); }
-  ~WithThreadOrder() { cuda::set_thread_order(cuda::ThreadOrder::forward); }
-};
 
 void check_cuda(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& differentiated,
                 const Tensor& cotangent, const Run& exact, const CheckOptions& options) {

@@ -40,7 +40,7 @@ struct CheckOptions {
 //     (cuda/sim/README.md).
 // `inputs` are float64; those with requires_grad() set are differentiated, all floating ones if none is. f
 // must be a pure function of its inputs' numbers (batch-norm running averages and such are the caller's to
-// reset).
+// reset). The number of threads and their order are as before when it returns, and when f or a check throws.
 void check_op(const OpFunction& f, const Tensors& inputs, const CheckOptions& options = {});
 
 // Normalised distance ||a - b|| / max(||b||, tiny) of two tensors of the same shape, in double.

@@ -5,6 +5,8 @@
 
 #include "core/tape_observer.h"
 #include "ops/activation.h"
+#include "ops/arithmetic.h"
+#include "ops/support/check_op.h"
 
 using namespace fovea;
 
@@ -118,4 +120,52 @@ TEST_CASE("observers see each op, its gradients and its end, innermost first, on
   lines.clear();
   std::thread([&] { swish(x); }).join();
   CHECK(lines.empty());
+}
+
+TEST_CASE("a gradient goes back to the device that its tensor came from") {
+  for (const auto& [here, there] :
+       {std::pair{Device::cpu, Device::cuda}, std::pair{Device::cuda, Device::cpu}}) {
+    Tensor x = from_values({2}, {3, 5}).to(here).set_requires_grad();
+    // Only by way of the other device, and by both ways: y = x + 2 x.
+    x.to(there).backward(from_values({2}, {7, 11}).to(there));
+    CHECK(x.grad().device() == here);
+    CHECK(x.grad().values() == std::vector<double>{7, 11});
+    x.clear_grad();
+    const Tensor y = x + x.to(there).to(here) * 2;
+    y.backward(ones({2}, DType::float32, here));
+    CHECK(x.grad().values() == std::vector<double>{3, 3});
+    CHECK(x.to(here).node() == x.node());
+    const NoGrad no_grad;
+    CHECK_FALSE(x.to(there).requires_grad());
+  }
+  Random random(3);
+  const auto other = [](Device device) { return device == Device::cpu ? Device::cuda : Device::cpu; };
+  for (const int64_t n : {1, 7, 1031})
+    CHECK_NOTHROW(check_op(
+        [&](const Tensors& in) {
+          const Device device = in[0].device();
+          return in[0].to(other(device)).to(device) * in[0];
+        },
+        {randn({n}, random, DType::float64)}, {.most_probes = 20}));
+}
+
+TEST_CASE("a gradient on the wrong device names the op") {
+  Tensor x = from_values({1}, {1}).set_requires_grad();
+  const Tensor there = zeros({1}, DType::float32, Device::cuda);
+  CHECK_THROWS_WITH(product(x, x).backward(there),
+                    "[backward] the gradient is float32 of 1 on cuda, the tensor is float32 of 1 on cpu");
+  const Tensor y = record(x.clone(), "astray", {x}, [=](const Tensor&) -> Tensors { return {there}; });
+  CHECK_THROWS_WITH(y.backward(), Catch::Contains("astray returned a gradient float32 of 1 on cuda"));
+  CHECK_THROWS_WITH(x.set_grad(there), "[set_grad] the gradient must be a float32 of 1 on cpu");
+}
+
+TEST_CASE("a leaf moves to another device, an op's output does not") {
+  Tensor x = from_values({2}, {3, 5}).set_requires_grad();
+  const Tensor y = product(x, x);
+  CHECK_THROWS_WITH(y.move_to(Device::cuda),
+                    "[move_to] the tensor is the output of product, which needs it where it is: use to()");
+  x.move_to(Device::cuda);
+  (x * 2).backward(ones({2}, DType::float32, Device::cuda));
+  CHECK(x.grad().device() == Device::cuda);
+  CHECK(x.grad().values() == std::vector<double>{2, 2});
 }

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "train/loop/anomaly_check.h"
 #include "ops/activation.h"
 #include "ops/arithmetic.h"
 #include "ops/conv2d.h"
@@ -97,4 +98,17 @@ TEST_CASE("attributes are made only while somebody records, and the recorder bef
   op(x);
   CHECK(asked == 3);
   CHECK(outer.graph().ops.size() == 2);
+}
+
+TEST_CASE("a copy on another device is written down, looking at numbers is not") {
+  GraphRecorder recorder;
+  const Tensor x = ones({2}, DType::float32, Device::cuda);
+  recorder.input(x);
+  CHECK(x.values() == std::vector<double>{1, 1});
+  CHECK(all_finite(x));
+  CHECK(recorder.graph().ops.empty());
+  const Tensor here = x.to(Device::cpu);
+  REQUIRE(recorder.graph().ops.size() == 1);
+  CHECK(recorder.graph().ops[0].name == "to");
+  CHECK(recorder.value(here) == recorder.graph().ops[0].output);
 }

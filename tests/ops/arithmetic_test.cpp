@@ -15,6 +15,9 @@ TEST_CASE("arithmetic broadcasts as NumPy does") {
   CHECK((a / 2.0 - 1.0).values() == std::vector<double>{-0.5, 0, 0.5, 1, 1.5, 2});
   CHECK(sum_to(a, {2, 1}).values() == std::vector<double>{6, 15});
   CHECK(sum_to(a, {}).values() == std::vector<double>{21});
+  CHECK_THROWS_WITH(sum_to(a, {2}), Catch::Contains("do not broadcast"));
+  CHECK_THROWS_WITH(sum_to(row, {2, 3}),
+                    "[sum_to] 3 cannot be summed to 2x3, which does not broadcast to it");
 }
 
 TEST_CASE("gradients of arithmetic over broadcast axes") {
@@ -45,6 +48,8 @@ TEST_CASE("sums back from broadcast axes of all layouts") {
     // rounded products, and where they cancel the sum is small beside their errors; what sum_to() itself adds
     // to that is seen below.
     CHECK_NOTHROW(check_op([](const Tensors& in) { return in[0] * in[1]; }, {x, one},
+                           {.most_probes = 5, .bfloat16_tolerance = 3e-2}));
+    CHECK_NOTHROW(check_op([to = to](const Tensors& in) { return sum_to(in[0], to); }, {x},
                            {.most_probes = 5, .bfloat16_tolerance = 3e-2}));
     const Tensor sum = sum_to(x, to), on_cuda = sum_to(x.to(Device::cuda), to);
     CHECK(relative_difference(on_cuda, sum) < 1e-14);

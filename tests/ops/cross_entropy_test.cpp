@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "ops/shape_ops.h"
 #include "ops/support/check_op.h"
 
 using namespace fovea;
@@ -32,6 +33,27 @@ TEST_CASE("gradients of cross entropy") {
     }
     CHECK(relative_difference(softmax(x.to(Device::cuda)), softmax(x)) < 1e-14);
   }
+}
+
+TEST_CASE("gradients of softmax") {
+  Random random(4);
+  for (auto [n, k] : {std::pair<int64_t, int64_t>{1, 1}, {5, 7}, {300, 3}, {9, 16}, {19, 37}, {3, 1000}})
+    CHECK_NOTHROW(check_op([](const Tensors& in) { return softmax(in[0]); },
+                           {randn({n, k}, random, DType::float64)}, {.most_probes = 30}));
+  CHECK(softmax(zeros({0, 3}, DType::float32, Device::cuda)).numel() == 0);
+
+  // By hand: p = (1/4, 3/4) and dy = (1, 0), so that dx = p (dy - 1/4).
+  Tensor x = from_values({1, 2}, {0, std::log(3.0)}, DType::float64).set_requires_grad();
+  softmax(x).backward(from_values({1, 2}, {1, 0}, DType::float64));
+  CHECK(x.grad().values()[0] == Approx(0.1875));
+  CHECK(x.grad().values()[1] == Approx(-0.1875));
+}
+
+TEST_CASE("in bfloat16 what a gradient has in common along a row cancels") {
+  Random random(5);
+  const Tensor x = cast(randn({3, 40}, random), DType::bfloat16).to(Device::cuda).set_requires_grad();
+  softmax(x).backward(full({3, 40}, 256, DType::bfloat16, Device::cuda));
+  for (const double dx : x.grad().values()) CHECK(std::abs(dx) < 1e-4);
 }
 
 TEST_CASE("a label out of range is named, and on CUDA makes the loss NaN") {

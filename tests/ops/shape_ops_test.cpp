@@ -28,6 +28,10 @@ TEST_CASE("casts between dtypes") {
   leaf.clear_grad();
   cast(cast(leaf, DType::bfloat16), DType::float32).backward(from_values({2}, {3, 4}));
   CHECK(leaf.grad().values() == std::vector<double>{3, 4});
+  CHECK_THROWS_WITH(cast(leaf, DType::int32),
+                    "[cast] a tensor converted to integers requires a gradient, which this op does not "
+                    "compute: detach() it first");
+  CHECK(cast(leaf.detach(), DType::int32).values() == std::vector<double>{1, 2});
 }
 
 TEST_CASE("casts on CUDA are those on the CPU") {

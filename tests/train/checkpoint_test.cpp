@@ -51,6 +51,18 @@ TEST_CASE("a checkpoint holds the whole state of a training") {
                     Contains("tensor model.w is float32 of 3x4, here it is float32 of 4x3"));
 }
 
+TEST_CASE("a checkpoint from before the first validation has no best figure") {
+  const TemporaryFolder folder;
+  const std::vector<NamedTensor> tensors{{"w", ones({5})}};
+  TrainingState state = state_with(3);
+  for (const std::optional<double> best :
+       {std::optional<double>(), std::optional(-1.0), std::optional(-1e300)}) {
+    state.best = best;
+    save_checkpoint(folder / "c", state, tensors, tensors, tensors);
+    CHECK(Checkpoint(folder / "c").state().best == best);
+  }
+}
+
 TEST_CASE("the same state is the same file") {
   const TemporaryFolder folder;
   const std::vector<NamedTensor> tensors{{"w", ones({5})}};

@@ -69,7 +69,6 @@ TrainingState line_state() {
   state.config = resolve_config(state.config, 40);
   state.class_names = {"line"};
   state.category_ids = {1};
-  state.best = -1e9;
   return state;
 }
 
@@ -114,6 +113,57 @@ TEST_CASE("a training learns, measures on its way and keeps what it needs") {
   CHECK(rows.front().name == "train/loss");
   CHECK(rows.front().step == 20);
   CHECK(config_from_json(read_file(folder / "run/config.json"), "c") == line_state().config);
+}
+
+TEST_CASE("the best figure may be any finite number") {
+  // Measured every 20 steps of 150, and at the end.
+  class Measured : public LineTask {
+   public:
+    explicit Measured(std::vector<double> of) : figures(std::move(of)) {}
+    NamedValues evaluate() override { return {{"validation/score", figures.at(size_t(evaluations++))}}; }
+    std::vector<double> figures;
+  };
+  const TemporaryFolder folder;
+  const auto best_of = [&](const std::string& run, const std::vector<double>& figures) {
+    Measured task(figures);
+    Trainer(task, line_state(), folder / run, {}).run();
+    CHECK(Checkpoint(folder / run + "/last.safetensors").state().best ==
+          Checkpoint(folder / run + "/best.safetensors").state().best);
+    return Checkpoint(folder / run + "/best.safetensors").state();
+  };
+  const TrainingState falling = best_of("falling", {-100, -200, -300, -400, -500, -600, -700, -800});
+  CHECK(falling.best == -100.0);
+  CHECK(falling.step == 20);
+  CHECK(best_of("rising", {-800, -700, -600, -500, -400, -300, -200, -100}).step == 150);
+  const TrainingState odd = best_of("odd", {NAN, -INFINITY, INFINITY, -7, NAN, -7, INFINITY, -8});
+  CHECK(odd.best == -7.0);
+  CHECK(odd.step == 120);  // an equal one is later, and as good
+  CHECK(Checkpoint(folder / "odd/last.safetensors").state().measured_since_best == 4);
+
+  // Stopped before anything was measured there is no best, and a figure below the -1 that stood there once is
+  // the best when the training goes on.
+  std::atomic<bool> stop = false;
+  TrainHooks hooks;
+  hooks.stop = &stop;
+  hooks.on_step = [&](const TrainProgress& p) { stop = p.step == 9; };
+  Measured first({}), second({-5, -6, -7, -8, -9, -10, -11, -12});
+  CHECK_FALSE(Trainer(first, line_state(), folder / "resumed", hooks).run());
+  const Checkpoint last(folder / "resumed/last.safetensors");
+  CHECK_FALSE(last.state().best);
+  Trainer resumed(second, line_state(), folder / "resumed", {});
+  resumed.resume(last);
+  CHECK(resumed.run());
+  CHECK(Checkpoint(folder / "resumed/best.safetensors").state().best == -5.0);
+
+  Measured never(std::vector<double>(8, NAN));
+  TrainingState patient = line_state();
+  patient.config.patience = 2;
+  std::string message;
+  hooks.stop = nullptr;
+  hooks.on_step = nullptr;
+  hooks.on_message = [&](const std::string& text) { message = text; };
+  CHECK(Trainer(never, patient, folder / "never", hooks).run());
+  CHECK(message == "stops at step 40 of 150: the last 2 measurements were not finite");
 }
 
 TEST_CASE("a training stopped anywhere and resumed ends at the same bits") {

@@ -25,7 +25,8 @@ const std::string* nearest(const Node& node, const std::map<const Node*, std::st
 
 bool all_finite(const Tensor& tensor) {
   if (!tensor.defined()) return true;
-  const Tensor here = tensor.to(Device::cpu);
+  // Not by to(), an op that would be looked through in turn.
+  const Tensor here = tensor.device() == Device::cpu ? tensor : tensor.clone(Device::cpu);
   return with_dtype(here.dtype(), [&]<class T>() {
     if constexpr (std::is_integral_v<T>) return true;
     const auto finite = [](T x) {

@@ -44,21 +44,21 @@ void save_checkpoint(const std::string& path, const TrainingState& state,
                      const std::vector<NamedTensor>& optimizer) {
   std::vector<NamedTensor> all;
   const auto add = [&](const char* prefix, const std::vector<NamedTensor>& tensors) {
-    for (const NamedTensor& t : tensors) all.push_back({prefix + t.name, t.tensor.to(Device::cpu)});
+    for (const NamedTensor& t : tensors) all.push_back({prefix + t.name, t.tensor.detach().to(Device::cpu)});
   };
   add("model.", model);
   add("ema.", ema);
   add("optimizer.", optimizer);
-  write_safetensors(path,
-                    {{"fovea_checkpoint", "1"},
-                     {"config", config_to_json(state.config)},
-                     {"class_names", nlohmann::json(state.class_names).dump()},
-                     {"category_ids", nlohmann::json(state.category_ids).dump()},
-                     {"step", std::to_string(state.step)},
-                     {"best", nlohmann::json(state.best).dump()},
-                     {"measured_since_best", std::to_string(state.measured_since_best)},
-                     {"checksum", std::to_string(checksum(all))}},
-                    all);
+  std::map<std::string, std::string> metadata{
+      {"fovea_checkpoint", "1"},
+      {"config", config_to_json(state.config)},
+      {"class_names", nlohmann::json(state.class_names).dump()},
+      {"category_ids", nlohmann::json(state.category_ids).dump()},
+      {"step", std::to_string(state.step)},
+      {"measured_since_best", std::to_string(state.measured_since_best)},
+      {"checksum", std::to_string(checksum(all))}};
+  if (state.best) metadata["best"] = nlohmann::json(*state.best).dump();
+  write_safetensors(path, metadata, all);
 }
 
 Checkpoint::Checkpoint(const std::string& path) : path_(path) {
@@ -77,13 +77,16 @@ Checkpoint::Checkpoint(const std::string& path) : path_(path) {
   require(text("checksum") == std::to_string(checksum(file.tensors)),
           "{} was altered after it was written: the checksum of its numbers is another", path);
   state_.config = config_from_json(text("config"), path);
-  for (const char* key : {"class_names", "category_ids", "step", "best"}) check_json_depth(text(key), path);
+  for (const char* key : {"class_names", "category_ids", "step"}) check_json_depth(text(key), path);
   try {
     state_.class_names = nlohmann::json::parse(text("class_names")).get<std::vector<std::string>>();
     for (const auto& id : nlohmann::json::parse(text("category_ids")).get<std::vector<nlohmann::json>>())
       state_.category_ids.push_back(whole_number<int>(id, path, "category_ids"));
     state_.step = whole_number<int64_t>(nlohmann::json::parse(text("step")), path, "step");
-    state_.best = nlohmann::json::parse(text("best")).get<double>();
+    if (file.metadata.contains("best")) {  // not before the first validation
+      check_json_depth(text("best"), path);
+      state_.best = nlohmann::json::parse(text("best")).get<double>();
+    }
     if (file.metadata.contains("measured_since_best"))  // not in files from before there was --patience
       state_.measured_since_best = nlohmann::json::parse(text("measured_since_best")).get<int64_t>();
   } catch (const nlohmann::json::exception& error) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,7 @@ struct TrainingState {
   std::vector<std::string> class_names;
   std::vector<int> category_ids;
   int64_t step = 0;                 // steps done
-  double best = -1;                 // the best validation figure so far
+  std::optional<double> best;       // the best validation figure so far, a finite number
   int64_t measured_since_best = 0;  // validations since the figure last grew
 };
 

@@ -155,8 +155,9 @@ bool Trainer::run() {
     const bool early = !done && out_of_patience();
     if (early && hooks_.on_message)
       hooks_.on_message(fmt::format(
-          "stops at step {} of {}: the last {} measurements were no better than the best ({:.4f})",
-          state_.step, c.steps, state_.measured_since_best, state_.best));
+          "stops at step {} of {}: the last {} measurements were {}", state_.step, c.steps,
+          state_.measured_since_best,
+          state_.best ? fmt::format("no better than the best ({:.4f})", *state_.best) : "not finite"));
     if (done || early || stopping || every(c.checkpoint_every)) save("last");
     if (stopping && !done && !early) return false;
   }
@@ -292,8 +293,10 @@ void Trainer::evaluate() {
   }
   if (progress_.figures.empty()) return;
   const double figure = progress_.figures.front().second;
-  state_.measured_since_best = figure > state_.best ? 0 : state_.measured_since_best + 1;
-  if (figure < state_.best) return;
+  const bool finite = std::isfinite(figure);
+  state_.measured_since_best =
+      finite && (!state_.best || figure > *state_.best) ? 0 : state_.measured_since_best + 1;
+  if (!finite || (state_.best && figure < *state_.best)) return;
   state_.best = figure;
   save("best");
 }

@@ -32,7 +32,8 @@ class Task {
   // that of all batches as one. On CUDA it is captured once and replayed for every step: it must ask for the
   // same work each time, and not read what the device computes.
   virtual std::vector<NamedTensor> compute() = 0;
-  // Measures the network as it is; the first figure is the one to maximise.
+  // Measures the network as it is; the first figure is the one to maximise, of either sign. One that is not
+  // finite is no better than any other.
   virtual NamedValues evaluate() = 0;
   // Time in which step() had to wait for its batch.
   virtual double seconds_waited() const { return 0; }
