@@ -9,7 +9,6 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
-#include "train/diagnose/timing.h"
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/memory.h"
 #include "ops/activation.h"
@@ -20,13 +19,14 @@
 #include "ops/cross_entropy.h"
 #include "ops/depthwise_conv2d.h"
 #include "ops/detection_loss.h"
-#include "ops/support/dispatch.h"
 #include "ops/dropout.h"
 #include "ops/matmul.h"
 #include "ops/reduction.h"
 #include "ops/resample.h"
 #include "ops/shape_ops.h"
 #include "ops/squeeze_excite.h"
+#include "ops/support/dispatch.h"
+#include "train/diagnose/timing.h"
 
 using namespace fovea;
 
@@ -43,7 +43,7 @@ struct Bench {
   Random random{1};
 
   Tensor activations(Shape shape) { return leaf(shape, dtype); }
-  Tensor parameters(Shape shape) { return leaf(shape, real_dtype(dtype)); }
+  Tensor parameters(Shape shape) { return leaf(shape, accumulator_dtype(dtype)); }
   Tensor labels(Shape shape, int64_t below) {
     Tensor result(shape, DType::int32);
     for (int32_t& label : result.span<int32_t>()) label = int32_t(random.below(below));
@@ -80,7 +80,8 @@ struct Bench {
       fmt::print("copy of 256 MB: {:.1f} GB/s\n", rate / 1e9);
     if (!on_gpu()) return;
     const int64_t n = 8192;
-    const Tensor a = activations({n, n}).detach(), w = cast(parameters({n, n}), real_dtype(dtype)).detach();
+    const Tensor a = activations({n, n}).detach(),
+                 w = cast(parameters({n, n}), accumulator_dtype(dtype)).detach();
     const double flops = 2.0 * n * n * n, seconds = median_of(times_of(device, 10, [&] { matmul(a, w); }));
     if (json)
       fmt::print("{{\"op\": \"gemm\", \"flops_per_second\": {:.4g}}}\n", flops / seconds);
@@ -241,7 +242,7 @@ void losses(Bench& b) {
   const Tensor logits = b.activations({b.batch, anchors, classes}),
                codes = b.activations({b.batch, anchors, 4});
   const Tensor targets = full({b.batch, anchors}, background_target, DType::int32, b.device);
-  const Tensor boxes = full(codes.shape(), 0.1, real_dtype(b.dtype), b.device);
+  const Tensor boxes = full(codes.shape(), 0.1, accumulator_dtype(b.dtype), b.device);
   b.row(fmt::format("focal_loss {}", logits.shape()), {logits},
         [=] { return focal_loss(logits, targets, 100.0); });
   b.row(fmt::format("huber_loss {}", codes.shape()), {codes},

@@ -10,9 +10,9 @@
 #include "cli/progress.h"
 #include "core/error.h"
 #include "models/efficientdet.h"
-#include "train/loop/config.h"
 #include "train/data/check.h"
 #include "train/data/image/image_io.h"
+#include "train/loop/config.h"
 #include "train/report/mosaic.h"
 
 namespace fovea {
@@ -115,9 +115,9 @@ void print_faults(const DatasetCheck& check, bool full) {
   constexpr const char* severities[] = {"ERROR", "warning", "note"};
   int64_t left_out = 0;
   for (size_t i = 0; i < check.faults.size();) {
-    const FaultKind kind = check.faults[i].kind;
+    const ProblemKind kind = check.faults[i].kind;
     const int64_t count = check.count(kind);
-    const FaultText& text = text_of(kind);
+    const ProblemText& text = text_of(kind);
     fmt::print("\n{}: {}: {}\n", severities[int(text.severity)], text.heading, count);
     for (int64_t k = 0; k < count; ++k, ++i)
       if (full || k < shown) fmt::print("  {}\n", check.faults[i].text);
@@ -128,7 +128,7 @@ void print_faults(const DatasetCheck& check, bool full) {
 
 void print_verdict(const DatasetCheck& check) {
   std::array<int64_t, 3> counts{};
-  for (const Fault& fault : check.faults) ++counts[size_t(text_of(fault.kind).severity)];
+  for (const Problem& fault : check.faults) ++counts[size_t(text_of(fault.kind).severity)];
   fmt::print("\n{} errors, {} warnings, {} notes: ", counts[0], counts[1], counts[2]);
   fmt::print("{}\n", check.can_be_trained() ? "a training can go on"
                                             : "a training would stop at the errors, or learn nothing");

@@ -12,8 +12,8 @@
 
 #include "cli/commands.h"
 #include "core/error.h"
-#include "train/loop/nearest_name.h"
 #include "core/parallel.h"
+#include "train/loop/nearest_name.h"
 #include "train/parallel/data_parallel.h"
 #include "train/parallel/mpi_processes.h"
 
@@ -64,7 +64,7 @@ void use_short_spin(char** argv) {
 
 void complain(const std::string& text) {
   // An error of all processes is said by the first, which ends the others, by SIGTERM.
-  if (!fovea::is_writer() && (::sleep(5), fovea::stop_requested())) std::_Exit(1);
+  if (!fovea::is_main_process() && (::sleep(5), fovea::stop_requested())) std::_Exit(1);
   fmt::print(stderr, "fovea: {}\n", text);
   fovea::end_all_processes();
 }

@@ -69,7 +69,7 @@ TrainingRun open_run(const TrainFlags& flags, const std::string& folder) {
   std::vector<std::string> names;
   for (const auto& item : given.items()) names.push_back(item.key());
   TrainingRun run = continue_run(folder, chosen_config(given), names);
-  if (is_writer())
+  if (is_main_process())
     fmt::print(stderr, "{} holds this run already: {}\n", folder,
                run.complete() ? "it is complete" : "going on with it");
   return run;
@@ -93,7 +93,7 @@ void run_train(const TrainFlags& flags) {
   ProgressLine line;
   TrainHooks hooks;
   hooks.stop = &stop_requested();
-  if (is_writer()) {
+  if (is_main_process()) {
     hooks.on_message = [&](const std::string& text) { line.message(text); };
     hooks.on_step = [&](const TrainProgress& p) {
       line.show(double(p.step) / double(p.steps), progress_text(p));
@@ -109,7 +109,7 @@ void run_train(const TrainFlags& flags) {
   const std::string go_on = fmt::format("`fovea train --resume {}` goes on", folder);
   TrainingRun run = open_run(flags, folder);
   const std::string description = run.description();
-  if (is_writer()) {
+  if (is_main_process()) {
     print_warnings(run.name(), run.warnings());
     fmt::print(stderr, "{}\n", description);
   }
@@ -122,7 +122,7 @@ void run_train(const TrainFlags& flags) {
   line.finish();
   const std::string results = complete ? run.finish() : "";
   set_last_words("");
-  if (const bool writer = is_writer(); leave_processes(), !writer)
+  if (const bool writer = is_main_process(); leave_processes(), !writer)
     throw CLI::RuntimeError(complete && run.failure().empty() ? 0 : 1);
   require(complete, "stopped at step {}: {} from there", run.step(), go_on);
   fmt::print("{}", results);

@@ -131,7 +131,7 @@ std::string listed(const char* what, const std::vector<std::string>& names) {
 
 WeightsTaken take(const std::string& path, const Module& model, bool tolerant) {
   const SafetensorsFile file(path);
-  const std::vector<NamedTensor> weights = weights_of(model);
+  const std::vector<NamedTensor> weights = state_dict(model);
   Sources sources(file, weights);
   WeightsTaken taken;
   std::vector<std::string> missing, mismatched;
@@ -182,7 +182,7 @@ bool is_backbone(const std::string& name) {
 
 std::vector<NamedTensor> published_weights(const Module& model) {
   std::vector<NamedTensor> result;
-  for (const NamedTensor& weight : weights_of(model))
+  for (const NamedTensor& weight : state_dict(model))
     result.push_back({weight.name, to_published(weight.tensor.detach().to(Device::cpu), weight.layout)});
   return result;
 }
@@ -196,7 +196,7 @@ void save_weights(const std::string& path, const Module& model,
 
 void load_weights(const std::string& path, const Module& model) { take(path, model, false); }
 
-WeightsTaken take_weights(const std::string& path, const Module& model) { return take(path, model, true); }
+WeightsTaken load_pretrained(const std::string& path, const Module& model) { return take(path, model, true); }
 
 int64_t classes_in_weights(const SafetensorsFile& file, int anchors_per_cell) {
   if (const auto* bias = file.find("class_net.predict.conv_pw.bias"))

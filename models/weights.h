@@ -38,7 +38,7 @@ struct WeightsTaken {
 // the class head (class_net.predict.*, classifier.*) stays as it is where the file's has other classes. A
 // file may also be a checkpoint of Fovea's, whose averaged weights are taken. Everything else must fit, as
 // above.
-WeightsTaken take_weights(const std::string& path, const Module& model);
+WeightsTaken load_pretrained(const std::string& path, const Module& model);
 
 // Whether the module or tensor of this name belongs to an EfficientNet's stem or blocks, in a detector
 // ("backbone.blocks.1.0") or by itself ("blocks.1.0"): neither a classifier's head nor a detector's neck and

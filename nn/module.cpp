@@ -105,7 +105,7 @@ void Module::clear_gradients() const {
   for (const NamedTensor& parameter : parameters()) parameter.tensor.clear_grad();
 }
 
-std::vector<NamedTensor> weights_of(const Module& model) {
+std::vector<NamedTensor> state_dict(const Module& model) {
   std::vector<NamedTensor> weights = model.parameters();
   for (NamedTensor& buffer : model.buffers()) weights.push_back(std::move(buffer));
   return weights;

@@ -92,6 +92,6 @@ class Module {
 };
 
 // Parameters and buffers, in order: all numbers that make a trained network.
-std::vector<NamedTensor> weights_of(const Module& model);
+std::vector<NamedTensor> state_dict(const Module& model);
 
 }  // namespace fovea

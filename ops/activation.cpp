@@ -28,13 +28,13 @@ template <class F>
 Tensor apply(const char* op, const Tensor& x) {
   Tensor y = empty_like(x);
   with_compute_dtype(x, op, [&]<class T>() {
-    on<T>(x.device(), activation_cpu<F, Real<T>>, cuda::activation<F, T>)(x.data<T>(), y.data<T>(),
-                                                                          x.numel());
+    on<T>(x.device(), activation_cpu<F, Accumulator<T>>, cuda::activation<F, T>)(x.data<T>(), y.data<T>(),
+                                                                                 x.numel());
   });
   return record(y, op, {x}, [op, x = x.detach()](const Tensor& dy) -> Tensors {
     Tensor dx = empty_like(x);
     with_compute_dtype(x, op, [&]<class T>() {
-      on<T>(x.device(), activation_backward_cpu<F, Real<T>>, cuda::activation_backward<F, T>)(
+      on<T>(x.device(), activation_backward_cpu<F, Accumulator<T>>, cuda::activation_backward<F, T>)(
           x.data<T>(), dy.data<T>(), dx.data<T>(), x.numel());
     });
     return {dx};

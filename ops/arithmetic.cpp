@@ -70,8 +70,8 @@ Tensor forward(const char* op, const Tensor& a, const Tensor& b) {
   Tensor y(shape, a.dtype(), a.device());
   const BroadcastDims d = broadcast_dims(a.shape(), b.shape(), shape);
   with_compute_dtype(a, op, [&]<class T>() {
-    on<T>(a.device(), binary_cpu<Op, Real<T>>, cuda::binary<Op, T>)(a.data<T>(), b.data<T>(), y.data<T>(), d,
-                                                                    y.numel(), a.shape() == b.shape());
+    on<T>(a.device(), binary_cpu<Op, Accumulator<T>>, cuda::binary<Op, T>)(
+        a.data<T>(), b.data<T>(), y.data<T>(), d, y.numel(), a.shape() == b.shape());
   });
   return y;
 }
@@ -86,8 +86,8 @@ void affine_cpu(const T* x, T factor, T term, T* y, int64_t n) {
 Tensor affine(const char* op, const Tensor& x, double factor, double term) {
   Tensor y = empty_like(x);
   with_compute_dtype(x, op, [&]<class T>() {
-    on<T>(x.device(), affine_cpu<Real<T>>, cuda::affine<T>)(x.data<T>(), Real<T>(factor), Real<T>(term),
-                                                            y.data<T>(), x.numel());
+    on<T>(x.device(), affine_cpu<Accumulator<T>>, cuda::affine<T>)(
+        x.data<T>(), Accumulator<T>(factor), Accumulator<T>(term), y.data<T>(), x.numel());
   });
   const auto attributes = [&] { return Attributes{{"factor", factor}, {"term", term}}; };
   return record(y, {op, attributes}, {x}, [op, factor](const Tensor& dy) -> Tensors {
@@ -111,8 +111,8 @@ Tensor summed_to(const Tensor& gradient, const Shape& shape) {
   Tensor result(shape, gradient.dtype(), gradient.device());
   const BroadcastDims d = broadcast_dims(shape, gradient.shape(), gradient.shape());
   with_compute_dtype(gradient, "sum_to", [&]<class T>() {
-    on<T>(gradient.device(), sum_to_cpu<Real<T>>, cuda::sum_to<T>)(gradient.data<T>(), result.data<T>(), d,
-                                                                   gradient.numel(), shape.numel());
+    on<T>(gradient.device(), sum_to_cpu<Accumulator<T>>, cuda::sum_to<T>)(
+        gradient.data<T>(), result.data<T>(), d, gradient.numel(), shape.numel());
   });
   return result;
 }

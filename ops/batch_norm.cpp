@@ -180,7 +180,7 @@ void coefficients_cpu(const Inputs& in, const Coefficients& c) {
 
 template <class T>
 void coefficients_cuda(const Inputs& in, const Coefficients& c) {
-  using R = Real<T>;
+  using R = Accumulator<T>;
   R *weight = in.weight.data<R>(), *bias = in.bias.data<R>();
   R *mean = in.running_mean.data<R>(), *variance = in.running_variance.data<R>();
   const bool update = in.options.update_running;
@@ -199,9 +199,9 @@ void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tens
           x.shape());
   const Shape expected{x.size(-1)};
   for (const Tensor* t : {&weight, &bias, &mean, &variance})
-    require(t->shape() == expected && t->dtype() == real_dtype(x.dtype()),
+    require(t->shape() == expected && t->dtype() == accumulator_dtype(x.dtype()),
             "[batch_norm] weight, bias and running averages must be {} of {} for x {}, got {} of {}",
-            real_dtype(x.dtype()), expected, x.shape(), t->dtype(), t->shape());
+            accumulator_dtype(x.dtype()), expected, x.shape(), t->dtype(), t->shape());
   require_one_device("batch_norm", {x, weight, bias, mean, variance});
   for (const Tensor* average : {&mean, &variance})
     require_no_gradient("batch_norm", "a running average", *average);
@@ -219,7 +219,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   const Coefficients c(weight);
   Tensor y = empty_like(x);
   with_compute_dtype(x, "batch_norm", [&]<class T>() {
-    using R = Real<T>;
+    using R = Accumulator<T>;
     on<T>(x.device(), coefficients_cpu<R>, coefficients_cuda<T>)(inputs, c);
     with_activation(options.activation, [&]<class F>() {
       on<T>(x.device(), normalize_cpu<F, R>, cuda::batch_norm_normalize<F, T>)(
@@ -235,7 +235,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                 [x = x.detach(), c, dims, options](const Tensor& dy) -> Tensors {
                   Tensor dx = empty_like(x), dweight = empty_like(c.scale), dbias = empty_like(c.scale);
                   with_compute_dtype(x, "batch_norm", [&]<class T>() {
-                    using R = Real<T>;
+                    using R = Accumulator<T>;
                     with_activation(options.activation, [&]<class F>() {
                       on<T>(x.device(), batch_norm_backward_cpu<F, R>, cuda::batch_norm_backward<F, T>)(
                           x.data<T>(), dy.data<T>(), c.pointers<R>(), options.training, dx.data<T>(),

@@ -258,8 +258,8 @@ std::vector<NodeInput<T>> node_inputs(const Tensors& inputs, const Tensors& grad
 }
 
 template <class T>
-Real<T>* data_or_null(const Tensor& v) {
-  return v.defined() ? v.data<Real<T>>() : nullptr;
+Accumulator<T>* data_or_null(const Tensor& v) {
+  return v.defined() ? v.data<Accumulator<T>>() : nullptr;
 }
 
 }  // namespace
@@ -280,22 +280,22 @@ Tensor bifpn_node(const Tensors& inputs, const Tensor& weights, Fusion fusion, i
     require_one_device("bifpn_node", {first, x, weights});
   }
   const int64_t count = int64_t(inputs.size());
-  require(first.device() == Device::cpu || count <= cuda::most_node_inputs,
+  require(first.device() == Device::cpu || count <= cuda::max_node_inputs,
           "[bifpn_node] on CUDA a node has at most {} inputs, got {}: add some of them up before",
-          cuda::most_node_inputs, count);
+          cuda::max_node_inputs, count);
   if (fusion == Fusion::sum)
     require(!weights.defined(), "[bifpn_node] Fusion::sum takes no weights");
   else
-    require(
-        weights.defined() && weights.shape() == Shape{count} && weights.dtype() == real_dtype(first.dtype()),
-        "[bifpn_node] {} inputs need weights of shape {} in {}, got {}", count, count,
-        real_dtype(first.dtype()),
-        weights.defined() ? fmt::format("{} in {}", weights.shape(), weights.dtype()) : "none");
+    require(weights.defined() && weights.shape() == Shape{count} &&
+                weights.dtype() == accumulator_dtype(first.dtype()),
+            "[bifpn_node] {} inputs need weights of shape {} in {}, got {}", count, count,
+            accumulator_dtype(first.dtype()),
+            weights.defined() ? fmt::format("{} in {}", weights.shape(), weights.dtype()) : "none");
   const int64_t batch = first.size(0);
   Tensor y({batch, height, width, first.size(3)}, first.dtype(), first.device());
   with_compute_dtype(y, "bifpn_node", [&]<class T>() {
     with_activation(activation, [&]<class F>() {
-      on<T>(y.device(), bifpn_node_cpu<F, Real<T>>, cuda::bifpn_node<F, T>)(
+      on<T>(y.device(), bifpn_node_cpu<F, Accumulator<T>>, cuda::bifpn_node<F, T>)(
           node_inputs<T>(inputs, {}, height, width, padding), data_or_null<T>(weights), fusion, y.data<T>(),
           batch);
     });
@@ -321,7 +321,7 @@ Tensor bifpn_node(const Tensors& inputs, const Tensor& weights, Fusion fusion, i
         const Tensor g = empty_like(dy);
         with_compute_dtype(dy, "bifpn_node", [&]<class T>() {
           with_activation(activation, [&]<class F>() {
-            on<T>(dy.device(), bifpn_node_backward_cpu<F, Real<T>>, cuda::bifpn_node_backward<F, T>)(
+            on<T>(dy.device(), bifpn_node_backward_cpu<F, Accumulator<T>>, cuda::bifpn_node_backward<F, T>)(
                 node_inputs<T>(kept, gradients, height, width, padding), data_or_null<T>(v), fusion,
                 dy.data<T>(), g.data<T>(), data_or_null<T>(gradients.back()), batch);
           });

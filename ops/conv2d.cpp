@@ -172,8 +172,8 @@ Tensor conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics
   require(window.kernel >= 1 && window.stride >= 1, "[conv2d] kernel {} and stride {} must be at least 1",
           window.kernel, window.stride);
   require(w.size(0) == window.kernel && w.size(1) == window.kernel && w.size(2) == x.size(3) &&
-              w.dtype() == real_dtype(x.dtype()),
-          "[conv2d] w must be {} of {}x{}x{}xCout for x {}, got {} of {}", real_dtype(x.dtype()),
+              w.dtype() == accumulator_dtype(x.dtype()),
+          "[conv2d] w must be {} of {}x{}x{}xCout for x {}, got {} of {}", accumulator_dtype(x.dtype()),
           window.kernel, window.kernel, x.size(3), x.shape(), w.dtype(), w.shape());
   require_one_device("conv2d", {x, w});
   const Conv2dDims d{x.size(0), x.size(1), x.size(2), x.size(3), w.size(3), window};
@@ -184,26 +184,28 @@ Tensor conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics
     if constexpr (!std::is_same_v<T, bfloat16>)
       if (statistics && x.device() == Device::cpu && !is_dry_run())
         return conv2d_with_statistics_cpu<T>(x.data<T>(), w.data<T>(), y.data<T>(), d, statistics);
-    on<T>(x.device(), conv2d_cpu<Real<T>>, cuda::conv2d<T>)(x.data<T>(), w.data<Real<T>>(), y.data<T>(), d);
+    on<T>(x.device(), conv2d_cpu<Accumulator<T>>, cuda::conv2d<T>)(x.data<T>(), w.data<Accumulator<T>>(),
+                                                                   y.data<T>(), d);
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad();
-  return record(y, {"conv2d", [&] { return attributes(window); }}, {x, w},
-                [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
-                  Tensor dx, dw;
-                  with_compute_dtype(x, "conv2d", [&]<class T>() {
-                    if (w_needs) {
-                      dw = empty_like(w);
-                      on<T>(x.device(), conv2d_weight_gradient_cpu<Real<T>>, cuda::conv2d_weight_gradient<T>)(
-                          x.data<T>(), dy.data<T>(), dw.data<Real<T>>(), d);
-                    }
-                    if (x_needs) {
-                      dx = empty_like(x);
-                      on<T>(x.device(), conv2d_input_gradient_cpu<Real<T>>, cuda::conv2d_input_gradient<T>)(
-                          w.data<Real<T>>(), dy.data<T>(), dx.data<T>(), d);
-                    }
-                  });
-                  return {dx, dw};
-                });
+  return record(
+      y, {"conv2d", [&] { return attributes(window); }}, {x, w},
+      [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
+        Tensor dx, dw;
+        with_compute_dtype(x, "conv2d", [&]<class T>() {
+          if (w_needs) {
+            dw = empty_like(w);
+            on<T>(x.device(), conv2d_weight_gradient_cpu<Accumulator<T>>, cuda::conv2d_weight_gradient<T>)(
+                x.data<T>(), dy.data<T>(), dw.data<Accumulator<T>>(), d);
+          }
+          if (x_needs) {
+            dx = empty_like(x);
+            on<T>(x.device(), conv2d_input_gradient_cpu<Accumulator<T>>, cuda::conv2d_input_gradient<T>)(
+                w.data<Accumulator<T>>(), dy.data<T>(), dx.data<T>(), d);
+          }
+        });
+        return {dx, dw};
+      });
 }
 
 }  // namespace fovea

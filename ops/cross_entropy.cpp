@@ -86,14 +86,15 @@ Tensor softmax(const Tensor& x) {
   require(x.rank() == 2 && x.size(1) > 0, "[softmax] x is {}, it must be (N, K)", x.shape());
   Tensor p = empty_like(x);
   with_compute_dtype(x, "softmax", [&]<class T>() {
-    on<T>(x.device(), softmax_cpu<Real<T>>, cuda::softmax<T>)(x.data<T>(), p.data<T>(), x.size(0), x.size(1));
+    on<T>(x.device(), softmax_cpu<Accumulator<T>>, cuda::softmax<T>)(x.data<T>(), p.data<T>(), x.size(0),
+                                                                     x.size(1));
   });
   // Keeps x and not p, which in bfloat16 is rounded: its rows no longer sum to 1, and what dy has in common
   // would not cancel.
   return record(p, "softmax", {x}, [x = x.detach()](const Tensor& dy) -> Tensors {
     Tensor dx = empty_like(x);
     with_compute_dtype(x, "softmax", [&]<class T>() {
-      on<T>(x.device(), softmax_backward_cpu<Real<T>>, cuda::softmax_backward<T>)(
+      on<T>(x.device(), softmax_backward_cpu<Accumulator<T>>, cuda::softmax_backward<T>)(
           x.data<T>(), dy.data<T>(), dx.data<T>(), x.size(0), x.size(1));
     });
     return {dx};
@@ -113,19 +114,21 @@ Tensor softmax_cross_entropy(const Tensor& x, const Tensor& labels, double label
   for (int64_t n = 0; n < rows && x.device() == Device::cpu && !is_dry_run(); ++n)
     require(label[n] >= 0 && label[n] < classes,
             "[softmax_cross_entropy] label {} of row {} is not in 0 to {}", label[n], n, classes - 1);
-  const DType real = real_dtype(x.dtype());
+  const DType real = accumulator_dtype(x.dtype());
   Tensor loss({}, real, x.device()), row({rows, 2}, real, x.device());
   with_compute_dtype(x, "softmax_cross_entropy", [&]<class T>() {
-    on<T>(x.device(), cross_entropy_cpu<Real<T>>, cuda::cross_entropy<T>)(
-        x.data<T>(), label, softmax_rows<Real<T>>(row), loss.data<Real<T>>(), label_smoothing, rows, classes);
+    on<T>(x.device(), cross_entropy_cpu<Accumulator<T>>, cuda::cross_entropy<T>)(
+        x.data<T>(), label, softmax_rows<Accumulator<T>>(row), loss.data<Accumulator<T>>(), label_smoothing,
+        rows, classes);
   });
   return record(loss, "softmax_cross_entropy", {x},
                 [x = x.detach(), labels, row, label_smoothing, rows, classes](const Tensor& dy) -> Tensors {
                   Tensor dx = empty_like(x);
                   with_compute_dtype(x, "softmax_cross_entropy", [&]<class T>() {
-                    on<T>(x.device(), cross_entropy_backward_cpu<Real<T>>, cuda::cross_entropy_backward<T>)(
-                        x.data<T>(), labels.data<int32_t>(), softmax_rows<Real<T>>(row), dy.data<Real<T>>(),
-                        dx.data<T>(), label_smoothing, rows, classes);
+                    on<T>(x.device(), cross_entropy_backward_cpu<Accumulator<T>>,
+                          cuda::cross_entropy_backward<T>)(
+                        x.data<T>(), labels.data<int32_t>(), softmax_rows<Accumulator<T>>(row),
+                        dy.data<Accumulator<T>>(), dx.data<T>(), label_smoothing, rows, classes);
                   });
                   return {dx};
                 });

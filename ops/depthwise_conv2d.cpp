@@ -118,7 +118,7 @@ void input_gradient_rows(const T* w, const T* dy, T* dx, const DepthwiseConv2dDi
   const int64_t channels = d.channels, rows = d.batch * d.in_height;
   const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width);
   // turned[e]: (K, taps of parity e, C), rows in falling order as well
-  constexpr int most_taps = (K + S - 1) / S;
+  constexpr int max_taps = (K + S - 1) / S;
   std::vector<T> turned[S];
   for (int e = 0; e < S; ++e) {
     const int taps = (K - e + S - 1) / S;
@@ -129,7 +129,7 @@ void input_gradient_rows(const T* w, const T* dy, T* dx, const DepthwiseConv2dDi
                     turned[e].data() + (a * taps + t) * channels);
   }
   parallel_chunks(rows, band_rows(d.in_row()), [&](int64_t, int64_t begin, int64_t end) {
-    std::vector<T> weights(static_cast<size_t>(most_taps * most_taps * channels));
+    std::vector<T> weights(static_cast<size_t>(max_taps * max_taps * channels));
     for (int64_t r = begin; r < end; ++r) {
       const int64_t n = r / d.in_height, i = r % d.in_height + pad_y;
       const T* sources[5];
@@ -267,8 +267,9 @@ void depthwise_weight_gradient_cpu(const T* x, const T* dy, T* dw, const Depthwi
 Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics* statistics) {
   constexpr const char* op = "depthwise_conv2d";
   require(x.rank() == 4, "[depthwise_conv2d] x is {}, it must be (N, H, W, C)", x.shape());
-  require(w.shape() == Shape{window.kernel, window.kernel, x.size(3)} && w.dtype() == real_dtype(x.dtype()),
-          "[depthwise_conv2d] w must be {} of {}x{}x{} for x {}, got {} of {}", real_dtype(x.dtype()),
+  require(w.shape() == Shape{window.kernel, window.kernel, x.size(3)} &&
+              w.dtype() == accumulator_dtype(x.dtype()),
+          "[depthwise_conv2d] w must be {} of {}x{}x{} for x {}, got {} of {}", accumulator_dtype(x.dtype()),
           window.kernel, window.kernel, x.size(3), x.shape(), w.dtype(), w.shape());
   require_one_device(op, {x, w});
   with_window(window, []<int, int>() {});
@@ -281,8 +282,8 @@ Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, Channel
     if constexpr (!std::is_same_v<T, bfloat16>)
       if (statistics && x.device() == Device::cpu && !is_dry_run())
         return depthwise_with_statistics_cpu<T>(x.data<T>(), w.data<T>(), y.data<T>(), d, statistics);
-    on<T>(x.device(), depthwise_cpu<Real<T>>, cuda::depthwise_conv2d<T>)(x.data<T>(), w.data<Real<T>>(),
-                                                                         y.data<T>(), d);
+    on<T>(x.device(), depthwise_cpu<Accumulator<T>>, cuda::depthwise_conv2d<T>)(
+        x.data<T>(), w.data<Accumulator<T>>(), y.data<T>(), d);
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad();
   return record(y, {op, [&] { return attributes(window); }}, {x, w},
@@ -291,14 +292,14 @@ Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, Channel
                   with_compute_dtype(x, op, [&]<class T>() {
                     if (w_needs) {
                       dw = empty_like(w);
-                      on<T>(x.device(), depthwise_weight_gradient_cpu<Real<T>>,
+                      on<T>(x.device(), depthwise_weight_gradient_cpu<Accumulator<T>>,
                             cuda::depthwise_conv2d_weight_gradient<T>)(x.data<T>(), dy.data<T>(),
-                                                                       dw.data<Real<T>>(), d);
+                                                                       dw.data<Accumulator<T>>(), d);
                     }
                     if (x_needs) {
                       dx = empty_like(x);
-                      on<T>(x.device(), depthwise_input_gradient_cpu<Real<T>>,
-                            cuda::depthwise_conv2d_input_gradient<T>)(w.data<Real<T>>(), dy.data<T>(),
+                      on<T>(x.device(), depthwise_input_gradient_cpu<Accumulator<T>>,
+                            cuda::depthwise_conv2d_input_gradient<T>)(w.data<Accumulator<T>>(), dy.data<T>(),
                                                                       dx.data<T>(), d);
                     }
                   });

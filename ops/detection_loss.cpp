@@ -97,8 +97,8 @@ FocalLoss<T> focal_of(const FocalLossOptions& o) {
 // `normalizer` is one positive number in the type that the loss of x is computed in; its value is known on
 // the CPU only.
 void check_normalizer(const char* op, const Tensor& normalizer, const Tensor& x) {
-  require(normalizer.numel() == 1 && normalizer.dtype() == real_dtype(x.dtype()),
-          "[{}] the normalizer must be one number of {}, got {} of {}", op, real_dtype(x.dtype()),
+  require(normalizer.numel() == 1 && normalizer.dtype() == accumulator_dtype(x.dtype()),
+          "[{}] the normalizer must be one number of {}, got {} of {}", op, accumulator_dtype(x.dtype()),
           normalizer.dtype(), normalizer.shape());
   require_no_gradient(op, "the normalizer", normalizer);
   if (normalizer.device() == Device::cpu && !is_dry_run())
@@ -106,7 +106,7 @@ void check_normalizer(const char* op, const Tensor& normalizer, const Tensor& x)
 }
 
 Tensor normalizer_of(double value, const Tensor& x) {
-  return full({}, value, real_dtype(x.dtype()), x.device());
+  return full({}, value, accumulator_dtype(x.dtype()), x.device());
 }
 
 }  // namespace
@@ -128,23 +128,24 @@ Tensor focal_loss(const Tensor& logits, const Tensor& targets, const Tensor& nor
     require(target[a] >= ignored_target && target[a] < classes,
             "[focal_loss] target {} of anchor {} is not a label of 0 to {}, -1 (background) or -2 (ignored)",
             target[a], a, classes - 1);
-  Tensor loss({}, real_dtype(logits.dtype()), logits.device());
+  Tensor loss({}, accumulator_dtype(logits.dtype()), logits.device());
   with_compute_dtype(logits, "focal_loss", [&]<class T>() {
-    on<T>(logits.device(), focal_loss_cpu<Real<T>>, cuda::focal_loss<T>)(
-        logits.data<T>(), target, loss.data<Real<T>>(), focal_of<Real<T>>(options),
-        normalizer.data<Real<T>>(), anchors, classes);
+    on<T>(logits.device(), focal_loss_cpu<Accumulator<T>>, cuda::focal_loss<T>)(
+        logits.data<T>(), target, loss.data<Accumulator<T>>(), focal_of<Accumulator<T>>(options),
+        normalizer.data<Accumulator<T>>(), anchors, classes);
   });
-  return record(loss, "focal_loss", {logits},
-                [logits = logits.detach(), targets, normalizer = normalizer.detach(), options, anchors,
-                 classes](const Tensor& dy) -> Tensors {
-                  Tensor dx = empty_like(logits);
-                  with_compute_dtype(logits, "focal_loss", [&]<class T>() {
-                    on<T>(logits.device(), focal_loss_backward_cpu<Real<T>>, cuda::focal_loss_backward<T>)(
-                        logits.data<T>(), targets.data<int32_t>(), dy.data<Real<T>>(), dx.data<T>(),
-                        focal_of<Real<T>>(options), normalizer.data<Real<T>>(), anchors, classes);
-                  });
-                  return {dx};
-                });
+  return record(
+      loss, "focal_loss", {logits},
+      [logits = logits.detach(), targets, normalizer = normalizer.detach(), options, anchors,
+       classes](const Tensor& dy) -> Tensors {
+        Tensor dx = empty_like(logits);
+        with_compute_dtype(logits, "focal_loss", [&]<class T>() {
+          on<T>(logits.device(), focal_loss_backward_cpu<Accumulator<T>>, cuda::focal_loss_backward<T>)(
+              logits.data<T>(), targets.data<int32_t>(), dy.data<Accumulator<T>>(), dx.data<T>(),
+              focal_of<Accumulator<T>>(options), normalizer.data<Accumulator<T>>(), anchors, classes);
+        });
+        return {dx};
+      });
 }
 
 Tensor focal_loss(const Tensor& logits, const Tensor& targets, double normalizer,
@@ -154,7 +155,7 @@ Tensor focal_loss(const Tensor& logits, const Tensor& targets, double normalizer
 }
 
 Tensor huber_loss(const Tensor& predictions, const Tensor& targets, const Tensor& normalizer, double delta) {
-  require(predictions.shape() == targets.shape() && real_dtype(predictions.dtype()) == targets.dtype(),
+  require(predictions.shape() == targets.shape() && accumulator_dtype(predictions.dtype()) == targets.dtype(),
           "[huber_loss] predictions are {} of {}, targets {} of {}: they must be alike", predictions.dtype(),
           predictions.shape(), targets.dtype(), targets.shape());
   require(delta > 0, "[huber_loss] delta {} must be positive", delta);
@@ -164,18 +165,19 @@ Tensor huber_loss(const Tensor& predictions, const Tensor& targets, const Tensor
   Tensor loss({}, targets.dtype(), predictions.device());
   const int64_t n = predictions.numel();
   with_compute_dtype(predictions, "huber_loss", [&]<class T>() {
-    on<T>(predictions.device(), huber_loss_cpu<Real<T>>, cuda::huber_loss<T>)(
-        predictions.data<T>(), targets.data<Real<T>>(), loss.data<Real<T>>(),
-        HuberLoss<Real<T>>{Real<T>(delta)}, normalizer.data<Real<T>>(), n);
+    on<T>(predictions.device(), huber_loss_cpu<Accumulator<T>>, cuda::huber_loss<T>)(
+        predictions.data<T>(), targets.data<Accumulator<T>>(), loss.data<Accumulator<T>>(),
+        HuberLoss<Accumulator<T>>{Accumulator<T>(delta)}, normalizer.data<Accumulator<T>>(), n);
   });
   return record(loss, "huber_loss", {predictions},
                 [p = predictions.detach(), t = targets.detach(), normalizer = normalizer.detach(), delta,
                  n](const Tensor& dy) -> Tensors {
                   Tensor dp = empty_like(p);
                   with_compute_dtype(p, "huber_loss", [&]<class T>() {
-                    on<T>(p.device(), huber_loss_backward_cpu<Real<T>>, cuda::huber_loss_backward<T>)(
-                        p.data<T>(), t.data<Real<T>>(), dy.data<Real<T>>(), dp.data<T>(),
-                        HuberLoss<Real<T>>{Real<T>(delta)}, normalizer.data<Real<T>>(), n);
+                    on<T>(p.device(), huber_loss_backward_cpu<Accumulator<T>>, cuda::huber_loss_backward<T>)(
+                        p.data<T>(), t.data<Accumulator<T>>(), dy.data<Accumulator<T>>(), dp.data<T>(),
+                        HuberLoss<Accumulator<T>>{Accumulator<T>(delta)}, normalizer.data<Accumulator<T>>(),
+                        n);
                   });
                   return {dp};
                 });

@@ -49,7 +49,7 @@ Tensor scale_samples(const char* op, const Tensor& branch, const Tensor& shortcu
   Tensor y = empty_like(branch);
   const int64_t samples = branch.size(0), size = samples ? branch.numel() / samples : 0;
   with_compute_dtype(branch, op, [&]<class T>() {
-    on<T>(branch.device(), stochastic_depth_cpu<Real<T>>, cuda::stochastic_depth<T>)(
+    on<T>(branch.device(), stochastic_depth_cpu<Accumulator<T>>, cuda::stochastic_depth<T>)(
         branch.data<T>(), shortcut.defined() ? shortcut.data<T>() : nullptr, y.data<T>(), samples, size,
         float(p), noise);
   });
@@ -63,8 +63,8 @@ Tensor dropout(const Tensor& x, double p, NoiseKey noise) {
   if (p == 0) return x;
   Tensor y = empty_like(x);
   with_compute_dtype(x, "dropout", [&]<class T>() {
-    on<T>(x.device(), dropout_cpu<Real<T>>, cuda::dropout<T>)(x.data<T>(), y.data<T>(), x.numel(), float(p),
-                                                              noise);
+    on<T>(x.device(), dropout_cpu<Accumulator<T>>, cuda::dropout<T>)(x.data<T>(), y.data<T>(), x.numel(),
+                                                                     float(p), noise);
   });
   return record(y, "dropout", {x},
                 [p, noise](const Tensor& dy) -> Tensors { return {dropout(dy, p, noise)}; });

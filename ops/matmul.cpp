@@ -3,10 +3,10 @@
 #include "core/parallel.h"
 #include "cuda/kernels/gemm.h"
 #include "cuda/kernels/reduction.h"
+#include "ops/shape_ops.h"
 #include "ops/support/channel_rows.h"
 #include "ops/support/dispatch.h"
 #include "ops/support/gemm.h"
-#include "ops/shape_ops.h"
 
 namespace fovea {
 namespace {
@@ -65,12 +65,13 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
                ChannelStatistics* statistics) {
   require(
       x.rank() >= 1 && w.rank() == 2 && x.size(-1) == w.size(0) &&
-          (x.dtype() == w.dtype() || real_dtype(x.dtype()) == w.dtype()),
+          (x.dtype() == w.dtype() || accumulator_dtype(x.dtype()) == w.dtype()),
       "[{}] x is {} of {}, w is {} of {}: the last size of x must be the first of w, and the dtypes equal",
       op, x.dtype(), x.shape(), w.dtype(), w.shape());
-  require(!bias.defined() || (bias.shape() == Shape{w.size(1)} && bias.dtype() == real_dtype(x.dtype())),
-          "[{}] bias must be {} of {}, got {} of {}", op, real_dtype(x.dtype()), Shape{w.size(1)},
-          bias.defined() ? bias.dtype() : x.dtype(), bias.defined() ? bias.shape() : Shape{});
+  require(
+      !bias.defined() || (bias.shape() == Shape{w.size(1)} && bias.dtype() == accumulator_dtype(x.dtype())),
+      "[{}] bias must be {} of {}, got {} of {}", op, accumulator_dtype(x.dtype()), Shape{w.size(1)},
+      bias.defined() ? bias.dtype() : x.dtype(), bias.defined() ? bias.shape() : Shape{});
   require_one_device(op, {x, w, bias});
   const int64_t k = w.size(0), n = w.size(1);
   int64_t m = 1;
@@ -86,8 +87,8 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
     if constexpr (!std::is_same_v<T, bfloat16>)
       if (statistics && x.device() == Device::cpu && !is_dry_run())
         return linear_with_statistics_cpu<T>(x.data<T>(), w.data<T>(), b, y.data<T>(), m, n, k, statistics);
-    multiply<T>(x.device(), linear_cpu<Real<T>>, cuda::gemm<T>, m, n, k, x.data<T>(), factor.data<T>(), b,
-                y.data<T>());
+    multiply<T>(x.device(), linear_cpu<Accumulator<T>>, cuda::gemm<T>, m, n, k, x.data<T>(), factor.data<T>(),
+                b, y.data<T>());
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad(), bias_needs = bias.requires_grad();
   return record(y, op, {x, w, bias},
@@ -96,20 +97,20 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
                   Tensor dx, dw, db;
                   with_compute_dtype(x, op, [&]<class T>() {
                     if (w_needs) {
-                      Tensor sums({k, n}, real_dtype(x.dtype()), x.device());
-                      multiply<T>(x.device(), gemm_tn<Real<T>>, cuda::gemm_tn<T>, k, n, m, x.data<T>(),
-                                  dy.data<T>(), sums.data<Real<T>>());
+                      Tensor sums({k, n}, accumulator_dtype(x.dtype()), x.device());
+                      multiply<T>(x.device(), gemm_tn<Accumulator<T>>, cuda::gemm_tn<T>, k, n, m, x.data<T>(),
+                                  dy.data<T>(), sums.data<Accumulator<T>>());
                       dw = cast(sums, w_dtype);
                     }
                     if (bias_needs) {
-                      db = Tensor({n}, real_dtype(x.dtype()), x.device());
-                      on<T>(x.device(), column_sums_cpu<Real<T>>, cuda::column_sums<T>)(
-                          dy.data<T>(), db.data<Real<T>>(), m, n);
+                      db = Tensor({n}, accumulator_dtype(x.dtype()), x.device());
+                      on<T>(x.device(), column_sums_cpu<Accumulator<T>>, cuda::column_sums<T>)(
+                          dy.data<T>(), db.data<Accumulator<T>>(), m, n);
                     }
                     if (x_needs) {
                       dx = empty_like(x);
-                      multiply<T>(x.device(), gemm_nt<Real<T>>, cuda::gemm_nt<T>, m, k, n, dy.data<T>(),
-                                  factor.data<T>(), dx.data<T>());
+                      multiply<T>(x.device(), gemm_nt<Accumulator<T>>, cuda::gemm_nt<T>, m, k, n,
+                                  dy.data<T>(), factor.data<T>(), dx.data<T>());
                     }
                   });
                   return {dx, dw, db};

@@ -54,12 +54,12 @@ Tensor reduce(const char* op, const Tensor& x, const ReductionDims& d, Shape sha
   const double factor = mean ? 1.0 / double(d.count) : 1.0;
   Tensor y(shape, x.dtype(), x.device());
   with_compute_dtype(x, op, [&]<class T>() {
-    on<T>(x.device(), reduce_cpu<Real<T>>, cuda::reduce<T>)(x.data<T>(), y.data<T>(), factor, d);
+    on<T>(x.device(), reduce_cpu<Accumulator<T>>, cuda::reduce<T>)(x.data<T>(), y.data<T>(), factor, d);
   });
   return record(y, op, {x}, [op, d, factor, from = x.shape()](const Tensor& dy) -> Tensors {
     Tensor dx(from, dy.dtype(), dy.device());
     with_compute_dtype(dy, op, [&]<class T>() {
-      on<T>(dy.device(), repeat_cpu<Real<T>>, cuda::repeat<T>)(dy.data<T>(), dx.data<T>(), factor, d);
+      on<T>(dy.device(), repeat_cpu<Accumulator<T>>, cuda::repeat<T>)(dy.data<T>(), dx.data<T>(), factor, d);
     });
     return {dx};
   });

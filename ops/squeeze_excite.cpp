@@ -112,14 +112,14 @@ Tensor global_average_pool(const Tensor& x) {
   const ImageDims d = image_dims("global_average_pool", x);
   Tensor y({d.batch, d.channels}, x.dtype(), x.device());
   with_compute_dtype(x, "global_average_pool", [&]<class T>() {
-    on<T>(x.device(), global_average_pool_cpu<Real<T>>, cuda::global_average_pool<T>)(x.data<T>(),
-                                                                                      y.data<T>(), d);
+    on<T>(x.device(), global_average_pool_cpu<Accumulator<T>>, cuda::global_average_pool<T>)(x.data<T>(),
+                                                                                             y.data<T>(), d);
   });
   return record(y, "global_average_pool", {x}, [shape = x.shape(), d](const Tensor& dy) -> Tensors {
     Tensor dx(shape, dy.dtype(), dy.device());
     with_compute_dtype(dy, "global_average_pool", [&]<class T>() {
-      on<T>(dy.device(), global_average_pool_backward_cpu<Real<T>>, cuda::global_average_pool_backward<T>)(
-          dy.data<T>(), dx.data<T>(), d);
+      on<T>(dy.device(), global_average_pool_backward_cpu<Accumulator<T>>,
+            cuda::global_average_pool_backward<T>)(dy.data<T>(), dx.data<T>(), d);
     });
     return {dx};
   });
@@ -133,17 +133,18 @@ Tensor scale_channels(const Tensor& x, const Tensor& s) {
   require_one_device("scale_channels", {x, s});
   Tensor y = empty_like(x);
   with_compute_dtype(x, "scale_channels", [&]<class T>() {
-    on<T>(x.device(), scale_cpu<Real<T>>, cuda::scale_channels<T>)(x.data<T>(), s.data<T>(), y.data<T>(), d);
+    on<T>(x.device(), scale_cpu<Accumulator<T>>, cuda::scale_channels<T>)(x.data<T>(), s.data<T>(),
+                                                                          y.data<T>(), d);
   });
-  return record(y, "scale_channels", {x, s},
-                [x = x.detach(), s = s.detach(), d](const Tensor& dy) -> Tensors {
-                  Tensor dx = empty_like(x), ds = empty_like(s);
-                  with_compute_dtype(x, "scale_channels", [&]<class T>() {
-                    on<T>(x.device(), scale_channels_backward_cpu<Real<T>>, cuda::scale_channels_backward<T>)(
-                        x.data<T>(), s.data<T>(), dy.data<T>(), dx.data<T>(), ds.data<T>(), d);
-                  });
-                  return {dx, ds};
-                });
+  return record(
+      y, "scale_channels", {x, s}, [x = x.detach(), s = s.detach(), d](const Tensor& dy) -> Tensors {
+        Tensor dx = empty_like(x), ds = empty_like(s);
+        with_compute_dtype(x, "scale_channels", [&]<class T>() {
+          on<T>(x.device(), scale_channels_backward_cpu<Accumulator<T>>, cuda::scale_channels_backward<T>)(
+              x.data<T>(), s.data<T>(), dy.data<T>(), dx.data<T>(), ds.data<T>(), d);
+        });
+        return {dx, ds};
+      });
 }
 
 }  // namespace fovea

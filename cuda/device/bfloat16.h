@@ -34,14 +34,14 @@ struct bfloat16 {
 // The type in which numbers stored as T are computed with, and in which their parameters, statistics and sums
 // are kept: float for float and bfloat16, double for double.
 template <class T>
-struct RealOf {
-  using type = T;  // what Real<T> stands for
+struct AccumulatorOf {
+  using type = T;  // what Accumulator<T> stands for
 };
 template <>
-struct RealOf<bfloat16> {
+struct AccumulatorOf<bfloat16> {
   using type = float;  // there is no arithmetic in bfloat16
 };
 template <class T>
-using Real = typename RealOf<T>::type;
+using Accumulator = typename AccumulatorOf<T>::type;
 
 }  // namespace fovea

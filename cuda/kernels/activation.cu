@@ -11,7 +11,7 @@ namespace {
 // One element a thread: the definition, and what is left over behind the packs.
 template <class F, class T>
 __global__ void activation_naive(const T* x, T* y, int64_t n) {
-  for (int64_t i : grid_stride(n)) y[i] = T(F::forward(Real<T>(x[i])));
+  for (int64_t i : grid_stride(n)) y[i] = T(F::forward(Accumulator<T>(x[i])));
 }
 
 // 16 bytes a thread.
@@ -20,14 +20,14 @@ __global__ void activation_packed(const T* x, T* y, int64_t packs) {
   constexpr int size = pack_size<T>;
   for (int64_t i : grid_stride(packs)) {
     Pack<T, size> pack = load_pack<size>(x + i * size);
-    for (int k = 0; k < size; ++k) pack.value[k] = T(F::forward(Real<T>(pack.value[k])));
+    for (int k = 0; k < size; ++k) pack.value[k] = T(F::forward(Accumulator<T>(pack.value[k])));
     store_pack(y + i * size, pack);
   }
 }
 
 template <class F, class T>
 __global__ void activation_backward_naive(const T* x, const T* dy, T* dx, int64_t n) {
-  for (int64_t i : grid_stride(n)) dx[i] = T(Real<T>(dy[i]) * F::derivative(Real<T>(x[i])));
+  for (int64_t i : grid_stride(n)) dx[i] = T(Accumulator<T>(dy[i]) * F::derivative(Accumulator<T>(x[i])));
 }
 
 template <class F, class T>
@@ -37,7 +37,8 @@ __global__ void activation_backward_packed(const T* x, const T* dy, T* dx, int64
     const Pack<T, size> value = load_pack<size>(x + i * size);
     Pack<T, size> gradient = load_pack<size>(dy + i * size);
     for (int k = 0; k < size; ++k)
-      gradient.value[k] = T(Real<T>(gradient.value[k]) * F::derivative(Real<T>(value.value[k])));
+      gradient.value[k] =
+          T(Accumulator<T>(gradient.value[k]) * F::derivative(Accumulator<T>(value.value[k])));
     store_pack(dx + i * size, gradient);
   }
 }

@@ -25,7 +25,7 @@ __global__ void binary_broadcast(const T* a, const T* b, T* y, BroadcastDims d, 
       at_b += index * d.b_strides[axis];
       rest = outer;
     }
-    y[i] = T(Op::of(Real<T>(a[at_a]), Real<T>(b[at_b])));
+    y[i] = T(Op::of(Accumulator<T>(a[at_a]), Accumulator<T>(b[at_b])));
   }
 }
 
@@ -36,22 +36,23 @@ __global__ void binary_packed(const T* a, const T* b, T* y, int64_t packs) {
   for (int64_t i : grid_stride(packs)) {
     Pack<T, size> left = load_pack<size>(a + i * size);
     const Pack<T, size> right = load_pack<size>(b + i * size);
-    for (int k = 0; k < size; ++k) left.value[k] = T(Op::of(Real<T>(left.value[k]), Real<T>(right.value[k])));
+    for (int k = 0; k < size; ++k)
+      left.value[k] = T(Op::of(Accumulator<T>(left.value[k]), Accumulator<T>(right.value[k])));
     store_pack(y + i * size, left);
   }
 }
 
 template <class T>
-__global__ void affine_naive(const T* x, Real<T> factor, Real<T> term, T* y, int64_t n) {
-  for (int64_t i : grid_stride(n)) y[i] = T(Real<T>(x[i]) * factor + term);
+__global__ void affine_naive(const T* x, Accumulator<T> factor, Accumulator<T> term, T* y, int64_t n) {
+  for (int64_t i : grid_stride(n)) y[i] = T(Accumulator<T>(x[i]) * factor + term);
 }
 
 template <class T>
-__global__ void affine_packed(const T* x, Real<T> factor, Real<T> term, T* y, int64_t packs) {
+__global__ void affine_packed(const T* x, Accumulator<T> factor, Accumulator<T> term, T* y, int64_t packs) {
   constexpr int size = pack_size<T>;
   for (int64_t i : grid_stride(packs)) {
     Pack<T, size> pack = load_pack<size>(x + i * size);
-    for (int k = 0; k < size; ++k) pack.value[k] = T(Real<T>(pack.value[k]) * factor + term);
+    for (int k = 0; k < size; ++k) pack.value[k] = T(Accumulator<T>(pack.value[k]) * factor + term);
     store_pack(y + i * size, pack);
   }
 }
@@ -89,8 +90,8 @@ __global__ void sum_to_naive(const T* x, T* y, Axes kept, Axes summed, int64_t o
   for (int64_t i : grid_stride(outputs)) {
     const T* from = x + kept.offset(i);
     double sum = 0;
-    for (int64_t k = 0; k < terms; ++k) sum += double(Real<T>(from[summed.offset(k)]));
-    y[i] = T(Real<T>(sum));
+    for (int64_t k = 0; k < terms; ++k) sum += double(Accumulator<T>(from[summed.offset(k)]));
+    y[i] = T(Accumulator<T>(sum));
   }
 }
 
@@ -106,7 +107,7 @@ struct Tile {
 template <class T, class Partial>
 __global__ void sum_to_tiled(const T* x, Partial* partial, Axes kept, Axes summed, Tile tile, int64_t outputs,
                              int64_t terms, int64_t chunk) {
-  using R = Real<T>;
+  using R = Accumulator<T>;
   __shared__ R sums[block_threads];
   const int thread = int(threadIdx.x);
   const int column = tile.along_sums ? thread % tile.sums : thread / tile.terms;
@@ -158,7 +159,7 @@ void binary(const T* a, const T* b, T* y, const BroadcastDims& d, int64_t n, boo
 }
 
 template <class T>
-void affine(const T* x, Real<T> factor, Real<T> term, T* y, int64_t n) {
+void affine(const T* x, Accumulator<T> factor, Accumulator<T> term, T* y, int64_t n) {
   const int64_t packs = n / pack_size<T>, packed = packs * pack_size<T>;
   launch(affine_packed<T>, {grid_for(packs), block_threads}, x, factor, term, y, packs);
   launch(affine_naive<T>, {grid_for(n - packed), block_threads}, x + packed, factor, term, y + packed,
@@ -188,26 +189,27 @@ void sum_to(const T* x, T* y, const BroadcastDims& d, int64_t n, int64_t outputs
     launch(sum_to_tiled<T, T>, {grid, block_threads}, x, y, kept, summed, tile, outputs, terms, chunk);
     return;
   }
-  Workspace<Real<T>> partial(chunks * outputs);
-  launch(sum_to_tiled<T, Real<T>>, {grid, block_threads}, x, partial.data(), kept, summed, tile, outputs,
-         terms, chunk);
+  Workspace<Accumulator<T>> partial(chunks * outputs);
+  launch(sum_to_tiled<T, Accumulator<T>>, {grid, block_threads}, x, partial.data(), kept, summed, tile,
+         outputs, terms, chunk);
   // The partial sums are a matrix (chunks, outputs), whose column sums are taken.
   Axes columns, rows;
   columns.append(outputs, 1);
   rows.append(chunks, outputs);
   const Tile last = tile_of(columns, rows, true);
-  launch(sum_to_tiled<Real<T>, T>, {dim3(unsigned((outputs + last.sums - 1) / last.sums)), block_threads},
-         partial.data(), y, columns, rows, last, outputs, chunks, chunks);
+  launch(sum_to_tiled<Accumulator<T>, T>,
+         {dim3(unsigned((outputs + last.sums - 1) / last.sums)), block_threads}, partial.data(), y, columns,
+         rows, last, outputs, chunks, chunks);
 }
 
 #define INSTANTIATE_OP(Op, T) \
   template void binary<Op, T>(const T*, const T*, T*, const BroadcastDims&, int64_t, bool);
-#define INSTANTIATE(T)                                              \
-  INSTANTIATE_OP(Add, T)                                            \
-  INSTANTIATE_OP(Subtract, T)                                       \
-  INSTANTIATE_OP(Multiply, T)                                       \
-  INSTANTIATE_OP(Divide, T)                                         \
-  template void affine<T>(const T*, Real<T>, Real<T>, T*, int64_t); \
+#define INSTANTIATE(T)                                                            \
+  INSTANTIATE_OP(Add, T)                                                          \
+  INSTANTIATE_OP(Subtract, T)                                                     \
+  INSTANTIATE_OP(Multiply, T)                                                     \
+  INSTANTIATE_OP(Divide, T)                                                       \
+  template void affine<T>(const T*, Accumulator<T>, Accumulator<T>, T*, int64_t); \
   template void sum_to<T>(const T*, T*, const BroadcastDims&, int64_t, int64_t);
 INSTANTIATE(float)
 INSTANTIATE(double)

@@ -41,7 +41,7 @@ void binary(const T* a, const T* b, T* y, const BroadcastDims& d, int64_t n, boo
 
 // y = x factor + term
 template <class T>
-void affine(const T* x, Real<T> factor, Real<T> term, T* y, int64_t n);
+void affine(const T* x, Accumulator<T> factor, Accumulator<T> term, T* y, int64_t n);
 
 // Each of the `outputs` elements of y becomes the sum of those of x (n, laid out as d.b_strides says) that it
 // was repeated to: d.a_strides lead from an index of x into y.

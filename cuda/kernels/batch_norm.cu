@@ -27,25 +27,25 @@ struct PartialOfProcesses {
 
 // One thread one channel, all rows: the definition.
 template <class T>
-__global__ void statistics_naive(const T* x, Real<T>* partial, BatchNormDims d) {
+__global__ void statistics_naive(const T* x, Accumulator<T>* partial, BatchNormDims d) {
   for (int64_t c : grid_stride(d.channels)) {
     double mean = 0, squares = 0;
-    for (int64_t row = 0; row < d.rows; ++row) mean += double(Real<T>(x[row * d.channels + c]));
+    for (int64_t row = 0; row < d.rows; ++row) mean += double(Accumulator<T>(x[row * d.channels + c]));
     mean /= double(d.rows);
     for (int64_t row = 0; row < d.rows; ++row) {
-      const double distance = double(Real<T>(x[row * d.channels + c])) - mean;
+      const double distance = double(Accumulator<T>(x[row * d.channels + c])) - mean;
       squares += distance * distance;
     }
-    partial[c] = Real<T>(mean);
-    partial[d.channels + c] = Real<T>(squares);
+    partial[c] = Accumulator<T>(mean);
+    partial[d.channels + c] = Accumulator<T>(squares);
   }
 }
 
 // In one pass: with p, the chunk's first row, near the values, nothing cancels in
 // sum (x - mean)^2 = sum (x - p)^2 - (sum (x - p))^2 / n.
 template <class T, int N>
-__global__ void statistics_chunks(const T* x, Real<T>* partial, ColumnGrid grid) {
-  using R = Real<T>;
+__global__ void statistics_chunks(const T* x, Accumulator<T>* partial, ColumnGrid grid) {
+  using R = Accumulator<T>;
   const ColumnPlace<N> at(grid);
   const int64_t first = at.chunk * grid.chunk_rows;
   Pack<T, N> pivot = {};
@@ -139,17 +139,17 @@ __global__ void coefficients_from_running(NormParameters<R> from, BatchNormCoeff
 // ---- Normalising
 
 template <class F, class T>
-__global__ void normalize_naive(const T* x, const Real<T>* scale, const Real<T>* shift, T* y,
+__global__ void normalize_naive(const T* x, const Accumulator<T>* scale, const Accumulator<T>* shift, T* y,
                                 BatchNormDims d) {
   for (int64_t i : grid_stride(d.rows * d.channels)) {
     const int64_t c = i % d.channels;
-    y[i] = T(F::forward(Real<T>(x[i]) * scale[c] + shift[c]));
+    y[i] = T(F::forward(Accumulator<T>(x[i]) * scale[c] + shift[c]));
   }
 }
 
 // A thread keeps the coefficients of its 16 bytes of channels and walks down the rows.
 template <class F, class T>
-__global__ void normalize_packed(const T* x, const Real<T>* scale, const Real<T>* shift, T* y,
+__global__ void normalize_packed(const T* x, const Accumulator<T>* scale, const Accumulator<T>* shift, T* y,
                                  ColumnGrid grid) {
   constexpr int size = pack_size<T>;
   const ColumnPlace<size> at(grid);
@@ -158,7 +158,7 @@ __global__ void normalize_packed(const T* x, const Real<T>* scale, const Real<T>
   for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
     Pack<T, size> pack = load_pack<size>(x + at.offset(row));
     for (int k = 0; k < size; ++k)
-      pack.value[k] = T(F::forward(Real<T>(pack.value[k]) * a.value[k] + b.value[k]));
+      pack.value[k] = T(F::forward(Accumulator<T>(pack.value[k]) * a.value[k] + b.value[k]));
     store_pack(y + at.offset(row), pack);
   }
 }
@@ -173,9 +173,9 @@ __device__ R gradient_of_z(R x, R dy, R scale, R shift) {
 
 // partial (1, 2, channels): one thread one channel, all rows.
 template <class F, class T>
-__global__ void sums_naive(const T* x, const T* dy, BatchNormCoefficients<Real<T>> norm, Real<T>* partial,
-                           BatchNormDims d) {
-  using R = Real<T>;
+__global__ void sums_naive(const T* x, const T* dy, BatchNormCoefficients<Accumulator<T>> norm,
+                           Accumulator<T>* partial, BatchNormDims d) {
+  using R = Accumulator<T>;
   for (int64_t c : grid_stride(d.channels)) {
     double sum_g = 0, sum_gx = 0;
     for (int64_t row = 0; row < d.rows; ++row) {
@@ -191,9 +191,9 @@ __global__ void sums_naive(const T* x, const T* dy, BatchNormCoefficients<Real<T
 
 // partial (chunks, 2, channels)
 template <class F, class T, int N>
-__global__ void sums_chunks(const T* x, const T* dy, BatchNormCoefficients<Real<T>> norm, Real<T>* partial,
-                            ColumnGrid grid) {
-  using R = Real<T>;
+__global__ void sums_chunks(const T* x, const T* dy, BatchNormCoefficients<Accumulator<T>> norm,
+                            Accumulator<T>* partial, ColumnGrid grid) {
+  using R = Accumulator<T>;
   const ColumnPlace<N> at(grid);
   Pack<R, N> scale = {}, shift = {}, mean = {};
   if (at.inside) {
@@ -253,9 +253,9 @@ __global__ void gradients_from_chunks(const R* partial, BatchNormCoefficients<R>
 }
 
 template <class F, class T>
-__global__ void backward_naive(const T* x, const T* dy, BatchNormCoefficients<Real<T>> norm,
-                               StatisticsGradient<Real<T>> statistics, T* dx, BatchNormDims d) {
-  using R = Real<T>;
+__global__ void backward_naive(const T* x, const T* dy, BatchNormCoefficients<Accumulator<T>> norm,
+                               StatisticsGradient<Accumulator<T>> statistics, T* dx, BatchNormDims d) {
+  using R = Accumulator<T>;
   for (int64_t i : grid_stride(d.rows * d.channels)) {
     const int64_t c = i % d.channels;
     const R g = gradient_of_z<F>(R(x[i]), R(dy[i]), norm.scale[c], norm.shift[c]);
@@ -264,9 +264,9 @@ __global__ void backward_naive(const T* x, const T* dy, BatchNormCoefficients<Re
 }
 
 template <class F, class T>
-__global__ void backward_packed(const T* x, const T* dy, BatchNormCoefficients<Real<T>> norm,
-                                StatisticsGradient<Real<T>> statistics, T* dx, ColumnGrid grid) {
-  using R = Real<T>;
+__global__ void backward_packed(const T* x, const T* dy, BatchNormCoefficients<Accumulator<T>> norm,
+                                StatisticsGradient<Accumulator<T>> statistics, T* dx, ColumnGrid grid) {
+  using R = Accumulator<T>;
   constexpr int size = pack_size<T>;
   const ColumnPlace<size> at(grid);
   if (!at.inside) return;
@@ -314,10 +314,11 @@ class SharedPartial {
 }  // namespace
 
 template <class T>
-void batch_norm_coefficients(const T* x, const Real<T>* weight, const Real<T>* bias, Real<T>* running_mean,
-                             Real<T>* running_variance, double epsilon, double momentum,
-                             const BatchNormCoefficients<Real<T>>& coefficients, BatchNormDims d) {
-  using R = Real<T>;
+void batch_norm_coefficients(const T* x, const Accumulator<T>* weight, const Accumulator<T>* bias,
+                             Accumulator<T>* running_mean, Accumulator<T>* running_variance, double epsilon,
+                             double momentum, const BatchNormCoefficients<Accumulator<T>>& coefficients,
+                             BatchNormDims d) {
+  using R = Accumulator<T>;
   const NormParameters<R> parameters{weight, bias, running_mean, running_variance, R(epsilon), R(momentum)};
   with_column_pack<T>(d.channels, [&]<int N>() {
     const ColumnGrid grid = column_grid(1, d.rows, d.channels, N, plan_for_sums);
@@ -343,7 +344,8 @@ void batch_norm_running_coefficients(const R* weight, const R* bias, const R* ru
 }
 
 template <class F, class T>
-void batch_norm_normalize(const T* x, const Real<T>* scale, const Real<T>* shift, T* y, BatchNormDims d) {
+void batch_norm_normalize(const T* x, const Accumulator<T>* scale, const Accumulator<T>* shift, T* y,
+                          BatchNormDims d) {
   if (packs_fit<T>(d.channels)) {
     const ColumnGrid grid = column_grid(1, d.rows, d.channels, pack_size<T>, plan_for_elements);
     launch(normalize_packed<F, T>, {grid}, x, scale, shift, y, grid);
@@ -353,9 +355,10 @@ void batch_norm_normalize(const T* x, const Real<T>* scale, const Real<T>* shift
 }
 
 template <class F, class T>
-void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Real<T>>& norm,
-                         bool batch_statistics, T* dx, Real<T>* dweight, Real<T>* dbias, BatchNormDims d) {
-  using R = Real<T>;
+void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Accumulator<T>>& norm,
+                         bool batch_statistics, T* dx, Accumulator<T>* dweight, Accumulator<T>* dbias,
+                         BatchNormDims d) {
+  using R = Accumulator<T>;
   const Workspace<R> constant(d.channels), slope(d.channels);
   const StatisticsGradient<R> statistics{constant.data(), slope.data()};
   with_column_pack<T>(d.channels, [&]<int N>() {
@@ -378,16 +381,17 @@ void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Re
   }
 }
 
-#define INSTANTIATE(F, T)                                                                                  \
-  template void batch_norm_normalize<F, T>(const T*, const Real<T>*, const Real<T>*, T*, BatchNormDims);   \
-  template void batch_norm_backward<F, T>(const T*, const T*, const BatchNormCoefficients<Real<T>>&, bool, \
-                                          T*, Real<T>*, Real<T>*, BatchNormDims);
+#define INSTANTIATE(F, T)                                                                                   \
+  template void batch_norm_normalize<F, T>(const T*, const Accumulator<T>*, const Accumulator<T>*, T*,      \
+                                           BatchNormDims);                                                  \
+  template void batch_norm_backward<F, T>(const T*, const T*, const BatchNormCoefficients<Accumulator<T>>&, \
+                                          bool, T*, Accumulator<T>*, Accumulator<T>*, BatchNormDims);
 #define FOR_EACH_ACTIVATION(T) \
   INSTANTIATE(Identity, T) INSTANTIATE(Relu, T) INSTANTIATE(Sigmoid, T) INSTANTIATE(Swish, T) COEFFICIENTS(T)
-#define COEFFICIENTS(T)                                                                                  \
-  template void batch_norm_coefficients<T>(const T*, const Real<T>*, const Real<T>*, Real<T>*, Real<T>*, \
-                                           double, double, const BatchNormCoefficients<Real<T>>&,        \
-                                           BatchNormDims);
+#define COEFFICIENTS(T)                                                                            \
+  template void batch_norm_coefficients<T>(const T*, const Accumulator<T>*, const Accumulator<T>*, \
+                                           Accumulator<T>*, Accumulator<T>*, double, double,       \
+                                           const BatchNormCoefficients<Accumulator<T>>&, BatchNormDims);
 FOR_EACH_ACTIVATION(float)
 FOR_EACH_ACTIVATION(double)
 FOR_EACH_ACTIVATION(bfloat16)

@@ -19,15 +19,17 @@ struct BatchNormCoefficients {
 
 namespace cuda {
 
-// x, y, dx, dy (rows, channels) of type T: float, double, bfloat16; all else (channels) of type R = Real<T>.
+// x, y, dx, dy (rows, channels) of type T: float, double, bfloat16; all else (channels) of type R =
+// Accumulator<T>.
 
 // Writes the coefficients from mean and biased variance of x, and moves the running averages towards the
 // batch's: running = (1 - momentum) running + momentum batch, the variance as rows / (rows - 1) times the
 // batch's. Where both are null, the coefficients alone.
 template <class T>
-void batch_norm_coefficients(const T* x, const Real<T>* weight, const Real<T>* bias, Real<T>* running_mean,
-                             Real<T>* running_variance, double epsilon, double momentum,
-                             const BatchNormCoefficients<Real<T>>& coefficients, BatchNormDims dims);
+void batch_norm_coefficients(const T* x, const Accumulator<T>* weight, const Accumulator<T>* bias,
+                             Accumulator<T>* running_mean, Accumulator<T>* running_variance, double epsilon,
+                             double momentum, const BatchNormCoefficients<Accumulator<T>>& coefficients,
+                             BatchNormDims dims);
 // Writes the coefficients from the running averages.
 template <class R>
 void batch_norm_running_coefficients(const R* weight, const R* bias, const R* running_mean,
@@ -36,12 +38,14 @@ void batch_norm_running_coefficients(const R* weight, const R* bias, const R* ru
 
 // y = F(x * scale + shift). F: Identity, Relu, Sigmoid, Swish.
 template <class F, class T>
-void batch_norm_normalize(const T* x, const Real<T>* scale, const Real<T>* shift, T* y, BatchNormDims dims);
+void batch_norm_normalize(const T* x, const Accumulator<T>* scale, const Accumulator<T>* shift, T* y,
+                          BatchNormDims dims);
 
 // Writes dx, dweight and dbias; mean and variance carry gradient where they are the batch's own.
 template <class F, class T>
-void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Real<T>>& coefficients,
-                         bool batch_statistics, T* dx, Real<T>* dweight, Real<T>* dbias, BatchNormDims dims);
+void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Accumulator<T>>& coefficients,
+                         bool batch_statistics, T* dx, Accumulator<T>* dweight, Accumulator<T>* dbias,
+                         BatchNormDims dims);
 
 }  // namespace cuda
 }  // namespace fovea

@@ -60,10 +60,10 @@ constexpr int no_maximum = 255;  // of a window with a NaN: its gradient goes no
 
 template <class T>
 struct Node {
-  Input<T> input[most_node_inputs];
+  Input<T> input[max_node_inputs];
   int count;
   int height, width, channels;
-  const Real<T>* v;
+  const Accumulator<T>* v;
   Fusion fusion;
 };
 
@@ -84,9 +84,9 @@ __device__ R fusion_weight(const V* v, Fusion fusion, int count, int k) {
 
 // All w_k into shared memory. All threads of the block must call it.
 template <class T>
-__device__ void share_weights(const Node<T>& node, Real<T>* w) {
+__device__ void share_weights(const Node<T>& node, Accumulator<T>* w) {
   const int k = int(threadIdx.x);
-  if (k < node.count) w[k] = fusion_weight<Real<T>>(node.v, node.fusion, node.count, k);
+  if (k < node.count) w[k] = fusion_weight<Accumulator<T>>(node.v, node.fusion, node.count, k);
   __syncthreads();
 }
 
@@ -106,11 +106,11 @@ __device__ inline int64_t offset(int64_t n, int y, int x, int height, int width,
 // The maximum of the window of output (y, x), and as the number of the pixel in the window, row after row,
 // where it comes first. A NaN, once met, stays.
 template <int N, class T>
-__device__ void pooled(const Input<T>& in, const Place& out, int channels, Real<T>* best, int* first) {
+__device__ void pooled(const Input<T>& in, const Place& out, int channels, Accumulator<T>* best, int* first) {
   const Axis &v = in.vertical, &h = in.horizontal;
   const int top = v.begin(out.y), left = h.begin(out.x);
   for (int k = 0; k < N; ++k) {
-    best[k] = Real<T>(-INFINITY);
+    best[k] = Accumulator<T>(-INFINITY);
     first[k] = (top - v.start(out.y)) * h.kernel + left - h.start(out.x);
   }
   for (int y = top; y < v.end(out.y); ++y)
@@ -118,7 +118,7 @@ __device__ void pooled(const Input<T>& in, const Place& out, int channels, Real<
       const Pack<T, N> pixel = load_pack<N>(in.x + offset(out.n, y, x, v.in, h.in, channels) + out.c);
       const int number = (y - v.start(out.y)) * h.kernel + x - h.start(out.x);
       for (int k = 0; k < N; ++k) {
-        const Real<T> value = Real<T>(pixel.value[k]);
+        const Accumulator<T> value = Accumulator<T>(pixel.value[k]);
         const bool larger = (value > best[k]) | (value != value);
         best[k] = larger ? value : best[k];
         first[k] = larger ? number : first[k];
@@ -130,8 +130,8 @@ __device__ void pooled(const Input<T>& in, const Place& out, int channels, Real<
 
 // The input at the node's size, N channels of one output pixel. `first` is written for pooled inputs.
 template <int N, class T>
-__device__ Pack<Real<T>, N> resampled(const Input<T>& in, const Place& out, int channels, int* first) {
-  Pack<Real<T>, N> result;
+__device__ Pack<Accumulator<T>, N> resampled(const Input<T>& in, const Place& out, int channels, int* first) {
+  Pack<Accumulator<T>, N> result;
   if (in.kind == Resample::pool) {
     pooled<N>(in, out, channels, result.value, first);
     return result;
@@ -143,20 +143,20 @@ __device__ Pack<Real<T>, N> resampled(const Input<T>& in, const Place& out, int 
   }
   const Pack<T, N> pixel =
       load_pack<N>(in.x + offset(out.n, y, x, in.vertical.in, in.horizontal.in, channels) + out.c);
-  for (int k = 0; k < N; ++k) result.value[k] = Real<T>(pixel.value[k]);
+  for (int k = 0; k < N; ++k) result.value[k] = Accumulator<T>(pixel.value[k]);
   return result;
 }
 
 template <class F, int N, class T>
 __global__ void node_forward(Node<T> node, T* y, int64_t packs) {
-  __shared__ Real<T> w[most_node_inputs];
+  __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
   for (int64_t i : grid_stride(packs)) {
     const Place out = place_of(i, node.height, node.width, node.channels / N, N);
-    Real<T> z[N] = {};
+    Accumulator<T> z[N] = {};
     for (int k = 0; k < node.count; ++k) {
       int first[N];
-      const Pack<Real<T>, N> x = resampled<N>(node.input[k], out, node.channels, first);
+      const Pack<Accumulator<T>, N> x = resampled<N>(node.input[k], out, node.channels, first);
       for (int c = 0; c < N; ++c) z[c] += w[k] * x.value[c];
     }
     for (int c = 0; c < N; ++c) z[c] = F::forward(z[c]);
@@ -170,14 +170,14 @@ __global__ void node_forward(Node<T> node, T* y, int64_t packs) {
 // With two blocks to a multiprocessor a thread may have 128 registers.
 template <class F, int N, int Most, class T>
 __global__ void __launch_bounds__(block_threads, 2)
-    node_gradient(Node<T> node, const T* dy, T* g, Real<T>* partial, int64_t packs) {
-  __shared__ Real<T> w[most_node_inputs];
+    node_gradient(Node<T> node, const T* dy, T* g, Accumulator<T>* partial, int64_t packs) {
+  __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
-  Real<T> dot[Most] = {};
+  Accumulator<T> dot[Most] = {};
   for (int64_t i : grid_stride(packs)) {
     const Place out = place_of(i, node.height, node.width, node.channels / N, N);
-    Pack<Real<T>, N> x[Most];
-    Real<T> z[N] = {}, gradient[N];
+    Pack<Accumulator<T>, N> x[Most];
+    Accumulator<T> z[N] = {}, gradient[N];
     for (int k = 0; k < Most; ++k) {
       if (k >= node.count) break;
       int first[N];
@@ -189,7 +189,7 @@ __global__ void __launch_bounds__(block_threads, 2)
       store_pack(node.input[k].first + i * N, bytes);
     }
     const Pack<T, N> above = load_pack<N>(dy + i * N);
-    for (int c = 0; c < N; ++c) gradient[c] = Real<T>(above.value[c]) * F::derivative(z[c]);
+    for (int c = 0; c < N; ++c) gradient[c] = Accumulator<T>(above.value[c]) * F::derivative(z[c]);
     for (int k = 0; k < Most; ++k) {
       if (k >= node.count) break;
       for (int c = 0; c < N; ++c) dot[k] += gradient[c] * x[k].value[c];
@@ -204,7 +204,7 @@ __global__ void __launch_bounds__(block_threads, 2)
   if (partial == nullptr) return;
   for (int k = 0; k < Most; ++k) {
     if (k >= node.count) break;
-    const Real<T> sum = block_sum(dot[k]);
+    const Accumulator<T> sum = block_sum(dot[k]);
     if (threadIdx.x == 0) partial[k * gridDim.x + blockIdx.x] = sum;
   }
 }
@@ -214,7 +214,7 @@ __global__ void __launch_bounds__(block_threads, 2)
 //   softmax          dv_k = w_k (dw_k - s)
 template <class R>
 __global__ void fusion_backward(const R* partial, int blocks, const R* v, Fusion fusion, int count, R* dv) {
-  __shared__ R dw[most_node_inputs];  // the first thread's only: an array of its own would lie in memory
+  __shared__ R dw[max_node_inputs];  // the first thread's only: an array of its own would lie in memory
   for (int k = 0; k < count; ++k) {
     R sum = 0;
     for (int b = int(threadIdx.x); b < blocks; b += int(blockDim.x)) sum += partial[k * blocks + b];
@@ -239,7 +239,7 @@ __global__ void fusion_backward(const R* partial, int blocks, const R* v, Fusion
 // dx of upsampled input `which`: a pixel collects the gradients of its copies.
 template <int N, class T>
 __global__ void upsample_backward(Node<T> node, int which, const T* g, int64_t packs) {
-  __shared__ Real<T> w[most_node_inputs];
+  __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
   const Input<T>& in = node.input[which];
   const Axis &v = in.vertical, &h = in.horizontal;
@@ -248,11 +248,11 @@ __global__ void upsample_backward(Node<T> node, int which, const T* g, int64_t p
     const int bottom = int(ResampleDims::first(at.y + 1, v.in, v.out));
     const int left = int(ResampleDims::first(at.x, h.in, h.out)),
               right = int(ResampleDims::first(at.x + 1, h.in, h.out));
-    Real<T> sum[N] = {};
+    Accumulator<T> sum[N] = {};
     for (int y = int(ResampleDims::first(at.y, v.in, v.out)); y < bottom; ++y)
       for (int x = left; x < right; ++x) {
         const Pack<T, N> copy = load_pack<N>(g + offset(at.n, y, x, v.out, h.out, node.channels) + at.c);
-        for (int c = 0; c < N; ++c) sum[c] += Real<T>(copy.value[c]);
+        for (int c = 0; c < N; ++c) sum[c] += Accumulator<T>(copy.value[c]);
       }
     Pack<T, N> dx;
     for (int c = 0; c < N; ++c) dx.value[c] = T(w[which] * sum[c]);
@@ -264,21 +264,21 @@ __global__ void upsample_backward(Node<T> node, int which, const T* g, int64_t p
 // The naive kernel looks for each window's maximum again.
 template <class T>
 __global__ void pool_backward_naive(Node<T> node, int which, const T* g, int64_t n) {
-  __shared__ Real<T> w[most_node_inputs];
+  __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
   const Input<T>& in = node.input[which];
   const Axis &v = in.vertical, &h = in.horizontal;
   for (int64_t i : grid_stride(n)) {
     const Place at = place_of(i, v.in, h.in, node.channels, 1);
-    Real<T> sum = 0;
+    Accumulator<T> sum = 0;
     for (int y = v.first_window(at.y); y < v.end_window(at.y); ++y)
       for (int x = h.first_window(at.x); x < h.end_window(at.x); ++x) {
-        Real<T> best;
+        Accumulator<T> best;
         int first;
         pooled<1>(in, {at.n, y, x, at.c}, node.channels, &best, &first);
         // In a large window no_maximum is a pixel's number, too: hence the first comparison.
         if (best == best && first == (at.y - v.start(y)) * h.kernel + at.x - h.start(x))
-          sum += Real<T>(g[offset(at.n, y, x, v.out, h.out, node.channels) + at.c]);
+          sum += Accumulator<T>(g[offset(at.n, y, x, v.out, h.out, node.channels) + at.c]);
       }
     in.dx[i] = T(w[which] * sum);
   }
@@ -287,13 +287,13 @@ __global__ void pool_backward_naive(Node<T> node, int which, const T* g, int64_t
 // The fast one reads what node_gradient has found.
 template <int N, class T>
 __global__ void pool_backward_packed(Node<T> node, int which, const T* g, int64_t packs) {
-  __shared__ Real<T> w[most_node_inputs];
+  __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
   const Input<T>& in = node.input[which];
   const Axis &v = in.vertical, &h = in.horizontal;
   for (int64_t i : grid_stride(packs)) {
     const Place at = place_of(i, v.in, h.in, node.channels / N, N);
-    Real<T> sum[N] = {};
+    Accumulator<T> sum[N] = {};
     for (int y = v.first_window(at.y); y < v.end_window(at.y); ++y)
       for (int x = h.first_window(at.x); x < h.end_window(at.x); ++x) {
         const int64_t window = offset(at.n, y, x, v.out, h.out, node.channels) + at.c;
@@ -301,7 +301,7 @@ __global__ void pool_backward_packed(Node<T> node, int which, const T* g, int64_
         const Pack<T, N> gradient = load_pack<N>(g + window);
         const int number = (at.y - v.start(y)) * h.kernel + at.x - h.start(x);
         for (int c = 0; c < N; ++c)
-          sum[c] += first.value[c] == number ? Real<T>(gradient.value[c]) : Real<T>(0);
+          sum[c] += first.value[c] == number ? Accumulator<T>(gradient.value[c]) : Accumulator<T>(0);
       }
     Pack<T, N> dx;
     for (int c = 0; c < N; ++c) dx.value[c] = T(w[which] * sum[c]);
@@ -314,7 +314,7 @@ Axis axis_of(const Window& window, int64_t in, int64_t out) {
 }
 
 template <class T>
-Node<T> node_of(const std::vector<NodeInput<T>>& inputs, const Real<T>* v, Fusion fusion) {
+Node<T> node_of(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v, Fusion fusion) {
   const ResampleDims& size = inputs[0].dims;
   Node<T> node{};
   node.count = int(inputs.size());
@@ -336,7 +336,7 @@ Node<T> node_of(const std::vector<NodeInput<T>>& inputs, const Real<T>* v, Fusio
 }
 
 template <class F, int N, class T>
-void backward(Node<T>& node, const T* dy, T* g, Real<T>* dv, int64_t batch) {
+void backward(Node<T>& node, const T* dy, T* g, Accumulator<T>* dv, int64_t batch) {
   const int64_t outputs = batch * node.height * node.width * node.channels;
   bool g_wanted = false;
   int64_t maxima = 0;
@@ -357,7 +357,7 @@ void backward(Node<T>& node, const T* dy, T* g, Real<T>* dv, int64_t batch) {
   // As many blocks as keep a GPU busy, and on each GPU as many: their number is part of the order of sums.
   const int64_t needed = (outputs / N + block_threads - 1) / block_threads;
   const int blocks = int(needed < 1024 ? needed : 1024);
-  Workspace<Real<T>> partial(int64_t(blocks) * node.count);
+  Workspace<Accumulator<T>> partial(int64_t(blocks) * node.count);
   constexpr int usual = 3;  // a BiFPN node has two or three
   const auto bytes_of = [&](const Input<T>& in) {
     return batch * in.vertical.in * in.horizontal.in * node.channels * int64_t(sizeof(T));
@@ -365,11 +365,11 @@ void backward(Node<T>& node, const T* dy, T* g, Real<T>* dv, int64_t batch) {
   int64_t moved = outputs * int64_t(sizeof(T)) * (g_wanted ? 2 : 1) + maxima;
   for (int k = 0; k < node.count; ++k)
     moved += bytes_of(node.input[k]) * (node.input[k].kind == Resample::same && node.input[k].dx ? 2 : 1);
-  launch(node.count <= usual ? node_gradient<F, N, usual, T> : node_gradient<F, N, most_node_inputs, T>,
+  launch(node.count <= usual ? node_gradient<F, N, usual, T> : node_gradient<F, N, max_node_inputs, T>,
          LaunchConfig(dim3(unsigned(blocks)), block_threads).moves(moved), node, dy, g_wanted ? g : nullptr,
          dv ? partial.data() : nullptr, outputs / N);
   if (dv)
-    launch(fusion_backward<Real<T>>, {1, block_threads}, partial.data(), blocks, node.v, node.fusion,
+    launch(fusion_backward<Accumulator<T>>, {1, block_threads}, partial.data(), blocks, node.v, node.fusion,
            node.count, dv);
   for (int k = 0; k < node.count; ++k) {
     const Input<T>& in = node.input[k];
@@ -390,7 +390,7 @@ void backward(Node<T>& node, const T* dy, T* g, Real<T>* dv, int64_t batch) {
 }  // namespace
 
 template <class F, class T>
-void bifpn_node(const std::vector<NodeInput<T>>& inputs, const Real<T>* v, Fusion fusion, T* y,
+void bifpn_node(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v, Fusion fusion, T* y,
                 int64_t batch) {
   const Node<T> node = node_of(inputs, v, fusion);
   const int64_t outputs = batch * node.height * node.width * node.channels;
@@ -402,8 +402,8 @@ void bifpn_node(const std::vector<NodeInput<T>>& inputs, const Real<T>* v, Fusio
 }
 
 template <class F, class T>
-void bifpn_node_backward(const std::vector<NodeInput<T>>& inputs, const Real<T>* v, Fusion fusion,
-                         const T* dy, T* g, Real<T>* dv, int64_t batch) {
+void bifpn_node_backward(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v, Fusion fusion,
+                         const T* dy, T* g, Accumulator<T>* dv, int64_t batch) {
   Node<T> node = node_of(inputs, v, fusion);
   if (packs_fit<T>(node.channels))
     backward<F, pack_size<T>>(node, dy, g, dv, batch);
@@ -411,10 +411,11 @@ void bifpn_node_backward(const std::vector<NodeInput<T>>& inputs, const Real<T>*
     backward<F, 1>(node, dy, g, dv, batch);
 }
 
-#define INSTANTIATE(F, T)                                                                                \
-  template void bifpn_node<F, T>(const std::vector<NodeInput<T>>&, const Real<T>*, Fusion, T*, int64_t); \
-  template void bifpn_node_backward<F, T>(const std::vector<NodeInput<T>>&, const Real<T>*, Fusion,      \
-                                          const T*, T*, Real<T>*, int64_t);
+#define INSTANTIATE(F, T)                                                                                  \
+  template void bifpn_node<F, T>(const std::vector<NodeInput<T>>&, const Accumulator<T>*, Fusion, T*,      \
+                                 int64_t);                                                                 \
+  template void bifpn_node_backward<F, T>(const std::vector<NodeInput<T>>&, const Accumulator<T>*, Fusion, \
+                                          const T*, T*, Accumulator<T>*, int64_t);
 #define FOR_EACH_DTYPE(F) INSTANTIATE(F, float) INSTANTIATE(F, double) INSTANTIATE(F, bfloat16)
 FOR_EACH_DTYPE(Identity)
 FOR_EACH_DTYPE(Relu)

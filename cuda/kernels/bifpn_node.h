@@ -55,19 +55,19 @@ struct NodeInput {
 
 namespace cuda {
 
-inline constexpr int most_node_inputs = 6;  // one from each level of D7x, where all are connected
+inline constexpr int max_node_inputs = 6;  // one from each level of D7x, where all are connected
 
 // y = F(z), z = sum_i w_i resample(x_i), y (batch, out_height, out_width, channels); v holds a number for
-// each of the one to most_node_inputs inputs, and may be null for Fusion::sum. F: Identity, Relu, Sigmoid,
+// each of the one to max_node_inputs inputs, and may be null for Fusion::sum. F: Identity, Relu, Sigmoid,
 // Swish; T: float, double, bfloat16.
 template <class F, class T>
-void bifpn_node(const std::vector<NodeInput<T>>& inputs, const Real<T>* v, Fusion fusion, T* y,
+void bifpn_node(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v, Fusion fusion, T* y,
                 int64_t batch);
 
 // Overwrites each input's dx that is not null, and dv unless null. g is scratch space of y's size: dy F'(z).
 template <class F, class T>
-void bifpn_node_backward(const std::vector<NodeInput<T>>& inputs, const Real<T>* v, Fusion fusion,
-                         const T* dy, T* g, Real<T>* dv, int64_t batch);
+void bifpn_node_backward(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v, Fusion fusion,
+                         const T* dy, T* g, Accumulator<T>* dv, int64_t batch);
 
 }  // namespace cuda
 }  // namespace fovea

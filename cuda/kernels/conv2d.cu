@@ -42,17 +42,19 @@ struct Geometry {
 
 // One thread one output: the definition.
 template <class T>
-__global__ void conv2d_naive(const T* x, const Real<T>* w, T* y, Geometry g, int64_t n) {
+__global__ void conv2d_naive(const T* x, const Accumulator<T>* w, T* y, Geometry g, int64_t n) {
   for (int64_t i : grid_stride(n)) {
     const PixelPlace at(i, g.out_height, g.out_width, g.out_channels);
-    Real<T> sum = 0;
+    Accumulator<T> sum = 0;
     for (int a = 0; a < g.kernel; ++a)
       for (int b = 0; b < g.kernel; ++b) {
         const int row = at.row * g.stride + a - g.pad_y, column = at.column * g.stride + b - g.pad_x;
         if (!inside(row, g.in_height) || !inside(column, g.in_width)) continue;
         const T* in = x + ((at.image * g.in_height + row) * g.in_width + column) * g.in_channels;
-        const Real<T>* filter = w + int64_t(a * g.kernel + b) * g.in_channels * g.out_channels + at.channel;
-        for (int c = 0; c < g.in_channels; ++c) sum += Real<T>(in[c]) * filter[int64_t(c) * g.out_channels];
+        const Accumulator<T>* filter =
+            w + int64_t(a * g.kernel + b) * g.in_channels * g.out_channels + at.channel;
+        for (int c = 0; c < g.in_channels; ++c)
+          sum += Accumulator<T>(in[c]) * filter[int64_t(c) * g.out_channels];
       }
     y[i] = T(sum);
   }
@@ -61,10 +63,10 @@ __global__ void conv2d_naive(const T* x, const Real<T>* w, T* y, Geometry g, int
 // One thread one dx, from the output pixels (o, q) whose tap (a, b) sees it: o s + a - p = row. It has no
 // fast version, since no network asks it of its stem.
 template <class T>
-__global__ void input_gradient_naive(const Real<T>* w, const T* dy, T* dx, Geometry g, int64_t n) {
+__global__ void input_gradient_naive(const Accumulator<T>* w, const T* dy, T* dx, Geometry g, int64_t n) {
   for (int64_t i : grid_stride(n)) {
     const PixelPlace at(i, g.in_height, g.in_width, g.in_channels);
-    Real<T> sum = 0;
+    Accumulator<T> sum = 0;
     for (int a = 0; a < g.kernel; ++a)
       for (int b = 0; b < g.kernel; ++b) {
         const int o = at.row + g.pad_y - a, q = at.column + g.pad_x - b;  // times the stride
@@ -73,8 +75,9 @@ __global__ void input_gradient_naive(const Real<T>* w, const T* dy, T* dx, Geome
           continue;
         const int64_t row = at.image * g.out_height + o / g.stride;
         const T* gradient = dy + (row * g.out_width + q / g.stride) * g.out_channels;
-        const Real<T>* filter = w + (int64_t(a * g.kernel + b) * g.in_channels + at.channel) * g.out_channels;
-        for (int c = 0; c < g.out_channels; ++c) sum += Real<T>(gradient[c]) * filter[c];
+        const Accumulator<T>* filter =
+            w + (int64_t(a * g.kernel + b) * g.in_channels + at.channel) * g.out_channels;
+        for (int c = 0; c < g.out_channels; ++c) sum += Accumulator<T>(gradient[c]) * filter[c];
       }
     dx[i] = T(sum);
   }
@@ -82,27 +85,27 @@ __global__ void input_gradient_naive(const Real<T>* w, const T* dy, T* dx, Geome
 
 // One thread one weight: it walks over all pixels.
 template <class T>
-__global__ void weight_gradient_naive(const T* x, const T* dy, Real<T>* dw, Geometry g, int64_t batch,
+__global__ void weight_gradient_naive(const T* x, const T* dy, Accumulator<T>* dw, Geometry g, int64_t batch,
                                       int64_t n) {
   for (int64_t i : grid_stride(n)) {
     const int64_t tap = i / g.out_channels, o = i % g.out_channels;
     const int a = int(tap / g.taps()), b = int(tap % g.taps() / g.in_channels), c = int(tap % g.in_channels);
-    Real<T> sum = 0;
+    Accumulator<T> sum = 0;
     for (int64_t image = 0; image < batch; ++image)
       for (int r = 0; r < g.out_height; ++r)
         for (int q = 0; q < g.out_width; ++q) {
           const int row = r * g.stride + a - g.pad_y, column = q * g.stride + b - g.pad_x;
           if (!inside(row, g.in_height) || !inside(column, g.in_width)) continue;
-          sum += Real<T>(dy[((image * g.out_height + r) * g.out_width + q) * g.out_channels + o]) *
-                 Real<T>(x[((image * g.in_height + row) * g.in_width + column) * g.in_channels + c]);
+          sum += Accumulator<T>(dy[((image * g.out_height + r) * g.out_width + q) * g.out_channels + o]) *
+                 Accumulator<T>(x[((image * g.in_height + row) * g.in_width + column) * g.in_channels + c]);
         }
     dw[i] = sum;
   }
 }
 
-// Output channels of a thread; 16 bytes of Real<T>.
+// Output channels of a thread; 16 bytes of Accumulator<T>.
 template <class T>
-inline constexpr int channel_pack = 16 / int(sizeof(Real<T>));
+inline constexpr int channel_pack = 16 / int(sizeof(Accumulator<T>));
 
 // The neighbouring output pixels of a thread.
 inline constexpr int forward_strip = 8, sum_strip = 4;
@@ -125,9 +128,9 @@ struct Strip {
 
 template <class T>
 __global__ void __launch_bounds__(block_threads)
-    conv2d_strips(const T* x, const Real<T>* w, T* y, Geometry g, Strips strips, ColumnGrid grid) {
+    conv2d_strips(const T* x, const Accumulator<T>* w, T* y, Geometry g, Strips strips, ColumnGrid grid) {
   constexpr int N = channel_pack<T>;
-  auto* filter = dynamic_shared<Pack<Real<T>, N>>();  // (k, taps, packs of the block)
+  auto* filter = dynamic_shared<Pack<Accumulator<T>, N>>();  // (k, taps, packs of the block)
   const ColumnPlace<N> at(grid);
   if (at.inside)
     for (int tap = int(threadIdx.y); tap < g.kernel * g.taps(); tap += int(blockDim.y))
@@ -136,17 +139,17 @@ __global__ void __launch_bounds__(block_threads)
   __syncthreads();
   for (int64_t index = at.begin; index < at.end; index += blockDim.y) {
     const Strip strip(index, strips, forward_strip, g.out_height);
-    Real<T> sum[forward_strip][N] = {};
+    Accumulator<T> sum[forward_strip][N] = {};
     for (int a = 0; a < g.kernel; ++a) {
       const int row = strip.row * g.stride + a - g.pad_y;
       if (!inside(row, g.in_height)) continue;
       const T* in = x + (strip.image * g.in_height + row) * g.in_row();
       const int first = (strip.column * g.stride - g.pad_x) * g.in_channels, step = g.stride * g.in_channels;
       for (int t = 0; t < g.taps(); ++t) {
-        const Pack<Real<T>, N> tap = filter[(a * g.taps() + t) * grid.width + int(threadIdx.x)];
+        const Pack<Accumulator<T>, N> tap = filter[(a * g.taps() + t) * grid.width + int(threadIdx.x)];
         UNROLL for (int p = 0; p < forward_strip; ++p) {
           const int i = first + p * step + t;
-          const Real<T> value = inside(i, g.in_row()) ? Real<T>(in[i]) : Real<T>(0);
+          const Accumulator<T> value = inside(i, g.in_row()) ? Accumulator<T>(in[i]) : Accumulator<T>(0);
           UNROLL for (int k = 0; k < N; ++k) { sum[p][k] += value * tap.value[k]; }
         }
       }
@@ -167,14 +170,14 @@ inline constexpr int group_taps = 9;
 // stand side by side and read the same dy. Into partial (chunks, k, taps, Cout); stage 2 adds the chunks.
 template <class T>
 __global__ void __launch_bounds__(block_threads)
-    weight_gradient_strips(const T* x, const T* dy, Real<T>* partial, Geometry g, Strips strips,
+    weight_gradient_strips(const T* x, const T* dy, Accumulator<T>* partial, Geometry g, Strips strips,
                            ColumnGrid grid) {
   constexpr int N = channel_pack<T>;
   const ColumnPlace<N> at(grid);
   const int group = int(at.column) / g.out_channels, o = int(at.column) % g.out_channels;
   const int groups = (g.taps() + group_taps - 1) / group_taps;  // of a filter row
   const int a = group / groups, first_tap = group % groups * group_taps;
-  Real<T> sum[group_taps][N] = {};
+  Accumulator<T> sum[group_taps][N] = {};
   for (int64_t index = at.begin; index < at.end; index += blockDim.y) {
     const Strip strip(index, strips, sum_strip, g.out_height);
     const int row = strip.row * g.stride + a - g.pad_y;
@@ -187,33 +190,35 @@ __global__ void __launch_bounds__(block_threads)
       const Pack<T, N> gradient = load_pack<N>(gradients + int64_t(p) * g.out_channels);
       const int first = ((strip.column + p) * g.stride - g.pad_x) * g.in_channels + first_tap;
       UNROLL for (int t = 0; t < group_taps; ++t) {
-        const Real<T> value = inside(first + t, g.in_row()) ? Real<T>(in[first + t]) : Real<T>(0);
-        UNROLL for (int k = 0; k < N; ++k) { sum[t][k] += value * Real<T>(gradient.value[k]); }
+        const Accumulator<T> value =
+            inside(first + t, g.in_row()) ? Accumulator<T>(in[first + t]) : Accumulator<T>(0);
+        UNROLL for (int k = 0; k < N; ++k) { sum[t][k] += value * Accumulator<T>(gradient.value[k]); }
       }
     }
   }
   UNROLL for (int t = 0; t < group_taps; ++t) {
     block_column_sum(sum[t]);
     if (!at.first_line() || first_tap + t >= g.taps()) continue;  // the last group of a row may be short
-    Real<T>* to = partial + ((at.chunk * g.kernel + a) * g.taps() + first_tap + t) * g.out_channels + o;
+    Accumulator<T>* to =
+        partial + ((at.chunk * g.kernel + a) * g.taps() + first_tap + t) * g.out_channels + o;
     store_rounded<N>(to, sum[t]);
   }
 }
 
 inline constexpr ColumnPlan plan_for_strips = {8192, 2, block_threads, 32};
 inline constexpr ColumnPlan plan_for_strip_sums = {1024, 8, block_threads, 32};
-inline constexpr size_t most_filter_bytes = 48 << 10;  // what a block of any GPU may have
+inline constexpr size_t max_filter_bytes = 48 << 10;  // what a block of any GPU may have
 
 }  // namespace
 
 template <class T>
-void conv2d(const T* x, const Real<T>* w, T* y, const Conv2dDims& d) {
+void conv2d(const T* x, const Accumulator<T>* w, T* y, const Conv2dDims& d) {
   constexpr int N = channel_pack<T>;
   const Geometry g(d);
   const Strips strips(g.out_width, forward_strip);
   const ColumnGrid grid = column_grid(1, strips.of(d), d.out_channels, N, plan_for_strips);
-  const size_t filter_bytes = size_t(g.kernel * g.taps() * grid.width) * sizeof(Pack<Real<T>, N>);
-  if (d.out_channels % N == 0 && filter_bytes <= most_filter_bytes) {
+  const size_t filter_bytes = size_t(g.kernel * g.taps() * grid.width) * sizeof(Pack<Accumulator<T>, N>);
+  if (d.out_channels % N == 0 && filter_bytes <= max_filter_bytes) {
     launch(conv2d_strips<T>, {grid, filter_bytes}, x, w, y, g, strips, grid);
     return;
   }
@@ -222,13 +227,13 @@ void conv2d(const T* x, const Real<T>* w, T* y, const Conv2dDims& d) {
 }
 
 template <class T>
-void conv2d_input_gradient(const Real<T>* w, const T* dy, T* dx, const Conv2dDims& d) {
+void conv2d_input_gradient(const Accumulator<T>* w, const T* dy, T* dx, const Conv2dDims& d) {
   const int64_t n = d.batch * d.in_height * d.in_row();
   launch(input_gradient_naive<T>, {grid_for(n), block_threads}, w, dy, dx, Geometry(d), n);
 }
 
 template <class T>
-void conv2d_weight_gradient(const T* x, const T* dy, Real<T>* dw, const Conv2dDims& d) {
+void conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* dw, const Conv2dDims& d) {
   constexpr int N = channel_pack<T>;
   const Geometry g(d);
   const int64_t n = g.kernel * d.taps() * d.out_channels;
@@ -239,16 +244,16 @@ void conv2d_weight_gradient(const T* x, const T* dy, Real<T>* dw, const Conv2dDi
   const Strips strips(g.out_width, sum_strip);
   const int64_t groups = g.kernel * ((d.taps() + group_taps - 1) / group_taps);
   const ColumnGrid grid = column_grid(1, strips.of(d), groups * d.out_channels, N, plan_for_strip_sums);
-  const Workspace<Real<T>> partial(grid.chunks * n);
-  launch(weight_gradient_strips<T>, {grid, grid.shared_bytes<Real<T>>(N)}, x, dy, partial.data(), g, strips,
-         grid);
-  add_partials<Real<T>>(partial.data(), dw, {1, grid.chunks, n});
+  const Workspace<Accumulator<T>> partial(grid.chunks * n);
+  launch(weight_gradient_strips<T>, {grid, grid.shared_bytes<Accumulator<T>>(N)}, x, dy, partial.data(), g,
+         strips, grid);
+  add_partials<Accumulator<T>>(partial.data(), dw, {1, grid.chunks, n});
 }
 
-#define INSTANTIATE(T)                                                                     \
-  template void conv2d<T>(const T*, const Real<T>*, T*, const Conv2dDims&);                \
-  template void conv2d_input_gradient<T>(const Real<T>*, const T*, T*, const Conv2dDims&); \
-  template void conv2d_weight_gradient<T>(const T*, const T*, Real<T>*, const Conv2dDims&);
+#define INSTANTIATE(T)                                                                            \
+  template void conv2d<T>(const T*, const Accumulator<T>*, T*, const Conv2dDims&);                \
+  template void conv2d_input_gradient<T>(const Accumulator<T>*, const T*, T*, const Conv2dDims&); \
+  template void conv2d_weight_gradient<T>(const T*, const T*, Accumulator<T>*, const Conv2dDims&);
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)

@@ -24,14 +24,14 @@ namespace cuda {
 // y[n,i,j,o] = sum_{a,b,c} x[n, i s + a - p, j s + b - p, c] w[a,b,c,o]. x (N, H, W, Cin), w (k, k, Cin,
 // Cout), y (N, H', W', Cout); any window. T: float, double, bfloat16.
 template <class T>
-void conv2d(const T* x, const Real<T>* w, T* y, const Conv2dDims& dims);
+void conv2d(const T* x, const Accumulator<T>* w, T* y, const Conv2dDims& dims);
 // dx (N, H, W, Cin) is written whole, pixels that no window sees too.
 template <class T>
-void conv2d_input_gradient(const Real<T>* w, const T* dy, T* dx, const Conv2dDims& dims);
-// dw (k, k, Cin, Cout) is written whole. Sums run in Real<T> within a block and in double over blocks, in a
-// fixed order.
+void conv2d_input_gradient(const Accumulator<T>* w, const T* dy, T* dx, const Conv2dDims& dims);
+// dw (k, k, Cin, Cout) is written whole. Sums run in Accumulator<T> within a block and in double over blocks,
+// in a fixed order.
 template <class T>
-void conv2d_weight_gradient(const T* x, const T* dy, Real<T>* dw, const Conv2dDims& dims);
+void conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* dw, const Conv2dDims& dims);
 
 }  // namespace cuda
 }  // namespace fovea

@@ -58,14 +58,15 @@ __device__ int64_t row_step() {
 
 // A NaN in the row makes the sum one.
 template <class Team, class T>
-__device__ SoftmaxRow<Real<T>> softmax_row(const T* x, int64_t classes) {
-  Real<T> largest = Real<T>(x[0]), sum = 0;
+__device__ SoftmaxRow<Accumulator<T>> softmax_row(const T* x, int64_t classes) {
+  Accumulator<T> largest = Accumulator<T>(x[0]), sum = 0;
   for (int64_t k = Team::lane(); k < classes; k += Team::size) {
-    const Real<T> value = Real<T>(x[k]);
+    const Accumulator<T> value = Accumulator<T>(x[k]);
     largest = largest < value ? value : largest;
   }
   largest = Team::largest(largest);
-  for (int64_t k = Team::lane(); k < classes; k += Team::size) sum += std::exp(Real<T>(x[k]) - largest);
+  for (int64_t k = Team::lane(); k < classes; k += Team::size)
+    sum += std::exp(Accumulator<T>(x[k]) - largest);
   return {largest, Team::sum(sum)};
 }
 
@@ -73,15 +74,15 @@ template <class Team, class T>
 __global__ void softmax_kernel(const T* x, T* p, int64_t rows, int64_t classes) {
   for (int64_t n = first_row<Team>(); n < rows; n += row_step<Team>()) {
     const T* from = x + n * classes;
-    const SoftmaxRow<Real<T>> row = softmax_row<Team>(from, classes);
+    const SoftmaxRow<Accumulator<T>> row = softmax_row<Team>(from, classes);
     for (int64_t k = Team::lane(); k < classes; k += Team::size)
-      p[n * classes + k] = T(std::exp(Real<T>(from[k]) - row.largest) / row.sum);
+      p[n * classes + k] = T(std::exp(Accumulator<T>(from[k]) - row.largest) / row.sum);
   }
 }
 
 template <class Team, class T>
 __global__ void softmax_backward_kernel(const T* x, const T* dy, T* dx, int64_t rows, int64_t classes) {
-  using R = Real<T>;
+  using R = Accumulator<T>;
   for (int64_t n = first_row<Team>(); n < rows; n += row_step<Team>()) {
     const int64_t first = n * classes;
     const SoftmaxRow<R> row = softmax_row<Team>(x + first, classes);
@@ -96,20 +97,22 @@ __global__ void softmax_backward_kernel(const T* x, const T* dy, T* dx, int64_t 
 
 // Each row's loss: log sum_k e^x_k - (1 - smoothing) x_label - smoothing mean_k x_k
 template <class Team, class T>
-__global__ void cross_entropy_rows(const T* x, const int32_t* labels, SoftmaxRow<Real<T>>* row,
-                                   double* row_loss, Real<T> smoothing, int64_t rows, int64_t classes) {
+__global__ void cross_entropy_rows(const T* x, const int32_t* labels, SoftmaxRow<Accumulator<T>>* row,
+                                   double* row_loss, Accumulator<T> smoothing, int64_t rows,
+                                   int64_t classes) {
   for (int64_t n = first_row<Team>(); n < rows; n += row_step<Team>()) {
     const T* from = x + n * classes;
-    const SoftmaxRow<Real<T>> of_row = softmax_row<Team>(from, classes);
-    Real<T> mean = 0;
+    const SoftmaxRow<Accumulator<T>> of_row = softmax_row<Team>(from, classes);
+    Accumulator<T> mean = 0;
     if (smoothing != 0) {
-      for (int64_t k = Team::lane(); k < classes; k += Team::size) mean += Real<T>(from[k]);
-      mean = Team::sum(mean) / Real<T>(classes);
+      for (int64_t k = Team::lane(); k < classes; k += Team::size) mean += Accumulator<T>(from[k]);
+      mean = Team::sum(mean) / Accumulator<T>(classes);
     }
     if (Team::lane() != 0) continue;
     row[n] = of_row;
     const int32_t label = labels[n];
-    const Real<T> at_label = label >= 0 && label < classes ? Real<T>(from[label]) : Real<T>(NAN);
+    const Accumulator<T> at_label =
+        label >= 0 && label < classes ? Accumulator<T>(from[label]) : Accumulator<T>(NAN);
     row_loss[n] = double(std::log(of_row.sum) + (of_row.largest - at_label) + smoothing * (at_label - mean));
   }
 }
@@ -124,10 +127,10 @@ __global__ void mean_loss(const double* row_loss, R* loss, int64_t rows) {
 }
 
 template <class Team, class T>
-__global__ void cross_entropy_backward_rows(const T* x, const int32_t* labels, const SoftmaxRow<Real<T>>* row,
-                                            const Real<T>* dy, T* dx, double smoothing, int64_t rows,
-                                            int64_t classes) {
-  using R = Real<T>;
+__global__ void cross_entropy_backward_rows(const T* x, const int32_t* labels,
+                                            const SoftmaxRow<Accumulator<T>>* row, const Accumulator<T>* dy,
+                                            T* dx, double smoothing, int64_t rows, int64_t classes) {
+  using R = Accumulator<T>;
   const R scale = *dy / R(rows), share = R(smoothing / double(classes)), rest = R(1 - smoothing);
   for (int64_t n = first_row<Team>(); n < rows; n += row_step<Team>()) {
     const SoftmaxRow<R> of_row = row[n];
@@ -167,32 +170,33 @@ void softmax_backward(const T* x, const T* dy, T* dx, int64_t rows, int64_t clas
 }
 
 template <class T>
-void cross_entropy(const T* x, const int32_t* labels, SoftmaxRow<Real<T>>* row, Real<T>* loss,
+void cross_entropy(const T* x, const int32_t* labels, SoftmaxRow<Accumulator<T>>* row, Accumulator<T>* loss,
                    double smoothing, int64_t rows, int64_t classes) {
   Workspace<double> row_loss(rows);
   with_team(classes, [&]<class Team>() {
     launch(cross_entropy_rows<Team, T>, {grid_for(rows * Team::size), block_threads}, x, labels, row,
-           row_loss.data(), Real<T>(smoothing), rows, classes);
+           row_loss.data(), Accumulator<T>(smoothing), rows, classes);
   });
-  launch(mean_loss<Real<T>>, {1, block_threads}, row_loss.data(), loss, rows);
+  launch(mean_loss<Accumulator<T>>, {1, block_threads}, row_loss.data(), loss, rows);
 }
 
 template <class T>
-void cross_entropy_backward(const T* x, const int32_t* labels, const SoftmaxRow<Real<T>>* row,
-                            const Real<T>* dy, T* dx, double smoothing, int64_t rows, int64_t classes) {
+void cross_entropy_backward(const T* x, const int32_t* labels, const SoftmaxRow<Accumulator<T>>* row,
+                            const Accumulator<T>* dy, T* dx, double smoothing, int64_t rows,
+                            int64_t classes) {
   with_team(classes, [&]<class Team>() {
     launch(cross_entropy_backward_rows<Team, T>, {grid_for(rows * Team::size), block_threads}, x, labels, row,
            dy, dx, smoothing, rows, classes);
   });
 }
 
-#define INSTANTIATE(T)                                                                                      \
-  template void softmax<T>(const T*, T*, int64_t, int64_t);                                                 \
-  template void softmax_backward<T>(const T*, const T*, T*, int64_t, int64_t);                              \
-  template void cross_entropy<T>(const T*, const int32_t*, SoftmaxRow<Real<T>>*, Real<T>*, double, int64_t, \
-                                 int64_t);                                                                  \
-  template void cross_entropy_backward<T>(const T*, const int32_t*, const SoftmaxRow<Real<T>>*,             \
-                                          const Real<T>*, T*, double, int64_t, int64_t);
+#define INSTANTIATE(T)                                                                                   \
+  template void softmax<T>(const T*, T*, int64_t, int64_t);                                              \
+  template void softmax_backward<T>(const T*, const T*, T*, int64_t, int64_t);                           \
+  template void cross_entropy<T>(const T*, const int32_t*, SoftmaxRow<Accumulator<T>>*, Accumulator<T>*, \
+                                 double, int64_t, int64_t);                                              \
+  template void cross_entropy_backward<T>(const T*, const int32_t*, const SoftmaxRow<Accumulator<T>>*,   \
+                                          const Accumulator<T>*, T*, double, int64_t, int64_t);
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)

@@ -40,15 +40,16 @@ struct Geometry {
 
 // One thread one output: the definition.
 template <class T>
-__global__ void depthwise_naive(const T* x, const Real<T>* w, T* y, Geometry g, int64_t n) {
+__global__ void depthwise_naive(const T* x, const Accumulator<T>* w, T* y, Geometry g, int64_t n) {
   for (int64_t i : grid_stride(n)) {
     const PixelPlace at(i, g.out_height, g.out_width, g.channels);
-    Real<T> sum = 0;
+    Accumulator<T> sum = 0;
     for (int a = 0; a < g.kernel; ++a)
       for (int b = 0; b < g.kernel; ++b) {
         const int row = at.row * g.stride + a - g.pad_y, column = at.column * g.stride + b - g.pad_x;
         if (!inside(row, g.in_height) || !inside(column, g.in_width)) continue;
-        sum += Real<T>(x[((at.image * g.in_height + row) * g.in_width + column) * g.channels + at.channel]) *
+        sum += Accumulator<T>(
+                   x[((at.image * g.in_height + row) * g.in_width + column) * g.channels + at.channel]) *
                w[(a * g.kernel + b) * g.channels + at.channel];
       }
     y[i] = T(sum);
@@ -57,10 +58,10 @@ __global__ void depthwise_naive(const T* x, const Real<T>* w, T* y, Geometry g, 
 
 // One thread one dx: from the output pixels (o, q) whose tap (a, b) sees it, o s + a - p = row.
 template <class T>
-__global__ void input_gradient_naive(const Real<T>* w, const T* dy, T* dx, Geometry g, int64_t n) {
+__global__ void input_gradient_naive(const Accumulator<T>* w, const T* dy, T* dx, Geometry g, int64_t n) {
   for (int64_t i : grid_stride(n)) {
     const PixelPlace at(i, g.in_height, g.in_width, g.channels);
-    Real<T> sum = 0;
+    Accumulator<T> sum = 0;
     for (int a = 0; a < g.kernel; ++a)
       for (int b = 0; b < g.kernel; ++b) {
         const int o = at.row + g.pad_y - a, q = at.column + g.pad_x - b;  // times the stride
@@ -68,7 +69,7 @@ __global__ void input_gradient_naive(const Real<T>* w, const T* dy, T* dx, Geome
             !inside(q, g.out_width * g.stride))
           continue;
         const int64_t row = at.image * g.out_height + o / g.stride;
-        sum += Real<T>(dy[(row * g.out_width + q / g.stride) * g.channels + at.channel]) *
+        sum += Accumulator<T>(dy[(row * g.out_width + q / g.stride) * g.channels + at.channel]) *
                w[(a * g.kernel + b) * g.channels + at.channel];
       }
     dx[i] = T(sum);
@@ -77,28 +78,31 @@ __global__ void input_gradient_naive(const Real<T>* w, const T* dy, T* dx, Geome
 
 // One thread one weight: it walks over all pixels.
 template <class T>
-__global__ void weight_gradient_naive(const T* x, const T* dy, Real<T>* dw, Geometry g, int64_t batch) {
+__global__ void weight_gradient_naive(const T* x, const T* dy, Accumulator<T>* dw, Geometry g,
+                                      int64_t batch) {
   for (int64_t i : grid_stride(int64_t(g.kernel) * g.kernel * g.channels)) {
     const PixelPlace at(i, g.kernel, g.kernel, g.channels);  // row and column are a and b
-    Real<T> sum = 0;
+    Accumulator<T> sum = 0;
     for (int64_t image = 0; image < batch; ++image)
       for (int o = 0; o < g.out_height; ++o)
         for (int q = 0; q < g.out_width; ++q) {
           const int row = o * g.stride + at.row - g.pad_y, column = q * g.stride + at.column - g.pad_x;
           if (!inside(row, g.in_height) || !inside(column, g.in_width)) continue;
-          sum += Real<T>(dy[((image * g.out_height + o) * g.out_width + q) * g.channels + at.channel]) *
-                 Real<T>(x[((image * g.in_height + row) * g.in_width + column) * g.channels + at.channel]);
+          sum +=
+              Accumulator<T>(dy[((image * g.out_height + o) * g.out_width + q) * g.channels + at.channel]) *
+              Accumulator<T>(
+                  x[((image * g.in_height + row) * g.in_width + column) * g.channels + at.channel]);
         }
     dw[i] = sum;
   }
 }
 
 // Of a block. With two of them to a multiprocessor a thread may have 168 registers.
-inline constexpr int tile_threads = 192, most_packs = 32;
+inline constexpr int tile_threads = 192, max_packs = 32;
 
-// Channels of a thread; 16 bytes of Real<T>.
+// Channels of a thread; 16 bytes of Accumulator<T>.
 template <class T>
-inline constexpr int channel_pack = 16 / int(sizeof(Real<T>));
+inline constexpr int channel_pack = 16 / int(sizeof(Accumulator<T>));
 // Of the weight gradient, which keeps k k sums for each: 36 registers with k 3, 50 with k 5.
 template <class T, int K>
 inline constexpr int sum_pack = K == 3 ? channel_pack<T> : channel_pack<T> / 2;
@@ -123,15 +127,15 @@ struct Tile {
 
 // A pack as numbers to compute with; zeros where the image ends.
 template <int N, class T>
-__device__ inline void load_real(Real<T> (&to)[N], const T* from, bool is_inside) {
+__device__ inline void load_real(Accumulator<T> (&to)[N], const T* from, bool is_inside) {
   Pack<T, N> pack = {};
   if (is_inside) pack = load_pack<N>(from);
-  UNROLL for (int k = 0; k < N; ++k) { to[k] = Real<T>(pack.value[k]); }
+  UNROLL for (int k = 0; k < N; ++k) { to[k] = Accumulator<T>(pack.value[k]); }
 }
 // COUNT neighbouring pixels of a row, from `column` on.
 template <int N, int COUNT, class T>
-__device__ inline void load_line(Real<T> (&line)[COUNT][N], const T* image, int row, int column, int height,
-                                 int width, int channels) {
+__device__ inline void load_line(Accumulator<T> (&line)[COUNT][N], const T* image, int row, int column,
+                                 int height, int width, int channels) {
   const bool row_inside = inside(row, height);
   const T* from = image + (int64_t(row) * width + column) * channels;
   UNROLL for (int j = 0; j < COUNT; ++j) {
@@ -146,7 +150,7 @@ __device__ inline void add_product(R* sum, const R* a, const R* b) {
 
 // The filters of a block's channels, for all its tiles. All threads must come.
 template <int K, class R, int N>
-__device__ inline void load_filter(Pack<R, N> (&filter)[K * K][most_packs], const R* w,
+__device__ inline void load_filter(Pack<R, N> (&filter)[K * K][max_packs], const R* w,
                                    const ColumnPlace<N>& at) {
   if (at.inside)
     for (int tap = int(threadIdx.y); tap < K * K; tap += int(blockDim.y))
@@ -161,24 +165,24 @@ inline constexpr int forward_width = S == 1 ? 8 : 4;
 
 template <int K, int S, class T>
 __global__ void __launch_bounds__(tile_threads, 2)
-    depthwise_tiled(const T* x, const Real<T>* w, T* y, Geometry g, Tiles tiles, ColumnGrid grid) {
+    depthwise_tiled(const T* x, const Accumulator<T>* w, T* y, Geometry g, Tiles tiles, ColumnGrid grid) {
   constexpr int N = channel_pack<T>, HEIGHT = forward_height, WIDTH = forward_width<S>;
-  __shared__ Pack<Real<T>, N> filter[K * K][most_packs];
+  __shared__ Pack<Accumulator<T>, N> filter[K * K][max_packs];
   const ColumnPlace<N> at(grid);
   load_filter<K>(filter, w, at);
   for (int64_t index = at.begin; index < at.end; index += blockDim.y) {
     const Tile tile(index, tiles, HEIGHT, WIDTH);
     const T* image = x + tile.image * g.in_height * g.in_width * g.channels + at.column;
     const int top = tile.row * S - g.pad_y, left = tile.column * S - g.pad_x;
-    Real<T> sum[HEIGHT][WIDTH][N] = {};
+    Accumulator<T> sum[HEIGHT][WIDTH][N] = {};
     NO_UNROLL for (int i = 0; i < (HEIGHT - 1) * S + K; ++i) {
-      Real<T> line[(WIDTH - 1) * S + K][N];
+      Accumulator<T> line[(WIDTH - 1) * S + K][N];
       load_line(line, image, top + i, left, g.in_height, g.in_width, g.channels);
       UNROLL for (int r = 0; r < HEIGHT; ++r) {
         const int a = i - r * S;  // the filter's row that lies on this input row
         if (a < 0 || a >= K) continue;
         UNROLL for (int b = 0; b < K; ++b) {
-          const Pack<Real<T>, N> tap = filter[a * K + b][threadIdx.x];
+          const Pack<Accumulator<T>, N> tap = filter[a * K + b][threadIdx.x];
           UNROLL for (int p = 0; p < WIDTH; ++p) { add_product<N>(sum[r][p], line[p * S + b], tap.value); }
         }
       }
@@ -202,10 +206,11 @@ inline constexpr int gradient_height = 2, gradient_width = 8;
 // the same.
 template <int K, int S, class T>
 __global__ void __launch_bounds__(tile_threads, 2)
-    input_gradient_tiled(const Real<T>* w, const T* dy, T* dx, Geometry g, Tiles tiles, ColumnGrid grid) {
+    input_gradient_tiled(const Accumulator<T>* w, const T* dy, T* dx, Geometry g, Tiles tiles,
+                         ColumnGrid grid) {
   constexpr int N = channel_pack<T>, TAPS = (K + S - 1) / S, CELLS_Y = gradient_height / S,
                 CELLS_X = gradient_width / S;
-  __shared__ Pack<Real<T>, N> filter[K * K][most_packs];
+  __shared__ Pack<Accumulator<T>, N> filter[K * K][max_packs];
   const ColumnPlace<N> at(grid);
   load_filter<K>(filter, w, at);
   for (int64_t index = at.begin; index < at.end; index += blockDim.y) {
@@ -214,15 +219,15 @@ __global__ void __launch_bounds__(tile_threads, 2)
               column = tile.column - g.pad_x % S;  // may be -1: half a cell is outside
     const int top = (row + g.pad_y) / S - (TAPS - 1), left = (column + g.pad_x) / S - (TAPS - 1);
     const T* image = dy + tile.image * g.out_height * g.out_width * g.channels + at.column;
-    Real<T> sum[gradient_height][gradient_width][N] = {};
+    Accumulator<T> sum[gradient_height][gradient_width][N] = {};
     NO_UNROLL for (int i = 0; i < CELLS_Y + TAPS - 1; ++i) {
-      Real<T> line[CELLS_X + TAPS - 1][N];
+      Accumulator<T> line[CELLS_X + TAPS - 1][N];
       load_line(line, image, top + i, left, g.out_height, g.out_width, g.channels);
       UNROLL for (int r = 0; r < gradient_height; ++r) {
         const int t = r / S + TAPS - 1 - i, a = r % S + S * t;
         if (t < 0 || a >= K) continue;
         UNROLL for (int b = 0; b < K; ++b) {
-          const Pack<Real<T>, N> tap = filter[a * K + b][threadIdx.x];
+          const Pack<Accumulator<T>, N> tap = filter[a * K + b][threadIdx.x];
           UNROLL for (int q = 0; q < CELLS_X; ++q) {
             add_product<N>(sum[r][q * S + b % S], line[q + TAPS - 1 - b / S], tap.value);
           }
@@ -246,24 +251,24 @@ inline constexpr int sum_height = 2, sum_width = 4;
 // into partial (chunks, k k, C). Stage 2 adds the chunks.
 template <int K, int S, class T>
 __global__ void __launch_bounds__(tile_threads, 2)
-    weight_gradient_tiled(const T* x, const T* dy, Real<T>* partial, Geometry g, Tiles tiles,
+    weight_gradient_tiled(const T* x, const T* dy, Accumulator<T>* partial, Geometry g, Tiles tiles,
                           ColumnGrid grid) {
   constexpr int N = sum_pack<T, K>, HEIGHT = sum_height, WIDTH = sum_width;
   const ColumnPlace<N> at(grid);
-  Real<T> sum[K][K * N] = {};
+  Accumulator<T> sum[K][K * N] = {};
   for (int64_t index = at.begin; index < at.end; index += blockDim.y) {
     const Tile tile(index, tiles, HEIGHT, WIDTH);
     const T* image = x + tile.image * g.in_height * g.in_width * g.channels + at.column;
     const T* gradient_image = dy + tile.image * g.out_height * g.out_width * g.channels + at.column;
     const int top = tile.row * S - g.pad_y, left = tile.column * S - g.pad_x;
-    Real<T> gradient[HEIGHT][WIDTH][N];
+    Accumulator<T> gradient[HEIGHT][WIDTH][N];
     UNROLL for (int r = 0; r < HEIGHT; ++r) {
       load_line(gradient[r], gradient_image, tile.row + r, tile.column, g.out_height, g.out_width,
                 g.channels);
     }
     UNROLL for (int i = 0; i < (HEIGHT - 1) * S + K; ++i) {
       if (!inside(top + i, g.in_height)) continue;
-      Real<T> line[(WIDTH - 1) * S + K][N];
+      Accumulator<T> line[(WIDTH - 1) * S + K][N];
       load_line(line, image, top + i, left, g.in_height, g.in_width, g.channels);
       UNROLL for (int r = 0; r < HEIGHT; ++r) {
         const int a = i - r * S;
@@ -279,14 +284,14 @@ __global__ void __launch_bounds__(tile_threads, 2)
   UNROLL for (int a = 0; a < K; ++a) {
     block_column_sum(sum[a]);
     if (!at.first_line()) continue;
-    Real<T>* to = partial + (at.chunk * K + a) * K * g.channels + at.column;
+    Accumulator<T>* to = partial + (at.chunk * K + a) * K * g.channels + at.column;
     UNROLL for (int b = 0; b < K; ++b) { store_rounded<N>(to + b * g.channels, sum[a] + b * N); }
   }
 }
 
 // A block loads its filters once for all its tiles, and leaves one set of sums for them.
-inline constexpr ColumnPlan plan_for_tiles = {4096, 1, tile_threads, most_packs};
-inline constexpr ColumnPlan plan_for_tile_sums = {1024, 4, tile_threads, most_packs};
+inline constexpr ColumnPlan plan_for_tiles = {4096, 1, tile_threads, max_packs};
+inline constexpr ColumnPlan plan_for_tile_sums = {1024, 4, tile_threads, max_packs};
 
 // Calls f.operator()<K, S>() where there is a tiled kernel for the window and the channels come in packs.
 template <class T, class F>
@@ -303,7 +308,7 @@ bool tiled(const DepthwiseConv2dDims& d, F&& f) {
 }  // namespace
 
 template <class T>
-void depthwise_conv2d(const T* x, const Real<T>* w, T* y, const DepthwiseConv2dDims& d) {
+void depthwise_conv2d(const T* x, const Accumulator<T>* w, T* y, const DepthwiseConv2dDims& d) {
   const Geometry g(d);
   const bool done = tiled<T>(d, [&]<int K, int S>() {
     const Tiles tiles(g.out_height, g.out_width, forward_height, forward_width<S>);
@@ -316,7 +321,8 @@ void depthwise_conv2d(const T* x, const Real<T>* w, T* y, const DepthwiseConv2dD
 }
 
 template <class T>
-void depthwise_conv2d_input_gradient(const Real<T>* w, const T* dy, T* dx, const DepthwiseConv2dDims& d) {
+void depthwise_conv2d_input_gradient(const Accumulator<T>* w, const T* dy, T* dx,
+                                     const DepthwiseConv2dDims& d) {
   const Geometry g(d);
   const bool done = tiled<T>(d, [&]<int K, int S>() {
     const Tiles tiles(g.in_height + g.pad_y % S, g.in_width + g.pad_x % S, gradient_height, gradient_width);
@@ -329,27 +335,29 @@ void depthwise_conv2d_input_gradient(const Real<T>* w, const T* dy, T* dx, const
 }
 
 template <class T>
-void depthwise_conv2d_weight_gradient(const T* x, const T* dy, Real<T>* dw, const DepthwiseConv2dDims& d) {
+void depthwise_conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* dw,
+                                      const DepthwiseConv2dDims& d) {
   const Geometry g(d);
   const bool done = tiled<T>(d, [&]<int K, int S>() {
     constexpr int N = sum_pack<T, K>;
     const Tiles tiles(g.out_height, g.out_width, sum_height, sum_width);
     const ColumnGrid grid = column_grid(1, tiles.of(d.batch), d.channels, N, plan_for_tile_sums);
-    const Workspace<Real<T>> partial(grid.chunks * K * K * d.channels);
-    launch(weight_gradient_tiled<K, S, T>, {grid, grid.shared_bytes<Real<T>>(K * N)}, x, dy, partial.data(),
-           g, tiles, grid);
-    add_partials<Real<T>>(partial.data(), dw, {1, grid.chunks, K * K * d.channels});
+    const Workspace<Accumulator<T>> partial(grid.chunks * K * K * d.channels);
+    launch(weight_gradient_tiled<K, S, T>, {grid, grid.shared_bytes<Accumulator<T>>(K * N)}, x, dy,
+           partial.data(), g, tiles, grid);
+    add_partials<Accumulator<T>>(partial.data(), dw, {1, grid.chunks, K * K * d.channels});
   });
   if (done) return;
   const int64_t n = int64_t(g.kernel) * g.kernel * d.channels;
   launch(weight_gradient_naive<T>, {grid_for(n), block_threads}, x, dy, dw, g, d.batch);
 }
 
-#define INSTANTIATE(T)                                                                         \
-  template void depthwise_conv2d<T>(const T*, const Real<T>*, T*, const DepthwiseConv2dDims&); \
-  template void depthwise_conv2d_input_gradient<T>(const Real<T>*, const T*, T*,               \
-                                                   const DepthwiseConv2dDims&);                \
-  template void depthwise_conv2d_weight_gradient<T>(const T*, const T*, Real<T>*, const DepthwiseConv2dDims&);
+#define INSTANTIATE(T)                                                                                \
+  template void depthwise_conv2d<T>(const T*, const Accumulator<T>*, T*, const DepthwiseConv2dDims&); \
+  template void depthwise_conv2d_input_gradient<T>(const Accumulator<T>*, const T*, T*,               \
+                                                   const DepthwiseConv2dDims&);                       \
+  template void depthwise_conv2d_weight_gradient<T>(const T*, const T*, Accumulator<T>*,              \
+                                                    const DepthwiseConv2dDims&);
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)

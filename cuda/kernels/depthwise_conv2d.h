@@ -22,14 +22,16 @@ namespace cuda {
 // y[n,i,j,c] = sum_{a,b} x[n, i s + a - p, j s + b - p, c] w[a,b,c]. x (N, H, W, C), w (k, k, C), y (N, H',
 // W', C); any window, fast ones for k 3 and 5 with stride 1 and 2. T: float, double, bfloat16.
 template <class T>
-void depthwise_conv2d(const T* x, const Real<T>* w, T* y, const DepthwiseConv2dDims& dims);
+void depthwise_conv2d(const T* x, const Accumulator<T>* w, T* y, const DepthwiseConv2dDims& dims);
 // dx (N, H, W, C) is written whole, pixels that no window sees too.
 template <class T>
-void depthwise_conv2d_input_gradient(const Real<T>* w, const T* dy, T* dx, const DepthwiseConv2dDims& dims);
-// dw (k, k, C) is written whole. Sums run in Real<T> within a block and in double over blocks, in a fixed
-// order.
+void depthwise_conv2d_input_gradient(const Accumulator<T>* w, const T* dy, T* dx,
+                                     const DepthwiseConv2dDims& dims);
+// dw (k, k, C) is written whole. Sums run in Accumulator<T> within a block and in double over blocks, in a
+// fixed order.
 template <class T>
-void depthwise_conv2d_weight_gradient(const T* x, const T* dy, Real<T>* dw, const DepthwiseConv2dDims& dims);
+void depthwise_conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* dw,
+                                      const DepthwiseConv2dDims& dims);
 
 }  // namespace cuda
 }  // namespace fovea

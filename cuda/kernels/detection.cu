@@ -18,8 +18,8 @@ namespace {
 
 // ---- the best k logits
 
-constexpr int64_t few_logits = 1024;        // up to which each is compared with each
-constexpr int64_t most_shared_room = 8192;  // candidates that one block sorts, in 64 KB of shared memory
+constexpr int64_t few_logits = 1024;       // up to which each is compared with each
+constexpr int64_t max_shared_room = 8192;  // candidates that one block sorts, in 64 KB of shared memory
 constexpr int radix_bits = 11, bins = 1 << radix_bits;
 constexpr int radix_passes = 6;  // 11 bits each of five, and the last 9 of the 64
 
@@ -181,7 +181,7 @@ __global__ void sort_shared(uint64_t* candidates, int room) {
 }
 
 void sort_candidates(uint64_t* candidates, int64_t images, int64_t room) {
-  if (room <= most_shared_room) {
+  if (room <= max_shared_room) {
     const unsigned threads = unsigned(std::clamp<int64_t>(room / 2, 32, 1024));
     launch(sort_shared, {dim3(unsigned(images)), threads, size_t(room) * sizeof(uint64_t)}, candidates,
            int(room));

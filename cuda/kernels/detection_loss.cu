@@ -1,7 +1,7 @@
 // The losses of a detector, one number each. Bytes moved: focal loss reads n sizeof(T) logits and 4 bytes an
 // anchor, its backward pass the same again and writes n sizeof(T); Huber loss reads n (sizeof(T) +
-// sizeof(Real<T>)), its backward pass writes n sizeof(T) more. A logit costs three exponentials, by estimate
-// (not yet measured) about as long as its bytes take on an H100.
+// sizeof(Accumulator<T>)), its backward pass writes n sizeof(T) more. A logit costs three exponentials, by
+// estimate (not yet measured) about as long as its bytes take on an H100.
 #include "cuda/kernels/detection_loss.h"
 
 #include <algorithm>
@@ -44,26 +44,27 @@ __global__ void finish_loss(const double* partial, int count, R* loss, double fa
 // One logit a thread: the definition.
 template <class T>
 __global__ void focal_loss_naive(const T* x, const int32_t* targets, double* partial,
-                                 FocalLoss<Real<T>> focal, int64_t n, int64_t classes) {
+                                 FocalLoss<Accumulator<T>> focal, int64_t n, int64_t classes) {
   double sum = 0;
   for (int64_t i : grid_stride(n)) {
-    const Real<T> logit = Real<T>(x[i]);
-    sum += double(for_target<Real<T>>(targets[i / classes], i % classes, classes,
-                                      [&](Real<T> positive) { return focal.value(logit, positive); }));
+    const Accumulator<T> logit = Accumulator<T>(x[i]);
+    sum += double(
+        for_target<Accumulator<T>>(targets[i / classes], i % classes, classes,
+                                   [&](Accumulator<T> positive) { return focal.value(logit, positive); }));
   }
   store_partial(partial, sum);
 }
 
 template <class T>
-__global__ void focal_loss_backward_naive(const T* x, const int32_t* targets, const Real<T>* dy, T* dx,
-                                          FocalLoss<Real<T>> focal, const Real<T>* normalizer, int64_t n,
-                                          int64_t classes) {
-  const Real<T> scale = *dy / *normalizer;
+__global__ void focal_loss_backward_naive(const T* x, const int32_t* targets, const Accumulator<T>* dy, T* dx,
+                                          FocalLoss<Accumulator<T>> focal, const Accumulator<T>* normalizer,
+                                          int64_t n, int64_t classes) {
+  const Accumulator<T> scale = *dy / *normalizer;
   for (int64_t i : grid_stride(n)) {
-    const Real<T> logit = Real<T>(x[i]);
-    dx[i] = T(scale * for_target<Real<T>>(targets[i / classes], i % classes, classes, [&](Real<T> positive) {
-                return focal.derivative(logit, positive);
-              }));
+    const Accumulator<T> logit = Accumulator<T>(x[i]);
+    dx[i] = T(scale * for_target<Accumulator<T>>(
+                          targets[i / classes], i % classes, classes,
+                          [&](Accumulator<T> positive) { return focal.derivative(logit, positive); }));
   }
 }
 
@@ -114,15 +115,15 @@ class PackedLogits {
 
 template <class T>
 __global__ void focal_loss_packed(const T* x, const int32_t* targets, double* partial,
-                                  FocalLoss<Real<T>> focal, int64_t packs, int64_t classes) {
+                                  FocalLoss<Accumulator<T>> focal, int64_t packs, int64_t classes) {
   constexpr int size = pack_size<T>;
-  Real<T> sum = 0;
+  Accumulator<T> sum = 0;
   for (PackedLogits<size> at(packs, classes); at.valid(); at.next()) {
     const Pack<T, size> logits = load_pack<size>(x + at.pack * size);
-    Real<T> of_pack = 0;
+    Accumulator<T> of_pack = 0;
     at.for_each(targets, [&](int i, int32_t target, int64_t k) {
-      of_pack += for_target<Real<T>>(target, k, classes, [&](Real<T> positive) {
-        return focal.value(Real<T>(logits.value[i]), positive);
+      of_pack += for_target<Accumulator<T>>(target, k, classes, [&](Accumulator<T> positive) {
+        return focal.value(Accumulator<T>(logits.value[i]), positive);
       });
     });
     sum += of_pack;
@@ -131,18 +132,19 @@ __global__ void focal_loss_packed(const T* x, const int32_t* targets, double* pa
 }
 
 template <class T>
-__global__ void focal_loss_backward_packed(const T* x, const int32_t* targets, const Real<T>* dy, T* dx,
-                                           FocalLoss<Real<T>> focal, const Real<T>* normalizer, int64_t packs,
-                                           int64_t classes) {
+__global__ void focal_loss_backward_packed(const T* x, const int32_t* targets, const Accumulator<T>* dy,
+                                           T* dx, FocalLoss<Accumulator<T>> focal,
+                                           const Accumulator<T>* normalizer, int64_t packs, int64_t classes) {
   constexpr int size = pack_size<T>;
-  const Real<T> scale = *dy / *normalizer;
+  const Accumulator<T> scale = *dy / *normalizer;
   for (PackedLogits<size> at(packs, classes); at.valid(); at.next()) {
     const Pack<T, size> logits = load_pack<size>(x + at.pack * size);
     Pack<T, size> gradient;
     at.for_each(targets, [&](int i, int32_t target, int64_t k) {
-      gradient.value[i] = T(scale * for_target<Real<T>>(target, k, classes, [&](Real<T> positive) {
-                              return focal.derivative(Real<T>(logits.value[i]), positive);
-                            }));
+      gradient.value[i] =
+          T(scale * for_target<Accumulator<T>>(target, k, classes, [&](Accumulator<T> positive) {
+              return focal.derivative(Accumulator<T>(logits.value[i]), positive);
+            }));
     });
     store_pack(dx + at.pack * size, gradient);
   }
@@ -150,46 +152,47 @@ __global__ void focal_loss_backward_packed(const T* x, const int32_t* targets, c
 
 // One number a thread: the definition.
 template <class T>
-__global__ void huber_loss_naive(const T* p, const Real<T>* t, double* partial, HuberLoss<Real<T>> huber,
-                                 int64_t n) {
+__global__ void huber_loss_naive(const T* p, const Accumulator<T>* t, double* partial,
+                                 HuberLoss<Accumulator<T>> huber, int64_t n) {
   double sum = 0;
-  for (int64_t i : grid_stride(n)) sum += double(huber.value(Real<T>(p[i]), t[i]));
+  for (int64_t i : grid_stride(n)) sum += double(huber.value(Accumulator<T>(p[i]), t[i]));
   store_partial(partial, sum);
 }
 
 template <class T>
-__global__ void huber_loss_backward_naive(const T* p, const Real<T>* t, const Real<T>* dy, T* dp,
-                                          HuberLoss<Real<T>> huber, const Real<T>* normalizer, int64_t n) {
-  const Real<T> scale = *dy / (4 * *normalizer);
-  for (int64_t i : grid_stride(n)) dp[i] = T(scale * huber.derivative(Real<T>(p[i]), t[i]));
+__global__ void huber_loss_backward_naive(const T* p, const Accumulator<T>* t, const Accumulator<T>* dy,
+                                          T* dp, HuberLoss<Accumulator<T>> huber,
+                                          const Accumulator<T>* normalizer, int64_t n) {
+  const Accumulator<T> scale = *dy / (4 * *normalizer);
+  for (int64_t i : grid_stride(n)) dp[i] = T(scale * huber.derivative(Accumulator<T>(p[i]), t[i]));
 }
 
 // One box a thread, 16 bytes of float.
 template <class T>
-__global__ void huber_loss_boxes(const T* p, const Real<T>* t, double* partial, HuberLoss<Real<T>> huber,
-                                 int64_t boxes) {
-  Real<T> sum = 0;
+__global__ void huber_loss_boxes(const T* p, const Accumulator<T>* t, double* partial,
+                                 HuberLoss<Accumulator<T>> huber, int64_t boxes) {
+  Accumulator<T> sum = 0;
   for (int64_t i : grid_stride(boxes)) {
     const Pack<T, 4> predictions = load_pack<4>(p + i * 4);
-    const Pack<Real<T>, 4> targets = load_pack<4>(t + i * 4);
-    Real<T> of_box = 0;
-    for (int k = 0; k < 4; ++k) of_box += huber.value(Real<T>(predictions.value[k]), targets.value[k]);
+    const Pack<Accumulator<T>, 4> targets = load_pack<4>(t + i * 4);
+    Accumulator<T> of_box = 0;
+    for (int k = 0; k < 4; ++k) of_box += huber.value(Accumulator<T>(predictions.value[k]), targets.value[k]);
     sum += of_box;
   }
   store_partial(partial, sum);
 }
 
 template <class T>
-__global__ void huber_loss_backward_boxes(const T* p, const Real<T>* t, const Real<T>* dy, T* dp,
-                                          HuberLoss<Real<T>> huber, const Real<T>* normalizer,
-                                          int64_t boxes) {
-  const Real<T> scale = *dy / (4 * *normalizer);
+__global__ void huber_loss_backward_boxes(const T* p, const Accumulator<T>* t, const Accumulator<T>* dy,
+                                          T* dp, HuberLoss<Accumulator<T>> huber,
+                                          const Accumulator<T>* normalizer, int64_t boxes) {
+  const Accumulator<T> scale = *dy / (4 * *normalizer);
   for (int64_t i : grid_stride(boxes)) {
     const Pack<T, 4> predictions = load_pack<4>(p + i * 4);
-    const Pack<Real<T>, 4> targets = load_pack<4>(t + i * 4);
+    const Pack<Accumulator<T>, 4> targets = load_pack<4>(t + i * 4);
     Pack<T, 4> gradient;
     for (int k = 0; k < 4; ++k)
-      gradient.value[k] = T(scale * huber.derivative(Real<T>(predictions.value[k]), targets.value[k]));
+      gradient.value[k] = T(scale * huber.derivative(Accumulator<T>(predictions.value[k]), targets.value[k]));
     store_pack(dp + i * 4, gradient);
   }
 }
@@ -209,8 +212,9 @@ struct LossGrid {
 }  // namespace
 
 template <class T>
-void focal_loss(const T* x, const int32_t* targets, Real<T>* loss, const FocalLoss<Real<T>>& focal,
-                const Real<T>* normalizer, int64_t anchors, int64_t classes) {
+void focal_loss(const T* x, const int32_t* targets, Accumulator<T>* loss,
+                const FocalLoss<Accumulator<T>>& focal, const Accumulator<T>* normalizer, int64_t anchors,
+                int64_t classes) {
   const int64_t n = anchors * classes, packs = n / pack_size<T>;
   const bool packed = packs_fit<T>(n);
   const LossGrid grid(packed ? packs : n);
@@ -219,13 +223,14 @@ void focal_loss(const T* x, const int32_t* targets, Real<T>* loss, const FocalLo
     launch(focal_loss_packed<T>, {grid}, x, targets, partial.data(), focal, packs, classes);
   else
     launch(focal_loss_naive<T>, {grid}, x, targets, partial.data(), focal, n, classes);
-  launch(finish_loss<Real<T>>, {1, block_threads}, partial.data(), int(grid.blocks), loss, 1.0, normalizer);
+  launch(finish_loss<Accumulator<T>>, {1, block_threads}, partial.data(), int(grid.blocks), loss, 1.0,
+         normalizer);
 }
 
 template <class T>
-void focal_loss_backward(const T* x, const int32_t* targets, const Real<T>* dy, T* dx,
-                         const FocalLoss<Real<T>>& focal, const Real<T>* normalizer, int64_t anchors,
-                         int64_t classes) {
+void focal_loss_backward(const T* x, const int32_t* targets, const Accumulator<T>* dy, T* dx,
+                         const FocalLoss<Accumulator<T>>& focal, const Accumulator<T>* normalizer,
+                         int64_t anchors, int64_t classes) {
   const int64_t n = anchors * classes, packs = n / pack_size<T>;
   if (packs_fit<T>(n))
     launch(focal_loss_backward_packed<T>, {LossGrid(packs)}, x, targets, dy, dx, focal, normalizer, packs,
@@ -235,35 +240,38 @@ void focal_loss_backward(const T* x, const int32_t* targets, const Real<T>* dy, 
 }
 
 template <class T>
-void huber_loss(const T* p, const Real<T>* t, Real<T>* loss, const HuberLoss<Real<T>>& huber,
-                const Real<T>* normalizer, int64_t n) {
+void huber_loss(const T* p, const Accumulator<T>* t, Accumulator<T>* loss,
+                const HuberLoss<Accumulator<T>>& huber, const Accumulator<T>* normalizer, int64_t n) {
   const LossGrid grid(n % 4 == 0 ? n / 4 : n);
   Workspace<double> partial(grid.blocks);
   if (n % 4 == 0)
     launch(huber_loss_boxes<T>, {grid}, p, t, partial.data(), huber, n / 4);
   else
     launch(huber_loss_naive<T>, {grid}, p, t, partial.data(), huber, n);
-  launch(finish_loss<Real<T>>, {1, block_threads}, partial.data(), int(grid.blocks), loss, 4.0, normalizer);
+  launch(finish_loss<Accumulator<T>>, {1, block_threads}, partial.data(), int(grid.blocks), loss, 4.0,
+         normalizer);
 }
 
 template <class T>
-void huber_loss_backward(const T* p, const Real<T>* t, const Real<T>* dy, T* dp,
-                         const HuberLoss<Real<T>>& huber, const Real<T>* normalizer, int64_t n) {
+void huber_loss_backward(const T* p, const Accumulator<T>* t, const Accumulator<T>* dy, T* dp,
+                         const HuberLoss<Accumulator<T>>& huber, const Accumulator<T>* normalizer,
+                         int64_t n) {
   if (n % 4 == 0)
     launch(huber_loss_backward_boxes<T>, {LossGrid(n / 4)}, p, t, dy, dp, huber, normalizer, n / 4);
   else
     launch(huber_loss_backward_naive<T>, {LossGrid(n)}, p, t, dy, dp, huber, normalizer, n);
 }
 
-#define INSTANTIATE(T)                                                                                       \
-  template void focal_loss<T>(const T*, const int32_t*, Real<T>*, const FocalLoss<Real<T>>&, const Real<T>*, \
-                              int64_t, int64_t);                                                             \
-  template void focal_loss_backward<T>(const T*, const int32_t*, const Real<T>*, T*,                         \
-                                       const FocalLoss<Real<T>>&, const Real<T>*, int64_t, int64_t);         \
-  template void huber_loss<T>(const T*, const Real<T>*, Real<T>*, const HuberLoss<Real<T>>&, const Real<T>*, \
-                              int64_t);                                                                      \
-  template void huber_loss_backward<T>(const T*, const Real<T>*, const Real<T>*, T*,                         \
-                                       const HuberLoss<Real<T>>&, const Real<T>*, int64_t);
+#define INSTANTIATE(T)                                                                                     \
+  template void focal_loss<T>(const T*, const int32_t*, Accumulator<T>*, const FocalLoss<Accumulator<T>>&, \
+                              const Accumulator<T>*, int64_t, int64_t);                                    \
+  template void focal_loss_backward<T>(const T*, const int32_t*, const Accumulator<T>*, T*,                \
+                                       const FocalLoss<Accumulator<T>>&, const Accumulator<T>*, int64_t,   \
+                                       int64_t);                                                           \
+  template void huber_loss<T>(const T*, const Accumulator<T>*, Accumulator<T>*,                            \
+                              const HuberLoss<Accumulator<T>>&, const Accumulator<T>*, int64_t);           \
+  template void huber_loss_backward<T>(const T*, const Accumulator<T>*, const Accumulator<T>*, T*,         \
+                                       const HuberLoss<Accumulator<T>>&, const Accumulator<T>*, int64_t);
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)

@@ -34,20 +34,21 @@ namespace cuda {
 // x (anchors, classes), targets (anchors): *loss = sum of focal losses / *normalizer. NaN where a target is
 // neither a label nor special.
 template <class T>
-void focal_loss(const T* x, const int32_t* targets, Real<T>* loss, const FocalLoss<Real<T>>& focal,
-                const Real<T>* normalizer, int64_t anchors, int64_t classes);
+void focal_loss(const T* x, const int32_t* targets, Accumulator<T>* loss,
+                const FocalLoss<Accumulator<T>>& focal, const Accumulator<T>* normalizer, int64_t anchors,
+                int64_t classes);
 template <class T>
-void focal_loss_backward(const T* x, const int32_t* targets, const Real<T>* dy, T* dx,
-                         const FocalLoss<Real<T>>& focal, const Real<T>* normalizer, int64_t anchors,
-                         int64_t classes);
+void focal_loss_backward(const T* x, const int32_t* targets, const Accumulator<T>* dy, T* dx,
+                         const FocalLoss<Accumulator<T>>& focal, const Accumulator<T>* normalizer,
+                         int64_t anchors, int64_t classes);
 
 // *loss = sum over the n predictions p and their targets t / (4 *normalizer)
 template <class T>
-void huber_loss(const T* p, const Real<T>* t, Real<T>* loss, const HuberLoss<Real<T>>& huber,
-                const Real<T>* normalizer, int64_t n);
+void huber_loss(const T* p, const Accumulator<T>* t, Accumulator<T>* loss,
+                const HuberLoss<Accumulator<T>>& huber, const Accumulator<T>* normalizer, int64_t n);
 template <class T>
-void huber_loss_backward(const T* p, const Real<T>* t, const Real<T>* dy, T* dp,
-                         const HuberLoss<Real<T>>& huber, const Real<T>* normalizer, int64_t n);
+void huber_loss_backward(const T* p, const Accumulator<T>* t, const Accumulator<T>* dy, T* dp,
+                         const HuberLoss<Accumulator<T>>& huber, const Accumulator<T>* normalizer, int64_t n);
 
 }  // namespace cuda
 }  // namespace fovea

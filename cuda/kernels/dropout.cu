@@ -17,7 +17,7 @@ template <class T>
 __global__ void dropout_naive(const T* x, T* y, int64_t begin, int64_t n, float p, NoiseKey noise) {
   for (int64_t i : grid_stride(n - begin)) {
     const int64_t at = begin + i;
-    y[at] = T(Real<T>(x[at]) * survival<Real<T>>(noise.word(at), p));
+    y[at] = T(Accumulator<T>(x[at]) * survival<Accumulator<T>>(noise.word(at), p));
   }
 }
 
@@ -34,7 +34,7 @@ __global__ void dropout_packed(const T* x, T* y, int64_t packs, float p, NoiseKe
       const PhiloxBlock block = noise.words(i * (size / 4) + part);
       for (int k = 0; k < 4; ++k) {
         T& value = pack.value[part * 4 + k];
-        value = T(Real<T>(value) * survival<Real<T>>(block.word[k], p));
+        value = T(Accumulator<T>(value) * survival<Accumulator<T>>(block.word[k], p));
       }
     }
     store_pack(y + i * size, pack);
@@ -42,16 +42,16 @@ __global__ void dropout_packed(const T* x, T* y, int64_t packs, float p, NoiseKe
 }
 
 template <class T>
-__device__ Real<T> survival_of_sample(NoiseKey noise, int64_t sample, float p) {
-  return survival<Real<T>>(noise.word(sample), p);
+__device__ Accumulator<T> survival_of_sample(NoiseKey noise, int64_t sample, float p) {
+  return survival<Accumulator<T>>(noise.word(sample), p);
 }
 
 template <class T>
 __global__ void stochastic_depth_naive(const T* branch, const T* shortcut, T* y, int64_t samples,
                                        int64_t size, float p, NoiseKey noise) {
   for (int64_t i : grid_stride(samples * size)) {
-    const Real<T> value = Real<T>(branch[i]) * survival_of_sample<T>(noise, i / size, p);
-    y[i] = T(shortcut ? Real<T>(shortcut[i]) + value : value);
+    const Accumulator<T> value = Accumulator<T>(branch[i]) * survival_of_sample<T>(noise, i / size, p);
+    y[i] = T(shortcut ? Accumulator<T>(shortcut[i]) + value : value);
   }
 }
 
@@ -61,16 +61,16 @@ __global__ void stochastic_depth_packed(const T* branch, const T* shortcut, T* y
                                         int64_t packs, float p, NoiseKey noise) {
   constexpr int size = pack_size<T>;
   for (int64_t sample = blockIdx.y; sample < samples; sample += gridDim.y) {
-    const Real<T> factor = survival_of_sample<T>(noise, sample, p);
+    const Accumulator<T> factor = survival_of_sample<T>(noise, sample, p);
     for (int64_t i : grid_stride(packs)) {
       const int64_t at = (sample * packs + i) * size;
       Pack<T, size> pack = load_pack<size>(branch + at);
       if (shortcut) {
         const Pack<T, size> term = load_pack<size>(shortcut + at);
         for (int k = 0; k < size; ++k)
-          pack.value[k] = T(Real<T>(term.value[k]) + Real<T>(pack.value[k]) * factor);
+          pack.value[k] = T(Accumulator<T>(term.value[k]) + Accumulator<T>(pack.value[k]) * factor);
       } else {
-        for (int k = 0; k < size; ++k) pack.value[k] = T(Real<T>(pack.value[k]) * factor);
+        for (int k = 0; k < size; ++k) pack.value[k] = T(Accumulator<T>(pack.value[k]) * factor);
       }
       store_pack(y + at, pack);
     }

@@ -15,7 +15,7 @@ __global__ void fill_naive(T* x, T value, int64_t n) {
 
 template <class T>
 __global__ void accumulate_naive(T* sum, const T* term, int64_t n) {
-  for (int64_t i : grid_stride(n)) sum[i] = T(Real<T>(sum[i]) + Real<T>(term[i]));
+  for (int64_t i : grid_stride(n)) sum[i] = T(Accumulator<T>(sum[i]) + Accumulator<T>(term[i]));
 }
 
 template <class T>
@@ -24,7 +24,7 @@ __global__ void accumulate_packed(T* sum, const T* term, int64_t packs) {
   for (int64_t i : grid_stride(packs)) {
     Pack<T, size> a = load_pack<size>(sum + i * size);
     const Pack<T, size> b = load_pack<size>(term + i * size);
-    for (int k = 0; k < size; ++k) a.value[k] = T(Real<T>(a.value[k]) + Real<T>(b.value[k]));
+    for (int k = 0; k < size; ++k) a.value[k] = T(Accumulator<T>(a.value[k]) + Accumulator<T>(b.value[k]));
     store_pack(sum + i * size, a);
   }
 }

@@ -124,7 +124,7 @@ void multiply(int64_t rows, int64_t columns, int64_t inner, const T* a, bool a_t
     check(
         cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
         "bias");
-  const Real<T> one = 1, zero = 0;
+  const Accumulator<T> one = 1, zero = 0;
   const Workspace<std::byte> workspace(gemm_workspace_bytes, User::library);
   LaunchTimer::note("gemm",
                     int64_t(sizeof(T)) * inner * (rows + columns) + int64_t(sizeof(Out)) * rows * columns);
@@ -156,17 +156,17 @@ void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c) {
   multiply(n, m, k, b, true, a, false, static_cast<const T*>(nullptr), c);
 }
 template <class T>
-void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Real<T>* c) {
+void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Accumulator<T>* c) {
   if (m == 0 || n == 0) return;
   if (k == 0) return fill_with_zeros(m, n, c);
-  multiply(n, m, k, b, false, a, true, static_cast<const Real<T>*>(nullptr), c);
+  multiply(n, m, k, b, false, a, true, static_cast<const Accumulator<T>*>(nullptr), c);
 }
 
 // A type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
 #define INSTANTIATE(T)                                                                \
   template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, const T*, T*); \
   template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);        \
-  template void gemm_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, Real<T>*);
+  template void gemm_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, Accumulator<T>*);
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)

@@ -7,9 +7,9 @@ namespace fovea::cuda {
 
 // Matrix products, the one thing that a library does: cuBLASLt on a GPU, and the simulator's (by oneDNN),
 // which refuses what cuBLASLt refuses. All matrices are row-major and dense, and each begins at a multiple of
-// gemm_alignment bytes, as whatever allocate() returns does; others throw CudaError. Sums are in Real<T>
-// (bfloat16 products on tensor cores), the same bits for the same sizes. T: float, double, bfloat16. On the
-// current stream; may be captured into a graph.
+// gemm_alignment bytes, as whatever allocate() returns does; others throw CudaError. Sums are in
+// Accumulator<T> (bfloat16 products on tensor cores), the same bits for the same sizes. T: float, double,
+// bfloat16. On the current stream; may be captured into a graph.
 inline constexpr int64_t gemm_alignment = 256;  // the library's own default
 
 // What each product takes from the caching allocator for as long as it runs: NVIDIA's recommendation for
@@ -23,8 +23,8 @@ void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, const T* bias
 // c (m x n) = a (m x k) * b^T, with b (n x k)
 template <class T>
 void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);
-// c (m x n) = a^T * b, with a (k x m) and b (k x n): gradients of weights, hence of type Real<T>
+// c (m x n) = a^T * b, with a (k x m) and b (k x n): gradients of weights, hence of type Accumulator<T>
 template <class T>
-void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Real<T>* c);
+void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Accumulator<T>* c);
 
 }  // namespace fovea::cuda

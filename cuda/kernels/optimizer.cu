@@ -134,7 +134,7 @@ struct Swap {
 
 // One number a thread, which looks for it from the first tensor on: the definition.
 template <class Rule>
-__global__ void each_number_naive(TensorTable<typename Rule::Row> table, Rule rule) {
+__global__ void each_number_naive(MultiTensorTable<typename Rule::Row> table, Rule rule) {
   for (int64_t i : grid_stride(table.numbers)) {
     int64_t tensor = 0, at = i;
     for (; at >= table.rows[tensor].size; ++tensor) at -= table.rows[tensor].size;
@@ -145,7 +145,7 @@ __global__ void each_number_naive(TensorTable<typename Rule::Row> table, Rule ru
 
 // A block a chunk, 16 bytes at a time.
 template <class Rule>
-__global__ void each_number_chunked(TensorTable<typename Rule::Row> table, Rule rule) {
+__global__ void each_number_chunked(MultiTensorTable<typename Rule::Row> table, Rule rule) {
   const Chunk chunk = table.chunks[blockIdx.x];
   const auto work = rule.on(table.rows[chunk.tensor]);
   if (work.idle) return;
@@ -159,7 +159,7 @@ __global__ void each_number_chunked(TensorTable<typename Rule::Row> table, Rule 
 // In double, which cannot overflow: 3.4e38 squared times any number of parameters is below 1e308.
 __device__ inline double square(float value) { return double(value) * double(value); }
 
-__global__ void squares_naive(TensorTable<OptimizedTensor> table, double* partial) {
+__global__ void squares_naive(MultiTensorTable<OptimizedTensor> table, double* partial) {
   for (int64_t index : grid_stride(table.chunk_count)) {
     const Chunk chunk = table.chunks[index];
     const float* g = table.rows[chunk.tensor].gradient;
@@ -169,7 +169,7 @@ __global__ void squares_naive(TensorTable<OptimizedTensor> table, double* partia
   }
 }
 
-__global__ void squares_chunked(TensorTable<OptimizedTensor> table, double* partial) {
+__global__ void squares_chunked(MultiTensorTable<OptimizedTensor> table, double* partial) {
   const Chunk chunk = table.chunks[blockIdx.x];
   const float* gradient = table.rows[chunk.tensor].gradient;
   const int count = gradient ? chunk.count : 0, step = int(blockDim.x);  // all threads must come to block_sum
@@ -202,7 +202,7 @@ __global__ void finish_norm(const double* partial, int64_t count, double clip_no
 constexpr int64_t numbers_for_chunks = 1024;
 
 template <class Row, class Rule>
-void each_number(const TensorTable<Row>& table, const Rule& rule) {
+void each_number(const MultiTensorTable<Row>& table, const Rule& rule) {
   if (table.numbers < numbers_for_chunks)
     launch(each_number_naive<Rule>, {grid_for(table.numbers), block_threads}, table, rule);
   else
@@ -213,7 +213,7 @@ void each_number(const TensorTable<Row>& table, const Rule& rule) {
 
 }  // namespace
 
-void gradient_norm(const TensorTable<OptimizedTensor>& table, double clip_norm, GradientNorm* result) {
+void gradient_norm(const MultiTensorTable<OptimizedTensor>& table, double clip_norm, GradientNorm* result) {
   const Workspace<double> partial(table.chunk_count);
   if (table.numbers < numbers_for_chunks)
     launch(squares_naive, {grid_for(table.chunk_count), block_threads}, table, partial.data());
@@ -224,20 +224,20 @@ void gradient_norm(const TensorTable<OptimizedTensor>& table, double clip_norm, 
   launch(finish_norm, {1, block_threads}, partial.data(), table.chunk_count, clip_norm, result);
 }
 
-void sgd(const TensorTable<OptimizedTensor>& table, float momentum, const OptimizerStep* step,
+void sgd(const MultiTensorTable<OptimizedTensor>& table, float momentum, const OptimizerStep* step,
          const GradientNorm* norm) {
   each_number(table, Sgd{momentum, step, norm});
 }
 
-void adamw(const TensorTable<OptimizedTensor>& table, float beta1, float beta2, float epsilon,
+void adamw(const MultiTensorTable<OptimizedTensor>& table, float beta1, float beta2, float epsilon,
            const OptimizerStep* step, const GradientNorm* norm) {
   each_number(table, AdamW{beta1, beta2, epsilon, step, norm});
 }
 
-void update_average(const TensorTable<AveragedTensor>& table, const float* decay) {
+void update_average(const MultiTensorTable<AveragedTensor>& table, const float* decay) {
   each_number(table, MovingAverage{decay});
 }
 
-void swap_with_average(const TensorTable<AveragedTensor>& table) { each_number(table, Swap{}); }
+void swap_with_average(const MultiTensorTable<AveragedTensor>& table) { each_number(table, Swap{}); }
 
 }  // namespace fovea::cuda

@@ -31,7 +31,7 @@ struct AveragedTensor {
 
 // The table and its chunks, as a launch is given them.
 template <class Row>
-struct TensorTable {
+struct MultiTensorTable {
   const Row* rows;      // in device memory
   const Chunk* chunks;  // in device memory; they cover each tensor
   int64_t chunk_count;
@@ -55,16 +55,16 @@ struct GradientNorm {
 
 // The result's norm, scale and finite; updates grows by one, and skipped where the norm is not finite.
 // clip_norm 0: never clip.
-void gradient_norm(const TensorTable<OptimizedTensor>& table, double clip_norm, GradientNorm* result);
+void gradient_norm(const MultiTensorTable<OptimizedTensor>& table, double clip_norm, GradientNorm* result);
 
 // Overwrite weight, momentum and, adamw, variance: the formulas are in train/optim/optimizer.h.
-void sgd(const TensorTable<OptimizedTensor>& table, float momentum, const OptimizerStep* step,
+void sgd(const MultiTensorTable<OptimizedTensor>& table, float momentum, const OptimizerStep* step,
          const GradientNorm* norm);
-void adamw(const TensorTable<OptimizedTensor>& table, float beta1, float beta2, float epsilon,
+void adamw(const MultiTensorTable<OptimizedTensor>& table, float beta1, float beta2, float epsilon,
            const OptimizerStep* step, const GradientNorm* norm);
 
 // average += (1 - decay) (weight - average); the decay lies in device memory.
-void update_average(const TensorTable<AveragedTensor>& table, const float* decay);
-void swap_with_average(const TensorTable<AveragedTensor>& table);  // exchanges weight and average
+void update_average(const MultiTensorTable<AveragedTensor>& table, const float* decay);
+void swap_with_average(const MultiTensorTable<AveragedTensor>& table);  // exchanges weight and average
 
 }  // namespace fovea::cuda

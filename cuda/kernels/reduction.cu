@@ -18,20 +18,20 @@ __global__ void reduce_naive(const T* x, To* y, double factor, ReductionDims d) 
   for (int64_t i : grid_stride(d.outer * d.inner)) {
     const T* first = x + i / d.inner * d.count * d.inner + i % d.inner;
     double sum = 0;
-    for (int64_t k = 0; k < d.count; ++k) sum += double(Real<T>(first[k * d.inner]));
-    y[i] = To(Real<To>(sum * factor));
+    for (int64_t k = 0; k < d.count; ++k) sum += double(Accumulator<T>(first[k * d.inner]));
+    y[i] = To(Accumulator<To>(sum * factor));
   }
 }
 
 // Stage 1: a block adds a chunk of the axis, 16 bytes a thread and row, into partial (outer, chunks, inner).
 // Where inner is 1 the lines of a block are neighbours in memory, and loads coalesce as well.
 template <class T, int N>
-__global__ void reduce_chunks(const T* x, Real<T>* partial, ColumnGrid grid) {
+__global__ void reduce_chunks(const T* x, Accumulator<T>* partial, ColumnGrid grid) {
   const ColumnPlace<N> at(grid);
-  Real<T> sum[N] = {};
+  Accumulator<T> sum[N] = {};
   for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
     const Pack<T, N> pack = load_pack<N>(x + at.offset(row));
-    for (int k = 0; k < N; ++k) sum[k] += Real<T>(pack.value[k]);
+    for (int k = 0; k < N; ++k) sum[k] += Accumulator<T>(pack.value[k]);
   }
   block_column_sum(sum);
   if (at.first_line()) store_rounded<N>(partial + at.partial(grid), sum);
@@ -48,19 +48,19 @@ __global__ void add_chunks(const R* partial, To* y, R factor, ColumnGrid grid) {
 }
 
 template <class T>
-__global__ void repeat_naive(const T* dy, T* dx, Real<T> factor, ReductionDims d) {
+__global__ void repeat_naive(const T* dy, T* dx, Accumulator<T> factor, ReductionDims d) {
   for (int64_t i : grid_stride(d.outer * d.count * d.inner))
-    dx[i] = T(Real<T>(dy[i / (d.count * d.inner) * d.inner + i % d.inner]) * factor);
+    dx[i] = T(Accumulator<T>(dy[i / (d.count * d.inner) * d.inner + i % d.inner]) * factor);
 }
 
 // A thread reads its pack of dy once and writes it to many rows.
 template <class T>
-__global__ void repeat_packed(const T* dy, T* dx, Real<T> factor, ColumnGrid grid) {
+__global__ void repeat_packed(const T* dy, T* dx, Accumulator<T> factor, ColumnGrid grid) {
   constexpr int size = pack_size<T>;
   const ColumnPlace<size> at(grid);
   if (!at.inside) return;
   Pack<T, size> pack = load_pack<size>(dy + at.matrix * grid.columns + at.column);
-  for (int k = 0; k < size; ++k) pack.value[k] = T(Real<T>(pack.value[k]) * factor);
+  for (int k = 0; k < size; ++k) pack.value[k] = T(Accumulator<T>(pack.value[k]) * factor);
   for (int64_t row = at.begin; row < at.end; row += blockDim.y) store_pack(dx + at.offset(row), pack);
 }
 
@@ -79,8 +79,8 @@ void reduce_to(const T* x, To* y, double factor, const ReductionDims& d) {
   }
   with_column_pack<T>(d.inner, [&]<int N>() {
     const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, N, plan_for_sums);
-    const Workspace<Real<T>> partial(grid.partials());
-    launch(reduce_chunks<T, N>, {grid, grid.shared_bytes<Real<T>>(N)}, x, partial.data(), grid);
+    const Workspace<Accumulator<T>> partial(grid.partials());
+    launch(reduce_chunks<T, N>, {grid, grid.shared_bytes<Accumulator<T>>(N)}, x, partial.data(), grid);
     add_up(partial.data(), y, factor, {d.outer, grid.chunks, d.inner});
   });
 }
@@ -96,28 +96,28 @@ template <class T>
 void repeat(const T* dy, T* dx, double factor, const ReductionDims& d) {
   if (packs_fit<T>(d.inner) && d.inner > 0) {
     const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, pack_size<T>, plan_for_elements);
-    launch(repeat_packed<T>, {grid}, dy, dx, Real<T>(factor), grid);
+    launch(repeat_packed<T>, {grid}, dy, dx, Accumulator<T>(factor), grid);
   } else {
-    launch(repeat_naive<T>, {grid_for(d.outer * d.count * d.inner), block_threads}, dy, dx, Real<T>(factor),
-           d);
+    launch(repeat_naive<T>, {grid_for(d.outer * d.count * d.inner), block_threads}, dy, dx,
+           Accumulator<T>(factor), d);
   }
 }
 
 template <class T>
-void column_sums(const T* x, Real<T>* sums, int64_t rows, int64_t columns) {
+void column_sums(const T* x, Accumulator<T>* sums, int64_t rows, int64_t columns) {
   reduce_to(x, sums, 1.0, {1, rows, columns});
 }
 
 template <class T>
-void add_partials(const Real<T>* partial, T* y, const ReductionDims& dims) {
+void add_partials(const Accumulator<T>* partial, T* y, const ReductionDims& dims) {
   add_up(partial, y, 1.0, dims);
 }
 
-#define INSTANTIATE(T)                                                 \
-  template void reduce<T>(const T*, T*, double, const ReductionDims&); \
-  template void repeat<T>(const T*, T*, double, const ReductionDims&); \
-  template void column_sums<T>(const T*, Real<T>*, int64_t, int64_t);  \
-  template void add_partials<T>(const Real<T>*, T*, const ReductionDims&);
+#define INSTANTIATE(T)                                                       \
+  template void reduce<T>(const T*, T*, double, const ReductionDims&);       \
+  template void repeat<T>(const T*, T*, double, const ReductionDims&);       \
+  template void column_sums<T>(const T*, Accumulator<T>*, int64_t, int64_t); \
+  template void add_partials<T>(const Accumulator<T>*, T*, const ReductionDims&);
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)

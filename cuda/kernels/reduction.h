@@ -12,7 +12,7 @@ struct ReductionDims {
 
 namespace cuda {
 
-// T: float, double, bfloat16. Sums run in Real<T>, in a fixed order: a tree in
+// T: float, double, bfloat16. Sums run in Accumulator<T>, in a fixed order: a tree in
 // each block, then one over the blocks.
 
 // y (outer, inner) = factor * sum over count of x (outer, count, inner); sums of nothing are 0.
@@ -23,12 +23,12 @@ template <class T>
 void repeat(const T* dy, T* dx, double factor, const ReductionDims& dims);
 // sums (columns) of x (rows x columns): the gradient of a bias.
 template <class T>
-void column_sums(const T* x, Real<T>* sums, int64_t rows, int64_t columns);
+void column_sums(const T* x, Accumulator<T>* sums, int64_t rows, int64_t columns);
 
 // The second stage alone: y (outer, inner) = sums of partial (outer, count, inner), which blocks have left
 // behind.
 template <class T>
-void add_partials(const Real<T>* partial, T* y, const ReductionDims& dims);
+void add_partials(const Accumulator<T>* partial, T* y, const ReductionDims& dims);
 
 }  // namespace cuda
 }  // namespace fovea

@@ -16,7 +16,8 @@ namespace {
 template <class T>
 __global__ void scale_naive(const T* x, const T* s, T* y, ImageDims d) {
   for (int64_t i : grid_stride(d.batch * d.pixels * d.channels))
-    y[i] = T(Real<T>(x[i]) * Real<T>(s[i / (d.pixels * d.channels) * d.channels + i % d.channels]));
+    y[i] = T(Accumulator<T>(x[i]) *
+             Accumulator<T>(s[i / (d.pixels * d.channels) * d.channels + i % d.channels]));
 }
 
 // A thread keeps the scales of its 16 bytes of channels and walks down the pixels.
@@ -28,7 +29,8 @@ __global__ void scale_packed(const T* x, const T* s, T* y, ColumnGrid grid) {
   const Pack<T, size> scale = load_pack<size>(s + at.matrix * grid.columns + at.column);
   for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
     Pack<T, size> pack = load_pack<size>(x + at.offset(row));
-    for (int k = 0; k < size; ++k) pack.value[k] = T(Real<T>(pack.value[k]) * Real<T>(scale.value[k]));
+    for (int k = 0; k < size; ++k)
+      pack.value[k] = T(Accumulator<T>(pack.value[k]) * Accumulator<T>(scale.value[k]));
     store_pack(y + at.offset(row), pack);
   }
 }
@@ -41,29 +43,29 @@ __global__ void scale_backward_naive(const T* x, const T* s, const T* dy, T* dx,
     double sum = 0;
     for (int64_t pixel = 0; pixel < d.pixels; ++pixel) {
       const int64_t j = first + pixel * d.channels;
-      sum += double(Real<T>(dy[j])) * double(Real<T>(x[j]));
-      dx[j] = T(Real<T>(dy[j]) * Real<T>(s[i]));
+      sum += double(Accumulator<T>(dy[j])) * double(Accumulator<T>(x[j]));
+      dx[j] = T(Accumulator<T>(dy[j]) * Accumulator<T>(s[i]));
     }
-    ds[i] = T(Real<T>(sum));
+    ds[i] = T(Accumulator<T>(sum));
   }
 }
 
 // dx, and the sums of a chunk of pixels into partial (batch, chunks, channels), which cuda::add_partials adds
 // up.
 template <class T, int N>
-__global__ void scale_backward_chunks(const T* x, const T* s, const T* dy, T* dx, Real<T>* partial,
+__global__ void scale_backward_chunks(const T* x, const T* s, const T* dy, T* dx, Accumulator<T>* partial,
                                       ColumnGrid grid) {
   const ColumnPlace<N> at(grid);
   Pack<T, N> scale = {};
   if (at.inside) scale = load_pack<N>(s + at.matrix * grid.columns + at.column);
-  Real<T> sum[N] = {};
+  Accumulator<T> sum[N] = {};
   for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
     const Pack<T, N> value = load_pack<N>(x + at.offset(row));
     Pack<T, N> gradient = load_pack<N>(dy + at.offset(row));
     for (int k = 0; k < N; ++k) {
-      const Real<T> g = Real<T>(gradient.value[k]);
-      sum[k] += g * Real<T>(value.value[k]);
-      gradient.value[k] = T(g * Real<T>(scale.value[k]));
+      const Accumulator<T> g = Accumulator<T>(gradient.value[k]);
+      sum[k] += g * Accumulator<T>(value.value[k]);
+      gradient.value[k] = T(g * Accumulator<T>(scale.value[k]));
     }
     store_pack(dx + at.offset(row), gradient);
   }
@@ -104,9 +106,9 @@ void scale_channels_backward(const T* x, const T* s, const T* dy, T* dx, T* ds, 
   }
   with_column_pack<T>(d.channels, [&]<int N>() {
     const ColumnGrid grid = column_grid(d.batch, d.pixels, d.channels, N, plan_for_sums);
-    const Workspace<Real<T>> partial(grid.partials());
-    launch(scale_backward_chunks<T, N>, {grid, grid.shared_bytes<Real<T>>(N)}, x, s, dy, dx, partial.data(),
-           grid);
+    const Workspace<Accumulator<T>> partial(grid.partials());
+    launch(scale_backward_chunks<T, N>, {grid, grid.shared_bytes<Accumulator<T>>(N)}, x, s, dy, dx,
+           partial.data(), grid);
     add_partials(partial.data(), ds, {d.batch, grid.chunks, d.channels});
   });
 }

@@ -201,11 +201,11 @@ void copy_to_device(void* to, const void* from, size_t bytes) {
 void copy_on_device(void* to, const void* from, size_t bytes) {
   copy(to, from, bytes, cudaMemcpyDeviceToDevice);
 }
-void copy_to_host_later(void* to, const void* from, size_t bytes) {
+void copy_to_host_async(void* to, const void* from, size_t bytes) {
   copy(to, from, bytes, cudaMemcpyDeviceToHost);
 }
 void copy_to_host(void* to, const void* from, size_t bytes) {
-  copy_to_host_later(to, from, bytes);
+  copy_to_host_async(to, from, bytes);
   current_stream().synchronize();
 }
 void fill_bytes(void* to, int value, size_t bytes) {
@@ -222,7 +222,7 @@ PinnedMemory::~PinnedMemory() { static_cast<void>(cudaFreeHost(data_)); }
 
 MemoryPool::MemoryPool() : id_(allocator().new_pool()) {}
 MemoryPool::~MemoryPool() { allocator().end_pool(id_); }
-UsesPool::UsesPool(const MemoryPool& pool) : previous_(current_pool) { current_pool = pool.id(); }
-UsesPool::~UsesPool() { current_pool = previous_; }
+PoolGuard::PoolGuard(const MemoryPool& pool) : previous_(current_pool) { current_pool = pool.id(); }
+PoolGuard::~PoolGuard() { current_pool = previous_; }
 
 }  // namespace fovea::cuda

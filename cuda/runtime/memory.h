@@ -37,7 +37,7 @@ void copy_on_device(void* to, const void* from, size_t bytes);
 void fill_bytes(void* to, int value, size_t bytes);
 
 // As copy_to_host, but does not wait; `to` should be pinned, and be read after the stream was synchronised.
-void copy_to_host_later(void* to, const void* from, size_t bytes);
+void copy_to_host_async(void* to, const void* from, size_t bytes);
 
 // Scratch space of a kernel or a library, on the current stream.
 template <class T>
@@ -84,12 +84,12 @@ class MemoryPool {
   int id_;
 };
 // While one lives, this thread allocates from that pool.
-class UsesPool {
+class PoolGuard {
  public:
-  explicit UsesPool(const MemoryPool& pool);
-  ~UsesPool();
-  UsesPool(const UsesPool&) = delete;
-  UsesPool& operator=(const UsesPool&) = delete;
+  explicit PoolGuard(const MemoryPool& pool);
+  ~PoolGuard();
+  PoolGuard(const PoolGuard&) = delete;
+  PoolGuard& operator=(const PoolGuard&) = delete;
 
  private:
   int previous_;

@@ -129,7 +129,7 @@ void Event::record(const Stream& stream) {
                                  capturing ? cudaEventRecordExternal : cudaEventRecordDefault),
         "cudaEventRecord");
 }
-void Event::make_wait(const Stream& stream) const {
+void Event::wait(const Stream& stream) const {
   check(cudaStreamWaitEvent(stream.get(), event_, 0), "cudaStreamWaitEvent");
 }
 bool Event::done() const {
@@ -158,8 +158,8 @@ const Stream& current_stream() {
   return *first;
 }
 
-UsesStream::UsesStream(const Stream& stream) : previous_(chosen) { chosen = &stream; }
-UsesStream::~UsesStream() { chosen = previous_; }
+StreamGuard::StreamGuard(const Stream& stream) : previous_(chosen) { chosen = &stream; }
+StreamGuard::~StreamGuard() { chosen = previous_; }
 
 void synchronize() {
   ++counters().synchronizations;
@@ -223,12 +223,12 @@ Graph::~Graph() {
 }
 
 void Graph::warm_up(const std::function<void()>& work) {
-  const UsesPool pool(pool_);
+  const PoolGuard pool(pool_);
   work();
 }
 
 void Graph::capture(const std::function<void()>& work) {
-  const UsesPool pool(pool_);
+  const PoolGuard pool(pool_);
   const cudaStream_t stream = current_stream().get();
   if (executable_) check(cudaGraphExecDestroy(std::exchange(executable_, nullptr)), "cudaGraphExecDestroy");
   check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");

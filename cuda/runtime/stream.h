@@ -30,7 +30,7 @@ class Event {
   Event& operator=(const Event&) = delete;
 
   void record(const Stream& stream);                    // in a capture: at each replay of the graph
-  void make_wait(const Stream& stream) const;           // later work of that stream waits for the point
+  void wait(const Stream& stream) const;                // later work of that stream waits for the point
   bool done() const;                                    // whether the device has come by; does not wait
   void synchronize() const;                             // the host waits
   void throttle() const;                                // a host that is ahead waits: Counters::throttles
@@ -41,16 +41,16 @@ class Event {
 };
 
 // The stream that launches, allocations and copies of this thread go to: one stream for the process, until a
-// UsesStream says otherwise.
+// StreamGuard says otherwise.
 const Stream& current_stream();
 
 // While one lives, this thread's work goes to that stream.
-class UsesStream {
+class StreamGuard {
  public:
-  explicit UsesStream(const Stream& stream);
-  ~UsesStream();
-  UsesStream(const UsesStream&) = delete;
-  UsesStream& operator=(const UsesStream&) = delete;
+  explicit StreamGuard(const Stream& stream);
+  ~StreamGuard();
+  StreamGuard(const StreamGuard&) = delete;
+  StreamGuard& operator=(const StreamGuard&) = delete;
 
  private:
   const Stream* previous_;

@@ -92,7 +92,7 @@ void compute(const MatrixProduct& p) {
   const Operand ta{operation.transa == CUBLAS_OP_T, la.leading};
   const Operand tb{operation.transb == CUBLAS_OP_T, lb.leading};
   const T *a = static_cast<const T*>(p.a), *b = static_cast<const T*>(p.b);
-  std::vector<Real<T>> sums(static_cast<size_t>(m * n));
+  std::vector<Accumulator<T>> sums(static_cast<size_t>(m * n));
   if constexpr (std::is_same_v<T, bfloat16>)
     multiply(m, n, k, widened(b, extent(lb, 1)).data(), tb, widened(a, extent(la, 1)).data(), ta,
              sums.data());
@@ -101,7 +101,7 @@ void compute(const MatrixProduct& p) {
   for (int64_t i = 0; i < m; ++i) {
     Out* column = static_cast<Out*>(p.d) + i * ld.leading;
     for (int64_t j = 0; j < n; ++j)
-      column[j] = Out(sums[size_t(i * n + j)] + (bias ? Real<T>(bias[j]) : Real<T>(0)));
+      column[j] = Out(sums[size_t(i * n + j)] + (bias ? Accumulator<T>(bias[j]) : Accumulator<T>(0)));
     mark_initialised(column, size_t(n) * sizeof(Out));
   }
 }

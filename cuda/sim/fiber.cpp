@@ -21,7 +21,7 @@ namespace {
 
 std::byte* stacks() {
   static std::byte* const region = [] {
-    void* pages = mmap(nullptr, most_fibers * fiber_stack_bytes, PROT_READ | PROT_WRITE,
+    void* pages = mmap(nullptr, max_fibers * fiber_stack_bytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (pages == MAP_FAILED) throw std::bad_alloc();
     return static_cast<std::byte*>(pages);
@@ -34,7 +34,7 @@ std::byte* stacks() {
 std::byte* fiber_stack(int i) { return stacks() + size_t(i) * fiber_stack_bytes; }
 
 bool on_fiber_stack(const void* address) {
-  return uintptr_t(address) - uintptr_t(stacks()) < most_fibers * fiber_stack_bytes;
+  return uintptr_t(address) - uintptr_t(stacks()) < max_fibers * fiber_stack_bytes;
 }
 
 #if defined(__x86_64__)

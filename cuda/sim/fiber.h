@@ -15,7 +15,7 @@ struct Context {
 };
 
 inline constexpr size_t fiber_stack_bytes = size_t(128) << 10;
-inline constexpr int most_fibers = 1024;  // of a block
+inline constexpr int max_fibers = 1024;  // of a block
 
 // The stack of fiber i. All lie in one region, so that an access can be seen to be local.
 std::byte* fiber_stack(int i);

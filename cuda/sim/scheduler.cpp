@@ -63,7 +63,7 @@ struct Block {
 };
 
 struct Fibers {
-  Context contexts[most_fibers];
+  Context contexts[max_fibers];
   std::vector<int> idle;
   int made = 0;
 };

@@ -10,12 +10,13 @@ using namespace fovea;
 
 template <class T>
 __global__ void forward_kernel(const T* x, T* y, int64_t n) {
-  for (int64_t i : grid_stride(n)) y[i] = T(hard_swish(Real<T>(x[i])));
+  for (int64_t i : grid_stride(n)) y[i] = T(hard_swish(Accumulator<T>(x[i])));
 }
 
 template <class T>
 __global__ void backward_kernel(const T* x, const T* dy, T* dx, int64_t n) {
-  for (int64_t i : grid_stride(n)) dx[i] = T(Real<T>(dy[i]) * hard_swish_derivative(Real<T>(x[i])));
+  for (int64_t i : grid_stride(n))
+    dx[i] = T(Accumulator<T>(dy[i]) * hard_swish_derivative(Accumulator<T>(x[i])));
 }
 
 }  // namespace

@@ -30,13 +30,14 @@ void backward_cpu(const T* x, const T* dy, T* dx, int64_t n) {
 Tensor hard_swish(const Tensor& x) {
   const Tensor y = empty_like(x);
   with_compute_dtype(x, "hard_swish", [&]<class T>() {
-    on<T>(x.device(), forward_cpu<Real<T>>, lesson::forward_cuda<T>)(x.data<T>(), y.data<T>(), x.numel());
+    on<T>(x.device(), forward_cpu<Accumulator<T>>, lesson::forward_cuda<T>)(x.data<T>(), y.data<T>(),
+                                                                            x.numel());
   });
   return record(y, "hard_swish", {x}, [x = x.detach()](const Tensor& dy) -> Tensors {
     const Tensor dx = empty_like(x);
     with_compute_dtype(x, "hard_swish", [&]<class T>() {
-      on<T>(x.device(), backward_cpu<Real<T>>, lesson::backward_cuda<T>)(x.data<T>(), dy.data<T>(),
-                                                                         dx.data<T>(), x.numel());
+      on<T>(x.device(), backward_cpu<Accumulator<T>>, lesson::backward_cuda<T>)(x.data<T>(), dy.data<T>(),
+                                                                                dx.data<T>(), x.numel());
     });
     return {dx};
   });

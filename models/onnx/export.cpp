@@ -44,7 +44,7 @@ std::vector<Output> translate(OnnxGraph& onnx, const Module& model, const OnnxFo
   std::vector<int> values;
   for (const NamedTensor& output : outputs) values.push_back(recorder.value(output.tensor));
 
-  const std::vector<NamedTensor> weights = weights_of(model);
+  const std::vector<NamedTensor> weights = state_dict(model);
   OnnxTranslation translation(recorder.graph(), weights, onnx);
   onnx.input("images", {3, options.height, options.width});
   translation.set_input(input, "images");

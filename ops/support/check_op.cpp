@@ -22,7 +22,7 @@ struct Place {
 
   DType of(size_t input) const {
     const bool parameter = std::find(parameters.begin(), parameters.end(), int(input)) != parameters.end();
-    return parameter ? real_dtype(dtype) : dtype;
+    return parameter ? accumulator_dtype(dtype) : dtype;
   }
 };
 
@@ -77,7 +77,7 @@ void check_gradients(const OpFunction& f, const Tensors& inputs, const std::vect
   for (const Tensor& input : inputs) probe.push_back(input.clone());
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!differentiated[i]) continue;
-    const int64_t n = probe[i].numel(), stride = std::max<int64_t>(1, n / options.most_probes);
+    const int64_t n = probe[i].numel(), stride = std::max<int64_t>(1, n / options.max_probes);
     double* x = probe[i].data<double>();
     for (int64_t k = 0; k < n; k += stride) {
       const double value = x[k], h = options.step * std::max(1.0, std::abs(value));

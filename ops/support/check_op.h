@@ -17,7 +17,7 @@ struct CheckOptions {
       1e-6;  // |analytic - numeric| <= tolerance * max(1, |analytic|, |numeric|), float64
   double float32_tolerance =
       2e-5;  // norm of the difference from float64 over the norm, outputs and gradients
-  int64_t most_probes =
+  int64_t max_probes =
       200;  // elements probed per input (spread evenly); the numeric gradient runs the op twice each
   bool float32 = true;  // also run in float32
   bool cuda = true;     // also run on Device::cuda, a GPU or the simulator

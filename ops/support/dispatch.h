@@ -15,10 +15,10 @@ auto compute_nothing(void (*)(Arguments...)) {
   return +[](Arguments...) {};
 }
 
-// Every op's one line of dispatch: on<T>(x.device(), swish_cpu<Real<T>>, cuda::swish<T>)(pointers, sizes...).
-// Both functions have the same type, so a signature that drifts apart does not compile, and a reader can jump
-// to either. In bfloat16 the CPU does not compute: with_compute_dtype has refused by then, and the CUDA
-// function is chosen. In a dry run it is neither of the two.
+// Every op's one line of dispatch: on<T>(x.device(), swish_cpu<Accumulator<T>>, cuda::swish<T>)(pointers,
+// sizes...). Both functions have the same type, so a signature that drifts apart does not compile, and a
+// reader can jump to either. In bfloat16 the CPU does not compute: with_compute_dtype has refused by then,
+// and the CUDA function is chosen. In a dry run it is neither of the two.
 template <class T, class Cpu, class Cuda>
 Cuda* on(Device device, Cpu* cpu, Cuda* cuda) {
   if (is_dry_run()) return compute_nothing(cuda);
@@ -41,7 +41,7 @@ void with_compute_dtype(const Tensor& x, const char* op, F&& f) {
 }
 
 // The dtype of the parameters, statistics and sums that go with activations of `dtype`: float32 for bfloat16.
-inline DType real_dtype(DType dtype) { return dtype == DType::bfloat16 ? DType::float32 : dtype; }
+inline DType accumulator_dtype(DType dtype) { return dtype == DType::bfloat16 ? DType::float32 : dtype; }
 
 // Throws unless all tensors (undefined ones aside) lie on one device.
 inline void require_one_device(const char* op, std::initializer_list<Tensor> tensors) {

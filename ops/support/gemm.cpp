@@ -59,7 +59,7 @@ void multiply(int64_t m, int64_t n, int64_t k, const double* a, Operand ta, cons
 // A block's input and output rows should stay in the second-level cache, and there should be blocks for every
 // core.
 constexpr int64_t block_bytes = 1 << 19;
-constexpr int64_t least_rows = 64;
+constexpr int64_t min_rows = 64;
 
 // Few rows and many columns (the classifier at the end of a network): cut the columns instead.
 constexpr int64_t block_columns = 256;
@@ -75,8 +75,8 @@ void gemm_by_columns(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Op
 }  // namespace
 
 int64_t gemm_block_rows(int64_t m, int64_t n, int64_t k) {
-  const int64_t rows = std::max(least_rows, block_bytes / int64_t(sizeof(float)) / (n + k) / 16 * 16);
-  return std::min(rows, std::max(least_rows, (m + 7) / 8));
+  const int64_t rows = std::max(min_rows, block_bytes / int64_t(sizeof(float)) / (n + k) / 16 * 16);
+  return std::min(rows, std::max(min_rows, (m + 7) / 8));
 }
 
 int64_t gemm_block_count(int64_t m, int64_t n, int64_t k) { return chunk_count(m, gemm_block_rows(m, n, k)); }
@@ -84,8 +84,7 @@ int64_t gemm_block_count(int64_t m, int64_t n, int64_t k) { return chunk_count(m
 template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, const RowsDone& done) {
   if (m == 0 || n == 0) return;
-  if (m <= least_rows && n >= 2 * block_columns && !done)
-    return gemm_by_columns(m, n, k, a, b, {false, n}, c);
+  if (m <= min_rows && n >= 2 * block_columns && !done) return gemm_by_columns(m, n, k, a, b, {false, n}, c);
   parallel_chunks(m, gemm_block_rows(m, n, k), [&](int64_t block, int64_t begin, int64_t end) {
     multiply(end - begin, n, k, a + begin * k, {false, k}, b, {false, n}, c + begin * n, n);
     if (done) done(block, begin, end);
@@ -95,7 +94,7 @@ void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, const R
 template <class T>
 void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c) {
   if (m == 0 || n == 0) return;
-  if (m <= least_rows && n >= 2 * block_columns) return gemm_by_columns(m, n, k, a, b, {true, k}, c);
+  if (m <= min_rows && n >= 2 * block_columns) return gemm_by_columns(m, n, k, a, b, {true, k}, c);
   parallel_chunks(m, gemm_block_rows(m, n, k), [&](int64_t, int64_t begin, int64_t end) {
     multiply(end - begin, n, k, a + begin * k, {false, k}, b, {true, k}, c + begin * n, n);
   });
@@ -105,9 +104,9 @@ template <class T>
 void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c) {
   if (m == 0 || n == 0) return;
   // Partial sums over pieces of k: enough for every core, but no more memory than the operands take.
-  constexpr int64_t most_pieces = 16, least_piece = 256;
+  constexpr int64_t max_pieces = 16, min_piece = 256;
   const int64_t fitting = std::max<int64_t>(1, k * (m + n) / (m * n));
-  const int64_t pieces = std::clamp<int64_t>(chunk_count(k, least_piece), 1, std::min(most_pieces, fitting));
+  const int64_t pieces = std::clamp<int64_t>(chunk_count(k, min_piece), 1, std::min(max_pieces, fitting));
   if (pieces == 1) {
     parallel_chunks(m, std::max<int64_t>(16, (m + 7) / 8), [&](int64_t, int64_t begin, int64_t end) {
       multiply(end - begin, n, k, a + begin, {true, m}, b, {false, n}, c + begin * n, n);

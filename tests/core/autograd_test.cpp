@@ -146,7 +146,7 @@ TEST_CASE("a gradient goes back to the device that its tensor came from") {
           const Device device = in[0].device();
           return in[0].to(other(device)).to(device) * in[0];
         },
-        {randn({n}, random, DType::float64)}, {.most_probes = 20}));
+        {randn({n}, random, DType::float64)}, {.max_probes = 20}));
 }
 
 TEST_CASE("a gradient on the wrong device names the op") {

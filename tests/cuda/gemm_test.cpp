@@ -16,7 +16,7 @@ class OnDevice {
  public:
   explicit OnDevice(const std::vector<double>& values) : size_(values.size()), memory_(int64_t(size_)) {
     std::vector<T> converted;
-    for (const double value : values) converted.push_back(T(Real<T>(value)));
+    for (const double value : values) converted.push_back(T(Accumulator<T>(value)));
     cuda::copy_to_device(memory_.data(), converted.data(), size_ * sizeof(T));
   }
   T* data() const { return memory_.data(); }
@@ -24,7 +24,7 @@ class OnDevice {
     std::vector<T> stored(size_);
     cuda::copy_to_host(stored.data(), memory_.data(), size_ * sizeof(T));
     std::vector<double> result;
-    for (const T value : stored) result.push_back(double(Real<T>(value)));
+    for (const T value : stored) result.push_back(double(Accumulator<T>(value)));
     return result;
   }
 
@@ -50,7 +50,7 @@ TEMPLATE_TEST_CASE("matrix products by hand, with a bias of their output's type"
   CHECK(c.values() == std::vector<double>{14, 25, 20, 31});
   cuda::gemm_nt<T>(2, 2, 3, a.data(), b.data(), c.data());  // b is (1 0 0), (1 1 1)
   CHECK(c.values() == std::vector<double>{1, 6, 4, 15});
-  const OnDevice<Real<T>> sums({0, 0, 0, 0, 0, 0, 0, 0, 0});
+  const OnDevice<Accumulator<T>> sums({0, 0, 0, 0, 0, 0, 0, 0, 0});
   cuda::gemm_tn<T>(3, 3, 2, a.data(), a.data(), sums.data());
   CHECK(sums.values() == std::vector<double>{17, 22, 27, 22, 29, 36, 27, 36, 45});
 }
@@ -65,7 +65,7 @@ TEMPLATE_TEST_CASE("a sum over nothing is zero, or the bias", "", float, double,
   const OnDevice<T> d({7, 7});
   cuda::gemm_nt<T>(1, 2, 0, none.data(), none.data(), d.data());
   CHECK(d.values() == std::vector<double>{0, 0});
-  const OnDevice<Real<T>> sums({7, 7});
+  const OnDevice<Accumulator<T>> sums({7, 7});
   cuda::gemm_tn<T>(1, 2, 0, none.data(), none.data(), sums.data());
   CHECK(sums.values() == std::vector<double>{0, 0});
   cuda::gemm<T>(0, 2, 3, none.data(), none.data(), bias.data(), c.data());  // writes nothing

@@ -47,7 +47,7 @@ TEST_CASE("tensors at addresses that packs cannot read are updated one number at
   to_device(norm.data(), {cuda::GradientNorm{}});
   to_device(decay.data(), {0.75f});
 
-  const cuda::TensorTable<cuda::OptimizedTensor> table{row.data(), chunks.data(), 1, n};
+  const cuda::MultiTensorTable<cuda::OptimizedTensor> table{row.data(), chunks.data(), 1, n};
   cuda::gradient_norm(table, 0, norm.data());
   cuda::sgd(table, 0.5f, step.data(), norm.data());
   cuda::GradientNorm result;
@@ -59,7 +59,7 @@ TEST_CASE("tensors at addresses that packs cannot read are updated one number at
     if (m[i] != 0.25f + float(i % 7) || w[i] != 0.5f - 0.25f * m[i]) FAIL("wrong at " << i);
   }
 
-  const cuda::TensorTable<cuda::AveragedTensor> averages{averaged.data(), chunks.data(), 1, n};
+  const cuda::MultiTensorTable<cuda::AveragedTensor> averages{averaged.data(), chunks.data(), 1, n};
   cuda::update_average(averages, decay.data());
   cuda::swap_with_average(averages);
   const auto new_weight = on_host(weight, n), new_average = on_host(average, n);

@@ -64,7 +64,7 @@ TEST_CASE("a block is not given to another stream while its own may still use it
   cuda::release(a);
   const cuda::Stream other;
   {
-    const cuda::UsesStream uses(other);
+    const cuda::StreamGuard uses(other);
     void* b = cuda::allocate(5000);
     CHECK(b != a);
     cuda::release(b);
@@ -82,7 +82,7 @@ TEST_CASE("when device memory is short, what is cached is given back first, and 
                                                    Contains("MB asked for") && Contains("MB in use here") &&
                                                    Contains("MB free of"));
   CHECK_THROWS_AS(cuda::allocate(total * 2), Error);  // and not only as a CudaError
-  if (!cuda::is_simulated()) return;  // other programs may use a real one
+  if (!cuda::is_simulated()) return;                  // other programs may use a real one
   cuda::release_cached_device_memory();
   void* half = cuda::allocate(total * 5 / 8);
   cuda::release(half);
@@ -96,9 +96,9 @@ TEST_CASE("events order streams and tell the time between") {
   const cuda::Stream first, second;
   cuda::Event begin, end;
   begin.record(first);
-  end.make_wait(second);
+  end.wait(second);
   {
-    const cuda::UsesStream uses(first);
+    const cuda::StreamGuard uses(first);
     const cuda::Workspace<float> x(1000);
     cuda::fill(x.data(), 3.0f, 1000);
     CHECK(on_host(x.data(), 1000)[999] == 3.0f);
@@ -158,7 +158,7 @@ TEST_CASE("pinned memory carries numbers to the device and back") {
   std::iota(numbers, numbers + 100, 0.0f);
   const cuda::Workspace<float> x(100);
   cuda::copy_to_device(x.data(), from.data(), 400);
-  cuda::copy_to_host_later(to.data(), x.data(), 400);
+  cuda::copy_to_host_async(to.data(), x.data(), 400);
   cuda::current_stream().synchronize();
   CHECK(reinterpret_cast<const float*>(to.data())[99] == 99.0f);
 }
@@ -179,12 +179,12 @@ TEST_CASE("a deferred device does what it is asked for when the host waits, and 
   const cuda::Stream other;  // and on whatever stream, in the order of the requests
   cuda::fill(x.data(), 3.0f, 1);
   {
-    const cuda::UsesStream uses(other);
+    const cuda::StreamGuard uses(other);
     cuda::accumulate(y.data(), static_cast<const float*>(x.data()), 1);
   }
   other.synchronize();
   cuda::fill(y.data(), 9.0f, 1);
-  cuda::copy_to_host_later(&source, y.data(), 4);
+  cuda::copy_to_host_async(&source, y.data(), 4);
   CHECK(source == 2.0f);
   cuda::synchronize();
   CHECK(source == 9.0f);

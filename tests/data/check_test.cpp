@@ -68,16 +68,16 @@ class Coco {
 };
 
 // The sentences of the faults of one kind.
-std::vector<std::string> texts(const DatasetCheck& check, FaultKind kind) {
+std::vector<std::string> texts(const DatasetCheck& check, ProblemKind kind) {
   std::vector<std::string> found;
-  for (const Fault& fault : check.faults)
+  for (const Problem& fault : check.faults)
     if (fault.kind == kind) found.push_back(fault.text);
   return found;
 }
 
 // The only faults of a data set that was spoilt in one place.
-std::vector<std::string> only(const DatasetCheck& check, FaultKind kind) {
-  for (const Fault& fault : check.faults)
+std::vector<std::string> only(const DatasetCheck& check, ProblemKind kind) {
+  for (const Problem& fault : check.faults)
     if (fault.kind != kind) FAIL_CHECK(text_of(fault.kind).heading << ": " << fault.text);
   return texts(check, kind);
 }
@@ -99,7 +99,7 @@ std::vector<RawBox> random_boxes(
 TEST_CASE("check: nothing is wrong with a good data set") {
   Coco coco;
   const DatasetCheck check = coco.check();
-  for (const Fault& fault : check.faults) FAIL_CHECK(text_of(fault.kind).heading << ": " << fault.text);
+  for (const Problem& fault : check.faults) FAIL_CHECK(text_of(fault.kind).heading << ": " << fault.text);
   CHECK(check.can_be_trained());
   CHECK(check.data.format == DatasetFormat::coco);
   REQUIRE(check.data.splits.size() == 2);
@@ -121,12 +121,12 @@ TEST_CASE("check: every entry that cannot be read is found, not only the first")
   coco.val["images"][1]["width"] = "wide";
   const DatasetCheck check = coco.check();
   CHECK_FALSE(check.can_be_trained());
-  const auto malformed = texts(check, FaultKind::malformed);
+  const auto malformed = texts(check, ProblemKind::malformed);
   REQUIRE(malformed.size() == 3);
   CHECK_THAT(malformed[0], Contains("instances_train.json: annotations[3].bbox is [1,2,3]"));
   CHECK_THAT(malformed[1], Contains("annotations[5] has no field \"image_id\""));
   CHECK_THAT(malformed[2], Contains("instances_val.json: images[1].width is \"wide\""));
-  const auto classes = texts(check, FaultKind::unknown_class);
+  const auto classes = texts(check, ProblemKind::unknown_class);
   REQUIRE(classes.size() == 1);
   CHECK_THAT(classes[0], Contains("annotations[0].category_id is 4"));
   CHECK(check.data.splits[0].dataset.images[0].annotations.size() == 1);
@@ -137,7 +137,7 @@ TEST_CASE("check: a file that is no JSON is a fault, and the other split is chec
   coco.check();
   write_file_atomically(coco.folder() + "/annotations/instances_val.json", "{");
   const DatasetCheck check = check_dataset(coco.folder());
-  const auto malformed = texts(check, FaultKind::malformed);
+  const auto malformed = texts(check, ProblemKind::malformed);
   REQUIRE(malformed.size() == 1);
   CHECK_THAT(malformed[0], Contains("instances_val.json is not valid JSON"));
   CHECK(check.data.splits.size() == 1);
@@ -167,25 +167,25 @@ TEST_CASE("check: pictures that are broken, cut short, wrongly named, turned, of
   coco.train["images"][6]["height"] = 96;
   coco.train["images"].erase(7);
   const DatasetCheck check = coco.check();
-  const auto broken = texts(check, FaultKind::broken_picture);
+  const auto broken = texts(check, ProblemKind::broken_picture);
   REQUIRE(broken.size() == 2);
   CHECK_THAT(broken[0], Contains("images/0.png is no image"));
   CHECK_THAT(broken[1], Contains("images/1.png is cut short"));
   CHECK_FALSE(check.can_be_trained());
-  const auto endings = texts(check, FaultKind::wrong_ending);
+  const auto endings = texts(check, ProblemKind::wrong_ending);
   REQUIRE(endings.size() == 1);
   CHECK_THAT(endings[0], Contains("images/3.png is a JPEG"));
-  const auto sizes = texts(check, FaultKind::picture_size);
+  const auto sizes = texts(check, ProblemKind::picture_size);
   REQUIRE(sizes.size() == 2);
   CHECK_THAT(sizes[0],
              Contains("images/4.png has 96 x 64 pixels, its annotation says 64 x 96: its boxes are taken"));
   CHECK_THAT(sizes[1],
              Contains("stored.jpg has 96 x 64 pixels, its annotation says 64 x 96: its boxes seem to be of "
                       "the picture before it is turned upright"));
-  const auto exif_turned = texts(check, FaultKind::turned_picture);
+  const auto exif_turned = texts(check, ProblemKind::turned_picture);
   REQUIRE(exif_turned.size() == 2);
   CHECK_THAT(exif_turned[0], Contains("turned.jpg has the EXIF orientation 6"));
-  CHECK(check.count(FaultKind::missing_picture) == 2);  // the boxes of the entry that is gone
+  CHECK(check.count(ProblemKind::missing_picture) == 2);  // the boxes of the entry that is gone
 }
 
 TEST_CASE("check: pictures that are there twice, in one split and in two, and such as look alike") {
@@ -198,16 +198,16 @@ TEST_CASE("check: pictures that are there twice, in one split and in two, and su
   coco.val["images"][2]["file_name"] = "5.png";
   const DatasetCheck check = coco.check();
   CHECK(check.can_be_trained());
-  const auto twice = texts(check, FaultKind::duplicate_picture);
+  const auto twice = texts(check, ProblemKind::duplicate_picture);
   REQUIRE(twice.size() == 1);
   CHECK_THAT(twice[0],
              Contains("images/1.png (train) has the same bytes as ") && Contains("images/0.png (train)"));
-  const auto leaked = texts(check, FaultKind::leaked_picture);
+  const auto leaked = texts(check, ProblemKind::leaked_picture);
   REQUIRE(leaked.size() == 2);
   CHECK_THAT(leaked[0] + leaked[1], Contains("images/12.png (val) has the same bytes as ") &&
                                         Contains("images/2.png (train)") &&
                                         Contains("images/5.png is in train and in val"));
-  const auto similar = texts(check, FaultKind::similar_picture);
+  const auto similar = texts(check, ProblemKind::similar_picture);
   REQUIRE(similar.size() == 1);
   CHECK_THAT(similar[0],
              Contains("images/3.png (train) and ") && Contains("images/13.png (val) correlate by 1.000"));
@@ -222,14 +222,15 @@ TEST_CASE("check: boxes twice, reversed, without area, outside") {
   annotations[8]["bbox"] = {90, 20, 30, 20};
   const DatasetCheck check = coco.check();
   CHECK(check.can_be_trained());
-  const auto duplicates = texts(check, FaultKind::duplicate_box);
+  const auto duplicates = texts(check, ProblemKind::duplicate_box);
   REQUIRE(duplicates.size() == 1);
   CHECK_THAT(duplicates[0], Contains("images/2.png: the boxes cat 4 7 24 30 and dog 4 8 24 30") &&
                                 Contains("overlap with IoU 0.935"));
-  CHECK_THAT(texts(check, FaultKind::reversed_box).at(0),
+  CHECK_THAT(texts(check, ProblemKind::reversed_box).at(0),
              Contains("annotations[0].bbox is [50, 20, -10, 5]"));
-  CHECK_THAT(texts(check, FaultKind::empty_box).at(0), Contains("annotations[2].bbox is [50, 20, 10, 0]"));
-  CHECK_THAT(texts(check, FaultKind::outside_box).at(0), Contains("annotations[8].bbox is [90, 20, 30, 20]"));
+  CHECK_THAT(texts(check, ProblemKind::empty_box).at(0), Contains("annotations[2].bbox is [50, 20, 10, 0]"));
+  CHECK_THAT(texts(check, ProblemKind::outside_box).at(0),
+             Contains("annotations[8].bbox is [90, 20, 30, 20]"));
 }
 
 TEST_CASE(
@@ -239,7 +240,7 @@ TEST_CASE(
   for (auto* part : {&coco.train, &coco.val}) (*part)["categories"].push_back({{"id", 9}, {"name", "cow"}});
   for (auto& annotation : coco.val["annotations"]) annotation["category_id"] = 3;
   auto check = coco.check();
-  auto absent = only(check, FaultKind::absent_class);
+  auto absent = only(check, ProblemKind::absent_class);
   REQUIRE(absent.size() == 2);
   CHECK(absent[0] == "val has no box of class 1 (\"dog\"), train has 12");
   CHECK(absent[1] == "no split has a box of class 2 (\"cow\"): it is never learned");
@@ -250,10 +251,10 @@ TEST_CASE(
   check = other.check();
   CHECK_FALSE(check.can_be_trained());
   CHECK_THAT(
-      texts(check, FaultKind::unknown_class).at(0),
+      texts(check, ProblemKind::unknown_class).at(0),
       Contains(
           "instances_val.json has 4 boxes of \"Dog\", which is not among the classes of train: cat, dog"));
-  CHECK(texts(check, FaultKind::similar_class) == std::vector<std::string>{"\"dog\" and \"Dog\""});
+  CHECK(texts(check, ProblemKind::similar_class) == std::vector<std::string>{"\"dog\" and \"Dog\""});
 }
 
 TEST_CASE("check: splits without an object or not there, pictures without an object") {
@@ -261,8 +262,8 @@ TEST_CASE("check: splits without an object or not there, pictures without an obj
   coco.train["annotations"] = nlohmann::json::array();
   auto check = coco.check();
   CHECK_FALSE(check.can_be_trained());
-  CHECK_THAT(texts(check, FaultKind::no_object).at(0), Contains("none of the 12 pictures has a box"));
-  CHECK(check.count(FaultKind::empty_picture) == 12);
+  CHECK_THAT(texts(check, ProblemKind::no_object).at(0), Contains("none of the 12 pictures has a box"));
+  CHECK(check.count(ProblemKind::empty_picture) == 12);
 
   Coco other;
   other.check();
@@ -270,12 +271,12 @@ TEST_CASE("check: splits without an object or not there, pictures without an obj
                           other.folder() + "/annotations/instances_holdout.json");
   check = check_dataset(other.folder());
   CHECK(check.can_be_trained());
-  const auto missing = only(check, FaultKind::missing_split);
+  const auto missing = only(check, ProblemKind::missing_split);
   REQUIRE(missing.size() == 1);
   CHECK_THAT(missing[0],
              Contains("has no split \"val\": tell `fovea train` which to take, with --val-split"));
   CHECK(check_dataset(other.folder(), {.splits = {"train"}}).faults.empty());
-  CHECK_THAT(texts(check_dataset(other.folder(), {.splits = {"test"}}), FaultKind::malformed).at(0),
+  CHECK_THAT(texts(check_dataset(other.folder(), {.splits = {"test"}}), ProblemKind::malformed).at(0),
              Contains("has no split \"test\": it has holdout, train"));
 }
 
@@ -368,7 +369,7 @@ TEST_CASE("check: boxes that no anchor fits, and the input that is suggested for
   CHECK(check.fit.boxes == 31);
   CHECK(check.fit.below_third == 31);  // 4 x 4 in an anchor of 8 x 8: IoU 1/4
   CHECK_THAT(
-      texts(check, FaultKind::small_box).at(0),
+      texts(check, ProblemKind::small_box).at(0),
       Contains(
           "images/0.png: cat 20 20 4 4 (left, top, width, height) is 4.0 x 4.0 pixels of a 64x96 input, the "
           "best anchor's IoU 0.25"));
@@ -377,7 +378,7 @@ TEST_CASE("check: boxes that no anchor fits, and the input that is suggested for
   const DatasetCheck again = coco.check({.image_size = {check.suggestion.height, check.suggestion.width},
                                          .anchor_scale = check.suggestion.anchor_scale});
   CHECK(again.fit.below_half == 0);
-  CHECK(again.count(FaultKind::small_box) == 0);
+  CHECK(again.count(ProblemKind::small_box) == 0);
 }
 
 TEST_CASE("check: the known faults of the blood cells are all found") {
@@ -391,7 +392,7 @@ TEST_CASE("check: the known faults of the blood cells are all found") {
   CHECK(check.joined == std::vector<std::string>{"trainval"});
   CHECK(check.fit.boxes == 4886);
   CHECK(check.fit.height == 192);
-  const auto holds = [&](FaultKind kind, const std::vector<std::string>& stems) {
+  const auto holds = [&](ProblemKind kind, const std::vector<std::string>& stems) {
     const auto found = texts(check, kind);
     CHECK(found.size() == stems.size());
     for (const std::string& stem : stems) {
@@ -400,12 +401,12 @@ TEST_CASE("check: the known faults of the blood cells are all found") {
                         [&](const std::string& text) { return text.find(stem) != text.npos; }));
     }
   };
-  holds(FaultKind::empty_box, {"00338.xml", "00343.xml"});
-  holds(FaultKind::duplicate_box, {"00020", "00100", "00104", "00251", "00284", "00331", "00403"});
-  holds(FaultKind::similar_picture, {"00037"});
-  CHECK_THAT(texts(check, FaultKind::similar_picture).at(0),
+  holds(ProblemKind::empty_box, {"00338.xml", "00343.xml"});
+  holds(ProblemKind::duplicate_box, {"00020", "00100", "00104", "00251", "00284", "00331", "00403"});
+  holds(ProblemKind::similar_picture, {"00037"});
+  CHECK_THAT(texts(check, ProblemKind::similar_picture).at(0),
              Contains("00037.jpg (val)") && Contains("00038.jpg (train)"));
-  holds(FaultKind::unlabelled_class,
+  holds(ProblemKind::unlabelled_class,
         {"00134.jpg: no RBC", "00147.jpg: no RBC", "00150.jpg: no RBC", "00152.jpg: no RBC",
          "00224.jpg: no RBC", "00249.jpg: no RBC", "00250.jpg: no RBC", "00258.jpg: no RBC",
          "00267.jpg: no RBC", "00268.jpg: no RBC", "00303.jpg: no RBC", "00322.jpg: no RBC",
@@ -413,9 +414,9 @@ TEST_CASE("check: the known faults of the blood cells are all found") {
          "00157.jpg: 3 RBC",  "00235.jpg: 3 RBC",  "00270.jpg: 3 RBC",  "00148.jpg: 4 RBC",
          "00133.jpg: no WBC", "00135.jpg: no WBC", "00171.jpg: no WBC", "00178.jpg: no WBC",
          "00228.jpg: no WBC", "00327.jpg: no WBC"});
-  CHECK(check.count(FaultKind::ignored_field) == 364);
-  for (const FaultKind kind :
-       {FaultKind::leaked_picture, FaultKind::duplicate_picture, FaultKind::picture_size,
-        FaultKind::outside_box, FaultKind::broken_picture, FaultKind::box_order})
+  CHECK(check.count(ProblemKind::ignored_field) == 364);
+  for (const ProblemKind kind :
+       {ProblemKind::leaked_picture, ProblemKind::duplicate_picture, ProblemKind::picture_size,
+        ProblemKind::outside_box, ProblemKind::broken_picture, ProblemKind::box_order})
     CHECK(check.count(kind) == 0);
 }

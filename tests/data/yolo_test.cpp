@@ -164,10 +164,10 @@ TEST_CASE("YOLO: faults of a line are errors with file, line and value, with a l
       read_one("0 0.5 0.5 0.5 0.5\n2 0.5 0.5 0.5 0.5\n0 x\n1 0.5 0.5 0 0\n", &log);
   CHECK(dataset.images[0].annotations.size() == 1);
   REQUIRE(log.faults.size() == 3);
-  CHECK(log.faults[0].kind == FaultKind::unknown_class);
-  CHECK(log.faults[1].kind == FaultKind::malformed);
+  CHECK(log.faults[0].kind == ProblemKind::unknown_class);
+  CHECK(log.faults[1].kind == ProblemKind::malformed);
   CHECK_THAT(log.faults[1].text, Contains("a.txt:3: \"x\" is no number"));
-  CHECK(log.faults[2].kind == FaultKind::empty_box);
+  CHECK(log.faults[2].kind == ProblemKind::empty_box);
   REQUIRE(log.boxes.size() == 2);
   CHECK(log.boxes[1].numbers == std::array<double, 4>{0.5, 0.5, 0, 0});
 

@@ -15,6 +15,6 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   result_or_error([&] {
     read_coco(file.path(), {"/nowhere"}, classes, {.require_images = require_images, .log = &log});
   });
-  for (const Fault& fault : log.faults) expect(!fault.text.empty());
+  for (const Problem& fault : log.faults) expect(!fault.text.empty());
   return 0;
 }

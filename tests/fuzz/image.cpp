@@ -8,8 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   ImageHeader header;
   result_or_error([&] { header = decode_image_header(bytes, "picture"); });
   // Millions of pixels are no other code than thousands, and only slow.
-  constexpr int64_t most_pixels = 1 << 18;
-  if (int64_t(header.width) * header.height > most_pixels) return 0;
+  constexpr int64_t max_pixels = 1 << 18;
+  if (int64_t(header.width) * header.height > max_pixels) return 0;
   result_or_error([&] {
     const Image image = decode_image(bytes, "picture");
     expect(image.width == header.width && image.height == header.height);

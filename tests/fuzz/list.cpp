@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     voc.write("list.txt", data, size);
     ReadLog log;
     result_or_error([&] { read_voc(voc.path(), {voc / "list.txt"}, {}, &log); });
-    for (const Fault& fault : log.faults) expect(!fault.text.empty());
+    for (const Problem& fault : log.faults) expect(!fault.text.empty());
     return 0;
   }
   if (size % 3 == 1) {

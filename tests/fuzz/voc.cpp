@@ -19,6 +19,6 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       size % 2 ? std::vector<std::string>{"cat", "dog"} : std::vector<std::string>{};
   ReadLog log;
   result_or_error([&] { read_voc(folder.path(), lists, classes, &log); });
-  for (const Fault& fault : log.faults) expect(!fault.text.empty());
+  for (const Problem& fault : log.faults) expect(!fault.text.empty());
   return 0;
 }

@@ -18,6 +18,6 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       size % 2 ? std::vector<std::string>{"dog"} : std::vector<std::string>{};
   ReadLog log;
   result_or_error([&] { read_yolo(folder.path(), {"train"}, classes, &log); });
-  for (const Fault& fault : log.faults) expect(!fault.text.empty());
+  for (const Problem& fault : log.faults) expect(!fault.text.empty());
   return 0;
 }

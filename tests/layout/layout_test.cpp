@@ -101,7 +101,7 @@ std::vector<std::string> faults(const std::string& path, const std::string& text
 
 // Files that lie where no room is, and rooms with more stems than a reader takes in; a .h and its .cpp are
 // one stem. In ops and cuda/kernels a stem is an op.
-constexpr size_t most_stems = 20;
+constexpr size_t max_stems = 20;
 const std::vector<std::string> tops_of_layers = {"cuda", "core", "ops", "nn", "models", "train"};
 std::vector<std::string> room_faults(const std::vector<std::string>& paths) {
   std::vector<std::string> found;
@@ -114,9 +114,9 @@ std::vector<std::string> room_faults(const std::vector<std::string>& paths) {
     stems[path.substr(0, slash)].insert(path.substr(slash + 1, path.rfind('.') - slash - 1));
   }
   for (const auto& [room, names] : stems)
-    if (names.size() > most_stems && room != "ops" && room != "cuda/kernels")
+    if (names.size() > max_stems && room != "ops" && room != "cuda/kernels")
       found.push_back(room + " has " + std::to_string(names.size()) + " stems, over " +
-                      std::to_string(most_stems));
+                      std::to_string(max_stems));
   return found;
 }
 

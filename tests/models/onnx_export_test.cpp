@@ -127,7 +127,7 @@ struct Small : Module {
 TEST_CASE("a batch norm is folded into the convolution before it, by hand") {
   const TemporaryFolder folder;
   Small model;
-  const std::vector<NamedTensor> weights = weights_of(model);
+  const std::vector<NamedTensor> weights = state_dict(model);
   const auto tensor = [&](const std::string& name) {
     for (const NamedTensor& w : weights)
       if (w.name == name) return w.tensor;
@@ -238,7 +238,7 @@ TEST_CASE("a classifier's file has its logits, a name for each weight, and says 
   CHECK(count["Gemm"] == 1);
   CHECK(count["Flatten"] == 1);
   std::set<std::string> ours;
-  for (const NamedTensor& weight : weights_of(model)) ours.insert(weight.name);
+  for (const NamedTensor& weight : state_dict(model)) ours.insert(weight.name);
   for (const auto& tensor : file.graph().initializer()) CHECK(ours.contains(tensor.name()));
   CHECK(file.metadata("model") == "efficientnet_b-3");
   CHECK(file.metadata("task") == "classification");

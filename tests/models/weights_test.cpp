@@ -33,7 +33,7 @@ Tensor find(const std::vector<NamedTensor>& tensors, const std::string& name) {
   return found->tensor;
 }
 
-Tensor weight(const Module& model, const std::string& name) { return find(weights_of(model), name); }
+Tensor weight(const Module& model, const std::string& name) { return find(state_dict(model), name); }
 
 // A module with one parameter of each layout, counting from 0 in Fovea's order.
 struct OneOfEach : Module {
@@ -86,7 +86,7 @@ TEST_CASE("a detector's weights come back whole, from every dtype of a file") {
   const auto first = make_detector(3, 1), second = make_detector(3, 2);
   save_weights(folder / "w", *first);
   load_weights(folder / "w", *second);
-  for (const NamedTensor& w : weights_of(*first)) {
+  for (const NamedTensor& w : state_dict(*first)) {
     CAPTURE(w.name);
     CHECK(w.tensor.values() == weight(*second, w.name).values());
   }
@@ -151,7 +151,7 @@ TEST_CASE("a training starts from weights of other classes and of the other kind
   const auto fresh = make_detector(3, 2), model = make_detector(3, 2);
   CHECK_THROWS_WITH(load_weights(folder / "detector", *model), Contains("class_net.predict.conv_pw.weight"));
 
-  const WeightsTaken taken = take_weights(folder / "detector", *model);
+  const WeightsTaken taken = load_pretrained(folder / "detector", *model);
   CHECK(taken.fresh ==
         std::vector<std::string>{"class_net.predict.conv_pw.weight", "class_net.predict.conv_pw.bias"});
   CHECK(taken.unused.empty());
@@ -167,16 +167,16 @@ TEST_CASE("a training starts from weights of other classes and of the other kind
     const auto names = make_classifier(10, 3);
     save_weights(folder / "classifier", *names);
     const auto detects = make_detector(3, 4);
-    const WeightsTaken from = take_weights(folder / "classifier", *detects);
+    const WeightsTaken from = load_pretrained(folder / "classifier", *detects);
     CHECK(weight(*detects, "backbone.blocks.1.0.conv_pw.weight").values() ==
           weight(*names, "blocks.1.0.conv_pw.weight").values());
     CHECK(std::count(from.unused.begin(), from.unused.end(), "conv_head.weight") == 1);
     CHECK(std::count(from.fresh.begin(), from.fresh.end(), "box_net.predict.conv_pw.bias") == 1);
-    CHECK(from.tensors == weights_of(*names).size() - from.unused.size());
+    CHECK(from.tensors == state_dict(*names).size() - from.unused.size());
   }
   SECTION("a classifier from a detector") {
     const auto names = make_classifier(10, 3);
-    take_weights(folder / "detector", *names);
+    load_pretrained(folder / "detector", *names);
     CHECK(weight(*names, "blocks.1.0.conv_pw.weight").values() ==
           weight(*published, "backbone.blocks.1.0.conv_pw.weight").values());
   }
@@ -184,7 +184,7 @@ TEST_CASE("a training starts from weights of other classes and of the other kind
     Random random(5);
     const EfficientNet larger(efficientnet_spec("efficientnet_b0"), 10, random);
     save_weights(folder / "b0", larger);
-    CHECK_THROWS_WITH(take_weights(folder / "b0", *model), Contains("have another shape in the file"));
+    CHECK_THROWS_WITH(load_pretrained(folder / "b0", *model), Contains("have another shape in the file"));
   }
 }
 

@@ -48,9 +48,9 @@ TEST_CASE("sums back from broadcast axes of all layouts") {
     // rounded products, and where they cancel the sum is small beside their errors; what sum_to() itself adds
     // to that is seen below.
     CHECK_NOTHROW(check_op([](const Tensors& in) { return in[0] * in[1]; }, {x, one},
-                           {.most_probes = 5, .bfloat16_tolerance = 3e-2}));
+                           {.max_probes = 5, .bfloat16_tolerance = 3e-2}));
     CHECK_NOTHROW(check_op([to = to](const Tensors& in) { return sum_to(in[0], to); }, {x},
-                           {.most_probes = 5, .bfloat16_tolerance = 3e-2}));
+                           {.max_probes = 5, .bfloat16_tolerance = 3e-2}));
     const Tensor sum = sum_to(x, to), on_cuda = sum_to(x.to(Device::cuda), to);
     CHECK(relative_difference(on_cuda, sum) < 1e-14);
     const Tensor rounded = from_values(from, x.values(), DType::bfloat16);

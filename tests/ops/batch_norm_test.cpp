@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "cuda/runtime/graph.h"
-#include "ops/support/check_op.h"
 #include "ops/matmul.h"
+#include "ops/support/check_op.h"
 
 using namespace fovea;
 
@@ -23,7 +23,7 @@ void check_norm(const Shape& shape, const BatchNormOptions& options) {
   const Tensor x = randn(shape, random, DType::float64);
   const Tensor weight = rand({shape[-1]}, random, 0.5, 2, DType::float64);
   const Tensor bias = randn({shape[-1]}, random, DType::float64);
-  CheckOptions check{.step = 1e-6, .gradient_tolerance = 1e-5, .float32_tolerance = 1e-4, .most_probes = 25};
+  CheckOptions check{.step = 1e-6, .gradient_tolerance = 1e-5, .float32_tolerance = 1e-4, .max_probes = 25};
   check.parameters = {1, 2};
   if (shape.numel() <= 5) check.bfloat16_tolerance = 0.1;  // a sum of few rounded terms of both signs
   INFO(shape.to_string() << " training " << options.training << " activation " << int(options.activation));

@@ -42,7 +42,7 @@ TEST_CASE("gradients of a BiFPN node, every fusion, odd sizes") {
           CHECK_NOTHROW(check_op(node, inputs,
                                  {.step = 1e-6,
                                   .gradient_tolerance = 1e-5,
-                                  .most_probes = 30,
+                                  .max_probes = 30,
                                   .bfloat16_tolerance = cancelling,
                                   .parameters = {3}}));
         }
@@ -60,7 +60,7 @@ TEST_CASE("gradients of a BiFPN node in packs of channels, over several blocks")
       return bifpn_node({in[0], in[1], in[2]}, in.size() > 3 ? in[3] : Tensor(), fusion, 9, 10);
     };
     CHECK_NOTHROW(check_op(node, inputs,
-                           {.step = 1e-6, .gradient_tolerance = 1e-5, .most_probes = 20, .parameters = {3}}));
+                           {.step = 1e-6, .gradient_tolerance = 1e-5, .max_probes = 20, .parameters = {3}}));
   }
 }
 
@@ -77,7 +77,7 @@ TEST_CASE("gradients of a BiFPN node with every activation, where only some are 
         return bifpn_node({in[0], in[1], in[2]}, in[3], Fusion::fast_normalized, 4, 3, activation);
       };
       CHECK_NOTHROW(check_op(
-          node, inputs, {.step = 1e-6, .gradient_tolerance = 1e-5, .most_probes = 20, .parameters = {3}}));
+          node, inputs, {.step = 1e-6, .gradient_tolerance = 1e-5, .max_probes = 20, .parameters = {3}}));
     }
 }
 
@@ -151,7 +151,7 @@ TEST_CASE("one input, and as many as a node may have on CUDA") {
       CHECK_NOTHROW(check_op(six, levels,
                              {.step = 1e-6,
                               .gradient_tolerance = 1e-5,
-                              .most_probes = 20,
+                              .max_probes = 20,
                               .bfloat16_tolerance = cancelling,
                               .parameters = {6}}));
     }

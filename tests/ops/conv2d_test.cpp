@@ -44,7 +44,7 @@ TEST_CASE("dense convolution equals its definition and its gradients the differe
             CHECK(relative_difference(conv2d(x, f, window), reference(x, f, window)) < 1e-12);
             CHECK_NOTHROW(check_op([=](const Tensors& i) { return conv2d(i[0], i[1], window); }, {x, f},
                                    {.float32_tolerance = 1e-4,
-                                    .most_probes = 10,
+                                    .max_probes = 10,
                                     .parameters = {1}}));  // a filter of one number: its sum cancels
           }
 }
@@ -58,7 +58,7 @@ TEST_CASE("the stem over several blocks, and a filter too large for shared memor
     const Tensor f = randn({3, 3, in, out}, random, DType::float64);
     CAPTURE(h, w, in, out);
     CHECK_NOTHROW(check_op([=](const Tensors& i) { return conv2d(i[0], i[1], window); }, {x, f},
-                           {.most_probes = 4, .parameters = {1}}));
+                           {.max_probes = 4, .parameters = {1}}));
   }
 }
 

@@ -29,7 +29,7 @@ TEST_CASE("gradients of cross entropy") {
           [=](const Tensors& in) {
             return softmax_cross_entropy(in[0], labels.to(in[0].device()), smoothing);
           },
-          {x}, {.most_probes = 30}));
+          {x}, {.max_probes = 30}));
     }
     CHECK(relative_difference(softmax(x.to(Device::cuda)), softmax(x)) < 1e-14);
   }
@@ -39,7 +39,7 @@ TEST_CASE("gradients of softmax") {
   Random random(4);
   for (auto [n, k] : {std::pair<int64_t, int64_t>{1, 1}, {5, 7}, {300, 3}, {9, 16}, {19, 37}, {3, 1000}})
     CHECK_NOTHROW(check_op([](const Tensors& in) { return softmax(in[0]); },
-                           {randn({n, k}, random, DType::float64)}, {.most_probes = 30}));
+                           {randn({n, k}, random, DType::float64)}, {.max_probes = 30}));
   CHECK(softmax(zeros({0, 3}, DType::float32, Device::cuda)).numel() == 0);
 
   // By hand: p = (1/4, 3/4) and dy = (1, 0), so that dx = p (dy - 1/4).

@@ -56,7 +56,7 @@ TEST_CASE("depthwise convolution equals its definition and its gradients the dif
             CHECK(relative_difference(depthwise_conv2d(x, f, window), reference(x, f, window)) < 1e-12);
             CHECK_NOTHROW(check_op([=](const Tensors& in) { return depthwise_conv2d(in[0], in[1], window); },
                                    {x, f},
-                                   {.gradient_tolerance = 1e-6, .most_probes = 12, .parameters = {1}}));
+                                   {.gradient_tolerance = 1e-6, .max_probes = 12, .parameters = {1}}));
           }
 }
 
@@ -71,7 +71,7 @@ TEST_CASE("depthwise convolution over many tiles, with channels for several bloc
         const Tensor f = randn({kernel, kernel, channels}, random, DType::float64);
         CAPTURE(kernel, stride, h, w, channels);
         CHECK_NOTHROW(check_op([=](const Tensors& in) { return depthwise_conv2d(in[0], in[1], window); },
-                               {x, f}, {.most_probes = 4, .parameters = {1}}));
+                               {x, f}, {.max_probes = 4, .parameters = {1}}));
       }
 }
 

@@ -62,17 +62,17 @@ TEST_CASE("gradients of the detection losses") {
           [=](const Tensors& in) {
             return focal_loss(in[0], targets.to(in[0].device()), 13, {0.25, gamma, 0.05});
           },
-          {logits}, {.most_probes = 60}));
+          {logits}, {.max_probes = 60}));
   }
   for (const Shape& shape : {Shape{37, 4}, Shape{2, 700, 4}, Shape{7}, Shape{1}}) {
     const Tensor p = randn(shape, random, DType::float64), t = randn(shape, random, DType::float64);
     if (t.numel() > 5) t.data<double>()[5] = 0;
     CHECK_NOTHROW(check_op(
         [=](const Tensors& in) {
-          const DType real = real_dtype(in[0].dtype());
+          const DType real = accumulator_dtype(in[0].dtype());
           return huber_loss(in[0], from_values(t.shape(), t.values(), real).to(in[0].device()), 5, 0.3);
         },
-        {p}, {.most_probes = 60}));
+        {p}, {.max_probes = 60}));
   }
 }
 

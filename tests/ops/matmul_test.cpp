@@ -5,8 +5,8 @@
 #include "core/dry_run.h"
 #include "cuda/kernels/gemm.h"
 #include "cuda/runtime/memory.h"
-#include "ops/support/check_op.h"
 #include "ops/shape_ops.h"
+#include "ops/support/check_op.h"
 
 using namespace fovea;
 
@@ -23,7 +23,7 @@ TEST_CASE("gradients of matrix products") {
   for (auto [m, k, n] : sizes) {
     const Tensor x = randn({m, k}, random, DType::float64), w = randn({k, n}, random, DType::float64);
     const Tensor bias = randn({n}, random, DType::float64);
-    CheckOptions options{.most_probes = 40};
+    CheckOptions options{.max_probes = 40};
     CHECK_NOTHROW(check_op([](const Tensors& in) { return matmul(in[0], in[1]); }, {x, w}, options));
     options.parameters = {1, 2};
     CHECK_NOTHROW(
@@ -38,7 +38,7 @@ TEST_CASE("gradients of matrix products") {
 TEST_CASE("a large product agrees with float64 and between thread counts") {
   Random random(4);
   const Tensor x = randn({4099, 37}, random, DType::float64), w = randn({37, 53}, random, DType::float64);
-  CHECK_NOTHROW(check_op([](const Tensors& in) { return matmul(in[0], in[1]); }, {x, w}, {.most_probes = 3}));
+  CHECK_NOTHROW(check_op([](const Tensors& in) { return matmul(in[0], in[1]); }, {x, w}, {.max_probes = 3}));
 }
 
 TEST_CASE("conv1x1 gathers its output's statistics") {

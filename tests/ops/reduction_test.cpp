@@ -26,12 +26,12 @@ TEST_CASE("gradients of reductions") {
     const Tensor x = randn(shape, random, DType::float64);
     for (int axis = 0; axis < shape.rank(); ++axis) {
       CHECK_NOTHROW(check_op([=](const Tensors& in) { return sum(in[0], axis); }, {x},
-                             {.float32_tolerance = 1e-4, .most_probes = 20}));
+                             {.float32_tolerance = 1e-4, .max_probes = 20}));
       CHECK_NOTHROW(check_op([=](const Tensors& in) { return mean(in[0], axis, true); }, {x},
-                             {.float32_tolerance = 1e-4, .most_probes = 20}));
+                             {.float32_tolerance = 1e-4, .max_probes = 20}));
     }
     CHECK_NOTHROW(check_op([](const Tensors& in) { return mean(in[0]); }, {x},
-                           {.float32_tolerance = 1e-4, .most_probes = 20}));
+                           {.float32_tolerance = 1e-4, .max_probes = 20}));
   }
 }
 

@@ -19,9 +19,9 @@ TEST_CASE("gradients of pooling and scaling") {
     const Tensor x = randn(shape, random, DType::float64),
                  s = randn({shape[0], shape[3]}, random, DType::float64);
     CHECK_NOTHROW(
-        check_op([](const Tensors& in) { return global_average_pool(in[0]); }, {x}, {.most_probes = 20}));
-    CHECK_NOTHROW(check_op([](const Tensors& in) { return scale_channels(in[0], in[1]); }, {x, s},
-                           {.most_probes = 20}));
+        check_op([](const Tensors& in) { return global_average_pool(in[0]); }, {x}, {.max_probes = 20}));
+    CHECK_NOTHROW(
+        check_op([](const Tensors& in) { return scale_channels(in[0], in[1]); }, {x, s}, {.max_probes = 20}));
   }
 }
 

@@ -10,9 +10,9 @@
 #include "ops/arithmetic.h"
 #include "ops/detection_loss.h"
 #include "tests/support/formula.h"
+#include "train/optim/optimizer.h"
 #include "train/parallel/data_parallel.h"
 #include "train/parallel/mpi_processes.h"
-#include "train/optim/optimizer.h"
 
 using namespace fovea;
 
@@ -65,7 +65,7 @@ std::vector<std::vector<double>> train(int steps) {
     optimizer.update(step, 0.01);
     result[0].push_back(sum_over_processes({loss.item()})[0]);
   }
-  for (const NamedTensor& t : weights_of(model)) result.push_back(t.tensor.values());
+  for (const NamedTensor& t : state_dict(model)) result.push_back(t.tensor.values());
   return result;
 }
 

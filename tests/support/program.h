@@ -22,21 +22,21 @@ struct ProgramResult {
 // A run of the program `fovea`, or of another one, its output in files of a folder of its own.
 class Program {
  public:
-  // most_file_bytes > 0: the disk is "full" for a file that grows beyond. most_memory_bytes > 0: of the
+  // max_file_bytes > 0: the disk is "full" for a file that grows beyond. max_memory_bytes > 0: of the
   // address space, which the libraries take part of.
-  explicit Program(std::vector<std::string> arguments, int64_t most_file_bytes = 0,
-                   int64_t most_memory_bytes = 0, const char* path = FOVEA_PROGRAM) {
+  explicit Program(std::vector<std::string> arguments, int64_t max_file_bytes = 0,
+                   int64_t max_memory_bytes = 0, const char* path = FOVEA_PROGRAM) {
     process_ = ::fork();
     if (process_ != 0) return;
     std::freopen((folder_ / "out").c_str(), "w", stdout);
     std::freopen((folder_ / "err").c_str(), "w", stderr);
-    if (most_file_bytes > 0) {
+    if (max_file_bytes > 0) {
       std::signal(SIGXFSZ, SIG_IGN);
-      const rlimit limit{rlim_t(most_file_bytes), rlim_t(most_file_bytes)};
+      const rlimit limit{rlim_t(max_file_bytes), rlim_t(max_file_bytes)};
       ::setrlimit(RLIMIT_FSIZE, &limit);
     }
-    if (most_memory_bytes > 0) {
-      const rlimit limit{rlim_t(most_memory_bytes), rlim_t(most_memory_bytes)};
+    if (max_memory_bytes > 0) {
+      const rlimit limit{rlim_t(max_memory_bytes), rlim_t(max_memory_bytes)};
       ::setrlimit(RLIMIT_AS, &limit);
     }
     std::vector<char*> argv{const_cast<char*>("fovea")};
@@ -76,9 +76,9 @@ class Program {
   pid_t process_ = -1;
 };
 
-inline ProgramResult run_program(const std::vector<std::string>& arguments, int64_t most_file_bytes = 0,
-                                 int64_t most_memory_bytes = 0) {
-  return Program(arguments, most_file_bytes, most_memory_bytes).wait();
+inline ProgramResult run_program(const std::vector<std::string>& arguments, int64_t max_file_bytes = 0,
+                                 int64_t max_memory_bytes = 0) {
+  return Program(arguments, max_file_bytes, max_memory_bytes).wait();
 }
 
 }  // namespace fovea

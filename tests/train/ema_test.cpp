@@ -37,7 +37,7 @@ TEST_CASE("a network evaluates with its averages and trains on with its own weig
   const Ema ema(net, 0.9);
   net.weight.fill(7);
   {
-    const EvaluatesWithEma averaged(net, ema);
+    const EmaScope averaged(net, ema);
     CHECK(net.weight.values() == std::vector<double>{1, 2});
     CHECK_FALSE(net.training());
   }
@@ -60,7 +60,7 @@ struct Sized : Module {
   }
   void change(int64_t step) const {
     uint64_t k = 0;
-    for (const NamedTensor& w : weights_of(*this)) {
+    for (const NamedTensor& w : state_dict(*this)) {
       Random random(4 + uint64_t(step), k++);
       w.tensor.copy_from(randn(w.tensor.shape(), random));
     }
@@ -107,12 +107,12 @@ TEST_CASE("on CUDA averages and weights change places in one launch, and back") 
     Sized net(n);
     net.to(Device::cuda);
     const Ema ema(net, 0.9);
-    const auto first = numbers_of(weights_of(net));
+    const auto first = numbers_of(state_dict(net));
     net.change(0);
-    const auto second = numbers_of(weights_of(net));
+    const auto second = numbers_of(state_dict(net));
     {
-      const EvaluatesWithEma evaluates(net, ema);
-      CHECK(numbers_of(weights_of(net)) == first);
+      const EmaScope evaluates(net, ema);
+      CHECK(numbers_of(state_dict(net)) == first);
       CHECK(numbers_of(ema.state()) == second);
     }
     const cuda::Counters before = cuda::counters();
@@ -120,7 +120,7 @@ TEST_CASE("on CUDA averages and weights change places in one launch, and back") 
     ema.swap();
     CHECK(cuda::counters().launches == before.launches + 2);
     CHECK(cuda::counters().copies == before.copies);
-    CHECK(numbers_of(weights_of(net)) == second);
+    CHECK(numbers_of(state_dict(net)) == second);
     CHECK(numbers_of(ema.state()) == first);
   }
 }

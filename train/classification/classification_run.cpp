@@ -36,7 +36,7 @@ class ClassificationWork : public TrainingRun::Work {
     Classifier best(ModelFile(folder + "/best.safetensors"));
     double top1 = 0;
     const std::string text =
-        evaluate_classifier(best, validation_, config_, is_writer() ? folder : "", &top1) +
+        evaluate_classifier(best, validation_, config_, is_main_process() ? folder : "", &top1) +
         fmt::format("weights:  {}/best.safetensors\n", folder);
     if (config_.overfit > 0 && top1 < 1)
       failure_ = fmt::format(

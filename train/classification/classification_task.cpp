@@ -9,7 +9,7 @@
 #include "ops/cross_entropy.h"
 #include "ops/shape_ops.h"
 #include "train/data/augment/augment.h"
-#include "train/loop/streams.h"
+#include "train/loop/random_stream.h"
 #include "train/parallel/data_parallel.h"
 
 namespace fovea {
@@ -81,7 +81,7 @@ ClassificationTask::ClassificationTask(const TrainConfig& config, Classification
       sampler_(
           int64_t(train_.images.size()),
           [seed = uint64_t(config.seed)](int64_t epoch) {
-            return Random(seed, stream_of(Stream::order, epoch));
+            return Random(seed, stream_of(RandomStream::order, epoch));
           },
           repeats_of(train_, config.repeat_threshold)),
       train_images_(files_of(train_), config.cache_mb << 20),
@@ -104,7 +104,7 @@ ClassificationBatch ClassificationTask::make(int64_t index) {
   const std::vector<int64_t> chosen = sampler_.images(first, n);
   for (int64_t k = 0; k < n; ++k) {
     const size_t image = size_t(chosen[size_t(k)]);
-    Random random(uint64_t(config_.seed), stream_of(Stream::augmentation, first + k));
+    Random random(uint64_t(config_.seed), stream_of(RandomStream::augmentation, first + k));
     prepare_for_classification(*train_images_.get(image), int(size), config_.overfit == 0, random,
                                batch.images.span<float>().subspan(size_t(k * pixels), size_t(pixels)),
                                {config_.brightness, config_.contrast, config_.saturation, config_.hue});

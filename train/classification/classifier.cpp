@@ -4,7 +4,7 @@
 #include "ops/cross_entropy.h"
 #include "ops/shape_ops.h"
 #include "train/data/augment/augment.h"
-#include "train/loop/streams.h"
+#include "train/loop/random_stream.h"
 
 namespace fovea {
 namespace {
@@ -28,7 +28,7 @@ Classifier::Classifier(const TrainConfig& config, std::vector<std::string> class
     : precision_(activation_dtype(config)), class_names_(std::move(class_names)) {
   const EfficientNetSpec spec = classifier_spec(config);
   size_ = square_size(config, spec.image_size);
-  Random random(uint64_t(config.seed), stream_of(Stream::weights));
+  Random random(uint64_t(config.seed), stream_of(RandomStream::weights));
   model_ = std::make_unique<EfficientNet>(spec, int64_t(class_names_.size()), random);
   model_->to(parse_device(config.device));
   model_->set_recompute(config.recompute);

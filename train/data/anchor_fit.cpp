@@ -79,12 +79,12 @@ struct Sample {
 };
 
 std::vector<Sample> sample_boxes(const std::vector<const LabelledImage*>& images) {
-  constexpr size_t most_boxes = 10000;
+  constexpr size_t max_boxes = 10000;
   std::vector<Sample> all, samples;
   for (const LabelledImage* image : images)
     for (const Annotation& a : image->annotations)
       if (!a.crowd) all.push_back({image, &a});
-  for (size_t i = 0; i < all.size(); i += all.size() / most_boxes + 1) samples.push_back(all[i]);
+  for (size_t i = 0; i < all.size(); i += all.size() / max_boxes + 1) samples.push_back(all[i]);
   return samples;
 }
 

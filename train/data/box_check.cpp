@@ -71,7 +71,7 @@ std::string show(const Annotation& a, const std::vector<std::string>& class_name
 
 }  // namespace
 
-std::vector<Fault> check_box_order(DatasetFormat format, const std::vector<RawBox>& boxes) {
+std::vector<Problem> check_box_order(DatasetFormat format, const std::vector<RawBox>& boxes) {
   constexpr int64_t few = 10;
   constexpr double too_many = 0.03, hardly_any = 0.005;
   const Reading own = format == DatasetFormat::yolo  ? Reading{Order::centre_and_size, true, false}
@@ -80,7 +80,7 @@ std::vector<Fault> check_box_order(DatasetFormat format, const std::vector<RawBo
   const double count = double(boxes.size());
   if (!own.shares && int64_t(boxes.size()) > few && all_shares(boxes))
     return {
-        {FaultKind::box_order,
+        {ProblemKind::box_order,
          fmt::format(
              "all {} boxes have numbers from 0 to 1, where {} were expected: the numbers seem to be shares "
              "of the picture's size, so that every box is smaller than a pixel",
@@ -93,7 +93,7 @@ std::vector<Fault> check_box_order(DatasetFormat format, const std::vector<RawBo
         const Reading other{order, shares, exchanged};
         const int64_t left = count_misfits(boxes, other);
         if (double(left) > hardly_any * count || (!own.shares && shares)) continue;
-        return {{FaultKind::box_order,
+        return {{ProblemKind::box_order,
                  fmt::format(
                      "{} of {} boxes reach outside their pictures or have no area, read as {}; read as {} it "
                      "would be {}: the numbers seem to be in that order",
@@ -102,27 +102,27 @@ std::vector<Fault> check_box_order(DatasetFormat format, const std::vector<RawBo
   return {};
 }
 
-std::vector<Fault> find_duplicate_boxes(const DetectionDataset& dataset) {
+std::vector<Problem> find_duplicate_boxes(const DetectionDataset& dataset) {
   constexpr double same = 0.9;
-  std::vector<Fault> faults;
+  std::vector<Problem> faults;
   for (const LabelledImage& image : dataset.images)
     for (size_t j = 0; j < image.annotations.size(); ++j)
       for (size_t i = 0; i < j; ++i) {
         const Annotation &a = image.annotations[i], &b = image.annotations[j];
         if (a.crowd || b.crowd || iou(a, b) < same) continue;
         faults.push_back(
-            {FaultKind::duplicate_box,
+            {ProblemKind::duplicate_box,
              fmt::format("{}: the boxes {} and {} (left, top, width, height) overlap with IoU {:.3f}",
                          image.file, show(a, dataset.class_names), show(b, dataset.class_names), iou(a, b))});
       }
   return faults;
 }
 
-std::vector<Fault> find_unlabelled(const std::vector<const LabelledImage*>& images,
-                                   const std::vector<std::string>& class_names) {
+std::vector<Problem> find_unlabelled(const std::vector<const LabelledImage*>& images,
+                                     const std::vector<std::string>& class_names) {
   constexpr size_t fewest_images = 20;
   constexpr double nearly_all = 0.9, usual_many = 8, far_fewer = 0.4;
-  std::vector<Fault> faults;
+  std::vector<Problem> faults;
   if (images.size() < fewest_images) return faults;
   for (size_t label = 0; label < class_names.size(); ++label) {
     std::vector<int64_t> counts, present;
@@ -140,7 +140,7 @@ std::vector<Fault> find_unlabelled(const std::vector<const LabelledImage*>& imag
       const bool few =
           counts[i] > 0 && double(median) >= usual_many && double(counts[i]) < far_fewer * double(median);
       if (none || few)
-        faults.push_back({FaultKind::unlabelled_class,
+        faults.push_back({ProblemKind::unlabelled_class,
                           fmt::format("{}: {} {}, where {:.0f} % of the pictures have some, {} in the median",
                                       images[i]->file, none ? "no" : std::to_string(counts[i]),
                                       class_names[label], std::floor(100 * share), median)});

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "train/data/dataset.h"
-#include "train/data/fault.h"
+#include "train/data/problem.h"
 
 namespace fovea {
 
@@ -12,14 +12,14 @@ namespace fovea {
 // is learned from it. Each possible order is tried on all boxes: where the format's own leaves more than 3 %
 // (and 10) of them outside their pictures or without an area, and another one less than 0.5 %, that is a
 // fault.
-std::vector<Fault> check_box_order(DatasetFormat format, const std::vector<RawBox>& boxes);
+std::vector<Problem> check_box_order(DatasetFormat format, const std::vector<RawBox>& boxes);
 
 // Pairs of boxes in one picture that overlap with IoU >= 0.9: one object labelled twice.
-std::vector<Fault> find_duplicate_boxes(const DetectionDataset& dataset);
+std::vector<Problem> find_duplicate_boxes(const DetectionDataset& dataset);
 
 // Pictures that lack objects of a class, or have far fewer, where nearly all pictures (90 % of at least 20)
 // have one.
-std::vector<Fault> find_unlabelled(const std::vector<const LabelledImage*>& images,
-                                   const std::vector<std::string>& class_names);
+std::vector<Problem> find_unlabelled(const std::vector<const LabelledImage*>& images,
+                                     const std::vector<std::string>& class_names);
 
 }  // namespace fovea

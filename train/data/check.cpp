@@ -32,7 +32,7 @@ std::vector<int64_t> boxes_per_class(const DatasetSplit& split) {
   return counts;
 }
 
-void append(std::vector<Fault>& faults, std::vector<Fault> more) {
+void append(std::vector<Problem>& faults, std::vector<Problem> more) {
   std::move(more.begin(), more.end(), std::back_inserter(faults));
 }
 
@@ -44,7 +44,7 @@ void check_splits(DatasetCheck& check, const std::string& folder, bool all) {
   for (const char* name : {"train", "val"})
     if (all && !has(name))
       check.faults.push_back(
-          {FaultKind::missing_split,
+          {ProblemKind::missing_split,
            fmt::format("{} has no split \"{}\": tell `fovea train` which to take, with --{}-split", folder,
                        name, name)});
 }
@@ -59,26 +59,26 @@ void check_classes(DatasetCheck& check) {
   };
   if (total(counts.front()) == 0)
     check.faults.push_back(
-        {FaultKind::no_object, fmt::format("{}: none of the {} pictures has a box", splits[0]->dataset.name,
-                                           splits[0]->dataset.images.size())});
+        {ProblemKind::no_object, fmt::format("{}: none of the {} pictures has a box", splits[0]->dataset.name,
+                                             splits[0]->dataset.images.size())});
   for (size_t label = 0; label < names.size(); ++label) {
     size_t most = 0;
     for (size_t s = 1; s < splits.size(); ++s)
       if (counts[s][label] > counts[most][label]) most = s;
     if (counts[most][label] == 0)
       check.faults.push_back(
-          {FaultKind::absent_class,
+          {ProblemKind::absent_class,
            fmt::format("no split has a box of class {} (\"{}\"): it is never learned", label, names[label])});
     for (size_t s = 0; s < splits.size() && counts[most][label] > 0; ++s)
       if (counts[s][label] == 0)
-        check.faults.push_back({FaultKind::absent_class,
+        check.faults.push_back({ProblemKind::absent_class,
                                 fmt::format("{} has no box of class {} (\"{}\"), {} has {}", splits[s]->name,
                                             label, names[label], splits[most]->name, counts[most][label])});
     const auto& learned = splits[0]->own_classes;
     for (size_t s = 1; s < splits.size(); ++s)
       if (counts[s][label] > 0 && std::find(learned.begin(), learned.end(), names[label]) == learned.end())
         check.faults.push_back(
-            {FaultKind::unknown_class,
+            {ProblemKind::unknown_class,
              fmt::format("{} has {} boxes of \"{}\", which is not among the classes of {}: {}",
                          splits[s]->dataset.name, counts[s][label], names[label], splits[0]->name,
                          fmt::join(learned, ", "))});
@@ -94,7 +94,7 @@ void check_class_names(DatasetCheck& check) {
     const auto [other, is_new] = seen.emplace(plain, name);
     if (!is_new)
       check.faults.push_back(
-          {FaultKind::similar_class, fmt::format("\"{}\" and \"{}\"", other->second, name)});
+          {ProblemKind::similar_class, fmt::format("\"{}\" and \"{}\"", other->second, name)});
   }
 }
 
@@ -110,7 +110,7 @@ void check_pictures(DatasetCheck& check, const OnScanned& on_scanned) {
     for (const LabelledImage& image : split->dataset.images) {
       placed.push_back({split->name, &image, &scans[positions[image.file]]});
       append(check.faults, picture_faults(image, *placed.back().scan));
-      if (image.annotations.empty()) check.faults.push_back({FaultKind::empty_picture, image.file});
+      if (image.annotations.empty()) check.faults.push_back({ProblemKind::empty_picture, image.file});
     }
   append(check.faults, find_copies(placed));
 }
@@ -139,7 +139,7 @@ void check_anchors(DatasetCheck& check, const DatasetCheckOptions& options) {
       fit.sides.push_back(box.side());
       if (iou < third)
         check.faults.push_back(
-            {FaultKind::small_box,
+            {ProblemKind::small_box,
              fmt::format(
                  "{}: {} {:g} {:g} {:g} {:g} (left, top, width, height) is {:.1f} x {:.1f} pixels of a {}x{} "
                  "input, the best anchor's IoU {:.2f}",
@@ -151,13 +151,13 @@ void check_anchors(DatasetCheck& check, const DatasetCheckOptions& options) {
 }
 
 // What several splits have in common was found with each of them.
-void sort_and_unite(std::vector<Fault>& faults) {
+void sort_and_unite(std::vector<Problem>& faults) {
   std::set<std::string> seen;
-  std::erase_if(faults, [&](const Fault& fault) {
+  std::erase_if(faults, [&](const Problem& fault) {
     return !seen.insert(fmt::format("{} {}", int(fault.kind), fault.text)).second;
   });
   std::stable_sort(faults.begin(), faults.end(),
-                   [](const Fault& a, const Fault& b) { return a.kind < b.kind; });
+                   [](const Problem& a, const Problem& b) { return a.kind < b.kind; });
 }
 
 }  // namespace
@@ -166,13 +166,14 @@ bool DatasetCheck::is_joined(const std::string& split) const {
   return std::find(joined.begin(), joined.end(), split) != joined.end();
 }
 
-int64_t DatasetCheck::count(FaultKind kind) const {
-  return std::count_if(faults.begin(), faults.end(), [&](const Fault& fault) { return fault.kind == kind; });
+int64_t DatasetCheck::count(ProblemKind kind) const {
+  return std::count_if(faults.begin(), faults.end(),
+                       [&](const Problem& fault) { return fault.kind == kind; });
 }
 
 bool DatasetCheck::can_be_trained() const {
   return std::none_of(faults.begin(), faults.end(),
-                      [](const Fault& fault) { return text_of(fault.kind).severity == Severity::error; });
+                      [](const Problem& fault) { return text_of(fault.kind).severity == Severity::error; });
 }
 
 DatasetCheck check_dataset(const std::string& folder, const DatasetCheckOptions& options) {

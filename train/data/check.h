@@ -34,16 +34,16 @@ struct BoxFit {
 struct DatasetCheck {
   DatasetSplits data;
   std::vector<std::string> joined;  // the splits that are others joined, see joined_splits
-  std::vector<Fault> faults;        // by kind, worst first
+  std::vector<Problem> faults;      // by kind, worst first
   BoxFit fit;
   InputChoice suggestion;
 
   bool is_joined(const std::string& split) const;  // whether it is one of `joined`
-  int64_t count(FaultKind kind) const;             // how many faults there are of this kind
+  int64_t count(ProblemKind kind) const;           // how many faults there are of this kind
   bool can_be_trained() const;                     // no fault is an error
 };
 
-// Reads all annotations, decodes all pictures, and looks for the faults that FaultKind lists. Throws Error
+// Reads all annotations, decodes all pictures, and looks for the faults that ProblemKind lists. Throws Error
 // where the folder holds no data set; a split that cannot be opened is a fault.
 DatasetCheck check_dataset(const std::string& folder, const DatasetCheckOptions& options = {});
 

@@ -125,7 +125,7 @@ class Reader {
   }
 
  private:
-  void warn(FaultKind kind, const std::string& text) {
+  void warn(ProblemKind kind, const std::string& text) {
     dataset_.warnings.push_back(text);
     if (options_.log) options_.log->faults.push_back({kind, text});
   }
@@ -181,7 +181,7 @@ class Reader {
       if (path)
         dataset_.images.push_back({*path, id, width, height, {}});
       else
-        warn(FaultKind::missing_picture,
+        warn(ProblemKind::missing_picture,
              fmt::format("{}.file_name is \"{}\", which is not in {}: the image is left out", entry.place(),
                          name, fmt::join(image_folders_, ", ")));
     });
@@ -208,7 +208,7 @@ class Reader {
 
     const auto position = positions_.find(image_id);
     if (position == positions_.end()) {
-      warn(FaultKind::missing_picture,
+      warn(ProblemKind::missing_picture,
            fmt::format("{}.image_id is {}, but no image has this id: the box is left out", entry.place(),
                        image_id));
       return;
@@ -226,11 +226,11 @@ class Reader {
     const int64_t id = entry.integer("category_id");
     const auto category = categories_.find(id);
     if (category == categories_.end())
-      fail_as(FaultKind::unknown_class, "{}.category_id is {}, which is not among \"categories\"",
+      fail_as(ProblemKind::unknown_class, "{}.category_id is {}, which is not among \"categories\"",
               entry.place(), id);
     const auto label = labels_.find(id);
     if (label == labels_.end())
-      fail_as(FaultKind::unknown_class,
+      fail_as(ProblemKind::unknown_class,
               "{} is of the class \"{}\", which the model does not know: it knows {}", entry.place(),
               category->second, fmt::join(dataset_.class_names, ", "));
     return label->second;
@@ -240,7 +240,7 @@ class Reader {
     const bool good = a.width > 0 && a.height > 0 && std::isfinite(a.width * a.height) &&
                       std::isfinite(a.x + a.width) && std::isfinite(a.y + a.height);
     if (!good)
-      warn(a.width < 0 || a.height < 0 ? FaultKind::reversed_box : FaultKind::empty_box,
+      warn(a.width < 0 || a.height < 0 ? ProblemKind::reversed_box : ProblemKind::empty_box,
            fmt::format(
                "{}.bbox is [{}, {}, {}, {}], whose width and height are not both greater than 0 and finite: "
                "the box is left out",
@@ -254,7 +254,7 @@ class Reader {
     if (a.x >= -rounding && a.y >= -rounding && a.x + a.width <= image.width + rounding &&
         a.y + a.height <= image.height + rounding)
       return;
-    warn(FaultKind::outside_box,
+    warn(ProblemKind::outside_box,
          fmt::format("{}.bbox is [{}, {}, {}, {}], which is not within its image of {} x {} pixels: training "
                      "cuts it off there, "
                      "evaluation takes it as it is",

@@ -38,9 +38,9 @@ std::array<float, 256> look_of(const Image& image) {
   const double mean = std::accumulate(cells.begin(), cells.end(), 0.0) / double(cells.size());
   double squares = 0;
   for (double& cell : cells) cell -= mean, squares += cell * cell;
-  constexpr double least_deviation = 2;  // of 255
+  constexpr double min_deviation = 2;  // of 255
   std::array<float, 256> look{};
-  if (squares < least_deviation * least_deviation * double(cells.size())) return look;
+  if (squares < min_deviation * min_deviation * double(cells.size())) return look;
   for (size_t i = 0; i < cells.size(); ++i) look[i] = float(cells[i] / std::sqrt(squares));
   return look;
 }
@@ -87,7 +87,7 @@ bool same_file(const PlacedPicture& a, const PlacedPicture& b) {
 }
 
 // Equal bytes: each against the first of its like.
-void find_equal(const std::vector<PlacedPicture>& pictures, std::vector<Fault>& faults) {
+void find_equal(const std::vector<PlacedPicture>& pictures, std::vector<Problem>& faults) {
   std::vector<size_t> order;
   for (size_t i = 0; i < pictures.size(); ++i)
     if (pictures[i].scan->bytes > 0) order.push_back(i);
@@ -98,7 +98,7 @@ void find_equal(const std::vector<PlacedPicture>& pictures, std::vector<Fault>& 
     const PlacedPicture &first = pictures[order[begin]], &other = pictures[order[i]];
     if (i == begin || !same_file(first, other)) continue;
     const bool leaked = first.split != other.split;
-    faults.push_back({leaked ? FaultKind::leaked_picture : FaultKind::duplicate_picture,
+    faults.push_back({leaked ? ProblemKind::leaked_picture : ProblemKind::duplicate_picture,
                       first.image->file == other.image->file
                           ? fmt::format("{} is in {} and in {}", first.image->file, first.split, other.split)
                           : fmt::format("{} ({}) has the same bytes as {} ({})", other.image->file,
@@ -111,14 +111,14 @@ double correlation(const ScannedPicture& a, const ScannedPicture& b) {
 }
 
 // All pairs; few come as far as the correlation.
-void find_similar(const std::vector<PlacedPicture>& pictures, std::vector<Fault>& faults) {
-  constexpr int most_bits = 10;
+void find_similar(const std::vector<PlacedPicture>& pictures, std::vector<Problem>& faults) {
+  constexpr int max_bits = 10;
   std::vector<std::vector<size_t>> similar(pictures.size());
   parallel_for(int64_t(pictures.size()), 64, [&](int64_t begin, int64_t end) {
     for (size_t i = size_t(begin); i < size_t(end); ++i)
       for (size_t j = 0; j < pictures.size(); ++j) {
         const ScannedPicture &a = *pictures[i].scan, &b = *pictures[j].scan;
-        if (j >= i || std::popcount(a.look_hash ^ b.look_hash) > most_bits) continue;
+        if (j >= i || std::popcount(a.look_hash ^ b.look_hash) > max_bits) continue;
         if (pictures[i].split != pictures[j].split && a.bytes_hash != b.bytes_hash &&
             correlation(a, b) >= alike)
           similar[i].push_back(j);
@@ -127,7 +127,7 @@ void find_similar(const std::vector<PlacedPicture>& pictures, std::vector<Fault>
   for (size_t i = 0; i < pictures.size(); ++i)
     for (const size_t j : similar[i]) {
       const PlacedPicture &a = pictures[j], &b = pictures[i];
-      faults.push_back({FaultKind::similar_picture,
+      faults.push_back({ProblemKind::similar_picture,
                         fmt::format("{} ({}) and {} ({}) correlate by {:.3f}", a.image->file, a.split,
                                     b.image->file, b.split, correlation(*a.scan, *b.scan))});
     }
@@ -150,31 +150,31 @@ std::vector<ScannedPicture> scan_pictures(const std::vector<std::string>& files,
   return scans;
 }
 
-std::vector<Fault> picture_faults(const LabelledImage& image, const ScannedPicture& scan) {
-  if (!scan.error.empty()) return {{FaultKind::broken_picture, scan.error}};
+std::vector<Problem> picture_faults(const LabelledImage& image, const ScannedPicture& scan) {
+  if (!scan.error.empty()) return {{ProblemKind::broken_picture, scan.error}};
   const ImageHeader& header = scan.header;
-  std::vector<Fault> faults;
+  std::vector<Problem> faults;
   if (!ends_as(image.file, header.format))
-    faults.push_back({FaultKind::wrong_ending, fmt::format("{} is a {}", image.file, header.format)});
+    faults.push_back({ProblemKind::wrong_ending, fmt::format("{} is a {}", image.file, header.format)});
   const bool turned = header.orientation >= 5;
   if (image.width != header.width || image.height != header.height) {
     const bool before_turning = turned && image.width == header.height && image.height == header.width;
     faults.push_back(
-        {FaultKind::picture_size,
+        {ProblemKind::picture_size,
          fmt::format("{} has {} x {} pixels, its annotation says {} x {}: {}", image.file, header.width,
                      header.height, image.width, image.height,
                      before_turning ? "its boxes seem to be of the picture before it is turned upright"
                                     : "its boxes are taken as pixels of the picture")});
   }
   if (header.orientation != 1)
-    faults.push_back({FaultKind::turned_picture,
+    faults.push_back({ProblemKind::turned_picture,
                       fmt::format("{} has the EXIF orientation {}: its boxes must be of the upright picture",
                                   image.file, header.orientation)});
   return faults;
 }
 
-std::vector<Fault> find_copies(const std::vector<PlacedPicture>& pictures) {
-  std::vector<Fault> faults;
+std::vector<Problem> find_copies(const std::vector<PlacedPicture>& pictures) {
+  std::vector<Problem> faults;
   find_equal(pictures, faults);
   find_similar(pictures, faults);
   return faults;

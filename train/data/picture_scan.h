@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "train/data/fault.h"
 #include "train/data/image/image_io.h"
+#include "train/data/problem.h"
 #include "train/data/splits.h"
 
 namespace fovea {
@@ -31,7 +31,7 @@ std::vector<ScannedPicture> scan_pictures(const std::vector<std::string>& files,
 
 // The faults of one picture: it cannot be decoded, has another size than its annotation says, ends as another
 // format, is turned.
-std::vector<Fault> picture_faults(const LabelledImage& image, const ScannedPicture& scan);
+std::vector<Problem> picture_faults(const LabelledImage& image, const ScannedPicture& scan);
 
 // A picture of a split.
 struct PlacedPicture {
@@ -43,6 +43,6 @@ struct PlacedPicture {
 // The same picture twice: files of equal bytes, in one split or in two; and in two splits also pictures whose
 // looks correlate by 0.97 or more, as neighbouring frames of a film do. A model that was trained on the one
 // knows the other.
-std::vector<Fault> find_copies(const std::vector<PlacedPicture>& pictures);
+std::vector<Problem> find_copies(const std::vector<PlacedPicture>& pictures);
 
 }  // namespace fovea

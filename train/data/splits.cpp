@@ -56,7 +56,7 @@ DatasetSplits open_splits(const std::string& folder, std::vector<std::string> na
       if (!log || data.format == DatasetFormat::none) throw;
       log->boxes.clear();
       const bool trained = !all || name == "train" || name == "val";
-      log->faults.push_back({trained ? FaultKind::malformed : FaultKind::missing_split, error.what()});
+      log->faults.push_back({trained ? ProblemKind::malformed : ProblemKind::missing_split, error.what()});
     }
   }
   for (DatasetSplit& split : data.splits) {

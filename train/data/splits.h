@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "train/data/dataset.h"
-#include "train/data/fault.h"
+#include "train/data/problem.h"
 
 namespace fovea {
 

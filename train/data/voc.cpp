@@ -102,7 +102,7 @@ class Reader {
       if (stems_.insert(stem).second)
         attempt(log_, [&] { read_image(stem, list_file); });
       else
-        warn(FaultKind::listed_twice, "{} names {} again: it is taken once", list_file, stem);
+        warn(ProblemKind::listed_twice, "{} names {} again: it is taken once", list_file, stem);
     }
   }
 
@@ -118,7 +118,7 @@ class Reader {
 
  private:
   template <class... Args>
-  void warn(FaultKind kind, fmt::format_string<Args...> format, Args&&... args) {
+  void warn(ProblemKind kind, fmt::format_string<Args...> format, Args&&... args) {
     dataset_.warnings.push_back(fmt::format(format, std::forward<Args>(args)...));
     if (log_) log_->faults.push_back({kind, dataset_.warnings.back()});
   }
@@ -126,7 +126,7 @@ class Reader {
   void read_image(const std::string& stem, const std::string& list_file) {
     const std::string path = folder_ + "/Annotations/" + stem + ".xml";
     if (!path_exists(path)) {
-      warn(FaultKind::missing_annotation, "{} names {}, but there is no file {}: the image is left out",
+      warn(ProblemKind::missing_annotation, "{} names {}, but there is no file {}: the image is left out",
            list_file, stem, path);
       return;
     }
@@ -134,7 +134,7 @@ class Reader {
     const std::string file_name(trim(file.root().child("filename").child_value()));
     const std::optional<std::string> picture = find_picture(stem, file_name);
     if (!picture) {
-      warn(FaultKind::missing_picture,
+      warn(ProblemKind::missing_picture,
            "{}: {}/JPEGImages has neither a picture {} nor the <filename> \"{}\": the image is left out",
            path, folder_, stem, file_name);
       return;
@@ -162,7 +162,7 @@ class Reader {
     const std::string path(trim(file.root().child("path").child_value()));
     if (log_ && !path.empty() && !path_exists(path))
       log_->faults.push_back(
-          {FaultKind::ignored_field,
+          {ProblemKind::ignored_field,
            fmt::format("{}: <path> is \"{}\", which is not here: it is ignored", file.path(), path)});
   }
 
@@ -180,7 +180,7 @@ class Reader {
     const Image picture = fovea::read_image(image.file);
     image.width = picture.width;
     image.height = picture.height;
-    warn(FaultKind::missing_size, "{}: <size> is {} x {}: the size of {}, {} x {}, is taken", file.path(),
+    warn(ProblemKind::missing_size, "{}: <size> is {} x {}: the size of {}, {} x {}, is taken", file.path(),
          width, height, image.file, image.width, image.height);
   }
 
@@ -188,27 +188,27 @@ class Reader {
     const std::string name = file.class_name(object), where = file.place(object);
     const auto label = std::find(dataset_.class_names.begin(), dataset_.class_names.end(), name);
     if (label == dataset_.class_names.end())
-      fail_as(FaultKind::unknown_class, "{}: {} is of a class that the model does not know: it knows {}",
+      fail_as(ProblemKind::unknown_class, "{}: {} is of a class that the model does not know: it knows {}",
               file.path(), where, fmt::join(dataset_.class_names, ", "));
     const pugi::xml_node box = object.child("bndbox");
     if (!box) fail("{}: {} has no <bndbox>", file.path(), where);
     const double xmin = file.number(box, "xmin", where), ymin = file.number(box, "ymin", where);
     const double xmax = file.number(box, "xmax", where), ymax = file.number(box, "ymax", where);
     if (log_) log_->boxes.push_back({{xmin, ymin, xmax, ymax}, image.width, image.height});
-    const auto warn_of_box = [&](FaultKind kind, const char* fault) {
+    const auto warn_of_box = [&](ProblemKind kind, const char* fault) {
       warn(kind, "{}: {} has xmin {}, ymin {}, xmax {}, ymax {}, {}", file.path(), where, xmin, ymin, xmax,
            ymax, fault);
     };
     if (!std::isfinite(xmin + ymin + xmax + ymax) || !(xmax > xmin && ymax > ymin))
-      return warn_of_box(xmax < xmin || ymax < ymin ? FaultKind::reversed_box : FaultKind::empty_box,
+      return warn_of_box(xmax < xmin || ymax < ymin ? ProblemKind::reversed_box : ProblemKind::empty_box,
                          "which is no positive finite size: the box is left out");
 
     const double left = std::max(xmin, 0.0), right = std::min(xmax, double(image.width));
     const double top = std::max(ymin, 0.0), bottom = std::min(ymax, double(image.height));
     if (!(right > left && bottom > top))
-      return warn_of_box(FaultKind::outside_box, "which is outside its image: the box is left out");
+      return warn_of_box(ProblemKind::outside_box, "which is outside its image: the box is left out");
     if (left != xmin || right != xmax || top != ymin || bottom != ymax)
-      warn_of_box(FaultKind::outside_box,
+      warn_of_box(ProblemKind::outside_box,
                   "which reaches outside its image: the box is cut off at the border");
     image.annotations.push_back({.x = left,
                                  .y = top,

@@ -92,7 +92,7 @@ class Reader {
 
  private:
   template <class... Args>
-  void warn(FaultKind kind, fmt::format_string<Args...> format, Args&&... args) {
+  void warn(ProblemKind kind, fmt::format_string<Args...> format, Args&&... args) {
     dataset_.warnings.push_back(fmt::format(format, std::forward<Args>(args)...));
     if (log_) log_->faults.push_back({kind, dataset_.warnings.back()});
   }
@@ -114,7 +114,7 @@ class Reader {
       if (picture)
         add_picture(*picture, source);
       else
-        warn(FaultKind::missing_picture, "{} names {}, which is not there: the picture is left out", source,
+        warn(ProblemKind::missing_picture, "{} names {}, which is not there: the picture is left out", source,
              line);
     }
   }
@@ -123,7 +123,7 @@ class Reader {
     if (seen_.insert(picture).second)
       pictures_.push_back(picture);
     else
-      warn(FaultKind::listed_twice, "{} names {} again: it is taken once", source, picture);
+      warn(ProblemKind::listed_twice, "{} names {} again: it is taken once", source, picture);
   }
 
   struct Size {
@@ -146,7 +146,7 @@ class Reader {
   // Whether there was a text file.
   bool read_picture(size_t index) {
     const Size& size = sizes_[index];
-    if (!size.error.empty()) fail_as(FaultKind::broken_picture, "{}", size.error);
+    if (!size.error.empty()) fail_as(ProblemKind::broken_picture, "{}", size.error);
     LabelledImage image{pictures_[index], int64_t(dataset_.images.size()) + 1, size.width, size.height, {}};
     const std::string file = yolo_label_file(image.file);
     const bool labelled = is_file(file);
@@ -164,12 +164,12 @@ class Reader {
     require(id == std::floor(id), "{}: the class is {}: a whole number was expected", line.place, id);
     const auto count = layout_.class_names.size();
     if (!(id >= 0 && id < double(count)))
-      fail_as(FaultKind::unknown_class, "{}: the class is {}, but {} names {}, from 0 to {}", line.place, id,
-              layout_.file, count, count - 1);
+      fail_as(ProblemKind::unknown_class, "{}: the class is {}, but {} names {}, from 0 to {}", line.place,
+              id, layout_.file, count, count - 1);
     const std::string& name = layout_.class_names[size_t(id)];
     const auto label = std::find(dataset_.class_names.begin(), dataset_.class_names.end(), name);
     if (label == dataset_.class_names.end())
-      fail_as(FaultKind::unknown_class,
+      fail_as(ProblemKind::unknown_class,
               "{} is of the class \"{}\", which the model does not know: it knows {}", line.place, name,
               fmt::join(dataset_.class_names, ", "));
     return int(label - dataset_.class_names.begin());
@@ -180,23 +180,23 @@ class Reader {
     const std::array<double, 4> box = box_of(line.numbers);
     if (log_) log_->boxes.push_back({box, image.width, image.height});
     const auto [x, y, width, height] = box;
-    const auto warn_of_box = [&](FaultKind kind, const char* fault) {
+    const auto warn_of_box = [&](ProblemKind kind, const char* fault) {
       warn(kind, "{}: the box has centre {} {}, width {}, height {}, {}", line.place, box[0], box[1], box[2],
            box[3], fault);
     };
     if (!(width > 0 && height > 0) || !std::isfinite(x + y + width + height))
-      return warn_of_box(width < 0 || height < 0 ? FaultKind::reversed_box : FaultKind::empty_box,
+      return warn_of_box(width < 0 || height < 0 ? ProblemKind::reversed_box : ProblemKind::empty_box,
                          "which is no positive finite size: the box is left out");
     const double whole_left = (x - width / 2) * image.width, whole_right = (x + width / 2) * image.width;
     const double whole_top = (y - height / 2) * image.height, whole_bottom = (y + height / 2) * image.height;
     const double left = std::max(whole_left, 0.0), right = std::min(whole_right, double(image.width));
     const double top = std::max(whole_top, 0.0), bottom = std::min(whole_bottom, double(image.height));
     if (!(right > left && bottom > top))
-      return warn_of_box(FaultKind::outside_box, "which is outside its picture: the box is left out");
+      return warn_of_box(ProblemKind::outside_box, "which is outside its picture: the box is left out");
     constexpr double rounding = 1;  // of a pixel, by tools that write few digits
     if (left - whole_left > rounding || whole_right - right > rounding || top - whole_top > rounding ||
         whole_bottom - bottom > rounding)
-      warn_of_box(FaultKind::outside_box,
+      warn_of_box(ProblemKind::outside_box,
                   "which reaches outside its picture: the box is cut off at the border");
     image.annotations.push_back({.x = left,
                                  .y = top,

@@ -76,7 +76,7 @@ class DetectionWork : public TrainingRun::Work {
     Detector best(ModelFile(folder + "/best.safetensors"));
     CocoFigures figures;
     const std::string text =
-        evaluate_detector(best, validation_, config_, is_writer() ? folder : "", &figures) +
+        evaluate_detector(best, validation_, config_, is_main_process() ? folder : "", &figures) +
         fmt::format("weights:  {}/best.safetensors\n", folder);
     if (config_.overfit == 0) return text;
     if (figures.ap50 >= learned_by_heart)

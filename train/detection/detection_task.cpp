@@ -5,7 +5,7 @@
 #include "cuda/runtime/peers.h"
 #include "ops/arithmetic.h"
 #include "ops/detection_loss.h"
-#include "train/loop/streams.h"
+#include "train/loop/random_stream.h"
 
 namespace fovea {
 namespace {
@@ -34,7 +34,7 @@ DetectionBatches::DetectionBatches(const TrainConfig& config, const DetectionDat
       sampler_(
           int64_t(dataset.images.size()),
           [seed = uint64_t(config.seed)](int64_t epoch) {
-            return Random(seed, stream_of(Stream::order, epoch));
+            return Random(seed, stream_of(RandomStream::order, epoch));
           },
           repeats_of(dataset, config.repeat_threshold)),
       matcher_(detector.anchors()) {
@@ -71,7 +71,7 @@ std::vector<PreparedImage> DetectionBatches::pictures(int64_t index, const Tenso
   const std::vector<int64_t> chosen = sampler_.images(first, share_.count);
   std::vector<PreparedImage> prepared;
   for (int64_t k = 0; k < share_.count; ++k) {
-    Random random(uint64_t(config_.seed), stream_of(Stream::augmentation, first + k));
+    Random random(uint64_t(config_.seed), stream_of(RandomStream::augmentation, first + k));
     prepared.push_back(
         prepare(size_t(chosen[size_t(k)]), random, images.span<float>().subspan(size_t(k) * pixels, pixels)));
   }

@@ -7,7 +7,7 @@
 #include "ops/shape_ops.h"
 #include "train/data/augment/augment.h"
 #include "train/data/prefetch.h"
-#include "train/loop/streams.h"
+#include "train/loop/random_stream.h"
 #include "train/parallel/data_parallel.h"
 
 namespace fovea {
@@ -65,7 +65,7 @@ Detector::Detector(const TrainConfig& config, std::vector<std::string> class_nam
       class_names_(std::move(class_names)) {
   const EfficientDetSpec spec = detector_spec(config);
   if (size_[0] == 0) size_ = {spec.image_size, spec.image_size};
-  Random random(uint64_t(config.seed), stream_of(Stream::weights));
+  Random random(uint64_t(config.seed), stream_of(RandomStream::weights));
   model_ = std::make_unique<EfficientDet>(spec, int64_t(class_names_.size()), random);
   model_->to(parse_device(config.device));
   model_->set_recompute(config.recompute);

@@ -101,7 +101,7 @@ StepMemory step_memory(const TrainConfig& config, int64_t classes) {
     for (int moment = 0; moment < (config.optimizer == "adamw" ? 2 : 1) && p.tensor.requires_grad(); ++moment)
       optimizer.push_back(empty_like(p.tensor));
   memory.optimizer = more();
-  for (const NamedTensor& weight : weights_of(*learner.model)) averages.push_back(empty_like(weight.tensor));
+  for (const NamedTensor& weight : state_dict(*learner.model)) averages.push_back(empty_like(weight.tensor));
   memory.averages = more();
   // On the CPU the batches that are ready or being made share the memory with those in use.
   std::vector<Batch> waiting, batches;

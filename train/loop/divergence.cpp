@@ -17,7 +17,7 @@ std::optional<NonFinite> find_non_finite(const Module& model, const std::functio
   for (const NamedTensor& buffer : model.buffers())
     if (!all_finite(buffer.tensor)) buffer.tensor.fill(1);
   std::vector<AnomalyCheck::Name> names;
-  for (const NamedTensor& weight : weights_of(model)) names.push_back({weight.name, weight.tensor});
+  for (const NamedTensor& weight : state_dict(model)) names.push_back({weight.name, weight.tensor});
   const AnomalyCheck check(names);
   model.clear_gradients();
   step();

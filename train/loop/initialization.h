@@ -8,8 +8,8 @@ namespace fovea {
 
 // What --init-from and --freeze ask for, before the first step of a training.
 
-// Gives the network the weights of config.init_from as take_weights() has it, and says so in one sentence for
-// people; "" where there is no such file in the configuration. Throws as take_weights() does.
+// Gives the network the weights of config.init_from as load_pretrained() has it, and says so in one sentence
+// for people; "" where there is no such file in the configuration. Throws as load_pretrained() does.
 std::string initialize(const Module& model, const TrainConfig& config);
 
 // Takes the parts that config.freeze names out of training: "backbone" is the stem and all blocks, with their

@@ -55,7 +55,7 @@ ModelFile::ModelFile(const std::string& path, const Options& options) : path_(pa
 }
 
 void ModelFile::restore(const Module& model) const {
-  if (checkpoint_) return checkpoint_->restore("ema.", weights_of(model));
+  if (checkpoint_) return checkpoint_->restore("ema.", state_dict(model));
   load_weights(path_, model);
 }
 

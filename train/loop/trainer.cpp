@@ -93,7 +93,7 @@ void Trainer::resume(const Checkpoint& checkpoint) {
   require(checkpoint.state().config == state_.config && checkpoint.state().class_names == state_.class_names,
           "the run in {} was started on other data: {} has changed since; start a new run (--run)", folder_,
           state_.config.data);
-  checkpoint.restore("model.", weights_of(task_.model()));
+  checkpoint.restore("model.", state_dict(task_.model()));
   checkpoint.restore("ema.", ema_.state());
   checkpoint.restore("optimizer.", optimizer_.state());
   state_.step = checkpoint.state().step;
@@ -106,7 +106,7 @@ void Trainer::resume(const Checkpoint& checkpoint) {
 
 bool Trainer::run() {
   any_process(false);  // all have seen the folder as it was
-  if (is_writer()) {
+  if (is_main_process()) {
     create_folder(folder_);
     write_file_atomically(folder_ + "/config.json", config_to_json(state_.config) + "\n");
     metrics_ = std::make_unique<MetricsWriter>(folder_, state_.step);
@@ -288,7 +288,7 @@ bool Trainer::every(double epochs) const {
 
 void Trainer::evaluate() {
   {
-    const EvaluatesWithEma averaged(task_.model(), ema_);
+    const EmaScope averaged(task_.model(), ema_);
     progress_.figures = task_.evaluate();
   }
   if (progress_.figures.empty()) return;
@@ -306,8 +306,8 @@ bool Trainer::out_of_patience() const {
 }
 
 void Trainer::save(const std::string& name) const {
-  if (!is_writer()) return;
-  save_checkpoint(fmt::format("{}/{}.safetensors", folder_, name), state_, weights_of(task_.model()),
+  if (!is_main_process()) return;
+  save_checkpoint(fmt::format("{}/{}.safetensors", folder_, name), state_, state_dict(task_.model()),
                   ema_.state(), optimizer_.state());
 }
 

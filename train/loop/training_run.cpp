@@ -28,7 +28,7 @@ bool TrainingRun::train(const TrainHooks& hooks) {
   trainer_ = std::make_unique<Trainer>(work_->task(), state_, folder_, hooks);
   if (std::filesystem::exists(last)) {
     trainer_->resume(Checkpoint(last));
-  } else if (is_writer()) {
+  } else if (is_main_process()) {
     create_folder(folder_);
     work_->begin(folder_);
   }

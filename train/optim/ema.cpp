@@ -3,13 +3,13 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "train/optim/pieces.h"
+#include "train/optim/flat_parameters.h"
 
 namespace fovea {
 
 Ema::Ema(const Module& model, double decay)
     : decay_(decay),
-      weights_(weights_of(model)),
+      weights_(state_dict(model)),
       device_(weights_.empty() ? Device::cpu : weights_.front().tensor.device()),
       step_decay_(device_) {
   for (const NamedTensor& weight : weights_) averages_.push_back({weight.name, weight.tensor.clone()});
@@ -28,7 +28,7 @@ void Ema::apply() {
   const float* decay = step_decay_.tensor().data<float>();
   if (device_ == Device::cuda) return cuda::update_average(table(), decay);
   const float d = *decay;
-  Pieces(weights_).parallel([&](size_t k, int64_t begin, int64_t end) {
+  FlatParameters(weights_).parallel([&](size_t k, int64_t begin, int64_t end) {
     const float* w = weights_[k].tensor.data<float>();
     float* average = averages_[k].tensor.data<float>();
     for (int64_t i = begin; i < end; ++i) average[i] += (1 - d) * (w[i] - average[i]);
@@ -48,7 +48,7 @@ void Ema::swap() const {
   }
 }
 
-cuda::TensorTable<cuda::AveragedTensor> Ema::table() const {
+cuda::MultiTensorTable<cuda::AveragedTensor> Ema::table() const {
   std::vector<cuda::AveragedTensor> rows;
   for (size_t k = 0; k < weights_.size(); ++k) {
     const Tensor& weight = weights_[k].tensor;

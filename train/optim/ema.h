@@ -4,7 +4,7 @@
 
 #include "nn/module.h"
 #include "train/optim/device_input.h"
-#include "train/optim/tensor_table.h"
+#include "train/optim/multi_tensor_table.h"
 
 namespace fovea {
 
@@ -28,28 +28,28 @@ class Ema {
   std::vector<NamedTensor> state() const { return averages_; }
 
  private:
-  cuda::TensorTable<cuda::AveragedTensor> table() const;
+  cuda::MultiTensorTable<cuda::AveragedTensor> table() const;
 
   double decay_;
   std::vector<NamedTensor> weights_, averages_;
   Device device_;
-  DeviceInput step_decay_;                                            // d of the step, one number
-  mutable std::optional<TensorTables<cuda::AveragedTensor>> tables_;  // on CUDA: where the numbers are
+  DeviceInput step_decay_;                                                 // d of the step, one number
+  mutable std::optional<MultiTensorTables<cuda::AveragedTensor>> tables_;  // on CUDA: where the numbers are
 };
 
 // The network has the averaged weights, and is in evaluation mode, while one of these lives.
-class EvaluatesWithEma {
+class EmaScope {
  public:
-  EvaluatesWithEma(Module& model, const Ema& ema) : model_(model), ema_(ema) {
+  EmaScope(Module& model, const Ema& ema) : model_(model), ema_(ema) {
     ema_.swap();
     model_.set_training(false);
   }
-  ~EvaluatesWithEma() {
+  ~EmaScope() {
     ema_.swap();
     model_.set_training(true);
   }
-  EvaluatesWithEma(const EvaluatesWithEma&) = delete;
-  EvaluatesWithEma& operator=(const EvaluatesWithEma&) = delete;
+  EmaScope(const EmaScope&) = delete;
+  EmaScope& operator=(const EmaScope&) = delete;
 
  private:
   Module& model_;

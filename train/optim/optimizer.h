@@ -4,8 +4,8 @@
 
 #include "nn/module.h"
 #include "train/optim/device_input.h"
-#include "train/optim/pieces.h"
-#include "train/optim/tensor_table.h"
+#include "train/optim/flat_parameters.h"
+#include "train/optim/multi_tensor_table.h"
 
 namespace fovea {
 
@@ -69,13 +69,13 @@ class Optimizer {
 
   OptimizerOptions options_;
   std::vector<NamedTensor> parameters_;
-  Pieces pieces_;
+  FlatParameters pieces_;
   Device device_;
   std::vector<Tensor> momentum_, variance_;
   DeviceInput step_;           // the three numbers of cuda::OptimizerStep
   cuda::GradientNorm norm_{};  // of the CPU
   std::optional<cuda::Workspace<cuda::GradientNorm>> device_norm_;
-  std::optional<TensorTables<cuda::OptimizedTensor>> tables_;
+  std::optional<MultiTensorTables<cuda::OptimizedTensor>> tables_;
 };
 
 }  // namespace fovea

@@ -8,7 +8,7 @@
 
 namespace fovea {
 
-bool is_writer() { return !processes() || processes()->rank() == 0; }
+bool is_main_process() { return !processes() || processes()->rank() == 0; }
 
 BatchShare share_of_batch(int64_t batch_size) {
   if (!processes()) return {0, batch_size};

@@ -13,7 +13,7 @@ namespace fovea {
 // to the last bit.
 
 // True of the one process that speaks and writes files; alone it is that.
-bool is_writer();
+bool is_main_process();
 
 // Images first .. first + count - 1 of each batch are this process's.
 struct BatchShare {

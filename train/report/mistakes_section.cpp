@@ -11,8 +11,8 @@
 namespace fovea {
 namespace {
 
-constexpr size_t most_columns = 25;  // of a table that can still be read
-constexpr size_t most_confusions = 30;
+constexpr size_t max_columns = 25;  // of a table that can still be read
+constexpr size_t max_confusions = 30;
 
 std::string ap_text(double value) { return value < 0 ? "–" : fmt::format("{:.3f}", value); }
 
@@ -47,7 +47,7 @@ std::string confusion_table(const ConfusionMatrix& matrix) {
 
 std::string confusion_list(const ConfusionMatrix& matrix) {
   std::string html = "<table>\n<tr><th>truth</th><th>taken for</th><th>times</th><th>of</th></tr>\n";
-  for (const Confusion& c : frequent_confusions(matrix, most_confusions))
+  for (const Confusion& c : frequent_confusions(matrix, max_confusions))
     html +=
         fmt::format("<tr><td class=\"class\">{}</td><td>{}</td><td class=\"value\">{}</td><td>{}</td></tr>\n",
                     escape_html(matrix.rows[c.row]), escape_html(matrix.columns[c.column]), c.count,
@@ -76,7 +76,7 @@ std::string sizes_table(const RunReport& report) {
 
 std::string confusion_card(const ConfusionMatrix& confusion) {
   if (confusion.counts.empty()) return "";
-  const bool small = confusion.columns.size() <= most_columns;
+  const bool small = confusion.columns.size() <= max_columns;
   return fmt::format("<div class=\"card scroll\">{}</div>\n",
                      small ? confusion_table(confusion) : confusion_list(confusion));
 }

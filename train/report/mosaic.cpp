@@ -11,7 +11,7 @@ namespace fovea {
 namespace {
 
 constexpr int tile_width = 400, gap = 4, columns = 4;
-constexpr size_t most_tiles = 16;
+constexpr size_t max_tiles = 16;
 
 // Means over the source pixels under each pixel.
 Image scaled(const Image& image, int width, int height) {
@@ -58,7 +58,7 @@ Image draw_mosaic(const std::vector<const LabelledImage*>& images,
                   const std::vector<std::string>& class_names) {
   require(!images.empty(), "[mosaic] there is no picture to draw");
   const int height = suited_height(images);
-  const size_t tiles = std::min(images.size(), most_tiles);
+  const size_t tiles = std::min(images.size(), max_tiles);
   std::vector<Image> drawn;
   std::string reason;
   for (size_t i = 0; i < tiles; ++i) try {

@@ -11,7 +11,7 @@ namespace fovea {
 namespace {
 
 // In the units of the viewBox; 440 wide, so that 13-unit letters stay legible on a phone.
-constexpr double width = 440, least_left = 52, plot_right = 428, plot_top = 50, plot_bottom = 270,
+constexpr double width = 440, min_left = 52, plot_right = 428, plot_top = 50, plot_bottom = 270,
                  legend_top = 332;
 constexpr double legend_left = 6, legend_line = 20, letter_width = 7, digit_width = 8;
 
@@ -84,7 +84,7 @@ class Plot {
         y_(y),
         x_ticks_(round_ticks(x.low, x.high)),
         y_ticks_(round_ticks(y.low, y.high)),
-        left_(least_left) {
+        left_(min_left) {
     for (const std::string& label : y_ticks_.labels)
       left_ = std::max(left_, digit_width * double(label.size()) + 14);
   }

@@ -8,7 +8,7 @@ namespace fovea {
 namespace {
 
 constexpr double smallest_side = 0.3, aspect_limit = 2;
-constexpr std::array least_overlaps{0.1, 0.3, 0.5, 0.7, 0.9, 0.0};
+constexpr std::array min_overlaps{0.1, 0.3, 0.5, 0.7, 0.9, 0.0};
 constexpr int attempts = 50;
 
 struct Edges {
@@ -43,7 +43,7 @@ CropWindow random_crop(const Image& image, std::span<const Annotation> annotatio
   std::vector<Edges> objects;
   for (const Annotation& a : annotations)
     if (const Edges box = inside(a, image); !a.crowd && box.area() > 0) objects.push_back(box);
-  const double least = least_overlaps[size_t(random.below(least_overlaps.size()))];
+  const double least = min_overlaps[size_t(random.below(min_overlaps.size()))];
   for (int attempt = 0; attempt < attempts; ++attempt) {
     const double across = random.uniform(float(smallest_side), 1),
                  down = random.uniform(float(smallest_side), 1);

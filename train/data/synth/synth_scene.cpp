@@ -12,13 +12,13 @@ namespace fovea {
 namespace {
 
 constexpr double smallest = 0.11,
-                 largest = 0.58;       // a shape's longer side, as a share of the picture's shorter side
-constexpr double empty_share = 0.02;   // pictures without any object
-constexpr double least_visible = 0.6;  // of every object, after all others are drawn
-constexpr double least_inside = 0.8;   // of every object, the rest is beyond the edge of the picture
+                 largest = 0.58;      // a shape's longer side, as a share of the picture's shorter side
+constexpr double empty_share = 0.02;  // pictures without any object
+constexpr double min_visible = 0.6;   // of every object, after all others are drawn
+constexpr double min_inside = 0.8;    // of every object, the rest is beyond the edge of the picture
 // Two boxes that overlap more look like one object found twice, to non-maximum suppression and to people.
 constexpr double largest_iou = 0.25;
-constexpr float least_contrast =
+constexpr float min_contrast =
     0.35f;  // distance of an object's first colour from what is behind it; half for its second
 
 class Canvas {
@@ -160,11 +160,11 @@ void for_common_pixels(Object& object, const Mask& cover, F&& f) {
 }
 
 bool may_be_placed(const Mask& mask, const std::vector<PlacedObject>& others) {
-  if (mask.area <= 0 || mask.area < least_inside * mask.whole_area) return false;
+  if (mask.area <= 0 || mask.area < min_inside * mask.whole_area) return false;
   return std::all_of(others.begin(), others.end(), [&](const PlacedObject& other) {
     double visible = std::accumulate(other.visible.begin(), other.visible.end(), 0.0);
     for_common_pixels(other, mask, [&](size_t i, float coverage) { visible -= other.visible[i] * coverage; });
-    return visible >= least_visible * other.mask.area && iou(mask, other.mask) <= largest_iou;
+    return visible >= min_visible * other.mask.area && iou(mask, other.mask) <= largest_iou;
   });
 }
 
@@ -198,9 +198,9 @@ Texture object_texture(const Mask& mask, double side, Canvas& canvas, Random& ra
       const Colour& pixel = canvas.at(x, y);
       behind.red += share * pixel.red, behind.green += share * pixel.green, behind.blue += share * pixel.blue;
     }
-  const Colour first = contrasting_colour(behind, least_contrast, random);
+  const Colour first = contrasting_colour(behind, min_contrast, random);
   // Half way to another colour: the outline, which tells the class, stays the strongest edge.
-  const Colour second = mix(first, contrasting_colour(behind, least_contrast / 2, random), 0.5f);
+  const Colour second = mix(first, contrasting_colour(behind, min_contrast / 2, random), 0.5f);
   constexpr TextureKind kinds[] = {TextureKind::flat, TextureKind::gradient, TextureKind::stripes,
                                    TextureKind::checker, TextureKind::noise};
   const TextureKind kind = kinds[random.below(5)];

@@ -9,7 +9,7 @@
 namespace fovea {
 
 // What may be wrong with a data set, worst first.
-enum class FaultKind {
+enum class ProblemKind {
   // A training stops at these, or cannot learn anything.
   malformed,
   unknown_class,
@@ -45,17 +45,17 @@ enum class FaultKind {
 enum class Severity { error, warning, note };
 
 // What a kind of fault is called.
-struct FaultText {
+struct ProblemText {
   Severity severity;
   const char* heading;  // of a list of such faults
 };
 
 // The text of a kind.
-const FaultText& text_of(FaultKind kind);
+const ProblemText& text_of(ProblemKind kind);
 
 // One thing that is wrong with a data set.
-struct Fault {
-  FaultKind kind;
+struct Problem {
+  ProblemKind kind;
   std::string text;  // one sentence: file, field, value, and what becomes of it
 };
 
@@ -68,21 +68,21 @@ struct RawBox {
 // What a reader of annotations notes down for a check, beside the data set. With a log it goes on after what
 // would be an error without.
 struct ReadLog {
-  std::vector<Fault> faults;
+  std::vector<Problem> faults;
   std::vector<RawBox> boxes;  // all that are four numbers, those that are left out or cut off too
 };
 
-// An error that says which fault it is; of others a log keeps FaultKind::malformed.
-class FaultError : public Error {
+// An error that says which fault it is; of others a log keeps ProblemKind::malformed.
+class ProblemError : public Error {
  public:
-  FaultError(FaultKind which, const std::string& text) : Error(text), kind(which) {}
-  const FaultKind kind;
+  ProblemError(ProblemKind which, const std::string& text) : Error(text), kind(which) {}
+  const ProblemKind kind;
 };
 
-// Throws a FaultError with the formatted text.
+// Throws a ProblemError with the formatted text.
 template <class... Args>
-[[noreturn]] void fail_as(FaultKind kind, fmt::format_string<Args...> format, Args&&... args) {
-  throw FaultError(kind, fmt::format(format, std::forward<Args>(args)...));
+[[noreturn]] void fail_as(ProblemKind kind, fmt::format_string<Args...> format, Args&&... args) {
+  throw ProblemError(kind, fmt::format(format, std::forward<Args>(args)...));
 }
 
 // Calls f(). Where there is a log, an Error that f throws becomes a fault in it, and the result is false.
@@ -91,12 +91,12 @@ bool attempt(ReadLog* log, F&& f) {
   try {
     f();
     return true;
-  } catch (const FaultError& error) {
+  } catch (const ProblemError& error) {
     if (!log) throw;
     log->faults.push_back({error.kind, error.what()});
   } catch (const Error& error) {
     if (!log) throw;
-    log->faults.push_back({FaultKind::malformed, error.what()});
+    log->faults.push_back({ProblemKind::malformed, error.what()});
   }
   return false;
 }

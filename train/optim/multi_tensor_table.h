@@ -15,9 +15,9 @@ namespace fovea {
 // one eager step to the next, and so the table's rows; those that a graph captured stay, so each capture has
 // a table of its own, kept for as long as this.
 template <class Row>
-class TensorTables {
+class MultiTensorTables {
  public:
-  explicit TensorTables(const std::vector<NamedTensor>& tensors)
+  explicit MultiTensorTables(const std::vector<NamedTensor>& tensors)
       : row_count_(tensors.size()),
         chunks_(cut(tensors)),
         eager_(row_count_),
@@ -34,7 +34,7 @@ class TensorTables {
   }
 
   // A table with these rows; eager ones are brought to the device if they are not there already.
-  cuda::TensorTable<Row> table(const std::vector<Row>& rows) {
+  cuda::MultiTensorTable<Row> table(const std::vector<Row>& rows) {
     if (!cuda::is_capturing()) {
       eager_.set(rows);
       eager_.upload();
@@ -77,7 +77,7 @@ class TensorTables {
     return chunks;
   }
 
-  cuda::TensorTable<Row> view(const Table& table) const {
+  cuda::MultiTensorTable<Row> view(const Table& table) const {
     return {table.device_rows.data(), device_chunks_.data(), int64_t(chunks_.size()), numbers_};
   }
 

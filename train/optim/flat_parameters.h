@@ -10,9 +10,9 @@ namespace fovea {
 
 // The numbers of many tensors as one long row, in their order: what an optimizer walks along. Threads get
 // equal shares of it, however unequal the tensors are.
-class Pieces {
+class FlatParameters {
  public:
-  explicit Pieces(const std::vector<NamedTensor>& tensors) {
+  explicit FlatParameters(const std::vector<NamedTensor>& tensors) {
     for (const NamedTensor& t : tensors) ends_.push_back(size() + t.tensor.numel());
   }
   int64_t size() const { return ends_.empty() ? 0 : ends_.back(); }

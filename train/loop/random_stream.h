@@ -11,10 +11,10 @@ namespace fovea {
 // The independent sequences of random numbers of one training (core/random.h): the upper byte says what for,
 // the rest which one. Every number is so a function of the seed and the step alone, and a resumed training
 // draws the ones it would have drawn.
-enum class Stream : uint64_t { weights = 1, order, augmentation, noise };
+enum class RandomStream : uint64_t { weights = 1, order, augmentation, noise };
 
 // The stream that is numbered `index`, below 2^56, among those for this purpose.
-inline uint64_t stream_of(Stream purpose, int64_t index = 0) {
+inline uint64_t stream_of(RandomStream purpose, int64_t index = 0) {
   return (uint64_t(purpose) << 56) + uint64_t(index);
 }
 
@@ -26,7 +26,7 @@ inline Tensor step_tensor(int64_t step) {
 // The random numbers of dropout and stochastic depth, the same ones on every device; `step` as step_tensor()
 // makes it, on the device of the network. Each of several processes has its own.
 inline Random noise_of(const TrainConfig& config, const Tensor& step) {
-  Random noise(uint64_t(config.seed), stream_of(Stream::noise, processes() ? processes()->rank() : 0));
+  Random noise(uint64_t(config.seed), stream_of(RandomStream::noise, processes() ? processes()->rank() : 0));
   noise.set_step(reinterpret_cast<const int64_t*>(step.raw()));
   return noise;
 }

@@ -1,10 +1,10 @@
-#include "train/data/fault.h"
+#include "train/data/problem.h"
 
 namespace fovea {
 
-const FaultText& text_of(FaultKind kind) {
-  using enum FaultKind;
-  static constexpr FaultText texts[] = {
+const ProblemText& text_of(ProblemKind kind) {
+  using enum ProblemKind;
+  static constexpr ProblemText texts[] = {
       {Severity::error, "annotations that cannot be read"},
       {Severity::error, "classes that are not in the list of classes"},
       {Severity::error, "pictures that cannot be decoded"},
