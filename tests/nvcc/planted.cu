@@ -13,32 +13,29 @@ __global__ void planted_stack(const int* x, int* y, int n) {
   for (int k = 0; k < 16; ++k) y[k] = counts[k];
 }
 
-// Twenty sums of four in as many registers as 1024 threads leave to one.
-__global__ void __launch_bounds__(1024) planted_spill(const float4* x, float4* y, int64_t n) {
-  float4 sums[20] = {};
+// So many sums of four that no product depends on the next.
+template <int Sums>
+__device__ inline void chains(const float4* x, float4* y, int64_t n) {
+  float4 sums[Sums] = {};
   for (int64_t i : grid_stride(n)) {
-    UNROLL for (int k = 0; k < 20; ++k) {
+    UNROLL for (int k = 0; k < Sums; ++k) {
       sums[k].x += x[i].x * float(k);
       sums[k].y += x[i].y * sums[k].x;
       sums[k].z += x[i].z * sums[k].y;
       sums[k].w += x[i].w * sums[k].z;
     }
   }
-  for (int k = 0; k < 20; ++k) y[k * 1024 + int(threadIdx.x)] = sums[k];
+  UNROLL for (int k = 0; k < Sums; ++k) { y[k * 1024 + int(threadIdx.x)] = sums[k]; }
 }
 
-// Leaves a multiprocessor too few threads.
+// In as many registers as 1024 threads leave to one.
+__global__ void __launch_bounds__(1024) planted_spill(const float4* x, float4* y, int64_t n) {
+  chains<20>(x, y, n);
+}
+
+// In so many that a multiprocessor has too few threads.
 __global__ void __launch_bounds__(256, 1) planted_registers(const float4* x, float4* y, int64_t n) {
-  float4 sums[52] = {};
-  for (int64_t i : grid_stride(n)) {
-    UNROLL for (int k = 0; k < 52; ++k) {
-      sums[k].x += x[i].x * float(k);
-      sums[k].y += x[i].y * sums[k].x;
-      sums[k].z += x[i].z * sums[k].y;
-      sums[k].w += x[i].w * sums[k].z;
-    }
-  }
-  UNROLL for (int k = 0; k < 52; ++k) { y[k * 256 + int(threadIdx.x)] = sums[k]; }
+  chains<52>(x, y, n);
 }
 
 // What store_pack() was before it stored words.
@@ -48,7 +45,7 @@ __global__ void planted_packed(const T* x, T* y, int64_t packs) {
   for (int64_t i : grid_stride(packs)) {
     const Pack<T, size> from = load_pack<size>(x + i * size);
     Pack<T, size> to;
-    for (int k = 0; k < size; ++k) to.value[k] = T(Real<T>(2) * Real<T>(from.value[k]));
+    for (int k = 0; k < size; ++k) to.value[k] = T(Accumulator<T>(2) * Accumulator<T>(from.value[k]));
     for (int k = 0; k < size; ++k) y[i * size + k] = to.value[k];
   }
 }
