@@ -2,7 +2,6 @@
 
 #include <catch2/catch.hpp>
 
-#include "train/loop/anomaly_check.h"
 #include "ops/activation.h"
 #include "ops/arithmetic.h"
 #include "ops/conv2d.h"
@@ -105,7 +104,6 @@ TEST_CASE("a copy on another device is written down, looking at numbers is not")
   const Tensor x = ones({2}, DType::float32, Device::cuda);
   recorder.input(x);
   CHECK(x.values() == std::vector<double>{1, 1});
-  CHECK(all_finite(x));
   CHECK(recorder.graph().ops.empty());
   const Tensor here = x.to(Device::cpu);
   REQUIRE(recorder.graph().ops.size() == 1);

@@ -79,4 +79,10 @@ TEST_CASE("all_finite looks through every dtype") {
   CHECK_FALSE(all_finite(from_values({2}, {1, NAN}, DType::float64)));
   CHECK(all_finite(from_values({2}, {1, 1e38})));
   CHECK(all_finite(from_values({2}, {1, 1e300}, DType::float64)));
+  struct Counter : TapeObserver {
+    int ops = 0;
+    void on_op(const Op&, const Tensors&, const Tensor&) override { ++ops; }
+  } counter;
+  CHECK(all_finite(ones({2}, DType::float32, Device::cuda)));
+  CHECK(counter.ops == 0);  // looking at numbers is no op
 }
