@@ -210,11 +210,14 @@ __global__ void __launch_bounds__(block_threads, 2)
 }
 
 // From the partial sums of dw to dv, by one block: with s = sum_j w_j dw_j,
-//   fast_normalized  dv_k = (dw_k - s) / (sum_j max(v_j, 0) + epsilon) where v_k > 0, else 0
+//   fast_normalized  dv_k = (dw_k - s) / total where v_k > 0, else 0; total = sum_j max(v_j, 0) + epsilon
 //   softmax          dv_k = w_k (dw_k - s)
+// dw_k and s nearly cancel where one weight rules, so the difference is taken term by term: the w_j add up to
+// 1 - epsilon / total, or to 1, hence dw_k - s = sum_j w_j (dw_k - dw_j) + dw_k epsilon / total.
 template <class R>
 __global__ void fusion_backward(const R* partial, int blocks, const R* v, Fusion fusion, int count, R* dv) {
-  __shared__ R dw[max_node_inputs];  // the first thread's only: an array of its own would lie in memory
+  // The first thread's only: arrays of its own would lie in memory.
+  __shared__ R dw[max_node_inputs], w[max_node_inputs];
   for (int k = 0; k < count; ++k) {
     R sum = 0;
     for (int b = int(threadIdx.x); b < blocks; b += int(blockDim.x)) sum += partial[k * blocks + b];
@@ -222,15 +225,17 @@ __global__ void fusion_backward(const R* partial, int blocks, const R* v, Fusion
     if (threadIdx.x == 0) dw[k] = sum;
   }
   if (threadIdx.x > 0) return;
-  R total = R(fusion_epsilon), weighted = 0;
+  R total = R(fusion_epsilon);
   for (int k = 0; k < count; ++k) {
     total += v[k] > R(0) ? v[k] : R(0);
-    weighted += fusion_weight<R>(v, fusion, count, k) * dw[k];
+    w[k] = fusion_weight<R>(v, fusion, count, k);
   }
+  const R missing = fusion == Fusion::softmax ? R(0) : R(fusion_epsilon) / total;
   for (int k = 0; k < count; ++k) {
-    const R change = dw[k] - weighted;
+    R change = dw[k] * missing;
+    for (int j = 0; j < count; ++j) change += w[j] * (dw[k] - dw[j]);
     if (fusion == Fusion::softmax)
-      dv[k] = fusion_weight<R>(v, fusion, count, k) * change;
+      dv[k] = w[k] * change;
     else
       dv[k] = v[k] > R(0) ? change / total : R(0);
   }
