@@ -33,7 +33,7 @@ class TapeObserver {
   }
 
  private:
-  static TapeObserver*& innermost();  // of this thread
+  static TapeObserver*& innermost();  // on this thread
 
   TapeObserver* outer_;
 };

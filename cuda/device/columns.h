@@ -19,7 +19,7 @@ struct ColumnGrid {
 
   dim3 grid() const { return dim3(unsigned(matrices * chunks * tiles)); }
   dim3 block() const { return dim3(unsigned(width), unsigned(lines)); }
-  int64_t steps() const { return (chunk_rows + lines - 1) / lines; }  // of a thread: the rows it walks down
+  int64_t steps() const { return (chunk_rows + lines - 1) / lines; }  // rows that a thread walks down
   // Numbers that one sum for each column of each chunk needs.
   int64_t partials() const { return matrices * chunks * columns; }
   // For block_column_sum of `count` values of type R a thread.

@@ -45,8 +45,8 @@ HD inline Pack<T, N> load_pack(const T* from) {
 template <class T, int N>
 HD inline void store_pack(T* to, const Pack<T, N>& pack) {
 #ifdef __CUDA_ARCH__
-  // nvcc takes apart what was put together in registers and assigned, number by number, even as one word:
-  // only a store that it cannot look into stays whole.
+  // nvcc splits a pack that was assembled in registers into one store per number, even when it is assigned as
+  // one word. An intrinsic is a store that it leaves whole.
   using Word = typename WordOf<int(sizeof pack)>::type;
   constexpr int words = int(sizeof(pack) / sizeof(Word));
   Word word[words];

@@ -13,10 +13,10 @@ struct Gpu {
   double clock = 0;      // Hz, under load
   double bandwidth = 0;  // bytes a second that a plain copy reads and writes
   int64_t l2_bytes = 0;  // second-level cache
-  // Of one multiprocessor:
+  // Limits of one multiprocessor:
   int max_warps = 0, max_blocks = 0;
   int registers = 65536;
-  int shared_bytes = 0;  // that all its blocks can have together
+  int shared_bytes = 0;  // for all its blocks together
 };
 
 // The GPUs that --gpu knows: NVIDIA's data sheets and the CUDA C++ Programming Guide's table of compute

@@ -7,10 +7,10 @@
 
 namespace fovea::cuda {
 
-// A part of a kernel, for one thread.
+// What one thread executes in a part of a kernel.
 struct CodeCost {
-  double instructions = 0;        // of the machine, estimated from PTX
-  double rounds = 0;              // loads from global memory that wait for one another, one after another
+  double instructions = 0;        // machine instructions, estimated from PTX
+  double rounds = 0;              // global loads, each of which waits for the one before it
   double loaded = 0, stored = 0;  // bytes, global memory, every access counted
   double barriers = 0;
 
@@ -25,12 +25,12 @@ struct KernelCode {
   int registers = 0, shared_bytes = 0;   // shared: static
   int max_threads = 0;                   // of a block, by __launch_bounds__; 0: not given
   int stack_bytes = 0, spill_bytes = 0;  // local memory: of arrays, and of registers that did not suffice
-  std::map<int, int> loads, stores;      // accesses of global memory: bytes of one -> how many there are
+  std::map<int, int> loads, stores;      // global memory accesses: bytes of an access -> count
   std::map<int, int> stores_in_loops;
   int double_operations = 0, double_operations_in_loops = 0;
-  CodeCost once;        // what a thread does but once
-  CodeCost step;        // one step of its main loop: of that over elements, rows or tiles
-  bool varies = false;  // a step has loops of a length that the code does not tell, which were assumed
+  CodeCost once;        // what a thread does outside its main loop
+  CodeCost step;        // one step of its main loop, which runs over elements, rows or tiles
+  bool varies = false;  // a step contains loops whose length had to be assumed
 };
 
 // The kernels of one PTX file, without what only ptxas knows: registers, shared, stack and spill bytes.

@@ -6,20 +6,20 @@
 namespace fovea::cuda {
 namespace {
 
-// Fitted to what an H200 took for each kernel of three training steps (bench/results/h200.md), in seconds,
-// cycles and shares. For other GPUs only what Gpu holds differs.
-constexpr double launch_seconds = 0.9e-6;                          // of one in a graph, beside its own work
+// Fitted to the times of the kernels in three training steps on an H200 (bench/results/h200.md): seconds,
+// cycles and shares. The same constants serve for every GPU.
+constexpr double launch_seconds = 0.9e-6;                          // overhead of a launch in a graph
 constexpr double memory_seconds = 0.6e-6, cache_seconds = 0.3e-6;  // from a load to its value
 constexpr double memory_share = 0.85, cache_share = 1.3;           // of the copy rate
-constexpr double barrier_cycles = 200;                             // with what warps wait for one another
-constexpr double cycles_alone = 3;   // of an instruction in a warp that waits for its own results
-constexpr double issue_share = 0.9;  // of four instructions a cycle, where warps are many
+constexpr double barrier_cycles = 200;                             // including the wait for the slowest warp
+constexpr double cycles_alone = 3;   // per instruction of a warp that waits for its own results
+constexpr double issue_share = 0.9;  // of the four instructions a cycle, with many warps
 
-// A library's product: its kernels and tiles are not known.
+// Matrix products are the library's: their kernels and tiles are not known.
 constexpr double gemm_seconds = 3e-6, gemm_share = 0.68;
 
-// A tensor that the launch before left in the second-level cache is read from there: all of it while what the
-// launch moves fits, nothing of it from twice as much on.
+// The share of a launch's bytes that the launch before it left in the L2 cache: all of them while they fit,
+// none of them once they are twice its size.
 double cached_share(double bytes, const Gpu& gpu) {
   return std::clamp((2 * double(gpu.l2_bytes) - bytes) / double(gpu.l2_bytes), 0.0, 1.0);
 }

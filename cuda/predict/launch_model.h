@@ -11,23 +11,21 @@ namespace fovea::cuda {
 enum class Limit { launch, latency, bytes, instructions };
 const char* name(Limit limit);
 
-// A launch on a GPU that need not be here.
+// What a launch would take on a GPU that need not be in this machine.
 struct LaunchPrediction {
   double seconds = 0;
   Limit limit = Limit::launch;
-  int blocks_per_multiprocessor = 0;  // that it can hold
+  int blocks_per_multiprocessor = 0;  // that fit at once
   double waves = 0;                   // the launch's blocks over those that the GPU holds at once
-  double bytes_in_flight = 0;         // that its threads ask for before they wait, on the whole GPU
+  double bytes_in_flight = 0;         // requested by all resident threads before they wait
   bool known = true;  // false where code_table() does not have the kernel: 64 registers were assumed
 };
 
-// The time of a launch in a graph, on a GPU that need not be here. docs/cuda.md has the model, and how far it
-// was off:
-//   seconds = launch + (latency x waves, bytes / rate, instructions / issue rate), of which the largest
-//   counts most
-// `latency` is what a thread takes from its first instruction to its last: its loads that wait for one
-// another, its instructions, its barriers. The table of kernels is of sm_90: for another GPU what nvcc makes
-// for it may differ.
+// Predicts the time of a launch in a graph, on a GPU that need not be in this machine. docs/cuda.md describes
+// the model and its measured error:
+//   seconds = launch + cbrt((latency x waves)^3 + (bytes / rate)^3 + (instructions / issue rate)^3)
+// `latency` is the time one thread takes: its dependent loads, its instructions and its barriers. The table
+// of kernels describes sm_90; nvcc may compile a kernel differently for another GPU.
 LaunchPrediction predict(const LaunchTime& launch, const Gpu& gpu, const CodeTable& table);
 
 }  // namespace fovea::cuda

@@ -1,6 +1,9 @@
 #pragma once
+#include <cstring>
 #include <tuple>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "cuda/platform.h"
 
@@ -47,10 +50,23 @@ struct KernelCall {
   void* arguments;  // a tuple
   size_t argument_bytes;
   void (*invoke)(const void* kernel, void* arguments);  // simulator: one thread
+  // The arguments that can be or hold pointers, without what lies between them: for bytes_of_buffers().
+  std::vector<void*> (*words)(const void* arguments);
   void* (*copy)(const void* arguments);
   void (*destroy)(void* arguments);
 };
 void launch_kernel(const LaunchConfig& config, const KernelCall& call);
+
+// Appends an argument's words where it is a pointer or a struct. A number may look like an address, and so
+// may the padding behind one.
+template <class T>
+void append_words(std::vector<void*>& words, const T& argument) {
+  if constexpr (std::is_pointer_v<T> || std::is_class_v<T>) {
+    const size_t first = words.size();
+    words.resize(first + sizeof(T) / sizeof(void*));
+    std::memcpy(words.data() + first, &argument, sizeof(T) / sizeof(void*) * sizeof(void*));
+  }
+}
 
 // Runs a __global__ function on the current stream (stream.h): launch(add_kernel<float>, {grid, block}, x, y,
 // n). The only way to launch: it checks the configuration, converts the arguments to the kernel's parameter
@@ -67,6 +83,12 @@ void launch(void (*kernel)(Parameters...), LaunchConfig config, Arguments&&... a
   call.kernel = reinterpret_cast<const void*>(kernel);
   call.arguments = &values;
   call.argument_bytes = sizeof values;
+  call.words = [](const void* tuple) {
+    std::vector<void*> words;
+    std::apply([&](const auto&... value) { (append_words(words, value), ...); },
+               *static_cast<const Values*>(tuple));
+    return words;
+  };
 #ifdef FOVEA_SIM
   call.invoke = [](const void* function, void* tuple) {
     [&]<size_t... I>(std::index_sequence<I...>) {

@@ -171,9 +171,10 @@ void count(const LaunchConfig& config, const KernelCall& call) {
   ++counters().launches;
   if (!LaunchTimer::running()) return;
   const auto count = [](dim3 d) { return int64_t(d.x) * d.y * d.z; };
+  const std::vector<void*> words = call.words(call.arguments);
   LaunchTimer::note_kernel(
       call.kernel, {count(config.grid), int(count(config.block)), config.shared_bytes, config.steps},
-      config.bytes >= 0 ? config.bytes : bytes_of_buffers(call.arguments, call.argument_bytes));
+      config.bytes >= 0 ? config.bytes : bytes_of_buffers(words.data(), words.size() * sizeof(void*)));
 }
 }  // namespace
 

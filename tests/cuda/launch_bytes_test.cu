@@ -1,0 +1,40 @@
+// Which bytes a launch is said to move: those of the buffers that its arguments point to, and of no others.
+#include <catch2/catch.hpp>
+#include <cstdint>
+
+#include "cuda/platform.h"
+#include "cuda/runtime/launch.h"
+#include "cuda/runtime/memory.h"
+#include "cuda/runtime/profile.h"
+
+using namespace fovea;
+
+namespace {
+
+struct Two {
+  const float* x;
+  int n;
+  float* y;
+};
+
+__global__ void copy_and_scale(Two two, float factor, int64_t number) {
+  if (int(threadIdx.x) < two.n) two.y[threadIdx.x] = two.x[threadIdx.x] * factor + float(number > 0);
+}
+
+}  // namespace
+
+TEST_CASE("a launch moves the buffers of its pointers and structs, not what a number may look like") {
+  const cuda::Workspace<float> x(8), y(8), other(1000);
+  cuda::fill_bytes(x.data(), 0, 32);
+  const auto address = int64_t(reinterpret_cast<uintptr_t>(other.data()));
+  cuda::LaunchTimer timer;
+  cuda::launch(copy_and_scale, {1, 32}, Two{x.data(), 8, y.data()}, 2.0f, address);
+  cuda::launch(copy_and_scale, cuda::LaunchConfig(1, 32).moves(5), Two{x.data(), 8, y.data()}, 2.0f, address);
+  timer.stop();
+  const std::vector<cuda::LaunchTime> launches = timer.launches();
+  REQUIRE(launches.size() == 2);
+  CHECK(launches[0].bytes == 64);
+  CHECK(launches[1].bytes == 5);
+  CHECK(launches[0].shape.blocks == 1);
+  CHECK(launches[0].shape.threads == 32);
+}
