@@ -45,7 +45,7 @@ struct Library {
   bool created = false;
   std::map<Key, Plan> plans;
 };
-Library library;
+Library& library = *new Library;  // never destroyed: the library may be gone before our own statics
 
 Plan make_plan(const Key& key) {
   const auto& [rows, columns, inner, a_transposed, b_transposed, has_bias, in_type, out_type] = key;
