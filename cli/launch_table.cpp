@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <map>
 
+#include "core/error.h"
 #include "core/file.h"
-#include "train/diagnose/timing.h"
 #include "cuda/predict/launch_model.h"
 #include "cuda/runtime/device.h"
+#include "train/diagnose/timing.h"
 
 namespace fovea {
 namespace {
@@ -58,15 +59,14 @@ void print_launches(const std::vector<cuda::LaunchTime>& launches, const std::op
   rows.push_back(all);
 
   const bool measured = !cuda::is_simulated();
-  constexpr double assumed_rate = 3e12;  // of a copy on an H100
-  const double rate = measured ? copy_rate(Device::cuda) : gpu ? gpu->bandwidth : assumed_rate;
+  require(measured || gpu, "launches of a simulated device have no times: name the GPU to predict them for");
+  const double rate = measured ? copy_rate(Device::cuda) : gpu->bandwidth;
   fmt::print(
       "\nbound: the bytes at {:.0f} GB/s, read and written{}; bytes are those of the buffers a kernel is "
       "given, each once\n",
       rate / 1e9,
       measured ? ", which a plain copy was measured to move"
-      : gpu    ? fmt::format(", the copy rate of {}", gpu->name)
-               : "");
+               : fmt::format(", the copy rate of {}", gpu->name));
   if (gpu)
     fmt::print(
         "predicted: on {} from the kernels' code and the launches' shapes (docs/cuda.md says how far it is "

@@ -10,7 +10,7 @@ namespace fovea {
 
 // Prints the launches of a training step kernel by kernel, those that take longest first: how many, their
 // bytes, their measured times where the device is a GPU, and what they are predicted to take on `gpu` where
-// one is named.
+// one is named. Throws Error where there is neither.
 void print_launches(const std::vector<cuda::LaunchTime>& launches, const std::optional<cuda::Gpu>& gpu);
 
 // Writes each launch as a row of comma-separated values, in order: kernel, shape, bytes, measured

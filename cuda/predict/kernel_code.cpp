@@ -1,13 +1,11 @@
 #include "cuda/predict/kernel_code.h"
 
-#include <cxxabi.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
-#include <memory>
 
 #include "cuda/predict/ptx.h"
 #include "cuda/runtime/error.h"
@@ -15,13 +13,6 @@
 
 namespace fovea::cuda {
 namespace {
-
-std::string readable(const std::string& symbol) {
-  int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> text(
-      abi::__cxa_demangle(symbol.c_str(), nullptr, nullptr, &status), &std::free);
-  return short_kernel_name(text ? text.get() : symbol);
-}
 
 bool is_double_arithmetic(const PtxInstruction& i) {
   static constexpr std::string_view arithmetic[] = {"add.", "sub.",  "mul.", "fma.", "div.",
@@ -84,14 +75,14 @@ double machine_instructions(const PtxInstruction& i) {
       {"or.pred", 0},
       {"not.pred", 0},
       {"bra", 0.7},
-      {"st.shared", 1},
+      {"st.shared", 1},  // of doubles as well
   };
   for (const Weight& weight : weights)
     if (i.is(weight.prefix)) return weight.count;
   return i.opcode.ends_with("f64") ? 2 : 1;
 }
 
-bool is_barrier(const PtxInstruction& i) { return i.is("bar") || i.is("barrier"); }
+bool is_barrier(const PtxInstruction& i) { return i.is("bar"); }
 
 // Assumed where a loop's length is not a constant: windows of pooling, trees of sums.
 constexpr double trips_with_loads = 3, trips_with_barriers = 5, trips_else = 4;
@@ -109,17 +100,19 @@ class Reader {
 
   KernelCode read() const {
     KernelCode code;
-    code.name = readable(kernel_.symbol);
+    code.name = kernel_name_of_symbol(kernel_.symbol.c_str());
     code.max_threads = kernel_.max_threads;
     count_accesses(code);
     const int main = main_loop();
     code.once = cost_of_blocks(own_[0]);
     for (int i = 0; i < int(kernel_.loops.size()); ++i) {
       if (kernel_.loops[size_t(i)].parent != -1) continue;
-      if (i == main)
-        code.varies = has_unknown_loops(i), code.step = cost_of_loop(i) * (1.0 / unrolled(main));
-      else if (!is_remainder(i, main))
+      if (i == main) {
+        code.varies = has_unknown_loops(i);
+        code.step = cost_of_loop(i) * (1.0 / unrolled(i));
+      } else if (!is_remainder(i, main)) {
         code.once += before_or_after(i);
+      }
     }
     code.once.instructions += instructions_of_entry;
     return code;
@@ -327,7 +320,7 @@ void add_ptxas_report(std::string_view report, std::string_view architecture,
     if (const size_t entry = line.find("Compiling entry function '"); entry != std::string_view::npos) {
       const size_t begin = line.find('\'') + 1, stop = line.find('\'', begin);
       const bool wanted = line.find(fmt::format("for '{}'", architecture), stop) != std::string_view::npos;
-      current = wanted ? readable(std::string(line.substr(begin, stop - begin))) : "";
+      current = wanted ? kernel_name_of_symbol(std::string(line.substr(begin, stop - begin)).c_str()) : "";
       if (wanted) found.insert(current);
       continue;
     }

@@ -70,12 +70,15 @@ std::string kernel_name(const void* kernel) {
   return short_kernel_name(sim::function_name(kernel));
 #else
   const char* mangled = nullptr;
-  if (cudaFuncGetName(&mangled, kernel) != cudaSuccess) return "?";
+  return cudaFuncGetName(&mangled, kernel) == cudaSuccess ? kernel_name_of_symbol(mangled) : "?";
+#endif
+}
+
+std::string kernel_name_of_symbol(const char* mangled) {
   int status = 0;
   const std::unique_ptr<char, decltype(&std::free)> text(
       abi::__cxa_demangle(mangled, nullptr, nullptr, &status), &std::free);
   return short_kernel_name(text ? text.get() : mangled);
-#endif
 }
 
 std::string short_kernel_name(const std::string& demangled) {

@@ -60,6 +60,8 @@ class LaunchTimer {
 
 // What the compiler calls a kernel, without return type, namespaces and parameters.
 std::string kernel_name(const void* kernel);
+// The same of its mangled name, as PTX and the CUDA runtime have it.
+std::string kernel_name_of_symbol(const char* mangled);
 // "void fovea::cuda::(anonymous namespace)::add<float, 4>(float*, long)" -> "add<float, 4>"
 std::string short_kernel_name(const std::string& demangled);
 

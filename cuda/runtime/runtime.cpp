@@ -171,10 +171,13 @@ void count(const LaunchConfig& config, const KernelCall& call) {
   ++counters().launches;
   if (!LaunchTimer::running()) return;
   const auto count = [](dim3 d) { return int64_t(d.x) * d.y * d.z; };
-  const std::vector<void*> words = call.words(call.arguments);
+  int64_t bytes = config.bytes;
+  if (bytes < 0) {
+    const std::vector<void*> words = call.words(call.arguments);
+    bytes = bytes_of_buffers(words.data(), words.size() * sizeof(void*));
+  }
   LaunchTimer::note_kernel(
-      call.kernel, {count(config.grid), int(count(config.block)), config.shared_bytes, config.steps},
-      config.bytes >= 0 ? config.bytes : bytes_of_buffers(words.data(), words.size() * sizeof(void*)));
+      call.kernel, {count(config.grid), int(count(config.block)), config.shared_bytes, config.steps}, bytes);
 }
 }  // namespace
 

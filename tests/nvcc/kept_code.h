@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "cuda/predict/gpu.h"
 #include "cuda/predict/kernel_code.h"
 #include "cuda/runtime/error.h"
 
@@ -36,6 +37,19 @@ inline std::vector<cuda::KernelCode> kept_code(const std::filesystem::path& fold
     result.insert(result.end(), kernels.begin(), kernels.end());
   }
   return result;
+}
+
+// How much of a multiprocessor a kernel can fill, by its registers and static shared memory: in blocks of
+// __launch_bounds__, or of 256 threads where it has none.
+struct Occupancy {
+  const cuda::Gpu& gpu;  // one of the kernel's architecture
+  int threads, blocks, warps;
+};
+inline Occupancy occupancy_of(const cuda::KernelCode& kernel) {
+  const cuda::Gpu& gpu = cuda::find_gpu(kernel.architecture == "sm_75" ? "T4" : "H200");
+  const int threads = kernel.max_threads > 0 ? kernel.max_threads : 256;
+  const int blocks = cuda::blocks_per_multiprocessor(gpu, threads, kernel.registers, kernel.shared_bytes);
+  return {gpu, threads, blocks, blocks * ((threads + 31) / 32)};
 }
 
 }  // namespace fovea

@@ -5,7 +5,6 @@
 #include <catch2/catch.hpp>
 #include <regex>
 
-#include "cuda/predict/gpu.h"
 #include "tests/nvcc/kept_code.h"
 
 using namespace fovea;
@@ -77,13 +76,10 @@ std::vector<Fault> faults(const std::vector<KernelCode>& kernels) {
       add(kernel,
           fmt::format("{} bytes of local memory: an array whose index is no constant", kernel.stack_bytes));
     if (kernel.spill_bytes > 0) add(kernel, fmt::format("{} bytes of spilled registers", kernel.spill_bytes));
-    const cuda::Gpu& gpu = cuda::find_gpu(kernel.architecture == "sm_75" ? "T4" : "H200");
-    const int threads = kernel.max_threads > 0 ? kernel.max_threads : 256;
-    const int warps = cuda::blocks_per_multiprocessor(gpu, threads, kernel.registers, kernel.shared_bytes) *
-                      ((threads + 31) / 32);
-    if (warps < min_warps)
-      add(kernel,
-          fmt::format("{} registers leave room for {} warps of {}", kernel.registers, warps, gpu.max_warps));
+    const Occupancy occupancy = occupancy_of(kernel);
+    if (occupancy.warps < min_warps)
+      add(kernel, fmt::format("{} registers leave room for {} warps of {}", kernel.registers, occupancy.warps,
+                              occupancy.gpu.max_warps));
     if (moves_packs(kernel)) {
       // An optimizer's tail of fewer numbers than a pack is stored one by one, once.
       const bool tail = has(kernel, "each_number_chunked");

@@ -2,7 +2,6 @@
 // builds and runs it.
 #include <cstdio>
 
-#include "cuda/predict/gpu.h"
 #include "tests/nvcc/kept_code.h"
 
 using namespace fovea;
@@ -17,22 +16,21 @@ std::string widths(const std::map<int, int>& accesses) {
 }
 
 void print(const std::string& architecture, const std::string& wanted) {
-  const cuda::Gpu& gpu = cuda::find_gpu(architecture == "sm_75" ? "T4" : "H200");
-  fmt::print(
-      "{}, by {}; blocks and warps that a multiprocessor of {} holds; accesses of global memory: how many x "
-      "bytes\n",
-      architecture, FOVEA_NVCC, gpu.name);
-  fmt::print("{:<60} {:>9} {:>6} {:>7} {:>6} {:>5} {:>5} {:>5}  {:<22} {}\n", "kernel", "registers", "shared",
-             "threads", "blocks", "warps", "stack", "spill", "loads", "stores");
   std::map<std::string, cuda::KernelCode> sorted;
   for (const cuda::KernelCode& kernel : kept_code(FOVEA_KERNEL_CODE, architecture))
     sorted[kernel.name] = kernel;
+  if (sorted.empty()) throw CudaError("no kernels of " + architecture + " were kept");
+  fmt::print(
+      "{}, by {}; blocks and warps that a multiprocessor of {} holds; accesses of global memory: how many x "
+      "bytes\n",
+      architecture, FOVEA_NVCC, occupancy_of(sorted.begin()->second).gpu.name);
+  fmt::print("{:<60} {:>9} {:>6} {:>7} {:>6} {:>5} {:>5} {:>5}  {:<22} {}\n", "kernel", "registers", "shared",
+             "threads", "blocks", "warps", "stack", "spill", "loads", "stores");
   for (const auto& [name, kernel] : sorted) {
     if (name.find(wanted) == std::string::npos) continue;
-    const int threads = kernel.max_threads > 0 ? kernel.max_threads : 256;
-    const int blocks = cuda::blocks_per_multiprocessor(gpu, threads, kernel.registers, kernel.shared_bytes);
+    const Occupancy occupancy = occupancy_of(kernel);
     fmt::print("{:<60} {:>9} {:>6} {:>7} {:>6} {:>5} {:>5} {:>5}  {:<22} {}\n", name, kernel.registers,
-               kernel.shared_bytes, threads, blocks, blocks * ((threads + 31) / 32), kernel.stack_bytes,
+               kernel.shared_bytes, occupancy.threads, occupancy.blocks, occupancy.warps, kernel.stack_bytes,
                kernel.spill_bytes, widths(kernel.loads), widths(kernel.stores));
   }
   fmt::print("\n");
