@@ -10,10 +10,11 @@
 #include "cli/launch_table.h"
 #include "core/error.h"
 #include "core/parallel.h"
-#include "train/diagnose/timing.h"
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/memory.h"
 #include "train/diagnose/step_timing.h"
+#include "train/diagnose/timing.h"
+#include "train/loop/model_file.h"
 
 namespace fovea {
 namespace {
@@ -79,9 +80,7 @@ void run_bench(BenchFlags flags) {
   const bool half =
       flags.precision == "bfloat16" || (flags.precision == "auto" && step.device == Device::cuda);
   step.precision = half ? DType::bfloat16 : DType::float32;
-  step.fusion = flags.fusion == "softmax" ? Fusion::softmax
-                : flags.fusion == "sum"   ? Fusion::sum
-                                          : Fusion::fast_normalized;
+  step.fusion = flags.fusion;
   const bool profiles_cuda = flags.profile && step.device == Device::cuda;
   require(profiles_cuda || (flags.gpu.empty() && flags.launches.empty()),
           "--gpu and --launches need --profile and --device cuda: they are about the launches of a step");
@@ -102,7 +101,7 @@ void run_bench(BenchFlags flags) {
   if (step.device == Device::cuda && cuda::is_simulated())
     fmt::print("the device is simulated: its times would say nothing{}\n",
                flags.profile ? ", and are not taken" : "");
-  const bool detector = step.model.find("efficientdet") != std::string::npos;
+  const bool detector = task_of_model(step.model) == "detection";
   const bool only_profile = flags.profile && step.device == Device::cuda && cuda::is_simulated();
   for (const std::string phase : {"training", "forward", "detection"}) {
     if (only_profile) break;

@@ -5,12 +5,14 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "core/error.h"
-#include "train/classification/classification_run.h"
+#include "train/classification/classification_task.h"
+#include "train/classification/evaluate_classifier.h"
 #include "train/data/coco.h"
-#include "train/detection/detection_run.h"
+#include "train/detection/evaluate_detector.h"
 #include "train/evaluation/box_folder.h"
 #include "train/evaluation/results.h"
 #include "train/evaluation/voc_evaluation.h"
+#include "train/run/task_kind.h"
 
 namespace fovea {
 namespace {
@@ -56,6 +58,19 @@ void evaluate_files(const EvalFlags& flags) {
   print_digits(evaluate_coco(truth, read_coco_results(flags.detections, truth)), truth);
 }
 
+void measure(Detector& detector, const TrainConfig& config, const EvalFlags& flags) {
+  const DetectionDataset dataset = open_dataset(config.data, flags.split, detector.class_names());
+  print_warnings(dataset.name, dataset.warnings);
+  fmt::print("{}", evaluate_detector(detector, dataset, config, flags.output));
+}
+
+void measure(Classifier& classifier, const TrainConfig& config, const EvalFlags& flags) {
+  const ClassificationDataset dataset =
+      open_classification_split(config.data, flags.split, classifier.class_names());
+  print_warnings(dataset.name, dataset.warnings);
+  fmt::print("{}", evaluate_classifier(classifier, dataset, config, flags.output));
+}
+
 void run_eval(const EvalFlags& flags) {
   if (!flags.truth.empty() || !flags.detections.empty()) {
     require(!flags.truth.empty() && !flags.detections.empty() && flags.weights.empty(),
@@ -69,17 +84,8 @@ void run_eval(const EvalFlags& flags) {
   if (!flags.data.empty()) config.data = flags.data;
   require(!config.data.empty(), "published weights know no data set: give --data");
   config.workers = flags.workers;
-  if (config.task == "classification") {
-    const Classifier classifier(model, parse_device(flags.device));
-    const auto dataset = open_classification_split(config.data, flags.split, classifier.class_names());
-    print_warnings(dataset.name, dataset.warnings);
-    fmt::print("{}", evaluate_classifier(classifier, dataset, config, flags.output));
-    return;
-  }
-  Detector detector(model, parse_device(flags.device));
-  const DetectionDataset dataset = open_dataset(config.data, flags.split, detector.class_names());
-  print_warnings(dataset.name, dataset.warnings);
-  fmt::print("{}", evaluate_detector(detector, dataset, config, flags.output));
+  TrainedModel trained = load_model(model, parse_device(flags.device));
+  std::visit([&](auto& network) { measure(network, config, flags); }, trained);
 }
 
 }  // namespace

@@ -5,8 +5,7 @@
 #include "core/error.h"
 #include "models/onnx/export.h"
 #include "models/weights.h"
-#include "train/classification/classifier.h"
-#include "train/detection/detector.h"
+#include "train/run/task_kind.h"
 
 namespace fovea {
 namespace {
@@ -17,8 +16,7 @@ struct ExportFlags {
   DetectOptions detect;
 };
 
-void export_detector(const ModelFile& file, const ExportFlags& flags) {
-  const Detector detector(file);
+void write_onnx(const Detector& detector, const ExportFlags& flags) {
   const OnnxOptions options{detector.height(), detector.width(), detector.class_names()};
   export_onnx(flags.output, detector.model(), options,
               flags.detections ? std::optional(flags.detect) : std::nullopt);
@@ -26,34 +24,29 @@ void export_detector(const ModelFile& file, const ExportFlags& flags) {
              flags.detections ? "boxes, scores, labels" : "class_logits, box_codes, anchors");
 }
 
-void export_classifier(const ModelFile& file, const ExportFlags& flags) {
+void write_onnx(const Classifier& classifier, const ExportFlags& flags) {
   require(!flags.detections, "--detections is for detectors: {} is a classifier", flags.weights);
-  Classifier classifier(file);
   export_onnx(flags.output, classifier.model(),
               {classifier.size(), classifier.size(), classifier.class_names()});
   fmt::print("{}: images (batch, 3, {}, {}) -> logits\n", flags.output, classifier.size(), classifier.size());
 }
 
-void export_weights(const ModelFile& file, const ExportFlags& flags) {
-  require(!flags.detections, "--detections is for ONNX files: {} holds weights alone", flags.output);
-  const auto write = [&](const Module& model) {
-    save_weights(flags.output, model);
-    fmt::print("{}: {} parameters by timm's and effdet's names\n", flags.output, model.parameter_count());
-  };
-  if (file.state().config.task == "detection")
-    write(Detector(file).model());
-  else
-    write(Classifier(file).model());
+void write_weights(const Module& model, const ExportFlags& flags) {
+  require(!flags.detections, "--detections is for ONNX files: {} only holds weights", flags.output);
+  save_weights(flags.output, model);
+  fmt::print("{}: {} parameters by timm's and effdet's names\n", flags.output, model.parameter_count());
 }
 
 void run_export(const ExportFlags& flags) {
-  const ModelFile file(flags.weights, {flags.model, flags.class_names});
-  if (flags.output.ends_with(".safetensors"))
-    export_weights(file, flags);
-  else if (file.state().config.task == "detection")
-    export_detector(file, flags);
-  else
-    export_classifier(file, flags);
+  const TrainedModel trained = load_model(ModelFile(flags.weights, {flags.model, flags.class_names}));
+  std::visit(
+      [&](const auto& network) {
+        if (flags.output.ends_with(".safetensors"))
+          write_weights(network.model(), flags);
+        else
+          write_onnx(network, flags);
+      },
+      trained);
 }
 
 }  // namespace

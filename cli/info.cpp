@@ -9,11 +9,12 @@
 #include "core/file.h"
 #include "models/efficientdet.h"
 #include "nn/trace.h"
-#include "train/loop/config.h"
-#include "train/detection/detector.h"
+#include "train/detection/detection_recipe.h"
 #include "train/diagnose/memory.h"
+#include "train/loop/config.h"
 #include "train/loop/model_file.h"
 #include "train/report/network_drawing.h"
+#include "train/run/task_kind.h"
 
 namespace fovea {
 namespace {
@@ -68,10 +69,9 @@ Subject subject_of(const InfoFlags& flags) {
     require(flags.classes == 0, "{} knows its classes: leave out --classes", flags.config.model);
     subject.classes = int64_t(subject.file->state().class_names.size());
   }
-  const bool detector = config.model.find("efficientnet") == std::string::npos;
-  config.task = detector ? "detection" : "classification";
-  if (subject.classes == 0) subject.classes = detector ? 90 : 1000;
-  require(detector || (config.fpn == "default" && config.fusion == "default"),
+  config.task = task_of_model(config.model);
+  if (subject.classes == 0) subject.classes = task_kind(config.task).default_classes;
+  require(subject.detector() || (config.fpn == "default" && config.fusion == "default"),
           "{} is no detector: leave out --fpn and --fusion", config.model);
   return subject;
 }

@@ -15,7 +15,7 @@
 #include "core/parallel.h"
 #include "train/loop/nearest_name.h"
 #include "train/parallel/data_parallel.h"
-#include "train/parallel/mpi_processes.h"
+#include "train/parallel/mpi_process_group.h"
 
 namespace fovea {
 namespace {
@@ -64,9 +64,9 @@ void use_short_spin(char** argv) {
 
 void complain(const std::string& text) {
   // An error of all processes is said by the first, which ends the others, by SIGTERM.
-  if (!fovea::is_main_process() && (::sleep(5), fovea::stop_requested())) std::_Exit(1);
+  if (fovea::joined_rank() > 0 && (::sleep(5), fovea::stop_requested())) std::_Exit(1);
   fmt::print(stderr, "fovea: {}\n", text);
-  fovea::end_all_processes();
+  fovea::abort_processes();
 }
 
 // The command that the arguments chose, `data check` for one, or the program itself; and its name.

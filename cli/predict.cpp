@@ -10,10 +10,9 @@
 #include "cli/progress.h"
 #include "core/error.h"
 #include "core/file.h"
-#include "train/classification/classifier.h"
 #include "train/data/image/image_io.h"
-#include "train/detection/detector.h"
 #include "train/report/draw.h"
+#include "train/run/task_kind.h"
 
 namespace fovea {
 namespace {
@@ -67,8 +66,7 @@ int64_t for_each_picture(const std::string& path,
   return readable;
 }
 
-void find_objects(const ModelFile& model, const PredictFlags& flags) {
-  Detector detector(model, parse_device(flags.device));
+void predict(Detector& detector, const ModelFile& model, const PredictFlags& flags) {
   DetectOptions options;
   options.soft_nms = flags.soft_nms;
   nlohmann::ordered_json results = nlohmann::json::array();
@@ -94,9 +92,8 @@ void find_objects(const ModelFile& model, const PredictFlags& flags) {
              found, flags.threshold, count, flags.output);
 }
 
-void name_pictures(const ModelFile& model, const PredictFlags& flags) {
+void predict(Classifier& classifier, const ModelFile&, const PredictFlags& flags) {
   constexpr size_t shown = 5;
-  Classifier classifier(model, parse_device(flags.device));
   const std::vector<std::string>& names = classifier.class_names();
   nlohmann::ordered_json results = nlohmann::json::array();
   for_each_picture(flags.images, [&](const Image& image, const std::string& file, int64_t) {
@@ -124,10 +121,8 @@ void name_pictures(const ModelFile& model, const PredictFlags& flags) {
 void run_predict(const PredictFlags& flags) {
   const ModelFile model(flags.weights, {flags.model, flags.class_names});
   create_folder(flags.output);
-  if (model.state().config.task == "detection")
-    find_objects(model, flags);
-  else
-    name_pictures(model, flags);
+  TrainedModel trained = load_model(model, parse_device(flags.device));
+  std::visit([&](auto& network) { predict(network, model, flags); }, trained);
 }
 
 }  // namespace

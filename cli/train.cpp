@@ -7,10 +7,10 @@
 #include "cli/progress.h"
 #include "core/error.h"
 #include "core/file.h"
-#include "core/processes.h"
 #include "train/parallel/data_parallel.h"
-#include "train/parallel/mpi_processes.h"
+#include "train/parallel/mpi_process_group.h"
 #include "train/run/run.h"
+#include "train/run/task_kind.h"
 
 namespace fovea {
 namespace {
@@ -43,33 +43,33 @@ nlohmann::json given_settings(const TrainFlags& flags) {
 
 // The same, the rest by default.
 TrainConfig chosen_config(nlohmann::json given) {
-  if (given.value("task", "") == "classification" && !given.contains("model"))
-    given["model"] = "efficientnet_b-2";
+  if (given.contains("task") && !given.contains("model"))
+    given["model"] = task_kind(given["task"]).default_model;
   return config_from_json(given.dump(), "the command line");
 }
 
-std::string next_run_folder() {
+std::string next_run_folder(ProcessGroup& group) {
   int i = 1;
   while (std::filesystem::exists(fmt::format("runs/{}", i))) ++i;
-  return fmt::format("runs/{}", int(gather_from_processes({double(i)})[0][0]));  // the same in all processes
+  return fmt::format("runs/{}", int(all_gather(group, {double(i)})[0][0]));  // the same in all processes
 }
 
 // A new run, or the one that the folder holds already.
-TrainingRun open_run(const TrainFlags& flags, const std::string& folder) {
+TrainingRun open_run(const TrainFlags& flags, const std::string& folder, ProcessGroup& group) {
   if (!flags.resume.empty()) {
     require(flags.run.empty() && flags.config_file.empty(),
             "--resume takes everything from the run's folder: leave out --run and --config");
     for (const auto& [name, option] : flags.fields)
       require(option->count() == 0,
               "--resume goes on with the settings the run was started with: leave out {}", flag_of(name));
-    return resume_run(folder);
+    return resume_run(folder, group);
   }
   const nlohmann::json given = given_settings(flags);
-  if (!holds_run(folder)) return start_run(chosen_config(given), folder);
+  if (!holds_run(folder)) return start_run(chosen_config(given), folder, group);
   std::vector<std::string> names;
   for (const auto& item : given.items()) names.push_back(item.key());
-  TrainingRun run = continue_run(folder, chosen_config(given), names);
-  if (is_main_process())
+  TrainingRun run = continue_run(folder, chosen_config(given), names, group);
+  if (group.is_main_process())
     fmt::print(stderr, "{} holds this run already: {}\n", folder,
                run.complete() ? "it is complete" : "going on with it");
   return run;
@@ -89,44 +89,46 @@ void show_learning_rates(const TrainFlags& flags, const TrainHooks& hooks, Progr
 }
 
 void run_train(const TrainFlags& flags) {
-  join_processes();
+  std::unique_ptr<ProcessGroup> joined = join_processes();
+  ProcessGroup& group = joined ? *joined : single_process();
   ProgressLine line;
   TrainHooks hooks;
   hooks.stop = &stop_requested();
-  if (is_main_process()) {
+  if (group.is_main_process()) {
     hooks.on_message = [&](const std::string& text) { line.message(text); };
     hooks.on_step = [&](const TrainProgress& p) {
       line.show(double(p.step) / double(p.steps), progress_text(p));
     };
   }
-  require(!flags.find_learning_rate || !processes(),
+  require(!flags.find_learning_rate || group.size() == 1,
           "--find-learning-rate is for one process: start it without mpirun");
   if (flags.find_learning_rate) return show_learning_rates(flags, hooks, line);
 
   const std::string folder = !flags.resume.empty() ? flags.resume
                              : !flags.run.empty()  ? flags.run
-                                                   : next_run_folder();
+                                                   : next_run_folder(group);
   const std::string go_on = fmt::format("`fovea train --resume {}` goes on", folder);
-  TrainingRun run = open_run(flags, folder);
+  TrainingRun run = open_run(flags, folder, group);
   const std::string description = run.description();
-  if (is_main_process()) {
+  if (group.is_main_process()) {
     print_warnings(run.name(), run.warnings());
     fmt::print(stderr, "{}\n", description);
   }
-  if (processes())
+  if (group.size() > 1)
     set_last_words(
         fmt::format("fovea: process {} ends, since another one did or the training was told to: {} from the "
                     "last checkpoint\n",
-                    processes()->rank(), go_on));
+                    group.rank(), go_on));
   const bool complete = run.train(hooks);
   line.finish();
-  const std::string results = complete ? run.finish() : "";
+  const TaskResult results = complete ? run.finish() : TaskResult{};
   set_last_words("");
-  if (const bool writer = is_main_process(); leave_processes(), !writer)
-    throw CLI::RuntimeError(complete && run.failure().empty() ? 0 : 1);
+  const bool main_process = group.is_main_process();
+  joined.reset();  // waits for the other processes
+  if (!main_process) throw CLI::RuntimeError(complete && results.failure.empty() ? 0 : 1);
   require(complete, "stopped at step {}: {} from there", run.step(), go_on);
-  fmt::print("{}", results);
-  require(run.failure().empty(), "{}", run.failure());
+  fmt::print("{}", results.text);
+  require(results.failure.empty(), "{}", results.failure);
 }
 
 }  // namespace

@@ -64,6 +64,7 @@ class BatchNorm : public Module {
   bool uses_batch_statistics() const { return training() && !frozen_; }
   void freeze_statistics(bool frozen) override { frozen_ = frozen || frozen_for_good_; }
   void freeze() override;
+  void set_process_group(ProcessGroup* group) override { options_.process_group = group; }
 
  private:
   bool frozen_ = false, frozen_for_good_ = false;

@@ -76,6 +76,10 @@ void Module::freeze_statistics(bool frozen) {
   for (const Child& child : children_) child.module->freeze_statistics(frozen);
 }
 
+void Module::set_process_group(ProcessGroup* group) {
+  for (const Child& child : children_) child.module->set_process_group(group);
+}
+
 void Module::set_requires_grad(bool on) {
   for (NamedTensor& parameter : parameters_) parameter.tensor.set_requires_grad(on);
   for (const Child& child : children_) child.module->set_requires_grad(on);

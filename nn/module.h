@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/autograd.h"
+#include "cuda/runtime/process_group.h"
 
 namespace fovea {
 
@@ -48,6 +49,10 @@ class Module {
 
   // Batch norms below normalise by their running averages, which stay as they are, even in training.
   virtual void freeze_statistics(bool frozen);
+
+  // In training, batch norms below take their statistics over the batches of all processes of the group,
+  // which must outlive the module's use; null: over this process's.
+  virtual void set_process_group(ProcessGroup* group);
 
   // Whether the parameters below take part in training; frozen ones get no gradient.
   void set_requires_grad(bool on);

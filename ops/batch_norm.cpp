@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "core/parallel.h"
-#include "core/processes.h"
 #include "cuda/kernels/batch_norm.h"
 #include "ops/support/attributes.h"
 #include "ops/support/channel_rows.h"
@@ -86,7 +85,8 @@ void batch_norm_dx_cpu(const T* x, const T* scale, const T* u, const T* v, T* dx
 
 template <class F, class T>
 void batch_norm_backward_cpu(const T* x, const T* dy, const BatchNormCoefficients<T>& norm,
-                             bool batch_statistics, T* dx, T* dweight, T* dbias, BatchNormDims dims) {
+                             bool batch_statistics, ProcessGroup* group, T* dx, T* dweight, T* dbias,
+                             BatchNormDims dims) {
   T *sum_g = dbias, *sum_gx = dweight;
   batch_norm_sums_cpu<F>(x, dy, norm.scale, norm.shift, norm.mean, dx, sum_g, sum_gx, dims);
   std::vector<T> u(size_t(dims.channels)), v(size_t(dims.channels));
@@ -95,7 +95,7 @@ void batch_norm_backward_cpu(const T* x, const T* dy, const BatchNormCoefficient
     std::vector<double> sums(sum_g, sum_g + dims.channels);
     sums.insert(sums.end(), sum_gx, sum_gx + dims.channels);
     sums.push_back(double(dims.rows));
-    sums = sum_over_processes(std::move(sums));
+    if (group) group->all_reduce(std::span<double>(sums));
     const double *all_g = sums.data(), *all_gx = all_g + dims.channels, n = sums.back();
     for (int64_t i = 0; i < dims.channels; ++i) {
       const double inverse_std = norm.inverse_std[i], scale = norm.scale[i];
@@ -168,9 +168,9 @@ void coefficients_cpu(const Inputs& in, const Coefficients& c) {
   require(gathered->rows() == in.dims.rows && gathered->channels() == in.dims.channels,
           "[batch_norm] the statistics given are of {}x{}, x is {}", gathered->rows(), gathered->channels(),
           in.x.shape());
-  if (processes()) {
+  if (in.options.process_group) {
     own = *gathered, gathered = &own;
-    own.merge_processes();
+    own.merge_processes(*in.options.process_group);
   }
   const ChannelStatistics& batch = *gathered;
   from_statistics<T>(batch.mean(), batch.variance(), in.weight, in.bias, in.options.epsilon, c);
@@ -187,7 +187,7 @@ void coefficients_cuda(const Inputs& in, const Coefficients& c) {
   if (in.options.training)
     cuda::batch_norm_coefficients(in.x.data<T>(), weight, bias, update ? mean : nullptr,
                                   update ? variance : nullptr, in.options.epsilon, in.options.momentum,
-                                  c.pointers<R>(), in.dims);
+                                  in.options.process_group, c.pointers<R>(), in.dims);
   else
     cuda::batch_norm_running_coefficients(weight, bias, mean, variance, in.options.epsilon, c.pointers<R>(),
                                           in.dims.channels);
@@ -238,8 +238,8 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                     using R = Accumulator<T>;
                     with_activation(options.activation, [&]<class F>() {
                       on<T>(x.device(), batch_norm_backward_cpu<F, R>, cuda::batch_norm_backward<F, T>)(
-                          x.data<T>(), dy.data<T>(), c.pointers<R>(), options.training, dx.data<T>(),
-                          dweight.data<R>(), dbias.data<R>(), dims);
+                          x.data<T>(), dy.data<T>(), c.pointers<R>(), options.training, options.process_group,
+                          dx.data<T>(), dweight.data<R>(), dbias.data<R>(), dims);
                     });
                   });
                   return {dx, dweight, dbias, {}, {}};

@@ -12,6 +12,8 @@ struct BatchNormOptions {
   double momentum = 0.01;  // running = (1 - momentum) running + momentum batch; TensorFlow says decay 0.99
   Activation activation = Activation::identity;
   bool update_running = true;  // in training; false where a forward pass is run again (core/recompute.h)
+  // Whose rows the statistics are taken over in training, those of all its processes; null: of this one.
+  ProcessGroup* process_group = nullptr;
 };
 
 // y = activation(weight * (x - mean) / sqrt(variance + epsilon) + bias), per channel (arXiv 1502.03167), in
@@ -19,8 +21,8 @@ struct BatchNormOptions {
 // float32 where x is float32 or bfloat16. In training mean and (biased) variance are those of all rows of x,
 // and the running averages move towards them, the variance as n / (n - 1) times the batch's as PyTorch does.
 // `statistics` are x's own where its producer gathered them, which it does on the CPU only; otherwise null or
-// not ready, and x is read once more. Where several processes train together (core/processes.h) the rows are
-// those of all of them. Needs at least one row; throws on shapes that disagree and
+// not ready, and x is read once more. With a process group the rows are those of all its
+// processes, of which each has as many. Needs at least one row; throws on shapes that disagree and
 // where a running average requires a gradient: it gets none. Backward keeps
 // x alone: the normalised value and the activation's derivative are computed again, which costs arithmetic
 // where storing them would cost memory traffic.

@@ -10,7 +10,6 @@
 #include "cuda/kernels/activation.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
-#include "cuda/runtime/peers.h"
 
 namespace fovea::cuda {
 namespace {
@@ -289,14 +288,14 @@ __global__ void backward_packed(const T* x, const T* dy, BatchNormCoefficients<A
 template <class R>
 class SharedPartial {
  public:
-  SharedPartial(BatchNormDims d, const ColumnGrid& grid, bool alone)
-      : peers_(alone ? nullptr : peers()),
-        of_{d.rows, grid.chunk_rows, grid.chunks, peers_ ? peers_->rank() : 0, peers_ ? peers_->count() : 1},
+  SharedPartial(BatchNormDims d, const ColumnGrid& grid, ProcessGroup* group)
+      : group_(group ? *group : single_process()),
+        of_{d.rows, grid.chunk_rows, grid.chunks, group_.rank(), group_.size()},
         size_(2 * grid.partials()),
         all_(size_ * of_.processes) {}
   R* own() const { return all_.data() + size_ * of_.rank; }
   const R* gather() const {
-    if (peers_) peers_->gather(all_.data(), size_t(size_) * sizeof(R));
+    group_.all_gather_on_device(all_.data(), size_t(size_) * sizeof(R));
     return all_.data();
   }
   const PartialOfProcesses& of() const { return of_; }
@@ -305,7 +304,7 @@ class SharedPartial {
   }
 
  private:
-  Peers* peers_;
+  ProcessGroup& group_;
   PartialOfProcesses of_;
   int64_t size_;
   Workspace<R> all_;
@@ -316,13 +315,13 @@ class SharedPartial {
 template <class T>
 void batch_norm_coefficients(const T* x, const Accumulator<T>* weight, const Accumulator<T>* bias,
                              Accumulator<T>* running_mean, Accumulator<T>* running_variance, double epsilon,
-                             double momentum, const BatchNormCoefficients<Accumulator<T>>& coefficients,
-                             BatchNormDims d) {
+                             double momentum, ProcessGroup* group,
+                             const BatchNormCoefficients<Accumulator<T>>& coefficients, BatchNormDims d) {
   using R = Accumulator<T>;
   const NormParameters<R> parameters{weight, bias, running_mean, running_variance, R(epsilon), R(momentum)};
   with_column_pack<T>(d.channels, [&]<int N>() {
     const ColumnGrid grid = column_grid(1, d.rows, d.channels, N, plan_for_sums);
-    const SharedPartial<R> partial(d, grid, false);
+    const SharedPartial<R> partial(d, grid, group);
     if (d.rows <= few_rows)
       launch(statistics_naive<T>, {grid_for(d.channels), block_threads}, x, partial.own(), d);
     else
@@ -356,14 +355,14 @@ void batch_norm_normalize(const T* x, const Accumulator<T>* scale, const Accumul
 
 template <class F, class T>
 void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Accumulator<T>>& norm,
-                         bool batch_statistics, T* dx, Accumulator<T>* dweight, Accumulator<T>* dbias,
-                         BatchNormDims d) {
+                         bool batch_statistics, ProcessGroup* group, T* dx, Accumulator<T>* dweight,
+                         Accumulator<T>* dbias, BatchNormDims d) {
   using R = Accumulator<T>;
   const Workspace<R> constant(d.channels), slope(d.channels);
   const StatisticsGradient<R> statistics{constant.data(), slope.data()};
   with_column_pack<T>(d.channels, [&]<int N>() {
     const ColumnGrid grid = column_grid(1, d.rows, d.channels, N, plan_for_sums);
-    const SharedPartial<R> partial(d, grid, !batch_statistics);
+    const SharedPartial<R> partial(d, grid, batch_statistics ? group : nullptr);
     if (d.rows <= few_rows)
       launch(sums_naive<F, T>, {grid_for(d.channels), block_threads}, x, dy, norm, partial.own(), d);
     else
@@ -385,12 +384,13 @@ void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Ac
   template void batch_norm_normalize<F, T>(const T*, const Accumulator<T>*, const Accumulator<T>*, T*,      \
                                            BatchNormDims);                                                  \
   template void batch_norm_backward<F, T>(const T*, const T*, const BatchNormCoefficients<Accumulator<T>>&, \
-                                          bool, T*, Accumulator<T>*, Accumulator<T>*, BatchNormDims);
+                                          bool, ProcessGroup*, T*, Accumulator<T>*, Accumulator<T>*,        \
+                                          BatchNormDims);
 #define FOR_EACH_ACTIVATION(T) \
   INSTANTIATE(Identity, T) INSTANTIATE(Relu, T) INSTANTIATE(Sigmoid, T) INSTANTIATE(Swish, T) COEFFICIENTS(T)
-#define COEFFICIENTS(T)                                                                            \
-  template void batch_norm_coefficients<T>(const T*, const Accumulator<T>*, const Accumulator<T>*, \
-                                           Accumulator<T>*, Accumulator<T>*, double, double,       \
+#define COEFFICIENTS(T)                                                                                     \
+  template void batch_norm_coefficients<T>(const T*, const Accumulator<T>*, const Accumulator<T>*,          \
+                                           Accumulator<T>*, Accumulator<T>*, double, double, ProcessGroup*, \
                                            const BatchNormCoefficients<Accumulator<T>>&, BatchNormDims);
 FOR_EACH_ACTIVATION(float)
 FOR_EACH_ACTIVATION(double)

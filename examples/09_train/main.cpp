@@ -36,7 +36,7 @@ int main() try {
   std::printf("the loss fell by more than a third: %s\n", last < first * 2 / 3 ? "yes" : "no");
 
   // The averaged weights are measured and the report is written.
-  const std::string figures = run.finish();
+  const std::string figures = run.finish().text;
   std::printf("twelve COCO figures: %s\n",
               figures.find("Average Recall") != std::string::npos ? "yes" : "no");
 } catch (const Error& error) {  // a whole sentence: which file or setting, which value, what to do

@@ -1,7 +1,6 @@
 #include "ops/support/channel_statistics.h"
 
 #include "core/parallel.h"
-#include "core/processes.h"
 #include "ops/support/channel_rows.h"
 
 namespace fovea {
@@ -80,13 +79,13 @@ void ChannelStatistics::finish() {
   ready_ = true;
 }
 
-void ChannelStatistics::merge_processes() {
-  if (!processes()) return;
-  // of each process: rows, means, sums of squared distances
+void ChannelStatistics::merge_processes(ProcessGroup& group) {
+  if (group.size() == 1) return;
+  // from each process: rows, means, sums of squared distances
   std::vector<double> own{double(rows_)};
   own.insert(own.end(), mean_.begin(), mean_.end());
   for (const double v : variance_) own.push_back(v * double(rows_));
-  const std::vector<double> all = processes()->gather(own);
+  const std::vector<double> all = group.all_gather(own);
   mean_.assign(size_t(channels_), 0);
   variance_.assign(size_t(channels_), 0);
   double rows = 0;

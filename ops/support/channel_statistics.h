@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "cuda/runtime/process_group.h"
 
 namespace fovea {
 
@@ -17,8 +18,8 @@ class ChannelStatistics {
   template <class T>
   void block(int64_t index, const T* values, int64_t rows);  // values: rows x channels
   void finish();
-  // Of all rows of all processes; each must have finish()ed. Nothing changes where there is one process.
-  void merge_processes();
+  // Become those of all rows of all processes of the group; each must have called finish().
+  void merge_processes(ProcessGroup& group);
 
   bool ready() const { return ready_; }
   int64_t rows() const { return rows_; }

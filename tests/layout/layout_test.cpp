@@ -35,8 +35,8 @@ const std::vector<std::string> layers = {"cuda",
                                          "train/loop",
                                          "train/detection",
                                          "train/classification",
-                                         "train/diagnose",
-                                         "train/run"};
+                                         "train/run",
+                                         "train/diagnose"};
 const std::vector<std::string> tops = {"cli", "examples"};
 const std::vector<std::string> all_seeing = {"tests", "bench"};
 

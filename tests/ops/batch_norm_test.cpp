@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "cuda/runtime/graph.h"
+#include "cuda/runtime/memory.h"
+#include "cuda/runtime/process_group.h"
 #include "ops/matmul.h"
 #include "ops/support/check_op.h"
 
@@ -29,7 +31,64 @@ void check_norm(const Shape& shape, const BatchNormOptions& options) {
   INFO(shape.to_string() << " training " << options.training << " activation " << int(options.activation));
   CHECK_NOTHROW(check_op(norm(options), {x, weight, bias}, check));
 }
+// Two processes of which the other one has the same numbers.
+class Twins : public ProcessGroup {
+ public:
+  int rank() const override { return 1; }
+  int size() const override { return 2; }
+  std::vector<double> all_gather(std::span<const double> values) override {
+    std::vector<double> both(values.begin(), values.end());
+    both.insert(both.end(), values.begin(), values.end());
+    return both;
+  }
+  void all_reduce(std::span<float> values) override {
+    for (float& value : values) value *= 2;
+  }
+  void select_device() override {}
+  void all_gather_on_device(void* all, size_t bytes) override {
+    cuda::copy_on_device(all, static_cast<std::byte*>(all) + bytes, bytes);
+  }
+  void all_reduce_on_device(const std::vector<DeviceFloats>&) override {}
+  bool can_be_captured() const override { return true; }
+};
 }  // namespace
+
+TEST_CASE("the statistics are those of all processes of the group, which is no global") {
+  Random random(7);
+  const Tensor half = randn({37, 24}, random), dy_half = randn({37, 24}, random);
+  std::vector<double> twice = half.values(), dy_twice = dy_half.values();
+  twice.insert(twice.end(), twice.begin(), twice.begin() + half.numel());
+  dy_twice.insert(dy_twice.end(), dy_twice.begin(), dy_twice.begin() + half.numel());
+  struct Result {
+    std::vector<double> y, dx, mean, variance;
+  };
+  const auto run = [](const Tensor& values, const Tensor& dy, Device device, ProcessGroup* group) {
+    Tensor x = values.to(device).clone();
+    x.set_requires_grad();
+    const Tensor weight = full({24}, 1.5).to(device), bias = full({24}, 0.5).to(device),
+                 mean = zeros({24}).to(device), variance = ones({24}).to(device);
+    const Tensor y = batch_norm(x, weight, bias, mean, variance, {.process_group = group});
+    y.backward(dy.to(device));
+    return Result{y.to(Device::cpu).values(), x.grad().to(Device::cpu).values(),
+                  mean.to(Device::cpu).values(), variance.to(Device::cpu).values()};
+  };
+  const auto close = [](const std::vector<double>& part, const std::vector<double>& whole) {
+    double worst = 0;
+    for (size_t i = 0; i < part.size(); ++i) worst = std::max(worst, std::abs(part[i] - whole[i]));
+    return worst < 2e-6;
+  };
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    Twins group;
+    const Result whole =
+        run(from_values({74, 24}, twice), from_values({74, 24}, dy_twice), device, nullptr);
+    const Result shared = run(half, dy_half, device, &group), alone = run(half, dy_half, device, nullptr);
+    CHECK(close(shared.y, whole.y));
+    CHECK(close(shared.dx, whole.dx));
+    CHECK(close(shared.mean, whole.mean));
+    CHECK(close(shared.variance, whole.variance));
+    CHECK_FALSE(close(alone.variance, whole.variance));  // n / (n - 1) with another n
+  }
+}
 
 TEST_CASE("batch norm by hand") {
   const Tensor x = from_values({2, 1}, {1, 3}), one = ones({1}), zero = zeros({1});

@@ -1,7 +1,7 @@
 // Run by mpirun, in 2 and 3 processes: what they tell each other, and a training step of a batch that they
 // share beside the same step of one process. All assertions are CHECKs: a process that gave up would leave
 // the others waiting.
-#include "core/processes.h"
+#include "cuda/runtime/process_group.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -12,7 +12,7 @@
 #include "tests/support/formula.h"
 #include "train/optim/optimizer.h"
 #include "train/parallel/data_parallel.h"
-#include "train/parallel/mpi_processes.h"
+#include "train/parallel/mpi_process_group.h"
 
 using namespace fovea;
 
@@ -38,32 +38,38 @@ Tensor part(const Tensor& whole, BatchShare share) {
   return result;
 }
 
+double sum(ProcessGroup& group, double value) {
+  group.all_reduce(std::span<double>(&value, 1));
+  return value;
+}
+
 // What some steps leave: losses, then all weights and running averages.
-std::vector<std::vector<double>> train(int steps) {
-  Random random(1), noise(1);
+std::vector<std::vector<double>> train(ProcessGroup& group, int steps) {
+  Random random(1), rng(1);
   EfficientDetSpec spec = efficientdet_spec("efficientdet_d-3");
   spec.backbone.drop_path = 0;  // each process would drop others
   EfficientDet model(spec, classes, random);
-  const BatchShare share = share_of_batch(batch);
+  model.set_process_group(&group);
+  const BatchShare share = share_of_batch(group, batch);
   const Tensor images = part(formula::images(batch, size, size), share);
   const int64_t anchors = int64_t(generate_anchors(size, size, spec.anchors).size());
   const Tensor all_targets = class_targets(anchors), targets = part(all_targets, share);
   double positives = 0;
   for (const int32_t label : targets.span<int32_t>()) positives += label >= 0;
-  const double normalizer = sum_over_processes({positives})[0] + 1;
+  const double normalizer = sum(group, positives) + 1;
   const Tensor box_targets = zeros({share.count, anchors, 4});
   Optimizer optimizer(model.parameters(), {.momentum = 0.9});
   model.set_training(true);
   std::vector<std::vector<double>> result(1);
   for (int step = 0; step < steps; ++step) {
     model.clear_gradients();
-    const DetectorOutput output = model.forward(images, noise);
+    const DetectorOutput output = model.forward(images, rng);
     const Tensor loss = focal_loss(output.class_logits, targets, normalizer) +
                         50 * huber_loss(output.box_codes, box_targets, normalizer);
     loss.backward();
-    sum_gradients(model.parameters());
+    all_reduce_gradients(group, model.parameters());
     optimizer.update(step, 0.01);
-    result[0].push_back(sum_over_processes({loss.item()})[0]);
+    result[0].push_back(sum(group, loss.item()));
   }
   for (const NamedTensor& t : state_dict(model)) result.push_back(t.tensor.values());
   return result;
@@ -78,13 +84,16 @@ double difference(const std::vector<double>& a, const std::vector<double>& b) {
 }  // namespace
 
 TEST_CASE("several processes add, gather and train as one") {
-  const auto alone = train(3);
-  CHECK(share_of_batch(7).count == 7);
-  CHECK(gather_from_processes({1, 2}) == std::vector<std::vector<double>>{{1, 2}});
+  const auto alone = train(single_process(), 3);
+  CHECK(share_of_batch(single_process(), 7).count == 7);
+  CHECK(all_gather(single_process(), {1, 2}) == std::vector<std::vector<double>>{{1, 2}});
+  CHECK(joined_rank() == 0);
+  abort_processes();  // of a program that is in no group
 
-  join_processes();
-  REQUIRE(processes());
-  const int rank = processes()->rank(), count = processes()->count();
+  std::unique_ptr<ProcessGroup> joined = join_processes();
+  REQUIRE(joined);
+  ProcessGroup& group = *joined;
+  const int rank = group.rank(), count = group.size();
   CAPTURE(rank, count);
   REQUIRE(count >= 2);
 
@@ -95,7 +104,7 @@ TEST_CASE("several processes add, gather and train as one") {
     };
     std::vector<float> values(n);
     for (size_t i = 0; i < n; ++i) values[i] = value(rank, i);
-    processes()->sum(values);
+    group.all_reduce(std::span<float>(values));
     std::vector<float> expected(n);
     for (size_t i = 0; i < n; ++i) {
       expected[i] = value(0, i);
@@ -103,18 +112,18 @@ TEST_CASE("several processes add, gather and train as one") {
     }
     CHECK(values == expected);
   }
-  const auto lists = gather_from_processes(std::vector<double>(size_t(rank), rank + 0.5));
+  const auto lists = all_gather(group, std::vector<double>(size_t(rank), rank + 0.5));
   CHECK(int(lists.size()) == count);
   for (int other = 0; other < count; ++other)
     CHECK(lists[size_t(other)] == std::vector<double>(size_t(other), other + 0.5));
-  CHECK(any_process(rank == count - 1));
-  CHECK_FALSE(any_process(false));
+  CHECK(any_process(group, rank == count - 1));
+  CHECK_FALSE(any_process(group, false));
   int64_t turns = 0;
-  for (int64_t i = 0; i < turns_of(10).count; ++i) turns += turns_of(10)[i] + 1;
-  CHECK(sum_over_processes({double(turns)})[0] == 55);
-  CHECK_THROWS_WITH(share_of_batch(7), Catch::Contains("--batch-size is 7"));
+  for (int64_t i = 0; i < turns_of(group, 10).count; ++i) turns += turns_of(group, 10)[i] + 1;
+  CHECK(sum(group, double(turns)) == 55);
+  CHECK_THROWS_WITH(share_of_batch(group, 7), Catch::Contains("`batch_size` is 7"));
 
-  const auto shared = train(3);
+  const auto shared = train(group, 3);
   double worst = 0;
   for (size_t i = 0; i < alone.size(); ++i) {
     CAPTURE(i);
@@ -122,11 +131,12 @@ TEST_CASE("several processes add, gather and train as one") {
     CHECK(apart < (i == 0 ? 1e-5 : 1e-3));
     worst = std::max(worst, apart);
     // The same bits in every process.
-    const auto all = gather_from_processes(shared[i]);
+    const auto all = all_gather(group, shared[i]);
     for (const auto& other : all) CHECK(other == shared[i]);
   }
   INFO("largest relative difference from one process: " << worst);
   CHECK(worst > 0);
-  leave_processes();
-  CHECK_FALSE(processes());
+  CHECK(joined_rank() == rank);
+  joined.reset();
+  CHECK(joined_rank() == 0);
 }

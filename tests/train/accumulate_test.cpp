@@ -8,6 +8,8 @@
 #include "train/data/image/image_io.h"
 #include "train/data/synth/synth.h"
 #include "train/detection/detection_task.h"
+#include "train/loop/gradient_step.h"
+#include "train/loop/resolve_config.h"
 
 using namespace fovea;
 
@@ -20,14 +22,15 @@ struct StepResult {
 
 // The losses and gradients of one step, batch norm frozen.
 template <class T>
-StepResult step_of(T& task, int64_t step) {
+StepResult step_of(T& task, const TrainConfig& config, int64_t step) {
   task.model().set_training(true);
   task.model().freeze_statistics(true);
-  task.start(step, step + 1);
-  task.load(step);
-  task.model().clear_gradients();
+  GradientStep gradients(task, config);
+  gradients.start(step, step + 1);
+  gradients.load(step);
   StepResult result;
-  for (const NamedTensor& loss : task.compute()) result.losses.emplace_back(loss.name, loss.tensor.item());
+  for (const NamedTensor& loss : gradients.compute())
+    result.losses.emplace_back(loss.name, loss.tensor.item());
   for (const NamedTensor& p : task.model().parameters())
     if (p.tensor.grad().defined()) result.gradients.push_back({p.name, p.tensor.grad().to(Device::cpu)});
   return result;
@@ -74,13 +77,13 @@ TEST_CASE("accumulated batches have the loss and the gradients of one large batc
     const int64_t images = simulated ? 2 : 4;
     config.batch_size = images;
     DetectionTask whole(resolve_config(config, 6), train, val);
-    const StepResult expected = step_of(whole, 1);  // of 4 images: they come from two epochs
+    const StepResult expected = step_of(whole, config, 1);  // of 4 images: they come from two epochs
     for (int64_t passes = 2; passes <= images; passes *= 2) {
       CAPTURE(passes);
       config.batch_size = images / passes;
       config.accumulate = passes;
       DetectionTask parts(resolve_config(config, 6), train, val);
-      const StepResult result = step_of(parts, 1);
+      const StepResult result = step_of(parts, config, 1);
       REQUIRE(result.losses.size() == 3);
       for (size_t i = 0; i < 3; ++i) {
         CHECK(result.losses[i].first == expected.losses[i].first);
@@ -94,7 +97,7 @@ TEST_CASE("accumulated batches have the loss and the gradients of one large batc
     config.accumulate = 1;
     DetectionTask alone(resolve_config(config, 6), train, val);
     double sum = 0;
-    for (int64_t step = 4; step < 8; ++step) sum += step_of(alone, step).losses[0].second;
+    for (int64_t step = 4; step < 8; ++step) sum += step_of(alone, config, step).losses[0].second;
     CHECK(sum / 4 != Approx(expected.losses[0].second).epsilon(0.01));
   }
 }
@@ -117,11 +120,11 @@ TEST_CASE("accumulated batches of a classifier weigh as much as one large batch"
   config.image_size = "32";
   config.batch_size = 4;
   ClassificationTask whole(resolve_config(config, 4), data, data);
-  const StepResult expected = step_of(whole, 0);
+  const StepResult expected = step_of(whole, config, 0);
   config.batch_size = 1;
   config.accumulate = 4;
   ClassificationTask parts(resolve_config(config, 4), data, data);
-  const StepResult result = step_of(parts, 0);
+  const StepResult result = step_of(parts, config, 0);
   CHECK(result.losses[0].second == Approx(expected.losses[0].second).epsilon(1e-5));
   // Dropout leaves other features out; the bias, before any training, sees probabilities of 1/2 and the
   // labels.

@@ -9,6 +9,8 @@
 #include "tests/support/execution.h"
 #include "tests/support/test_data.h"
 #include "train/detection/detection_task.h"
+#include "train/loop/gradient_step.h"
+#include "train/loop/resolve_config.h"
 #include "train/loop/trainer.h"
 #include "train/optim/ema.h"
 #include "train/optim/optimizer.h"
@@ -53,12 +55,12 @@ Steps run_steps(const TrainConfig& config, int steps,
   Optimizer optimizer(task.model().parameters(), {});
   const Schedule schedule{config.learning_rate, config.warmup_steps, config.steps};
   Steps result;
-  task.start(0, steps);
+  GradientStep gradients(task, config);
+  gradients.start(0, steps);
   for (int step = 0; step < steps; ++step) {
-    task.load(step);
-    task.model().clear_gradients();
+    gradients.load(step);
     NamedValues losses;
-    for (const NamedTensor& loss : task.compute()) losses.emplace_back(loss.name, loss.tensor.item());
+    for (const NamedTensor& loss : gradients.compute()) losses.emplace_back(loss.name, loss.tensor.item());
     result.losses.push_back(losses);
     if (step == 0)
       for (const NamedTensor& p : task.model().parameters())

@@ -3,7 +3,8 @@
 
 #include "tests/support/test_data.h"
 #include "train/data/image/image_io.h"
-#include "train/detection/detection_task.h"
+#include "train/detection/detection_batches.h"
+#include "train/loop/resolve_config.h"
 
 using namespace fovea;
 
@@ -51,16 +52,16 @@ TEST_CASE("a batch of mosaics is a function of seed and step, and has room for f
   const Detector detector(config, dataset.class_names);
   DetectionBatches batches(config, dataset, detector), again(config, dataset, detector);
   const Tensor images = batches.empty_images();
-  for (const PreparedImage& mosaic : batches.pictures(3, images)) CHECK(mosaic.boxes.size() == 20);
-  const DetectionBatch batch = batches.make(3);
-  CHECK(batch.truths.boxes.shape() == Shape{4, 20, 4});
-  const auto labels = batch.truths.labels.values();
+  for (const PreparedImage& mosaic : batches.images(3, images)) CHECK(mosaic.boxes.size() == 20);
+  const Batch batch = batches.make(3);
+  CHECK(batch.targets[0].shape() == Shape{4, 20, 4});
+  const auto labels = batch.targets[1].values();
   for (const double label : labels) CHECK((label == 0 || label == 1));  // no entry is left free
 
   again.make(9);  // asked in another order
-  const DetectionBatch same = again.make(3);
+  const Batch same = again.make(3);
   CHECK(same.images.values() == batch.images.values());
-  CHECK(same.truths.boxes.values() == batch.truths.boxes.values());
+  CHECK(same.targets[0].values() == batch.targets[0].values());
   config.seed = 2;
   DetectionBatches other(config, dataset, detector);
   CHECK(other.make(3).images.values() != batch.images.values());
@@ -79,7 +80,7 @@ TEST_CASE("a mosaic draws its other pictures by their repeat factors, and its fi
     std::map<int32_t, int> seen;
     const Tensor images = of.empty_images();
     for (int64_t step = 0; step < steps; ++step)
-      for (const PreparedImage& image : of.pictures(step, images))
+      for (const PreparedImage& image : of.images(step, images))
         for (const int32_t label : image.labels) ++seen[label];
     return seen;
   };
@@ -98,7 +99,7 @@ TEST_CASE("with every augmentation at 0 a batch is what prepare_for_training alo
   const Detector detector(config, dataset.class_names);
   DetectionBatches batches(config, dataset, detector);
   const Tensor images = batches.empty_images();
-  const std::vector<PreparedImage> prepared = batches.pictures(1, images);
+  const std::vector<PreparedImage> prepared = batches.images(1, images);
   // Sample 4 of the first epoch: the order of the epoch and the augmentation are streams of their own.
   const int64_t index = Random(1, uint64_t(2) << 56).permutation(8)[4];
   const Image image = read_image(dataset.images[size_t(index)].file);

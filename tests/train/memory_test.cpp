@@ -10,6 +10,8 @@
 #include "train/data/synth/synth.h"
 #include "train/detection/detection_task.h"
 #include "train/diagnose/step_timing.h"
+#include "train/loop/resolve_config.h"
+#include "train/loop/trainer.h"
 
 using namespace fovea;
 using Catch::Contains;

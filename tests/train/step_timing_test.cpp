@@ -64,7 +64,7 @@ TEST_CASE("the profile of a step holds its kernels on CUDA and its ops on the CP
 TEST_CASE("what cannot be timed is refused") {
   StepOptions options = tiny(Device::cpu);
   options.precision = DType::bfloat16;
-  CHECK_THROWS_WITH(StepTiming(options), Contains("--precision bfloat16 with --device cpu"));
+  CHECK_THROWS_WITH(StepTiming(options), Contains("`precision` bfloat16 with `device` cpu"));
   options = tiny(Device::cpu);
   options.batch = 0;
   CHECK_THROWS_WITH(StepTiming(options), Contains("a batch of 0 images"));

@@ -12,7 +12,7 @@
 #include "tests/support/execution.h"
 #include "tests/support/test_data.h"
 #include "train/loop/learning_rate_finder.h"
-#include "train/optim/device_input.h"
+#include "train/loop/resolve_config.h"
 
 using namespace fovea;
 using Catch::Contains;
@@ -27,35 +27,38 @@ struct Line : Module {
   Tensor weight;
 };
 
+Recipe least_squares(std::shared_ptr<Line> line) {
+  return {.model = line,
+          .forward = [line](const Tensor& x, Random&) { return Tensors{matmul(x, line->weight)}; },
+          .losses =
+              [](const Tensors& y, const Tensors& targets) {
+                const Tensor e = y[0] - targets[0];
+                return std::vector<NamedTensor>{{"train/loss", mean(e * e)}};
+              }};
+}
+
 // Least squares from samples that are a function of the step: x random, y = x (1, -2, 3).
 class LineTask : public Task {
  public:
-  Module& model() override { return line; }
+  explicit LineTask(Device device = Device::cpu) : LineTask(std::make_shared<Line>(), device) {}
   int64_t training_images() const override { return 40; }
-  void start(int64_t first, int64_t) override { next = first; }
-  void load(int64_t step) override {
-    CHECK(step == next++);
-    Random random(5, uint64_t(step));
-    const Tensor samples = randn({8, 3}, random);
-    x.load(samples);
-    y.load(step == diverge_at ? full({8, 1}, NAN) : matmul(samples, from_values({3, 1}, {1, -2, 3})));
-  }
-  std::vector<NamedTensor> compute() override {
-    const Tensor e = matmul(x.tensor(), line.weight) - y.tensor(), loss = mean(e * e);
-    loss.backward();
-    return {{"train/loss", loss.detach()}};
+  Batch make_batch(int64_t index) override {
+    Random random(5, uint64_t(index));
+    const Tensor x = randn({8, 3}, random);
+    return {x, {index == diverge_at ? full({8, 1}, NAN) : matmul(x, from_values({3, 1}, {1, -2, 3}))}};
   }
   NamedValues evaluate() override {
     ++evaluations;
-    const auto w = line.weight.values();
+    const auto w = line->weight.values();
     return {{"validation/score", -std::abs(w[0] - 1) - std::abs(w[1] + 2) - std::abs(w[2] - 3)}};
   }
 
-  explicit LineTask(Device device = Device::cpu) : x(device), y(device) { line.to(device); }
-  Line line;
-  DeviceInput x, y;
-  int64_t next = 0, diverge_at = -1;
+  std::shared_ptr<Line> line;
+  int64_t diverge_at = -1;
   int evaluations = 0;
+
+ private:
+  LineTask(std::shared_ptr<Line> of, Device device) : Task(least_squares(of)), line(of) { line->to(device); }
 };
 
 TrainingState line_state() {
@@ -243,7 +246,7 @@ TEST_CASE(
       CHECK(counters[step].synchronizations == counters[step - 1].synchronizations);
     }
     CHECK(counters.back().graph_replays - counters.front().graph_replays == 150 - 2 * 2);
-    CHECK(relative_difference(task.line.weight.to(Device::cpu), on_cpu.line.weight) < 1e-5);
+    CHECK(relative_difference(task.line->weight.to(Device::cpu), on_cpu.line->weight) < 1e-5);
   }
   if (cuda::is_simulated())
     CHECK(read_file(folder / "deferred/last.safetensors") == read_file(folder / "cuda/last.safetensors"));
@@ -315,7 +318,7 @@ TEST_CASE("a learning rate that is too high is named, with the op that overflowe
             "the training diverged: train/loss is infinite " + when +
             "; the first number that is not finite is in the output of multiply, after weight (8x1). The "
             "learning rate is likely too high: try --learning-rate 3.3e+02, and --clip-norm 10; a new run "
-            "can start from the last good weights: --init-from") &&
+            "can start from the last good weights: `init_from`") &&
             EndsWith("last.safetensors"));
   }
 }
@@ -327,7 +330,7 @@ TEST_CASE("with patience a training stops when it gets no better, stopped and re
    public:
     NamedValues evaluate() override {
       ++evaluations;
-      return {{"validation/score", line.weight.values()[0] > 0.5 ? 1.0 : 0.0}};
+      return {{"validation/score", line->weight.values()[0] > 0.5 ? 1.0 : 0.0}};
     }
   };
   TrainingState state = line_state();

@@ -1,62 +1,55 @@
 #pragma once
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "train/classification/classifier.h"
 #include "train/data/image/image_cache.h"
 #include "train/data/image_folder.h"
-#include "train/data/prefetch.h"
 #include "train/data/sampler.h"
-#include "train/loop/trainer.h"
-#include "train/optim/device_input.h"
+#include "train/loop/checkpoint.h"
+#include "train/loop/task.h"
+#include "train/parallel/data_parallel.h"
 
 namespace fovea {
 
-// What one step learns from.
-struct ClassificationBatch {
-  Tensor images;  // (N, S, S, 3), normalised
-  Tensor labels;  // int32 (N)
-};
-
-// Learning to name whole pictures: softmax cross-entropy with label smoothing, the mean over the step's
-// images.
+// Learning to name whole images: classification_recipe() on a data set.
 class ClassificationTask : public Task {
  public:
-  ClassificationTask(const TrainConfig& config, ClassificationDataset train,
-                     ClassificationDataset validation);
+  ClassificationTask(const TrainConfig& config, ClassificationDataset train, ClassificationDataset validation,
+                     ProcessGroup& group = single_process());
 
-  Module& model() override { return classifier_.model(); }
   int64_t training_images() const override { return int64_t(train_.images.size()); }
-  void start(int64_t first, int64_t end) override;
-  void load(int64_t step) override;
-  std::vector<NamedTensor> compute() override;
+  Batch make_batch(int64_t index) override;
   NamedValues evaluate() override;  // validation/top1, validation/top5, validation/loss
-  double seconds_waited() const override { return prefetch_ ? prefetch_->seconds_waited() : 0; }
+
+  std::string name() const override { return train_.name; }
+  std::string description() const override;
+  std::vector<std::string> warnings() const override;
+  TaskResult finish(const std::string& folder) override;
 
  private:
-  ClassificationBatch make(int64_t index);
+  ClassificationTask(const TrainConfig& config, Classifier classifier, ClassificationDataset&& train,
+                     ClassificationDataset&& validation, ProcessGroup& group);
 
   TrainConfig config_;
+  ProcessGroup& group_;
+  BatchShare share_;
   ClassificationDataset train_, validation_;
   Classifier classifier_;
   Sampler sampler_;
   ImageCache train_images_, validation_images_;
-  std::unique_ptr<Prefetch<ClassificationBatch>> prefetch_;
-  // One batch of a step.
-  struct Inputs {
-    explicit Inputs(Device device) : images(device), labels(device), noise_step(device) {}
-    DeviceInput images, labels, noise_step;
-  };
-  std::vector<std::unique_ptr<Inputs>> inputs_;
 };
 
-// The probabilities of every picture of a data set, (images, classes).
-Tensor classify_dataset(const Classifier& classifier, const ClassificationDataset& dataset,
-                        ImageCache& images, int workers);
+// Opens the images that state.config names, resolves the configuration and fills in the classes. Data in
+// folders train/<class>/ and val/<class>/ (the names of the splits); where there is only <class>/, every
+// fifth picture of a class is held out to measure on.
+std::unique_ptr<Task> make_classification_task(TrainingState& state, ProcessGroup& group);
 
-// Share of the pictures whose label is among the k most probable classes.
-double top_k_accuracy(const Tensor& probabilities, const ClassificationDataset& dataset, int k);
-
-// The files of a data set, for an ImageCache.
-std::vector<std::string> files_of(const ClassificationDataset& dataset);
+// The images of one split: folder/<split>/<class>/, or, where there is only folder/<class>/ and the split is
+// "val", those that a training holds out. Labels follow `class_names`, the classes of a model. Throws Error
+// where there is no such folder, and as read_image_folder does.
+ClassificationDataset open_classification_split(const std::string& folder, const std::string& split,
+                                                const std::vector<std::string>& class_names);
 
 }  // namespace fovea

@@ -10,10 +10,6 @@
 
 namespace fovea {
 
-// The network that a configuration asks for, its dropout and stochastic depth as set. Throws where the name
-// is unknown.
-EfficientNetSpec classifier_spec(const TrainConfig& config);
-
 // A classifier with all that belongs to it: the network, its input size and the names of its classes.
 class Classifier {
  public:
@@ -25,6 +21,7 @@ class Classifier {
 
   EfficientNet& model() { return *model_; }
   const EfficientNet& model() const { return *model_; }
+  const std::shared_ptr<EfficientNet>& shared_model() const { return model_; }
   const std::vector<std::string>& class_names() const { return class_names_; }
   int size() const { return size_; }
   Device device() const { return model_->device(); }
@@ -40,7 +37,7 @@ class Classifier {
   int size_;
   DType precision_;
   std::vector<std::string> class_names_;
-  std::unique_ptr<EfficientNet> model_;
+  std::shared_ptr<EfficientNet> model_;
 };
 
 }  // namespace fovea

@@ -1,187 +1,175 @@
 #include "train/detection/detection_task.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "core/error.h"
-#include "core/processes.h"
-#include "cuda/runtime/peers.h"
 #include "ops/arithmetic.h"
-#include "ops/detection_loss.h"
-#include "train/loop/random_stream.h"
+#include "train/data/anchor_fit.h"
+#include "train/data/image/image_io.h"
+#include "train/detection/detection_recipe.h"
+#include "train/detection/detection_warnings.h"
+#include "train/detection/evaluate_detector.h"
+#include "train/loop/resolve_config.h"
+#include "train/report/draw.h"
+#include "train/report/mosaic.h"
 
 namespace fovea {
 namespace {
 
-// How often each image is shown in an epoch; empty: once.
-std::vector<double> repeats_of(const DetectionDataset& dataset, double threshold) {
-  if (threshold == 0) return {};
-  std::vector<std::vector<int>> labels;
-  for (const LabelledImage& image : dataset.images) {
-    labels.emplace_back();
-    for (const Annotation& object : image.annotations)
-      if (!object.crowd) labels.back().push_back(object.label);
+constexpr double overfitted = 0.995;  // AP50
+
+// The first images as the network sees them: labels that do not fit are seen at a glance.
+Image augmented_images(DetectionTask& task, const std::vector<std::string>& class_names) {
+  const int height = task.detector().height(), width = task.detector().width();
+  const size_t most = std::max(height, width) <= 640 ? 16 : 4;
+  const size_t pixels = size_t(height) * size_t(width) * 3;
+  std::vector<Image> drawn;
+  for (int64_t step = 0; drawn.size() < most && step < int64_t(most); ++step) {
+    const Tensor images = task.batches().empty_images();
+    const std::vector<PreparedImage> prepared = task.batches().images(step, images);
+    for (size_t k = 0; k < prepared.size() && drawn.size() < most; ++k) {
+      const PreparedImage& p = prepared[k];
+      std::vector<DrawnBox> boxes;
+      for (const Box& b : p.crowds) boxes.push_back({b.xmin, b.ymin, b.xmax, b.ymax, 0, "crowd", true});
+      for (size_t i = 0; i < p.boxes.size(); ++i)
+        boxes.push_back({p.boxes[i].xmin, p.boxes[i].ymin, p.boxes[i].xmax, p.boxes[i].ymax, p.labels[i],
+                         class_names[size_t(p.labels[i])]});
+      drawn.push_back(
+          draw_boxes(picture_of(images.span<float>().subspan(k * pixels, pixels), height, width), boxes));
+    }
   }
-  return repeat_factors(labels, threshold);
+  return arrange(drawn, width, height);
+}
+
+// The first `count` images that have something to be found.
+void keep_first(DetectionDataset& dataset, size_t count) {
+  std::erase_if(dataset.images, [](const LabelledImage& image) {
+    return std::all_of(image.annotations.begin(), image.annotations.end(),
+                       [](const Annotation& a) { return a.crowd; });
+  });
+  require(dataset.images.size() >= count, "`overfit` is {}, and {} has {} images with boxes: give less",
+          count, dataset.name, dataset.images.size());
+  dataset.images.resize(count);
 }
 
 }  // namespace
 
-DetectionBatches::DetectionBatches(const TrainConfig& config, const DetectionDataset& dataset,
-                                   const Detector& detector)
-    : config_(config),
-      share_(share_of_batch(config.batch_size)),
-      dataset_(dataset),
-      detector_(detector),
-      images_(files_of(dataset), config.cache_mb << 20),
-      sampler_(
-          int64_t(dataset.images.size()),
-          [seed = uint64_t(config.seed)](int64_t epoch) {
-            return Random(seed, stream_of(RandomStream::order, epoch));
-          },
-          repeats_of(dataset, config.repeat_threshold)),
-      matcher_(detector.anchors()) {
-  for (const LabelledImage& image : dataset.images)
-    truth_room_ = std::max(truth_room_, int64_t(image.annotations.size()));
-  if (config.mosaic > 0) truth_room_ *= 4;
-}
+DetectionTask::DetectionTask(const TrainConfig& config, DetectionDataset train, DetectionDataset validation,
+                             ProcessGroup& group)
+    : DetectionTask(config, Detector(config, train.class_names), std::move(train), std::move(validation),
+                    group) {}
 
-PreparedImage DetectionBatches::prepare(size_t index, Random& random, std::span<float> pixels) {
-  const AugmentOptions options{config_.horizontal_flip,
-                               config_.vertical_flip,
-                               config_.scale_min,
-                               config_.scale_max,
-                               config_.crop,
-                               {config_.brightness, config_.contrast, config_.saturation, config_.hue}};
-  const bool mosaic = config_.mosaic > 0 && random.chance(config_.mosaic);
-  std::array<size_t, 4> chosen{index};
-  if (mosaic)
-    for (size_t i = 1; i < 4; ++i) chosen[i] = size_t(sampler_.any(random));
-  std::array<std::shared_ptr<const Image>, 4> images;
-  std::array<LabelledPicture, 4> pictures;
-  for (size_t i = 0; i < (mosaic ? 4u : 1u); ++i) {
-    images[i] = images_.get(chosen[i]);
-    pictures[i] = {images[i].get(), dataset_.images[chosen[i]].annotations};
-  }
-  if (mosaic) return prepare_mosaic(pictures, detector_.height(), detector_.width(), options, random, pixels);
-  return prepare_for_training(*images[0], pictures[0].annotations, detector_.height(), detector_.width(),
-                              options, random, pixels);
-}
-
-std::vector<PreparedImage> DetectionBatches::pictures(int64_t index, const Tensor& images) {
-  const int64_t first = index * config_.batch_size + share_.first;
-  const size_t pixels = size_t(detector_.height()) * size_t(detector_.width()) * 3;
-  const std::vector<int64_t> chosen = sampler_.images(first, share_.count);
-  std::vector<PreparedImage> prepared;
-  for (int64_t k = 0; k < share_.count; ++k) {
-    Random random(uint64_t(config_.seed), stream_of(RandomStream::augmentation, first + k));
-    prepared.push_back(
-        prepare(size_t(chosen[size_t(k)]), random, images.span<float>().subspan(size_t(k) * pixels, pixels)));
-  }
-  return prepared;
-}
-
-DetectionBatch DetectionBatches::make(int64_t index) {
-  const int64_t n = share_.count, anchors = matcher_.num_anchors();
-  DetectionBatch batch{empty_images(), {}, {}, {}, {}};
-  const std::vector<PreparedImage> prepared = pictures(index, batch.images);
-  std::vector<MatchTruths> truths;
-  for (const PreparedImage& image : prepared) truths.push_back({image.boxes, image.labels, image.crowds});
-  if (detector_.device() == Device::cuda) {
-    batch.truths = pad_truths(truths, truth_room_);
-    return batch;
-  }
-  batch.class_targets = Tensor({n, anchors}, DType::int32);
-  batch.box_targets = Tensor({n, anchors, 4});
-  for (size_t k = 0; k < truths.size(); ++k)
-    batch.counts += matcher_.match(
-        truths[k], batch.class_targets.span<int32_t>().subspan(k * size_t(anchors), size_t(anchors)),
-        batch.box_targets.span<float>().subspan(k * size_t(anchors) * 4, size_t(anchors) * 4));
-  return batch;
-}
-
-DetectionTask::DetectionTask(const TrainConfig& config, DetectionDataset train, DetectionDataset validation)
-    : config_(config),
+DetectionTask::DetectionTask(const TrainConfig& config, Detector detector, DetectionDataset&& train,
+                             DetectionDataset&& validation, ProcessGroup& group)
+    : Task(detection_recipe(detector.shared_model(), config)),
+      config_(config),
+      group_(group),
       train_(std::move(train)),
       validation_(std::move(validation)),
-      detector_(config_, train_.class_names),
-      batches_(config_, train_, detector_),
+      detector_(std::move(detector)),
+      batches_(config_, train_, detector_, group),
       validation_images_(files_of(validation_), config.cache_mb << 19) {
-  for (int64_t k = 0; k < config_.accumulate; ++k)
-    inputs_.push_back(std::make_unique<Inputs>(detector_.device()));
   if (detector_.device() == Device::cpu) return;
   device_matcher_.emplace(detector_.anchors());
-  const int64_t n = share_of_batch(config_.batch_size).count, anchors = device_matcher_->num_anchors();
-  for (auto& in : inputs_) {
-    in->class_targets = Tensor({n, anchors}, DType::int32, Device::cuda);
-    in->box_targets = Tensor({n, anchors, 4}, DType::float32, Device::cuda);
-    in->positives_and_1 = Tensor({}, DType::float32, Device::cuda);
-  }
+  const int64_t n = share_of_batch(group, config.batch_size).count, anchors = device_matcher_->num_anchors();
+  for (int64_t k = 0; k < config.accumulate; ++k)
+    matched_.push_back({Tensor({n, anchors}, DType::int32, Device::cuda),
+                        Tensor({n, anchors, 4}, DType::float32, Device::cuda),
+                        Tensor({}, DType::float32, Device::cuda)});
 }
 
-DetectionTask::~DetectionTask() = default;
-
-void DetectionTask::start(int64_t first, int64_t end) {
-  prefetch_ = std::make_unique<Prefetch<DetectionBatch>>(
-      int(config_.workers), size_t(config_.workers) + 2, first * config_.accumulate, end * config_.accumulate,
-      [this](int64_t index) { return batches_.make(index); });
-}
-
-void DetectionTask::load(int64_t step) {
-  int64_t positives = 0;
-  for (size_t k = 0; k < inputs_.size(); ++k) {
-    const DetectionBatch batch = prefetch_->next();
-    Inputs& in = *inputs_[k];
-    in.images.load(batch.images);
-    in.noise_step.load(step_tensor(step * config_.accumulate + int64_t(k)));
+std::vector<Batch> DetectionTask::prepare(std::vector<Batch> batches) {
+  Tensor sum;  // over the batches, of positives + 1
+  for (size_t k = 0; k < batches.size(); ++k) {
+    Tensors& targets = batches[k].targets;
     if (device_matcher_) {
-      in.truth_boxes.load(batch.truths.boxes);
-      in.truth_labels.load(batch.truths.labels);
-    } else {
-      in.class_targets = batch.class_targets;
-      in.box_targets = batch.box_targets;
-      positives += batch.counts.positives;
+      const Tensors& matched = matched_[k];
+      device_matcher_->match_batch({targets[0], targets[1]}, matched[0], matched[1], matched[2]);
+      targets = matched;
     }
+    sum = sum.defined() ? sum + targets[2] : targets[2];
   }
-  if (!device_matcher_) normalizer_ = full({}, sum_over_processes({double(positives)})[0] + 1);
-}
-
-Tensor DetectionTask::match() {
-  if (!device_matcher_) return normalizer_;
-  Tensor normalizer;
-  for (auto& in : inputs_) {
-    device_matcher_->match_batch({in->truth_boxes.tensor(), in->truth_labels.tensor()}, in->class_targets,
-                                 in->box_targets, in->positives_and_1);
-    normalizer = normalizer.defined() ? normalizer + in->positives_and_1 - 1 : in->positives_and_1;
+  int64_t terms = int64_t(batches.size());
+  if (group_.size() > 1) {
+    sum = sum.clone();  // the batches stay as they are
+    all_reduce(group_, {sum});
+    terms *= group_.size();
   }
-  if (!cuda::peers()) return normalizer;
-  sum_tensors({normalizer});  // of positives + 1 each
-  return normalizer - double(cuda::peers()->count() - 1);
-}
-
-std::vector<NamedTensor> DetectionTask::compute() {
-  std::vector<NamedTensor> losses;
-  const Tensor normalizer = match();
-  for (auto& in : inputs_) {
-    Random noise = noise_of(config_, in->noise_step.tensor());
-    DetectorOutput output = detector_.forward(in->images.tensor(), noise);
-    const Tensor class_loss = focal_loss(output.class_logits, in->class_targets, normalizer,
-                                         {config_.focal_alpha, config_.focal_gamma, config_.label_smoothing});
-    const Tensor box_loss = huber_loss(output.box_codes, in->box_targets, normalizer);
-    const Tensor loss = class_loss + config_.box_loss_weight * box_loss;
-    output = {};  // the tape has what it needs, and gives it up on the way
-    loss.backward();
-    add_losses(losses, {{"train/loss", loss.detach()},
-                        {"train/class_loss", class_loss.detach()},
-                        {"train/box_loss", box_loss.detach()}});
-  }
-  return losses;
+  const Tensor normalizer = terms > 1 ? sum - double(terms - 1) : sum;
+  for (Batch& batch : batches) batch.targets[2] = normalizer;
+  return batches;
 }
 
 NamedValues DetectionTask::evaluate() {
-  const auto detections = detect_dataset(detector_, validation_, validation_images_, int(config_.workers));
+  const auto detections =
+      detect_dataset(detector_, validation_, validation_images_, int(config_.workers), {}, {}, group_);
   const CocoFigures figures = evaluate_coco(validation_, scored_boxes(detections));
   NamedValues values;
   for (size_t i = 0; i < figures.values().size(); ++i)
     values.emplace_back(fmt::format("validation/{}", CocoFigures::names()[i]), figures.values()[i]);
   return values;
+}
+
+std::string DetectionTask::description() const {
+  int64_t objects = 0;
+  for (const LabelledImage& image : train_.images) objects += int64_t(image.annotations.size());
+  return fmt::format(
+      "{}: {} parameters, {}x{} px, {} anchors; {} images with {} objects of {} classes ({}); {} steps of "
+      "{}",
+      config_.model, model().parameter_count(), detector_.height(), detector_.width(),
+      detector_.anchors().size(), train_.images.size(), objects, train_.class_names.size(),
+      fmt::join(train_.class_names, ", "), config_.steps, images_per_step(config_));
+}
+
+std::vector<std::string> DetectionTask::warnings() const {
+  std::vector<std::string> all = train_.warnings;
+  all.insert(all.end(), validation_.warnings.begin(), validation_.warnings.end());
+  return all;
+}
+
+void DetectionTask::begin(const std::string& folder) {
+  write_image(folder + "/augmented.jpg", augmented_images(*this, train_.class_names));
+}
+
+TaskResult DetectionTask::finish(const std::string& folder) {
+  Detector best(ModelFile(folder + "/best.safetensors"));
+  CocoFigures figures;
+  TaskResult result;
+  result.text = evaluate_detector(best, validation_, config_, group_.is_main_process() ? folder : "",
+                                  &figures, group_) +
+                fmt::format("weights:  {}/best.safetensors\n", folder);
+  if (config_.overfit == 0) return result;
+  if (figures.ap50 >= overfitted)
+    result.text += fmt::format(
+        "\noverfitted: AP50 is {:.4f} on the {} training images it was shown; data, network and evaluation "
+        "fit together\n",
+        figures.ap50, train_.images.size());
+  else
+    result.failure = fmt::format(
+        "AP50 is {:.4f} on the {} training images it was shown, where 1 was to be reached: look at "
+        "{}/pictures, where truth and detections should lie on each other, and at `fovea data check {}` for "
+        "boxes that no anchor fits; if the loss was still falling, give more `steps` than {}",
+        figures.ap50, train_.images.size(), folder, config_.data, config_.steps);
+  return result;
+}
+
+std::unique_ptr<Task> make_detection_task(TrainingState& state, ProcessGroup& group) {
+  TrainConfig& c = state.config;
+  DetectionDataset train = open_dataset(c.data, c.train_split);
+  if (c.overfit > 0) keep_first(train, size_t(c.overfit));
+  DetectionDataset validation = c.overfit > 0 ? train : open_dataset(c.data, c.val_split, train.class_names);
+  if (c.overfit > 0) validation.warnings.clear();  // said once
+  if (parse_image_size(c.image_size)[0] == 0) {
+    const auto [height, width] = suited_image_size(train, efficientdet_spec(c.model).image_size);
+    c.image_size = height == width ? std::to_string(height) : fmt::format("{}x{}", height, width);
+  }
+  c = resolve_config(c, int64_t(train.images.size()));
+  c.anchor_scale = detector_spec(c).anchors.anchor_scale;
+  warn_before_training(train, validation, c);
+  state.class_names = train.class_names;
+  state.category_ids = train.category_ids;
+  return std::make_unique<DetectionTask>(c, std::move(train), std::move(validation), group);
 }
 
 }  // namespace fovea

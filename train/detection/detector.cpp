@@ -3,11 +3,10 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "core/processes.h"
 #include "ops/shape_ops.h"
 #include "train/data/augment/augment.h"
 #include "train/data/prefetch.h"
-#include "train/loop/random_stream.h"
+#include "train/detection/detection_recipe.h"
 #include "train/parallel/data_parallel.h"
 
 namespace fovea {
@@ -21,15 +20,15 @@ struct EvaluationBatch {
 };
 
 // Each process has found what is in some of the images: now all have all.
-void share_detections(std::vector<std::vector<Detection>>& detections) {
-  if (!processes()) return;
+void share_detections(std::vector<std::vector<Detection>>& detections, ProcessGroup& group) {
+  if (group.size() == 1) return;
   std::vector<double> own;
   for (size_t image = 0; image < detections.size(); ++image)
     for (const Detection& d : detections[image])
       own.insert(own.end(),
                  {double(image), d.box.ymin, d.box.xmin, d.box.ymax, d.box.xmax, d.score, double(d.label)});
   for (auto& image : detections) image.clear();
-  for (const std::vector<double>& found : gather_from_processes(own))
+  for (const std::vector<double>& found : all_gather(group, own))
     for (const double* d = found.data(); d != found.data() + found.size(); d += 7)
       detections[size_t(d[0])].push_back(
           {{float(d[1]), float(d[2]), float(d[3]), float(d[4])}, float(d[5]), int32_t(d[6])});
@@ -37,39 +36,12 @@ void share_detections(std::vector<std::vector<Detection>>& detections) {
 
 }  // namespace
 
-EfficientDetSpec detector_spec(const TrainConfig& config) {
-  EfficientDetSpec spec = efficientdet_spec(config.model);
-  const auto size = parse_image_size(config.image_size);
-  if (size[0] > 0) {
-    spec.image_size = std::max(size[0], size[1]);
-    spec.anchors.anchor_scale = default_anchor_scale(spec.image_size);
-  }
-  if (config.anchor_scale > 0) spec.anchors.anchor_scale = config.anchor_scale;
-  spec.anchors.aspect_factors = parse_aspect_ratios(config.aspect_ratios);
-  if (config.fpn == "bifpn") spec.fpn.connections = Connections::bifpn;
-  if (config.fpn == "top_down") spec.fpn.connections = Connections::top_down;
-  if (config.fpn == "top_down_bottom_up") spec.fpn.connections = Connections::top_down_bottom_up;
-  if (config.fpn == "fully_connected") spec.fpn.connections = Connections::fully_connected;
-  if (config.fusion == "fast_normalized") spec.fpn.fusion = Fusion::fast_normalized;
-  if (config.fusion == "softmax") spec.fpn.fusion = Fusion::softmax;
-  if (config.fusion == "sum") spec.fpn.fusion = Fusion::sum;
-  spec.backbone.drop_path = config.drop_path;
-  if (config.batch_norm_momentum > 0)
-    spec.backbone.norm.momentum = spec.fpn.norm.momentum = config.batch_norm_momentum;
-  return spec;
-}
-
 Detector::Detector(const TrainConfig& config, std::vector<std::string> class_names)
-    : size_(parse_image_size(config.image_size)),
-      precision_(activation_dtype(config)),
-      class_names_(std::move(class_names)) {
-  const EfficientDetSpec spec = detector_spec(config);
-  if (size_[0] == 0) size_ = {spec.image_size, spec.image_size};
-  Random random(uint64_t(config.seed), stream_of(RandomStream::weights));
-  model_ = std::make_unique<EfficientDet>(spec, int64_t(class_names_.size()), random);
-  model_->to(parse_device(config.device));
-  model_->set_recompute(config.recompute);
-  anchors_ = generate_anchors(size_[0], size_[1], spec.anchors);
+    : precision_(activation_dtype(config)),
+      class_names_(std::move(class_names)),
+      model_(make_detection_network(config, int64_t(class_names_.size()))) {
+  size_ = input_size(config, model_->spec());
+  anchors_ = generate_anchors(size_[0], size_[1], model_->spec().anchors);
   if (device() == Device::cuda) device_anchors_ = anchor_tensor(anchors_).to(Device::cuda);
 }
 
@@ -106,10 +78,10 @@ std::vector<Detection> Detector::detect(const Image& image, const DetectOptions&
 std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset,
                                                    ImageCache& images, int workers,
                                                    const DetectOptions& options,
-                                                   const OnProgress& on_progress) {
+                                                   const OnProgress& on_progress, ProcessGroup& group) {
   const int64_t count = int64_t(dataset.images.size()),
                 pixels = int64_t(detector.height()) * detector.width() * 3;
-  const Turns turns = turns_of((count + evaluation_batch - 1) / evaluation_batch);
+  const Turns turns = turns_of(group, (count + evaluation_batch - 1) / evaluation_batch);
   Prefetch<EvaluationBatch> prefetch(workers, size_t(workers) + 1, 0, turns.count, [&](int64_t index) {
     const int64_t begin = turns[index] * evaluation_batch, n = std::min(evaluation_batch, count - begin);
     EvaluationBatch batch{Tensor({n, detector.height(), detector.width(), 3}), {}};
@@ -129,7 +101,7 @@ std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const Det
       result[image++] = std::move(found);
     if (on_progress) on_progress(std::min(count, turns[index + 1] * evaluation_batch), count);
   }
-  share_detections(result);
+  share_detections(result, group);
   return result;
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda/runtime/process_group.h"
 #include "models/efficientdet.h"
 #include "models/postprocess.h"
 #include "train/data/dataset.h"
@@ -14,10 +15,6 @@
 #include "train/loop/model_file.h"
 
 namespace fovea {
-
-// The network that a configuration asks for: the named one with its anchors, fusion and input size as set.
-// Throws where a name is unknown.
-EfficientDetSpec detector_spec(const TrainConfig& config);
 
 // A detector with all that belongs to it: the network, its anchors at one input size, and the names of its
 // classes.
@@ -31,6 +28,7 @@ class Detector {
 
   EfficientDet& model() { return *model_; }
   const EfficientDet& model() const { return *model_; }
+  const std::shared_ptr<EfficientDet>& shared_model() const { return model_; }
   const std::vector<Box>& anchors() const { return anchors_; }
   const std::vector<std::string>& class_names() const { return class_names_; }
   Device device() const { return model_->device(); }
@@ -52,7 +50,7 @@ class Detector {
   std::array<int, 2> size_;
   DType precision_;
   std::vector<std::string> class_names_;
-  std::unique_ptr<EfficientDet> model_;
+  std::shared_ptr<EfficientDet> model_;
   std::vector<Box> anchors_;
   Tensor device_anchors_;  // (anchors, 4) on CUDA, where boxes are decoded and suppressed too
 };
@@ -61,12 +59,13 @@ class Detector {
 using OnProgress = std::function<void(int64_t done, int64_t total)>;
 
 // What the detector finds in every picture of a data set, in its order; `images` has the same files. Pictures
-// are prepared by `workers` threads while the network runs. Several processes (core/processes.h) share the
-// work, and all get the whole.
+// are prepared by `workers` threads while the network runs. The processes of a group share the work, and all
+// get the whole result.
 std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset,
                                                    ImageCache& images, int workers,
                                                    const DetectOptions& options = {},
-                                                   const OnProgress& on_progress = {});
+                                                   const OnProgress& on_progress = {},
+                                                   ProcessGroup& group = single_process());
 
 // The same as evaluation wants them: corner and size, in double.
 DatasetDetections scored_boxes(const std::vector<std::vector<Detection>>& detections);

@@ -20,7 +20,7 @@ struct StepMemory {
 };
 
 // Of a training with this configuration, of so many classes. config.batch_size 0: the default. Neither data
-// nor weights are looked at, and an --image-size of 0 stands for the model's own. Throws where a name or a
+// nor weights are looked at, and an image_size of 0 stands for the model's own. Throws where a name or a
 // size is none.
 StepMemory step_memory(const TrainConfig& config, int64_t classes);
 

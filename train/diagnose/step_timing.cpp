@@ -4,13 +4,14 @@
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/graph.h"
 #include "models/anchors.h"
+#include "models/efficientdet.h"
 #include "models/postprocess.h"
-#include "ops/arithmetic.h"
-#include "ops/cross_entropy.h"
 #include "ops/detection_loss.h"
 #include "ops/shape_ops.h"
 #include "train/diagnose/timing.h"
+#include "train/loop/model_file.h"
 #include "train/optim/optimizer.h"
+#include "train/run/task_kind.h"
 
 namespace fovea {
 namespace {
@@ -31,6 +32,24 @@ Optimizer plain_sgd(const Module& model) {
   return {model.parameters(), {.momentum = 0, .weight_decay = 0, .clip_norm = 0}};
 }
 
+// Labels of images: any class. Targets of anchors: one in 200 is an object, of any class, at any box code.
+void make_up_targets(const Tensors& targets, int64_t classes, Random& random) {
+  const auto labels = targets.front().span<int32_t>();
+  if (targets.size() == 1) {
+    for (int32_t& label : labels) label = int32_t(random.below(classes));
+    return;
+  }
+  const auto codes = targets[1].span<float>();
+  int64_t positives = 0;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    const bool object = random.chance(object_share);
+    labels[i] = object ? int32_t(random.below(classes)) : background_target;
+    for (size_t k = 4 * i; k < 4 * i + 4; ++k) codes[k] = object ? random.normal() : 0;
+    positives += object;
+  }
+  targets[2].fill(double(positives + 1));
+}
+
 }  // namespace
 
 StepTiming::StepTiming(const StepOptions& options) : options_(options) {
@@ -39,74 +58,40 @@ StepTiming::StepTiming(const StepOptions& options) : options_(options) {
           "a batch of {} images of {} px with {} classes cannot be timed: give a batch of at least 1",
           o.batch, o.image_size, o.classes);
   require(o.device == Device::cuda || o.precision == DType::float32,
-          "--precision {} with --device {}: the CPU computes in float32", o.precision, name(o.device));
-  const bool detector = o.model.starts_with("efficientdet") || o.model.starts_with("tf_efficientdet");
+          "`precision` {} with `device` {}: the CPU computes in float32", o.precision, name(o.device));
+  TrainConfig config;
+  config.task = task_of_model(o.model);
+  config.model = o.model;
+  config.batch_size = o.batch;
+  config.image_size = std::to_string(o.image_size);
+  config.device = name(o.device);
+  config.precision = name(o.precision);
+  config.fusion = o.fusion;
+  config.recompute = o.recompute;
+  if (o.classes == 0) o.classes = task_kind(config.task).default_classes;
+  recipe_ = make_recipe(config, o.classes, false);
   Random random(1);
-  const auto noise = std::make_shared<Random>(7);
-  const auto make_images = [&] {
-    return randn({o.batch, o.image_size, o.image_size, 3}, random.next_key(), o.precision, o.device);
-  };
-  if (!detector) {
-    EfficientNetSpec spec = efficientnet_spec(o.model);
-    spec.dropout = spec.drop_path = 0;
-    if (o.image_size == 0) o.image_size = spec.image_size;
-    if (o.classes == 0) o.classes = 1000;
-    auto net = std::make_shared<EfficientNet>(spec, o.classes, random);
-    const Tensor images = make_images();
-    Tensor labels({o.batch}, DType::int32);
-    for (int32_t& label : labels.span<int32_t>()) label = int32_t(random.below(o.classes));
-    labels.move_to(o.device);
-    model_ = net;
-    loss_ = [net, images, labels, noise] {
-      return softmax_cross_entropy(net->forward(images, *noise), labels);
-    };
-    forward_ = [net, images, noise] { return DetectorOutput{net->forward(images, *noise), {}}; };
-  } else {
-    EfficientDetSpec spec = efficientdet_spec(o.model);
-    spec.backbone.drop_path = 0;
-    if (spec.fpn.fusion != Fusion::sum) spec.fpn.fusion = o.fusion;
-    if (o.image_size == 0) o.image_size = spec.image_size;
-    if (o.classes == 0) o.classes = 90;
-    auto net = std::make_shared<EfficientDet>(spec, o.classes, random);
-    const Tensor images = make_images();
-    anchors_ = generate_anchors(int(o.image_size), int(o.image_size), spec.anchors);
-    const auto count = int64_t(anchors_.size());
-    Tensor classes = full({o.batch, count}, background_target, DType::int32);
-    Tensor boxes = zeros({o.batch, count, 4});
-    double normalizer = 1;  // positives + 1
-    for (int64_t i = 0; i < classes.numel(); ++i) {
-      if (!random.chance(object_share)) continue;
-      classes.data<int32_t>()[i] = int32_t(random.below(o.classes));
-      for (int k = 0; k < 4; ++k) boxes.data<float>()[i * 4 + k] = random.normal();
-      ++normalizer;
-    }
-    classes.move_to(o.device);
-    boxes.move_to(o.device);
-    model_ = net;
-    loss_ = [net, images, classes, boxes, normalizer, noise] {
-      const DetectorOutput output = net->forward(images, *noise);
-      return focal_loss(output.class_logits, classes, normalizer) +
-             50 * huber_loss(output.box_codes, boxes, normalizer);
-    };
-    forward_ = [net, images, noise] { return net->forward(images, *noise); };
-  }
-  model_->to(o.device);
-  model_->set_recompute(o.recompute);
+  batch_ = recipe_.empty_batch(Device::cpu);
+  o.image_size = batch_.images.size(1);
+  batch_.images = randn(batch_.images.shape(), random.next_noise_key(), o.precision, o.device);
+  if (const auto* detector = dynamic_cast<const EfficientDet*>(recipe_.model.get()))
+    anchors_ = generate_anchors(int(o.image_size), int(o.image_size), detector->spec().anchors);
+  make_up_targets(batch_.targets, o.classes, random);
+  for (Tensor& target : batch_.targets) target.move_to(o.device);
 }
 
-StepTiming::~StepTiming() = default;
-
-int64_t StepTiming::parameter_count() const { return model_->parameter_count(); }
+int64_t StepTiming::parameter_count() const { return recipe_.model->parameter_count(); }
 
 void StepTiming::set_training(bool training) {
-  model_->set_training(training);
-  model_->clear_gradients();
+  recipe_.model->set_training(training);
+  recipe_.model->clear_gradients();
   release_cached_memory();
 }
 
 void StepTiming::step() {
-  model_->clear_gradients();
-  loss_().backward();
+  recipe_.model->clear_gradients();
+  const std::vector<NamedTensor> losses = recipe_.losses_of(batch_, rng_);
+  losses.front().tensor.backward();
 }
 
 std::vector<double> StepTiming::training(int repeats) {
@@ -114,9 +99,9 @@ std::vector<double> StepTiming::training(int repeats) {
   if (options_.device == Device::cpu)
     return times_of(Device::cpu, repeats, [&] {
       step();
-      update(*model_);
+      update(*recipe_.model);
     });
-  Optimizer optimizer = plain_sgd(*model_);
+  Optimizer optimizer = plain_sgd(*recipe_.model);
   const auto work = [&] {
     step();
     optimizer.apply();
@@ -130,37 +115,36 @@ std::vector<double> StepTiming::training(int repeats) {
   graph.capture(work);
   optimizer.prepare(2, learning_rate);
   std::vector<double> times = times_of(Device::cuda, repeats, [&] { graph.replay(); });
-  model_->clear_gradients();
+  recipe_.model->clear_gradients();
   return times;
 }
 
 std::vector<double> StepTiming::forward(int repeats) {
   set_training(false);
   const NoGrad no_grad;
-  if (options_.device == Device::cpu) return times_of(Device::cpu, repeats, [&] { forward_(); });
+  if (options_.device == Device::cpu) return times_of(Device::cpu, repeats, [&] { outputs(); });
   cuda::Graph graph;
-  graph.warm_up([&] { forward_(); });
-  graph.capture([&] { forward_(); });
+  graph.warm_up([&] { outputs(); });
+  graph.capture([&] { outputs(); });
   return times_of(Device::cuda, repeats, [&] { graph.replay(); });
 }
 
 std::vector<double> StepTiming::detection(int repeats) {
-  require(!anchors_.empty(), "{} finds no boxes: --only detection is for detectors", options_.model);
+  require(!anchors_.empty(), "{} finds no boxes: detection can only be timed for detectors", options_.model);
   set_training(false);
   const NoGrad no_grad;
   const std::vector<ImageFrame> frames(size_t(options_.batch),
                                        {1, int(options_.image_size), int(options_.image_size)});
   if (options_.device == Device::cpu)
     return times_of(Device::cpu, repeats, [&] {
-      const DetectorOutput output = forward_();
-      detect_batch(output.class_logits.span<float>(), output.box_codes.span<float>(), anchors_,
-                   int(options_.classes), frames);
+      const Tensors output = outputs();
+      detect_batch(output[0].span<float>(), output[1].span<float>(), anchors_, int(options_.classes), frames);
     });
   const Tensor anchors = anchor_tensor(anchors_).to(Device::cuda);
-  DetectorOutput output;
+  Tensors output;
   const auto work = [&] {
-    output = forward_();
-    output = {cast(output.class_logits, DType::float32), cast(output.box_codes, DType::float32)};
+    output = outputs();
+    for (Tensor& t : output) t = cast(t, DType::float32);
   };
   cuda::Graph graph;
   graph.warm_up(work);
@@ -168,14 +152,14 @@ std::vector<double> StepTiming::detection(int repeats) {
   graph.capture(work);
   return times_of(Device::cpu, repeats, [&] {  // the host waits for the boxes
     graph.replay();
-    detect_on_device(output.class_logits, output.box_codes, anchors, frames);
+    detect_on_device(output[0], output[1], anchors, frames);
   });
 }
 
 std::vector<cuda::LaunchTime> StepTiming::training_launches() {
-  require(options_.device == Device::cuda, "launches are of --device cuda");
+  require(options_.device == Device::cuda, "launches are recorded on `device` cuda");
   set_training(true);
-  Optimizer optimizer = plain_sgd(*model_);
+  Optimizer optimizer = plain_sgd(*recipe_.model);
   const auto work = [&] {
     step();
     optimizer.apply();
@@ -192,7 +176,7 @@ std::vector<cuda::LaunchTime> StepTiming::training_launches() {
     work();
     timer.stop();
   });
-  model_->clear_gradients();
+  recipe_.model->clear_gradients();
   if (cuda::is_simulated()) return timer.launches();
   optimizer.prepare(warm_ups, learning_rate);
   constexpr int replays = 5;  // the last one's times stay
@@ -206,7 +190,7 @@ std::vector<OpTime> StepTiming::training_ops() {
   OpTimes times;
   step();
   times.mark("(between)", true);
-  if (options_.device == Device::cpu) update(*model_);
+  if (options_.device == Device::cpu) update(*recipe_.model);
   times.mark("SGD update");
   return times.times();
 }

@@ -1,13 +1,12 @@
 #pragma once
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "cuda/runtime/profile.h"
-#include "models/efficientdet.h"
+#include "models/box.h"
 #include "train/diagnose/op_times.h"
+#include "train/loop/recipe.h"
 
 namespace fovea {
 
@@ -19,8 +18,8 @@ struct StepOptions {
   int64_t classes = 0;     // 1000, of a detector 90, as published
   Device device = Device::cpu;
   DType precision = DType::float32;
-  Fusion fusion = Fusion::fast_normalized;  // of a detector
-  bool recompute = false;                   // as of a training with --recompute true
+  std::string fusion = "default";  // of a detector: TrainConfig::fusion
+  bool recompute = false;          // TrainConfig::recompute
 };
 
 // Times the step that a training takes and the pass that a prediction takes, without the files around them.
@@ -29,7 +28,6 @@ struct StepOptions {
 class StepTiming {
  public:
   explicit StepTiming(const StepOptions& options);
-  ~StepTiming();
 
   // Of the network that is timed.
   int64_t parameter_count() const;
@@ -51,13 +49,14 @@ class StepTiming {
 
  private:
   void step();  // clears the gradients, forward, loss, backward
+  Tensors outputs() { return recipe_.forward(batch_.images, rng_); }
   void set_training(bool training);
 
   StepOptions options_;
-  std::shared_ptr<Module> model_;
-  std::function<Tensor()> loss_;
-  std::function<DetectorOutput()> forward_;  // of a classifier: its logits alone
-  std::vector<Box> anchors_;
+  Random rng_{7};
+  Recipe recipe_;
+  Batch batch_;
+  std::vector<Box> anchors_;  // of a detector
 };
 
 }  // namespace fovea

@@ -10,7 +10,7 @@ namespace fovea {
 
 // Everything that decides what a training does. The command line's flags, the run's config.json and the
 // checkpoints all come from the one list in for_each_field(). Numbers that are 0 mean "choose for me";
-// resolve() puts the choice in their place, so that what is saved says what was done.
+// resolve_config() puts the choice in their place, so that what is saved says what was done.
 struct TrainConfig {
   std::string task = "detection";
   std::string model = "efficientdet_d-2";

@@ -5,6 +5,8 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "train/loop/gradient_step.h"
+#include "train/loop/resolve_config.h"
 #include "train/report/svg_chart.h"
 
 namespace fovea {
@@ -39,15 +41,15 @@ void suggest(LearningRateSearch& search) {
 LearningRateSearch find_learning_rate(Task& task, const TrainConfig& config, const TrainHooks& hooks) {
   Optimizer optimizer(trained_parameters(task.model()), optimizer_options(config));
   LearningRateSearch search;
+  GradientStep gradients(task, config);
   task.model().set_training(true);
-  task.start(0, trial_steps);
+  gradients.start(0, trial_steps);
   double average = 0, least = INFINITY;
   for (int64_t step = 0; step < trial_steps; ++step) {
     require(!hooks.stop || !*hooks.stop, "stopped: no learning rate was found");
     const double rate = first_rate * std::pow(last_rate / first_rate, double(step) / double(trial_steps - 1));
-    task.load(step);
-    task.model().clear_gradients();
-    const double loss = task.compute().front().tensor.item();
+    gradients.load(step);
+    const double loss = gradients.compute().front().tensor.item();
     if (!std::isfinite(loss)) {
       search.diverged = true;
       break;

@@ -2,7 +2,9 @@
 #include <string>
 #include <vector>
 
-#include "train/loop/trainer.h"
+#include "train/loop/config.h"
+#include "train/loop/task.h"
+#include "train/loop/train_hooks.h"
 
 namespace fovea {
 

@@ -24,6 +24,10 @@ std::string model_in_name(const std::string& path) {
 
 }  // namespace
 
+std::string task_of_model(const std::string& model) {
+  return model.find("efficientdet") != std::string::npos ? "detection" : "classification";
+}
+
 ModelFile::ModelFile(const std::string& path, const Options& options) : path_(path) {
   const SafetensorsFile file(path);
   if (file.metadata().contains("fovea_checkpoint")) {
@@ -39,9 +43,9 @@ ModelFile::ModelFile(const std::string& path, const Options& options) : path_(pa
           "{} does not say which model its weights are of: give --model, like --model tf_efficientdet_d0 "
           "(`fovea info` lists them)",
           path);
-  const bool detector = model.find("efficientdet") != std::string::npos;
   TrainConfig& config = state_.config;
-  config.task = detector ? "detection" : "classification";
+  config.task = task_of_model(model);
+  const bool detector = config.task == "detection";
   config.model = model;
   const int anchors = detector ? efficientdet_spec(model).anchors.per_cell() : 1;
   const int64_t classes = classes_in_weights(file, anchors);

@@ -7,6 +7,9 @@
 
 namespace fovea {
 
+// The task (TrainConfig::task) that a model of this name is for.
+std::string task_of_model(const std::string& model);
+
 // A file with the weights of a trained network: a checkpoint of `fovea train`, or a safetensors file of
 // timm's or effdet's weights, which says neither which model it is of nor what its classes are called.
 class ModelFile {

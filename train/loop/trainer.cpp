@@ -1,101 +1,35 @@
 #include "train/loop/trainer.h"
 
-#include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 
 #include "core/error.h"
 #include "core/file.h"
-#include "core/processes.h"
-#include "cuda/runtime/peers.h"
-#include "ops/arithmetic.h"
 #include "train/parallel/data_parallel.h"
 
 namespace fovea {
 namespace {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-constexpr int64_t steps_between_metrics = 20, overfit_steps = 500;
-constexpr int warm_up_steps = 2;  // of a graph
+constexpr int64_t steps_between_metrics = 20, steps_shown_at_once = 2;
 
 }  // namespace
 
-OptimizerOptions optimizer_options(const TrainConfig& c) {
-  OptimizerOptions options;
-  options.kind = c.optimizer == "sgd" ? OptimizerOptions::Kind::sgd : OptimizerOptions::Kind::adamw;
-  options.momentum = c.momentum;
-  options.weight_decay = c.weight_decay;
-  options.clip_norm = c.clip_norm;
-  return options;
-}
-
-std::vector<NamedTensor> trained_parameters(const Module& model) {
-  std::vector<NamedTensor> parameters = model.parameters();
-  std::erase_if(parameters, [](const NamedTensor& p) { return !p.tensor.requires_grad(); });
-  return parameters;
-}
-
-TrainConfig resolve_config(TrainConfig c, int64_t training_images) {
-  if (c.batch_size == 0) c.batch_size = c.task == "detection" ? 4 : 16;
-  if (c.overfit > 0) {  // the same pictures in the same way each time, as often as it takes
-    c.horizontal_flip = c.vertical_flip = false;
-    c.scale_min = c.scale_max = 1;
-    c.batch_size = std::min(c.batch_size, training_images);
-    if (c.steps == 0) c.steps = overfit_steps;
-  }
-  const int64_t images = images_per_step(c);
-  const double per_epoch = double(training_images) / double(images);
-  if (c.steps == 0) c.steps = std::max<int64_t>(1, std::llround(c.epochs * per_epoch));
-  c.epochs = double(c.steps) / per_epoch;
-  if (c.overfit > 0) {  // an epoch is a step or two
-    c.validate_every = std::max(c.validate_every, c.epochs / 10);
-    c.checkpoint_every = std::max(c.checkpoint_every, c.epochs / 10);
-  }
-  const bool sgd = c.optimizer == "sgd";
-  if (c.learning_rate == 0)
-    c.learning_rate = sgd ? 0.08 * double(images) / 64 : 0.005 * std::sqrt(double(images) / 4);
-  if (c.weight_decay < 0) c.weight_decay = sgd ? 4e-5 : 0.01;
-  if (c.warmup_steps == 0)
-    c.warmup_steps = std::clamp<int64_t>(std::llround(per_epoch), 1, std::max<int64_t>(1, c.steps / 10));
-  // The paper's 0.9998 averages over 5000 steps of its 500,000; a short training must not average over its
-  // own beginning.
-  if (c.ema_decay == 0) c.ema_decay = std::clamp(1 - 20.0 / double(c.steps), 0.5, 0.9998);
-  // Running averages that still remember how they began make the evaluation of a short training wrong.
-  // They are updated with each batch, accumulated or not.
-  if (c.batch_norm_momentum == 0)
-    c.batch_norm_momentum = std::clamp(10.0 / double(c.steps * c.accumulate), 0.01, 0.1);
-  return c;
-}
-
-void add_losses(std::vector<NamedTensor>& sums, const std::vector<NamedTensor>& losses) {
-  for (size_t i = 0; i < losses.size(); ++i)
-    if (i < sums.size())
-      sums[i].tensor = sums[i].tensor + losses[i].tensor;
-    else
-      sums.push_back(losses[i]);
-}
-
-Trainer::Trainer(Task& task, TrainingState state, std::string folder, TrainHooks hooks)
+Trainer::Trainer(Task& task, TrainingState state, std::string folder, TrainHooks hooks, ProcessGroup& group)
     : task_(task),
       state_(std::move(state)),
       folder_(std::move(folder)),
       hooks_(std::move(hooks)),
+      group_(group),
       schedule_{state_.config.learning_rate, state_.config.warmup_steps, state_.config.steps},
-      parameters_(trained_parameters(task.model())),
-      optimizer_(parameters_, optimizer_options(state_.config)),
-      ema_(task.model(), state_.config.ema_decay) {}
+      training_step_(task, state_.config, group) {}
 
 void Trainer::resume(const Checkpoint& checkpoint) {
   require(checkpoint.state().config == state_.config && checkpoint.state().class_names == state_.class_names,
-          "the run in {} was started on other data: {} has changed since; start a new run (--run)", folder_,
-          state_.config.data);
+          "the run in {} was started on other data: {} has changed since; start a new run in another folder",
+          folder_, state_.config.data);
   checkpoint.restore("model.", state_dict(task_.model()));
-  checkpoint.restore("ema.", ema_.state());
-  checkpoint.restore("optimizer.", optimizer_.state());
+  checkpoint.restore("ema.", training_step_.ema().state());
+  checkpoint.restore("optimizer.", training_step_.optimizer().state());
   state_.step = checkpoint.state().step;
   state_.best = checkpoint.state().best;
   state_.measured_since_best = checkpoint.state().measured_since_best;
@@ -105,135 +39,74 @@ void Trainer::resume(const Checkpoint& checkpoint) {
 }
 
 bool Trainer::run() {
-  any_process(false);  // all have seen the folder as it was
-  if (is_main_process()) {
-    create_folder(folder_);
-    write_file_atomically(folder_ + "/config.json", config_to_json(state_.config) + "\n");
-    metrics_ = std::make_unique<MetricsWriter>(folder_, state_.step);
-  }
-  const TrainConfig& c = state_.config;
-  const double start = now();
-  double last = start, average_time = 0;
-  int64_t steps_here = 0;
-  progress_.steps = c.steps;
+  open_folder();
   first_step_ = state_.step;
   task_.model().set_training(true);
-  task_.start(state_.step, c.steps);
-  while (state_.step < c.steps && !out_of_patience()) {
+  training_step_.start(state_.step, state_.config.steps);
+  clock_ = {};
+  while (!done() && !out_of_patience()) {
     one_step();
-    const double time = now() - last;
-    average_time += (time - average_time) *
-                    std::max(0.03, 1.0 / double(++steps_here));  // follows a machine that slows down
-    last = now();
-    progress_.step = state_.step;
-    progress_.epoch = double(state_.step * images_per_step(c)) / double(task_.training_images());
-    progress_.images_per_second = double(images_per_step(c)) / average_time;
-    progress_.waiting = task_.seconds_waited() / std::max(1e-9, now() - start);
-    progress_.seconds_left = average_time * double(c.steps - state_.step);
-    const bool done = state_.step == c.steps, stopping = any_process(hooks_.stop && *hooks_.stop);
-    // What is measured or kept must be good: a step on the device may have failed unseen. And the first steps
-    // already have a loss to show: they are no graph yet, so that to wait for them costs little.
-    if (done || stopping || steps_here <= warm_up_steps || state_.step % steps_between_metrics == 0 ||
-        every(c.validate_every) || every(c.checkpoint_every))
-      read_losses();
-    if (summed_ > 0 && (done || stopping || state_.step % steps_between_metrics == 0)) {
-      for (auto& [name, sum] : sums_) sum /= double(summed_);
-      sums_.emplace_back("train/learning_rate", schedule_.learning_rate(state_.step - 1));
-      sums_.emplace_back("train/images_per_second", progress_.images_per_second);
-      sums_.emplace_back("train/waiting_for_images", progress_.waiting);
-      if (metrics_) metrics_->write(state_.step, progress_.epoch, seconds_before_ + now() - start, sums_);
-      sums_.clear();
-      summed_ = 0;
-    }
-    if (done || every(c.validate_every)) {
+    update_progress();
+    const Due due = due_after_step();
+    if (due.losses) read_losses();
+    if (due.metrics) write_losses();
+    if (due.evaluation) {
       evaluate();
-      if (metrics_)
-        metrics_->write(state_.step, progress_.epoch, seconds_before_ + now() - start, progress_.figures);
-      last = now();
+      clock_.skip();
     }
     if (hooks_.on_step) hooks_.on_step(progress_);
-    const bool early = !done && out_of_patience();
-    if (early && hooks_.on_message)
-      hooks_.on_message(fmt::format(
-          "stops at step {} of {}: the last {} measurements were {}", state_.step, c.steps,
-          state_.measured_since_best,
-          state_.best ? fmt::format("no better than the best ({:.4f})", *state_.best) : "not finite"));
-    if (done || early || stopping || every(c.checkpoint_every)) save("last");
-    if (stopping && !done && !early) return false;
+    const bool early = !done() && out_of_patience();
+    if (early) tell_no_patience();
+    if (due.checkpoint || early) save("last");
+    if (due.stop && !done() && !early) return false;
   }
   return true;
 }
 
-// What a step asks of the device, and all of it.
-void Trainer::compute() {
-  task_.model().clear_gradients();
-  losses_ = task_.compute();
-  if (processes()) {
-    sum_gradients(parameters_);
-    std::vector<Tensor> losses;
-    for (const NamedTensor& loss : losses_) losses.push_back(loss.tensor);
-    sum_tensors(losses);
-  }
-  optimizer_.apply();
-  ema_.apply();
-}
-
-// Two steps as they are, whose memory stays in the graph's pool; the third is recorded; from then on it is
-// replayed.
-void Trainer::run_on_device() {
-  const auto work = [this] {
-    compute();
-    if (device_sums_.empty())
-      for (const NamedTensor& loss : losses_) device_sums_.push_back(zeros_like(loss.tensor));
-    for (size_t i = 0; i < losses_.size(); ++i) accumulate(device_sums_[i], losses_[i].tensor);
-  };
-  if (graph_->captured()) return graph_->replay();
-  const bool never = cuda::peers() && !cuda::peers()->can_be_captured();
-  if (never || warm_ups_++ < warm_up_steps) return graph_->warm_up(work);
-  graph_->capture(work);
-  prepare_update();  // what a capture asked for beside the graph
-  graph_->replay();
-}
-
-void Trainer::prepare_update() {
-  optimizer_.prepare(state_.step, schedule_.learning_rate(state_.step));
-  ema_.prepare(state_.step);
+void Trainer::open_folder() {
+  any_process(group_, false);  // all have seen the folder as it was
+  if (!group_.is_main_process()) return;
+  create_folder(folder_);
+  write_file_atomically(folder_ + "/config.json", config_to_json(state_.config) + "\n");
+  metrics_ = std::make_unique<MetricsWriter>(folder_, state_.step);
 }
 
 void Trainer::one_step() {
   const TrainConfig& c = state_.config;
   const bool frozen = double(state_.step) >= c.batch_norm_freeze * double(c.steps);
-  task_.model().freeze_statistics(frozen);
-  task_.load(state_.step);
-  prepare_update();
-  if (task_.model().device() == Device::cpu) {
-    compute();
-    NamedValues losses;
-    for (const NamedTensor& loss : losses_) losses.emplace_back(loss.name, loss.tensor.item());
-    check_losses(losses, state_.step);
-    ++state_.step;
-    return collect(losses, 1);
-  }
-  if (!graph_ || frozen != frozen_) {
-    graph_ = std::make_unique<cuda::Graph>();
-    warm_ups_ = 0;
-    frozen_ = frozen;
-  }
-  run_on_device();
+  training_step_.run(state_.step, schedule_.learning_rate(state_.step), frozen);
   ++state_.step;
-  ++unread_;
+}
+
+void Trainer::update_progress() {
+  clock_.step_done();
+  const double images = double(images_per_step(state_.config));
+  progress_.step = state_.step;
+  progress_.steps = state_.config.steps;
+  progress_.epoch = double(state_.step) * images / double(task_.training_images());
+  progress_.images_per_second = images / clock_.seconds_per_step();
+  progress_.waiting = training_step_.gradients().seconds_waited() / std::max(1e-9, clock_.seconds());
+  progress_.seconds_left = clock_.seconds_per_step() * double(state_.config.steps - state_.step);
+}
+
+Trainer::Due Trainer::due_after_step() const {
+  Due due;
+  due.stop = any_process(group_, hooks_.stop && *hooks_.stop);
+  due.metrics = done() || due.stop || state_.step % steps_between_metrics == 0;
+  due.evaluation = done() || every(state_.config.validate_every);
+  due.checkpoint = done() || due.stop || every(state_.config.checkpoint_every);
+  // What is measured or kept must be good: a step on the device may have failed unseen. And the first steps
+  // already have a loss to show: they are no graph yet, so that to wait for them costs little.
+  due.losses = task_.model().device() == Device::cpu || due.metrics || due.evaluation || due.checkpoint ||
+               clock_.steps() <= steps_shown_at_once;
+  return due;
 }
 
 void Trainer::read_losses() {
-  if (unread_ == 0) return;
-  NamedValues means;
-  for (size_t i = 0; i < device_sums_.size(); ++i) {
-    means.emplace_back(losses_[i].name, device_sums_[i].item() / double(unread_));
-    device_sums_[i].fill(0);
-  }
-  check_losses(means, state_.step - unread_);
-  collect(means, unread_);
-  unread_ = 0;
+  const int64_t steps = training_step_.steps_unread();
+  const NamedValues means = training_step_.take_losses();
+  check_losses(means, state_.step - steps);
+  collect(means, steps);
 }
 
 // Throws where a loss is not a finite number; the weights are then those before the step that failed, on CUDA
@@ -243,26 +116,28 @@ void Trainer::check_losses(const NamedValues& losses, int64_t first) {
   for (const auto& [name, value] : losses)
     if (what.empty() && !std::isfinite(value))
       what = fmt::format("{} is {}", name, std::isnan(value) ? "nan" : "infinite");
-  const bool skipped = optimizer_.skipped() > 0;
+  const bool skipped = training_step_.optimizer().skipped() > 0;
   if (what.empty() && !skipped) return;
   if (what.empty())
     what = fmt::format("the gradient is not finite although the loss is {:.4g}", losses.front().second);
-  int64_t last = std::max(first, state_.step - 1);
-  if (skipped) first = last = first_step_ + optimizer_.first_skipped();
+  int64_t last = state_.step - 1;
+  if (skipped) first = last = first_step_ + training_step_.optimizer().first_skipped();
   const std::string when =
       first == last ? fmt::format("at step {}", first) : fmt::format("between steps {} and {}", first, last);
   if (task_.model().device() == Device::cuda) {  // whose inputs are those of a later step by now
-    task_.start(first, first + 1);
-    task_.load(first);
+    training_step_.gradients().start(first, first + 1);
+    training_step_.gradients().load(first);
   }
   // Not with several processes: one that stops at what it finds would leave the others waiting.
-  const auto found = processes() ? std::nullopt : find_non_finite(task_.model(), [this] { task_.compute(); });
+  const auto found = group_.size() > 1
+                         ? std::nullopt
+                         : find_non_finite(task_.model(), [this] { training_step_.gradients().compute(); });
   const double rate = schedule_.learning_rate(last);
   const std::string checkpoint = folder_ + "/last.safetensors";
   fail("the training diverged: {} {} (learning rate {:.4g}){}. {}{}", what, when, rate,
        found ? "; " + describe(*found) : "", advice_on_divergence(state_.config, last, rate, found),
        std::filesystem::exists(checkpoint)
-           ? fmt::format("; a new run can start from the last good weights: --init-from {}", checkpoint)
+           ? fmt::format("; a new run can start from the last good weights: `init_from` {}", checkpoint)
            : "");
 }
 
@@ -279,6 +154,20 @@ void Trainer::collect(const NamedValues& losses, int64_t steps) {
     hooks_.on_message(*warning);
 }
 
+void Trainer::write_metrics(const NamedValues& values) {
+  if (metrics_) metrics_->write(state_.step, progress_.epoch, seconds_before_ + clock_.seconds(), values);
+}
+
+void Trainer::write_losses() {
+  for (auto& [name, sum] : sums_) sum /= double(summed_);
+  sums_.emplace_back("train/learning_rate", schedule_.learning_rate(state_.step - 1));
+  sums_.emplace_back("train/images_per_second", progress_.images_per_second);
+  sums_.emplace_back("train/waiting_for_images", progress_.waiting);
+  write_metrics(sums_);
+  sums_.clear();
+  summed_ = 0;
+}
+
 // Whether the step just done ends one of the intervals of so many epochs.
 bool Trainer::every(double epochs) const {
   if (epochs <= 0) return false;
@@ -288,9 +177,10 @@ bool Trainer::every(double epochs) const {
 
 void Trainer::evaluate() {
   {
-    const EmaScope averaged(task_.model(), ema_);
+    const EmaScope averaged(task_.model(), training_step_.ema());
     progress_.figures = task_.evaluate();
   }
+  write_metrics(progress_.figures);
   if (progress_.figures.empty()) return;
   const double figure = progress_.figures.front().second;
   const bool finite = std::isfinite(figure);
@@ -301,14 +191,22 @@ void Trainer::evaluate() {
   save("best");
 }
 
+void Trainer::tell_no_patience() const {
+  if (!hooks_.on_message) return;
+  hooks_.on_message(fmt::format(
+      "stops at step {} of {}: the last {} measurements were {}", state_.step, state_.config.steps,
+      state_.measured_since_best,
+      state_.best ? fmt::format("no better than the best ({:.4f})", *state_.best) : "not finite"));
+}
+
 bool Trainer::out_of_patience() const {
   return state_.config.patience > 0 && state_.measured_since_best >= state_.config.patience;
 }
 
 void Trainer::save(const std::string& name) const {
-  if (!is_main_process()) return;
+  if (!group_.is_main_process()) return;
   save_checkpoint(fmt::format("{}/{}.safetensors", folder_, name), state_, state_dict(task_.model()),
-                  ema_.state(), optimizer_.state());
+                  training_step_.ema().state(), training_step_.optimizer().state());
 }
 
 }  // namespace fovea

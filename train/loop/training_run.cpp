@@ -4,36 +4,36 @@
 
 #include "core/file.h"
 #include "core/parallel.h"
-#include "core/processes.h"
 #include "train/loop/initialization.h"
 #include "train/parallel/data_parallel.h"
 
 namespace fovea {
 
-TrainingRun::TrainingRun(std::unique_ptr<Work> work, TrainingState state, std::string folder)
-    : work_(std::move(work)), state_(std::move(state)), folder_(std::move(folder)) {
+TrainingRun::TrainingRun(std::unique_ptr<Task> task, TrainingState state, std::string folder,
+                         ProcessGroup& group)
+    : task_(std::move(task)), state_(std::move(state)), folder_(std::move(folder)), group_(group) {
   // Before anything is written; a run that goes on has its weights in its last checkpoint.
   if (!std::filesystem::exists(folder_ + "/last.safetensors"))
-    start_ = initialize(work_->task().model(), state_.config);
+    start_ = initialize(task_->model(), state_.config);
 }
 
-std::string TrainingRun::description() {
-  return work_->description() + (start_.empty() ? "" : "; " + start_) +
-         (processes() ? fmt::format("; {} processes, {} threads each", processes()->count(), num_threads())
-                      : "");
+std::string TrainingRun::description() const {
+  return task_->description() + (start_.empty() ? "" : "; " + start_) +
+         (group_.size() > 1 ? fmt::format("; {} processes, {} threads each", group_.size(), num_threads())
+                            : "");
 }
 
 bool TrainingRun::train(const TrainHooks& hooks) {
   const std::string last = folder_ + "/last.safetensors";
-  trainer_ = std::make_unique<Trainer>(work_->task(), state_, folder_, hooks);
+  trainer_ = std::make_unique<Trainer>(*task_, state_, folder_, hooks, group_);
   if (std::filesystem::exists(last)) {
     trainer_->resume(Checkpoint(last));
-  } else if (is_main_process()) {
+  } else if (group_.is_main_process()) {
     create_folder(folder_);
-    work_->begin(folder_);
+    task_->begin(folder_);
   }
   const bool complete = trainer_->run();
-  any_process(false);  // the writer has written
+  any_process(group_, false);  // the main process has written its files
   return complete;
 }
 

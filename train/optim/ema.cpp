@@ -19,13 +19,13 @@ Ema::Ema(const Module& model, double decay)
 void Ema::prepare(int64_t step) {
   require(!cuda::is_capturing(), "[Ema] prepare() was called under capture: it belongs before each replay");
   const double t = double(step);
-  step_decay_.load(from_values({1}, {std::min(decay_, (1 + t) / (10 + t))}));
+  step_decay_.set({float(std::min(decay_, (1 + t) / (10 + t)))});
   if (tables_) tables_->prepare();
 }
 
 void Ema::apply() {
-  require(step_decay_.tensor().defined(), "[Ema] apply() was called before prepare()");
-  const float* decay = step_decay_.tensor().data<float>();
+  require(step_decay_.is_set(), "[Ema] apply() was called before prepare()");
+  const float* decay = step_decay_.data();
   if (device_ == Device::cuda) return cuda::update_average(table(), decay);
   const float d = *decay;
   FlatParameters(weights_).parallel([&](size_t k, int64_t begin, int64_t end) {

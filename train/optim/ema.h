@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "nn/module.h"
-#include "train/optim/device_input.h"
 #include "train/optim/multi_tensor_table.h"
+#include "train/optim/step_scalars.h"
 
 namespace fovea {
 
@@ -33,7 +33,7 @@ class Ema {
   double decay_;
   std::vector<NamedTensor> weights_, averages_;
   Device device_;
-  DeviceInput step_decay_;                                                 // d of the step, one number
+  StepScalars<1> step_decay_;                                              // d of the step
   mutable std::optional<MultiTensorTables<cuda::AveragedTensor>> tables_;  // on CUDA: where the numbers are
 };
 

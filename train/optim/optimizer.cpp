@@ -53,12 +53,12 @@ void Optimizer::prepare(int64_t step, double learning_rate) {
           "[Optimizer] prepare() was called under capture: it belongs before each replay");
   const double correct1 = 1 / (1 - std::pow(options_.beta1, double(step + 1)));
   const double correct2 = 1 / (1 - std::pow(options_.beta2, double(step + 1)));
-  step_.load(from_values({3}, {learning_rate, correct1, correct2}));
+  step_.set({float(learning_rate), float(correct1), float(correct2)});
   if (tables_) tables_->prepare();
 }
 
 void Optimizer::apply() {
-  require(step_.tensor().defined(), "[Optimizer] apply() was called before prepare()");
+  require(step_.is_set(), "[Optimizer] apply() was called before prepare()");
   if (device_ == Device::cpu)
     apply_cpu();
   else
@@ -110,7 +110,7 @@ void Optimizer::apply_cpu() {
       options_.clip_norm > 0 && norm > options_.clip_norm ? float(options_.clip_norm / norm) : 1.0f;
   const float keep = float(options_.momentum);
   const float b1 = float(options_.beta1), b2 = float(options_.beta2), epsilon = float(options_.epsilon);
-  const float* step = step_.tensor().data<float>();
+  const float* step = step_.data();
   const float rate = step[0], correct1 = step[1], correct2 = step[2];
   pieces_.parallel([&](size_t p, int64_t begin, int64_t end) {
     const Tensor& weight = parameters_[p].tensor;
@@ -156,7 +156,7 @@ std::vector<cuda::OptimizedTensor> Optimizer::rows() const {
 void Optimizer::apply_cuda() {
   const auto table = tables_->table(rows());
   static_assert(sizeof(cuda::OptimizerStep) == 3 * sizeof(float));
-  const auto* step = reinterpret_cast<const cuda::OptimizerStep*>(step_.tensor().data<float>());
+  const auto* step = reinterpret_cast<const cuda::OptimizerStep*>(step_.data());
   cuda::GradientNorm* norm = device_norm_->data();
   cuda::gradient_norm(table, options_.clip_norm, norm);
   if (options_.kind == OptimizerOptions::Kind::sgd)

@@ -3,9 +3,9 @@
 #include <vector>
 
 #include "nn/module.h"
-#include "train/optim/device_input.h"
 #include "train/optim/flat_parameters.h"
 #include "train/optim/multi_tensor_table.h"
+#include "train/optim/step_scalars.h"
 
 namespace fovea {
 
@@ -72,7 +72,7 @@ class Optimizer {
   FlatParameters pieces_;
   Device device_;
   std::vector<Tensor> momentum_, variance_;
-  DeviceInput step_;           // the three numbers of cuda::OptimizerStep
+  StepScalars<3> step_;        // those of cuda::OptimizerStep
   cuda::GradientNorm norm_{};  // of the CPU
   std::optional<cuda::Workspace<cuda::GradientNorm>> device_norm_;
   std::optional<MultiTensorTables<cuda::OptimizedTensor>> tables_;

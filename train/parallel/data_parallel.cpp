@@ -3,47 +3,39 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "core/processes.h"
-#include "cuda/runtime/peers.h"
 
 namespace fovea {
 
-bool is_main_process() { return !processes() || processes()->rank() == 0; }
-
-BatchShare share_of_batch(int64_t batch_size) {
-  if (!processes()) return {0, batch_size};
-  const int64_t count = processes()->count();
-  require(batch_size % count == 0,
-          "--batch-size is {}: it is that of all processes together, which are {}; give a multiple of it",
-          batch_size, count);
-  return {processes()->rank() * (batch_size / count), batch_size / count};
+BatchShare share_of_batch(const ProcessGroup& group, int64_t batch_size) {
+  require(batch_size % group.size() == 0,
+          "`batch_size` is {}: all {} processes together compute it; give a multiple of {}", batch_size,
+          group.size(), group.size());
+  const int64_t count = batch_size / group.size();
+  return {group.rank() * count, count};
 }
 
-Turns turns_of(int64_t all) {
-  if (!processes()) return {0, 1, all};
-  const int64_t rank = processes()->rank(), count = processes()->count();
-  return {rank, count, (all - rank + count - 1) / count};
+Turns turns_of(const ProcessGroup& group, int64_t all) {
+  const int64_t rank = group.rank(), size = group.size();
+  return {rank, size, (all - rank + size - 1) / size};
 }
 
-void sum_gradients(const std::vector<NamedTensor>& parameters) {
-  if (!processes()) return;
+void all_reduce_gradients(ProcessGroup& group, const std::vector<NamedTensor>& parameters) {
   std::vector<Tensor> gradients;
   for (const NamedTensor& p : parameters)
     if (const Tensor gradient = p.tensor.grad(); gradient.defined()) gradients.push_back(gradient);
-  if (gradients.empty()) return;
-  sum_tensors(gradients);
+  if (!gradients.empty()) all_reduce(group, gradients);
 }
 
-void sum_tensors(const std::vector<Tensor>& tensors) {
-  if (!processes()) return;
+void all_reduce(ProcessGroup& group, const std::vector<Tensor>& tensors) {
+  if (group.size() == 1) return;
   if (tensors.front().device() == Device::cuda) {
-    std::vector<cuda::DeviceFloats> floats;
+    std::vector<DeviceFloats> floats;
     for (const Tensor& t : tensors) floats.push_back({t.data<float>(), t.numel()});
-    return cuda::peers()->sum(floats);
+    return group.all_reduce_on_device(floats);
   }
   std::vector<float> all;  // one sum of many numbers is quicker than many sums of few
   for (const Tensor& t : tensors) all.insert(all.end(), t.span<float>().begin(), t.span<float>().end());
-  processes()->sum(all);
+  group.all_reduce(std::span<float>(all));
   const float* from = all.data();
   for (const Tensor& t : tensors) {
     std::copy_n(from, t.numel(), t.data<float>());
@@ -51,13 +43,12 @@ void sum_tensors(const std::vector<Tensor>& tensors) {
   }
 }
 
-std::vector<std::vector<double>> gather_from_processes(const std::vector<double>& values) {
-  if (!processes()) return {values};
+std::vector<std::vector<double>> all_gather(ProcessGroup& group, const std::vector<double>& values) {
   const double length = double(values.size());
-  const std::vector<double> lengths = processes()->gather({&length, 1});
+  const std::vector<double> lengths = group.all_gather({&length, 1});
   std::vector<double> padded = values;
   padded.resize(size_t(*std::max_element(lengths.begin(), lengths.end())));
-  const std::vector<double> all = processes()->gather(padded);
+  const std::vector<double> all = group.all_gather(padded);
   std::vector<std::vector<double>> result;
   for (const double n : lengths) {
     const auto begin = all.begin() + int64_t(result.size() * padded.size());
@@ -66,6 +57,10 @@ std::vector<std::vector<double>> gather_from_processes(const std::vector<double>
   return result;
 }
 
-bool any_process(bool value) { return sum_over_processes({value ? 1.0 : 0.0})[0] > 0; }
+bool any_process(ProcessGroup& group, bool value) {
+  double sum = value ? 1 : 0;
+  group.all_reduce(std::span<double>(&sum, 1));
+  return sum > 0;
+}
 
 }  // namespace fovea

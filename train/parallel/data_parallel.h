@@ -2,42 +2,39 @@
 #include <cstdint>
 #include <vector>
 
+#include "cuda/runtime/process_group.h"
 #include "nn/module.h"
 
 namespace fovea {
 
-// Data parallelism: each of several processes (core/processes.h) computes its share of every batch, and all
-// make the same update from the sum of their gradients. A share's loss is so divided that the sum over the
-// shares is the loss of the whole batch; batch norm takes its statistics over all of them. The weights are
-// then, but for rounding, those of one process that computes the whole batch, and the same in all processes
-// to the last bit.
-
-// True of the one process that speaks and writes files; alone it is that.
-bool is_main_process();
+// Data parallelism: each process of a group computes its share of every batch, and all make the same update
+// from the sum of their gradients. A share's loss is divided so that the sum over the shares is the loss of
+// the whole batch; batch norm takes its statistics over all of them. The weights are then, but for rounding,
+// those of one process that computes the whole batch, and the same in all processes to the last bit.
 
 // Images first .. first + count - 1 of each batch are this process's.
 struct BatchShare {
   int64_t first = 0, count = 0;
 };
 // Throws Error where the batch cannot be shared equally.
-BatchShare share_of_batch(int64_t batch_size);
+BatchShare share_of_batch(const ProcessGroup& group, int64_t batch_size);
 
-// Work of `all` pieces, one process after the other: this one does pieces rank, rank + N, ..., so many.
+// Work of `all` pieces, dealt out in turn: this process does `count` of them, pieces rank, rank + size, ...
 struct Turns {
   int64_t first = 0, stride = 1, count = 0;
   int64_t operator[](int64_t index) const { return first + index * stride; }
 };
-Turns turns_of(int64_t all);
+Turns turns_of(const ProcessGroup& group, int64_t all);
 
-// Each number of float32 tensors, which lie on one device, becomes the sum over all processes.
-void sum_tensors(const std::vector<Tensor>& tensors);
-// The same of the parameters' gradients; one without a gradient must be without one in all processes.
-void sum_gradients(const std::vector<NamedTensor>& parameters);
+// Each number of float32 tensors, which lie on one device, becomes its sum over all processes.
+void all_reduce(ProcessGroup& group, const std::vector<Tensor>& tensors);
+// The same for the parameters' gradients; one without a gradient must be without one in all processes.
+void all_reduce_gradients(ProcessGroup& group, const std::vector<NamedTensor>& parameters);
 
-// What each process has, in the order of the ranks; lengths may differ.
-std::vector<std::vector<double>> gather_from_processes(const std::vector<double>& values);
+// The lists of all processes, in the order of the ranks; lengths may differ.
+std::vector<std::vector<double>> all_gather(ProcessGroup& group, const std::vector<double>& values);
 
-// True in all processes where it is in any; none goes on before all have asked.
-bool any_process(bool value);
+// True in all processes where it is in any. None returns before all have called: a barrier.
+bool any_process(ProcessGroup& group, bool value);
 
 }  // namespace fovea

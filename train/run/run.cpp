@@ -7,22 +7,26 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/parallel.h"
-#include "core/processes.h"
-#include "train/classification/classification_run.h"
-#include "train/detection/detection_run.h"
 #include "train/loop/initialization.h"
-#include "train/parallel/data_parallel.h"
-#include "train/parallel/mpi_processes.h"
+#include "train/loop/resolve_config.h"
+#include "train/run/task_kind.h"
 
 namespace fovea {
 namespace {
 
-std::unique_ptr<TrainingRun::Work> make_work(TrainingState& state) {
-  check_config(state.config);
-  if (state.config.device == "cuda") join_devices();
-  auto work = state.config.task == "detection" ? make_detection_work(state) : make_classification_work(state);
-  freeze(work->task().model(), state.config);
-  return work;
+void check(const TrainConfig& config) {
+  const TaskKind& kind = task_kind(config.task);
+  check_config(config);
+  kind.check(config);
+}
+
+std::unique_ptr<Task> make_task(TrainingState& state, ProcessGroup& group) {
+  check(state.config);
+  if (state.config.device == "cuda") group.select_device();
+  state.config = with_kind_defaults(state.config);
+  std::unique_ptr<Task> task = task_kind(state.config.task).make_task(state, group);
+  freeze(task->model(), state.config);
+  return task;
 }
 
 }  // namespace
@@ -32,17 +36,17 @@ bool holds_run(const std::string& folder) {
          std::filesystem::exists(folder + "/config.json");
 }
 
-TrainingRun start_run(const TrainConfig& config, const std::string& folder) {
+TrainingRun start_run(const TrainConfig& config, const std::string& folder, ProcessGroup& group) {
   require(!holds_run(folder),
-          "{} already holds a run: choose another --run, or go on with it by `fovea train --resume {}`",
+          "{} already holds a run: choose another folder, or go on with it by resume_run()",
           folder, folder);
   TrainingState state;
   state.config = config;
-  auto work = make_work(state);
-  return {std::move(work), std::move(state), folder};
+  auto task = make_task(state, group);
+  return {std::move(task), std::move(state), folder, group};
 }
 
-TrainingRun resume_run(const std::string& folder) {
+TrainingRun resume_run(const std::string& folder, ProcessGroup& group) {
   const std::string last = folder + "/last.safetensors", config_file = folder + "/config.json";
   TrainingState state;
   if (std::filesystem::exists(last)) {
@@ -52,13 +56,13 @@ TrainingRun resume_run(const std::string& folder) {
             "{} holds no run to resume: it has neither last.safetensors nor config.json", folder);
     state.config = config_from_json(read_file(config_file), config_file);
   }
-  auto work = make_work(state);
-  return {std::move(work), std::move(state), folder};
+  auto task = make_task(state, group);
+  return {std::move(task), std::move(state), folder, group};
 }
 
 TrainingRun continue_run(const std::string& folder, const TrainConfig& asked,
-                         const std::vector<std::string>& given) {
-  TrainingRun run = resume_run(folder);
+                         const std::vector<std::string>& given, ProcessGroup& group) {
+  TrainingRun run = resume_run(folder, group);
   // The run's settings with those asked for in their place: what was left open follows from them.
   const auto saved = nlohmann::ordered_json::parse(config_to_json(run.config()));
   const auto wanted = nlohmann::ordered_json::parse(config_to_json(asked));
@@ -72,20 +76,18 @@ TrainingRun continue_run(const std::string& folder, const TrainConfig& asked,
   if (mixed["image_size"] == "0") mixed["image_size"] = saved["image_size"];
   if (mixed["anchor_scale"] == 0.0) mixed["anchor_scale"] = saved["anchor_scale"];
   TrainConfig config = config_from_json(mixed.dump(), "the command line");
-  check_config(config);
-  const auto resolved =
-      nlohmann::ordered_json::parse(config_to_json(resolve_config(config, run.training_images())));
+  check(config);
+  const auto resolved = nlohmann::ordered_json::parse(
+      config_to_json(resolve_config(with_kind_defaults(config), run.training_images())));
   for (const auto& [name, value] : saved.items()) {
     if (!is_given(name.c_str()) || resolved[name] == value) continue;
     if (name == "data" && std::filesystem::weakly_canonical(config.data) ==
                               std::filesystem::weakly_canonical(run.config().data))
       continue;
-    std::string flag = name;
-    std::replace(flag.begin(), flag.end(), '_', '-');
     fail(
-        "{} already holds a run, of --{} {}, and {} is asked for: leave it out to go on with that run, or "
-        "choose another --run",
-        folder, flag, value.dump(), wanted.at(name).dump());
+        "{} already holds a run, of `{}` {}, and {} is asked for: leave it out to go on with that run, or "
+        "choose another `folder`",
+        folder, name, value.dump(), wanted.at(name).dump());
   }
   return run;
 }
@@ -93,9 +95,9 @@ TrainingRun continue_run(const std::string& folder, const TrainConfig& asked,
 LearningRateSearch search_learning_rate(const TrainConfig& config, const TrainHooks& hooks) {
   TrainingState state;
   state.config = config;
-  const auto work = make_work(state);
-  initialize(work->task().model(), state.config);
-  return find_learning_rate(work->task(), state.config, hooks);
+  const auto task = make_task(state, single_process());
+  initialize(task->model(), state.config);
+  return find_learning_rate(*task, state.config, hooks);
 }
 
 }  // namespace fovea

@@ -1,0 +1,48 @@
+#include "train/classification/classification_recipe.h"
+
+#include "core/error.h"
+#include "ops/cross_entropy.h"
+#include "ops/shape_ops.h"
+#include "train/loop/random_stream.h"
+
+namespace fovea {
+
+EfficientNetSpec classifier_spec(const TrainConfig& config) {
+  EfficientNetSpec spec = efficientnet_spec(config.model);
+  spec.drop_path = config.drop_path;
+  if (config.batch_norm_momentum > 0) spec.norm.momentum = config.batch_norm_momentum;
+  return spec;
+}
+
+int input_size(const TrainConfig& config, const EfficientNetSpec& spec) {
+  const auto size = parse_image_size(config.image_size);
+  require(size[0] == size[1], "`image_size` is '{}': a classifier's input is square", config.image_size);
+  return size[0] > 0 ? size[0] : spec.image_size;
+}
+
+std::shared_ptr<EfficientNet> make_classification_network(const TrainConfig& config, int64_t classes,
+                                                          bool regularized) {
+  EfficientNetSpec spec = classifier_spec(config);
+  if (!regularized) spec.dropout = spec.drop_path = 0;
+  Random random(uint64_t(config.seed), stream_of(RandomStream::weights));
+  auto model = std::make_shared<EfficientNet>(spec, classes, random);
+  model->to(parse_device(config.device));
+  model->set_recompute(config.recompute);
+  return model;
+}
+
+Recipe classification_recipe(std::shared_ptr<EfficientNet> model, const TrainConfig& config) {
+  const auto forward = [model, precision = activation_dtype(config)](const Tensor& images, Random& rng) {
+    return Tensors{model->forward(cast(images, precision), rng)};
+  };
+  const auto losses = [smoothing = config.label_smoothing](const Tensors& outputs, const Tensors& targets) {
+    return std::vector<NamedTensor>{{"train/loss", softmax_cross_entropy(outputs[0], targets[0], smoothing)}};
+  };
+  const int64_t n = config.batch_size, size = input_size(config, model->spec());
+  const auto empty_batch = [n, size](Device device) {
+    return Batch{Tensor({n, size, size, 3}, DType::float32, device), {Tensor({n}, DType::int32, device)}};
+  };
+  return {.model = std::move(model), .forward = forward, .losses = losses, .empty_batch = empty_batch};
+}
+
+}  // namespace fovea

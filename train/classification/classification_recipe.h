@@ -1,0 +1,25 @@
+#pragma once
+#include <memory>
+
+#include "models/efficientnet.h"
+#include "train/loop/config.h"
+#include "train/loop/recipe.h"
+
+namespace fovea {
+
+// The network that a configuration asks for, its stochastic depth as set. Throws where the name is unknown.
+EfficientNetSpec classifier_spec(const TrainConfig& config);
+
+// Side of its input, which is square: throws where config.image_size is not.
+int input_size(const TrainConfig& config, const EfficientNetSpec& spec);
+
+// That network on config.device, with fresh weights from config.seed. Where it is not `regularized` it has
+// neither dropout nor stochastic depth.
+std::shared_ptr<EfficientNet> make_classification_network(const TrainConfig& config, int64_t classes,
+                                                          bool regularized = true);
+
+// Softmax cross-entropy with label smoothing, the mean over the images. Output: logits (N, classes); target:
+// labels int32 (N).
+Recipe classification_recipe(std::shared_ptr<EfficientNet> model, const TrainConfig& config);
+
+}  // namespace fovea

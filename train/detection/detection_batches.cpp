@@ -1,0 +1,92 @@
+#include "train/detection/detection_batches.h"
+
+#include <algorithm>
+
+#include "train/loop/random_stream.h"
+#include "train/loop/training_sampler.h"
+
+namespace fovea {
+namespace {
+
+std::vector<std::vector<int>> labels_of(const DetectionDataset& dataset) {
+  std::vector<std::vector<int>> labels;
+  for (const LabelledImage& image : dataset.images) {
+    labels.emplace_back();
+    for (const Annotation& object : image.annotations)
+      if (!object.crowd) labels.back().push_back(object.label);
+  }
+  return labels;
+}
+
+}  // namespace
+
+DetectionBatches::DetectionBatches(const TrainConfig& config, const DetectionDataset& dataset,
+                                   const Detector& detector, const ProcessGroup& group)
+    : config_(config),
+      share_(share_of_batch(group, config.batch_size)),
+      dataset_(dataset),
+      detector_(detector),
+      images_(files_of(dataset), config.cache_mb << 20),
+      sampler_(training_sampler(config, labels_of(dataset))),
+      matcher_(detector.anchors()) {
+  for (const LabelledImage& image : dataset.images)
+    truth_room_ = std::max(truth_room_, int64_t(image.annotations.size()));
+  if (config.mosaic > 0) truth_room_ *= 4;
+}
+
+PreparedImage DetectionBatches::prepare(size_t index, Random& random, std::span<float> pixels) {
+  const AugmentOptions options{config_.horizontal_flip,
+                               config_.vertical_flip,
+                               config_.scale_min,
+                               config_.scale_max,
+                               config_.crop,
+                               {config_.brightness, config_.contrast, config_.saturation, config_.hue}};
+  const bool mosaic = config_.mosaic > 0 && random.chance(config_.mosaic);
+  std::array<size_t, 4> chosen{index};
+  if (mosaic)
+    for (size_t i = 1; i < 4; ++i) chosen[i] = size_t(sampler_.any(random));
+  std::array<std::shared_ptr<const Image>, 4> images;
+  std::array<LabelledPicture, 4> pictures;
+  for (size_t i = 0; i < (mosaic ? 4u : 1u); ++i) {
+    images[i] = images_.get(chosen[i]);
+    pictures[i] = {images[i].get(), dataset_.images[chosen[i]].annotations};
+  }
+  if (mosaic) return prepare_mosaic(pictures, detector_.height(), detector_.width(), options, random, pixels);
+  return prepare_for_training(*images[0], pictures[0].annotations, detector_.height(), detector_.width(),
+                              options, random, pixels);
+}
+
+std::vector<PreparedImage> DetectionBatches::images(int64_t index, const Tensor& images) {
+  const int64_t first = index * config_.batch_size + share_.first;
+  const size_t pixels = size_t(detector_.height()) * size_t(detector_.width()) * 3;
+  const std::vector<int64_t> chosen = sampler_.images(first, share_.count);
+  std::vector<PreparedImage> prepared;
+  for (int64_t k = 0; k < share_.count; ++k) {
+    Random random(uint64_t(config_.seed), stream_of(RandomStream::augmentation, first + k));
+    prepared.push_back(
+        prepare(size_t(chosen[size_t(k)]), random, images.span<float>().subspan(size_t(k) * pixels, pixels)));
+  }
+  return prepared;
+}
+
+Batch DetectionBatches::make(int64_t index) {
+  const int64_t n = share_.count, anchors = matcher_.num_anchors();
+  Batch batch{empty_images(), {}};
+  const std::vector<PreparedImage> prepared = images(index, batch.images);
+  std::vector<MatchTruths> truths;
+  for (const PreparedImage& image : prepared) truths.push_back({image.boxes, image.labels, image.crowds});
+  if (detector_.device() == Device::cuda) {
+    const PaddedTruths padded = pad_truths(truths, truth_room_);
+    batch.targets = {padded.boxes, padded.labels};
+    return batch;
+  }
+  const Tensor classes({n, anchors}, DType::int32), boxes({n, anchors, 4});
+  MatchCounts counts;
+  for (size_t k = 0; k < truths.size(); ++k)
+    counts += matcher_.match(truths[k], classes.span<int32_t>().subspan(k * size_t(anchors), size_t(anchors)),
+                             boxes.span<float>().subspan(k * size_t(anchors) * 4, size_t(anchors) * 4));
+  batch.targets = {classes, boxes, full({}, double(counts.positives + 1))};
+  return batch;
+}
+
+}  // namespace fovea

@@ -1,0 +1,44 @@
+#pragma once
+#include <vector>
+
+#include "train/data/augment/augment.h"
+#include "train/data/image/image_cache.h"
+#include "train/data/sampler.h"
+#include "train/detection/detector.h"
+#include "train/detection/matching.h"
+#include "train/loop/recipe.h"
+#include "train/parallel/data_parallel.h"
+
+namespace fovea {
+
+// The batches of a training, each a function of the seed and its index: those of a step are
+// step * accumulate and the next ones. May be asked from many threads. Of several processes each makes its
+// share of every batch.
+class DetectionBatches {
+ public:
+  DetectionBatches(const TrainConfig& config, const DetectionDataset& dataset, const Detector& detector,
+                   const ProcessGroup& group = single_process());
+
+  // images (N, H, W, 3), normalised. For a detector on the CPU the targets are matched already: classes
+  // int32 (N, anchors), box codes (N, anchors, 4), and the number of positive anchors + 1. One on CUDA
+  // matches them itself: the targets are PaddedTruths' two.
+  Batch make(int64_t index);
+  // Only the images of a batch, into images (N, H, W, 3), with their boxes in pixels of these.
+  std::vector<PreparedImage> images(int64_t index, const Tensor& images);
+  Tensor empty_images() const { return Tensor({share_.count, detector_.height(), detector_.width(), 3}); }
+  int64_t samples_per_epoch() const { return sampler_.samples_per_epoch(); }
+
+ private:
+  PreparedImage prepare(size_t index, Random& random, std::span<float> pixels);
+
+  const TrainConfig& config_;
+  BatchShare share_;
+  const DetectionDataset& dataset_;
+  const Detector& detector_;
+  ImageCache images_;
+  Sampler sampler_;
+  AnchorMatcher matcher_;
+  int64_t truth_room_ = 1;  // objects and crowd regions that an image can have
+};
+
+}  // namespace fovea

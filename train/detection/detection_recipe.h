@@ -1,0 +1,29 @@
+#pragma once
+#include <array>
+#include <memory>
+
+#include "models/efficientdet.h"
+#include "train/loop/config.h"
+#include "train/loop/recipe.h"
+
+namespace fovea {
+
+// The network that a configuration asks for: the named one with its anchors, fusion and input size as set.
+// Throws where a name is unknown.
+EfficientDetSpec detector_spec(const TrainConfig& config);
+
+// Height and width of its input.
+std::array<int, 2> input_size(const TrainConfig& config, const EfficientDetSpec& spec);
+
+// That network on config.device, with fresh weights from config.seed. Where it is not `regularized` it has no
+// stochastic depth.
+std::shared_ptr<EfficientDet> make_detection_network(const TrainConfig& config, int64_t classes,
+                                                     bool regularized = true);
+
+// Focal loss over classes + box_loss_weight * Huber loss over boxes (EfficientDet, section 5.1). Outputs are
+// DetectorOutput's two. Targets: classes, int32 (N, anchors), as AnchorMatcher writes them; box codes (N,
+// anchors, 4); and the number that both losses are divided by, the positive anchors of all the images of a
+// step + 1.
+Recipe detection_recipe(std::shared_ptr<EfficientDet> model, const TrainConfig& config);
+
+}  // namespace fovea

@@ -1,0 +1,39 @@
+#include "train/loop/device_batch.h"
+
+#include "core/error.h"
+
+namespace fovea {
+namespace {
+
+// 64 bits as two int32: there is no int64 dtype.
+Tensor index_tensor(int64_t index) {
+  return from_values({2}, {double(int32_t(index & 0xffffffff)), double(index >> 32)}, DType::int32);
+}
+
+}  // namespace
+
+void DeviceBatch::bring(const Tensor& values, Tensor& to, cuda::StagedCopy& staging) {
+  if (device_ == Device::cpu) {
+    to = values;
+    return;
+  }
+  if (!to.defined()) to = Tensor(values.shape(), values.dtype(), device_);
+  require(values.shape() == to.shape() && values.dtype() == to.dtype(),
+          "[DeviceBatch] a batch is {} of {}, those before were {} of {}", values.dtype(), values.shape(),
+          to.dtype(), to.shape());
+  staging.copy(to.raw(), values.raw(), size_t(values.bytes()));
+}
+
+void DeviceBatch::load(const Batch& batch, int64_t index) {
+  if (batch_.targets.empty()) batch_.targets.resize(batch.targets.size());
+  require(batch.targets.size() == batch_.targets.size(),
+          "[DeviceBatch] a batch has {} targets, those before had {}", batch.targets.size(),
+          batch_.targets.size());
+  staged_targets_.resize(batch.targets.size());
+  bring(batch.images, batch_.images, staged_images_);
+  for (size_t i = 0; i < batch.targets.size(); ++i)
+    bring(batch.targets[i], batch_.targets[i], staged_targets_[i]);
+  bring(index_tensor(index), index_, staged_index_);
+}
+
+}  // namespace fovea

@@ -1,0 +1,39 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "nn/module.h"
+
+namespace fovea {
+
+// Some images and what the network should answer.
+struct Batch {
+  Tensor images;    // (N, H, W, C)
+  Tensors targets;  // as the recipe's losses() read them
+};
+
+// A network, what it is fed and its loss: all that a training step computes. The same one is trained, has its
+// memory predicted and its step timed.
+struct Recipe {
+  std::shared_ptr<Module> model;
+  // The network's outputs for images, on its device; rng: dropout and stochastic depth, in training.
+  std::function<Tensors(const Tensor& images, Random& rng)> forward;
+  // The loss of these outputs and its parts, one number each, the loss first.
+  std::function<std::vector<NamedTensor>(const Tensors& outputs, const Tensors& targets)> losses;
+  // The two in a row. The outputs are gone when it returns: the tape has what the backward pass needs of
+  // them, and gives it up on the way.
+  std::vector<NamedTensor> losses_of(const Batch& batch, Random& rng) const {
+    return losses(forward(batch.images, rng), batch.targets);
+  }
+  // Whether losses() are means over the batch. Where a step has several batches its loss is the mean of
+  // theirs; otherwise their sum, and losses() must divide by what all of them hold.
+  bool losses_are_means = true;
+  // A batch of a training's size on a device, its numbers undefined. Only needed to predict memory and to
+  // time steps.
+  std::function<Batch(Device)> empty_batch = {};
+  // The float32 tensors that stay on the device beside the weights. Only needed to predict memory.
+  std::vector<Shape> constants = {};
+};
+
+}  // namespace fovea
