@@ -99,7 +99,9 @@ TEST_CASE("a checkpoint cut short, altered, or of another kind is refused") {
   CHECK_THROWS_WITH(altered("\"step\":\"3\"", "\"step\":\"x\""),
                     Contains("its metadata cannot be understood"));
   CHECK_THROWS_WITH(altered("\"step\":\"3\"", "\"step\":\"-\""),
-                    Contains("its metadata cannot be understood"));
+                    Contains("its metadata cannot be understood: step is not JSON: parse error at line 1"));
+  CHECK_THROWS_WITH(altered("\"measured_since_best\":\"0\"", "\"measured_since_best\":\"{\""),
+                    Contains("its metadata cannot be understood: measured_since_best is not JSON"));
   write_safetensors(folder / "newer", {{"fovea_checkpoint", "2"}}, tensors);
   CHECK_THROWS_WITH(Checkpoint(folder / "newer"), Contains("checkpoint format 2, this one reads 1"));
   CHECK_THROWS_WITH(Checkpoint(folder / "nothing"), Contains("nothing cannot be read: No such file"));

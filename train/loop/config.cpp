@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <type_traits>
 
 #include "core/error.h"
 #include "models/anchors.h"
-#include "nn/io/json_depth.h"
+#include "nn/io/json.h"
 #include "train/loop/nearest_name.h"
 
 namespace fovea {
@@ -58,13 +57,7 @@ std::string config_to_json(const TrainConfig& config) {
 }
 
 TrainConfig config_from_json(const std::string& text, const std::string& source) {
-  check_json_depth(text, source);
-  nlohmann::json json;
-  try {
-    json = nlohmann::json::parse(text);
-  } catch (const nlohmann::json::exception& error) {
-    fail("{} is not a configuration in JSON: {}", source, error.what());
-  }
+  const nlohmann::json json = parse_json(text, source, "a configuration in JSON");
   require(json.is_object(), "{} is not a configuration: it must be one JSON object of names and values",
           source);
   TrainConfig config;
