@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/flag_names.h"
 #include "cli/progress.h"
 #include "core/error.h"
 #include "core/file.h"
@@ -21,11 +22,6 @@ struct TrainFlags {
   bool find_learning_rate = false;
   std::vector<std::pair<std::string, CLI::Option*>> fields;
 };
-
-std::string flag_of(std::string name) {
-  std::replace(name.begin(), name.end(), '_', '-');
-  return "--" + name;
-}
 
 // What the configuration file and then the flags say.
 nlohmann::json given_settings(const TrainFlags& flags) {
@@ -82,7 +78,7 @@ void show_learning_rates(const TrainFlags& flags, const TrainHooks& hooks, Progr
           flags.resume.empty() ? flags.run : flags.resume);
   const LearningRateSearch search = search_learning_rate(chosen_config(given_settings(flags)), hooks);
   line.finish();
-  fmt::print("{}", learning_rate_table(search));
+  fmt::print("{}", with_flags(learning_rate_table(search)));
   if (flags.run.empty()) return;
   write_learning_rate_search(search, flags.run);
   fmt::print("curve: {}/learning_rate.svg\n", flags.run);
@@ -94,7 +90,7 @@ void run_train(const TrainFlags& flags) {
   TrainHooks hooks;
   hooks.stop = &stop_requested();
   if (is_main_process()) {
-    hooks.on_message = [&](const std::string& text) { line.message(text); };
+    hooks.on_message = [&](const std::string& text) { line.message(with_flags(text)); };
     hooks.on_step = [&](const TrainProgress& p) {
       line.show(double(p.step) / double(p.steps), progress_text(p));
     };
@@ -157,8 +153,9 @@ void add_train_command(CLI::App& program) {
       "instead of a training: 120 steps at ever greater learning rates, a table of their losses "
       "and which rate suits; with --run also as a curve in that folder");
   for_each_field(flags->config, [&](const char* name, auto& field, const char* explanation) {
-    flags->fields.emplace_back(
-        name, command->add_option(flag_of(name), field, explanation)->capture_default_str()->take_last());
+    flags->fields.emplace_back(name, command->add_option(flag_of(name), field, with_flags(explanation))
+                                         ->capture_default_str()
+                                         ->take_last());
   });
   command->callback([flags] { run_train(*flags); });
 }

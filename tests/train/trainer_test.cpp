@@ -314,7 +314,7 @@ TEST_CASE("a learning rate that is too high is named, with the op that overflowe
         Contains(
             "the training diverged: train/loss is infinite " + when +
             "; the first number that is not finite is in the output of multiply, after weight (8x1). The "
-            "learning rate is likely too high: try --learning-rate 3.3e+02, and --clip-norm 10; a new run "
+            "learning rate is likely too high: try `learning_rate` 3.3e+02, and `clip_norm` 10; a new run "
             "can start from the last good weights: --init-from") &&
             EndsWith("last.safetensors"));
   }
@@ -398,7 +398,7 @@ TEST_CASE("the learning rate finder ends where the loss explodes, and suggests a
   CHECK(search.suggested > 0.005);
   CHECK(search.suggested < search.lowest);
   CHECK_THAT(learning_rate_table(search),
-             Contains(fmt::format("suggested: --learning-rate {:.2g}", search.suggested)));
+             Contains(fmt::format("suggested: `learning_rate` {:.2g}", search.suggested)));
   const TemporaryFolder folder;
   write_learning_rate_search(search, folder / "lr");
   CHECK_THAT(read_file(folder / "lr/learning_rate.csv"), StartsWith("learning_rate,loss\n1e-06,"));

@@ -99,12 +99,11 @@ void for_each_field(Config& c, F&& f) {
     "how BiFPN nodes weigh their inputs: fast_normalized, softmax, sum; default: the model's own");
   f("drop_path", c.drop_path, "stochastic depth of the last block");
   f("epochs", c.epochs, "passes over the training images");
-  f("steps", c.steps, "length of the training in steps, instead of --epochs; 0: as --epochs says");
+  f("steps", c.steps, "length of the training in steps, instead of `epochs`; 0: as `epochs` says");
   f("overfit", c.overfit,
     "learn so many training images by heart, without augmentation, and measure on the same ones: a check "
     "that data, network and evaluation fit together, which must end at an AP50 of 1; 500 steps unless "
-    "--steps "
-    "says otherwise; 0: no");
+    "`steps` says otherwise; 0: no");
   f("batch_size", c.batch_size, "images a step; 0: 4 for detection, 16 for classification");
   f("accumulate", c.accumulate,
     "batches a step: their gradients are summed as if they were one large batch, in the memory of one");
@@ -168,7 +167,8 @@ TrainConfig config_from_json(const std::string& json, const std::string& source)
 // Images that one step learns from: batch_size * accumulate.
 inline int64_t images_per_step(const TrainConfig& config) { return config.batch_size * config.accumulate; }
 
-// Checks every field's range. Throws Error naming the field (as its flag), the value and what is allowed.
+// Checks every field's range. Throws Error naming the field, in backticks as all messages about settings do,
+// the value and what is allowed.
 void check_config(const TrainConfig& config);
 
 // The dtype of activations that device and precision ask for.
