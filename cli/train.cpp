@@ -26,14 +26,22 @@ struct TrainFlags {
 // What the configuration file and then the flags say.
 nlohmann::json given_settings(const TrainFlags& flags) {
   nlohmann::json given = nlohmann::json::object();
+  const auto take = [&](const TrainConfig& config, const std::vector<std::string>& names) {
+    const nlohmann::json all = nlohmann::json::parse(config_to_json(config));
+    for (const std::string& name : names) given[name] = all[name];
+  };
+  std::vector<std::string> in_file, in_flags;
   if (!flags.config_file.empty()) {
-    const std::string text = read_file(flags.config_file);
-    config_from_json(text, flags.config_file);  // its errors name the file
-    given = nlohmann::json::parse(text);
+    const TrainConfig config = config_from_json(read_file(flags.config_file), flags.config_file, &in_file);
+    take(config, in_file);
   }
-  const nlohmann::json all = nlohmann::json::parse(config_to_json(flags.config));
-  for (const auto& [name, option] : flags.fields)
-    if (option->count() > 0) given[name] = all[name];
+  for (const auto& [name, option] : flags.fields) {
+    if (option->count() == 0) continue;
+    require(in_flags.empty() || in_flags.back() != name,  // the former name's option comes right behind
+            "{} is given twice, once by its former name: leave one of them out", flag_of(name));
+    in_flags.push_back(name);
+  }
+  take(flags.config, in_flags);
   return given;
 }
 
@@ -156,6 +164,9 @@ void add_train_command(CLI::App& program) {
     flags->fields.emplace_back(name, command->add_option(flag_of(name), field, with_flags(explanation))
                                          ->capture_default_str()
                                          ->take_last());
+    for (const auto& [former, present] : former_names)
+      if (std::string_view(present) == name)  // taken as ever, and not in the help
+        flags->fields.emplace_back(name, command->add_option(flag_of(former), field)->group("")->take_last());
   });
   command->callback([flags] { run_train(*flags); });
 }

@@ -17,6 +17,27 @@ TEST_CASE("a configuration survives JSON to the last digit") {
   CHECK(config_from_json("{}", "test") == TrainConfig());
 }
 
+TEST_CASE("what a configuration sets is known, by the names of today") {
+  std::vector<std::string> given;
+  const TrainConfig config = config_from_json("{\"seed\": 3, \"batch_norm_freeze\": 0.25}", "test", &given);
+  CHECK(config.freeze_statistics_at == 0.25);
+  CHECK(config.seed == 3);
+  CHECK(given == std::vector<std::string>{"freeze_statistics_at", "seed"});
+  CHECK_THROWS_WITH(
+      config_from_json("{\"freeze_statistics_at\": 0.5, \"batch_norm_freeze\": 0.5}", "c.json"),
+      "c.json: batch_norm_freeze is the former name of freeze_statistics_at: leave one of them out");
+  TrainConfig known;
+  for (const auto& [former, present] : former_names) {
+    CAPTURE(former, present);
+    bool is_field = false;
+    for_each_field(known, [&](const std::string& name, const auto&, const char*) {
+      CHECK(name != former);
+      is_field |= name == present;
+    });
+    CHECK(is_field);
+  }
+}
+
 TEST_CASE("a configuration that is wrong is refused by name") {
   CHECK_THROWS_WITH(config_from_json("{\"epochs\": 3", "c.json"),
                     Contains("c.json is not a configuration in JSON"));

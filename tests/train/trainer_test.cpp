@@ -302,7 +302,7 @@ TEST_CASE("a learning rate that is too high is named, with the op that overflowe
   state.config.optimizer = "sgd";
   state.config.learning_rate = 1000;
   state.config.clip_norm = 0;
-  state.config.batch_norm_freeze = 1;  // which the network has not: on CUDA one graph instead of two
+  state.config.freeze_statistics_at = 1;  // which the network has not: on CUDA one graph instead of two
   for (const Device device : {Device::cpu, Device::cuda}) {
     LineTask task(device);
     Trainer trainer(task, state, folder / std::string(name(device)), {});

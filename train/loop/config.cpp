@@ -56,10 +56,19 @@ std::string config_to_json(const TrainConfig& config) {
   return json.dump(2);
 }
 
-TrainConfig config_from_json(const std::string& text, const std::string& source) {
-  const nlohmann::json json = parse_json(text, source, "a configuration in JSON");
+TrainConfig config_from_json(const std::string& text, const std::string& source,
+                             std::vector<std::string>* given) {
+  nlohmann::json json = parse_json(text, source, "a configuration in JSON");
   require(json.is_object(), "{} is not a configuration: it must be one JSON object of names and values",
           source);
+  for (const auto& [former, name] : former_names) {
+    const auto found = json.find(former);
+    if (found == json.end()) continue;
+    require(!json.contains(name), "{}: {} is the former name of {}: leave one of them out", source, former,
+            name);
+    json[name] = *found;
+    json.erase(former);
+  }
   TrainConfig config;
   std::vector<std::string> known;
   for_each_field(config, [&]<class T>(const char* name, T& field, const char*) {
@@ -68,6 +77,7 @@ TrainConfig config_from_json(const std::string& text, const std::string& source)
     const nlohmann::json& value = json.at(name);
     require(has_type<T>(value), "{}: {} is {}, it must be {}", source, name, value.dump(), type_name<T>());
     field = value.get<T>();
+    if (given) given->push_back(name);
   });
   for (const auto& item : json.items()) {
     const std::string& key = item.key();
@@ -120,7 +130,7 @@ void check_config(const TrainConfig& c) {
   in_range("clip_norm", c.clip_norm, 0, 1e9);
   in_range("ema_decay", c.ema_decay, 0, 0.999999);
   in_range("batch_norm_momentum", c.batch_norm_momentum, 0, 1);
-  in_range("batch_norm_freeze", c.batch_norm_freeze, 0, 1);
+  in_range("freeze_statistics_at", c.freeze_statistics_at, 0, 1);
   one_of("device", c.device, {"cpu", "cuda"});
   one_of("precision", c.precision, {"auto", "float32", "bfloat16"});
   require(c.device == "cuda" || c.precision != "bfloat16",

@@ -202,7 +202,7 @@ void Trainer::prepare_update() {
 
 void Trainer::one_step() {
   const TrainConfig& c = state_.config;
-  const bool frozen = double(state_.step) >= c.batch_norm_freeze * double(c.steps);
+  const bool frozen = double(state_.step) >= c.freeze_statistics_at * double(c.steps);
   task_.model().freeze_statistics(frozen);
   task_.load(state_.step);
   prepare_update();
