@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/data.h"
+#include "cli/flag_names.h"
 #include "cli/progress.h"
 #include "core/error.h"
 #include "models/efficientdet.h"
@@ -120,7 +121,7 @@ void print_faults(const DatasetCheck& check, bool full) {
     const ProblemText& text = text_of(kind);
     fmt::print("\n{}: {}: {}\n", severities[int(text.severity)], text.heading, count);
     for (int64_t k = 0; k < count; ++k, ++i)
-      if (full || k < shown) fmt::print("  {}\n", check.faults[i].text);
+      if (full || k < shown) fmt::print("  {}\n", with_flags(check.faults[i].text));
     if (!full && count > shown) fmt::print("  and {} more\n", count - shown), left_out += count - shown;
   }
   if (left_out > 0) fmt::print("\n--full prints the {} faults left out here, too\n", left_out);

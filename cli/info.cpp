@@ -9,7 +9,6 @@
 #include "core/file.h"
 #include "models/efficientdet.h"
 #include "nn/trace.h"
-#include "train/detection/detection_recipe.h"
 #include "train/diagnose/memory.h"
 #include "train/loop/config.h"
 #include "train/loop/model_file.h"
@@ -51,7 +50,6 @@ struct Subject {
   TrainConfig config;
   std::optional<ModelFile> file;
   int64_t classes = 0;
-  bool detector() const { return config.task == "detection"; }
 };
 
 Subject subject_of(const InfoFlags& flags) {
@@ -71,56 +69,45 @@ Subject subject_of(const InfoFlags& flags) {
   }
   config.task = task_of_model(config.model);
   if (subject.classes == 0) subject.classes = task_kind(config.task).default_classes;
-  require(subject.detector() || (config.fpn == "default" && config.fusion == "default"),
+  require(config.task == "detection" || (config.fpn == "default" && config.fusion == "default"),
           "{} is no detector: leave out --fpn and --fusion", config.model);
   return subject;
 }
 
-std::array<int, 2> input_size(const TrainConfig& config, int own) {
-  const auto size = parse_image_size(config.image_size);
-  return size[0] > 0 ? size : std::array{own, own};
+// The network, on the CPU; shapes are all that is asked of it where a DryRun lives.
+Recipe recipe_on_cpu(const Subject& subject) {
+  TrainConfig config = subject.config;
+  config.device = "cpu";
+  config.precision = "float32";
+  config.batch_size = 1;
+  return make_recipe(config, subject.classes);
 }
 
 void print_layers(const Subject& subject, bool layers) {
-  const DryRun dry;  // shapes are all that is asked for
+  const DryRun dry;
   const NoGrad no_grad;
+  const Recipe recipe = recipe_on_cpu(subject);
+  const Batch batch = recipe.empty_batch(Device::cpu);
+  fmt::print("{}, {}x{} px\n", subject.config.model, batch.images.size(1), batch.images.size(2));
+  recipe.model->set_training(false);
   Random random(1);
   Trace trace;
-  const auto input = [&](int own) {
-    const auto [height, width] = input_size(subject.config, own);
-    fmt::print("{}, {}x{} px\n", subject.config.model, height, width);
-    return zeros({1, height, width, 3});
-  };
-  if (!subject.detector()) {
-    const EfficientNetSpec spec = efficientnet_spec(subject.config.model);
-    EfficientNet model(spec, subject.classes, random);
-    model.set_training(false);
-    model.forward(input(spec.image_size), random);
-    return print_trace(trace, model, layers);
-  }
-  const EfficientDetSpec spec = detector_spec(subject.config);
-  EfficientDet model(spec, subject.classes, random);
-  model.set_training(false);
-  const DetectorOutput output = model.forward(input(spec.image_size), random);
-  print_trace(trace, model, layers);
-  fmt::print("anchors            {:>14}  (scale {}, {} a cell, levels {} to {})\n",
-             output.class_logits.size(1), spec.anchors.anchor_scale, spec.anchors.per_cell(),
-             spec.fpn.min_level, spec.fpn.max_level);
+  const Tensors outputs = recipe.forward(batch.images, random);
+  print_trace(trace, *recipe.model, layers);
+  if (const auto* detector = dynamic_cast<const EfficientDet*>(recipe.model.get()))
+    fmt::print("anchors            {:>14}  (scale {}, {} a cell, levels {} to {})\n", outputs[0].size(1),
+               detector->spec().anchors.anchor_scale, detector->spec().anchors.per_cell(),
+               detector->spec().fpn.min_level, detector->spec().fpn.max_level);
 }
 
-// Of a file the network as it was trained.
+// The network of a file as it was trained.
 std::string drawing(const Subject& subject) {
-  Random random(1);
-  if (!subject.detector()) {
-    const EfficientNetSpec spec = efficientnet_spec(subject.config.model);
-    const auto size = input_size(subject.config, spec.image_size);
-    return draw_network(EfficientNet(spec, subject.classes, random), size[0]);
-  }
-  const EfficientDetSpec spec = detector_spec(subject.config);
-  const auto [height, width] = input_size(subject.config, spec.image_size);
-  const EfficientDet model(spec, subject.classes, random);
-  if (subject.file) subject.file->restore(model);
-  return draw_network(model, height, width, subject.file.has_value());
+  const Recipe recipe = recipe_on_cpu(subject);
+  const Shape size = recipe.empty_batch(Device::cpu).images.shape();
+  if (subject.file) subject.file->restore(*recipe.model);
+  if (const auto* detector = dynamic_cast<const EfficientDet*>(recipe.model.get()))
+    return draw_network(*detector, int(size[1]), int(size[2]), subject.file.has_value());
+  return draw_network(dynamic_cast<const EfficientNet&>(*recipe.model), int(size[1]));
 }
 
 void print_memory(const Subject& subject, int64_t limit) {

@@ -11,6 +11,7 @@
 #include <new>
 
 #include "cli/commands.h"
+#include "cli/flag_names.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "train/loop/nearest_name.h"
@@ -44,7 +45,8 @@ void set_last_words(const std::string& text) {
 
 void print_warnings(const std::string& name, const std::vector<std::string>& warnings) {
   constexpr size_t shown = 5;
-  for (size_t i = 0; i < warnings.size() && i < shown; ++i) fmt::print(stderr, "warning: {}\n", warnings[i]);
+  for (size_t i = 0; i < warnings.size() && i < shown; ++i)
+    fmt::print(stderr, "warning: {}\n", with_flags(warnings[i]));
   if (warnings.size() > shown)
     fmt::print(stderr, "warning: and {} more in {}\n", warnings.size() - shown, name);
 }
@@ -65,7 +67,7 @@ void use_short_spin(char** argv) {
 void complain(const std::string& text) {
   // An error of all processes is said by the first, which ends the others, by SIGTERM.
   if (fovea::joined_rank() > 0 && (::sleep(5), fovea::stop_requested())) std::_Exit(1);
-  fmt::print(stderr, "fovea: {}\n", text);
+  fmt::print(stderr, "fovea: {}\n", fovea::with_flags(text));
   fovea::abort_processes();
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/flag_names.h"
 #include "cli/progress.h"
 #include "core/error.h"
 #include "core/file.h"
@@ -22,22 +23,25 @@ struct TrainFlags {
   std::vector<std::pair<std::string, CLI::Option*>> fields;
 };
 
-std::string flag_of(std::string name) {
-  std::replace(name.begin(), name.end(), '_', '-');
-  return "--" + name;
-}
-
 // What the configuration file and then the flags say.
 nlohmann::json given_settings(const TrainFlags& flags) {
   nlohmann::json given = nlohmann::json::object();
+  const auto take = [&](const TrainConfig& config, const std::vector<std::string>& names) {
+    const nlohmann::json all = nlohmann::json::parse(config_to_json(config));
+    for (const std::string& name : names) given[name] = all[name];
+  };
+  std::vector<std::string> in_file, in_flags;
   if (!flags.config_file.empty()) {
-    const std::string text = read_file(flags.config_file);
-    config_from_json(text, flags.config_file);  // its errors name the file
-    given = nlohmann::json::parse(text);
+    const TrainConfig config = config_from_json(read_file(flags.config_file), flags.config_file, &in_file);
+    take(config, in_file);
   }
-  const nlohmann::json all = nlohmann::json::parse(config_to_json(flags.config));
-  for (const auto& [name, option] : flags.fields)
-    if (option->count() > 0) given[name] = all[name];
+  for (const auto& [name, option] : flags.fields) {
+    if (option->count() == 0) continue;
+    require(in_flags.empty() || in_flags.back() != name,  // the former name's option comes right behind
+            "{} is given twice, once by its former name: leave one of them out", flag_of(name));
+    in_flags.push_back(name);
+  }
+  take(flags.config, in_flags);
   return given;
 }
 
@@ -82,7 +86,7 @@ void show_learning_rates(const TrainFlags& flags, const TrainHooks& hooks, Progr
           flags.resume.empty() ? flags.run : flags.resume);
   const LearningRateSearch search = search_learning_rate(chosen_config(given_settings(flags)), hooks);
   line.finish();
-  fmt::print("{}", learning_rate_table(search));
+  fmt::print("{}", with_flags(learning_rate_table(search)));
   if (flags.run.empty()) return;
   write_learning_rate_search(search, flags.run);
   fmt::print("curve: {}/learning_rate.svg\n", flags.run);
@@ -95,7 +99,7 @@ void run_train(const TrainFlags& flags) {
   TrainHooks hooks;
   hooks.stop = &stop_requested();
   if (group.is_main_process()) {
-    hooks.on_message = [&](const std::string& text) { line.message(text); };
+    hooks.on_message = [&](const std::string& text) { line.message(with_flags(text)); };
     hooks.on_step = [&](const TrainProgress& p) {
       line.show(double(p.step) / double(p.steps), progress_text(p));
     };
@@ -141,7 +145,7 @@ void add_train_command(CLI::App& program) {
       "  fovea train --data bccd --model efficientdet_d-2 --epochs 60\n"
       "  fovea train --task classification --data flowers       (one folder of pictures for each class)\n"
       "  fovea train --resume runs/1                            (after Ctrl-C, or a crash)\n"
-      "  fovea train --data bccd --overfit 4                    (a check: four pictures learned by heart)\n"
+      "  fovea train --data bccd --overfit 4                    (a check: overfits four images)\n"
       "  mpirun -np 2 fovea train --data bccd                   (two processes, each half of every batch)\n"
       "The run's folder gets augmented.jpg (what the network is shown first), report.html, best.safetensors, "
       "last.safetensors, metrics.csv and TensorBoard "
@@ -159,8 +163,12 @@ void add_train_command(CLI::App& program) {
       "instead of a training: 120 steps at ever greater learning rates, a table of their losses "
       "and which rate suits; with --run also as a curve in that folder");
   for_each_field(flags->config, [&](const char* name, auto& field, const char* explanation) {
-    flags->fields.emplace_back(
-        name, command->add_option(flag_of(name), field, explanation)->capture_default_str()->take_last());
+    flags->fields.emplace_back(name, command->add_option(flag_of(name), field, with_flags(explanation))
+                                         ->capture_default_str()
+                                         ->take_last());
+    for (const auto& [former, present] : former_names)
+      if (std::string_view(present) == name)  // taken as ever, and not in the help
+        flags->fields.emplace_back(name, command->add_option(flag_of(former), field)->group("")->take_last());
   });
   command->callback([flags] { run_train(*flags); });
 }

@@ -20,8 +20,8 @@ int main() try {
   config.model = "efficientdet_d-3";
   config.image_size = "96";
   config.steps = 60;
-  config.validate_every = 0;     // only at the end
-  config.batch_norm_freeze = 1;  // a training this short has no running averages to rely on
+  config.validate_every = 0;        // only at the end
+  config.freeze_statistics_at = 1;  // a training this short has no running averages to rely on
   TrainingRun run = start_run(config, "run");
 
   // Hooks see each step; a program could draw, stop, or log here.

@@ -5,11 +5,10 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "core/error.h"
-#include "nn/io/json_depth.h"
+#include "nn/io/json.h"
 
 namespace fovea {
 namespace {
@@ -154,13 +153,7 @@ void SafetensorsFile::parse_header() {
   }
   data_ = content.substr(sizeof length + size_t(length));
   const std::string_view text = content.substr(sizeof length, size_t(length));
-  check_json_depth(text, path_);
-  nlohmann::json header;
-  try {
-    header = nlohmann::json::parse(text);
-  } catch (const nlohmann::json::exception& error) {
-    fail("{} has a header that is not JSON: {}", path_, error.what());
-  }
+  const nlohmann::json header = parse_json(text, path_ + ": its header", "JSON");
   for (const auto& [name, json] : header.items()) {
     if (name != "__metadata__") {
       entries_.push_back(parse_entry(name, json, fmt::format("{}: tensor {}", path_, name)));

@@ -62,6 +62,16 @@ TEST_CASE("data check answers 1 where a training stops, and shows ten faults of 
   CHECK_THAT(train.errors, Contains("the class is 90"));
 }
 
+TEST_CASE("data check names the flag for a split that is not there") {
+  const TemporaryFolder folder;
+  fs::copy(shapes(), folder / "shapes", fs::copy_options::recursive);
+  fs::remove(folder / "shapes/annotations/instances_val.json");
+  const auto result = run_program({"data", "check", folder / "shapes"});
+  CAPTURE(result.errors);
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.output, Contains("tell `fovea train` which to take, with --val-split"));
+}
+
 TEST_CASE("a training on YOLO and Pascal VOC data is one on the COCO data they were converted from") {
   const TemporaryFolder folder;
   const auto train = [&](const std::string& data, const std::string& run) {

@@ -115,7 +115,7 @@ TEST_CASE("what several processes cannot do is refused once, in one sentence") {
   const TemporaryFolder folder;
   const auto odd = Pair(training(folder / "run", {"--batch-size", "5"})).wait();
   CHECK(odd.exit_code == 1);
-  const std::string sentence = "fovea: --batch-size is 5: it is that of all processes together, which are 2";
+  const std::string sentence = "fovea: --batch-size is 5: 2 processes share it, give a multiple of 2";
   CHECK_THAT(odd.errors, Contains(sentence));
   CHECK(odd.errors.find(sentence) == odd.errors.rfind(sentence));
   CHECK_FALSE(fs::exists(folder / "run/config.json"));

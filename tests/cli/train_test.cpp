@@ -205,6 +205,38 @@ TEST_CASE("a configuration file sets what flags do not") {
              Contains("\"seed\": 8") && Contains("\"steps\": 6") && Contains("\"image_size\": \"64x80\""));
 }
 
+TEST_CASE("a flag and a configuration may have a former name, and a run of an earlier version goes on") {
+  const TemporaryFolder folder;
+  const std::string run = folder / "run", settings = run + "/config.json";
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--epochs", "1"});
+    return run_program(tiny(run, more));
+  };
+  REQUIRE(with({"--batch-norm-freeze", "0.25"}).exit_code == 0);
+  std::string config = read_file(settings);
+  CHECK_THAT(config, Contains("\"freeze_statistics_at\": 0.25") && !Contains("batch_norm_freeze"));
+  CHECK_THAT(with({"--freeze-statistics-at", "0.25"}).errors, Contains("holds this run already"));
+  CHECK_THAT(with({"--freeze-statistics-at", "0.75"}).errors,
+             Contains("of --freeze-statistics-at 0.25, and 0.75 is asked for"));
+  CHECK_THAT(with({"--batch-norm-freeze", "0.25", "--freeze-statistics-at", "0.25"}).errors,
+             Contains("--freeze-statistics-at is given twice, once by its former name"));
+  const std::string help = run_program({"train", "--help"}).output;
+  CHECK_THAT(help, Contains("--freeze-statistics-at") && !Contains("--batch-norm-freeze") &&
+                       Contains("in steps, instead of --epochs"));
+
+  write_file_atomically(folder / "old.json", "{\"batch_norm_freeze\": 0.25}");
+  CHECK_THAT(with({"--config", folder / "old.json"}).errors, Contains("holds this run already"));
+  CHECK_THAT(with({"--config", folder / "old.json", "--freeze-statistics-at", "0.75"}).errors,
+             Contains("of --freeze-statistics-at 0.25, and 0.75 is asked for"));
+
+  const std::string name = "freeze_statistics_at", trained = read_file(run + "/last.safetensors");
+  config.replace(config.find(name), name.size(), "batch_norm_freeze");
+  write_file_atomically(settings, config);
+  fs::remove(run + "/last.safetensors");  // stopped before its first checkpoint
+  REQUIRE(run_program({"train", "--resume", run}).exit_code == 0);
+  CHECK(read_file(run + "/last.safetensors") == trained);
+}
+
 TEST_CASE(
     "checkpoints and pictures that cannot be used are refused, one bad picture among others is left out") {
   const TemporaryFolder folder;
@@ -267,7 +299,7 @@ TEST_CASE("a classifier learns folders of pictures") {
   CHECK_THAT(other.errors, Contains("has no folder test: give a --split that it has"));
 }
 
-TEST_CASE("overfit learns a few pictures by heart, and says whether it did") {
+TEST_CASE("overfit fits a few images, and says whether it did") {
   const TemporaryFolder folder;
   const auto overfit = [&](const std::string& run, const std::string& steps) {
     return run_program({"train", "--data", shapes(), "--run", folder / run, "--model", "efficientdet_d-3",
@@ -276,7 +308,7 @@ TEST_CASE("overfit learns a few pictures by heart, and says whether it did") {
   const auto learned = overfit("learned", "150");
   CAPTURE(learned.errors, learned.output);
   CHECK(learned.exit_code == 0);
-  CHECK_THAT(learned.output, Contains("learned by heart: AP50 is 1.0000 on the 2 training images"));
+  CHECK_THAT(learned.output, Contains("overfitted: AP50 is 1.0000 on the 2 training images"));
   CHECK_THAT(read_file(folder / "learned/config.json"), Contains("\"horizontal_flip\": false") &&
                                                             Contains("\"scale_min\": 1.0") &&
                                                             Contains("\"batch_size\": 2"));

@@ -274,7 +274,7 @@ TEST_CASE("check: splits without an object or not there, pictures without an obj
   const auto missing = only(check, ProblemKind::missing_split);
   REQUIRE(missing.size() == 1);
   CHECK_THAT(missing[0],
-             Contains("has no split \"val\": tell `fovea train` which to take, with --val-split"));
+             Contains("has no split \"val\": tell `fovea train` which to take, with `val_split`"));
   CHECK(check_dataset(other.folder(), {.splits = {"train"}}).faults.empty());
   CHECK_THAT(texts(check_dataset(other.folder(), {.splits = {"test"}}), ProblemKind::malformed).at(0),
              Contains("has no split \"test\": it has holdout, train"));

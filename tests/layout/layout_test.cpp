@@ -1,7 +1,9 @@
-// The house rules that a compiler does not check: which folder may include which, and the size of files and
-// lines.
+// The house rules that a compiler does not check: which folder may include which, the size of files and
+// lines, and that the library's messages do not speak of the program's flags.
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cctype>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -11,6 +13,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -146,6 +149,74 @@ std::vector<std::string> source_files(const std::filesystem::path& root) {
   return paths;
 }
 
+bool is_part_of_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
+
+// The contents of a source's string literals, and the lines that they begin on; comments are none.
+std::vector<std::pair<size_t, std::string>> string_literals(const std::string& text) {
+  std::vector<std::pair<size_t, std::string>> found;
+  const auto line_of = [&](size_t at) {
+    return size_t(std::count(text.begin(), text.begin() + long(at), '\n')) + 1;
+  };
+  const auto end_of = [&](const std::string& mark, size_t from) {
+    return std::min(text.find(mark, from), text.size());
+  };
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (text.compare(at, 2, "//") == 0) {
+      at = end_of("\n", at);
+    } else if (text.compare(at, 2, "/*") == 0) {
+      at = end_of("*/", at + 2) + 1;
+    } else if (text.compare(at, 2, "R\"") == 0 && (at == 0 || !is_part_of_word(text[at - 1]))) {
+      const size_t open = end_of("(", at);
+      const std::string mark = std::string(")").append(text, at + 2, open - at - 2).append("\"");
+      const size_t close = end_of(mark, open);
+      found.emplace_back(line_of(at), text.substr(open + 1, close - open - 1));
+      at = close + mark.size() - 1;
+    } else if (text[at] == '"' || (text[at] == '\'' && (at == 0 || !is_part_of_word(text[at - 1])))) {
+      const size_t begin = at + 1;  // of a string or a character; 1'000 is neither
+      const char quote = text[at];
+      for (++at; at < text.size() && text[at] != quote; ++at) at += text[at] == '\\';
+      if (quote == '"')
+        found.emplace_back(line_of(begin), text.substr(begin, std::min(at, text.size()) - begin));
+    }
+  }
+  return found;
+}
+
+// Where string literals name a flag, "--batch-size" or "--{}". CSS has names that look alike: var(--ink) and
+// --ink:#fff.
+std::vector<std::string> flags_in(const std::string& path, const std::string& text) {
+  std::vector<std::string> found;
+  for (const auto& [line, literal] : string_literals(text))
+    for (size_t at = literal.find("--"); at != std::string::npos; at = literal.find("--", at + 2)) {
+      size_t end = at + 2;
+      while (end < literal.size() && (is_part_of_word(literal[end]) || std::strchr("-{}", literal[end])))
+        ++end;
+      const bool css = literal.substr(0, at).ends_with("var(") ||
+                       (literal.compare(end, 1, ":") == 0 && literal.compare(end, 2, ": ") != 0);
+      const char first = at + 2 < literal.size() ? literal[at + 2] : ' ';
+      if (css || !(std::islower(static_cast<unsigned char>(first)) || first == '{')) continue;
+      found.push_back(path + ":" + std::to_string(line) + " names the flag " + literal.substr(at, end - at) +
+                      ": name the field or the argument, in backticks");
+    }
+  return found;
+}
+
+// The library does not know the program's flags: its messages name fields and arguments, and cli/flag_names.h
+// makes flags of them.
+const std::vector<std::string> folders_without_flags = {"train"};
+
+// The faults of flags_in() in all sources of these folders.
+std::vector<std::string> names_flags(const std::vector<std::string>& folders) {
+  std::vector<std::string> found;
+  const std::filesystem::path root = FOVEA_SOURCE_DIR;
+  for (const std::string& path : source_files(root)) {
+    if (!any_holds(folders, path)) continue;
+    const auto more = flags_in(path, text_of(root / path));
+    found.insert(found.end(), more.begin(), more.end());
+  }
+  return found;
+}
+
 }  // namespace
 
 TEST_CASE("the sources keep the direction of the arrows and the size of files and lines") {
@@ -171,6 +242,24 @@ TEST_CASE("the framework and the product stay small enough to read") {
   CHECK(of_framework > 10000);
   CHECK(of_framework <= framework_lines);
   CHECK(of_product <= product_lines);
+}
+
+TEST_CASE("the library's messages name fields and arguments, not flags") {
+  for (const std::string& fault : names_flags(folders_without_flags)) FAIL_CHECK(fault);
+}
+
+TEST_CASE("a flag in a string literal is found, in a comment and in CSS it is none") {
+  const auto flags = [](const std::string& text) { return flags_in("train/a.cpp", text); };
+  CHECK(flags("int a;\nfail(\"give --batch-size\");") ==
+        std::vector<std::string>{
+            "train/a.cpp:2 names the flag --batch-size: name the field or the argument, in backticks"});
+  CHECK(flags("fail(\"--{} and --{}-split: see\")").size() == 2);
+  CHECK(flags("fail(\"leave out --model: a checkpoint knows it\")").size() == 1);
+  CHECK(flags("fail(R\"x(\"give\")\" --data)x\", \"--run\")").size() == 2);
+  CHECK(flags("a = '\"'; b = 1'000; fail(\"\\\" --data\");").size() == 1);
+  CHECK(flags("--count;  // as --count says\n/* \"--data\" */ a = \"b\";").empty());
+  CHECK(
+      flags("a = \"fill:var(--ink,#fff);--page:#000;--curve-0:#111\"; b = \"a -- b, <!-- c -->\";").empty());
 }
 
 TEST_CASE("a file outside the rooms and a room with too many stems are found") {

@@ -63,6 +63,20 @@ TEST_CASE("a checkpoint from before the first validation has no best figure") {
   }
 }
 
+TEST_CASE("a checkpoint whose settings have former names is read") {
+  const TemporaryFolder folder;
+  const std::vector<NamedTensor> tensors{{"w", ones({5})}};
+  TrainingState state = state_with(3);
+  state.config.freeze_statistics_at = 0.25;
+  save_checkpoint(folder / "c", state, tensors, tensors, tensors);
+  TensorFile file = read_safetensors(folder / "c");
+  std::string& config = file.metadata.at("config");
+  const std::string name = "freeze_statistics_at";
+  config.replace(config.find(name), name.size(), "batch_norm_freeze");
+  write_safetensors(folder / "old", file.metadata, file.tensors);
+  CHECK(Checkpoint(folder / "old").state().config == state.config);
+}
+
 TEST_CASE("the same state is the same file") {
   const TemporaryFolder folder;
   const std::vector<NamedTensor> tensors{{"w", ones({5})}};
@@ -99,7 +113,9 @@ TEST_CASE("a checkpoint cut short, altered, or of another kind is refused") {
   CHECK_THROWS_WITH(altered("\"step\":\"3\"", "\"step\":\"x\""),
                     Contains("its metadata cannot be understood"));
   CHECK_THROWS_WITH(altered("\"step\":\"3\"", "\"step\":\"-\""),
-                    Contains("its metadata cannot be understood"));
+                    Contains("its metadata cannot be understood: step is not JSON: parse error at line 1"));
+  CHECK_THROWS_WITH(altered("\"measured_since_best\":\"0\"", "\"measured_since_best\":\"{\""),
+                    Contains("its metadata cannot be understood: measured_since_best is not JSON"));
   write_safetensors(folder / "newer", {{"fovea_checkpoint", "2"}}, tensors);
   CHECK_THROWS_WITH(Checkpoint(folder / "newer"), Contains("checkpoint format 2, this one reads 1"));
   CHECK_THROWS_WITH(Checkpoint(folder / "nothing"), Contains("nothing cannot be read: No such file"));

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "core/error.h"
+#include "train/run/task_kind.h"
 
 using namespace fovea;
 using Catch::Contains;
@@ -15,6 +16,27 @@ TEST_CASE("a configuration survives JSON to the last digit") {
   config.horizontal_flip = false;
   CHECK(config_from_json(config_to_json(config), "test") == config);
   CHECK(config_from_json("{}", "test") == TrainConfig());
+}
+
+TEST_CASE("what a configuration sets is known, by the names of today") {
+  std::vector<std::string> given;
+  const TrainConfig config = config_from_json("{\"seed\": 3, \"batch_norm_freeze\": 0.25}", "test", &given);
+  CHECK(config.freeze_statistics_at == 0.25);
+  CHECK(config.seed == 3);
+  CHECK(given == std::vector<std::string>{"freeze_statistics_at", "seed"});
+  CHECK_THROWS_WITH(
+      config_from_json("{\"freeze_statistics_at\": 0.5, \"batch_norm_freeze\": 0.5}", "c.json"),
+      "c.json: batch_norm_freeze is the former name of freeze_statistics_at: leave one of them out");
+  TrainConfig known;
+  for (const auto& [former, present] : former_names) {
+    CAPTURE(former, present);
+    bool is_field = false;
+    for_each_field(known, [&](const std::string& name, const auto&, const char*) {
+      CHECK(name != former);
+      is_field |= name == present;
+    });
+    CHECK(is_field);
+  }
 }
 
 TEST_CASE("a configuration that is wrong is refused by name") {
@@ -41,30 +63,32 @@ TEST_CASE("every setting has a range") {
     TrainConfig config;
     config.data = "somewhere";
     change(config);
-    check_config(config);
+    check_task_config(config);
   };
   CHECK_NOTHROW(with([](TrainConfig&) {}));
-  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.data.clear(); }), Contains("--data is missing"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.data.clear(); }), Contains("`data` is missing"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.optimizer = "lion"; }),
-                    Contains("--optimizer is 'lion': choose one of adamw, sgd"));
-  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.batch_size = -1; }), Contains("--batch-size is -1"));
-  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.learning_rate = -1; }), Contains("--learning-rate is -1"));
+                    Contains("`optimizer` is 'lion': choose one of adamw, sgd"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.batch_size = -1; }), Contains("`batch_size` is -1"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.learning_rate = -1; }), Contains("`learning_rate` is -1"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.scale_max = 0.2; }),
-                    Contains("--scale-max is 0.2: give a number from 0.5"));
-  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.mosaic = 1.5; }), Contains("--mosaic is 1.5"));
-  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.crop = -1; }), Contains("--crop is -1"));
+                    Contains("`scale_max` is 0.2: give a number from 0.5"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.mosaic = 1.5; }), Contains("`mosaic` is 1.5"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.crop = -1; }), Contains("`crop` is -1"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.hue = 0.6; }),
-                    Contains("--hue is 0.6: give a number from 0 to 0.5"));
+                    Contains("`hue` is 0.6: give a number from 0 to 0.5"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.repeat_threshold = 2; }),
-                    Contains("--repeat-threshold is 2"));
+                    Contains("`repeat_threshold` is 2"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.task = "classification", c.mosaic = 0.5; }),
-                    Contains("--crop and --mosaic are for detection"));
-  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.epochs = 0; }), Contains("--epochs and --steps are both 0"));
-  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.image_size = "12y"; }), Contains("--image-size is '12y'"));
-  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.accumulate = 0; }), Contains("--accumulate is 0"));
-  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.overfit = -1; }), Contains("--overfit is -1"));
+                    Contains("`crop` and `mosaic` are for detection"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.task = "segmentation"; }),
+                    Contains("`task` is 'segmentation': choose one of detection, classification"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.epochs = 0; }), Contains("`epochs` and `steps` are both 0"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.image_size = "12y"; }), Contains("`image_size` is '12y'"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.accumulate = 0; }), Contains("`accumulate` is 0"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.overfit = -1; }), Contains("`overfit` is -1"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.patience = 2, c.validate_every = 0; }),
-                    Contains("--patience is 2 with --validate-every 0"));
+                    Contains("`patience` is 2 with `validate_every` 0"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.aspect_ratios = "1,zero"; }),
                     Contains("'zero' in the aspect ratios"));
 }

@@ -88,10 +88,10 @@ TEST_CASE("what cannot be started from is said before anything is written") {
   CHECK_THROWS_WITH(start_run(config, folder / "run"), Contains("missing.safetensors cannot be read"));
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
   config.freeze = "spine";
-  CHECK_THROWS_WITH(start_run(config, folder / "run"), Contains("--freeze is 'spine'"));
+  CHECK_THROWS_WITH(start_run(config, folder / "run"), Contains("`freeze` is 'spine'"));
   config.freeze = "backbone";
   config.init_from = "";
-  CHECK_THROWS_WITH(start_run(config, folder / "run"), Contains("without --init-from"));
+  CHECK_THROWS_WITH(start_run(config, folder / "run"), Contains("without `init_from`"));
 }
 
 TEST_CASE("published weights are a detector with one path") {
@@ -107,7 +107,7 @@ TEST_CASE("published weights are a detector with one path") {
   CHECK_FALSE(detector.model().training());
 
   std::filesystem::rename(path, folder / "model.safetensors");
-  CHECK_THROWS_WITH(ModelFile(folder / "model.safetensors"), Contains("give --model"));
+  CHECK_THROWS_WITH(ModelFile(folder / "model.safetensors"), Contains("give `model`"));
   write_file_atomically(folder / "names", "# ten\na\nb\nc\nd\ne\nf\ng\nh\ni\nj\n");
   const ModelFile named(folder / "model.safetensors", {"efficientdet_d-3", folder / "names"});
   CHECK(named.state().class_names.back() == "j");

@@ -305,7 +305,7 @@ TEST_CASE("a learning rate that is too high is named, with the op that overflowe
   state.config.optimizer = "sgd";
   state.config.learning_rate = 1000;
   state.config.clip_norm = 0;
-  state.config.batch_norm_freeze = 1;  // which the network has not: on CUDA one graph instead of two
+  state.config.freeze_statistics_at = 1;  // which the network has not: on CUDA one graph instead of two
   for (const Device device : {Device::cpu, Device::cuda}) {
     LineTask task(device);
     Trainer trainer(task, state, folder / std::string(name(device)), {});
@@ -317,7 +317,7 @@ TEST_CASE("a learning rate that is too high is named, with the op that overflowe
         Contains(
             "the training diverged: train/loss is infinite " + when +
             "; the first number that is not finite is in the output of multiply, after weight (8x1). The "
-            "learning rate is likely too high: try --learning-rate 3.3e+02, and --clip-norm 10; a new run "
+            "learning rate is likely too high: try `learning_rate` 3.3e+02, and `clip_norm` 10; a new run "
             "can start from the last good weights: `init_from`") &&
             EndsWith("last.safetensors"));
   }
@@ -401,7 +401,7 @@ TEST_CASE("the learning rate finder ends where the loss explodes, and suggests a
   CHECK(search.suggested > 0.005);
   CHECK(search.suggested < search.lowest);
   CHECK_THAT(learning_rate_table(search),
-             Contains(fmt::format("suggested: --learning-rate {:.2g}", search.suggested)));
+             Contains(fmt::format("suggested: `learning_rate` {:.2g}", search.suggested)));
   const TemporaryFolder folder;
   write_learning_rate_search(search, folder / "lr");
   CHECK_THAT(read_file(folder / "lr/learning_rate.csv"), StartsWith("learning_rate,loss\n1e-06,"));

@@ -154,7 +154,7 @@ ClassificationDataset open_classification_split(const std::string& folder, const
   require(std::filesystem::is_directory(folder), "{} is no folder: give the folder of a data set", folder);
   if (std::filesystem::is_directory(folder + "/" + split))
     return read_image_folder(folder + "/" + split, class_names);
-  require(split == "val", "{0} has no folder {1}: give a --split that it has, {0}/<split>/<class>/", folder,
+  require(split == "val", "{0} has no folder {1}: give a `split` that it has, {0}/<split>/<class>/", folder,
           split);
   return held_out(read_image_folder(folder, class_names)).second;
 }

@@ -45,7 +45,7 @@ void check_splits(DatasetCheck& check, const std::string& folder, bool all) {
     if (all && !has(name))
       check.faults.push_back(
           {ProblemKind::missing_split,
-           fmt::format("{} has no split \"{}\": tell `fovea train` which to take, with --{}-split", folder,
+           fmt::format("{} has no split \"{}\": tell `fovea train` which to take, with `{}_split`", folder,
                        name, name)});
 }
 

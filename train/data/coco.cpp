@@ -6,32 +6,17 @@
 #include <filesystem>
 #include <limits>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <unordered_map>
 
 #include "core/error.h"
 #include "core/file.h"
-#include "nn/io/json_depth.h"
+#include "nn/io/json.h"
 
 namespace fovea {
 namespace {
 
 using nlohmann::json;
-
-json parse(const std::string& file) {
-  const std::string content = read_file(file);
-  check_json_depth(content, file);
-  try {
-    return json::parse(content);
-  } catch (const json::exception& error) {
-    const std::string text =
-        error.what();  // "[json.exception.parse_error.101] parse error at line 1, column 4: ..."
-    // A token that is at fault may be as long as the file.
-    fail("{} is not valid JSON: {} (NaN and Infinity are not JSON either)", file,
-         text.substr(text.find(' ') + 1, 300));
-  }
-}
 
 // One entry of a list of the file, and its place for messages.
 class Entry {
@@ -112,7 +97,7 @@ class Reader {
   }
 
   DetectionDataset read(const std::vector<std::string>& class_names) {
-    const json root = parse(file_);
+    const json root = parse_json(read_file(file_), file_, "valid JSON");
     read_categories(root);
     if (class_names.empty())
       take_classes_of_the_file();

@@ -1,12 +1,11 @@
 #include "train/evaluation/results.h"
 
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "core/error.h"
 #include "core/file.h"
-#include "nn/io/json_depth.h"
+#include "nn/io/json.h"
 #include "train/evaluation/check.h"
 
 namespace fovea {
@@ -85,8 +84,6 @@ class ResultsReader {
 }  // namespace
 
 DatasetDetections read_coco_results(const std::string& path, const DetectionDataset& truth) {
-  const std::string text = read_file(path);
-  check_json_depth(text, path);
   ResultsReader reader(path, truth);
   // The entries, at depth 1, are dropped once read: half a million of them as a tree would take half a
   // gigabyte.
@@ -99,13 +96,7 @@ DatasetDetections read_coco_results(const std::string& path, const DetectionData
     reader.add(value);
     return false;
   };
-  try {
-    [[maybe_unused]] const json emptied = json::parse(text, visit);
-  } catch (const json::exception& error) {
-    const std::string reason = error.what();  // "[json.exception...] what is wrong and where"
-    fail("{} is not JSON (NaN and infinite numbers are not, either): {}", path,
-         reason.substr(reason.find("] ") + 2));
-  }
+  parse_json(read_file(path), path, "JSON", visit);
   return reader.take();
 }
 

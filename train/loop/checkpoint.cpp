@@ -1,10 +1,9 @@
 #include "train/loop/checkpoint.h"
 
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "nn/io/json_depth.h"
+#include "nn/io/json.h"
 #include "nn/io/safetensors.h"
 
 namespace fovea {
@@ -77,18 +76,19 @@ Checkpoint::Checkpoint(const std::string& path) : path_(path) {
   require(text("checksum") == std::to_string(checksum(file.tensors)),
           "{} was altered after it was written: the checksum of its numbers is another", path);
   state_.config = config_from_json(text("config"), path);
-  for (const char* key : {"class_names", "category_ids", "step"}) check_json_depth(text(key), path);
+  const auto value = [&](const char* key) {
+    return parse_json(text(key), fmt::format("{}: its metadata cannot be understood: {}", path, key), "JSON");
+  };
   try {
-    state_.class_names = nlohmann::json::parse(text("class_names")).get<std::vector<std::string>>();
-    for (const auto& id : nlohmann::json::parse(text("category_ids")).get<std::vector<nlohmann::json>>())
+    state_.class_names = value("class_names").get<std::vector<std::string>>();
+    for (const auto& id : value("category_ids").get<std::vector<nlohmann::json>>())
       state_.category_ids.push_back(whole_number<int>(id, path, "category_ids"));
-    state_.step = whole_number<int64_t>(nlohmann::json::parse(text("step")), path, "step");
-    if (file.metadata.contains("best")) {  // not before the first validation
-      check_json_depth(text("best"), path);
-      state_.best = nlohmann::json::parse(text("best")).get<double>();
-    }
-    if (file.metadata.contains("measured_since_best"))  // not in files from before there was --patience
-      state_.measured_since_best = nlohmann::json::parse(text("measured_since_best")).get<int64_t>();
+    state_.step = whole_number<int64_t>(value("step"), path, "step");
+    if (file.metadata.contains("best"))  // not before the first validation
+      state_.best = value("best").get<double>();
+    if (file.metadata.contains("measured_since_best"))  // not in files from before there was patience
+      state_.measured_since_best =
+          whole_number<int64_t>(value("measured_since_best"), path, "measured_since_best");
   } catch (const nlohmann::json::exception& error) {
     fail("{}: its metadata cannot be understood: {}", path, error.what());
   }

@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <type_traits>
 
 #include "core/error.h"
 #include "models/anchors.h"
-#include "nn/io/json_depth.h"
+#include "nn/io/json.h"
 #include "train/loop/nearest_name.h"
 
 namespace fovea {
@@ -38,15 +37,15 @@ const char* type_name() {
     return "a number";
 }
 
-void one_of(const char* flag, const std::string& value, std::initializer_list<const char*> allowed) {
+void one_of(const char* field, const std::string& value, std::initializer_list<const char*> allowed) {
   for (const char* word : allowed)
     if (value == word) return;
-  fail("--{} is '{}': choose one of {}", flag, value, fmt::join(allowed, ", "));
+  fail("`{}` is '{}': choose one of {}", field, value, fmt::join(allowed, ", "));
 }
 
-void in_range(const char* flag, double value, double low, double high) {
-  require(std::isfinite(value) && value >= low && value <= high, "--{} is {}: give a number from {} to {}",
-          flag, value, low, high);
+void in_range(const char* field, double value, double low, double high) {
+  require(std::isfinite(value) && value >= low && value <= high, "`{}` is {}: give a number from {} to {}",
+          field, value, low, high);
 }
 
 }  // namespace
@@ -57,16 +56,19 @@ std::string config_to_json(const TrainConfig& config) {
   return json.dump(2);
 }
 
-TrainConfig config_from_json(const std::string& text, const std::string& source) {
-  check_json_depth(text, source);
-  nlohmann::json json;
-  try {
-    json = nlohmann::json::parse(text);
-  } catch (const nlohmann::json::exception& error) {
-    fail("{} is not a configuration in JSON: {}", source, error.what());
-  }
+TrainConfig config_from_json(const std::string& text, const std::string& source,
+                             std::vector<std::string>* given) {
+  nlohmann::json json = parse_json(text, source, "a configuration in JSON");
   require(json.is_object(), "{} is not a configuration: it must be one JSON object of names and values",
           source);
+  for (const auto& [former, name] : former_names) {
+    const auto found = json.find(former);
+    if (found == json.end()) continue;
+    require(!json.contains(name), "{}: {} is the former name of {}: leave one of them out", source, former,
+            name);
+    json[name] = *found;
+    json.erase(former);
+  }
   TrainConfig config;
   std::vector<std::string> known;
   for_each_field(config, [&]<class T>(const char* name, T& field, const char*) {
@@ -75,6 +77,7 @@ TrainConfig config_from_json(const std::string& text, const std::string& source)
     const nlohmann::json& value = json.at(name);
     require(has_type<T>(value), "{}: {} is {}, it must be {}", source, name, value.dump(), type_name<T>());
     field = value.get<T>();
+    if (given) given->push_back(name);
   });
   for (const auto& item : json.items()) {
     const std::string& key = item.key();
@@ -90,74 +93,70 @@ std::array<int, 2> parse_image_size(const std::string& text) {
     int value = -1;
     const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, value);
     require(error == std::errc() && stop == text.data() + end && end > begin && value >= 0 && value <= 8192,
-            "--image-size is '{}': give pixels from 1 to 8192, as 256, or height x width, as 240x320", text);
+            "`image_size` is '{}': give pixels from 1 to 8192, as 256, or height x width, as 240x320", text);
     return value;
   };
   const int height = number(0, cross), width = cross < text.size() ? number(cross + 1, text.size()) : height;
-  require((height == 0) == (width == 0), "--image-size is '{}': neither side may be 0", text);
+  require((height == 0) == (width == 0), "`image_size` is '{}': neither side may be 0", text);
   return {height, width};
 }
 
 void check_config(const TrainConfig& c) {
-  one_of("task", c.task, {"detection", "classification"});
   one_of("optimizer", c.optimizer, {"adamw", "sgd"});
   one_of("fpn", c.fpn, {"default", "bifpn", "top_down", "top_down_bottom_up", "fully_connected"});
   one_of("fusion", c.fusion, {"default", "fast_normalized", "softmax", "sum"});
   require(!c.data.empty(),
-          "--data is missing: give the folder of a data set (`fovea data synth DIR` draws one)");
+          "`data` is missing: give the folder of a data set (`fovea data synth DIR` draws one)");
   const FrozenParts frozen = parse_frozen_parts(c.freeze);
   require(!c.init_from.empty() || !(frozen.backbone || frozen.batch_norm),
-          "--freeze is '{}' without --init-from: random weights would stay as they are", c.freeze);
+          "`freeze` is '{}' without `init_from`: random weights would stay as they are", c.freeze);
   parse_image_size(c.image_size);
   parse_aspect_ratios(c.aspect_ratios);
-  in_range("anchor-scale", c.anchor_scale, 0, 64);
-  in_range("drop-path", c.drop_path, 0, 0.9);
+  in_range("anchor_scale", c.anchor_scale, 0, 64);
+  in_range("drop_path", c.drop_path, 0, 0.9);
   in_range("epochs", c.epochs, 0, 1e6);
   in_range("steps", double(c.steps), 0, 1e9);
   require(c.steps > 0 || c.epochs > 0,
-          "--epochs and --steps are both 0: one of them must say how long to train");
+          "`epochs` and `steps` are both 0: one of them must say how long to train");
   in_range("overfit", double(c.overfit), 0, 1e6);
-  in_range("batch-size", double(c.batch_size), 0, 4096);
+  in_range("batch_size", double(c.batch_size), 0, 4096);
   in_range("accumulate", double(c.accumulate), 1, 4096);
-  in_range("learning-rate", c.learning_rate, 0, 100);
+  in_range("learning_rate", c.learning_rate, 0, 100);
   in_range("momentum", c.momentum, 0, 0.9999);
   require(c.weight_decay == -1 || c.weight_decay >= 0,
-          "--weight-decay is {}: give 0 or more, or -1 for the default", c.weight_decay);
-  in_range("warmup-steps", double(c.warmup_steps), 0, 1e9);
-  in_range("clip-norm", c.clip_norm, 0, 1e9);
-  in_range("ema-decay", c.ema_decay, 0, 0.999999);
-  in_range("batch-norm-momentum", c.batch_norm_momentum, 0, 1);
-  in_range("batch-norm-freeze", c.batch_norm_freeze, 0, 1);
+          "`weight_decay` is {}: give 0 or more, or -1 for the default", c.weight_decay);
+  in_range("warmup_steps", double(c.warmup_steps), 0, 1e9);
+  in_range("clip_norm", c.clip_norm, 0, 1e9);
+  in_range("ema_decay", c.ema_decay, 0, 0.999999);
+  in_range("batch_norm_momentum", c.batch_norm_momentum, 0, 1);
+  in_range("freeze_statistics_at", c.freeze_statistics_at, 0, 1);
   one_of("device", c.device, {"cpu", "cuda"});
   one_of("precision", c.precision, {"auto", "float32", "bfloat16"});
   require(c.device == "cuda" || c.precision != "bfloat16",
-          "--precision is 'bfloat16' with --device cpu, which computes in float32: leave it out, or choose "
-          "--device cuda");
-  in_range("scale-min", c.scale_min, 0.01, 10);
-  in_range("scale-max", c.scale_max, c.scale_min, 10);
+          "`precision` is 'bfloat16' with `device` cpu, which computes in float32: leave it out, or choose "
+          "`device` cuda");
+  in_range("scale_min", c.scale_min, 0.01, 10);
+  in_range("scale_max", c.scale_max, c.scale_min, 10);
   in_range("crop", c.crop, 0, 1);
   in_range("mosaic", c.mosaic, 0, 1);
   in_range("brightness", c.brightness, 0, 1);
   in_range("contrast", c.contrast, 0, 1);
   in_range("saturation", c.saturation, 0, 1);
   in_range("hue", c.hue, 0, 0.5);
-  in_range("repeat-threshold", c.repeat_threshold, 0, 1);
-  require(
-      c.task == "detection" || (c.crop == 0 && c.mosaic == 0),
-      "--crop and --mosaic are for detection: a classifier's pictures are cropped anyway, leave them out");
-  in_range("focal-alpha", c.focal_alpha, 0, 1);
-  in_range("focal-gamma", c.focal_gamma, 0, 10);
-  in_range("label-smoothing", c.label_smoothing, 0, 0.99);
-  in_range("box-loss-weight", c.box_loss_weight, 0, 1e6);
-  in_range("validate-every", c.validate_every, 0, 1e6);
+  in_range("repeat_threshold", c.repeat_threshold, 0, 1);
+  in_range("focal_alpha", c.focal_alpha, 0, 1);
+  in_range("focal_gamma", c.focal_gamma, 0, 10);
+  in_range("label_smoothing", c.label_smoothing, 0, 0.99);
+  in_range("box_loss_weight", c.box_loss_weight, 0, 1e6);
+  in_range("validate_every", c.validate_every, 0, 1e6);
   in_range("patience", double(c.patience), 0, 1e6);
   require(c.patience == 0 || c.validate_every > 0,
-          "--patience is {} with --validate-every 0, which measures at the end alone: set --validate-every",
+          "`patience` is {} with `validate_every` 0, which measures only at the end: set `validate_every`",
           c.patience);
-  in_range("checkpoint-every", c.checkpoint_every, 0.001, 1e6);
+  in_range("checkpoint_every", c.checkpoint_every, 0.001, 1e6);
   in_range("seed", double(c.seed), 0, 1e15);
   in_range("workers", double(c.workers), 1, 256);
-  in_range("cache-mb", double(c.cache_mb), 0, 1e7);
+  in_range("cache_mb", double(c.cache_mb), 0, 1e7);
 }
 
 DType activation_dtype(const TrainConfig& config) {
@@ -178,7 +177,7 @@ FrozenParts parse_frozen_parts(const std::string& text) {
   std::istringstream words(text + ",");
   for (std::string word; std::getline(words, word, ',');) {
     require(word == "backbone" || word == "batch-norm",
-            "--freeze is '{}': choose none, backbone, batch-norm, or backbone,batch-norm", text);
+            "`freeze` is '{}': choose none, backbone, batch-norm, or backbone,batch-norm", text);
     (word == "backbone" ? parts.backbone : parts.batch_norm) = true;
   }
   return parts;

@@ -2,6 +2,8 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/device.h"
 #include "core/dtype.h"
@@ -40,7 +42,7 @@ struct TrainConfig {
   double clip_norm = 10;
   double ema_decay = 0;
   double batch_norm_momentum = 0;
-  double batch_norm_freeze = 0.5;
+  double freeze_statistics_at = 0.5;
 
   std::string device = "cpu";
   std::string precision = "auto";
@@ -99,12 +101,11 @@ void for_each_field(Config& c, F&& f) {
     "how BiFPN nodes weigh their inputs: fast_normalized, softmax, sum; default: the model's own");
   f("drop_path", c.drop_path, "stochastic depth of the last block");
   f("epochs", c.epochs, "passes over the training images");
-  f("steps", c.steps, "length of the training in steps, instead of --epochs; 0: as --epochs says");
+  f("steps", c.steps, "length of the training in steps, instead of `epochs`; 0: as `epochs` says");
   f("overfit", c.overfit,
-    "learn so many training images by heart, without augmentation, and measure on the same ones: a check "
+    "overfit so many training images, without augmentation, and measure on the same ones: a check "
     "that data, network and evaluation fit together, which must end at an AP50 of 1; 500 steps unless "
-    "--steps "
-    "says otherwise; 0: no");
+    "`steps` says otherwise; 0: no");
   f("batch_size", c.batch_size, "images a step; 0: 4 for detection, 16 for classification");
   f("accumulate", c.accumulate,
     "batches a step: their gradients are summed as if they were one large batch, in the memory of one");
@@ -122,7 +123,7 @@ void for_each_field(Config& c, F&& f) {
     "of the averaged weights, which are the ones measured and kept; 0: suited to the training's length");
   f("batch_norm_momentum", c.batch_norm_momentum,
     "share of the new batch in the running averages; 0: 0.01 (the paper's), more below 1000 steps");
-  f("batch_norm_freeze", c.batch_norm_freeze,
+  f("freeze_statistics_at", c.freeze_statistics_at,
     "share of the training after which batch norm uses its running averages, as it will in use: small "
     "batches have statistics of "
     "their own; 1: never");
@@ -159,16 +160,24 @@ void for_each_field(Config& c, F&& f) {
   f("cache_mb", c.cache_mb, "memory for decoded images; they are not decoded again while they fit");
 }
 
+// What fields were called in earlier versions, which configuration files, checkpoints and flags may still
+// say: {former name, field}.
+inline constexpr std::pair<const char*, const char*> former_names[] = {
+    {"batch_norm_freeze", "freeze_statistics_at"}};
+
 // One object, a key a field, in their order.
 std::string config_to_json(const TrainConfig& config);
-// Throws Error naming `source`, the key and the value: not JSON, unknown key (with the nearest known one),
-// wrong type.
-TrainConfig config_from_json(const std::string& json, const std::string& source);
+// Keys may be former names, and `given` gets the fields that the text sets. Throws Error naming `source`, the
+// key and the value: not JSON, unknown key (with the nearest known one), wrong type, a field by both its
+// names.
+TrainConfig config_from_json(const std::string& json, const std::string& source,
+                             std::vector<std::string>* given = nullptr);
 
 // Images that one step learns from: batch_size * accumulate.
 inline int64_t images_per_step(const TrainConfig& config) { return config.batch_size * config.accumulate; }
 
-// Checks every field's range. Throws Error naming the field (as its flag), the value and what is allowed.
+// Checks every field's range. Throws Error naming the field, in backticks as all messages about settings do,
+// the value and what is allowed.
 void check_config(const TrainConfig& config);
 
 // The dtype of activations that device and precision ask for.

@@ -31,15 +31,15 @@ std::string advice_on_divergence(const TrainConfig& config, int64_t step, double
   std::string advice = step < config.warmup_steps
                            ? fmt::format(
                                  "The learning rate climbs too far or too fast for this network: try "
-                                 "--learning-rate {:.2g}, or more --warmup-steps than {}",
+                                 "`learning_rate` {:.2g}, or more `warmup_steps` than {}",
                                  config.learning_rate / 3, config.warmup_steps)
-                           : fmt::format("The learning rate is likely too high: try --learning-rate {:.2g}",
+                           : fmt::format("The learning rate is likely too high: try `learning_rate` {:.2g}",
                                          config.learning_rate / 3);
   if (learning_rate < 1e-6)
     advice = "The learning rate is hardly the cause: look at the data (`fovea data check`)";
-  if (config.clip_norm == 0) advice += ", and --clip-norm 10";
+  if (config.clip_norm == 0) advice += ", and `clip_norm` 10";
   if (config.precision == "bfloat16" || (config.precision == "auto" && config.device == "cuda"))
-    advice += "; --precision float32 tells whether it is for bfloat16's few digits";
+    advice += "; `precision` float32 tells whether it is for bfloat16's few digits";
   return advice;
 }
 
@@ -60,7 +60,7 @@ std::optional<std::string> LossWatch::see(int64_t step, double loss) {
   told_ = true;
   return fmt::format(
       "warning: the loss has been above three times its best ({:.4g} at step {}) for {} steps and is {:.4g}: "
-      "the training seems to diverge; stop it and try a smaller --learning-rate or more --warmup-steps",
+      "the training seems to diverge; stop it and try a smaller `learning_rate` or more `warmup_steps`",
       best_, best_step_, step - above_since_, loss);
 }
 

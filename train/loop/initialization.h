@@ -6,7 +6,7 @@
 
 namespace fovea {
 
-// What --init-from and --freeze ask for, before the first step of a training.
+// What the fields init_from and freeze ask for, before the first step of a training.
 
 // Gives the network the weights of config.init_from as load_pretrained() has it, and says so in one sentence
 // for people; "" where there is no such file in the configuration. Throws as load_pretrained() does.

@@ -80,7 +80,7 @@ std::string learning_rate_table(const LearningRateSearch& search, size_t rows) {
     text += fmt::format("{:>13.2e} {:>9.4f}\n", search.trials[i].learning_rate, search.trials[i].loss);
   text += fmt::format("the loss falls fastest at {:.2g}, and is least at {:.2g}{}\n", search.suggested,
                       search.lowest, search.diverged ? "; beyond that it rises" : "");
-  return text + fmt::format("suggested: --learning-rate {:.2g}\n", search.suggested);
+  return text + fmt::format("suggested: `learning_rate` {:.2g}\n", search.suggested);
 }
 
 void write_learning_rate_search(const LearningRateSearch& search, const std::string& folder) {

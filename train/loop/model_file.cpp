@@ -31,16 +31,17 @@ std::string task_of_model(const std::string& model) {
 ModelFile::ModelFile(const std::string& path, const Options& options) : path_(path) {
   const SafetensorsFile file(path);
   if (file.metadata().contains("fovea_checkpoint")) {
-    require(options.model.empty() && options.class_names_file.empty(),
-            "{} is a checkpoint, which knows its model and its classes: leave out --model and --class-names",
-            path);
+    require(
+        options.model.empty() && options.class_names_file.empty(),
+        "{} is a checkpoint, which knows its model and its classes: leave out `model` and `class_names_file`",
+        path);
     checkpoint_ = std::make_shared<Checkpoint>(path);
     state_ = checkpoint_->state();
     return;
   }
   const std::string model = options.model.empty() ? model_in_name(path) : options.model;
   require(!model.empty(),
-          "{} does not say which model its weights are of: give --model, like --model tf_efficientdet_d0 "
+          "{} does not say which model its weights are of: give `model`, like tf_efficientdet_d0 "
           "(`fovea info` lists them)",
           path);
   TrainConfig& config = state_.config;

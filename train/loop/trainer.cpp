@@ -73,7 +73,7 @@ void Trainer::open_folder() {
 
 void Trainer::one_step() {
   const TrainConfig& c = state_.config;
-  const bool frozen = double(state_.step) >= c.batch_norm_freeze * double(c.steps);
+  const bool frozen = double(state_.step) >= c.freeze_statistics_at * double(c.steps);
   training_step_.run(state_.step, schedule_.learning_rate(state_.step), frozen);
   ++state_.step;
 }

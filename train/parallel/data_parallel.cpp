@@ -7,9 +7,8 @@
 namespace fovea {
 
 BatchShare share_of_batch(const ProcessGroup& group, int64_t batch_size) {
-  require(batch_size % group.size() == 0,
-          "`batch_size` is {}: all {} processes together compute it; give a multiple of {}", batch_size,
-          group.size(), group.size());
+  require(batch_size % group.size() == 0, "`batch_size` is {}: {} processes share it, give a multiple of {}",
+          batch_size, group.size(), group.size());
   const int64_t count = batch_size / group.size();
   return {group.rank() * count, count};
 }

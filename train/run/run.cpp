@@ -14,14 +14,8 @@
 namespace fovea {
 namespace {
 
-void check(const TrainConfig& config) {
-  const TaskKind& kind = task_kind(config.task);
-  check_config(config);
-  kind.check(config);
-}
-
 std::unique_ptr<Task> make_task(TrainingState& state, ProcessGroup& group) {
-  check(state.config);
+  check_task_config(state.config);
   if (state.config.device == "cuda") group.select_device();
   state.config = with_kind_defaults(state.config);
   std::unique_ptr<Task> task = task_kind(state.config.task).make_task(state, group);
@@ -38,8 +32,7 @@ bool holds_run(const std::string& folder) {
 
 TrainingRun start_run(const TrainConfig& config, const std::string& folder, ProcessGroup& group) {
   require(!holds_run(folder),
-          "{} already holds a run: choose another folder, or go on with it by resume_run()",
-          folder, folder);
+          "{} already holds a run: choose another folder, or go on with it by resume_run()", folder, folder);
   TrainingState state;
   state.config = config;
   auto task = make_task(state, group);
@@ -76,7 +69,7 @@ TrainingRun continue_run(const std::string& folder, const TrainConfig& asked,
   if (mixed["image_size"] == "0") mixed["image_size"] = saved["image_size"];
   if (mixed["anchor_scale"] == 0.0) mixed["anchor_scale"] = saved["anchor_scale"];
   TrainConfig config = config_from_json(mixed.dump(), "the command line");
-  check(config);
+  check_task_config(config);
   const auto resolved = nlohmann::ordered_json::parse(
       config_to_json(resolve_config(with_kind_defaults(config), run.training_images())));
   for (const auto& [name, value] : saved.items()) {

@@ -61,6 +61,12 @@ TrainConfig with_kind_defaults(TrainConfig config) {
   return config;
 }
 
+void check_task_config(const TrainConfig& config) {
+  const TaskKind& kind = task_kind(config.task);
+  check_config(config);
+  kind.check(config);
+}
+
 Recipe make_recipe(const TrainConfig& config, int64_t classes, bool regularized) {
   return task_kind(config.task).make_recipe(with_kind_defaults(config), classes, regularized);
 }

@@ -36,6 +36,9 @@ const TaskKind& task_kind(const std::string& name);
 // What the kind decides of what a configuration leaves open: the batch size.
 TrainConfig with_kind_defaults(TrainConfig config);
 
+// check_config() and what the kind asks for beyond it.
+void check_task_config(const TrainConfig& config);
+
 // The recipe of a training with this configuration. Where it is not `regularized` the network has neither
 // dropout nor stochastic depth.
 Recipe make_recipe(const TrainConfig& config, int64_t classes, bool regularized = true);
