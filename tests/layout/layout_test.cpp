@@ -7,6 +7,7 @@
 #include <iterator>
 #include <map>
 #include <optional>
+#include <regex>
 #include <set>
 #include <sstream>
 #include <string>
@@ -125,6 +126,26 @@ constexpr size_t framework_lines = 20000, product_lines = 42000;
 const std::vector<std::string> framework = {"cuda", "core", "ops", "nn"};
 const std::vector<std::string> product = {"cuda", "core", "ops", "nn", "models", "train", "cli"};
 
+// Below train/ a message is about arguments: code that is used without the program has no flags. A flag with
+// its command before it ("cmake --preset release") says whose it is.
+const std::vector<std::string> without_flags = {"cuda", "core", "ops", "nn", "models"};
+std::vector<std::string> flag_faults(const std::string& path, const std::string& text) {
+  static const std::regex comment_or_literal(R"re(//[^\n]*|"((?:\\.|[^"\\\n])*)")re");
+  static const std::regex flag(R"((\S*)(^|\s)(--[a-z][a-z-]*))");
+  std::vector<std::string> found;
+  const std::sregex_iterator end;
+  for (std::sregex_iterator literal(text.begin(), text.end(), comment_or_literal); literal != end;
+       ++literal) {
+    const std::string words = literal->str(1);
+    for (std::sregex_iterator it(words.begin(), words.end(), flag); it != end; ++it) {
+      const std::string command = it->str(1);
+      if (!command.ends_with("cmake") && !command.starts_with("scripts/"))
+        found.push_back(path + " speaks of the flag " + it->str(3) + ": name the argument in words");
+    }
+  }
+  return found;
+}
+
 std::string text_of(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   REQUIRE(file);
@@ -156,6 +177,20 @@ TEST_CASE("the sources keep the direction of the arrows and the size of files an
     for (const std::string& fault : faults(path, text_of(root / path))) FAIL_CHECK(fault);
   }
   for (const std::string& fault : room_faults(paths)) FAIL_CHECK(fault);
+}
+
+TEST_CASE("messages below train speak of arguments, not of the program's flags") {
+  const std::filesystem::path root = FOVEA_SOURCE_DIR;
+  for (const std::string& path : source_files(root)) {
+    if (!any_holds(without_flags, path)) continue;
+    for (const std::string& fault : flag_faults(path, text_of(root / path))) FAIL_CHECK(fault);
+  }
+  CHECK(flag_faults("core/a.cpp", "fail(\"try a smaller --batch-size\");  // \"--model\"\n") ==
+        std::vector<std::string>{"core/a.cpp speaks of the flag --batch-size: name the argument in words"});
+  CHECK(
+      flag_faults("core/a.cpp", "--i; // as --gpu takes it\nf(\"build it (cmake --preset cuda)\");").empty());
+  CHECK(flag_faults("core/a.cpp", "f(\"{}: scripts/kernel_report --update\", --i, \"-- a dash\");").empty());
+  CHECK(flag_faults("core/a.cpp", "f(\"--model\");").size() == 1);
 }
 
 TEST_CASE("the framework and the product stay small enough to read") {
