@@ -111,6 +111,8 @@ OnnxTranslation::Translate OnnxTranslation::translation_of(const std::string& op
       {"global_average_pool", &T::global_average_pool},
       {"scale_channels", &T::scale_channels},
       {"bifpn_node", &T::bifpn_node},
+      {"max_pool2d", &T::resample},
+      {"upsample_nearest", &T::resample},
       {"reshape", &T::reshape},
       {"concat", &T::concat},
       {"slice", &T::slice}};
@@ -340,13 +342,13 @@ std::string OnnxTranslation::slice(const RecordedOp& op) {
                 list(onnx_axis(shape(op.output), op.attribute<int64_t>("axis")))});
 }
 
-// An input of a BiFPN node at the node's size.
-std::string OnnxTranslation::resampled(const RecordedOp& node, int input) {
-  const Shape &in = shape(input), &out = shape(node.output);
+// An input at the size of the output: of a BiFPN node, or of an op that does nothing else.
+std::string OnnxTranslation::resampled(const RecordedOp& op, int input) {
+  const Shape &in = shape(input), &out = shape(op.output);
   const std::string& x = name(input);
   if (in[1] == out[1] && in[2] == out[2]) return x;
   if (in[1] >= out[1] && in[2] >= out[2]) {
-    const ResampleDims dims{Resample::pool, in[1], in[2], out[1], out[2], in[3], padding_of(node)};
+    const ResampleDims dims{Resample::pool, in[1], in[2], out[1], out[2], in[3], padding_of(op)};
     return onnx_.add("MaxPool", {x}, window_attributes(dims.vertical(), dims.horizontal(), in[1], in[2]));
   }
   if (out[1] % in[1] == 0 && out[2] % in[2] == 0) {
@@ -365,6 +367,8 @@ std::string OnnxTranslation::resampled(const RecordedOp& node, int input) {
   const std::string rows = onnx_.add("Gather", {x, sources(in[1], out[1])}, {{"axis", int64_t(2)}});
   return onnx_.add("Gather", {rows, sources(in[2], out[2])}, {{"axis", int64_t(3)}});
 }
+
+std::string OnnxTranslation::resample(const RecordedOp& op) { return resampled(op, op.inputs[0]); }
 
 std::string OnnxTranslation::bifpn_node(const RecordedOp& op) {
   const std::string& fusion = op.attribute<std::string>("fusion");
