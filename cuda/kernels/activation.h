@@ -5,8 +5,7 @@
 
 namespace fovea {
 
-// The activations, each the formula and its derivative with respect to x; written once for CPU and GPU.
-enum class Activation { identity, relu, sigmoid, swish };
+// The activations: each a formula and its derivative with respect to x, written once for CPU and GPU.
 
 // x
 struct Identity {
@@ -42,7 +41,8 @@ struct Sigmoid {
     return s * (T(1) - s);
   }
 };
-struct Swish {  // x sigmoid(x) (arXiv 1710.05941)
+// x sigmoid(x) (arXiv 1710.05941)
+struct Swish {
   template <class T>
   HD static T forward(T x) {
     return x * sigmoid_of(x);
@@ -54,24 +54,45 @@ struct Swish {  // x sigmoid(x) (arXiv 1710.05941)
   }
 };
 
-// Calls f.operator()<Functor>() for the activation known at run time.
-template <class F>
-decltype(auto) with_activation(Activation activation, F&& f) {
-  switch (activation) {
-    case Activation::relu:
-      return f.template operator()<Relu>();
-    case Activation::sigmoid:
-      return f.template operator()<Sigmoid>();
-    case Activation::swish:
-      return f.template operator()<Swish>();
-    default:
-      return f.template operator()<Identity>();
-  }
+// The one list of them: X(name, formula) for each. The enum, its names, the dispatch, the kernels'
+// instantiations and the tests' loops come from it. FOVEA_NONLINEARITIES are those that are elementwise ops:
+// all but the identity.
+#define FOVEA_NONLINEARITIES(X) X(relu, Relu) X(sigmoid, Sigmoid) X(swish, Swish)
+#define FOVEA_ACTIVATIONS(X) X(identity, Identity) FOVEA_NONLINEARITIES(X)
+
+// An activation that is chosen at run time.
+#define FOVEA_NAME(name, F) name,
+enum class Activation { FOVEA_ACTIVATIONS(FOVEA_NAME) };
+#undef FOVEA_NAME
+
+#define FOVEA_VALUE(name, F) Activation::name,
+inline constexpr Activation all_activations[] = {FOVEA_ACTIVATIONS(FOVEA_VALUE)};
+#undef FOVEA_VALUE
+
+// "relu": what its op is called, and the word for it in recorded graphs.
+constexpr const char* name(Activation activation) {
+#define FOVEA_CASE(name, F) \
+  case Activation::name:    \
+    return #name;
+  switch (activation) { FOVEA_ACTIVATIONS(FOVEA_CASE) }
+#undef FOVEA_CASE
+  return "";
+}
+
+// Calls f.operator()<F>() with the formula of the activation.
+template <class Function>
+decltype(auto) with_activation(Activation activation, Function&& f) {
+#define FOVEA_CASE(name, F) \
+  case Activation::name:    \
+    return f.template operator()<F>();
+  switch (activation) { FOVEA_ACTIVATIONS(FOVEA_CASE) }
+#undef FOVEA_CASE
+  return f.template operator()<Identity>();  // for the compiler: there are no others
 }
 
 namespace cuda {
 
-// y = F(x) and dx = dy F'(x), elementwise. F: Relu, Sigmoid, Swish; T: float, double, bfloat16.
+// y = F(x) and dx = dy F'(x), elementwise. F: one of FOVEA_NONLINEARITIES; T: float, double, bfloat16.
 template <class F, class T>
 void activation(const T* x, T* y, int64_t n);
 template <class F, class T>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cuda/kernels/activation.h"
 #include "models/weights.h"
 #include "ops/bifpn_node.h"
 
@@ -101,9 +102,6 @@ OnnxTranslation::Translate OnnxTranslation::translation_of(const std::string& op
       {"linear", &T::linear},
       {"matmul", &T::linear},
       {"batch_norm", &T::batch_norm},
-      {"relu", &T::activation},
-      {"sigmoid", &T::activation},
-      {"swish", &T::activation},
       {"add", &T::arithmetic},
       {"subtract", &T::arithmetic},
       {"multiply", &T::arithmetic},
@@ -116,6 +114,8 @@ OnnxTranslation::Translate OnnxTranslation::translation_of(const std::string& op
       {"reshape", &T::reshape},
       {"concat", &T::concat},
       {"slice", &T::slice}};
+  for (const Activation activation : all_activations)
+    if (op == fovea::name(activation)) return &T::activation;
   const auto found = translations.find(op);
   require(
       found != translations.end(),
@@ -235,6 +235,7 @@ std::string OnnxTranslation::activated(const std::string& x, const std::string& 
   if (activation == "relu") return onnx_.add("Relu", {x});
   if (activation == "sigmoid") return onnx_.add("Sigmoid", {x});
   if (activation == "swish") return onnx_.add("Mul", {x, onnx_.add("Sigmoid", {x})});
+  require(activation == "identity", "[onnx] the activation {} has no translation to ONNX", activation);
   return x;
 }
 

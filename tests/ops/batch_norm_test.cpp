@@ -45,8 +45,7 @@ TEST_CASE("batch norm by hand") {
 
 TEST_CASE("gradients of batch norm with each activation") {
   for (bool training : {true, false})
-    for (Activation activation :
-         {Activation::identity, Activation::relu, Activation::sigmoid, Activation::swish})
+    for (Activation activation : all_activations)
       for (const Shape& shape : {Shape{5, 1}, Shape{3, 5, 7, 3}, Shape{2, 3, 1, 17}, Shape{37, 131},
                                  Shape{2, 8}, Shape{3, 5, 2, 16}})
         check_norm(shape, {.training = training, .activation = activation});

@@ -66,8 +66,7 @@ TEST_CASE("gradients of a BiFPN node in packs of channels, over several blocks")
 
 TEST_CASE("gradients of a BiFPN node with every activation, where only some are wanted") {
   Random random(6);
-  for (Activation activation :
-       {Activation::identity, Activation::relu, Activation::sigmoid, Activation::swish})
+  for (Activation activation : all_activations)
     for (size_t wanted : {0, 1, 2, 3}) {
       Tensors inputs = {
           randn({1, 4, 3, 8}, random, DType::float64), randn({1, 2, 2, 8}, random, DType::float64),
