@@ -76,13 +76,13 @@ void Module::freeze_statistics(bool frozen) {
   for (const Child& child : children_) child.module->freeze_statistics(frozen);
 }
 
-void Module::set_requires_grad(bool on) {
-  for (NamedTensor& parameter : parameters_) parameter.tensor.set_requires_grad(on);
+void Module::set_requires_grad(bool on) const {
+  for (const NamedTensor& parameter : parameters_) parameter.tensor.set_requires_grad(on);
   for (const Child& child : children_) child.module->set_requires_grad(on);
 }
 
 void Module::freeze() {
-  for (NamedTensor& parameter : parameters_) parameter.tensor.set_requires_grad(false);
+  for (const NamedTensor& parameter : parameters_) parameter.tensor.set_requires_grad(false);
   for (const Child& child : children_) child.module->freeze();
 }
 

@@ -50,7 +50,7 @@ class Module {
   virtual void freeze_statistics(bool frozen);
 
   // Whether the parameters below take part in training; frozen ones get no gradient.
-  void set_requires_grad(bool on);
+  void set_requires_grad(bool on) const;
 
   // Takes this module and all below out of training for good: parameters get no gradient, batch norms
   // normalise by their running averages, which stay as they are.

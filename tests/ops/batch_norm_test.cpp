@@ -89,8 +89,8 @@ TEST_CASE("batch norm and its gradient can be captured in a graph") {
   const Tensor x = randn({300, 8}, random).to(Device::cuda), weight = ones({8}).to(Device::cuda);
   const Tensor mean = zeros({8}).to(Device::cuda), variance = ones({8}).to(Device::cuda);
   const Tensor bias = zeros({8}).to(Device::cuda), dy = ones({300, 8}).to(Device::cuda);
-  Tensor leaf = x.detach(), y, dx;
-  leaf.set_requires_grad();
+  const Tensor leaf = x.detach().set_requires_grad();
+  Tensor y, dx;
   const auto step = [&] {
     leaf.clear_grad();
     y = batch_norm(leaf, weight, bias, mean, variance, {.activation = Activation::swish});

@@ -186,8 +186,7 @@ TEST_CASE("equal maxima and NaN: on CUDA gradients go to the pixels that they go
       const int64_t height = (h + 3) / 4, width = (w + 3) / 4;
       Tensors gradients;
       for (Device device : {Device::cpu, Device::cuda}) {
-        Tensor x = numbers.clone().to(device);
-        x.set_requires_grad();
+        const Tensor x = numbers.clone().to(device).set_requires_grad();
         const Tensor y = bifpn_node({x}, {}, Fusion::sum, height, width, Activation::identity);
         Random same(1);
         y.backward(rand(y.shape(), same, 1, 2).to(device));
