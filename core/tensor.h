@@ -9,7 +9,7 @@
 #include "core/shape.h"
 #include "core/storage.h"
 
-// All of Fovea, but for what belongs to the device alone.
+// All of Fovea. What only the device has is in fovea::cuda.
 namespace fovea {
 
 struct Node;  // core/autograd.h: a tensor's place on the tape

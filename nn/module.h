@@ -43,7 +43,7 @@ class Module {
   bool training() const { return training_; }
 
   // Whether the parts of this module and of all below that know how (an EfficientNet's blocks, BiFPN nodes,
-  // the heads' towers) keep their inputs alone and run again in the backward pass: core/recompute.h.
+  // the heads' towers) keep only their inputs and run again in the backward pass: core/recompute.h.
   void set_recompute(bool on);
 
   // Batch norms below normalise by their running averages, which stay as they are, even in training.

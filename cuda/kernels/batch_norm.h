@@ -24,7 +24,7 @@ namespace cuda {
 
 // Writes the coefficients from mean and biased variance of x, and moves the running averages towards the
 // batch's: running = (1 - momentum) running + momentum batch, the variance as rows / (rows - 1) times the
-// batch's. Where both are null, the coefficients alone.
+// batch's. Where both are null, only the coefficients.
 template <class T>
 void batch_norm_coefficients(const T* x, const Accumulator<T>* weight, const Accumulator<T>* bias,
                              Accumulator<T>* running_mean, Accumulator<T>* running_variance, double epsilon,
