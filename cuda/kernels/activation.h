@@ -5,9 +5,7 @@
 
 namespace fovea {
 
-// The activations: each a formula and its derivative with respect to x, written once for CPU and GPU.
-
-// x
+// x. An activation is a formula and its derivative with respect to x, written once for CPU and GPU.
 struct Identity {
   template <class T>
   HD static T forward(T x) {
@@ -54,18 +52,19 @@ struct Swish {
   }
 };
 
-// The one list of them: X(name, formula) for each. The enum, its names, the dispatch, the kernels'
+// The one list of activations: X(name, formula) for each. The enum, its names, the dispatch, the kernels'
 // instantiations and the tests' loops come from it. FOVEA_NONLINEARITIES are those that are elementwise ops:
 // all but the identity.
 #define FOVEA_NONLINEARITIES(X) X(relu, Relu) X(sigmoid, Sigmoid) X(swish, Swish)
 #define FOVEA_ACTIVATIONS(X) X(identity, Identity) FOVEA_NONLINEARITIES(X)
 
-// An activation that is chosen at run time.
 #define FOVEA_NAME(name, F) name,
+// An activation that is chosen at run time.
 enum class Activation { FOVEA_ACTIVATIONS(FOVEA_NAME) };
 #undef FOVEA_NAME
 
 #define FOVEA_VALUE(name, F) Activation::name,
+// For loops over them.
 inline constexpr Activation all_activations[] = {FOVEA_ACTIVATIONS(FOVEA_VALUE)};
 #undef FOVEA_VALUE
 
