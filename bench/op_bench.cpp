@@ -92,9 +92,7 @@ struct Bench {
 
  private:
   Tensor leaf(Shape shape, DType type) {
-    Tensor x = randn(shape, random.next_key(), type, device);
-    x.set_requires_grad();
-    return x;
+    return randn(shape, random.next_key(), type, device).set_requires_grad();
   }
 
   // More than any second-level cache holds; the host meanwhile asks for what is timed, so that no launch

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <sstream>
 
 #include "cli/commands.h"
 #include "core/dry_run.h"
@@ -9,6 +10,7 @@
 #include "core/file.h"
 #include "models/efficientdet.h"
 #include "nn/trace.h"
+#include "ops/support/op_list.h"
 #include "train/diagnose/memory.h"
 #include "train/loop/config.h"
 #include "train/loop/model_file.h"
@@ -157,21 +159,18 @@ void run_info(const InfoFlags& flags) {
   if (subject.config.batch_size > 0) print_memory(subject, int64_t(flags.memory));
 }
 
-struct OpRow {
-  const char *stem, *ops, *kernels, *dtypes;
-  int tests;
-};
-constexpr OpRow op_table[] = {
-#include "op_table.inc"
-};
-
-// One paragraph a stem: `ops/<stem>.h` says what its ops compute, `cuda/kernels/<stem>.cu` how.
+// One paragraph a stem: `ops/<stem>.h` says what its ops compute, the kernels' files how.
 void print_ops() {
-  for (const OpRow& row : op_table) {
-    const std::string ops = *row.ops ? row.ops : "(called by training and detection themselves)";
-    fmt::print("{}\n  ops      {}\n  kernels  {}\n  dtypes   {} (cpu: float32 float64)\n  tests    {}\n",
-               row.stem, ops, *row.kernels ? row.kernels : "none", *row.dtypes ? row.dtypes : "none",
-               row.tests);
+  for (const OpStem& row : op_stems()) {
+    fmt::print("{}\n  ops      {}\n", row.stem,
+               row.ops.empty() ? "(called by training and detection themselves)" : row.ops);
+    std::istringstream files(row.kernels);
+    for (std::string stem; files >> stem;)
+      for (const KernelFile& file : kernel_files())
+        if (file.stem == stem)
+          fmt::print("  kernels  cuda/kernels/{}.cu: {}\n  dtypes   {} (cpu: float32 float64)\n", stem,
+                     file.kernels, file.dtypes);
+    fmt::print("  tests    {}\n", row.tests);
   }
 }
 

@@ -8,9 +8,9 @@ namespace fovea {
 // The whole content of a file. Throws Error naming the path and the system's reason.
 std::string read_file(const std::string& path);
 
-// A file's content mapped into memory: pages come from the disk as they are touched. Whoever cuts the file
-// short meanwhile ends the program (SIGBUS); renaming another over it, as write_file_atomically does, is
-// safe.
+// A file's content mapped into memory: pages come from the disk as they are touched. If the file
+// is cut short meanwhile, the program dies of SIGBUS; renaming another over it, as write_file_atomically
+// does, is safe.
 class MappedFile {
  public:
   explicit MappedFile(const std::string& path);  // throws as read_file does, and on what cannot be mapped

@@ -28,9 +28,9 @@ void parallel_for(int64_t n, int64_t grain, F&& f) {
 // The chunks that parallel_chunks() makes.
 inline int64_t chunk_count(int64_t n, int64_t chunk) { return (n + chunk - 1) / chunk; }
 
-// Calls f(index, begin, end) for each chunk of `chunk` elements of 0 .. n-1. The cut depends on n and chunk
-// alone, never on the number of threads: a sum kept per chunk and added up in index order has the same bits
-// on one thread and on many.
+// Calls f(index, begin, end) for each chunk of `chunk` elements of 0 .. n-1. The cut depends only on n
+// and chunk, never on the number of threads: a sum kept per chunk and added up in index order has the same
+// bits on one thread and on many.
 template <class F>
 void parallel_chunks(int64_t n, int64_t chunk, F&& f) {
   const int64_t chunks = chunk_count(n, chunk);

@@ -26,9 +26,9 @@ class Random {
   // A key for ops that index their own random numbers by element; moves the stream on by one position.
   uint64_t next_key();
 
-  // The same together with where the number of the step is found: one key then serves every replay of a
-  // captured graph. set_step() names memory of the device that the ops run on, which must outlive them; null
-  // (at first) for none.
+  // The same with a pointer to the number of the step: one key then serves every replay of a captured graph.
+  // set_step() takes that pointer, to memory of the device that the ops run on, which must outlive them; at
+  // first it is null.
   NoiseKey next_noise_key() { return {next_key(), step_}; }
   void set_step(const int64_t* step) { step_ = step; }
 

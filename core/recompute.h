@@ -5,7 +5,7 @@
 
 namespace fovea {
 
-// function(inputs), keeping the inputs alone until the backward pass, which runs the function again for what
+// function(inputs), keeping only the inputs until the backward pass, which runs the function again for what
 // its ops keep: memory for time (arXiv 1604.06174). Of n layers, cut into pieces whose inputs are kept, only
 // one piece's saved tensors exist at a time; the forward pass is computed twice.
 //

@@ -87,7 +87,7 @@ std::vector<double> Tensor::values() const {
 
 bool Tensor::requires_grad() const { return impl_ && impl_->node; }
 
-Tensor& Tensor::set_requires_grad(bool on) {
+const Tensor& Tensor::set_requires_grad(bool on) const {
   require(!on || is_floating(dtype()), "[set_requires_grad] a {} tensor has no gradient", dtype());
   require(!impl_->node || impl_->node->is_leaf(),
           "[set_requires_grad] the tensor is the output of {}: only leaves choose; detach() it first",
@@ -189,7 +189,7 @@ bool Tensor::unique() const { return impl_ && impl_.use_count() == 1 && impl_->s
 
 std::weak_ptr<const Storage> Tensor::storage() const { return impl().storage; }
 const std::shared_ptr<Node>& Tensor::node() const { return impl().node; }
-void Tensor::set_node(std::shared_ptr<Node> node) {
+void Tensor::set_node(std::shared_ptr<Node> node) const {
   impl();
   impl_->node = std::move(node);
 }

@@ -9,13 +9,17 @@
 #include "core/shape.h"
 #include "core/storage.h"
 
-// All of Fovea, but for what belongs to the device alone.
+// All of Fovea. What only the device has is in fovea::cuda.
 namespace fovea {
 
 struct Node;  // core/autograd.h: a tensor's place on the tape
 
-// A dense, row-major, contiguous array with a dtype and a device, and perhaps a place on the tape. Copying a
-// Tensor copies a handle: both name the same numbers. Images are {N, H, W, C}.
+// A dense, row-major, contiguous array with a dtype and a device, and perhaps a place on the tape. Images are
+// {N, H, W, C}.
+//
+// A Tensor is a handle. Copying it makes another handle to the same array, so const protects only the handle:
+// whatever changes the array, its numbers, its gradient, its place on the tape or its device, is const. Only
+// assignment, which makes a handle name another array, is not.
 class Tensor {
  public:
   Tensor() = default;  // no tensor at all; defined() is false
@@ -31,8 +35,8 @@ class Tensor {
   DType dtype() const;    // of each number
   Device device() const;  // where the numbers lie
 
-  // The numbers, where the device has them: the CPU reads those of a CPU tensor only. T must be the C++ type
-  // of dtype(). A Tensor is a handle: const says nothing about its numbers.
+  // The numbers, where the device has them: the CPU reads only those of a CPU tensor. T must be the C++ type
+  // of dtype().
   template <class T>
   T* data() const {
     check_dtype(dtype_of<T>);
@@ -49,10 +53,10 @@ class Tensor {
 
   // ---- autograd (core/autograd.h)
 
-  bool requires_grad() const;                   // a leaf that collects its gradient, or computed from one
-  Tensor& set_requires_grad(bool on = true);    // for leaves; floating dtypes only
-  Tensor grad() const;                          // of a leaf, undefined before the first backward()
-  void clear_grad() const;                      // the next backward() starts it afresh
+  bool requires_grad() const;  // a leaf that collects its gradient, or computed from one
+  const Tensor& set_requires_grad(bool on = true) const;  // for leaves; floating dtypes only; returns itself
+  Tensor grad() const;                                    // of a leaf, undefined before the first backward()
+  void clear_grad() const;                                // the next backward() starts it afresh
   void set_grad(Tensor gradient) const;         // of a leaf: shape, dtype and device must be its own
   void backward() const;                        // from a scalar: gradients of all leaves it was computed from
   void backward(const Tensor& gradient) const;  // from any tensor, with d(something)/d(this)
@@ -69,9 +73,9 @@ class Tensor {
   void fill(double value) const;  // every number becomes `value`, converted to the dtype
   bool unique() const;            // nobody else holds these numbers: they may be overwritten
 
-  const std::shared_ptr<Node>& node() const;     // for core/autograd.cpp
-  void set_node(std::shared_ptr<Node> node);     // for core/autograd.cpp
-  std::weak_ptr<const Storage> storage() const;  // for observers of the tape: whose numbers these are
+  const std::shared_ptr<Node>& node() const;        // for core/autograd.cpp
+  void set_node(std::shared_ptr<Node> node) const;  // for core/autograd.cpp
+  std::weak_ptr<const Storage> storage() const;     // for observers of the tape: whose numbers these are
   Tensor viewed_as(Shape shape) const;  // same storage, other shape, off the tape; reshape() is for users
 
  private:

@@ -1,7 +1,8 @@
 #pragma once
-// The file that asks who is reading, as cublaslt.h does for a library. A kernel source is compiled twice, unchanged: by nvcc for GPUs, and
-// by the host compiler against the simulator (FOVEA_SIM), which runs the grid on the CPU. Host code that
-// talks to the CUDA runtime includes this file too and gets the toolkit's header or the simulator's.
+// Lets two compilers read a kernel's source unchanged: nvcc, for GPUs, and the host compiler, for the
+// simulator (FOVEA_SIM), which runs the grid on the CPU. Host code that talks to the CUDA
+// runtime includes this file too and gets the toolkit's header or the simulator's. cublaslt.h does the same
+// for the library of products. Kernels never ask; a few functions of runtime/ and device/ do.
 #if defined(__CUDACC__) || defined(FOVEA_SIM)
 #define HD __host__ __device__
 #else

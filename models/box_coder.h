@@ -13,8 +13,8 @@ struct BoxCode {
 
 // decode() clamps |ty| and |tx| to max_shift and th and tw to max_log_ratio from above. Both lie far beyond
 // any box in an image (e^20 is 5e8 anchors), so they change no detection; but within them any finite code of
-// an anchor below 1e8 pixels decodes to finite edges and a finite area, where exp alone overflows float from
-// 89 on.
+// an anchor below 1e8 pixels decodes to finite edges and a finite area, where an unclamped exp overflows
+// float from 89 on.
 constexpr float max_shift = 1e6f;
 constexpr float max_log_ratio = 20;
 

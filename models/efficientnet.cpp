@@ -167,7 +167,7 @@ EfficientNet::EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random
   if (classes > 0) {
     head_.emplace(in, plan.head_channels, false, random);
     head_norm_.emplace(plan.head_channels, Activation::swish, spec.norm);
-    classifier_.emplace(plan.head_channels, classes, random);
+    classifier_.emplace(plan.head_channels, classes, random, Init::fan_out_uniform);
     add_child("conv_head", *head_);
     add_child("bn2", *head_norm_);
     add_child("classifier", *classifier_);

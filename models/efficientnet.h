@@ -52,7 +52,7 @@ int64_t round_channels(double channels, double width);
 // + input where shapes agree.
 class MBConv : public Module {
  public:
-  // Of one block: channels in and out, and the factor by which the 1x1 convolution widens (1: there is none).
+  // One block: channels in and out, and the factor by which its 1x1 convolution widens (1: there is none).
   struct Options {
     int64_t in, out;
     int expansion;

@@ -10,14 +10,14 @@ namespace fovea {
 // Intersection over union, 0 .. 1; 0 where the boxes have no area in common, so also for boxes without area.
 float iou(const Box& a, const Box& b);
 
-// Of nms().
+// The settings of nms().
 struct NmsOptions {
   float iou_threshold = 0.5f;
   float score_threshold = 0;  // boxes must score more
   int max_detections = 100;
 };
 
-// Of soft_nms().
+// The settings of soft_nms().
 struct SoftNmsOptions {
   float sigma = 0.5f;
   float score_threshold = 0.001f;  // boxes must score more, before and after each decay

@@ -161,7 +161,7 @@ WeightsTaken take(const std::string& path, const Module& model, bool tolerant) {
     (may_differ(name) ? taken.unused : unexpected).push_back(in_file);
   });
   require(missing.empty() && mismatched.empty() && unexpected.empty(),
-          "{} holds the weights of another model (or --model names another):{}{}{}", path,
+          "{} holds the weights of another model; choose the one they belong to:{}{}{}", path,
           listed("tensors are missing in the file", missing),
           listed("have another shape in the file", mismatched),
           listed("of the file have no place in the model", unexpected));

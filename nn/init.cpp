@@ -23,7 +23,7 @@ Fans fans(const Shape& shape) {
     case 4:
       return {double(shape[0] * shape[1] * shape[2]), double(shape[0] * shape[1] * shape[3])};
     default:
-      fail("[init] a convolution weight has rank 2, 3 or 4, got {}", shape);
+      fail("[init] a weight has rank 2, 3 or 4, got {}", shape);
   }
 }
 
@@ -50,8 +50,13 @@ Tensor init_glorot_uniform(Shape shape, Random& random) {
   return rand(shape, random, -limit, limit);
 }
 
-Tensor init_classifier(Shape shape, Random& random) {
-  const double limit = 1.0 / std::sqrt(double(shape[1]));
+Tensor init_fan_in_uniform(Shape shape, Random& random) {
+  const double limit = 1.0 / std::sqrt(fans(shape).in);
+  return rand(shape, random, -limit, limit);
+}
+
+Tensor init_fan_out_uniform(Shape shape, Random& random) {
+  const double limit = 1.0 / std::sqrt(fans(shape).out);
   return rand(shape, random, -limit, limit);
 }
 
@@ -61,6 +66,10 @@ Tensor initialize(Init init, Shape shape, Random& random) {
       return init_fan_in_normal(shape, random);
     case Init::glorot_uniform:
       return init_glorot_uniform(shape, random);
+    case Init::fan_in_uniform:
+      return init_fan_in_uniform(shape, random);
+    case Init::fan_out_uniform:
+      return init_fan_out_uniform(shape, random);
     default:
       return init_fan_out_normal(shape, random);
   }

@@ -3,8 +3,8 @@
 
 namespace fovea {
 
-// The published initialisers. Fans of a convolution weight in our layouts: dense (k, k, in, out), pointwise
-// (in, out), depthwise (k, k, C), whose fan_in is k * k. They throw on other ranks.
+// The published initialisers. Fans of a weight in our layouts: linear and pointwise (in, out), dense
+// (k, k, in, out), depthwise (k, k, C), whose fan_in is k * k. They throw on other ranks.
 
 // normal(0, sqrt(2 / fan_out)), fan_out = k * k * out / groups: every convolution of EfficientNet
 // (tpu/efficientnet).
@@ -13,11 +13,14 @@ Tensor init_fan_out_normal(Shape shape, Random& random);
 Tensor init_fan_in_normal(Shape shape, Random& random);
 // uniform(-sqrt(6 / (fan_in + fan_out)), +): Glorot, the convolutions of the BiFPN (effdet _glorot_uniform).
 Tensor init_glorot_uniform(Shape shape, Random& random);
-// uniform(-1/sqrt(out), 1/sqrt(out)): the classifier, weight (in, out).
-Tensor init_classifier(Shape shape, Random& random);
+// uniform(-1/sqrt(fan_in), +): PyTorch's default, which it writes as kaiming_uniform_ with a = sqrt(5)
+// (torch.nn.Linear.reset_parameters).
+Tensor init_fan_in_uniform(Shape shape, Random& random);
+// uniform(-1/sqrt(fan_out), +): EfficientNet's classifier (tpu/efficientnet, dense_kernel_initializer).
+Tensor init_fan_out_uniform(Shape shape, Random& random);
 
-// The initialisers of convolutions by name.
-enum class Init { fan_out_normal, fan_in_normal, glorot_uniform };
+// The initialisers by name.
+enum class Init { fan_out_normal, fan_in_normal, glorot_uniform, fan_in_uniform, fan_out_uniform };
 // By the function of that name.
 Tensor initialize(Init init, Shape shape, Random& random);
 

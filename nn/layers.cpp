@@ -1,5 +1,7 @@
 #include "nn/layers.h"
 
+#include <cmath>
+
 #include "core/recompute.h"
 #include "nn/trace.h"
 #include "ops/conv2d.h"
@@ -13,11 +15,18 @@ std::string window_text(Window window) {
                      window.stride == 1 ? "" : fmt::format(" /{}", window.stride));
 }
 
+// In the range of its weight (in, out), where that was drawn by fan_in_uniform: torch.nn.Linear.
+Tensor initial_bias(Init init, int64_t in, int64_t out, Random& random) {
+  if (init != Init::fan_in_uniform) return zeros({out});
+  const double limit = 1.0 / std::sqrt(double(in));
+  return rand({out}, random, -limit, limit);
+}
+
 }  // namespace
 
-Linear::Linear(int64_t in, int64_t out, Random& random)
-    : weight_(add_parameter("weight", init_classifier({in, out}, random), WeightLayout::linear)),
-      bias_(add_parameter("bias", zeros({out}))) {}
+Linear::Linear(int64_t in, int64_t out, Random& random, Init init)
+    : weight_(add_parameter("weight", initialize(init, {in, out}, random), WeightLayout::linear)),
+      bias_(add_parameter("bias", initial_bias(init, in, out, random))) {}
 
 Tensor Linear::forward(const Tensor& x) const {
   const Tensor y = linear(x, weight_, bias_);

@@ -6,10 +6,11 @@
 
 namespace fovea {
 
-// y = x w + bias; x (..., in) -> (..., out)
+// y = x w + bias; x (..., in) -> (..., out). The default initialiser draws weight and bias as PyTorch's
+// Linear does; with any other the bias starts at 0.
 class Linear : public Module {
  public:
-  Linear(int64_t in, int64_t out, Random& random);
+  Linear(int64_t in, int64_t out, Random& random, Init init = Init::fan_in_uniform);
   Tensor forward(const Tensor& x) const;
 
  private:

@@ -80,13 +80,13 @@ void Module::set_process_group(ProcessGroup* group) {
   for (const Child& child : children_) child.module->set_process_group(group);
 }
 
-void Module::set_requires_grad(bool on) {
-  for (NamedTensor& parameter : parameters_) parameter.tensor.set_requires_grad(on);
+void Module::set_requires_grad(bool on) const {
+  for (const NamedTensor& parameter : parameters_) parameter.tensor.set_requires_grad(on);
   for (const Child& child : children_) child.module->set_requires_grad(on);
 }
 
 void Module::freeze() {
-  for (NamedTensor& parameter : parameters_) parameter.tensor.set_requires_grad(false);
+  for (const NamedTensor& parameter : parameters_) parameter.tensor.set_requires_grad(false);
   for (const Child& child : children_) child.module->freeze();
 }
 

@@ -44,7 +44,7 @@ class Module {
   bool training() const { return training_; }
 
   // Whether the parts of this module and of all below that know how (an EfficientNet's blocks, BiFPN nodes,
-  // the heads' towers) keep their inputs alone and run again in the backward pass: core/recompute.h.
+  // the heads' towers) keep only their inputs and run again in the backward pass: core/recompute.h.
   void set_recompute(bool on);
 
   // Batch norms below normalise by their running averages, which stay as they are, even in training.
@@ -55,7 +55,7 @@ class Module {
   virtual void set_process_group(ProcessGroup* group);
 
   // Whether the parameters below take part in training; frozen ones get no gradient.
-  void set_requires_grad(bool on);
+  void set_requires_grad(bool on) const;
 
   // Takes this module and all below out of training for good: parameters get no gradient, batch norms
   // normalise by their running averages, which stay as they are.

@@ -10,7 +10,7 @@ namespace fovea {
 // What one layer did in one forward pass.
 struct TracedLayer {
   std::string path;  // "backbone.blocks.1.0.conv_dw"
-  std::string kind;  // "depthwise_conv2d 3x3 /2"
+  std::string kind;  // "depthwise 3x3 /2"
   Shape output;
   int64_t parameters = 0;
   int64_t multiply_adds = 0;  // as the papers count FLOPs: one for a multiplication with its addition

@@ -1,5 +1,7 @@
 #include "ops/activation.h"
 
+#include <type_traits>
+
 #include "core/parallel.h"
 #include "ops/support/dispatch.h"
 
@@ -43,21 +45,17 @@ Tensor apply(const char* op, const Tensor& x) {
 
 }  // namespace
 
-Tensor relu(const Tensor& x) { return apply<Relu>("relu", x); }
-Tensor sigmoid(const Tensor& x) { return apply<Sigmoid>("sigmoid", x); }
-Tensor swish(const Tensor& x) { return apply<Swish>("swish", x); }
+Tensor relu(const Tensor& x) { return activate(x, Activation::relu); }
+Tensor sigmoid(const Tensor& x) { return activate(x, Activation::sigmoid); }
+Tensor swish(const Tensor& x) { return activate(x, Activation::swish); }
 
 Tensor activate(const Tensor& x, Activation activation) {
-  switch (activation) {
-    case Activation::relu:
-      return relu(x);
-    case Activation::sigmoid:
-      return sigmoid(x);
-    case Activation::swish:
-      return swish(x);
-    default:
+  return with_activation(activation, [&]<class F>() -> Tensor {
+    if constexpr (std::is_same_v<F, Identity>)
       return x;
-  }
+    else
+      return apply<F>(name(activation), x);
+  });
 }
 
 }  // namespace fovea

@@ -10,12 +10,12 @@ namespace fovea {
 // level, upsampled by nearest neighbour from a coarser one. `weights` is (number of inputs), undefined for
 // Fusion::sum. At least one input, on CUDA at most six; throws on N or C that differ, on an input finer along
 // one axis and coarser along the other, and on a finer one whose size, halved and rounded up again and again,
-// does not come to the node's. Backward keeps the inputs alone, which other ops keep too, and resamples
-// again.
+// does not come to the node's. The backward pass needs only the inputs, which other ops keep
+// too, and resamples them again.
 Tensor bifpn_node(const Tensors& inputs, const Tensor& weights, Fusion fusion, int64_t height, int64_t width,
                   Activation activation = Activation::swish, Padding padding = Padding::same);
 
-// The w_i of the formulas above, for people to look at.
+// The w_i that the weights make (cuda/kernels/bifpn_node.h), for people to look at.
 std::vector<double> fusion_weights(const Tensor& weights, Fusion fusion);
 
 }  // namespace fovea

@@ -1,6 +1,5 @@
 #pragma once
 #include "core/autograd.h"
-#include "cuda/kernels/activation.h"
 #include "ops/support/channel_statistics.h"
 
 namespace fovea {

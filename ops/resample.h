@@ -4,7 +4,7 @@
 
 namespace fovea {
 
-// The resampling steps of a BiFPN node by themselves (ops/bifpn_node.h holds the loops).
+// The resampling steps of a BiFPN node (ops/bifpn_node.h) as ops of their own.
 
 // Max pooling by stride 2, kernel 3: x (N, H, W, C) -> (N, ceil(H/2), ceil(W/2), C), padded as TensorFlow's
 // SAME or by one pixel on every side, as PyTorch's models do (an axis of one pixel stays as it is). Positions

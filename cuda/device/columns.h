@@ -41,7 +41,7 @@ inline constexpr ColumnPlan plan_for_sums = {1024, 8, 256, 32};
 inline constexpr ColumnPlan plan_for_elements = {8192, 4, 256, 32};
 inline constexpr ColumnPlan plan_for_partials = {1, int64_t(1) << 40, 512, 8};  // all rows in one chunk
 
-// Depends on the sizes alone, so sums have the same bits on every device.
+// Depends only on the sizes, so sums have the same bits on every device.
 inline ColumnGrid column_grid(int64_t matrices, int64_t rows, int64_t columns, int pack, ColumnPlan plan) {
   ColumnGrid g;
   g.matrices = matrices;

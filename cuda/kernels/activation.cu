@@ -63,9 +63,7 @@ void activation_backward(const T* x, const T* dy, T* dx, int64_t n) {
 #define INSTANTIATE(F, T)                                \
   template void activation<F, T>(const T*, T*, int64_t); \
   template void activation_backward<F, T>(const T*, const T*, T*, int64_t);
-#define FOR_EACH_DTYPE(F) INSTANTIATE(F, float) INSTANTIATE(F, double) INSTANTIATE(F, bfloat16)
-FOR_EACH_DTYPE(Relu)
-FOR_EACH_DTYPE(Sigmoid)
-FOR_EACH_DTYPE(Swish)
+#define FOR_EACH_DTYPE(name, F) INSTANTIATE(F, float) INSTANTIATE(F, double) INSTANTIATE(F, bfloat16)
+FOVEA_NONLINEARITIES(FOR_EACH_DTYPE)
 
 }  // namespace fovea::cuda

@@ -5,10 +5,7 @@
 
 namespace fovea {
 
-// The activations, each the formula and its derivative with respect to x; written once for CPU and GPU.
-enum class Activation { identity, relu, sigmoid, swish };
-
-// x
+// x. An activation is a formula and its derivative with respect to x, written once for CPU and GPU.
 struct Identity {
   template <class T>
   HD static T forward(T x) {
@@ -42,7 +39,8 @@ struct Sigmoid {
     return s * (T(1) - s);
   }
 };
-struct Swish {  // x sigmoid(x) (arXiv 1710.05941)
+// x sigmoid(x) (arXiv 1710.05941)
+struct Swish {
   template <class T>
   HD static T forward(T x) {
     return x * sigmoid_of(x);
@@ -54,24 +52,46 @@ struct Swish {  // x sigmoid(x) (arXiv 1710.05941)
   }
 };
 
-// Calls f.operator()<Functor>() for the activation known at run time.
-template <class F>
-decltype(auto) with_activation(Activation activation, F&& f) {
-  switch (activation) {
-    case Activation::relu:
-      return f.template operator()<Relu>();
-    case Activation::sigmoid:
-      return f.template operator()<Sigmoid>();
-    case Activation::swish:
-      return f.template operator()<Swish>();
-    default:
-      return f.template operator()<Identity>();
-  }
+// The one list of activations: X(name, formula) for each. The enum, its names, the dispatch, the kernels'
+// instantiations and the tests' loops come from it. FOVEA_NONLINEARITIES are those that are elementwise ops:
+// all but the identity.
+#define FOVEA_NONLINEARITIES(X) X(relu, Relu) X(sigmoid, Sigmoid) X(swish, Swish)
+#define FOVEA_ACTIVATIONS(X) X(identity, Identity) FOVEA_NONLINEARITIES(X)
+
+#define FOVEA_NAME(name, F) name,
+// An activation that is chosen at run time.
+enum class Activation { FOVEA_ACTIVATIONS(FOVEA_NAME) };
+#undef FOVEA_NAME
+
+#define FOVEA_VALUE(name, F) Activation::name,
+// For loops over them.
+inline constexpr Activation all_activations[] = {FOVEA_ACTIVATIONS(FOVEA_VALUE)};
+#undef FOVEA_VALUE
+
+// "relu": what its op is called, and the word for it in recorded graphs.
+constexpr const char* name(Activation activation) {
+#define FOVEA_CASE(name, F) \
+  case Activation::name:    \
+    return #name;
+  switch (activation) { FOVEA_ACTIVATIONS(FOVEA_CASE) }
+#undef FOVEA_CASE
+  return "";
+}
+
+// Calls f.operator()<F>() with the formula of the activation.
+template <class Function>
+decltype(auto) with_activation(Activation activation, Function&& f) {
+#define FOVEA_CASE(name, F) \
+  case Activation::name:    \
+    return f.template operator()<F>();
+  switch (activation) { FOVEA_ACTIVATIONS(FOVEA_CASE) }
+#undef FOVEA_CASE
+  return f.template operator()<Identity>();  // for the compiler: there are no others
 }
 
 namespace cuda {
 
-// y = F(x) and dx = dy F'(x), elementwise. F: Relu, Sigmoid, Swish; T: float, double, bfloat16.
+// y = F(x) and dx = dy F'(x), elementwise. F: one of FOVEA_NONLINEARITIES; T: float, double, bfloat16.
 template <class F, class T>
 void activation(const T* x, T* y, int64_t n);
 template <class F, class T>

@@ -386,15 +386,15 @@ void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Ac
   template void batch_norm_backward<F, T>(const T*, const T*, const BatchNormCoefficients<Accumulator<T>>&, \
                                           bool, ProcessGroup*, T*, Accumulator<T>*, Accumulator<T>*,        \
                                           BatchNormDims);
-#define FOR_EACH_ACTIVATION(T) \
-  INSTANTIATE(Identity, T) INSTANTIATE(Relu, T) INSTANTIATE(Sigmoid, T) INSTANTIATE(Swish, T) COEFFICIENTS(T)
+#define FOR_EACH_DTYPE(name, F) INSTANTIATE(F, float) INSTANTIATE(F, double) INSTANTIATE(F, bfloat16)
+FOVEA_ACTIVATIONS(FOR_EACH_DTYPE)
 #define COEFFICIENTS(T)                                                                                     \
   template void batch_norm_coefficients<T>(const T*, const Accumulator<T>*, const Accumulator<T>*,          \
                                            Accumulator<T>*, Accumulator<T>*, double, double, ProcessGroup*, \
                                            const BatchNormCoefficients<Accumulator<T>>&, BatchNormDims);
-FOR_EACH_ACTIVATION(float)
-FOR_EACH_ACTIVATION(double)
-FOR_EACH_ACTIVATION(bfloat16)
+COEFFICIENTS(float)
+COEFFICIENTS(double)
+COEFFICIENTS(bfloat16)
 template void batch_norm_running_coefficients<float>(const float*, const float*, const float*, const float*,
                                                      double, const BatchNormCoefficients<float>&, int64_t);
 template void batch_norm_running_coefficients<double>(const double*, const double*, const double*,

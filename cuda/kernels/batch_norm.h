@@ -38,7 +38,7 @@ void batch_norm_running_coefficients(const R* weight, const R* bias, const R* ru
                                      const R* running_variance, double epsilon,
                                      const BatchNormCoefficients<R>& coefficients, int64_t channels);
 
-// y = F(x * scale + shift). F: Identity, Relu, Sigmoid, Swish.
+// y = F(x * scale + shift). F: one of FOVEA_ACTIVATIONS.
 template <class F, class T>
 void batch_norm_normalize(const T* x, const Accumulator<T>* scale, const Accumulator<T>* shift, T* y,
                           BatchNormDims dims);

@@ -421,10 +421,7 @@ void bifpn_node_backward(const std::vector<NodeInput<T>>& inputs, const Accumula
                                  int64_t);                                                                 \
   template void bifpn_node_backward<F, T>(const std::vector<NodeInput<T>>&, const Accumulator<T>*, Fusion, \
                                           const T*, T*, Accumulator<T>*, int64_t);
-#define FOR_EACH_DTYPE(F) INSTANTIATE(F, float) INSTANTIATE(F, double) INSTANTIATE(F, bfloat16)
-FOR_EACH_DTYPE(Identity)
-FOR_EACH_DTYPE(Relu)
-FOR_EACH_DTYPE(Sigmoid)
-FOR_EACH_DTYPE(Swish)
+#define FOR_EACH_DTYPE(name, F) INSTANTIATE(F, float) INSTANTIATE(F, double) INSTANTIATE(F, bfloat16)
+FOVEA_ACTIVATIONS(FOR_EACH_DTYPE)
 
 }  // namespace fovea::cuda

@@ -58,8 +58,8 @@ namespace cuda {
 inline constexpr int max_node_inputs = 6;  // one from each level of D7x, where all are connected
 
 // y = F(z), z = sum_i w_i resample(x_i), y (batch, out_height, out_width, channels); v holds a number for
-// each of the one to max_node_inputs inputs, and may be null for Fusion::sum. F: Identity, Relu, Sigmoid,
-// Swish; T: float, double, bfloat16.
+// each of the one to max_node_inputs inputs, and may be null for Fusion::sum. F: one of
+// FOVEA_ACTIVATIONS; T: float, double, bfloat16.
 template <class F, class T>
 void bifpn_node(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v, Fusion fusion, T* y,
                 int64_t batch);

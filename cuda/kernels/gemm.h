@@ -5,11 +5,11 @@
 
 namespace fovea::cuda {
 
-// Matrix products, the one thing that a library does: cuBLASLt on a GPU, and the simulator's (by oneDNN),
-// which refuses what cuBLASLt refuses. All matrices are row-major and dense, and each begins at a multiple of
-// gemm_alignment bytes, as whatever allocate() returns does; others throw CudaError. Sums are in
-// Accumulator<T> (bfloat16 products on tensor cores), the same bits for the same sizes. T: float, double,
-// bfloat16. On the current stream; may be captured into a graph.
+// Matrix products, the only work left to a library: cuBLASLt on a GPU, and in the simulator functions of the
+// same names, which refuse what cuBLASLt refuses (cuda/sim/cublaslt.h). All matrices are row-major and dense,
+// and each begins at a multiple of gemm_alignment bytes, as whatever allocate() returns does; others throw
+// CudaError. Sums are in Accumulator<T> (bfloat16 products on tensor cores), the same bits for the same
+// sizes. T: float, double, bfloat16. On the current stream; may be captured into a graph.
 inline constexpr int64_t gemm_alignment = 256;  // the library's own default
 
 // What each product takes from the caching allocator for as long as it runs: NVIDIA's recommendation for

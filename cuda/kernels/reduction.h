@@ -25,7 +25,7 @@ void repeat(const T* dy, T* dx, double factor, const ReductionDims& dims);
 template <class T>
 void column_sums(const T* x, Accumulator<T>* sums, int64_t rows, int64_t columns);
 
-// The second stage alone: y (outer, inner) = sums of partial (outer, count, inner), which blocks have left
+// Only the second stage: y (outer, inner) = sums of partial (outer, count, inner), which blocks have left
 // behind.
 template <class T>
 void add_partials(const Accumulator<T>* partial, T* y, const ReductionDims& dims);

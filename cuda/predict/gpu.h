@@ -7,7 +7,7 @@ namespace fovea::cuda {
 
 // What a launch's time depends on, for a GPU that need not be here.
 struct Gpu {
-  std::string name;          // as --gpu takes it
+  std::string name;          // "H200"
   int major = 0, minor = 0;  // compute capability
   int multiprocessors = 0;
   double clock = 0;      // Hz, under load
@@ -19,7 +19,7 @@ struct Gpu {
   int shared_bytes = 0;  // for all its blocks together
 };
 
-// The GPUs that --gpu knows: NVIDIA's data sheets and the CUDA C++ Programming Guide's table of compute
+// The GPUs that predictions know: NVIDIA's data sheets and the CUDA C++ Programming Guide's table of compute
 // capabilities.
 const std::vector<Gpu>& known_gpus();
 

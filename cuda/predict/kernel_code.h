@@ -14,8 +14,8 @@ struct CodeCost {
   double loaded = 0, stored = 0;  // bytes, global memory, every access counted
   double barriers = 0;
 
-  CodeCost& operator+=(const CodeCost& other);
-  CodeCost operator*(double factor) const;
+  CodeCost& operator+=(const CodeCost& other);  // field by field
+  CodeCost operator*(double factor) const;      // likewise
 };
 
 // What nvcc makes of one kernel for one architecture.

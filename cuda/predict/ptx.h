@@ -25,6 +25,7 @@ struct PtxBlock {  // instructions that run one after another
   std::vector<int> next;  // blocks that may follow
 };
 
+// A natural loop.
 struct PtxLoop {
   int header = 0;
   std::set<int> blocks;  // those of loops within, too

@@ -19,7 +19,7 @@ struct DeviceProperties {
 // none.
 const DeviceProperties& device_properties();
 
-// Of its memory, what nobody uses, this program's cached blocks aside.
+// Bytes of its memory that are free; this program's cached blocks are not among them.
 size_t free_memory_bytes();
 
 int device_count();  // in the machine; 1 in the simulator

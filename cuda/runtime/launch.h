@@ -21,7 +21,7 @@ struct LaunchConfig {
   LaunchConfig(dim3 grid_, dim3 block_, size_t shared_bytes_ = 0, const char* file_ = __builtin_FILE(),
                int line_ = __builtin_LINE())
       : grid(grid_), block(block_), shared_bytes(shared_bytes_), file(file_), line(line_) {}
-  // Of a description that has these three, such as ColumnGrid (cuda/device/columns.h).
+  // From a description that has these three, such as ColumnGrid (cuda/device/columns.h).
   template <class Grid>
   requires requires(const Grid& g) { g.grid(), g.block(), g.steps(); }
   LaunchConfig(const Grid& g, size_t shared_bytes_ = 0, const char* file_ = __builtin_FILE(),

@@ -160,7 +160,7 @@ class CachingAllocator {
     throw CudaError(
         fmt::format("the CUDA device is out of memory: {:.1f} MB asked for, {:.1f} MB in use here, {:.1f} MB "
                     "free of {:.1f} MB. "
-                    "Try a smaller --batch-size or --image-size",
+                    "Try a smaller batch or image size",
                     double(bytes) / mb, double(use_.current) / mb, double(free) / mb, double(total) / mb));
   }
 

@@ -4,21 +4,22 @@
 
 namespace fovea::cuda {
 
-// Device memory from the caching allocator: a freed block serves the next request of about its size on the
-// same stream, which needs no waiting, since work of one stream runs in order. On exhaustion what is cached
+// Device memory from the caching allocator. A request, rounded up to 512 bytes, is cut from the smallest free
+// block of the same stream that is large enough, and joined with its free neighbours when it is released
+// (block_pool.h). That needs no waiting, since work of one stream runs in order. On exhaustion what is cached
 // is given back and the request tried once more; then CudaError says how much was asked for, in use and free.
-// Content undefined. A library's scratch space is nothing to our kernels: the simulator reports those that
-// touch it, and does not fill it with NaN, which would take longer than most products.
+// The content is undefined. Kernels have no business in a library's scratch space: the simulator reports
+// those that touch it, and does not fill it with NaN, which would take longer than most products.
 enum class User { kernels, library };
 void* allocate(size_t bytes, User user = User::kernels);
 void release(void* pointer);  // where it was allocated on this stream's behalf; null is nothing
 
-// Of the buffers in use that the `bytes` bytes at `values` point to, wherever there a pointer may be: what
-// lies from the pointer to the buffer's end, each buffer counted once. A kernel that reads or writes what it
-// is given, once, moves that much.
+// The bytes of the buffers in use that the `bytes` bytes at `values` point to, every aligned word being read
+// as a pointer: from there to the buffer's end, each buffer counted once. A kernel that reads or writes what
+// it is given once moves that many.
 int64_t bytes_of_buffers(const void* values, size_t bytes);
 
-// Of the caching allocator.
+// What the caching allocator has handed out and holds.
 struct DeviceMemoryUse {
   int64_t current = 0;   // bytes handed out
   int64_t peak = 0;      // the most since reset_peak()

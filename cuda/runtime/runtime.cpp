@@ -89,7 +89,7 @@ const DeviceProperties& device_properties() {
   static const DeviceProperties instance = [] {
     if (device_count() == 0)
       throw CudaError(
-          "this machine has no CUDA device that the driver knows: use --device cpu, or a build for the "
+          "this machine has no CUDA device that the driver knows: choose the device cpu, or a build for the "
           "simulator (cmake --preset release)");
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, selected), "cudaGetDeviceProperties");

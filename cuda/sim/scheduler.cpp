@@ -7,7 +7,7 @@
 #include <numeric>
 #include <vector>
 
-// sim.h promises kernels that these are constant; here they are set. The linker knows them by name alone.
+// sim.h promises kernels that these are constant; here they are set. The linker knows only their names.
 #define threadIdx const_threadIdx
 #define blockIdx const_blockIdx
 #define blockDim const_blockDim

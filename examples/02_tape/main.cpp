@@ -11,7 +11,7 @@ using namespace fovea;
 
 int main() {
   // loss = mean((swish(a b) - t)^2): a and b are asked for their gradients, t is not.
-  Tensor a = from_values({3}, {1, 2, 3}), b = from_values({3}, {0.5, -1, 0.25});
+  const Tensor a = from_values({3}, {1, 2, 3}), b = from_values({3}, {0.5, -1, 0.25});
   a.set_requires_grad();
   b.set_requires_grad();
   const Tensor target = from_values({3}, {1, 0, 1});

@@ -8,8 +8,8 @@ using namespace fovea;
 
 int main() {
   // One channel, four numbers: x' = (x - mean) / sqrt(variance + epsilon), y = weight x' + bias.
-  Tensor x = from_values({4, 1}, {1, 2, 3, 6}), weight = from_values({1}, {2}),
-         bias = from_values({1}, {0.5});
+  const Tensor x = from_values({4, 1}, {1, 2, 3, 6}), weight = from_values({1}, {2}),
+               bias = from_values({1}, {0.5});
   x.set_requires_grad();
   weight.set_requires_grad();
   bias.set_requires_grad();

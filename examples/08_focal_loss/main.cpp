@@ -50,8 +50,7 @@ int main() {
   // The gradient of one logit: an easy anchor pulls p times as hard under cross-entropy, far less under focal
   // loss.
   for (const double gamma : {0.0, 1.5}) {
-    Tensor one = from_values({1, 1}, {double(logit(0.01))});
-    one.set_requires_grad();
+    const Tensor one = from_values({1, 1}, {double(logit(0.01))}).set_requires_grad();
     focal_loss(one, from_values({1}, {-1}, DType::int32), 1.0, {0.25, gamma, 0}).backward();
     std::printf("gradient of an anchor that says 0.01, gamma %.1f: %.6f\n", gamma, one.grad().item());
   }

@@ -34,10 +34,10 @@ void export_onnx(const std::string& path, const EfficientNet& model, const OnnxO
 void export_onnx(const std::string& path, const EfficientDet& model, const OnnxOptions& options,
                  const std::optional<DetectOptions>& detections = std::nullopt);
 
-// Any network that is made of the ops in models/onnx/ops.cpp. forward() computes named outputs from images
-// (1, height, width, 3), the very tensor it is given; outputs of four sizes are (batch, C, H, W) in the file.
-// What an exported network computes: named outputs from images.
+// What an exported network computes: named outputs from images (1, height, width, 3).
 using OnnxForward = std::function<std::vector<NamedTensor>(const Tensor& images)>;
+// Any network that is made of the ops in models/onnx/ops.cpp. forward() must compute its outputs from the
+// very tensor that it is given; those of four sizes are (batch, C, H, W) in the file.
 void export_onnx(const std::string& path, const Module& model, const OnnxForward& forward,
                  const OnnxOptions& options, const std::map<std::string, std::string>& metadata = {});
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cuda/kernels/activation.h"
 #include "models/weights.h"
 #include "ops/bifpn_node.h"
 
@@ -101,9 +102,6 @@ OnnxTranslation::Translate OnnxTranslation::translation_of(const std::string& op
       {"linear", &T::linear},
       {"matmul", &T::linear},
       {"batch_norm", &T::batch_norm},
-      {"relu", &T::activation},
-      {"sigmoid", &T::activation},
-      {"swish", &T::activation},
       {"add", &T::arithmetic},
       {"subtract", &T::arithmetic},
       {"multiply", &T::arithmetic},
@@ -111,9 +109,13 @@ OnnxTranslation::Translate OnnxTranslation::translation_of(const std::string& op
       {"global_average_pool", &T::global_average_pool},
       {"scale_channels", &T::scale_channels},
       {"bifpn_node", &T::bifpn_node},
+      {"max_pool2d", &T::resample},
+      {"upsample_nearest", &T::resample},
       {"reshape", &T::reshape},
       {"concat", &T::concat},
       {"slice", &T::slice}};
+  for (const Activation activation : all_activations)
+    if (op == fovea::name(activation)) return &T::activation;
   const auto found = translations.find(op);
   require(
       found != translations.end(),
@@ -233,6 +235,7 @@ std::string OnnxTranslation::activated(const std::string& x, const std::string& 
   if (activation == "relu") return onnx_.add("Relu", {x});
   if (activation == "sigmoid") return onnx_.add("Sigmoid", {x});
   if (activation == "swish") return onnx_.add("Mul", {x, onnx_.add("Sigmoid", {x})});
+  require(activation == "identity", "[onnx] the activation {} has no translation to ONNX", activation);
   return x;
 }
 
@@ -340,13 +343,13 @@ std::string OnnxTranslation::slice(const RecordedOp& op) {
                 list(onnx_axis(shape(op.output), op.attribute<int64_t>("axis")))});
 }
 
-// An input of a BiFPN node at the node's size.
-std::string OnnxTranslation::resampled(const RecordedOp& node, int input) {
-  const Shape &in = shape(input), &out = shape(node.output);
+// An input at the size of the output: of a BiFPN node, or of an op that does nothing else.
+std::string OnnxTranslation::resampled(const RecordedOp& op, int input) {
+  const Shape &in = shape(input), &out = shape(op.output);
   const std::string& x = name(input);
   if (in[1] == out[1] && in[2] == out[2]) return x;
   if (in[1] >= out[1] && in[2] >= out[2]) {
-    const ResampleDims dims{Resample::pool, in[1], in[2], out[1], out[2], in[3], padding_of(node)};
+    const ResampleDims dims{Resample::pool, in[1], in[2], out[1], out[2], in[3], padding_of(op)};
     return onnx_.add("MaxPool", {x}, window_attributes(dims.vertical(), dims.horizontal(), in[1], in[2]));
   }
   if (out[1] % in[1] == 0 && out[2] % in[2] == 0) {
@@ -365,6 +368,8 @@ std::string OnnxTranslation::resampled(const RecordedOp& node, int input) {
   const std::string rows = onnx_.add("Gather", {x, sources(in[1], out[1])}, {{"axis", int64_t(2)}});
   return onnx_.add("Gather", {rows, sources(in[2], out[2])}, {{"axis", int64_t(3)}});
 }
+
+std::string OnnxTranslation::resample(const RecordedOp& op) { return resampled(op, op.inputs[0]); }
 
 std::string OnnxTranslation::bifpn_node(const RecordedOp& op) {
   const std::string& fusion = op.attribute<std::string>("fusion");

@@ -39,6 +39,7 @@ class OnnxTranslation {
   std::string global_average_pool(const RecordedOp& op);
   std::string scale_channels(const RecordedOp& op);
   std::string bifpn_node(const RecordedOp& op);
+  std::string resample(const RecordedOp& op);
   std::string reshape(const RecordedOp& op);
   std::string concat(const RecordedOp& op);
   std::string slice(const RecordedOp& op);
@@ -47,7 +48,7 @@ class OnnxTranslation {
   std::string convolve(const RecordedOp& convolution, const Kernel& kernel);
   bool goes_into_norm(const RecordedOp& convolution) const;
   std::string activated(const std::string& x, const std::string& activation);
-  std::string resampled(const RecordedOp& node, int input);
+  std::string resampled(const RecordedOp& op, int input);
 
   const Shape& shape(int value) const { return recorded_.values[size_t(value)].shape; }
   const Tensor& constant(const RecordedOp& op, size_t input) const;

@@ -1,6 +1,5 @@
 #pragma once
 #include "core/op.h"
-#include "cuda/kernels/activation.h"
 #include "cuda/kernels/bifpn_node.h"
 
 namespace fovea {
@@ -11,18 +10,6 @@ namespace fovea {
 inline std::string name(Padding padding) { return padding == Padding::same ? "same" : "symmetric"; }
 inline std::string name(Fusion fusion) {
   return fusion == Fusion::sum ? "sum" : fusion == Fusion::softmax ? "softmax" : "fast_normalized";
-}
-inline std::string name(Activation activation) {
-  switch (activation) {
-    case Activation::relu:
-      return "relu";
-    case Activation::sigmoid:
-      return "sigmoid";
-    case Activation::swish:
-      return "swish";
-    default:
-      return "identity";
-  }
 }
 
 // Of a convolution or a pool: kernel, stride, padding.

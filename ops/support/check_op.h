@@ -21,7 +21,7 @@ struct CheckOptions {
       200;  // elements probed per input (spread evenly); the numeric gradient runs the op twice each
   bool float32 = true;  // also run in float32
   bool cuda = true;     // also run on Device::cuda, a GPU or the simulator
-  // Of the norm, on Device::cuda in bfloat16: its numbers have 8 bits.
+  // The same for bfloat16 on Device::cuda, whose numbers have 8 significant bits.
   double bfloat16_tolerance = 1e-2;
   // Inputs that stay float32 where the others are bfloat16: parameters and statistics, by index.
   std::vector<int> parameters = {};

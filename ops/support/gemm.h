@@ -4,9 +4,10 @@
 
 namespace fovea {
 
-// The project's one door to a matrix library (oneDNN's sgemm; plain loops for float64, which only gradient
-// checks use). All matrices are row-major and dense. Work is cut into blocks that depend on the sizes alone,
-// each computed by one thread, and partial sums are added in order: the same bits on any number of threads.
+// Matrix products on the CPU, by oneDNN's sgemm, which only the simulator calls besides; float64, which only
+// gradient checks use, by plain loops. All matrices are row-major and dense. Work is cut into blocks that
+// depend only on the sizes, each computed by one thread, and partial sums are added in order: the same bits
+// on any number of threads.
 
 // Called for rows [begin, end) of the result as soon as they are complete, while they are still in the cache;
 // from several threads at once, and always with the same ranges for the same sizes.

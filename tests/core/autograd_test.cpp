@@ -23,7 +23,7 @@ Tensor product(const Tensor& a, const Tensor& b) {
 }  // namespace
 
 TEST_CASE("gradients accumulate into leaves over uses and over backward passes") {
-  Tensor x = from_values({1}, {3}).set_requires_grad();
+  const Tensor x = from_values({1}, {3}).set_requires_grad();
   product(x, x).backward();
   CHECK(x.grad().item() == 6);
   product(product(x, x), x).backward();
@@ -33,7 +33,7 @@ TEST_CASE("gradients accumulate into leaves over uses and over backward passes")
 }
 
 TEST_CASE("a gradient passed to two inputs is not corrupted by accumulation") {
-  Tensor a = from_values({1}, {2}).set_requires_grad(), b = from_values({1}, {5}).set_requires_grad();
+  const Tensor a = from_values({1}, {2}).set_requires_grad(), b = from_values({1}, {5}).set_requires_grad();
   const auto both = [](const Tensor& x, const Tensor& y) {
     Tensor sum = from_values({1}, {x.item() + y.item()});
     return record(sum, "add", {x, y}, [](const Tensor& dy) -> Tensors { return {dy, dy}; });
@@ -44,7 +44,7 @@ TEST_CASE("a gradient passed to two inputs is not corrupted by accumulation") {
 }
 
 TEST_CASE("a second backward is explained") {
-  Tensor x = from_values({1}, {3}).set_requires_grad();
+  const Tensor x = from_values({1}, {3}).set_requires_grad();
   const Tensor y = product(x, x);
   y.backward();
   CHECK_THROWS_WITH(y.backward(),
@@ -52,7 +52,7 @@ TEST_CASE("a second backward is explained") {
 }
 
 TEST_CASE("saved tensors are released on the way back") {
-  Tensor x = full({1024}, 2).set_requires_grad();
+  const Tensor x = full({1024}, 2).set_requires_grad();
   const int64_t before = memory_use().current;
   Tensor y = swish(swish(swish(x)));
   CHECK(memory_use().current == before + 3 * 4096);
@@ -61,7 +61,7 @@ TEST_CASE("saved tensors are released on the way back") {
 }
 
 TEST_CASE("no_grad and detach leave the tape") {
-  Tensor x = from_values({1}, {3}).set_requires_grad();
+  const Tensor x = from_values({1}, {3}).set_requires_grad();
   CHECK_FALSE(product(x.detach(), x.detach()).requires_grad());
   {
     NoGrad no_grad;
@@ -72,7 +72,7 @@ TEST_CASE("no_grad and detach leave the tape") {
 }
 
 TEST_CASE("a chain of a hundred thousand ops is freed without deep recursion") {
-  Tensor x = from_values({1}, {1}).set_requires_grad();
+  const Tensor x = from_values({1}, {1}).set_requires_grad();
   Tensor y = x;
   for (int i = 0; i < 100000; ++i)
     y = record(y.clone(), "copy", {y}, [](const Tensor& dy) -> Tensors { return {dy}; });
@@ -81,7 +81,7 @@ TEST_CASE("a chain of a hundred thousand ops is freed without deep recursion") {
 }
 
 TEST_CASE("a wrong gradient names the op") {
-  Tensor x = from_values({1}, {1}).set_requires_grad();
+  const Tensor x = from_values({1}, {1}).set_requires_grad();
   const Tensor y = record(x.clone(), "broken", {x}, [](const Tensor&) -> Tensors { return {zeros({2})}; });
   CHECK_THROWS_WITH(y.backward(), Catch::Contains("broken returned a gradient"));
 }
@@ -103,7 +103,7 @@ TEST_CASE("observers see each op, its gradients and its end, innermost first, on
     std::vector<std::string>& lines;
   };
   std::vector<std::string> lines;
-  Tensor x = ones({3});
+  const Tensor x = ones({3});
   x.set_requires_grad();
   const Log outer("outer", lines);
   Tensor y;
@@ -125,7 +125,7 @@ TEST_CASE("observers see each op, its gradients and its end, innermost first, on
 TEST_CASE("a gradient goes back to the device that its tensor came from") {
   for (const auto& [here, there] :
        {std::pair{Device::cpu, Device::cuda}, std::pair{Device::cuda, Device::cpu}}) {
-    Tensor x = from_values({2}, {3, 5}).to(here).set_requires_grad();
+    const Tensor x = from_values({2}, {3, 5}).to(here).set_requires_grad();
     // Only by way of the other device, and by both ways: y = x + 2 x.
     x.to(there).backward(from_values({2}, {7, 11}).to(there));
     CHECK(x.grad().device() == here);
@@ -150,7 +150,7 @@ TEST_CASE("a gradient goes back to the device that its tensor came from") {
 }
 
 TEST_CASE("a gradient on the wrong device names the op") {
-  Tensor x = from_values({1}, {1}).set_requires_grad();
+  const Tensor x = from_values({1}, {1}).set_requires_grad();
   const Tensor there = zeros({1}, DType::float32, Device::cuda);
   CHECK_THROWS_WITH(product(x, x).backward(there),
                     "[backward] the gradient is float32 of 1 on cuda, the tensor is float32 of 1 on cpu");
@@ -160,7 +160,7 @@ TEST_CASE("a gradient on the wrong device names the op") {
 }
 
 TEST_CASE("a leaf moves to another device, an op's output does not") {
-  Tensor x = from_values({2}, {3, 5}).set_requires_grad();
+  const Tensor x = from_values({2}, {3, 5}).set_requires_grad();
   const Tensor y = product(x, x);
   CHECK_THROWS_WITH(y.move_to(Device::cuda),
                     "[move_to] the tensor is the output of product, which needs it where it is: use to()");

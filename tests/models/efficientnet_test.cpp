@@ -37,6 +37,18 @@ std::vector<double> train_forward(const EfficientNet& model, const Tensor& image
 
 }  // namespace
 
+TEST_CASE("the classifier starts uniform within 1 / sqrt(classes), its bias at 0") {
+  Random random(1);
+  const EfficientNet model(efficientnet_spec("efficientnet_b-3"), 25, random);
+  const std::vector<NamedTensor> parameters = model.parameters();
+  const NamedTensor &weight = *(parameters.end() - 2), &bias = parameters.back();
+  REQUIRE(weight.name == "classifier.weight");
+  double largest = 0;
+  for (const double value : weight.tensor.values()) largest = std::max(largest, std::abs(value));
+  CHECK(largest == Approx(0.2).epsilon(1e-3));
+  CHECK(bias.tensor.values() == std::vector<double>(25, 0.0));
+}
+
 TEST_CASE("B0 to B7 have timm's number of parameters to the last one") {
   // timm.create_model("tf_efficientnet_b0"), ...: 1000 classes
   const std::vector<int64_t> expected = {5288548,  7794184,  9109994,  12233232,

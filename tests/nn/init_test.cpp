@@ -69,18 +69,25 @@ TEST_CASE("Glorot uniform has variance 2 / (fan_in + fan_out) and keeps its limi
   check_moments(init_glorot_uniform({3, 3, 12000}, random), 2.0 / (9 + 9 * 12000.0), uniform_shape);
 }
 
-TEST_CASE("the classifier is uniform within 1 / sqrt(classes)") {
+TEST_CASE("fan-in and fan-out uniform are uniform within 1 / sqrt(fan)") {
   Random random(4);
-  const Tensor weights = init_classifier({1280, 100}, random);
-  check_moments(weights, 1.0 / (3 * 100), uniform_shape);
-  CHECK(moments(weights).largest <= 0.1 * (1 + 1e-6));
+  const auto check_uniform = [](const Tensor& weights, double fan) {
+    check_moments(weights, 1.0 / (3 * fan), uniform_shape);
+    CHECK(moments(weights).largest <= 1 / std::sqrt(fan) * (1 + 1e-6));
+    CHECK(moments(weights).largest == Approx(1 / std::sqrt(fan)).epsilon(1e-3));
+  };
+  check_uniform(init_fan_in_uniform({1280, 100}, random), 1280);
+  check_uniform(init_fan_in_uniform({3, 3, 64, 192}, random), 9 * 64);
+  check_uniform(init_fan_out_uniform({1280, 100}, random), 100);
 }
 
 TEST_CASE("an initialiser is its function, and draws the same numbers for the same seed") {
   const std::function<Tensor(Shape, Random&)> functions[] = {init_fan_out_normal, init_fan_in_normal,
-                                                             init_glorot_uniform};
-  const Init inits[] = {Init::fan_out_normal, Init::fan_in_normal, Init::glorot_uniform};
-  for (size_t i = 0; i < 3; ++i) {
+                                                             init_glorot_uniform, init_fan_in_uniform,
+                                                             init_fan_out_uniform};
+  const Init inits[] = {Init::fan_out_normal, Init::fan_in_normal, Init::glorot_uniform, Init::fan_in_uniform,
+                        Init::fan_out_uniform};
+  for (size_t i = 0; i < std::size(inits); ++i) {
     Random a(9), b(9), c(10);
     const auto expected = functions[i]({8, 24}, a).values();
     CHECK(initialize(inits[i], {8, 24}, b).values() == expected);
@@ -88,7 +95,7 @@ TEST_CASE("an initialiser is its function, and draws the same numbers for the sa
   }
 }
 
-TEST_CASE("a weight that is no convolution's is refused") {
+TEST_CASE("a weight of another rank is refused") {
   Random random(1);
   CHECK_THROWS_WITH(init_fan_in_normal({8}, random), Contains("[init]") && Contains("rank 2, 3 or 4, got 8"));
 }

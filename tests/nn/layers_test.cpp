@@ -1,5 +1,6 @@
 #include "nn/layers.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -59,9 +60,28 @@ TEST_CASE("layers have the parameters and shapes that they state") {
   CHECK(inventory(norm.buffers()) == Inventory{{"running_mean", {4}}, {"running_var", {4}}});
 }
 
-TEST_CASE("a linear layer is x w + bias, its bias 0 at first") {
+TEST_CASE("a linear layer starts as PyTorch's does, weight and bias uniform within 1 / sqrt(in)") {
   Random random(1);
-  const Linear layer(2, 2, random);
+  const Linear layer(100, 4000, random);
+  for (const NamedTensor& parameter : layer.parameters()) {
+    double sum = 0, squares = 0, largest = 0;
+    for (const double value : parameter.tensor.values()) {
+      sum += value;
+      squares += value * value;
+      largest = std::max(largest, std::abs(value));
+    }
+    const double n = double(parameter.tensor.numel());
+    CAPTURE(parameter.name);
+    CHECK(largest <= 0.1 * (1 + 1e-6));
+    CHECK(largest > 0.0999);
+    CHECK(sum / n == Approx(0).margin(0.003));  // three standard errors of the bias
+    CHECK(squares / n == Approx(0.01 / 3).epsilon(0.05));
+  }
+}
+
+TEST_CASE("a linear layer is x w + bias, its bias 0 at first where another initialiser is asked for") {
+  Random random(1);
+  const Linear layer(2, 2, random, Init::fan_out_uniform);
   layer.parameters()[0].tensor.copy_from(from_values({2, 2}, {1, 2, 3, 4}));
   CHECK(layer.forward(from_values({1, 2}, {1, 10})).values() == std::vector<double>{31, 42});
   layer.parameters()[1].tensor.copy_from(from_values({2}, {100, 200}));

@@ -29,9 +29,22 @@ TEST_CASE("gradients of activations") {
   Random random(3);
   for (const Shape& shape : {Shape{1}, Shape{7}, Shape{2, 3, 5, 17}, Shape{20011}}) {
     const Tensor x = randn(shape, random, DType::float64);
-    for (auto* op : {relu, sigmoid, swish})
-      CHECK_NOTHROW(check_op([op](const Tensors& in) { return op(in[0]); }, {x}));
+    for (Activation activation : all_activations)
+      CHECK_NOTHROW(check_op([activation](const Tensors& in) { return activate(in[0], activation); }, {x}));
   }
+}
+
+TEST_CASE("each activation but the identity is an op of its own name") {
+  const Tensor x = from_values({3}, {-2, 0, 3}).set_requires_grad();
+  for (Activation activation : all_activations) {
+    const Tensor y = activate(x, activation);
+    if (activation == Activation::identity)
+      CHECK(y.node() == x.node());
+    else
+      CHECK(std::string(y.node()->op) == name(activation));
+  }
+  CHECK(std::string(name(Activation::identity)) == "identity");
+  CHECK(std::string(swish(x).node()->op) == "swish");
 }
 
 TEST_CASE("an activation of integers is refused by name") {

@@ -62,7 +62,7 @@ TEST_CASE("sums back from broadcast axes of all layouts") {
 }
 
 TEST_CASE("a residual used twice keeps its gradients apart") {
-  Tensor x = from_values({1}, {3}).set_requires_grad();
+  const Tensor x = from_values({1}, {3}).set_requires_grad();
   (x + x * x + x).backward();
   CHECK(x.grad().item() == 8);
 }

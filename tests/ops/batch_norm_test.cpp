@@ -104,8 +104,7 @@ TEST_CASE("batch norm by hand") {
 
 TEST_CASE("gradients of batch norm with each activation") {
   for (bool training : {true, false})
-    for (Activation activation :
-         {Activation::identity, Activation::relu, Activation::sigmoid, Activation::swish})
+    for (Activation activation : all_activations)
       for (const Shape& shape : {Shape{5, 1}, Shape{3, 5, 7, 3}, Shape{2, 3, 1, 17}, Shape{37, 131},
                                  Shape{2, 8}, Shape{3, 5, 2, 16}})
         check_norm(shape, {.training = training, .activation = activation});
@@ -149,8 +148,8 @@ TEST_CASE("batch norm and its gradient can be captured in a graph") {
   const Tensor x = randn({300, 8}, random).to(Device::cuda), weight = ones({8}).to(Device::cuda);
   const Tensor mean = zeros({8}).to(Device::cuda), variance = ones({8}).to(Device::cuda);
   const Tensor bias = zeros({8}).to(Device::cuda), dy = ones({300, 8}).to(Device::cuda);
-  Tensor leaf = x.detach(), y, dx;
-  leaf.set_requires_grad();
+  const Tensor leaf = x.detach().set_requires_grad();
+  Tensor y, dx;
   const auto step = [&] {
     leaf.clear_grad();
     y = batch_norm(leaf, weight, bias, mean, variance, {.activation = Activation::swish});

@@ -66,8 +66,7 @@ TEST_CASE("gradients of a BiFPN node in packs of channels, over several blocks")
 
 TEST_CASE("gradients of a BiFPN node with every activation, where only some are wanted") {
   Random random(6);
-  for (Activation activation :
-       {Activation::identity, Activation::relu, Activation::sigmoid, Activation::swish})
+  for (Activation activation : all_activations)
     for (size_t wanted : {0, 1, 2, 3}) {
       Tensors inputs = {
           randn({1, 4, 3, 8}, random, DType::float64), randn({1, 2, 2, 8}, random, DType::float64),
@@ -187,8 +186,7 @@ TEST_CASE("equal maxima and NaN: on CUDA gradients go to the pixels that they go
       const int64_t height = (h + 3) / 4, width = (w + 3) / 4;
       Tensors gradients;
       for (Device device : {Device::cpu, Device::cuda}) {
-        Tensor x = numbers.clone().to(device);
-        x.set_requires_grad();
+        const Tensor x = numbers.clone().to(device).set_requires_grad();
         const Tensor y = bifpn_node({x}, {}, Fusion::sum, height, width, Activation::identity);
         Random same(1);
         y.backward(rand(y.shape(), same, 1, 2).to(device));

@@ -43,7 +43,7 @@ TEST_CASE("gradients of softmax") {
   CHECK(softmax(zeros({0, 3}, DType::float32, Device::cuda)).numel() == 0);
 
   // By hand: p = (1/4, 3/4) and dy = (1, 0), so that dx = p (dy - 1/4).
-  Tensor x = from_values({1, 2}, {0, std::log(3.0)}, DType::float64).set_requires_grad();
+  const Tensor x = from_values({1, 2}, {0, std::log(3.0)}, DType::float64).set_requires_grad();
   softmax(x).backward(from_values({1, 2}, {1, 0}, DType::float64));
   CHECK(x.grad().values()[0] == Approx(0.1875));
   CHECK(x.grad().values()[1] == Approx(-0.1875));
@@ -61,7 +61,7 @@ TEST_CASE("a label out of range is named, and on CUDA makes the loss NaN") {
                     Catch::Contains("label 3 of row 1"));
   for (int64_t classes : {3, 40})
     for (int64_t label : {int64_t(-1), classes}) {
-      Tensor x = zeros({2, classes}, DType::float32, Device::cuda).set_requires_grad();
+      const Tensor x = zeros({2, classes}, DType::float32, Device::cuda).set_requires_grad();
       const Tensor labels = from_values({2}, {0, double(label)}, DType::int32).to(Device::cuda);
       const Tensor loss = softmax_cross_entropy(x, labels);
       loss.backward();

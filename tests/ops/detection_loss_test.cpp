@@ -37,7 +37,7 @@ TEST_CASE("focal loss equals its formula") {
 TEST_CASE("focal loss is finite for any logit, with its gradient") {
   for (double x : {-1e4, -90.0, 0.0, 90.0, 1e4})
     for (int target : {0, background_target}) {
-      Tensor logits = from_values({1, 1}, {x}).set_requires_grad();
+      const Tensor logits = from_values({1, 1}, {x}).set_requires_grad();
       const Tensor loss = focal_loss(logits, from_values({1}, {double(target)}, DType::int32), 1);
       loss.backward();
       CHECK(std::isfinite(loss.item()));
@@ -80,7 +80,7 @@ TEST_CASE("on CUDA a target out of range makes the loss NaN") {
   const auto loss_of = [](double target, const Shape& shape) {  // focal_loss of one anchor with that target
     std::vector<double> targets(size_t(shape[0]), background_target);
     targets.back() = target;
-    Tensor logits = zeros(shape, DType::float32, Device::cuda).set_requires_grad();
+    const Tensor logits = zeros(shape, DType::float32, Device::cuda).set_requires_grad();
     const Tensor loss =
         focal_loss(logits, from_values({shape[0]}, targets, DType::int32).to(Device::cuda), 1);
     loss.backward();
@@ -117,7 +117,7 @@ TEST_CASE("a captured graph of the detection losses finds normalizer and targets
   targets.copy_from(new_targets);
   normalizer.fill(3);
   graph.replay();
-  Tensor expected_leaf = logits.detach().set_requires_grad();
+  const Tensor expected_leaf = logits.detach().set_requires_grad();
   const Tensor expected = focal_loss(expected_leaf, new_targets, 3) + huber_loss(codes, boxes, 3);
   expected.backward();
   CHECK(loss.item() == Approx(expected.item()).epsilon(1e-6));

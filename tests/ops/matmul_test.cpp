@@ -70,8 +70,7 @@ TEST_CASE("a bfloat16 product takes its bias rounded, and gives a gradient in fl
   // as it was.
   const Tensor x = cast(full({1, 1}, 1).to(Device::cuda), DType::bfloat16);
   const Tensor w = full({1, 1}, 0x1p-8).to(Device::cuda);
-  Tensor bias = full({1}, 1 + 0x1p-8).to(Device::cuda);
-  bias.set_requires_grad();
+  const Tensor bias = full({1}, 1 + 0x1p-8).to(Device::cuda).set_requires_grad();
   const Tensor y = linear(x, w, bias);
   CHECK(y.dtype() == DType::bfloat16);
   CHECK(y.values() == std::vector<double>{1});
@@ -100,9 +99,8 @@ TEST_CASE("a bfloat16 product takes its bias rounded, and gives a gradient in fl
 
 TEST_CASE("a dry run counts what products take on CUDA, workspace included") {
   const auto step = [] {
-    Tensor x = zeros({5, 7}, DType::float32, Device::cuda), w = zeros({7, 3}, DType::float32, Device::cuda);
-    x.set_requires_grad();
-    w.set_requires_grad();
+    const Tensor x = zeros({5, 7}, DType::float32, Device::cuda).set_requires_grad();
+    const Tensor w = zeros({7, 3}, DType::float32, Device::cuda).set_requires_grad();
     matmul(x, w).backward(zeros({5, 3}, DType::float32, Device::cuda));
   };
   const int64_t before = cuda::device_memory_use().current;
@@ -122,8 +120,7 @@ TEST_CASE("products over nothing are zero, or the bias") {
     CHECK(matmul(x, w).values() == std::vector<double>(6, 0));
     CHECK(linear(x, w, from_values({3}, {1, 2, 3}).to(device)).values() ==
           std::vector<double>{1, 2, 3, 1, 2, 3});
-    Tensor a = ones({2, 4}).to(device);
-    a.set_requires_grad();
+    const Tensor a = ones({2, 4}).to(device).set_requires_grad();
     matmul(a, zeros({4, 0}).to(device)).backward(zeros({2, 0}).to(device));
     CHECK(a.grad().values() == std::vector<double>(8, 0));
     CHECK(matmul(zeros({0, 4}).to(device), ones({4, 3}).to(device)).shape() == Shape{0, 3});

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "core/tape_observer.h"
 #include "ops/support/check_op.h"
 
 using namespace fovea;
@@ -52,6 +53,29 @@ TEST_CASE("upsampling repeats pixels and sums their gradients") {
     y.backward(ones(y.shape(), DType::float32, device));
     CHECK(x.grad().values() == std::vector<double>{4, 2});
   }
+}
+
+TEST_CASE("pooling and upsampling are recorded under their own names, with what they were called with") {
+  struct Seen : TapeObserver {
+    void on_op(const Op& op, const Tensors& inputs, const Tensor&) override {
+      names.emplace_back(op.name);
+      attributes = op.attributes ? op.attributes() : Attributes();
+      count = inputs.size();
+    }
+    std::vector<std::string> names;
+    Attributes attributes;
+    size_t count = 0;
+  };
+  const Tensor x = zeros({1, 4, 4, 1}).set_requires_grad();
+  Seen seen;
+  CHECK(std::string(max_pool2d(x, Padding::symmetric).node()->op) == "max_pool2d");
+  CHECK(seen.attributes ==
+        Attributes{{"kernel", int64_t(3)}, {"stride", int64_t(2)}, {"padding", "symmetric"}});
+  CHECK(seen.count == 1);
+  CHECK(std::string(upsample_nearest(x, 8, 8).node()->op) == "upsample_nearest");
+  CHECK(seen.attributes.empty());
+  CHECK(seen.names == std::vector<std::string>{"max_pool2d", "upsample_nearest"});
+  CHECK_THROWS_WITH(max_pool2d(zeros({1, 2, 2, 1}, DType::int32)), Catch::Contains("[max_pool2d]"));
 }
 
 TEST_CASE("gradients of resampling") {

@@ -22,7 +22,7 @@ TEST_CASE("casts between dtypes") {
   CHECK(cast(from_values({2}, {7, 255}, DType::uint8), DType::float32).values() ==
         std::vector<double>{7, 255});
   CHECK(cast(from_values({1}, {1.00390625}), DType::bfloat16).values() == std::vector<double>{1});
-  Tensor leaf = from_values({2}, {1, 2}).set_requires_grad();
+  const Tensor leaf = from_values({2}, {1, 2}).set_requires_grad();
   cast(leaf, DType::float64).backward(from_values({2}, {3, 4}, DType::float64));
   CHECK(leaf.grad().values() == std::vector<double>{3, 4});
   leaf.clear_grad();

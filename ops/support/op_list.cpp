@@ -1,0 +1,86 @@
+#include "ops/support/op_list.h"
+
+namespace fovea {
+
+const std::vector<OpStem>& op_stems() {
+  static const std::vector<OpStem> stems = {
+      {"activation", "relu sigmoid swish activate", "activation", "tests/ops/activation_test.cpp"},
+      {"arithmetic", "add subtract multiply divide sum_to", "arithmetic", "tests/ops/arithmetic_test.cpp"},
+      {"batch_norm", "batch_norm", "batch_norm", "tests/ops/batch_norm_test.cpp"},
+      {"bifpn_node", "bifpn_node", "bifpn_node", "tests/ops/bifpn_node_test.cpp"},
+      {"conv2d", "conv2d", "conv2d", "tests/ops/conv2d_test.cpp"},
+      {"cross_entropy", "softmax softmax_cross_entropy", "cross_entropy", "tests/ops/cross_entropy_test.cpp"},
+      {"depthwise_conv2d", "depthwise_conv2d", "depthwise_conv2d", "tests/ops/depthwise_conv2d_test.cpp"},
+      {"detection_loss", "focal_loss huber_loss", "detection_loss", "tests/ops/detection_loss_test.cpp"},
+      {"dropout", "dropout stochastic_depth stochastic_depth_add", "dropout", "tests/ops/dropout_test.cpp"},
+      {"matmul", "matmul linear conv1x1", "gemm reduction", "tests/ops/matmul_test.cpp"},
+      {"reduction", "sum mean", "reduction", "tests/ops/reduction_test.cpp"},
+      {"resample", "max_pool2d upsample_nearest", "bifpn_node", "tests/ops/resample_test.cpp"},
+      {"shape_ops", "reshape concat slice cast", "shape_ops", "tests/ops/shape_ops_test.cpp"},
+      {"squeeze_excite", "global_average_pool scale_channels", "squeeze_excite",
+       "tests/ops/squeeze_excite_test.cpp"},
+      {"anchor_matching", "", "anchor_matching", "tests/train/matching_test.cpp"},
+      {"detection", "", "detection", "tests/models/postprocess_test.cpp"},
+      {"elementwise", "", "elementwise", "tests/core/tensor_test.cpp"},
+      {"optimizer", "", "optimizer", "tests/cuda/optimizer_test.cpp"},
+      {"random", "", "random", "tests/core/tensor_test.cpp"},
+  };
+  return stems;
+}
+
+const std::vector<KernelFile>& kernel_files() {
+  static const std::vector<KernelFile> files = {
+      {"activation",
+       "activation_naive activation_packed activation_backward_naive activation_backward_packed",
+       "float32 float64 bfloat16"},
+      {"anchor_matching",
+       "best_truths_naive best_anchors_naive best_truths_tiled best_anchors_tiled force_matches "
+       "write_targets write_normalizer",
+       "float32"},
+      {"arithmetic", "binary_broadcast binary_packed affine_naive affine_packed sum_to_naive sum_to_tiled",
+       "float32 float64 bfloat16"},
+      {"batch_norm",
+       "statistics_naive statistics_chunks coefficients_from_chunks coefficients_from_running "
+       "normalize_naive normalize_packed sums_naive sums_chunks gradients_from_chunks backward_naive "
+       "backward_packed",
+       "float32 float64 bfloat16"},
+      {"bifpn_node",
+       "node_forward node_gradient fusion_backward upsample_backward pool_backward_naive "
+       "pool_backward_packed",
+       "float32 float64 bfloat16"},
+      {"conv2d",
+       "conv2d_naive input_gradient_naive weight_gradient_naive conv2d_strips weight_gradient_strips",
+       "float32 float64 bfloat16"},
+      {"cross_entropy",
+       "softmax_kernel softmax_backward_kernel cross_entropy_rows mean_loss cross_entropy_backward_rows",
+       "float32 float64 bfloat16"},
+      {"depthwise_conv2d",
+       "depthwise_naive input_gradient_naive weight_gradient_naive depthwise_tiled input_gradient_tiled "
+       "weight_gradient_tiled",
+       "float32 float64 bfloat16"},
+      {"detection",
+       "begin_status rank_naive begin_search count_digits choose_digit gather_candidates sort_stage_naive "
+       "sort_shared decode suppress_kernel",
+       "float32"},
+      {"detection_loss",
+       "finish_loss focal_loss_naive focal_loss_backward_naive focal_loss_packed focal_loss_backward_packed "
+       "huber_loss_naive huber_loss_backward_naive huber_loss_boxes huber_loss_backward_boxes",
+       "float32 float64 bfloat16"},
+      {"dropout", "dropout_naive dropout_packed stochastic_depth_naive stochastic_depth_packed",
+       "float32 float64 bfloat16"},
+      {"elementwise", "fill_naive accumulate_naive accumulate_packed",
+       "float32 float64 bfloat16 int32 uint8"},
+      {"gemm", "cuBLASLt", "float32 float64 bfloat16"},
+      {"optimizer", "each_number_naive each_number_chunked squares_naive squares_chunked finish_norm",
+       "float32"},
+      {"random", "normal_naive", "float32 float64 bfloat16"},
+      {"reduction", "reduce_naive reduce_chunks add_chunks repeat_naive repeat_packed",
+       "float32 float64 bfloat16"},
+      {"shape_ops", "cast_naive cast_packed copy_rows_kernel", "float32 float64 bfloat16 int32 uint8"},
+      {"squeeze_excite", "scale_naive scale_packed scale_backward_naive scale_backward_chunks",
+       "float32 float64 bfloat16"},
+  };
+  return files;
+}
+
+}  // namespace fovea

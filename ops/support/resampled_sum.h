@@ -1,0 +1,35 @@
+#pragma once
+#include <vector>
+
+#include "core/tensor.h"
+#include "cuda/kernels/activation.h"
+#include "cuda/kernels/bifpn_node.h"
+
+namespace fovea {
+
+// y = activation(sum_i w_i resample(x_i)), with x_i (N, H_i, W_i, C) brought to height x width, off the tape:
+// what bifpn_node, max_pool2d and upsample_nearest compute. cuda/kernels/bifpn_node.h says how an input is
+// resampled and how the w_i follow from the weights.
+struct ResampledSum {
+  const char* op;  // whose name errors begin with
+  Tensors inputs;  // one or more, on CUDA at most six; of one N, C, dtype and device
+  Tensor weights;  // (number of inputs); undefined for Fusion::sum
+  Fusion fusion;
+  int64_t height, width;
+  Activation activation;
+  Padding padding;  // of pooling
+};
+
+// y (N, height, width, C). Throws on an input finer along one axis and coarser along the other, on a finer
+// one whose size, halved and rounded up again and again, does not come to height x width, and on a dtype
+// that the device does not compute in.
+Tensor resampled_sum(const ResampledSum& of);
+
+// The gradients of the inputs, undefined where `needed` (one for each input) is false, and behind them that
+// of the weights, undefined where there are none. dy has y's shape. Off the tape.
+Tensors resampled_sum_backward(const ResampledSum& of, const Tensor& dy, const std::vector<bool>& needed);
+
+// The w_i of weights v_i, for the fusions that have some; in double, rounded once.
+std::vector<double> fused_weights(std::vector<double> v, Fusion fusion);
+
+}  // namespace fovea
