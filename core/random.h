@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "cuda/device/noise.h"
+#include "cuda/device/random_key.h"
 
 namespace fovea {
 
@@ -29,7 +29,7 @@ class Random {
   // The same with a pointer to the number of the step: one key then serves every replay of a captured graph.
   // set_step() takes that pointer, to memory of the device that the ops run on, which must outlive them; at
   // first it is null.
-  NoiseKey next_noise_key() { return {next_key(), step_}; }
+  RandomKey next_random_key() { return {next_key(), step_}; }
   void set_step(const int64_t* step) { step_ = step; }
 
   uint64_t seed() const { return seed_; }

@@ -13,7 +13,7 @@ namespace fovea {
 // have without it: they are added up in the same order.
 //
 // The function must do the same both times: draw its random numbers by keys drawn before
-// (Random::next_noise_key), and leave what it changes in passing (running averages) as it is while
+// (Random::next_random_key), and leave what it changes in passing (running averages) as it is while
 // is_recomputing(). It returns a tensor that it made. Under NoGrad, while a TapeObserver needs the whole
 // graph, or where nothing requires a gradient, it is just called.
 Tensor recompute(const std::function<Tensor(const Tensors&)>& function, const Tensors& inputs,

@@ -28,10 +28,10 @@ bool is_floating(DType dtype) {
 }
 
 template <class T>
-void fill_normal_cpu(T* x, int64_t n, NoiseKey noise) {
+void fill_normal_cpu(T* x, int64_t n, RandomKey key) {
   parallel_for((n + 3) / 4, 4096, [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const PhiloxBlock words = noise.words(i);
+      const PhiloxBlock words = key.words(i);
       for (int k = 0; k < 4 && 4 * i + k < n; ++k) x[4 * i + k] = T(normal_from_words(words, k));
     }
   });
@@ -214,14 +214,14 @@ Tensor randn(Shape shape, Random& random, DType dtype) {
   return from_values(shape, values, dtype);
 }
 
-Tensor randn(Shape shape, NoiseKey noise, DType dtype, Device device) {
+Tensor randn(Shape shape, RandomKey key, DType dtype, Device device) {
   require(is_floating(dtype), "[randn] there are no normal numbers in {}: choose a floating dtype", dtype);
   Tensor result(shape, dtype, device);
   if (is_dry_run()) return result;
   with_dtype(dtype, [&]<class T>() {
     if constexpr (!std::is_integral_v<T>)
       (device == Device::cuda ? cuda::fill_normal<T> : fill_normal_cpu<T>)(result.data<T>(), result.numel(),
-                                                                           noise);
+                                                                           key);
   });
   return result;
 }

@@ -99,9 +99,9 @@ Tensor zeros_like(const Tensor& x);
 // Random numbers on the CPU, drawn in order; the dtype only rounds them.
 Tensor randn(Shape shape, Random& random, DType dtype = DType::float32);  // normal(0, 1)
 // Normal(0, 1) again, but made on the tensor's own device, by all its threads: element i is a function of
-// `noise` and i, the same bits on either device; the dtype only rounds it. For large tensors, which it fills
+// `key` and i, the same bits on either device; the dtype only rounds it. For large tensors, which it fills
 // many times faster. Throws for int32 and uint8.
-Tensor randn(Shape shape, NoiseKey noise, DType dtype, Device device);
+Tensor randn(Shape shape, RandomKey key, DType dtype, Device device);
 // The same, uniform in [low, high).
 Tensor rand(Shape shape, Random& random, double low = 0, double high = 1, DType dtype = DType::float32);
 // These numbers, row by row, converted to the dtype, on the CPU. Throws on another count than

@@ -129,12 +129,12 @@ EfficientDet::EfficientDet(const EfficientDetSpec& spec, int64_t classes, Random
   add_child("box_net", box_net_);
 }
 
-Tensors EfficientDet::pyramid(const Tensor& images, Random& noise) const {
-  return fpn_.forward(backbone_.features(images, noise));
+Tensors EfficientDet::pyramid(const Tensor& images, Random& rng) const {
+  return fpn_.forward(backbone_.features(images, rng));
 }
 
-DetectorOutput EfficientDet::forward(const Tensor& images, Random& noise) const {
-  const Tensors features = pyramid(images, noise);
+DetectorOutput EfficientDet::forward(const Tensor& images, Random& rng) const {
+  const Tensors features = pyramid(images, rng);
   return {class_net_.forward(features), box_net_.forward(features)};
 }
 

@@ -124,9 +124,9 @@ MBConv::MBConv(const Options& options, Random& random)
   add_child(expands ? "bn3" : "bn2", project_norm_);
 }
 
-Tensor MBConv::forward(const Tensor& x, Random& noise) const {
+Tensor MBConv::forward(const Tensor& x, Random& rng) const {
   const bool shortcut = options_.window.stride == 1 && options_.in == options_.out;
-  const NoiseKey key = shortcut ? noise.next_noise_key() : NoiseKey{};
+  const RandomKey key = shortcut ? rng.next_random_key() : RandomKey{};
   const auto block = [this, shortcut, key](const Tensors& inputs) {
     const Tensor& in = inputs[0];
     Tensor y = expand_ ? conv_norm(*expand_, *expand_norm_, in) : in;
@@ -174,25 +174,25 @@ EfficientNet::EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random
   }
 }
 
-Tensors EfficientNet::features(const Tensor& images, Random& noise) const {
+Tensors EfficientNet::features(const Tensor& images, Random& rng) const {
   require(images.rank() == 4 && images.size(3) == 3,
           "[EfficientNet] images are {}, they must be (N, H, W, 3)", images.shape());
   Tensors result;
   const auto stem = [this](const Tensors& inputs) { return conv_norm(stem_, stem_norm_, inputs[0]); };
   Tensor x = run_part(stem, {images}, {&stem_, &stem_norm_});
   for (size_t s = 0; s < stages_.size(); ++s) {
-    for (const auto& block : stages_[s]) x = block->forward(x, noise);
+    for (const auto& block : stages_[s]) x = block->forward(x, rng);
     if (is_feature_stage(s)) result.push_back(x);
   }
   return result;
 }
 
-Tensor EfficientNet::forward(const Tensor& images, Random& noise) const {
+Tensor EfficientNet::forward(const Tensor& images, Random& rng) const {
   require(classifier_.has_value(),
           "[EfficientNet] this network was made as a backbone, without a classifier");
-  Tensor x = features(images, noise).back();
+  Tensor x = features(images, rng).back();
   x = global_average_pool(conv_norm(*head_, *head_norm_, x));
-  if (training()) x = dropout(x, spec_.dropout, noise.next_noise_key());
+  if (training()) x = dropout(x, spec_.dropout, rng.next_random_key());
   return classifier_->forward(x);
 }
 

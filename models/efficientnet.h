@@ -61,7 +61,7 @@ class MBConv : public Module {
     NormOptions norm;
   };
   MBConv(const Options& options, Random& random);
-  Tensor forward(const Tensor& x, Random& noise) const;  // noise: stochastic depth, in training
+  Tensor forward(const Tensor& x, Random& rng) const;  // rng: stochastic depth, in training
 
  private:
   struct SqueezeExcite : Module {
@@ -88,10 +88,10 @@ class EfficientNet : public Module {
 
   // images (N, H, W, 3), normalised -> logits (N, classes). Throws on other shapes and where the network was
   // made without classes.
-  Tensor forward(const Tensor& images, Random& noise) const;
+  Tensor forward(const Tensor& images, Random& rng) const;
 
   // The features a detector uses: ends of stages 2, 4 and 6, strides 8, 16 and 32 (P3, P4, P5).
-  Tensors features(const Tensor& images, Random& noise) const;
+  Tensors features(const Tensor& images, Random& rng) const;
   std::vector<int64_t> feature_channels() const { return feature_channels_; }
 
   const EfficientNetSpec& spec() const { return spec_; }

@@ -14,10 +14,10 @@ namespace {
 
 // One element a thread: the definition, and what is left over behind the packs.
 template <class T>
-__global__ void dropout_naive(const T* x, T* y, int64_t begin, int64_t n, float p, NoiseKey noise) {
+__global__ void dropout_naive(const T* x, T* y, int64_t begin, int64_t n, float p, RandomKey key) {
   for (int64_t i : grid_stride(n - begin)) {
     const int64_t at = begin + i;
-    y[at] = T(Accumulator<T>(x[at]) * survival<Accumulator<T>>(noise.word(at), p));
+    y[at] = T(Accumulator<T>(x[at]) * survival<Accumulator<T>>(key.word(at), p));
   }
 }
 
@@ -26,12 +26,12 @@ template <class T>
 inline constexpr int dropout_pack_size = pack_size<T> < 4 ? 4 : pack_size<T>;
 
 template <class T>
-__global__ void dropout_packed(const T* x, T* y, int64_t packs, float p, NoiseKey noise) {
+__global__ void dropout_packed(const T* x, T* y, int64_t packs, float p, RandomKey key) {
   constexpr int size = dropout_pack_size<T>;
   for (int64_t i : grid_stride(packs)) {
     Pack<T, size> pack = load_pack<size>(x + i * size);
     for (int part = 0; part < size / 4; ++part) {
-      const PhiloxBlock block = noise.words(i * (size / 4) + part);
+      const PhiloxBlock block = key.words(i * (size / 4) + part);
       for (int k = 0; k < 4; ++k) {
         T& value = pack.value[part * 4 + k];
         value = T(Accumulator<T>(value) * survival<Accumulator<T>>(block.word[k], p));
@@ -42,15 +42,15 @@ __global__ void dropout_packed(const T* x, T* y, int64_t packs, float p, NoiseKe
 }
 
 template <class T>
-__device__ Accumulator<T> survival_of_sample(NoiseKey noise, int64_t sample, float p) {
-  return survival<Accumulator<T>>(noise.word(sample), p);
+__device__ Accumulator<T> survival_of_sample(RandomKey key, int64_t sample, float p) {
+  return survival<Accumulator<T>>(key.word(sample), p);
 }
 
 template <class T>
 __global__ void stochastic_depth_naive(const T* branch, const T* shortcut, T* y, int64_t samples,
-                                       int64_t size, float p, NoiseKey noise) {
+                                       int64_t size, float p, RandomKey key) {
   for (int64_t i : grid_stride(samples * size)) {
-    const Accumulator<T> value = Accumulator<T>(branch[i]) * survival_of_sample<T>(noise, i / size, p);
+    const Accumulator<T> value = Accumulator<T>(branch[i]) * survival_of_sample<T>(key, i / size, p);
     y[i] = T(shortcut ? Accumulator<T>(shortcut[i]) + value : value);
   }
 }
@@ -58,10 +58,10 @@ __global__ void stochastic_depth_naive(const T* branch, const T* shortcut, T* y,
 // Blocks along x share a sample, whose factor each thread computes once: `packs` is the length of a sample.
 template <class T>
 __global__ void stochastic_depth_packed(const T* branch, const T* shortcut, T* y, int64_t samples,
-                                        int64_t packs, float p, NoiseKey noise) {
+                                        int64_t packs, float p, RandomKey key) {
   constexpr int size = pack_size<T>;
   for (int64_t sample = blockIdx.y; sample < samples; sample += gridDim.y) {
-    const Accumulator<T> factor = survival_of_sample<T>(noise, sample, p);
+    const Accumulator<T> factor = survival_of_sample<T>(key, sample, p);
     for (int64_t i : grid_stride(packs)) {
       const int64_t at = (sample * packs + i) * size;
       Pack<T, size> pack = load_pack<size>(branch + at);
@@ -80,28 +80,28 @@ __global__ void stochastic_depth_packed(const T* branch, const T* shortcut, T* y
 }  // namespace
 
 template <class T>
-void dropout(const T* x, T* y, int64_t n, float p, NoiseKey noise) {
+void dropout(const T* x, T* y, int64_t n, float p, RandomKey key) {
   const int64_t packs = n / dropout_pack_size<T>, packed = packs * dropout_pack_size<T>;
-  launch(dropout_packed<T>, {grid_for(packs), block_threads}, x, y, packs, p, noise);
-  launch(dropout_naive<T>, {grid_for(n - packed), block_threads}, x, y, packed, n, p, noise);
+  launch(dropout_packed<T>, {grid_for(packs), block_threads}, x, y, packs, p, key);
+  launch(dropout_naive<T>, {grid_for(n - packed), block_threads}, x, y, packed, n, p, key);
 }
 
 template <class T>
 void stochastic_depth(const T* branch, const T* shortcut, T* y, int64_t samples, int64_t size, float p,
-                      NoiseKey noise) {
+                      RandomKey key) {
   if (!packs_fit<T>(size)) {
     launch(stochastic_depth_naive<T>, {grid_for(samples * size), block_threads}, branch, shortcut, y, samples,
-           size, p, noise);
+           size, p, key);
     return;
   }
   const int64_t packs = size / pack_size<T>;
   const dim3 grid(grid_for(packs).x, unsigned(std::min<int64_t>(samples, 65535)));
-  launch(stochastic_depth_packed<T>, {grid, block_threads}, branch, shortcut, y, samples, packs, p, noise);
+  launch(stochastic_depth_packed<T>, {grid, block_threads}, branch, shortcut, y, samples, packs, p, key);
 }
 
-#define INSTANTIATE(T)                                              \
-  template void dropout<T>(const T*, T*, int64_t, float, NoiseKey); \
-  template void stochastic_depth<T>(const T*, const T*, T*, int64_t, int64_t, float, NoiseKey);
+#define INSTANTIATE(T)                                               \
+  template void dropout<T>(const T*, T*, int64_t, float, RandomKey); \
+  template void stochastic_depth<T>(const T*, const T*, T*, int64_t, int64_t, float, RandomKey);
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)

@@ -11,18 +11,18 @@ namespace fovea::cuda {
 namespace {
 
 template <class T>
-__global__ void normal_naive(T* x, int64_t n, NoiseKey noise) {
-  for (int64_t i : grid_stride(n)) x[i] = T(normal_from_words(noise.words(i / 4), int(i % 4)));
+__global__ void normal_naive(T* x, int64_t n, RandomKey key) {
+  for (int64_t i : grid_stride(n)) x[i] = T(normal_from_words(key.words(i / 4), int(i % 4)));
 }
 
 }  // namespace
 
 template <class T>
-void fill_normal(T* x, int64_t n, NoiseKey noise) {
-  launch(normal_naive<T>, {grid_for(n), block_threads}, x, n, noise);
+void fill_normal(T* x, int64_t n, RandomKey key) {
+  launch(normal_naive<T>, {grid_for(n), block_threads}, x, n, key);
 }
 
-#define INSTANTIATE(T) template void fill_normal<T>(T*, int64_t, NoiseKey);
+#define INSTANTIATE(T) template void fill_normal<T>(T*, int64_t, RandomKey);
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)

@@ -1,13 +1,13 @@
 #pragma once
 #include <cstdint>
 
-#include "cuda/device/noise.h"
+#include "cuda/device/random_key.h"
 
 namespace fovea::cuda {
 
-// x[i] = normal number i (mean 0, variance 1) of `noise`, for i of 0 .. n-1. T: float, double, bfloat16,
-// which only rounds the number; noise.step, where there is one, is device memory.
+// x[i] = normal number i (mean 0, variance 1) of `key`, for i of 0 .. n-1. T: float, double, bfloat16,
+// which only rounds the number; key.step, where there is one, is device memory.
 template <class T>
-void fill_normal(T* x, int64_t n, NoiseKey noise);
+void fill_normal(T* x, int64_t n, RandomKey key);
 
 }  // namespace fovea::cuda

@@ -28,18 +28,18 @@ TEST_CASE("a stream continues from its position") {
   CHECK(Random(7, 3).bits() != Random(7, 4).bits());
 }
 
-TEST_CASE("a noise key is a key and where the step is found") {
+TEST_CASE("a random key is a key and where the step is found") {
   Random a(7, 3), b(7, 3);
-  CHECK(a.next_noise_key().key == b.next_key());
-  CHECK(a.next_noise_key().step == nullptr);
+  CHECK(a.next_random_key().key == b.next_key());
+  CHECK(a.next_random_key().step == nullptr);
   const int64_t step = 5;
   a.set_step(&step);
   b.next_key();
-  const NoiseKey noise = a.next_noise_key();
-  CHECK(noise.key == b.next_key());
-  CHECK(noise.step == &step);
-  CHECK(noise.words(8).word[1] == philox4x32(noise.key, 8, 5).word[1]);
-  CHECK(NoiseKey(noise.key).words(8).word[1] == philox4x32(noise.key, 8).word[1]);
+  const RandomKey key = a.next_random_key();
+  CHECK(key.key == b.next_key());
+  CHECK(key.step == &step);
+  CHECK(key.words(8).word[1] == philox4x32(key.key, 8, 5).word[1]);
+  CHECK(RandomKey(key.key).words(8).word[1] == philox4x32(key.key, 8).word[1]);
 }
 
 TEST_CASE("moments of uniform and normal numbers") {

@@ -67,8 +67,8 @@ TEST_CASE(
   }
   set_num_threads(threads);
   // A larger tensor continues a smaller one; another key or step gives others.
-  const auto numbers = [](int64_t n, NoiseKey noise) {
-    return randn({n}, noise, DType::float32, Device::cpu).values();
+  const auto numbers = [](int64_t n, RandomKey key) {
+    return randn({n}, key, DType::float32, Device::cpu).values();
   };
   std::vector<double> longer = numbers(20, 11);
   longer.resize(9);

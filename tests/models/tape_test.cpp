@@ -22,7 +22,7 @@ std::vector<TapeRow> rows() {
   const auto classifier = std::make_shared<EfficientNet>(efficientnet_spec("efficientnet_b-3"), 5, random);
   const auto detector = std::make_shared<EfficientDet>(efficientdet_spec("efficientdet_d-3"), 2, random);
   const Tensor image = x({1, 64, 64, 3});
-  const auto noise = std::make_shared<Random>(2);
+  const auto rng = std::make_shared<Random>(2);
 
   const EfficientDetSpec& spec = detector->spec();
   Tensors features;
@@ -42,11 +42,9 @@ std::vector<TapeRow> rows() {
       {"Conv::forward", forward_of<Conv>(3, 2, Window{}, random), {pixels}},
       {"BatchNorm::forward", forward_of<BatchNorm>(3, Activation::swish), {pixels}},
       {"conv_norm", [=](auto& in) { return Tensors{conv_norm(*conv, *norm, in[0])}; }, {pixels}},
-      {"MBConv::forward", [=](auto& in) { return Tensors{block->forward(in[0], *noise)}; }, {pixels}},
-      {"EfficientNet::forward",
-       [=](auto& in) { return Tensors{classifier->forward(in[0], *noise)}; },
-       {image}},
-      {"EfficientNet::features", [=](auto& in) { return classifier->features(in[0], *noise); }, {image}},
+      {"MBConv::forward", [=](auto& in) { return Tensors{block->forward(in[0], *rng)}; }, {pixels}},
+      {"EfficientNet::forward", [=](auto& in) { return Tensors{classifier->forward(in[0], *rng)}; }, {image}},
+      {"EfficientNet::features", [=](auto& in) { return classifier->features(in[0], *rng); }, {image}},
       {"SeparableConv::forward",
        forward_of<SeparableConv>(3, 2, true, Padding::same, Init::fan_in_normal, random),
        {pixels}},
@@ -57,11 +55,11 @@ std::vector<TapeRow> rows() {
       {"DetectionHead::forward", [=](auto& in) { return Tensors{head->forward(in)}; }, features},
       {"EfficientDet::forward",
        [=](auto& in) {
-         const DetectorOutput output = detector->forward(in[0], *noise);
+         const DetectorOutput output = detector->forward(in[0], *rng);
          return Tensors{output.class_logits, output.box_codes};
        },
        {image}},
-      {"EfficientDet::pyramid", [=](auto& in) { return detector->pyramid(in[0], *noise); }, {image}},
+      {"EfficientDet::pyramid", [=](auto& in) { return detector->pyramid(in[0], *rng); }, {image}},
   };
 }
 

@@ -53,28 +53,28 @@ TEST_CASE("the mask is the same on CUDA, bit for bit") {
   }
 }
 
-TEST_CASE("the step a noise key points to draws afresh, on both devices") {
+TEST_CASE("the step a random key points to draws afresh, on both devices") {
   int64_t step = 0;
   const Tensor x = ones({999}), on_cuda = x.to(Device::cuda);
   const cuda::Workspace<int64_t> step_on_cuda(1);
-  const NoiseKey noise(42, &step), noise_on_cuda(42, step_on_cuda.data());
+  const RandomKey key(42, &step), key_on_cuda(42, step_on_cuda.data());
   // A graph keeps its arguments, and still draws afresh.
   Tensor y, d;
   const auto work = [&] {
-    y = dropout(on_cuda, 0.4, noise_on_cuda);
-    d = stochastic_depth(on_cuda, 0.4, noise_on_cuda);
+    y = dropout(on_cuda, 0.4, key_on_cuda);
+    d = stochastic_depth(on_cuda, 0.4, key_on_cuda);
   };
   cuda::copy_to_device(step_on_cuda.data(), &step, sizeof step);
   cuda::Graph graph;
   graph.warm_up(work);
   graph.capture(work);
-  CHECK(dropout(x, 0.4, noise).values() == dropout(x, 0.4, 42).values());
+  CHECK(dropout(x, 0.4, key).values() == dropout(x, 0.4, 42).values());
   std::vector<double> last;
   for (step = 1; step < 4; ++step) {
     cuda::copy_to_device(step_on_cuda.data(), &step, sizeof step);
     graph.replay();
-    CHECK(y.values() == dropout(x, 0.4, noise).values());
-    CHECK(d.values() == stochastic_depth(x, 0.4, noise).values());
+    CHECK(y.values() == dropout(x, 0.4, key).values());
+    CHECK(d.values() == stochastic_depth(x, 0.4, key).values());
     CHECK(y.values() != last);
     last = y.values();
   }

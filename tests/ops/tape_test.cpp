@@ -24,7 +24,7 @@ std::vector<TapeRow> rows() {
   const auto x = [&](Shape shape) { return rand(shape, random, 0.2, 1); };
   const auto labels = [&](int64_t n) { return zeros({n}, DType::int32); };
   const Window window{3, 1, Padding::same};
-  const NoiseKey noise{7};
+  const RandomKey key{7};
   return {
       {"Tensor::to", [](auto& in) { return Tensors{in[0].to(Device::cuda)}; }, {x({3, 2})}},
       {"recompute",
@@ -101,18 +101,18 @@ std::vector<TapeRow> rows() {
        {1}},
       {"dropout",
        [=](auto& in) {
-         return Tensors{dropout(in[0], 0.5, noise), dropout(in[0], 0, noise)};
+         return Tensors{dropout(in[0], 0.5, key), dropout(in[0], 0, key)};
        },
        {x({20})}},
       {"stochastic_depth",
        [=](auto& in) {
-         return Tensors{stochastic_depth(in[0], 0.5, noise), stochastic_depth(in[0], 0, noise)};
+         return Tensors{stochastic_depth(in[0], 0.5, key), stochastic_depth(in[0], 0, key)};
        },
        {x({20, 2})}},
       {"stochastic_depth_add",
        [=](auto& in) {
-         return Tensors{stochastic_depth_add(in[0], in[1], 0.5, noise),
-                        stochastic_depth_add(in[0], in[1], 0, noise)};
+         return Tensors{stochastic_depth_add(in[0], in[1], 0.5, key),
+                        stochastic_depth_add(in[0], in[1], 0, key)};
        },
        {x({20, 2}), x({20, 2})}},
       {"matmul", [](auto& in) { return Tensors{matmul(in[0], in[1])}; }, {x({3, 2}), x({2, 5})}},

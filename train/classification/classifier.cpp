@@ -23,8 +23,8 @@ Classifier::Classifier(const ModelFile& file, Device device)
   model_->set_training(false);
 }
 
-Tensor Classifier::forward(const Tensor& images, Random& noise) const {
-  return model_->forward(cast(images, precision_), noise);
+Tensor Classifier::forward(const Tensor& images, Random& rng) const {
+  return model_->forward(cast(images, precision_), rng);
 }
 
 std::vector<double> Classifier::classify(const Image& image) {

@@ -53,8 +53,8 @@ Detector::Detector(const ModelFile& file, Device device)
   model_->set_training(false);
 }
 
-DetectorOutput Detector::forward(const Tensor& images, Random& noise) const {
-  return model_->forward(cast(images, precision_), noise);
+DetectorOutput Detector::forward(const Tensor& images, Random& rng) const {
+  return model_->forward(cast(images, precision_), rng);
 }
 
 std::vector<std::vector<Detection>> Detector::detect(const Tensor& images, std::span<const ImageFrame> frames,

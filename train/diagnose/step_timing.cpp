@@ -73,7 +73,7 @@ StepTiming::StepTiming(const StepOptions& options) : options_(options) {
   Random random(1);
   batch_ = recipe_.empty_batch(Device::cpu);
   o.image_size = batch_.images.size(1);
-  batch_.images = randn(batch_.images.shape(), random.next_noise_key(), o.precision, o.device);
+  batch_.images = randn(batch_.images.shape(), random.next_random_key(), o.precision, o.device);
   if (const auto* detector = dynamic_cast<const EfficientDet*>(recipe_.model.get()))
     anchors_ = generate_anchors(int(o.image_size), int(o.image_size), detector->spec().anchors);
   make_up_targets(batch_.targets, o.classes, random);

@@ -6,13 +6,13 @@ namespace fovea {
 // What an op's random numbers are a function of, beside the element: a key, and the number of the step where
 // one key serves many. The step is read where the op runs, on the tensor's device, so that a captured graph,
 // which repeats its arguments, draws afresh in each replay. Null stands for step 0.
-struct NoiseKey {
+struct RandomKey {
   uint64_t key = 0;
   const int64_t* step = nullptr;
 
-  NoiseKey() = default;
+  RandomKey() = default;
   // `step_` lies on the device that the op runs on.
-  HD NoiseKey(uint64_t key_, const int64_t* step_ = nullptr) : key(key_), step(step_) {}
+  HD RandomKey(uint64_t key_, const int64_t* step_ = nullptr) : key(key_), step(step_) {}
 
   // Four random words, those of elements 4 index .. 4 index + 3.
   HD PhiloxBlock words(int64_t index) const {
