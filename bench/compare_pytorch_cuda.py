@@ -435,7 +435,8 @@ class Comparison:
         if "gemm" in ceilings:
             facts += f"; a matrix product of 8192 x 8192 x 8192 runs at {ceilings['gemm']['flops_per_second'] / 1e12:.0f} TFLOP/s"
         self.report.add(f"{facts}\n")
-        rows = [line for line in lines if "what" in line and re.match(OPS_SHOWN, line["op"])]
+        ours = [line for line in lines if "what" in line and not line["op"].endswith(", cuDNN")]
+        rows = [line for line in ours if re.match(OPS_SHOWN, line["op"])]
         reached = self.note(self.pytorch("ops", [[r["op"], r["what"]] for r in rows], o.op_repeats, self.left() - 10))
         theirs = {} if isinstance(reached, str) else {(n, w): s for n, w, s in reached[-1]}
         if isinstance(reached, str):

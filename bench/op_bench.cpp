@@ -1,14 +1,17 @@
-// Every op at a size of EfficientNet-B0 or EfficientDet-D0, forward and backward: the time, and the bytes
-// that must move (each input read once, each output written once) over it, as a share of what a plain copy
-// reaches here.
+// Every op at a size of EfficientNet-B0, EfficientDet-D0 or ResNet-18, forward and backward: the time, and
+// the bytes that must move (each input read once, each output written once) over it, as a share of what a
+// plain copy reaches here. On a GPU with cuDNN each convolution has a second row, by cuDNN.
 //   op_bench [cpu|cuda] [float32|bfloat16] [repeats] [batch] [part of an op's name] [--json]
 // On CUDA the caches are emptied before each, and the time is that between two events. On a simulated device
 // it says nothing: there this only shows that each row runs. --json prints a line of JSON for each time.
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <string>
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "cuda/cudnn.h"
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/memory.h"
 #include "ops/activation.h"
@@ -29,6 +32,7 @@
 #include "train/diagnose/timing.h"
 
 using namespace fovea;
+namespace cudnn = fovea::cuda::cudnn;
 
 namespace {
 
@@ -60,9 +64,19 @@ struct Bench {
     backward(name, "backward", inputs, f, read);
   }
 
+  // By our kernels, then by cuDNN where it takes `c`, a convolution of the same sizes: f(x, w) of each.
+  using Convolve = std::function<Tensor(const Tensor& x, const Tensor& w)>;
+  void both_convolutions(const std::string& name, const Tensor& x, const Tensor& w, const Convolve& ours,
+                         const cudnn::Convolution& c, const Convolve& by_cudnn) {
+    cudnn::set_use(cudnn::Use::never);
+    convolution(name, x, w, ours);
+    cudnn::set_use(cudnn::Use::always);
+    if (on_gpu() && cudnn_takes(c)) convolution(name + ", cuDNN", x, w, by_cudnn);
+    cudnn::set_use(cudnn::Use::where_faster);
+  }
+
   // The gradient of x and that of w apart.
-  void convolution(const std::string& name, const Tensor& x, const Tensor& w,
-                   const std::function<Tensor(const Tensor& x, const Tensor& w)>& f) {
+  void convolution(const std::string& name, const Tensor& x, const Tensor& w, const Convolve& f) {
     if (!wants(name)) return;
     forward(name, {x, w}, [=] { return f(x, w); });
     if (x.requires_grad())
@@ -93,6 +107,14 @@ struct Bench {
  private:
   Tensor leaf(Shape shape, DType type) {
     return randn(shape, random.next_key(), type, device).set_requires_grad();
+  }
+
+  bool cudnn_takes(const cudnn::Convolution& c) const {
+    const cudnn::Pass passes[] = {cudnn::Pass::forward, cudnn::Pass::input_gradient,
+                                  cudnn::Pass::weight_gradient};
+    return std::all_of(std::begin(passes), std::end(passes), [&](cudnn::Pass pass) {
+      return dtype == DType::bfloat16 ? cudnn::takes<bfloat16>(pass, c) : cudnn::takes<float>(pass, c);
+    });
   }
 
   // More than any second-level cache holds; the host meanwhile asks for what is timed, so that no launch
@@ -161,7 +183,39 @@ std::vector<Depthwise> backbone(int64_t image) {
           {image / 16, 672, 5, 2}, {image / 32, 1152, 5, 1}, {image / 32, 1152, 3, 1}};
 }
 
-void convolutions(Bench& b) {
+// The opponent's depthwise convolution, with as many groups as channels. Numbers do not matter here, so the
+// filter (k, k, C) is taken for cuDNN's (C, k, k, 1) as it lies, in x's dtype.
+Tensor depthwise_by_cudnn(const Tensor& x, const Tensor& w, const cudnn::Convolution& c) {
+  const Tensor filter = cast(w.detach(), x.dtype());
+  Tensor y({c.batch, c.window.output_size(c.in_height), c.window.output_size(c.in_width), c.out_channels},
+           x.dtype(), x.device());
+  with_compute_dtype(x, "cuDNN",
+                     [&]<class T>() { cudnn::forward(x.data<T>(), filter.data<T>(), y.data<T>(), c); });
+  const bool x_needs = x.requires_grad(), w_needs = w.requires_grad();
+  return record(y, "cuDNN", {x, w}, [=, x = x.detach(), w_dtype = w.dtype()](const Tensor& dy) {
+    Tensor dx, dw;
+    with_compute_dtype(x, "cuDNN", [&]<class T>() {
+      if (x_needs) {
+        dx = empty_like(x);
+        cudnn::input_gradient(filter.data<T>(), dy.data<T>(), dx.data<T>(), c);
+      }
+      if (w_needs) {
+        const Tensor rounded = empty_like(filter);
+        cudnn::weight_gradient(x.data<T>(), dy.data<T>(), rounded.data<T>(), c);
+        dw = cast(rounded, w_dtype);
+      }
+    });
+    return Tensors{dx, dw};
+  });
+}
+
+// cuDNN has no padding on one side only.
+cudnn::Convolution of_cudnn(int64_t batch, int64_t size, int64_t in, int64_t out, int kernel, int stride,
+                            int64_t groups = 1) {
+  return {batch, size, size, in, out, {kernel, stride, Padding::symmetric}, groups};
+}
+
+void depthwise_convolutions(Bench& b) {
   std::vector<Depthwise> shapes = backbone(224);
   if (b.on_gpu())
     for (const Depthwise& shape : backbone(512)) shapes.push_back(shape);
@@ -171,16 +225,52 @@ void convolutions(Bench& b) {
                                          d.channels, d.kernel, d.stride);
     if (!b.wants(name)) continue;
     const Window window{d.kernel, d.stride};
-    b.convolution(name, b.activations({b.batch, d.size, d.size, d.channels}),
-                  b.parameters({d.kernel, d.kernel, d.channels}),
-                  [=](const Tensor& x, const Tensor& w) { return depthwise_conv2d(x, w, window); });
+    const auto c = of_cudnn(b.batch, d.size, d.channels, d.channels, d.kernel, d.stride, d.channels);
+    b.both_convolutions(
+        name, b.activations({b.batch, d.size, d.size, d.channels}),
+        b.parameters({d.kernel, d.kernel, d.channels}),
+        [=](const Tensor& x, const Tensor& w) { return depthwise_conv2d(x, w, window); }, c,
+        [=](const Tensor& x, const Tensor& w) { return depthwise_by_cudnn(x, w, c); });
   }
-  // Of its input no network asks the gradient.
-  b.convolution(fmt::format("conv2d {}x224x224x3 3x3 /2 -> 32", b.batch),
-                b.activations({b.batch, 224, 224, 3}).detach(), b.parameters({3, 3, 3, 32}),
-                [](const Tensor& x, const Tensor& w) {
-                  return conv2d(x, w, {3, 2});
-                });
+}
+
+struct Dense {
+  int64_t size, in, out;
+  int kernel, stride;
+  Padding padding = Padding::symmetric;
+};
+
+// EfficientNet's stem, then every distinct one of ResNet-18 (arXiv 1512.03385, table 1).
+const std::vector<Dense> dense = {{224, 3, 32, 3, 2, Padding::same},
+                                  {224, 3, 64, 7, 2},
+                                  {56, 64, 64, 3, 1},
+                                  {56, 64, 128, 3, 2},
+                                  {56, 64, 128, 1, 2},
+                                  {28, 128, 128, 3, 1},
+                                  {28, 128, 256, 3, 2},
+                                  {28, 128, 256, 1, 2},
+                                  {14, 256, 256, 3, 1},
+                                  {14, 256, 512, 3, 2},
+                                  {14, 256, 512, 1, 2},
+                                  {7, 512, 512, 3, 1}};
+
+void convolutions(Bench& b) {
+  depthwise_convolutions(b);
+  for (const Dense& d : dense) {
+    const std::string name =
+        fmt::format("conv2d {}x{}x{}x{} {}x{}{} -> {}", b.batch, d.size, d.size, d.in, d.kernel, d.kernel,
+                    d.stride == 1 ? "" : fmt::format(" /{}", d.stride), d.out);
+    if (!b.wants(name)) continue;
+    const Tensor image = b.activations({b.batch, d.size, d.size, d.in});
+    // Of a network's input none asks the gradient.
+    const Tensor in = d.in == 3 ? image.detach() : image;
+    const Window window{d.kernel, d.stride, d.padding};
+    const auto c = of_cudnn(b.batch, d.size, d.in, d.out, d.kernel, d.stride);
+    b.both_convolutions(
+        name, in, b.parameters({d.kernel, d.kernel, d.in, d.out}),
+        [=](const Tensor& x, const Tensor& w) { return conv2d(x, w, window); }, c,
+        [=](const Tensor& x, const Tensor& w) { return conv2d(x, w, c.window); });
+  }
   b.convolution(fmt::format("conv1x1 {}x56x56x24 -> 144", b.batch), b.activations({b.batch, 56, 56, 24}),
                 b.parameters({24, 144}), [](const Tensor& x, const Tensor& w) { return conv1x1(x, w); });
 }

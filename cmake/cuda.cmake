@@ -1,7 +1,8 @@
 # The library of cuda/: the runtime, the kernels, and, where Device::cuda is simulated, the simulator. Each .cu file is
 # compiled by nvcc for GPUs or by the host compiler for the simulator.
 file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/kernels/*.cu)
-file(GLOB runtime CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/runtime/*.cpp ${PROJECT_SOURCE_DIR}/cuda/predict/*.cpp)
+file(GLOB runtime CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.cpp ${PROJECT_SOURCE_DIR}/cuda/runtime/*.cpp
+  ${PROJECT_SOURCE_DIR}/cuda/predict/*.cpp)
 file(GLOB simulator CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/sim/*.cpp)
 
 # How the host compiler compiles .cu files: cuda/sim/README.md has the reasons. -fsanitize=thread makes it call the
@@ -49,6 +50,22 @@ function(fovea_nvcc_options target)
     $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror -lineinfo>)
 endfunction()
 
+# cuDNN does convolutions on GPUs where its header is found. Only the header: the program opens the library when it runs,
+# and goes on without it where there is none.
+function(fovea_use_cudnn target)
+  find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} DOC "the folder of cuDNN's header, cudnn.h")
+  if(NOT FOVEA_CUDNN)
+    message(STATUS "Convolutions on GPUs are done by Fovea's own kernels: FOVEA_CUDNN is OFF")
+  elseif(NOT CUDNN_INCLUDE_DIR)
+    message(STATUS "Convolutions on GPUs are done by Fovea's own kernels: there is no cudnn.h; CUDNN_INCLUDE_DIR may say where")
+  else()
+    message(STATUS "Convolutions on GPUs are done by cuDNN where it is installed: ${CUDNN_INCLUDE_DIR}/cudnn.h")
+    target_compile_definitions(${target} PRIVATE FOVEA_CUDNN)
+    target_include_directories(${target} SYSTEM PRIVATE $<BUILD_INTERFACE:${CUDNN_INCLUDE_DIR}>)
+    target_link_libraries(${target} PRIVATE ${CMAKE_DL_LIBS})
+  endif()
+endfunction()
+
 # The table of kernels that predictions read, embedded: one quoted line each.
 file(STRINGS ${PROJECT_SOURCE_DIR}/cuda/predict/kernel_code.tsv kernel_code)
 list(TRANSFORM kernel_code REPLACE "^.+$" "\"\\0\\\\n\"")
@@ -66,6 +83,7 @@ elseif(FOVEA_DEVICE STREQUAL gpu)
   set(CMAKE_CUDA_STANDARD 20)
   add_library(fovea_cuda STATIC ${runtime} ${kernels})
   fovea_nvcc_options(fovea_cuda)
+  fovea_use_cudnn(fovea_cuda)
   target_link_libraries(fovea_cuda PUBLIC CUDA::cudart_static CUDA::cublasLt)
 else()
   message(FATAL_ERROR "FOVEA_DEVICE is ${FOVEA_DEVICE}: it must be sim or gpu")

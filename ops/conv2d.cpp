@@ -3,11 +3,19 @@
 #include "core/parallel.h"
 #include "core/simd.h"
 #include "cuda/kernels/conv2d.h"
+#include "ops/arithmetic.h"
+#include "ops/shape_ops.h"
 #include "ops/support/attributes.h"
 #include "ops/support/dispatch.h"
+#include "ops/support/patch_products.h"
+#include "ops/support/window.h"
 
 namespace fovea {
 namespace {
+
+// Two ways to do it: strips of pixels with their sums in registers, made for the three channels of a
+// network's first convolution, and patches and matrix products (ops/support/patch_products.h) for all others.
+bool has_few_channels(const Conv2dDims& d) { return d.in_channels <= 4; }
 
 // The part of a window that lies inside the image, along one axis: taps [begin, end) of the output position
 // that starts at `first`.
@@ -52,8 +60,7 @@ void strip(const T* image, const T* w, T* out_row, const Conv2dDims& d, Inside d
 }
 
 template <class T>
-void conv2d_with_statistics_cpu(const T* x, const T* w, T* y, const Conv2dDims& d,
-                                ChannelStatistics* statistics) {
+void conv2d_by_strips(const T* x, const T* w, T* y, const Conv2dDims& d, ChannelStatistics* statistics) {
   const int64_t rows = d.batch * d.out_height(), band = std::max<int64_t>(1, 16384 / d.out_row());
   const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width);
   const int kernel = d.window.kernel, stride = d.window.stride;
@@ -79,38 +86,6 @@ void conv2d_with_statistics_cpu(const T* x, const T* w, T* y, const Conv2dDims& 
     if (statistics) statistics->block(index, y + begin * d.out_row(), (end - begin) * d.out_width());
   });
   if (statistics) statistics->finish();
-}
-
-template <class T>
-void conv2d_cpu(const T* x, const T* w, T* y, const Conv2dDims& d) {
-  conv2d_with_statistics_cpu<T>(x, w, y, d, nullptr);
-}
-
-// dx[i, j, c] = sum over the windows that see the pixel of dy . w: plain loops, since no network asks it of
-// its stem.
-template <class T>
-void conv2d_input_gradient_cpu(const T* w, const T* dy, T* dx, const Conv2dDims& d) {
-  const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width);
-  const int kernel = d.window.kernel, stride = d.window.stride;
-  parallel_for(d.batch * d.in_height, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r)
-      for (int64_t j = 0; j < d.in_width; ++j)
-        for (int64_t c = 0; c < d.in_channels; ++c) {
-          const int64_t n = r / d.in_height, i = r % d.in_height;
-          T sum = 0;
-          for (int a = 0; a < kernel; ++a)
-            for (int b = 0; b < kernel; ++b) {
-              const int64_t y = i + pad_y - a, z = j + pad_x - b;
-              if (y < 0 || z < 0 || y % stride || z % stride || y / stride >= d.out_height() ||
-                  z / stride >= d.out_width())
-                continue;
-              const T* g = dy + (n * d.out_height() + y / stride) * d.out_row() + z / stride * d.out_channels;
-              const T* f = w + ((a * kernel + b) * d.in_channels + c) * d.out_channels;
-              for (int64_t o = 0; o < d.out_channels; ++o) sum += g[o] * f[o];
-            }
-          dx[(r * d.in_width + j) * d.in_channels + c] = sum;
-        }
-  });
 }
 
 // dw of TAPS neighbouring taps of filter row a, one block of output channels, over output rows [begin, end).
@@ -140,7 +115,7 @@ void weight_gradient_taps(const T* x, const T* dy, T* dw, const Conv2dDims& d, i
 }
 
 template <class T>
-void conv2d_weight_gradient_cpu(const T* x, const T* dy, T* dw, const Conv2dDims& d) {
+void weight_gradient_by_strips(const T* x, const T* dy, T* dw, const Conv2dDims& d) {
   const int64_t rows = d.batch * d.out_height(), size = d.window.kernel * d.taps() * d.out_channels;
   const int64_t chunk = std::max<int64_t>(std::max<int64_t>(1, 65536 / (d.out_row() + 1)), (rows + 63) / 64);
   const int64_t chunks = chunk_count(rows, chunk);
@@ -163,49 +138,82 @@ void conv2d_weight_gradient_cpu(const T* x, const T* dy, T* dw, const Conv2dDims
   }
 }
 
+template <class T>
+void conv2d_with_statistics_cpu(const T* x, const T* w, T* y, const Conv2dDims& d,
+                                ChannelStatistics* statistics) {
+  (has_few_channels(d) ? conv2d_by_strips<T> : conv2d_by_products<T>)(x, w, y, d, statistics);
+}
+template <class T>
+void conv2d_cpu(const T* x, const T* w, T* y, const Conv2dDims& d) {
+  conv2d_with_statistics_cpu<T>(x, w, y, d, nullptr);
+}
+template <class T>
+void conv2d_weight_gradient_cpu(const T* x, const T* dy, T* dw, const Conv2dDims& d) {
+  // Strips read an image once for each tap: a 7x7 filter is too many.
+  const bool in_strips = has_few_channels(d) && d.window.kernel <= 3;
+  (in_strips ? weight_gradient_by_strips<T> : weight_gradient_by_products<T>)(x, dy, dw, d);
+}
+
+// on<T>() of one of the three. What a library needs besides, larger than many a tensor, counts in a dry run.
+template <class T, class Cpu, class Cuda, class... Arguments>
+void convolve(Device device, const Conv2dDims& d, Cpu* cpu, Cuda* cuda, Arguments... arguments) {
+  if (is_dry_run() && device == Device::cuda)
+    const Storage workspace(cuda::conv2d_library_bytes<T>(d), device);
+  on<T>(device, cpu, cuda)(arguments..., d);
+}
+
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics* statistics) {
   require(x.rank() == 4 && w.rank() == 4,
           "[conv2d] x is {}, w is {}: they must be (N, H, W, Cin) and (k, k, Cin, Cout)", x.shape(),
           w.shape());
-  require(window.kernel >= 1 && window.stride >= 1, "[conv2d] kernel {} and stride {} must be at least 1",
-          window.kernel, window.stride);
+  require_window("conv2d", window);
   require(w.size(0) == window.kernel && w.size(1) == window.kernel && w.size(2) == x.size(3) &&
               w.dtype() == accumulator_dtype(x.dtype()),
           "[conv2d] w must be {} of {}x{}x{}xCout for x {}, got {} of {}", accumulator_dtype(x.dtype()),
           window.kernel, window.kernel, x.size(3), x.shape(), w.dtype(), w.shape());
   require_one_device("conv2d", {x, w});
   const Conv2dDims d{x.size(0), x.size(1), x.size(2), x.size(3), w.size(3), window};
-  require(d.out_height() > 0 && d.out_width() > 0, "[conv2d] x {} is smaller than the {}x{} window",
-          x.shape(), window.kernel, window.kernel);
+  require(d.in_channels > 0 && d.out_channels > 0, "[conv2d] x is {} and w {}: both need channels", x.shape(),
+          w.shape());
+  require_window_fits("conv2d", x, window);
   Tensor y({d.batch, d.out_height(), d.out_width(), d.out_channels}, x.dtype(), x.device());
   with_compute_dtype(x, "conv2d", [&]<class T>() {
     if constexpr (!std::is_same_v<T, bfloat16>)
       if (statistics && x.device() == Device::cpu && !is_dry_run())
         return conv2d_with_statistics_cpu<T>(x.data<T>(), w.data<T>(), y.data<T>(), d, statistics);
-    on<T>(x.device(), conv2d_cpu<Accumulator<T>>, cuda::conv2d<T>)(x.data<T>(), w.data<Accumulator<T>>(),
-                                                                   y.data<T>(), d);
+    convolve<T>(x.device(), d, conv2d_cpu<Accumulator<T>>, cuda::conv2d<T>, x.data<T>(),
+                w.data<Accumulator<T>>(), y.data<T>());
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad();
-  return record(
-      y, {"conv2d", [&] { return attributes(window); }}, {x, w},
-      [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
-        Tensor dx, dw;
-        with_compute_dtype(x, "conv2d", [&]<class T>() {
-          if (w_needs) {
-            dw = empty_like(w);
-            on<T>(x.device(), conv2d_weight_gradient_cpu<Accumulator<T>>, cuda::conv2d_weight_gradient<T>)(
-                x.data<T>(), dy.data<T>(), dw.data<Accumulator<T>>(), d);
-          }
-          if (x_needs) {
-            dx = empty_like(x);
-            on<T>(x.device(), conv2d_input_gradient_cpu<Accumulator<T>>, cuda::conv2d_input_gradient<T>)(
-                w.data<Accumulator<T>>(), dy.data<T>(), dx.data<T>(), d);
-          }
-        });
-        return {dx, dw};
-      });
+  return record(y, {"conv2d", [&] { return attributes(window); }}, {x, w},
+                [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
+                  Tensor dx, dw;
+                  with_compute_dtype(x, "conv2d", [&]<class T>() {
+                    if (w_needs) {
+                      dw = empty_like(w);
+                      convolve<T>(x.device(), d, conv2d_weight_gradient_cpu<Accumulator<T>>,
+                                  cuda::conv2d_weight_gradient<T>, x.data<T>(), dy.data<T>(),
+                                  dw.data<Accumulator<T>>());
+                    }
+                    if (x_needs) {
+                      dx = empty_like(x);
+                      convolve<T>(x.device(), d, input_gradient_by_products<Accumulator<T>>,
+                                  cuda::conv2d_input_gradient<T>, w.data<Accumulator<T>>(), dy.data<T>(),
+                                  dx.data<T>());
+                    }
+                  });
+                  return {dx, dw};
+                });
+}
+
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, Window window) {
+  const Tensor y = conv2d(x, w, window);
+  require(bias.shape() == Shape{w.size(3)} && bias.dtype() == w.dtype(),
+          "[conv2d] bias must be {} of {}, got {} of {}", w.dtype(), Shape{w.size(3)}, bias.dtype(),
+          bias.shape());
+  return add(y, cast(bias, y.dtype()));
 }
 
 }  // namespace fovea

@@ -5,6 +5,7 @@
 #include "cuda/kernels/depthwise_conv2d.h"
 #include "ops/support/attributes.h"
 #include "ops/support/dispatch.h"
+#include "ops/support/window.h"
 
 namespace fovea {
 namespace {
@@ -273,10 +274,9 @@ Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, Channel
           window.kernel, window.kernel, x.size(3), x.shape(), w.dtype(), w.shape());
   require_one_device(op, {x, w});
   with_window(window, []<int, int>() {});
+  require_window(op, window);
   const DepthwiseConv2dDims d{x.size(0), x.size(1), x.size(2), x.size(3), window};
-  require(x.numel() == 0 || (d.out_height() > 0 && d.out_width() > 0),
-          "[depthwise_conv2d] x {} is smaller than the {}x{} window", x.shape(), window.kernel,
-          window.kernel);
+  if (x.numel() > 0) require_window_fits(op, x, window);
   Tensor y({d.batch, d.out_height(), d.out_width(), d.channels}, x.dtype(), x.device());
   with_compute_dtype(x, op, [&]<class T>() {
     if constexpr (!std::is_same_v<T, bfloat16>)

@@ -6,7 +6,7 @@
 namespace fovea {
 
 // Each channel convolved with its own k x k filter: y[n,i,j,c] = sum_{a,b} x[n, i s + a - p, j s + b - p, c]
-// w[a,b,c], zero outside the image. x (N, H, W, C), w (k, k, C), k 3 or 5, stride 1 or 2, either padding ->
+// w[a,b,c], zero outside the image. x (N, H, W, C), w (k, k, C), k 3 or 5, stride 1 or 2, any padding ->
 // (N, H', W', C) with window.output_size(H). w stays float32 where x is bfloat16. `statistics`, where given,
 // receives the output's mean and variance for the batch norm that follows; on CUDA it stays not ready, and
 // batch norm takes its own. Gradients: dx is the same convolution of dy with the filter turned round (stride

@@ -1,6 +1,8 @@
-// Dense convolution, made for the stem: few input channels, no gradient towards the image. Bytes moved, with
-// X = N H W Cin and Y = N H' W' Cout: (X + Y) sizeof(T), forward and weight gradient; the weight gradient
-// also writes and reads its partial sums, k k Cin Cout a block, of at most 1024 blocks.
+// Dense convolution: who does it, and two of those who may, one thread for each number, and the kernels for
+// few input channels, made for a network's first convolution with no gradient towards the image. (Tiles for
+// all others: conv2d_tiled.cu.) Bytes moved, with X = N H W Cin and Y = N H' W' Cout: (X + Y) sizeof(T),
+// forward and weight gradient; the weight gradient also writes and reads its partial sums, k k Cin Cout a
+// block, of at most 1024 blocks.
 //
 // The naive kernels load two numbers for each multiplication. In the fast ones a thread has a strip of output
 // pixels and a pack of output channels, whose sums stay in registers: forward, a pack of weights out of
@@ -9,12 +11,15 @@
 // row are neighbours in the image as well, so both walk over rows of numbers and need not know b from c.
 #include "cuda/kernels/conv2d.h"
 
+#include "cuda/cudnn.h"
 #include "cuda/device/columns.h"
 #include "cuda/device/grid.h"
 #include "cuda/device/pixel.h"
 #include "cuda/device/unroll.h"
 #include "cuda/device/vector.h"
+#include "cuda/kernels/conv2d_tiled.h"
 #include "cuda/kernels/reduction.h"
+#include "cuda/kernels/shape_ops.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
 
@@ -60,8 +65,7 @@ __global__ void conv2d_naive(const T* x, const Accumulator<T>* w, T* y, Geometry
   }
 }
 
-// One thread one dx, from the output pixels (o, q) whose tap (a, b) sees it: o s + a - p = row. It has no
-// fast version, since no network asks it of its stem.
+// One thread one dx, from the output pixels (o, q) whose tap (a, b) sees it: o s + a - p = row.
 template <class T>
 __global__ void input_gradient_naive(const Accumulator<T>* w, const T* dy, T* dx, Geometry g, int64_t n) {
   for (int64_t i : grid_stride(n)) {
@@ -100,6 +104,15 @@ __global__ void weight_gradient_naive(const T* x, const T* dy, Accumulator<T>* d
                  Accumulator<T>(x[((image * g.in_height + row) * g.in_width + column) * g.in_channels + c]);
         }
     dw[i] = sum;
+  }
+}
+
+// One thread one number of the result; a filter's, which are few beside its uses.
+template <class From, class To>
+__global__ void transpose_naive(const From* from, To* to, int64_t rows, int64_t columns) {
+  for (int64_t i : grid_stride(rows * columns)) {
+    const To number = converted<To>(from[i % rows * columns + i / rows]);
+    to[i] = number;
   }
 }
 
@@ -209,38 +222,27 @@ inline constexpr ColumnPlan plan_for_strips = {8192, 2, block_threads, 32};
 inline constexpr ColumnPlan plan_for_strip_sums = {1024, 8, block_threads, 32};
 inline constexpr size_t max_filter_bytes = 48 << 10;  // what a block of any GPU may have
 
-}  // namespace
+// Strips are for these: tiles would be filled with what is mostly no tap.
+bool has_few_channels(const Conv2dDims& d) { return d.in_channels <= 4; }
 
 template <class T>
-void conv2d(const T* x, const Accumulator<T>* w, T* y, const Conv2dDims& d) {
+bool conv2d_in_strips(const T* x, const Accumulator<T>* w, T* y, const Conv2dDims& d) {
   constexpr int N = channel_pack<T>;
   const Geometry g(d);
   const Strips strips(g.out_width, forward_strip);
   const ColumnGrid grid = column_grid(1, strips.of(d), d.out_channels, N, plan_for_strips);
   const size_t filter_bytes = size_t(g.kernel * g.taps() * grid.width) * sizeof(Pack<Accumulator<T>, N>);
-  if (d.out_channels % N == 0 && filter_bytes <= max_filter_bytes) {
-    launch(conv2d_strips<T>, {grid, filter_bytes}, x, w, y, g, strips, grid);
-    return;
-  }
-  const int64_t n = d.batch * d.out_height() * d.out_row();
-  launch(conv2d_naive<T>, {grid_for(n), block_threads}, x, w, y, g, n);
+  if (!has_few_channels(d) || d.out_channels % N != 0 || filter_bytes > max_filter_bytes) return false;
+  launch(conv2d_strips<T>, {grid, filter_bytes}, x, w, y, g, strips, grid);
+  return true;
 }
 
 template <class T>
-void conv2d_input_gradient(const Accumulator<T>* w, const T* dy, T* dx, const Conv2dDims& d) {
-  const int64_t n = d.batch * d.in_height * d.in_row();
-  launch(input_gradient_naive<T>, {grid_for(n), block_threads}, w, dy, dx, Geometry(d), n);
-}
-
-template <class T>
-void conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* dw, const Conv2dDims& d) {
+bool weight_gradient_in_strips(const T* x, const T* dy, Accumulator<T>* dw, const Conv2dDims& d) {
   constexpr int N = channel_pack<T>;
+  if (!has_few_channels(d) || d.out_channels % N != 0) return false;
   const Geometry g(d);
-  const int64_t n = g.kernel * d.taps() * d.out_channels;
-  if (d.out_channels % N != 0) {
-    launch(weight_gradient_naive<T>, {grid_for(n), block_threads}, x, dy, dw, g, d.batch, n);
-    return;
-  }
+  const int64_t n = d.filter_rows() * d.out_channels;
   const Strips strips(g.out_width, sum_strip);
   const int64_t groups = g.kernel * ((d.taps() + group_taps - 1) / group_taps);
   const ColumnGrid grid = column_grid(1, strips.of(d), groups * d.out_channels, N, plan_for_strip_sums);
@@ -248,14 +250,93 @@ void conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* dw, const C
   launch(weight_gradient_strips<T>, {grid, grid.shared_bytes<Accumulator<T>>(N)}, x, dy, partial.data(), g,
          strips, grid);
   add_partials<Accumulator<T>>(partial.data(), dw, {1, grid.chunks, n});
+  return true;
 }
 
-#define INSTANTIATE(T)                                                                            \
-  template void conv2d<T>(const T*, const Accumulator<T>*, T*, const Conv2dDims&);                \
-  template void conv2d_input_gradient<T>(const Accumulator<T>*, const T*, T*, const Conv2dDims&); \
-  template void conv2d_weight_gradient<T>(const T*, const T*, Accumulator<T>*, const Conv2dDims&);
+cudnn::Convolution of_cudnn(const Conv2dDims& d) {
+  return {d.batch, d.in_height, d.in_width, d.in_channels, d.out_channels, d.window};
+}
+
+template <class T>
+bool goes_to_cudnn(cudnn::Pass pass, const Conv2dDims& d) {
+  const bool wanted = cudnn::use() == cudnn::Use::always ||
+                      (cudnn::use() == cudnn::Use::where_faster && !has_few_channels(d));
+  return wanted && d.out_pixels() > 0 && cudnn::takes<T>(pass, of_cudnn(d));
+}
+
+// A filter on its way to cuDNN or from there: (Cout, k, k, Cin), in T.
+template <class T>
+class TurnedFilter {
+ public:
+  explicit TurnedFilter(const Conv2dDims& d)
+      : rows_(d.filter_rows()), columns_(d.out_channels), numbers_(rows_ * columns_) {}
+  const T* of(const Accumulator<T>* w) const {
+    transpose(w, numbers_.data(), rows_, columns_);
+    return numbers_.data();
+  }
+  T* data() const { return numbers_.data(); }
+  void store(Accumulator<T>* dw) const { transpose(numbers_.data(), dw, columns_, rows_); }
+
+ private:
+  int64_t rows_, columns_;
+  Workspace<T> numbers_;
+};
+
+}  // namespace
+
+template <class T>
+void conv2d(const T* x, const Accumulator<T>* w, T* y, const Conv2dDims& d) {
+  if (goes_to_cudnn<T>(cudnn::Pass::forward, d))
+    return cudnn::forward<T>(x, TurnedFilter<T>(d).of(w), y, of_cudnn(d));
+  if (conv2d_in_strips(x, w, y, d) || conv2d_tiled(x, w, y, d)) return;
+  const int64_t n = d.out_pixels() * d.out_channels;
+  launch(conv2d_naive<T>, {grid_for(n), block_threads}, x, w, y, Geometry(d), n);
+}
+
+template <class T>
+void conv2d_input_gradient(const Accumulator<T>* w, const T* dy, T* dx, const Conv2dDims& d) {
+  if (goes_to_cudnn<T>(cudnn::Pass::input_gradient, d))
+    return cudnn::input_gradient<T>(TurnedFilter<T>(d).of(w), dy, dx, of_cudnn(d));
+  if (conv2d_input_gradient_tiled(w, dy, dx, d)) return;
+  const int64_t n = d.batch * d.in_height * d.in_row();
+  launch(input_gradient_naive<T>, {grid_for(n), block_threads}, w, dy, dx, Geometry(d), n);
+}
+
+template <class T>
+void conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* dw, const Conv2dDims& d) {
+  if (goes_to_cudnn<T>(cudnn::Pass::weight_gradient, d)) {
+    const TurnedFilter<T> turned(d);
+    cudnn::weight_gradient<T>(x, dy, turned.data(), of_cudnn(d));
+    return turned.store(dw);
+  }
+  if (weight_gradient_in_strips(x, dy, dw, d) || conv2d_weight_gradient_tiled(x, dy, dw, d)) return;
+  const int64_t n = d.filter_rows() * d.out_channels;
+  launch(weight_gradient_naive<T>, {grid_for(n), block_threads}, x, dy, dw, Geometry(d), d.batch, n);
+}
+
+template <class T>
+int64_t conv2d_library_bytes(const Conv2dDims& d) {
+  const bool may = cudnn::available() && cudnn::use() != cudnn::Use::never && !std::is_same_v<T, double>;
+  return may ? cudnn::max_workspace_bytes + d.filter_rows() * d.out_channels * int64_t(sizeof(T)) : 0;
+}
+
+template <class From, class To>
+void transpose(const From* from, To* to, int64_t rows, int64_t columns) {
+  const int64_t n = rows * columns;
+  launch(transpose_naive<From, To>, {grid_for(n), block_threads}, from, to, rows, columns);
+}
+
+#define INSTANTIATE(T)                                                                             \
+  template void conv2d<T>(const T*, const Accumulator<T>*, T*, const Conv2dDims&);                 \
+  template void conv2d_input_gradient<T>(const Accumulator<T>*, const T*, T*, const Conv2dDims&);  \
+  template void conv2d_weight_gradient<T>(const T*, const T*, Accumulator<T>*, const Conv2dDims&); \
+  template int64_t conv2d_library_bytes<T>(const Conv2dDims&);
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)
+template void transpose<float, float>(const float*, float*, int64_t, int64_t);
+template void transpose<float, bfloat16>(const float*, bfloat16*, int64_t, int64_t);
+template void transpose<bfloat16, float>(const bfloat16*, float*, int64_t, int64_t);
+template void transpose<double, double>(const double*, double*, int64_t, int64_t);
 
 }  // namespace fovea::cuda

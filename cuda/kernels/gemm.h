@@ -5,8 +5,8 @@
 
 namespace fovea::cuda {
 
-// Matrix products, the only work left to a library: cuBLASLt on a GPU, and in the simulator functions of the
-// same names, which refuse what cuBLASLt refuses (cuda/sim/cublaslt.h). All matrices are row-major and dense,
+// Matrix products, which are left to a library: cuBLASLt on a GPU, and in the simulator functions of the same
+// names, which refuse what cuBLASLt refuses (cuda/sim/cublaslt.h). All matrices are row-major and dense,
 // and each begins at a multiple of gemm_alignment bytes, as whatever allocate() returns does; others throw
 // CudaError. Sums are in Accumulator<T> (bfloat16 products on tensor cores), the same bits for the same
 // sizes. T: float, double, bfloat16. On the current stream; may be captured into a graph.

@@ -6,6 +6,7 @@
 #include "cuda/kernels/activation.h"
 #include "models/weights.h"
 #include "ops/bifpn_node.h"
+#include "ops/support/attributes.h"
 
 namespace fovea {
 namespace {
@@ -16,24 +17,17 @@ int64_t onnx_axis(const Shape& shape, int64_t axis) {
   return shape.rank() == 4 ? of_images[axis] : axis;
 }
 
-Padding padding_of(const RecordedOp& op) {
-  return op.attribute<std::string>("padding") == "same" ? Padding::same : Padding::symmetric;
-}
+Padding padding_of(const RecordedOp& op) { return parse_padding(op.attribute<std::string>("padding")); }
 
 Window window_of(const RecordedOp& op) {
   return {int(op.attribute<int64_t>("kernel")), int(op.attribute<int64_t>("stride")), padding_of(op)};
-}
-
-int64_t pad_after(const Window& window, int64_t in) {
-  const int64_t reach = (window.output_size(in) - 1) * window.stride + window.kernel;
-  return std::max<int64_t>(0, reach - in - window.pad_before(in));
 }
 
 OnnxAttributes window_attributes(const Window& down, const Window& across, int64_t height, int64_t width) {
   return {{"kernel_shape", std::vector<int64_t>{down.kernel, across.kernel}},
           {"strides", std::vector<int64_t>{down.stride, across.stride}},
           {"pads", std::vector<int64_t>{down.pad_before(height), across.pad_before(width),
-                                        pad_after(down, height), pad_after(across, width)}}};
+                                        down.pad_after(height), across.pad_after(width)}}};
 }
 
 std::vector<float> numbers_of(const Tensor& tensor) {

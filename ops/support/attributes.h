@@ -7,7 +7,16 @@ namespace fovea {
 // What ops say of themselves to a TapeObserver.
 
 // The words for them in a recorded graph, and so in messages about one.
-inline std::string name(Padding padding) { return padding == Padding::same ? "same" : "symmetric"; }
+inline std::string name(Padding padding) {
+  if (padding == Padding::same) return "same";
+  if (padding == Padding::symmetric) return "symmetric";
+  return padding == Padding::valid ? "valid" : std::to_string(padding.number);
+}
+inline Padding parse_padding(const std::string& name) {  // what name() wrote
+  for (const Padding padding : {Padding::same, Padding::symmetric, Padding::valid})
+    if (name == fovea::name(padding)) return padding;
+  return Padding::pixels(std::stoi(name));
+}
 inline std::string name(Fusion fusion) {
   return fusion == Fusion::sum ? "sum" : fusion == Fusion::softmax ? "softmax" : "fast_normalized";
 }

@@ -30,24 +30,28 @@ struct Operand {
   int64_t leading;  // elements from one stored row to the next
 };
 
+// What becomes of the numbers that are in c.
+enum class Before { overwritten, added_to };
+
 void multiply(int64_t m, int64_t n, int64_t k, const float* a, Operand ta, const float* b, Operand tb,
-              float* c, int64_t ldc) {
+              float* c, int64_t ldc, Before before = Before::overwritten) {
+  const bool add = before == Before::added_to;
   if (k == 0) {  // oneDNN would write nothing
-    for (int64_t i = 0; i < m; ++i) std::fill_n(c + i * ldc, n, 0.0f);
+    for (int64_t i = 0; i < m && !add; ++i) std::fill_n(c + i * ldc, n, 0.0f);
     return;
   }
   const OneThread one_thread;
   const dnnl_status_t status = dnnl_sgemm(ta.transposed ? 'T' : 'N', tb.transposed ? 'T' : 'N', m, n, k, 1.0f,
-                                          a, ta.leading, b, tb.leading, 0.0f, c, ldc);
+                                          a, ta.leading, b, tb.leading, add ? 1.0f : 0.0f, c, ldc);
   if (status != dnnl_success)
     std::fill_n(c, m * ldc, __builtin_nanf(""));  // cannot throw here; never silent either
 }
 
 void multiply(int64_t m, int64_t n, int64_t k, const double* a, Operand ta, const double* b, Operand tb,
-              double* c, int64_t ldc) {
+              double* c, int64_t ldc, Before before = Before::overwritten) {
   for (int64_t i = 0; i < m; ++i) {
     double* row = c + i * ldc;
-    std::fill_n(row, n, 0.0);
+    if (before == Before::overwritten) std::fill_n(row, n, 0.0);
     for (int64_t p = 0; p < k; ++p) {
       const double x = ta.transposed ? a[p * ta.leading + i] : a[i * ta.leading + p];
       for (int64_t j = 0; j < n; ++j)
@@ -118,21 +122,38 @@ void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c) {
   parallel_chunks(k, chunk_count(k, pieces), [&](int64_t piece, int64_t begin, int64_t end) {
     multiply(m, n, end - begin, a + begin * m, {true, m}, b + begin * n, {false, n}, sums + piece * m * n, n);
   });
-  const int64_t made = chunk_count(k, chunk_count(k, pieces));
-  parallel_for(m * n, 4096, [&](int64_t begin, int64_t end) {
-    std::copy(sums + begin, sums + end, c + begin);
-    for (int64_t piece = 1; piece < made; ++piece) {
-      const T* term = sums + piece * m * n;
-      for (int64_t i = begin; i < end; ++i) c[i] += term[i];
+  add_pieces(sums, chunk_count(k, chunk_count(k, pieces)), m * n, c);
+}
+
+template <class T>
+void add_pieces(const T* pieces, int64_t count, int64_t size, T* sum) {
+  parallel_for(size, 4096, [&](int64_t begin, int64_t end) {
+    std::copy(pieces + begin, pieces + end, sum + begin);
+    for (int64_t piece = 1; piece < count; ++piece) {
+      const T* term = pieces + piece * size;
+      for (int64_t i = begin; i < end; ++i) sum[i] += term[i];
     }
   });
 }
 
-template void gemm<float>(int64_t, int64_t, int64_t, const float*, const float*, float*, const RowsDone&);
-template void gemm<double>(int64_t, int64_t, int64_t, const double*, const double*, double*, const RowsDone&);
-template void gemm_nt<float>(int64_t, int64_t, int64_t, const float*, const float*, float*);
-template void gemm_nt<double>(int64_t, int64_t, int64_t, const double*, const double*, double*);
-template void gemm_tn<float>(int64_t, int64_t, int64_t, const float*, const float*, float*);
-template void gemm_tn<double>(int64_t, int64_t, int64_t, const double*, const double*, double*);
+template <class T>
+void block_product(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c) {
+  multiply(m, n, k, a, {false, k}, b, {false, n}, c, n);
+}
+
+template <class T>
+void add_block_product_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c) {
+  multiply(m, n, k, a, {true, m}, b, {false, n}, c, n, Before::added_to);
+}
+
+#define INSTANTIATE(T)                                                                       \
+  template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, const RowsDone&); \
+  template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);               \
+  template void gemm_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);               \
+  template void block_product<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);         \
+  template void add_block_product_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);  \
+  template void add_pieces<T>(const T*, int64_t, int64_t, T*);
+INSTANTIATE(float)
+INSTANTIATE(double)
 
 }  // namespace fovea

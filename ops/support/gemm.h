@@ -23,6 +23,17 @@ void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);
 template <class T>
 void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);
 
+// For callers that cut a product into blocks themselves, each on the thread that calls.
+// c (m x n) = a (m x k) * b (k x n)
+template <class T>
+void block_product(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);
+// c (m x n) += a^T * b, with a (k x m) and b (k x n)
+template <class T>
+void add_block_product_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);
+// sum (size) = the `count` arrays of `size` numbers at `pieces`, at least one, added in order; on all threads
+template <class T>
+void add_pieces(const T* pieces, int64_t count, int64_t size, T* sum);
+
 // Rows of a block of gemm() for these sizes, and the number of blocks: what RowsDone will be called with.
 int64_t gemm_block_rows(int64_t m, int64_t n, int64_t k);
 int64_t gemm_block_count(int64_t m, int64_t n, int64_t k);

@@ -14,6 +14,7 @@
 #include "nn/layers.h"
 #include "ops/activation.h"
 #include "ops/arithmetic.h"
+#include "ops/conv2d.h"
 #include "ops/dropout.h"
 #include "ops/matmul.h"
 #include "ops/resample.h"
@@ -199,7 +200,7 @@ TEST_CASE("linear layers have their published layout, reshapes and slices their 
     for (size_t i = 0; i < 2; ++i) CHECK(weight[o * 2 + i] == ours.data<float>()[i * 3 + o]);
 }
 
-TEST_CASE("levels are pooled with their padding and enlarged by whole factors or by named rows") {
+TEST_CASE("windows are exported with their padding, levels enlarged by whole factors or by named rows") {
   const TemporaryFolder folder;
   const Small model;
   const auto types = [&](int64_t height, int64_t width, auto f) {
@@ -214,6 +215,15 @@ TEST_CASE("levels are pooled with their padding and enlarged by whole factors or
   CHECK(same.integers(same.node("MaxPool"), "pads") == std::vector<int64_t>{0, 1, 1, 1});
   const OnnxFile symmetric = types(6, 5, [](const Tensor& x) { return max_pool2d(x, Padding::symmetric); });
   CHECK(symmetric.integers(symmetric.node("MaxPool"), "pads") == std::vector<int64_t>{1, 1, 0, 1});
+  const Tensor filter = ones({3, 3, 3, 2});
+  const OnnxFile valid = types(6, 5, [&](const Tensor& x) {
+    return conv2d(x, filter, {3, 2, Padding::valid});
+  });
+  CHECK(valid.integers(valid.node("Conv"), "pads") == std::vector<int64_t>{0, 0, 0, 0});
+  const OnnxFile two = types(6, 5, [&](const Tensor& x) {
+    return conv2d(x, filter, {3, 1, Padding::pixels(2)});
+  });
+  CHECK(two.integers(two.node("Conv"), "pads") == std::vector<int64_t>{2, 2, 2, 2});
   const OnnxFile whole = types(2, 3, [](const Tensor& x) { return upsample_nearest(x, 4, 9); });
   CHECK(whole.constant(whole.node("Resize").input(2)) == std::vector<float>{1, 1, 2, 3});
   const OnnxFile rows = types(2, 3, [](const Tensor& x) { return upsample_nearest(x, 3, 5); });

@@ -3,6 +3,9 @@
 #include <array>
 #include <catch2/catch.hpp>
 
+#include "cuda/kernels/conv2d.h"
+#include "ops/arithmetic.h"
+#include "ops/support/attributes.h"
 #include "ops/support/check_op.h"
 
 using namespace fovea;
@@ -30,23 +33,120 @@ Tensor reference(const Tensor& x, const Tensor& w, Window window) {
 }
 }  // namespace
 
+TEST_CASE("a window's padding says how many positions it has and how many zeros lie on each side") {
+  struct Row {
+    Window window;
+    int64_t in, positions, before, after;
+  };
+  for (const Row& row : std::vector<Row>{{{3, 1, Padding::valid}, 5, 3, 0, 0},
+                                         {{3, 2, Padding::valid}, 6, 2, 0, 0},
+                                         {{3, 2, Padding::valid}, 2, 0, 0, 0},
+                                         {{3, 1, Padding::pixels(2)}, 5, 7, 2, 2},
+                                         {{3, 2, Padding::pixels(1)}, 8, 4, 1, 0},
+                                         {{7, 2, Padding::pixels(3)}, 224, 112, 3, 2},
+                                         {{7, 2, Padding::symmetric}, 224, 112, 3, 2},
+                                         {{3, 2, Padding::same}, 224, 112, 0, 1},
+                                         {{1, 2, Padding::same}, 7, 4, 0, 0}}) {
+    CAPTURE(row.window.kernel, row.window.stride, name(row.window.padding), row.in);
+    CHECK(row.window.output_size(row.in) == row.positions);
+    CHECK(row.window.pad_before(row.in) == row.before);
+    if (row.positions > 0) CHECK(row.window.pad_after(row.in) == row.after);
+  }
+  CHECK(Padding::pixels(0) == Padding::valid);
+  for (const Padding padding : {Padding::same, Padding::symmetric, Padding::valid, Padding::pixels(3)})
+    CHECK(parse_padding(name(padding)) == padding);
+}
+
 TEST_CASE("dense convolution equals its definition and its gradients the differences") {
   Random random(3);
-  for (int kernel : {1, 3, 4})
+  const std::vector<std::pair<int64_t, int64_t>> sizes = {{7, 7}, {4, 4}, {1, 1}, {5, 13}, {8, 3}};
+  const std::vector<std::pair<int64_t, int64_t>> channels = {{3, 8},  {1, 1}, {4, 17}, {17, 3}, {5, 12},
+                                                             {8, 12}, {4, 4}, {32, 1}, {12, 32}};
+  size_t variant = 0;  // sizes and channels take turns: their numbers have no common factor
+  for (int kernel = 1; kernel <= 7; ++kernel)
     for (int stride : {1, 2, 3})
-      for (Padding padding : {Padding::same, Padding::symmetric})
-        for (auto [h, w] : {std::pair<int64_t, int64_t>{4, 4}, {7, 20}})
-          for (auto [in, out] : {std::pair<int64_t, int64_t>{3, 8}, {1, 1}, {4, 17}, {5, 12}}) {
-            const Window window{kernel, stride, padding};
-            const Tensor x = randn({2, h, w, in}, random, DType::float64);
-            const Tensor f = randn({kernel, kernel, in, out}, random, DType::float64);
-            CAPTURE(kernel, stride, int(padding), h, w, in, out);
-            CHECK(relative_difference(conv2d(x, f, window), reference(x, f, window)) < 1e-12);
-            CHECK_NOTHROW(check_op([=](const Tensors& i) { return conv2d(i[0], i[1], window); }, {x, f},
-                                   {.float32_tolerance = 1e-4,
-                                    .max_probes = 10,
-                                    .parameters = {1}}));  // a filter of one number: its sum cancels
-          }
+      for (Padding padding :
+           {Padding::same, Padding::symmetric, Padding::valid, Padding::pixels(kernel - 1)}) {
+        const Window window{kernel, stride, padding};
+        const auto [h, w] = sizes[variant % sizes.size()];
+        const auto [in, out] = channels[variant++ % channels.size()];
+        if (window.output_size(h) == 0 || window.output_size(w) == 0) continue;
+        const Tensor x = randn({2, h, w, in}, random, DType::float64);
+        const Tensor f = randn({kernel, kernel, in, out}, random, DType::float64);
+        CAPTURE(kernel, stride, name(padding), h, w, in, out);
+        CHECK(relative_difference(conv2d(x, f, window), reference(x, f, window)) < 1e-12);
+        CHECK_NOTHROW(check_op([=](const Tensors& i) { return conv2d(i[0], i[1], window); }, {x, f},
+                               {.float32_tolerance = 1e-4,
+                                .max_probes = 8,
+                                .parameters = {1}}));  // a filter of one number: its sum cancels
+      }
+}
+
+TEST_CASE("dense convolution over several tiles, blocks and pieces") {
+  Random random(6);
+  struct Row {
+    int64_t n, h, w, in, out;
+    Window window;
+  };
+  // Many pixels and few weights; many weights and few pixels; both sums and outputs beyond a tile.
+  for (const Row& row : std::vector<Row>{{2, 33, 31, 8, 12, {3, 1, Padding::symmetric}},
+                                         {1, 5, 5, 40, 72, {3, 1, Padding::same}},
+                                         {1, 37, 29, 17, 5, {5, 3, Padding::valid}},
+                                         {2, 23, 24, 12, 68, {2, 2, Padding::same}},
+                                         {3, 16, 15, 68, 20, {1, 2, Padding::symmetric}}}) {
+    const Tensor x = randn({row.n, row.h, row.w, row.in}, random, DType::float64);
+    const Tensor f = randn({row.window.kernel, row.window.kernel, row.in, row.out}, random, DType::float64);
+    CAPTURE(row.h, row.w, row.in, row.out);
+    CHECK(relative_difference(conv2d(x, f, row.window), reference(x, f, row.window)) < 1e-12);
+    CHECK_NOTHROW(check_op([=](const Tensors& i) { return conv2d(i[0], i[1], row.window); }, {x, f},
+                           {.max_probes = 4, .parameters = {1}}));
+  }
+}
+
+TEST_CASE("a filter of every number of channels from 1 to 9 gives its definition's numbers on both devices") {
+  Random random(7);
+  for (int64_t in = 1; in <= 9; ++in) {
+    const int64_t out = 10 - in;
+    const Window window{3, 2, Padding::same};
+    const Tensor x = randn({1, 6, 5, in}, random, DType::float64),
+                 f = randn({3, 3, in, out}, random, DType::float64), y = reference(x, f, window);
+    CAPTURE(in, out);
+    CHECK(relative_difference(conv2d(x, f, window), y) < 1e-12);
+    CHECK(relative_difference(conv2d(x.to(Device::cuda), f.to(Device::cuda), window).to(Device::cpu), y) <
+          1e-12);
+  }
+}
+
+TEST_CASE("dense convolution adds a bias, whose gradient is the sum over pixels") {
+  Random random(8);
+  const Tensor x = randn({2, 5, 4, 3}, random, DType::float64),
+               w = randn({3, 3, 3, 4}, random, DType::float64), bias = randn({4}, random, DType::float64);
+  const Window window{3, 1, Padding::valid};
+  CHECK_NOTHROW(check_op([=](const Tensors& i) { return conv2d(i[0], i[1], i[2], window); }, {x, w, bias},
+                         {.max_probes = 20, .parameters = {1, 2}}));
+  CHECK(relative_difference(conv2d(x, w, bias, window), conv2d(x, w, window) + bias) == 0);
+  CHECK_THROWS_WITH(conv2d(x, w, zeros({3}, DType::float64), window),
+                    Catch::Contains("bias must be float64 of 4, got float64 of 3"));
+}
+
+TEST_CASE("dense convolution of no images has no output and a weight gradient of zeros") {
+  for (Device device : {Device::cpu, Device::cuda})
+    for (int64_t channels : {3, 5, 8}) {
+      const Tensor w = ones({3, 3, channels, 8}, DType::float32, device).set_requires_grad();
+      const Tensor y = conv2d(zeros({0, 5, 5, channels}, DType::float32, device), w, {3, 2, Padding::same});
+      CHECK(y.shape() == Shape{0, 3, 3, 8});
+      y.backward(zeros(y.shape(), DType::float32, device));
+      CHECK(w.grad().values() == std::vector<double>(size_t(9 * channels * 8)));
+    }
+}
+
+TEST_CASE("a filter is transposed for cuDNN and back, and rounded on the way") {
+  const Tensor w = from_values({3, 2}, {1, 2, 3, 4, 5, 1.00390625}).to(Device::cuda);
+  Tensor turned({2, 3}, DType::bfloat16, Device::cuda), back({3, 2}, DType::float32, Device::cuda);
+  cuda::transpose(w.data<float>(), turned.data<bfloat16>(), 3, 2);
+  CHECK(turned.values() == std::vector<double>{1, 3, 5, 2, 4, 1});
+  cuda::transpose(turned.data<bfloat16>(), back.data<float>(), 2, 3);
+  CHECK(back.values() == std::vector<double>{1, 2, 3, 4, 5, 1});
 }
 
 TEST_CASE("the stem over several blocks, and a filter too large for shared memory") {
@@ -62,13 +162,18 @@ TEST_CASE("the stem over several blocks, and a filter too large for shared memor
   }
 }
 
-TEST_CASE("the stem gathers its output's statistics") {
+TEST_CASE("dense convolution gathers its output's statistics, with few input channels and with many") {
   Random random(4);
-  const Tensor x = randn({2, 33, 31, 3}, random), w = randn({3, 3, 3, 32}, random);
-  ChannelStatistics fused, separate;
-  const Tensor y = conv2d(x, w, {3, 2}, &fused);
-  gather(separate, y.data<float>(), y.numel() / 32, 32);
-  for (size_t c = 0; c < 32; ++c) CHECK(fused.variance()[c] == Approx(separate.variance()[c]).epsilon(1e-5));
+  for (const int64_t in : {3, 20}) {
+    const Tensor x = randn({2, 33, 31, in}, random), w = randn({3, 3, in, 32}, random);
+    ChannelStatistics fused, separate;
+    const Tensor y = conv2d(x, w, {3, 2}, &fused);
+    gather(separate, y.data<float>(), y.numel() / 32, 32);
+    for (size_t c = 0; c < 32; ++c) {
+      CHECK(fused.mean()[c] == Approx(separate.mean()[c]).margin(1e-5));
+      CHECK(fused.variance()[c] == Approx(separate.variance()[c]).epsilon(1e-5));
+    }
+  }
 }
 
 TEST_CASE("on CUDA the statistics of the stem are left to batch norm") {
@@ -79,7 +184,21 @@ TEST_CASE("on CUDA the statistics of the stem are left to batch norm") {
   CHECK(!statistics.ready());
 }
 
-TEST_CASE("dense convolution refuses weights that do not fit") {
+TEST_CASE("dense convolution refuses weights, windows and paddings that do not fit") {
+  using Catch::Contains;
+  const Tensor image = zeros({1, 4, 4, 3}), filter = zeros({3, 3, 3, 8});
+  CHECK_THROWS_WITH(conv2d(image, filter, {5, 1}), Contains("5x5x3xCout") && Contains("3x3x3x8"));
+  CHECK_THROWS_WITH(conv2d(image, filter.to(Device::cuda), {3, 1}),
+                    Contains("is on cpu") && Contains("on cuda"));
+  CHECK_THROWS_WITH(conv2d(image, zeros({3, 3, 3, 8}, DType::float64), {3, 1}),
+                    Contains("float32 of 3x3x3xCout") && Contains("float64"));
+  CHECK_THROWS_WITH(conv2d(image, filter, {3, 0}), Contains("kernel 3 and stride 0 must be at least 1"));
+  CHECK_THROWS_WITH(conv2d(zeros({1, 4, 2, 3}), filter, {3, 2, Padding::valid}),
+                    Contains("x 1x4x2x3 is smaller than the 3x3 window"));
+  CHECK_THROWS_WITH(conv2d(image, filter, {3, 1, Padding::pixels(3)}),
+                    Contains("a padding of 3 pixels must be at least 0 and smaller than the kernel, 3"));
+  CHECK_THROWS_WITH(conv2d(image, filter, {3, 1, Padding::pixels(-1)}), Contains("a padding of -1 pixels"));
+  CHECK_THROWS_WITH(conv2d(zeros({1, 4, 4, 0}), zeros({3, 3, 0, 8}), {3, 1}), Contains("both need channels"));
   CHECK_THROWS_WITH(conv2d(zeros({1, 4, 4, 3}), zeros({3, 3, 4, 8}), {3, 1}), Catch::Contains("3x3x4x8"));
   CHECK_THROWS_WITH(conv2d(zeros({4, 4, 3}), zeros({3, 3, 3, 8}), {3, 1}), Catch::Contains("4x4x3"));
 }

@@ -3,6 +3,7 @@
 #include <array>
 #include <catch2/catch.hpp>
 
+#include "ops/support/attributes.h"
 #include "ops/support/check_op.h"
 
 using namespace fovea;
@@ -44,15 +45,17 @@ TEST_CASE("depthwise convolution equals its definition and its gradients the dif
   int variant = 0;
   for (int kernel : {3, 5})
     for (int stride : {1, 2})
-      for (Padding padding : {Padding::same, Padding::symmetric})
+      for (Padding padding : {Padding::same, Padding::symmetric, Padding::valid, Padding::pixels(1),
+                              Padding::pixels(kernel - 1)})
         for (auto [h, w] : {std::pair<int64_t, int64_t>{1, 1}, {2, 5}, {7, 8}, {13, 3}, {5, 31}})
           for (int64_t channels : {1, 7, 16, 17, 35}) {
             if (++variant % 2 == 0 && channels != 17)
               continue;  // every other row of the grid: the run stays short
             const Window window{kernel, stride, padding};
+            if (window.output_size(h) == 0 || window.output_size(w) == 0) continue;
             const Tensor x = randn({2, h, w, channels}, random, DType::float64);
             const Tensor f = randn({kernel, kernel, channels}, random, DType::float64);
-            CAPTURE(kernel, stride, int(padding), h, w, channels);
+            CAPTURE(kernel, stride, name(padding), h, w, channels);
             CHECK(relative_difference(depthwise_conv2d(x, f, window), reference(x, f, window)) < 1e-12);
             CHECK_NOTHROW(check_op([=](const Tensors& in) { return depthwise_conv2d(in[0], in[1], window); },
                                    {x, f},
@@ -114,6 +117,10 @@ TEST_CASE("depthwise convolution refuses what it cannot do") {
                     Catch::Contains("(N, H, W, C)"));
   CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 4, 4, 3}), zeros({7, 7, 3}), {7, 1}),
                     Catch::Contains("kernel 7"));
+  CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 2, 4, 3}), zeros({3, 3, 3}), {3, 2, Padding::valid}),
+                    Catch::Contains("x 1x2x4x3 is smaller than the 3x3 window"));
+  CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 4, 4, 3}), zeros({3, 3, 3}), {3, 1, Padding::pixels(4)}),
+                    Catch::Contains("a padding of 4 pixels"));
   CHECK_THROWS_WITH(
       depthwise_conv2d(zeros({1, 4, 4, 3}), zeros({3, 3, 3}, DType::float32, Device::cuda), {3, 1}),
       Catch::Contains("is on cpu") && Catch::Contains("on cuda"));
