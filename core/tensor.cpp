@@ -4,12 +4,12 @@
 #include <functional>
 
 #include "core/autograd.h"
-#include "core/dry_run.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "cuda/device/normal.h"
 #include "cuda/kernels/elementwise.h"
 #include "cuda/kernels/random.h"
+#include "cuda/kernels/shape_ops.h"
 #include "cuda/runtime/memory.h"
 
 namespace fovea {
@@ -22,10 +22,6 @@ struct Tensor::Impl {
 };
 
 namespace {
-
-bool is_floating(DType dtype) {
-  return dtype == DType::float32 || dtype == DType::float64 || dtype == DType::bfloat16;
-}
 
 template <class T>
 void fill_normal_cpu(T* x, int64_t n, RandomKey key) {
@@ -75,12 +71,7 @@ std::vector<double> Tensor::values() const {
   std::vector<double> result(static_cast<size_t>(numel()));
   with_dtype(dtype(), [&]<class T>() {
     const T* source = data<T>();
-    for (size_t i = 0; i < result.size(); ++i) {
-      if constexpr (std::is_same_v<T, bfloat16>)
-        result[i] = float(source[i]);
-      else
-        result[i] = double(source[i]);
-    }
+    for (size_t i = 0; i < result.size(); ++i) result[i] = converted<double>(source[i]);
   });
   return result;
 }
@@ -175,11 +166,7 @@ Tensor Tensor::to(Device target) const {
 void Tensor::fill(double value) const {
   if (is_dry_run()) return;
   with_dtype(dtype(), [&]<class T>() {
-    T element;
-    if constexpr (std::is_same_v<T, bfloat16>)
-      element = bfloat16(float(value));
-    else
-      element = T(value);
+    const T element = converted<T>(value);
     if (device() == Device::cuda) return cuda::fill(data<T>(), element, numel());
     for (T& x : span<T>()) x = element;
   });
@@ -240,12 +227,7 @@ Tensor from_values(Shape shape, const std::vector<double>& values, DType dtype) 
   if (is_dry_run()) return result;
   with_dtype(dtype, [&]<class T>() {
     T* out = result.data<T>();
-    for (size_t i = 0; i < values.size(); ++i) {
-      if constexpr (std::is_same_v<T, bfloat16>)
-        out[i] = bfloat16(float(values[i]));
-      else
-        out[i] = T(values[i]);
-    }
+    for (size_t i = 0; i < values.size(); ++i) out[i] = converted<T>(values[i]);
   });
   return result;
 }

@@ -1,9 +1,11 @@
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "core/device.h"
+#include "core/dry_run.h"
 #include "core/dtype.h"
 #include "core/random.h"
 #include "core/shape.h"
@@ -49,7 +51,7 @@ class Tensor {
   }
   std::byte* raw() const;              // their address, whatever the dtype
   double item() const;                 // the one number of a one-element tensor; throws for others
-  std::vector<double> values() const;  // a copy of all numbers; for tests and printing
+  std::vector<double> values() const;  // a copy of all numbers; an int64 beyond 2^53 is rounded
 
   // ---- autograd (core/autograd.h)
 
@@ -100,12 +102,21 @@ Tensor zeros_like(const Tensor& x);
 Tensor randn(Shape shape, Random& random, DType dtype = DType::float32);  // normal(0, 1)
 // Normal(0, 1) again, but made on the tensor's own device, by all its threads: element i is a function of
 // `key` and i, the same bits on either device; the dtype only rounds it. For large tensors, which it fills
-// many times faster. Throws for int32 and uint8.
+// many times faster. Throws for integers.
 Tensor randn(Shape shape, RandomKey key, DType dtype, Device device);
 // The same, uniform in [low, high).
 Tensor rand(Shape shape, Random& random, double low = 0, double high = 1, DType dtype = DType::float32);
 // These numbers, row by row, converted to the dtype, on the CPU. Throws on another count than
 // shape.numel().
 Tensor from_values(Shape shape, const std::vector<double>& values, DType dtype = DType::float32);
+// The same from numbers of the dtype itself: from_span<int64_t>({3}, indices) of a std::vector<int64_t>.
+template <class T>
+Tensor from_span(Shape shape, std::span<const T> values) {
+  require(int64_t(values.size()) == shape.numel(), "[from_span] {} values for a tensor of {}", values.size(),
+          shape);
+  Tensor result(shape, dtype_of<T>);
+  if (!is_dry_run()) std::copy(values.begin(), values.end(), result.data<T>());
+  return result;
+}
 
 }  // namespace fovea

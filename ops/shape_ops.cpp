@@ -104,8 +104,7 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end) {
 
 Tensor cast(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
-  if (dtype == DType::int32 || dtype == DType::uint8)
-    require_no_gradient("cast", "a tensor converted to integers", x);
+  if (!is_floating(dtype)) require_no_gradient("cast", "a tensor converted to integers", x);
   Tensor y(x.shape(), dtype, x.device());
   with_dtype(x.dtype(), [&]<class From>() {
     with_dtype(dtype, [&]<class To>() {

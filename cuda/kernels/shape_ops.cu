@@ -96,11 +96,13 @@ void copy_rows(std::byte* to, int64_t to_step, const std::byte* from, int64_t fr
   INSTANTIATE(From, double)   \
   INSTANTIATE(From, bfloat16) \
   INSTANTIATE(From, int32_t)  \
+  INSTANTIATE(From, int64_t)  \
   INSTANTIATE(From, uint8_t)
 FOR_EACH_DTYPE(float)
 FOR_EACH_DTYPE(double)
 FOR_EACH_DTYPE(bfloat16)
 FOR_EACH_DTYPE(int32_t)
+FOR_EACH_DTYPE(int64_t)
 FOR_EACH_DTYPE(uint8_t)
 
 }  // namespace fovea::cuda

@@ -20,7 +20,8 @@ HD inline To converted(From x) {
 
 namespace cuda {
 
-// y[i] = converted<To>(x[i]) for i of 0 .. n-1. Any two of float, double, bfloat16, int32_t, uint8_t.
+// y[i] = converted<To>(x[i]) for i of 0 .. n-1. Any two of float, double, bfloat16, int32_t, int64_t,
+// uint8_t.
 template <class From, class To>
 void cast(const From* x, To* y, int64_t n);
 

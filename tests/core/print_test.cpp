@@ -53,6 +53,8 @@ TEST_CASE("scalars, empty and undefined tensors and those of a dry run print") {
 TEST_CASE("integers print without a point and whole") {
   CHECK(text({1, -20, 3}, DType::int32) == "[  1 -20   3]");
   CHECK(text({0, 255}, DType::uint8) == "[  0 255]");
+  const std::vector<int64_t> large = {(int64_t(1) << 53) + 1, -1};
+  CHECK(to_string(from_span<int64_t>({2}, large)) == "int64 2 on cpu\n[9007199254740993               -1]");
 }
 
 TEST_CASE("numbers print with up to four decimals, or all with exponents") {

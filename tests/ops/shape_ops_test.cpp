@@ -22,6 +22,10 @@ TEST_CASE("casts between dtypes") {
   CHECK(cast(from_values({2}, {7, 255}, DType::uint8), DType::float32).values() ==
         std::vector<double>{7, 255});
   CHECK(cast(from_values({1}, {1.00390625}), DType::bfloat16).values() == std::vector<double>{1});
+  // An int64 keeps what a float would round.
+  const Tensor large = from_span<int64_t>({1}, std::vector<int64_t>{(int64_t(1) << 53) + 1});
+  for (const Device device : {Device::cpu, Device::cuda})
+    CHECK(cast(cast(large.to(device), DType::int32), DType::int64).item() == 1);
   const Tensor leaf = from_values({2}, {1, 2}).set_requires_grad();
   cast(leaf, DType::float64).backward(from_values({2}, {3, 4}, DType::float64));
   CHECK(leaf.grad().values() == std::vector<double>{3, 4});
@@ -31,12 +35,14 @@ TEST_CASE("casts between dtypes") {
   CHECK_THROWS_WITH(cast(leaf, DType::int32),
                     "[cast] a tensor converted to integers requires a gradient, which this op does not "
                     "compute: detach() it first");
+  CHECK_THROWS_WITH(cast(leaf, DType::int64), Catch::Contains("requires a gradient"));
   CHECK(cast(leaf.detach(), DType::int32).values() == std::vector<double>{1, 2});
 }
 
 TEST_CASE("casts on CUDA are those on the CPU") {
   Random random(5);
-  constexpr DType all[] = {DType::float32, DType::float64, DType::bfloat16, DType::int32, DType::uint8};
+  constexpr DType all[] = {DType::float32, DType::float64, DType::bfloat16,
+                           DType::int32,   DType::int64,   DType::uint8};
   for (int64_t n : {0, 1, 5, 1031})
     for (DType from : all)
       for (DType to : all) {
@@ -50,7 +56,7 @@ TEST_CASE("casts on CUDA are those on the CPU") {
 TEST_CASE("joining and cutting on CUDA for words of each size") {
   Random random(7);
   // Rows of many bytes, few, and any number of them; offsets by 16, 4, 2 and 1 byte.
-  for (DType dtype : {DType::float32, DType::bfloat16, DType::uint8})
+  for (DType dtype : {DType::float32, DType::bfloat16, DType::int64, DType::uint8})
     for (const auto& [shape, axis, cut] : std::vector<std::tuple<Shape, int, int64_t>>{{{1}, 0, 1},
                                                                                        {{5000}, 0, 16},
                                                                                        {{5000}, 0, 3},
