@@ -207,6 +207,7 @@ void elementwise(Bench& b) {
   b.row(fmt::format("swish {}", x.shape()), {x}, [=] { return swish(x); });
   b.row(fmt::format("add {}", x.shape()), {x, y}, [=] { return add(x, y); });
   b.row(fmt::format("multiply {}", x.shape()), {x, y}, [=] { return multiply(x, y); });
+  b.row(fmt::format("divide 2 by {}", x.shape()), {x}, [=] { return 2 / x; });
   b.row(fmt::format("dropout {}", x.shape()), {x}, [=] { return dropout(x, 0.2, 7); });
   b.row(fmt::format("stochastic_depth_add {}", x.shape()), {x, y},
         [=] { return stochastic_depth_add(x, y, 0.2, 7); });

@@ -275,6 +275,8 @@ std::string OnnxTranslation::batch_norm(const RecordedOp& op) {
 
 std::string OnnxTranslation::arithmetic(const RecordedOp& op) {
   const std::string& x = name(op.inputs[0]);
+  if (op.inputs.size() == 1 && op.name == "divide")
+    return onnx_.add("Div", {onnx_.scalar(op.attribute<double>("numerator")), x});
   if (op.inputs.size() == 1) {  // with numbers
     const double factor = op.attribute<double>("factor"), term = op.attribute<double>("term");
     const std::string scaled = factor == 1 ? x : onnx_.add("Mul", {x, onnx_.scalar(factor)});

@@ -37,7 +37,9 @@ const std::vector<KernelFile>& kernel_files() {
        "best_truths_naive best_anchors_naive best_truths_tiled best_anchors_tiled force_matches "
        "write_targets write_normalizer",
        "float32"},
-      {"arithmetic", "binary_broadcast binary_packed affine_naive affine_packed sum_to_naive sum_to_tiled",
+      {"arithmetic",
+       "binary_broadcast binary_packed affine_naive affine_packed quotient_naive quotient_packed "
+       "sum_to_naive sum_to_tiled",
        "float32 float64 bfloat16"},
       {"batch_norm",
        "statistics_naive statistics_chunks coefficients_from_chunks coefficients_from_running "

@@ -176,6 +176,19 @@ TEST_CASE("a convolution that somebody else reads keeps its numbers, and the nor
   CHECK(file.constant("norm.weight")[0] == Approx(1 / std::sqrt(1 + 1e-3)).epsilon(1e-7));
 }
 
+TEST_CASE("a number divided by a tensor stays a quotient") {
+  const TemporaryFolder folder;
+  Small model;
+  export_onnx(folder / "m.onnx", model,
+              [&](const Tensor& images) -> std::vector<NamedTensor> {
+                return {{"y", 3 / (1 - model.conv.forward(images))}};
+              },
+              {4, 4});
+  const OnnxFile file(folder / "m.onnx");
+  CHECK(file.types() == Names{"Conv", "Mul", "Add", "Div", "Identity"});
+  CHECK(file.constant(file.node("Div").input(0)) == std::vector<float>{3});
+}
+
 TEST_CASE("linear layers have their published layout, reshapes and slices their axes in the other layout") {
   const TemporaryFolder folder;
   Small model;

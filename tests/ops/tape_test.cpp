@@ -44,19 +44,80 @@ std::vector<TapeRow> rows() {
       {"add", [](auto& in) { return Tensors{add(in[0], in[1])}; }, {x({3, 2}), x({2})}},
       {"add", [](auto& in) { return Tensors{add(in[0], 2)}; }, {x({3})}},
       {"subtract", [](auto& in) { return Tensors{subtract(in[0], in[1])}; }, {x({3, 2}), x({2})}},
+      {"subtract", [](auto& in) { return Tensors{subtract(2, in[0])}; }, {x({3})}},
       {"multiply", [](auto& in) { return Tensors{multiply(in[0], in[1])}; }, {x({3, 2}), x({2})}},
       {"multiply", [](auto& in) { return Tensors{multiply(in[0], 2)}; }, {x({3})}},
       {"divide", [](auto& in) { return Tensors{divide(in[0], in[1])}; }, {x({3, 2}), x({2})}},
+      {"divide", [](auto& in) { return Tensors{divide(2, in[0])}; }, {x({3})}},
       {"operator+", [](auto& in) { return Tensors{in[0] + in[1]}; }, {x({3, 2}), x({2})}},
       {"operator+", [](auto& in) { return Tensors{in[0] + 2}; }, {x({3})}},
+      {"operator+", [](auto& in) { return Tensors{2 + in[0]}; }, {x({3})}},
       {"operator-", [](auto& in) { return Tensors{in[0] - in[1]}; }, {x({3, 2}), x({2})}},
       {"operator-", [](auto& in) { return Tensors{in[0] - 2}; }, {x({3})}},
+      {"operator-", [](auto& in) { return Tensors{2 - in[0]}; }, {x({3})}},
       {"operator-", [](auto& in) { return Tensors{-in[0]}; }, {x({3})}},
       {"operator*", [](auto& in) { return Tensors{in[0] * in[1]}; }, {x({3, 2}), x({2})}},
       {"operator*", [](auto& in) { return Tensors{in[0] * 2}; }, {x({3})}},
       {"operator*", [](auto& in) { return Tensors{2 * in[0]}; }, {x({3})}},
       {"operator/", [](auto& in) { return Tensors{in[0] / in[1]}; }, {x({3, 2}), x({2})}},
       {"operator/", [](auto& in) { return Tensors{in[0] / 2}; }, {x({3})}},
+      {"operator/", [](auto& in) { return Tensors{2 / in[0]}; }, {x({3})}},
+      {"operator+=",
+       [](auto& in) {
+         Tensor y = in[0];
+         y += in[1];
+         return Tensors{y};
+       },
+       {x({3, 2}), x({2})}},
+      {"operator+=",
+       [](auto& in) {
+         Tensor y = in[0];
+         y += 2;
+         return Tensors{y};
+       },
+       {x({3})}},
+      {"operator-=",
+       [](auto& in) {
+         Tensor y = in[0];
+         y -= in[1];
+         return Tensors{y};
+       },
+       {x({3, 2}), x({2})}},
+      {"operator-=",
+       [](auto& in) {
+         Tensor y = in[0];
+         y -= 2;
+         return Tensors{y};
+       },
+       {x({3})}},
+      {"operator*=",
+       [](auto& in) {
+         Tensor y = in[0];
+         y *= in[1];
+         return Tensors{y};
+       },
+       {x({3, 2}), x({2})}},
+      {"operator*=",
+       [](auto& in) {
+         Tensor y = in[0];
+         y *= 2;
+         return Tensors{y};
+       },
+       {x({3})}},
+      {"operator/=",
+       [](auto& in) {
+         Tensor y = in[0];
+         y /= in[1];
+         return Tensors{y};
+       },
+       {x({3, 2}), x({2})}},
+      {"operator/=",
+       [](auto& in) {
+         Tensor y = in[0];
+         y /= 2;
+         return Tensors{y};
+       },
+       {x({3})}},
       {"sum_to",
        [](auto& in) {
          return Tensors{sum_to(in[0], {2}), sum_to(in[0], {3, 2})};
