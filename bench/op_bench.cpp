@@ -26,6 +26,7 @@
 #include "ops/shape_ops.h"
 #include "ops/squeeze_excite.h"
 #include "ops/support/dispatch.h"
+#include "ops/unary.h"
 #include "train/diagnose/timing.h"
 
 using namespace fovea;
@@ -205,6 +206,7 @@ void normalization(Bench& b) {
 void elementwise(Bench& b) {
   const Tensor x = b.activations({b.batch, 112, 112, 96}), y = b.activations(x.shape());
   b.row(fmt::format("swish {}", x.shape()), {x}, [=] { return swish(x); });
+  b.row(fmt::format("tanh {}", x.shape()), {x}, [=] { return tanh(x); });
   b.row(fmt::format("add {}", x.shape()), {x, y}, [=] { return add(x, y); });
   b.row(fmt::format("multiply {}", x.shape()), {x, y}, [=] { return multiply(x, y); });
   b.row(fmt::format("divide 2 by {}", x.shape()), {x}, [=] { return 2 / x; });

@@ -19,6 +19,7 @@ const std::vector<OpStem>& op_stems() {
       {"shape_ops", "reshape concat slice cast", "shape_ops", "tests/ops/shape_ops_test.cpp"},
       {"squeeze_excite", "global_average_pool scale_channels", "squeeze_excite",
        "tests/ops/squeeze_excite_test.cpp"},
+      {"unary", "exp log sqrt tanh", "activation", "tests/ops/unary_test.cpp"},
       {"anchor_matching", "", "anchor_matching", "tests/train/matching_test.cpp"},
       {"detection", "", "detection", "tests/models/postprocess_test.cpp"},
       {"elementwise", "", "elementwise", "tests/core/tensor_test.cpp"},

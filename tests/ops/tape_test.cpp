@@ -14,6 +14,7 @@
 #include "ops/resample.h"
 #include "ops/shape_ops.h"
 #include "ops/squeeze_excite.h"
+#include "ops/unary.h"
 
 using namespace fovea;
 
@@ -25,6 +26,14 @@ std::vector<TapeRow> rows() {
   const auto labels = [&](int64_t n) { return zeros({n}, DType::int32); };
   const Window window{3, 1, Padding::same};
   const RandomKey key{7};
+  // A function that rebinds the handle of its first input.
+  const auto rebound = [](auto f) {
+    return [f](const Tensors& in) {
+      Tensor y = in[0];
+      f(y, in);
+      return Tensors{y};
+    };
+  };
   return {
       {"Tensor::to", [](auto& in) { return Tensors{in[0].to(Device::cuda)}; }, {x({3, 2})}},
       {"recompute",
@@ -62,62 +71,14 @@ std::vector<TapeRow> rows() {
       {"operator/", [](auto& in) { return Tensors{in[0] / in[1]}; }, {x({3, 2}), x({2})}},
       {"operator/", [](auto& in) { return Tensors{in[0] / 2}; }, {x({3})}},
       {"operator/", [](auto& in) { return Tensors{2 / in[0]}; }, {x({3})}},
-      {"operator+=",
-       [](auto& in) {
-         Tensor y = in[0];
-         y += in[1];
-         return Tensors{y};
-       },
-       {x({3, 2}), x({2})}},
-      {"operator+=",
-       [](auto& in) {
-         Tensor y = in[0];
-         y += 2;
-         return Tensors{y};
-       },
-       {x({3})}},
-      {"operator-=",
-       [](auto& in) {
-         Tensor y = in[0];
-         y -= in[1];
-         return Tensors{y};
-       },
-       {x({3, 2}), x({2})}},
-      {"operator-=",
-       [](auto& in) {
-         Tensor y = in[0];
-         y -= 2;
-         return Tensors{y};
-       },
-       {x({3})}},
-      {"operator*=",
-       [](auto& in) {
-         Tensor y = in[0];
-         y *= in[1];
-         return Tensors{y};
-       },
-       {x({3, 2}), x({2})}},
-      {"operator*=",
-       [](auto& in) {
-         Tensor y = in[0];
-         y *= 2;
-         return Tensors{y};
-       },
-       {x({3})}},
-      {"operator/=",
-       [](auto& in) {
-         Tensor y = in[0];
-         y /= in[1];
-         return Tensors{y};
-       },
-       {x({3, 2}), x({2})}},
-      {"operator/=",
-       [](auto& in) {
-         Tensor y = in[0];
-         y /= 2;
-         return Tensors{y};
-       },
-       {x({3})}},
+      {"operator+=", rebound([](Tensor& y, auto& in) { y += in[1]; }), {x({3, 2}), x({2})}},
+      {"operator+=", rebound([](Tensor& y, auto&) { y += 2; }), {x({3})}},
+      {"operator-=", rebound([](Tensor& y, auto& in) { y -= in[1]; }), {x({3, 2}), x({2})}},
+      {"operator-=", rebound([](Tensor& y, auto&) { y -= 2; }), {x({3})}},
+      {"operator*=", rebound([](Tensor& y, auto& in) { y *= in[1]; }), {x({3, 2}), x({2})}},
+      {"operator*=", rebound([](Tensor& y, auto&) { y *= 2; }), {x({3})}},
+      {"operator/=", rebound([](Tensor& y, auto& in) { y /= in[1]; }), {x({3, 2}), x({2})}},
+      {"operator/=", rebound([](Tensor& y, auto&) { y /= 2; }), {x({3})}},
       {"sum_to",
        [](auto& in) {
          return Tensors{sum_to(in[0], {2}), sum_to(in[0], {3, 2})};
@@ -204,6 +165,10 @@ std::vector<TapeRow> rows() {
       {"global_average_pool",
        [](auto& in) { return Tensors{global_average_pool(in[0])}; },
        {x({1, 4, 4, 3})}},
+      {"exp", [](auto& in) { return Tensors{exp(in[0])}; }, {x({7})}},
+      {"log", [](auto& in) { return Tensors{log(in[0])}; }, {x({7})}},
+      {"sqrt", [](auto& in) { return Tensors{sqrt(in[0])}; }, {x({7})}},
+      {"tanh", [](auto& in) { return Tensors{tanh(in[0])}; }, {x({7})}},
       {"scale_channels",
        [](auto& in) { return Tensors{scale_channels(in[0], in[1])}; },
        {x({1, 4, 4, 3}), x({1, 3})}},
