@@ -148,6 +148,8 @@ std::vector<TapeRow> rows() {
       {"sum", [](auto& in) { return Tensors{sum(in[0], 1)}; }, {x({3, 2})}},
       {"mean", [](auto& in) { return Tensors{mean(in[0])}; }, {x({3, 2})}},
       {"mean", [](auto& in) { return Tensors{mean(in[0], 1)}; }, {x({3, 2})}},
+      {"max", [](auto& in) { return Tensors{max(in[0], 1)}; }, {x({3, 2})}},
+      {"argmax", [](auto& in) { return Tensors{argmax(in[0], 1)}; }, {x({3, 2})}, {0}},
       {"max_pool2d", [](auto& in) { return Tensors{max_pool2d(in[0])}; }, {x({1, 4, 4, 3})}},
       {"upsample_nearest",
        [](auto& in) { return Tensors{upsample_nearest(in[0], 4, 4)}; },
