@@ -215,6 +215,7 @@ void elementwise(Bench& b) {
         [=] { return stochastic_depth_add(x, y, 0.2, 7); });
   b.row(fmt::format("concat {} + same, axis 1", x.shape()), {x, y}, [=] { return concat({x, y}, 1); });
   b.row(fmt::format("slice half of {}, axis 3", x.shape()), {x}, [=] { return slice(x, 3, 0, 48); });
+  b.row(fmt::format("transpose {}, axes 1 and 3", x.shape()), {x}, [=] { return transpose(x, 1, 3); });
   b.row(fmt::format("sum of {}", x.shape()), {x}, [=] { return sum(x); });
   b.row(fmt::format("max of {}, axis 3", x.shape()), {x}, [=] { return max(x, 3); });
   const DType other = b.dtype == DType::bfloat16 ? DType::float32 : DType::float64;

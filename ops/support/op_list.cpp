@@ -16,7 +16,7 @@ const std::vector<OpStem>& op_stems() {
       {"matmul", "matmul linear conv1x1", "gemm reduction", "tests/ops/matmul_test.cpp"},
       {"reduction", "sum mean max argmax", "reduction", "tests/ops/reduction_test.cpp"},
       {"resample", "max_pool2d upsample_nearest", "bifpn_node", "tests/ops/resample_test.cpp"},
-      {"shape_ops", "reshape concat slice cast", "shape_ops", "tests/ops/shape_ops_test.cpp"},
+      {"shape_ops", "reshape concat slice transpose cast", "shape_ops", "tests/ops/shape_ops_test.cpp"},
       {"squeeze_excite", "global_average_pool scale_channels", "squeeze_excite",
        "tests/ops/squeeze_excite_test.cpp"},
       {"unary", "exp log sqrt tanh", "activation", "tests/ops/unary_test.cpp"},
@@ -81,7 +81,8 @@ const std::vector<KernelFile>& kernel_files() {
        "reduce_naive reduce_chunks add_chunks repeat_naive repeat_packed max_naive max_rows "
        "max_backward_naive",
        "float32 float64 bfloat16"},
-      {"shape_ops", "cast_naive cast_packed copy_rows_kernel", "float32 float64 bfloat16 int32 int64 uint8"},
+      {"shape_ops", "cast_naive cast_packed copy_rows_kernel transpose_naive transpose_tiled",
+       "float32 float64 bfloat16 int32 int64 uint8"},
       {"squeeze_excite", "scale_naive scale_packed scale_backward_naive scale_backward_chunks",
        "float32 float64 bfloat16"},
   };

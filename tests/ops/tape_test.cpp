@@ -161,6 +161,7 @@ std::vector<TapeRow> rows() {
        },
        {x({3, 2}), x({3, 1})}},
       {"slice", [](auto& in) { return Tensors{slice(in[0], 0, 1, 3)}; }, {x({3, 2})}},
+      {"transpose", [](auto& in) { return Tensors{transpose(in[0], 0, 1)}; }, {x({3, 2})}},
       {"cast",
        [](auto& in) { return Tensors{cast(cast(in[0], DType::bfloat16), DType::float32)}; },
        {x({3})}},
