@@ -10,6 +10,7 @@
 #include "ops/depthwise_conv2d.h"
 #include "ops/detection_loss.h"
 #include "ops/dropout.h"
+#include "ops/indexing.h"
 #include "ops/matmul.h"
 #include "ops/resample.h"
 #include "ops/shape_ops.h"
@@ -137,6 +138,12 @@ std::vector<TapeRow> rows() {
                         stochastic_depth_add(in[0], in[1], 0, key)};
        },
        {x({20, 2}), x({20, 2})}},
+      {"gather",
+       [](auto& in) { return Tensors{gather(in[0], 1, in[1])}; },
+       {x({3, 2}), zeros({3, 1}, DType::int64)}},
+      {"where",
+       [](auto& in) { return Tensors{where(in[0], in[1], in[2])}; },
+       {from_values({2}, {1, 0}, DType::uint8), x({3, 2}), x({2})}},
       {"matmul", [](auto& in) { return Tensors{matmul(in[0], in[1])}; }, {x({3, 2}), x({2, 5})}},
       {"linear",
        [](auto& in) { return Tensors{linear(in[0], in[1], in[2])}; },
