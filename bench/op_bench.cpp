@@ -219,7 +219,7 @@ void elementwise(Bench& b) {
   b.row(fmt::format("transpose {}, axes 1 and 3", x.shape()), {x}, [=] { return transpose(x, 1, 3); });
   b.row(fmt::format("sum of {}", x.shape()), {x}, [=] { return sum(x); });
   b.row(fmt::format("max of {}, axis 3", x.shape()), {x}, [=] { return max(x, 3); });
-  const Tensor condition = cast(b.labels(x.shape(), 2), DType::uint8);
+  const Tensor condition = cast(relu(x.detach()), DType::uint8);
   b.row(fmt::format("where {}", x.shape()), {condition, x, y}, [=] { return where(condition, x, y); });
   const DType other = b.dtype == DType::bfloat16 ? DType::float32 : DType::float64;
   b.row(fmt::format("cast {} to {}", x.shape(), other), {x}, [=] { return cast(x, other); });
@@ -255,6 +255,7 @@ void losses(Bench& b) {
         [=] { return huber_loss(codes, boxes, 100.0); });
   const Tensor rows = b.activations({b.batch * 64, 1000}), labels = b.labels({b.batch * 64}, 1000);
   b.row(fmt::format("softmax {}", rows.shape()), {rows}, [=] { return softmax(rows); });
+  b.row(fmt::format("log_softmax {}", rows.shape()), {rows}, [=] { return log_softmax(rows); });
   const Tensor picked = reshape(labels, {labels.numel(), 1});
   b.row(fmt::format("gather 1 of each row of {}", rows.shape()), {rows, picked},
         [=] { return gather(rows, 1, picked); });

@@ -9,7 +9,8 @@ const std::vector<OpStem>& op_stems() {
       {"batch_norm", "batch_norm", "batch_norm", "tests/ops/batch_norm_test.cpp"},
       {"bifpn_node", "bifpn_node", "bifpn_node", "tests/ops/bifpn_node_test.cpp"},
       {"conv2d", "conv2d", "conv2d", "tests/ops/conv2d_test.cpp"},
-      {"cross_entropy", "softmax softmax_cross_entropy", "cross_entropy", "tests/ops/cross_entropy_test.cpp"},
+      {"cross_entropy", "softmax log_softmax softmax_cross_entropy", "cross_entropy",
+       "tests/ops/cross_entropy_test.cpp"},
       {"depthwise_conv2d", "depthwise_conv2d", "depthwise_conv2d", "tests/ops/depthwise_conv2d_test.cpp"},
       {"detection_loss", "focal_loss huber_loss", "detection_loss", "tests/ops/detection_loss_test.cpp"},
       {"dropout", "dropout stochastic_depth stochastic_depth_add", "dropout", "tests/ops/dropout_test.cpp"},
@@ -56,7 +57,8 @@ const std::vector<KernelFile>& kernel_files() {
        "conv2d_naive input_gradient_naive weight_gradient_naive conv2d_strips weight_gradient_strips",
        "float32 float64 bfloat16"},
       {"cross_entropy",
-       "softmax_kernel softmax_backward_kernel cross_entropy_rows mean_loss cross_entropy_backward_rows",
+       "softmax_kernel softmax_backward_kernel log_softmax_kernel log_softmax_backward_kernel "
+       "cross_entropy_rows mean_loss cross_entropy_backward_rows",
        "float32 float64 bfloat16"},
       {"depthwise_conv2d",
        "depthwise_naive input_gradient_naive weight_gradient_naive depthwise_tiled input_gradient_tiled "

@@ -103,6 +103,7 @@ std::vector<TapeRow> rows() {
        [=](auto& in) { return Tensors{conv2d(in[0], in[1], window)}; },
        {x({1, 4, 4, 2}), x({3, 3, 2, 5})}},
       {"softmax", [](auto& in) { return Tensors{softmax(in[0])}; }, {x({3, 5})}},
+      {"log_softmax", [](auto& in) { return Tensors{log_softmax(in[0])}; }, {x({3, 5})}},
       {"softmax_cross_entropy",
        [](auto& in) { return Tensors{softmax_cross_entropy(in[0], in[1])}; },
        {x({3, 5}), labels(3)}},
