@@ -22,6 +22,7 @@
 #include "ops/dropout.h"
 #include "ops/indexing.h"
 #include "ops/matmul.h"
+#include "ops/pool2d.h"
 #include "ops/reduction.h"
 #include "ops/resample.h"
 #include "ops/shape_ops.h"
@@ -239,6 +240,10 @@ void pyramid(Bench& b) {
     return bifpn_node({same, other, fine}, three, Fusion::fast_normalized, 64, 64);
   });
   b.row(fmt::format("max_pool2d {}", fine.shape()), {fine}, [=] { return max_pool2d(fine); });
+  const PoolWindow halves{2, 2};
+  b.row(fmt::format("max_pool2d {} 2x2 /2", fine.shape()), {fine}, [=] { return max_pool2d(fine, halves); });
+  b.row(fmt::format("average_pool2d {} 2x2 /2", fine.shape()), {fine},
+        [=] { return average_pool2d(fine, halves); });
   b.row(fmt::format("upsample_nearest {}", coarse.shape()), {coarse},
         [=] { return upsample_nearest(coarse, 64, 64); });
 }

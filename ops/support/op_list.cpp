@@ -16,8 +16,9 @@ const std::vector<OpStem>& op_stems() {
       {"dropout", "dropout stochastic_depth stochastic_depth_add", "dropout", "tests/ops/dropout_test.cpp"},
       {"indexing", "gather where", "indexing", "tests/ops/indexing_test.cpp"},
       {"matmul", "matmul linear conv1x1", "gemm reduction", "tests/ops/matmul_test.cpp"},
+      {"pool2d", "max_pool2d average_pool2d", "pool2d", "tests/ops/pool2d_test.cpp"},
       {"reduction", "sum mean max argmax", "reduction", "tests/ops/reduction_test.cpp"},
-      {"resample", "max_pool2d upsample_nearest", "bifpn_node", "tests/ops/resample_test.cpp"},
+      {"resample", "upsample_nearest", "bifpn_node", "tests/ops/resample_test.cpp"},
       {"shape_ops", "reshape concat slice transpose cast", "shape_ops", "tests/ops/shape_ops_test.cpp"},
       {"squeeze_excite", "global_average_pool scale_channels", "squeeze_excite",
        "tests/ops/squeeze_excite_test.cpp"},
@@ -80,6 +81,7 @@ const std::vector<KernelFile>& kernel_files() {
       {"indexing", "gather_naive gather_backward_naive where_naive", "float32 float64 bfloat16 int32 int64"},
       {"optimizer", "each_number_naive each_number_chunked squares_naive squares_chunked finish_norm",
        "float32"},
+      {"pool2d", "max_pool max_pool_backward average_pool average_pool_backward", "float32 float64 bfloat16"},
       {"random", "normal_naive", "float32 float64 bfloat16"},
       {"reduction",
        "reduce_naive reduce_chunks add_chunks repeat_naive repeat_packed max_naive max_rows "

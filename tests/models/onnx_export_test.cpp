@@ -16,6 +16,7 @@
 #include "ops/arithmetic.h"
 #include "ops/dropout.h"
 #include "ops/matmul.h"
+#include "ops/pool2d.h"
 #include "ops/resample.h"
 #include "ops/shape_ops.h"
 #include "tests/support/test_data.h"
@@ -227,6 +228,9 @@ TEST_CASE("levels are pooled with their padding and enlarged by whole factors or
   CHECK(same.integers(same.node("MaxPool"), "pads") == std::vector<int64_t>{0, 1, 1, 1});
   const OnnxFile symmetric = types(6, 5, [](const Tensor& x) { return max_pool2d(x, Padding::symmetric); });
   CHECK(symmetric.integers(symmetric.node("MaxPool"), "pads") == std::vector<int64_t>{1, 1, 0, 1});
+  for (const PoolWindow& other : {PoolWindow{2, 2}, PoolWindow{3, 1, Padding::same}, PoolWindow{3, 2, 1}})
+    CHECK_THROWS_WITH(types(6, 5, [&](const Tensor& x) { return max_pool2d(x, other); }),
+                      Catch::Contains("[onnx] max_pool2d has a translation"));
   const OnnxFile whole = types(2, 3, [](const Tensor& x) { return upsample_nearest(x, 4, 9); });
   CHECK(whole.constant(whole.node("Resize").input(2)) == std::vector<float>{1, 1, 2, 3});
   const OnnxFile rows = types(2, 3, [](const Tensor& x) { return upsample_nearest(x, 3, 5); });

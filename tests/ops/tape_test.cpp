@@ -12,6 +12,7 @@
 #include "ops/dropout.h"
 #include "ops/indexing.h"
 #include "ops/matmul.h"
+#include "ops/pool2d.h"
 #include "ops/resample.h"
 #include "ops/shape_ops.h"
 #include "ops/squeeze_excite.h"
@@ -159,6 +160,16 @@ std::vector<TapeRow> rows() {
       {"max", [](auto& in) { return Tensors{max(in[0], 1)}; }, {x({3, 2})}},
       {"argmax", [](auto& in) { return Tensors{argmax(in[0], 1)}; }, {x({3, 2})}, {0}},
       {"max_pool2d", [](auto& in) { return Tensors{max_pool2d(in[0])}; }, {x({1, 4, 4, 3})}},
+      {"max_pool2d",
+       [](auto& in) {
+         return Tensors{max_pool2d(in[0], PoolWindow{2, 2})};
+       },
+       {x({1, 4, 4, 3})}},
+      {"average_pool2d",
+       [](auto& in) {
+         return Tensors{average_pool2d(in[0], {2, 2})};
+       },
+       {x({1, 4, 4, 3})}},
       {"upsample_nearest",
        [](auto& in) { return Tensors{upsample_nearest(in[0], 4, 4)}; },
        {x({1, 2, 2, 3})}},
