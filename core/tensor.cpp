@@ -23,14 +23,38 @@ struct Tensor::Impl {
 
 namespace {
 
-template <class T>
-void fill_normal_cpu(T* x, int64_t n, RandomKey key) {
+// x[4 i + k] = f(the four words of i, k)
+template <class T, class F>
+void fill_from_words(T* x, int64_t n, RandomKey key, F f) {
   parallel_for((n + 3) / 4, 4096, [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const PhiloxBlock words = key.words(i);
-      for (int k = 0; k < 4 && 4 * i + k < n; ++k) x[4 * i + k] = T(normal_from_words(words, k));
+      for (int k = 0; k < 4 && 4 * i + k < n; ++k) x[4 * i + k] = T(f(words, k));
     }
   });
+}
+
+template <class T>
+void fill_normal_cpu(T* x, int64_t n, RandomKey key) {
+  fill_from_words(x, n, key, [](const PhiloxBlock& words, int k) { return normal_from_words(words, k); });
+}
+
+template <class T>
+void fill_uniform_cpu(T* x, int64_t n, RandomKey key, float low, float high) {
+  fill_from_words(x, n, key,
+                  [=](const PhiloxBlock& words, int k) { return uniform_between(words.word[k], low, high); });
+}
+
+// A tensor that f.operator()<T>(its numbers, their count) fills, T being a floating type.
+template <class F>
+Tensor random_tensor(const char* op, const char* kind, Shape shape, DType dtype, Device device, F&& f) {
+  require(is_floating(dtype), "[{}] there are no {} numbers in {}: choose a floating dtype", op, kind, dtype);
+  Tensor result(shape, dtype, device);
+  if (is_dry_run()) return result;
+  with_dtype(dtype, [&]<class T>() {
+    if constexpr (!std::is_integral_v<T>) f.template operator()<T>(result.data<T>(), result.numel());
+  });
+  return result;
 }
 
 }  // namespace
@@ -202,15 +226,13 @@ Tensor randn(Shape shape, Random& random, DType dtype) {
 }
 
 Tensor randn(Shape shape, RandomKey key, DType dtype, Device device) {
-  require(is_floating(dtype), "[randn] there are no normal numbers in {}: choose a floating dtype", dtype);
-  Tensor result(shape, dtype, device);
-  if (is_dry_run()) return result;
-  with_dtype(dtype, [&]<class T>() {
-    if constexpr (!std::is_integral_v<T>)
-      (device == Device::cuda ? cuda::fill_normal<T> : fill_normal_cpu<T>)(result.data<T>(), result.numel(),
-                                                                           key);
+  return random_tensor("randn", "normal", shape, dtype, device, [&]<class T>(T* x, int64_t n) {
+    (device == Device::cuda ? cuda::fill_normal<T> : fill_normal_cpu<T>)(x, n, key);
   });
-  return result;
+}
+
+Tensor randn(Shape shape, Random& random, DType dtype, Device device) {
+  return randn(shape, random.next_random_key(), dtype, device);
 }
 
 Tensor rand(Shape shape, Random& random, double low, double high, DType dtype) {
@@ -218,6 +240,17 @@ Tensor rand(Shape shape, Random& random, double low, double high, DType dtype) {
   std::vector<double> values(static_cast<size_t>(shape.numel()));
   for (double& value : values) value = low + (high - low) * random.uniform();
   return from_values(shape, values, dtype);
+}
+
+Tensor rand(Shape shape, RandomKey key, double low, double high, DType dtype, Device device) {
+  return random_tensor("rand", "uniform", shape, dtype, device, [&]<class T>(T* x, int64_t n) {
+    (device == Device::cuda ? cuda::fill_uniform<T> : fill_uniform_cpu<T>)(x, n, key, float(low),
+                                                                           float(high));
+  });
+}
+
+Tensor rand(Shape shape, Random& random, double low, double high, DType dtype, Device device) {
+  return rand(shape, random.next_random_key(), low, high, dtype, device);
 }
 
 Tensor from_values(Shape shape, const std::vector<double>& values, DType dtype) {

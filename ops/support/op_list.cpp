@@ -82,7 +82,7 @@ const std::vector<KernelFile>& kernel_files() {
       {"optimizer", "each_number_naive each_number_chunked squares_naive squares_chunked finish_norm",
        "float32"},
       {"pool2d", "max_pool max_pool_backward average_pool average_pool_backward", "float32 float64 bfloat16"},
-      {"random", "normal_naive", "float32 float64 bfloat16"},
+      {"random", "normal_naive uniform_naive", "float32 float64 bfloat16"},
       {"reduction",
        "reduce_naive reduce_chunks add_chunks repeat_naive repeat_packed max_naive max_rows "
        "max_backward_naive",
