@@ -23,12 +23,15 @@
 #include "ops/depthwise_conv2d.h"
 #include "ops/detection_loss.h"
 #include "ops/dropout.h"
+#include "ops/indexing.h"
 #include "ops/matmul.h"
+#include "ops/pool2d.h"
 #include "ops/reduction.h"
 #include "ops/resample.h"
 #include "ops/shape_ops.h"
 #include "ops/squeeze_excite.h"
 #include "ops/support/dispatch.h"
+#include "ops/unary.h"
 #include "train/diagnose/timing.h"
 
 using namespace fovea;
@@ -295,14 +298,20 @@ void normalization(Bench& b) {
 void elementwise(Bench& b) {
   const Tensor x = b.activations({b.batch, 112, 112, 96}), y = b.activations(x.shape());
   b.row(fmt::format("swish {}", x.shape()), {x}, [=] { return swish(x); });
+  b.row(fmt::format("tanh {}", x.shape()), {x}, [=] { return tanh(x); });
   b.row(fmt::format("add {}", x.shape()), {x, y}, [=] { return add(x, y); });
   b.row(fmt::format("multiply {}", x.shape()), {x, y}, [=] { return multiply(x, y); });
+  b.row(fmt::format("divide 2 by {}", x.shape()), {x}, [=] { return 2 / x; });
   b.row(fmt::format("dropout {}", x.shape()), {x}, [=] { return dropout(x, 0.2, 7); });
   b.row(fmt::format("stochastic_depth_add {}", x.shape()), {x, y},
         [=] { return stochastic_depth_add(x, y, 0.2, 7); });
   b.row(fmt::format("concat {} + same, axis 1", x.shape()), {x, y}, [=] { return concat({x, y}, 1); });
   b.row(fmt::format("slice half of {}, axis 3", x.shape()), {x}, [=] { return slice(x, 3, 0, 48); });
+  b.row(fmt::format("transpose {}, axes 1 and 3", x.shape()), {x}, [=] { return transpose(x, 1, 3); });
   b.row(fmt::format("sum of {}", x.shape()), {x}, [=] { return sum(x); });
+  b.row(fmt::format("max of {}, axis 3", x.shape()), {x}, [=] { return max(x, 3); });
+  const Tensor condition = cast(relu(x.detach()), DType::uint8);
+  b.row(fmt::format("where {}", x.shape()), {condition, x, y}, [=] { return where(condition, x, y); });
   const DType other = b.dtype == DType::bfloat16 ? DType::float32 : DType::float64;
   b.row(fmt::format("cast {} to {}", x.shape(), other), {x}, [=] { return cast(x, other); });
 }
@@ -321,6 +330,10 @@ void pyramid(Bench& b) {
     return bifpn_node({same, other, fine}, three, Fusion::fast_normalized, 64, 64);
   });
   b.row(fmt::format("max_pool2d {}", fine.shape()), {fine}, [=] { return max_pool2d(fine); });
+  const PoolWindow halves{2, 2};
+  b.row(fmt::format("max_pool2d {} 2x2 /2", fine.shape()), {fine}, [=] { return max_pool2d(fine, halves); });
+  b.row(fmt::format("average_pool2d {} 2x2 /2", fine.shape()), {fine},
+        [=] { return average_pool2d(fine, halves); });
   b.row(fmt::format("upsample_nearest {}", coarse.shape()), {coarse},
         [=] { return upsample_nearest(coarse, 64, 64); });
 }
@@ -337,6 +350,10 @@ void losses(Bench& b) {
         [=] { return huber_loss(codes, boxes, 100.0); });
   const Tensor rows = b.activations({b.batch * 64, 1000}), labels = b.labels({b.batch * 64}, 1000);
   b.row(fmt::format("softmax {}", rows.shape()), {rows}, [=] { return softmax(rows); });
+  b.row(fmt::format("log_softmax {}", rows.shape()), {rows}, [=] { return log_softmax(rows); });
+  const Tensor picked = reshape(labels, {labels.numel(), 1});
+  b.row(fmt::format("gather 1 of each row of {}", rows.shape()), {rows, picked},
+        [=] { return gather(rows, 1, picked); });
   b.row(fmt::format("softmax_cross_entropy {}", rows.shape()), {rows},
         [=] { return softmax_cross_entropy(rows, labels); });
 }

@@ -9,10 +9,10 @@
 namespace fovea {
 
 // What the numbers of a tensor are. Activations are float32 or, on CUDA, bfloat16; float64 is what gradients
-// are checked in; int32 and uint8 are for data.
-enum class DType : uint8_t { float32, float64, bfloat16, int32, uint8 };
+// are checked in; int32, int64 and uint8 are for data: labels, indices, masks.
+enum class DType : uint8_t { float32, float64, bfloat16, int32, int64, uint8 };
 
-// The DType of a C++ type, as `value`; others than these five do not compile.
+// The DType of a C++ type, as `value`; others than these six do not compile.
 template <class T>
 struct DTypeOf;
 template <>
@@ -32,6 +32,10 @@ struct DTypeOf<int32_t> {
   static constexpr DType value = DType::int32;
 };
 template <>
+struct DTypeOf<int64_t> {
+  static constexpr DType value = DType::int64;
+};
+template <>
 struct DTypeOf<uint8_t> {
   static constexpr DType value = DType::uint8;
 };
@@ -40,6 +44,7 @@ inline constexpr DType dtype_of = DTypeOf<T>::value;  // dtype_of<float> is DTyp
 
 std::string_view name(DType dtype);  // "float32", ...
 int64_t size_of(DType dtype);        // bytes of one element
+bool is_floating(DType dtype);       // float32, float64 or bfloat16, which can have gradients
 
 // Calls f.operator()<T>() with the C++ type of a dtype: every dtype there is.
 template <class F>
@@ -53,6 +58,8 @@ decltype(auto) with_dtype(DType dtype, F&& f) {
       return f.template operator()<bfloat16>();
     case DType::int32:
       return f.template operator()<int32_t>();
+    case DType::int64:
+      return f.template operator()<int64_t>();
     case DType::uint8:
       return f.template operator()<uint8_t>();
   }

@@ -4,12 +4,12 @@
 #include <functional>
 
 #include "core/autograd.h"
-#include "core/dry_run.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "cuda/device/normal.h"
 #include "cuda/kernels/elementwise.h"
 #include "cuda/kernels/random.h"
+#include "cuda/kernels/shape_ops.h"
 #include "cuda/runtime/memory.h"
 
 namespace fovea {
@@ -23,18 +23,38 @@ struct Tensor::Impl {
 
 namespace {
 
-bool is_floating(DType dtype) {
-  return dtype == DType::float32 || dtype == DType::float64 || dtype == DType::bfloat16;
+// x[4 i + k] = f(the four words of i, k)
+template <class T, class F>
+void fill_from_words(T* x, int64_t n, RandomKey key, F f) {
+  parallel_for((n + 3) / 4, 4096, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const PhiloxBlock words = key.words(i);
+      for (int k = 0; k < 4 && 4 * i + k < n; ++k) x[4 * i + k] = T(f(words, k));
+    }
+  });
 }
 
 template <class T>
 void fill_normal_cpu(T* x, int64_t n, RandomKey key) {
-  parallel_for((n + 3) / 4, 4096, [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const PhiloxBlock words = key.words(i);
-      for (int k = 0; k < 4 && 4 * i + k < n; ++k) x[4 * i + k] = T(normal_from_words(words, k));
-    }
+  fill_from_words(x, n, key, [](const PhiloxBlock& words, int k) { return normal_from_words(words, k); });
+}
+
+template <class T>
+void fill_uniform_cpu(T* x, int64_t n, RandomKey key, float low, float high) {
+  fill_from_words(x, n, key,
+                  [=](const PhiloxBlock& words, int k) { return uniform_between(words.word[k], low, high); });
+}
+
+// A tensor that f.operator()<T>(its numbers, their count) fills, T being a floating type.
+template <class F>
+Tensor random_tensor(const char* op, const char* kind, Shape shape, DType dtype, Device device, F&& f) {
+  require(is_floating(dtype), "[{}] there are no {} numbers in {}: choose a floating dtype", op, kind, dtype);
+  Tensor result(shape, dtype, device);
+  if (is_dry_run()) return result;
+  with_dtype(dtype, [&]<class T>() {
+    if constexpr (!std::is_integral_v<T>) f.template operator()<T>(result.data<T>(), result.numel());
   });
+  return result;
 }
 
 }  // namespace
@@ -75,12 +95,7 @@ std::vector<double> Tensor::values() const {
   std::vector<double> result(static_cast<size_t>(numel()));
   with_dtype(dtype(), [&]<class T>() {
     const T* source = data<T>();
-    for (size_t i = 0; i < result.size(); ++i) {
-      if constexpr (std::is_same_v<T, bfloat16>)
-        result[i] = float(source[i]);
-      else
-        result[i] = double(source[i]);
-    }
+    for (size_t i = 0; i < result.size(); ++i) result[i] = converted<double>(source[i]);
   });
   return result;
 }
@@ -175,11 +190,7 @@ Tensor Tensor::to(Device target) const {
 void Tensor::fill(double value) const {
   if (is_dry_run()) return;
   with_dtype(dtype(), [&]<class T>() {
-    T element;
-    if constexpr (std::is_same_v<T, bfloat16>)
-      element = bfloat16(float(value));
-    else
-      element = T(value);
+    const T element = converted<T>(value);
     if (device() == Device::cuda) return cuda::fill(data<T>(), element, numel());
     for (T& x : span<T>()) x = element;
   });
@@ -215,15 +226,13 @@ Tensor randn(Shape shape, Random& random, DType dtype) {
 }
 
 Tensor randn(Shape shape, RandomKey key, DType dtype, Device device) {
-  require(is_floating(dtype), "[randn] there are no normal numbers in {}: choose a floating dtype", dtype);
-  Tensor result(shape, dtype, device);
-  if (is_dry_run()) return result;
-  with_dtype(dtype, [&]<class T>() {
-    if constexpr (!std::is_integral_v<T>)
-      (device == Device::cuda ? cuda::fill_normal<T> : fill_normal_cpu<T>)(result.data<T>(), result.numel(),
-                                                                           key);
+  return random_tensor("randn", "normal", shape, dtype, device, [&]<class T>(T* x, int64_t n) {
+    (device == Device::cuda ? cuda::fill_normal<T> : fill_normal_cpu<T>)(x, n, key);
   });
-  return result;
+}
+
+Tensor randn(Shape shape, Random& random, DType dtype, Device device) {
+  return randn(shape, random.next_random_key(), dtype, device);
 }
 
 Tensor rand(Shape shape, Random& random, double low, double high, DType dtype) {
@@ -233,6 +242,17 @@ Tensor rand(Shape shape, Random& random, double low, double high, DType dtype) {
   return from_values(shape, values, dtype);
 }
 
+Tensor rand(Shape shape, RandomKey key, double low, double high, DType dtype, Device device) {
+  return random_tensor("rand", "uniform", shape, dtype, device, [&]<class T>(T* x, int64_t n) {
+    (device == Device::cuda ? cuda::fill_uniform<T> : fill_uniform_cpu<T>)(x, n, key, float(low),
+                                                                           float(high));
+  });
+}
+
+Tensor rand(Shape shape, Random& random, double low, double high, DType dtype, Device device) {
+  return rand(shape, random.next_random_key(), low, high, dtype, device);
+}
+
 Tensor from_values(Shape shape, const std::vector<double>& values, DType dtype) {
   require(int64_t(values.size()) == shape.numel(), "[from_values] {} values for a tensor of {}",
           values.size(), shape);
@@ -240,12 +260,7 @@ Tensor from_values(Shape shape, const std::vector<double>& values, DType dtype) 
   if (is_dry_run()) return result;
   with_dtype(dtype, [&]<class T>() {
     T* out = result.data<T>();
-    for (size_t i = 0; i < values.size(); ++i) {
-      if constexpr (std::is_same_v<T, bfloat16>)
-        out[i] = bfloat16(float(values[i]));
-      else
-        out[i] = T(values[i]);
-    }
+    for (size_t i = 0; i < values.size(); ++i) out[i] = converted<T>(values[i]);
   });
   return result;
 }

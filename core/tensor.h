@@ -1,9 +1,11 @@
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "core/device.h"
+#include "core/dry_run.h"
 #include "core/dtype.h"
 #include "core/random.h"
 #include "core/shape.h"
@@ -49,7 +51,7 @@ class Tensor {
   }
   std::byte* raw() const;              // their address, whatever the dtype
   double item() const;                 // the one number of a one-element tensor; throws for others
-  std::vector<double> values() const;  // a copy of all numbers; for tests and printing
+  std::vector<double> values() const;  // a copy of all numbers; an int64 beyond 2^53 is rounded
 
   // ---- autograd (core/autograd.h)
 
@@ -96,16 +98,29 @@ Tensor ones(Shape shape, DType dtype = DType::float32, Device device = Device::c
 // The same with shape, dtype and device of x.
 Tensor empty_like(const Tensor& x);
 Tensor zeros_like(const Tensor& x);
-// Random numbers on the CPU, drawn in order; the dtype only rounds them.
-Tensor randn(Shape shape, Random& random, DType dtype = DType::float32);  // normal(0, 1)
-// Normal(0, 1) again, but made on the tensor's own device, by all its threads: element i is a function of
-// `key` and i, the same bits on either device; the dtype only rounds it. For large tensors, which it fills
-// many times faster. Throws for int32 and uint8.
-Tensor randn(Shape shape, RandomKey key, DType dtype, Device device);
-// The same, uniform in [low, high).
+// Random numbers on the CPU, drawn one after another from `random`; the dtype only rounds them. Normal(0, 1),
+// and uniform in [low, high).
+Tensor randn(Shape shape, Random& random, DType dtype = DType::float32);
 Tensor rand(Shape shape, Random& random, double low = 0, double high = 1, DType dtype = DType::float32);
+// The same, but made on the tensor's own device by all its threads, many times faster: element i is a
+// function of a key and i, with the same bits on either device. The key is given, or drawn from `random`,
+// which moves on by one key whatever the shape: the numbers are others than those above. Rounding to the
+// dtype may reach `high`. Throws for integers.
+Tensor randn(Shape shape, RandomKey key, DType dtype, Device device);
+Tensor randn(Shape shape, Random& random, DType dtype, Device device);
+Tensor rand(Shape shape, RandomKey key, double low, double high, DType dtype, Device device);
+Tensor rand(Shape shape, Random& random, double low, double high, DType dtype, Device device);
 // These numbers, row by row, converted to the dtype, on the CPU. Throws on another count than
 // shape.numel().
 Tensor from_values(Shape shape, const std::vector<double>& values, DType dtype = DType::float32);
+// The same from numbers of the dtype itself: from_span<int64_t>({3}, indices) of a std::vector<int64_t>.
+template <class T>
+Tensor from_span(Shape shape, std::span<const T> values) {
+  require(int64_t(values.size()) == shape.numel(), "[from_span] {} values for a tensor of {}", values.size(),
+          shape);
+  Tensor result(shape, dtype_of<T>);
+  if (!is_dry_run()) std::copy(values.begin(), values.end(), result.data<T>());
+  return result;
+}
 
 }  // namespace fovea

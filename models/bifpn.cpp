@@ -3,7 +3,7 @@
 #include <numeric>
 
 #include "nn/trace.h"
-#include "ops/resample.h"
+#include "ops/pool2d.h"
 
 namespace fovea {
 

@@ -96,6 +96,23 @@ Tensor affine(const char* op, const Tensor& x, double factor, double term) {
 }
 
 template <class T>
+void quotient_cpu(T numerator, const T* x, T* y, int64_t n) {
+  parallel_for(n, grain, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) y[i] = numerator / x[i];
+  });
+}
+
+// numerator / x, off the tape.
+Tensor quotient(double numerator, const Tensor& x) {
+  Tensor y = empty_like(x);
+  with_compute_dtype(x, "divide", [&]<class T>() {
+    on<T>(x.device(), quotient_cpu<Accumulator<T>>, cuda::quotient<T>)(Accumulator<T>(numerator), x.data<T>(),
+                                                                       y.data<T>(), x.numel());
+  });
+  return y;
+}
+
+template <class T>
 void sum_to_cpu(const T* x, T* y, const BroadcastDims& d, int64_t n, int64_t outputs) {
   std::vector<double> sums(static_cast<size_t>(outputs));
   const int64_t length = d.rank ? d.sizes[d.rank - 1] : 1, step = d.rank ? d.a_strides[d.rank - 1] : 0;
@@ -173,6 +190,15 @@ Tensor divide(const Tensor& a, const Tensor& b) {
 }
 
 Tensor add(const Tensor& a, double b) { return affine("add", a, 1, b); }
+Tensor subtract(double a, const Tensor& b) { return affine("subtract", b, -1, a); }
 Tensor multiply(const Tensor& a, double b) { return affine("multiply", a, b, 0); }
+
+Tensor divide(double a, const Tensor& b) {
+  const auto attributes = [&] { return Attributes{{"numerator", a}}; };
+  return record(quotient(a, b), {"divide", attributes}, {b},
+                [a, b = b.detach()](const Tensor& dy) -> Tensors {
+                  return {forward<Multiply>("divide", forward<Divide>("divide", dy, b), quotient(-a, b))};
+                });
+}
 
 }  // namespace fovea

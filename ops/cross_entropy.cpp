@@ -45,6 +45,31 @@ void softmax_backward_cpu(const T* x, const T* dy, T* dx, int64_t rows, int64_t 
 }
 
 template <class T>
+void log_softmax_cpu(const T* x, T* y, int64_t rows, int64_t classes) {
+  parallel_for(rows, 1, [=](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      const SoftmaxRow<T> row = softmax_row(x + n * classes, classes);
+      const T log_sum = std::log(row.sum);
+      for (int64_t i = n * classes; i < (n + 1) * classes; ++i) y[i] = (x[i] - row.largest) - log_sum;
+    }
+  });
+}
+
+template <class T>
+void log_softmax_backward_cpu(const T* x, const T* dy, T* dx, int64_t rows, int64_t classes) {
+  parallel_for(rows, 1, [=](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      const int64_t first = n * classes;
+      const SoftmaxRow<T> row = softmax_row(x + first, classes);
+      T total = 0;
+      for (int64_t i = first; i < first + classes; ++i) total += dy[i];
+      for (int64_t i = first; i < first + classes; ++i)
+        dx[i] = dy[i] - std::exp(x[i] - row.largest) / row.sum * total;
+    }
+  });
+}
+
+template <class T>
 void cross_entropy_cpu(const T* x, const int32_t* labels, SoftmaxRow<T>* row, T* loss, double smoothing,
                        int64_t rows, int64_t classes) {
   parallel_for(rows, 1, [=](int64_t begin, int64_t end) {
@@ -80,22 +105,49 @@ SoftmaxRow<T>* softmax_rows(const Tensor& x) {
   return reinterpret_cast<SoftmaxRow<T>*>(x.data<T>());
 }
 
+// x as rows along its last axis.
+struct Rows {
+  int64_t rows, classes;
+};
+Rows rows_of(const char* op, const Tensor& x) {
+  require(x.rank() > 0 && x.size(-1) > 0, "[{}] x is {}, it must have a last axis of one number or more", op,
+          x.shape());
+  return {x.numel() / x.size(-1), x.size(-1)};
+}
+
 }  // namespace
 
 Tensor softmax(const Tensor& x) {
-  require(x.rank() == 2 && x.size(1) > 0, "[softmax] x is {}, it must be (N, K)", x.shape());
+  const Rows d = rows_of("softmax", x);
   Tensor p = empty_like(x);
   with_compute_dtype(x, "softmax", [&]<class T>() {
-    on<T>(x.device(), softmax_cpu<Accumulator<T>>, cuda::softmax<T>)(x.data<T>(), p.data<T>(), x.size(0),
-                                                                     x.size(1));
+    on<T>(x.device(), softmax_cpu<Accumulator<T>>, cuda::softmax<T>)(x.data<T>(), p.data<T>(), d.rows,
+                                                                     d.classes);
   });
   // Keeps x and not p, which in bfloat16 is rounded: its rows no longer sum to 1, and what dy has in common
   // would not cancel.
-  return record(p, "softmax", {x}, [x = x.detach()](const Tensor& dy) -> Tensors {
+  return record(p, "softmax", {x}, [x = x.detach(), d](const Tensor& dy) -> Tensors {
     Tensor dx = empty_like(x);
     with_compute_dtype(x, "softmax", [&]<class T>() {
       on<T>(x.device(), softmax_backward_cpu<Accumulator<T>>, cuda::softmax_backward<T>)(
-          x.data<T>(), dy.data<T>(), dx.data<T>(), x.size(0), x.size(1));
+          x.data<T>(), dy.data<T>(), dx.data<T>(), d.rows, d.classes);
+    });
+    return {dx};
+  });
+}
+
+Tensor log_softmax(const Tensor& x) {
+  const Rows d = rows_of("log_softmax", x);
+  Tensor y = empty_like(x);
+  with_compute_dtype(x, "log_softmax", [&]<class T>() {
+    on<T>(x.device(), log_softmax_cpu<Accumulator<T>>, cuda::log_softmax<T>)(x.data<T>(), y.data<T>(), d.rows,
+                                                                             d.classes);
+  });
+  return record(y, "log_softmax", {x}, [x = x.detach(), d](const Tensor& dy) -> Tensors {
+    Tensor dx = empty_like(x);
+    with_compute_dtype(x, "log_softmax", [&]<class T>() {
+      on<T>(x.device(), log_softmax_backward_cpu<Accumulator<T>>, cuda::log_softmax_backward<T>)(
+          x.data<T>(), dy.data<T>(), dx.data<T>(), d.rows, d.classes);
     });
     return {dx};
   });

@@ -3,10 +3,14 @@
 
 namespace fovea {
 
-// Each row of x (N, K) made to sum to 1: p_k = e^x_k / sum_j e^x_j, stable for any x. Gradient p_k (dy_k -
-// sum_j p_j dy_j). Throws where x is no matrix or K is 0. The loss of a classifier is softmax_cross_entropy,
-// which is exact where p_k is too small for its logarithm.
+// Each row of x, along the last axis, made to sum to 1: p_k = e^x_k / sum_j e^x_j, stable for any x. Gradient
+// p_k (dy_k - sum_j p_j dy_j). Throws where x is a scalar or its last axis is empty. The loss of a classifier
+// is softmax_cross_entropy, which is exact where p_k is too small for its logarithm.
 Tensor softmax(const Tensor& x);
+
+// log softmax(x), exact where p_k is too small to take its logarithm: x_k - log sum_j e^x_j. Gradient dy_k -
+// p_k sum_j dy_j. Throws as softmax does.
+Tensor log_softmax(const Tensor& x);
 
 // The mean over N of -sum_k t_k log softmax(x)_k -> scalar; x (N, K), labels int32 (N) in 0 .. K-1, t one-hot
 // mixed with 1/K: t = (1 - label_smoothing) onehot + label_smoothing / K. Gradient (softmax(x) - t) / N.

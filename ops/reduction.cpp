@@ -65,14 +65,62 @@ Tensor reduce(const char* op, const Tensor& x, const ReductionDims& d, Shape sha
   });
 }
 
+// The shape without the axis, or with 1 in its place.
+Shape reduced_shape(Shape shape, int axis, bool keep_axis) {
+  if (!keep_axis) return shape.without(axis);
+  shape.set(axis, 1);
+  return shape;
+}
+
 Tensor reduce_axis(const char* op, const Tensor& x, int axis, bool keep_axis, bool mean) {
   const int positive = x.shape().axis(axis);
-  Shape shape = x.shape();
-  if (keep_axis)
-    shape.set(positive, 1);
-  else
-    shape = shape.without(positive);
-  return reduce(op, x, reduction_dims(x.shape(), positive), shape, mean);
+  return reduce(op, x, reduction_dims(x.shape(), positive), reduced_shape(x.shape(), positive, keep_axis),
+                mean);
+}
+
+template <class T>
+void max_cpu(const T* x, T* y, int64_t* index, const ReductionDims& d) {
+  parallel_for(d.outer, std::max<int64_t>(1, 8192 / std::max<int64_t>(1, d.count * d.inner)),
+               [=](int64_t begin, int64_t end) {
+                 std::vector<Candidate<T>> best(static_cast<size_t>(d.inner));
+                 for (int64_t outer = begin; outer < end; ++outer) {
+                   const T* row = x + outer * d.count * d.inner;
+                   for (int64_t i = 0; i < d.inner; ++i) best[size_t(i)] = {row[i], 0};
+                   for (int64_t k = 1; k < d.count; ++k)
+                     for (int64_t i = 0; i < d.inner; ++i) {
+                       const Candidate<T> next{row[k * d.inner + i], k};
+                       if (next.beats(best[size_t(i)])) best[size_t(i)] = next;
+                     }
+                   for (int64_t i = 0; i < d.inner; ++i) {
+                     index[outer * d.inner + i] = best[size_t(i)].index;
+                     if (y) y[outer * d.inner + i] = best[size_t(i)].value;
+                   }
+                 }
+               });
+}
+
+template <class T>
+void max_backward_cpu(const T* dy, const int64_t* index, T* dx, const ReductionDims& d) {
+  parallel_for(d.outer * d.count, std::max<int64_t>(1, 8192 / std::max<int64_t>(1, d.inner)),
+               [=](int64_t begin, int64_t end) {
+                 for (int64_t row = begin; row < end; ++row)
+                   for (int64_t i = 0; i < d.inner; ++i) {
+                     const int64_t at = row / d.count * d.inner + i;
+                     dx[row * d.inner + i] = index[at] == row % d.count ? dy[at] : T(0);
+                   }
+               });
+}
+
+// Where the maxima along the axis are, in the shape given, and what they are unless `largest` is undefined.
+Tensor find_maxima(const char* op, const Tensor& x, int axis, const Shape& shape, const Tensor& largest) {
+  require(x.size(axis) > 0, "[{}] axis {} of {} is empty: there is no largest number", op, axis, x.shape());
+  Tensor index(shape, DType::int64, x.device());
+  with_compute_dtype(x, op, [&]<class T>() {
+    on<T>(x.device(), max_cpu<Accumulator<T>>, cuda::max<T>)(
+        x.data<T>(), largest.defined() ? largest.data<T>() : nullptr, index.data<int64_t>(),
+        reduction_dims(x.shape(), axis));
+  });
+  return index;
 }
 
 }  // namespace
@@ -84,6 +132,30 @@ Tensor sum(const Tensor& x, int axis, bool keep_axis) {
 Tensor mean(const Tensor& x) { return reduce("mean", x, {1, x.numel(), 1}, {}, true); }
 Tensor mean(const Tensor& x, int axis, bool keep_axis) {
   return reduce_axis("mean", x, axis, keep_axis, true);
+}
+
+Tensor max(const Tensor& x, int axis, bool keep_axis) {
+  const int positive = x.shape().axis(axis);
+  const Tensor y(reduced_shape(x.shape(), positive, keep_axis), x.dtype(), x.device());
+  const Tensor index = find_maxima("max", x, positive, y.shape(), y);
+  const auto attributes = [&] { return Attributes{{"axis", positive}}; };
+  return record(y, {"max", attributes}, {x},
+                [index, positive, from = x.shape()](const Tensor& dy) -> Tensors {
+                  Tensor dx(from, dy.dtype(), dy.device());
+                  with_compute_dtype(dy, "max", [&]<class T>() {
+                    on<T>(dy.device(), max_backward_cpu<Accumulator<T>>, cuda::max_backward<T>)(
+                        dy.data<T>(), index.data<int64_t>(), dx.data<T>(), reduction_dims(from, positive));
+                  });
+                  return {dx};
+                });
+}
+
+Tensor argmax(const Tensor& x, int axis) {
+  require_no_gradient("argmax", "x", x);
+  const int positive = x.shape().axis(axis);
+  const Tensor index = find_maxima("argmax", x, positive, x.shape().without(positive), {});
+  const auto attributes = [&] { return Attributes{{"axis", positive}}; };
+  return record(index, {"argmax", attributes}, {x}, {});
 }
 
 }  // namespace fovea

@@ -12,4 +12,13 @@ Tensor sum(const Tensor& x, int axis, bool keep_axis = false);
 Tensor mean(const Tensor& x);  // of at least one element
 Tensor mean(const Tensor& x, int axis, bool keep_axis = false);
 
+// The largest along an axis, which is removed (kept with size 1 if keep_axis). A NaN counts as larger than
+// all numbers. The gradient goes to the first of the largest. Throws where there is no such axis, where it is
+// empty, and on dtypes that are not floating.
+Tensor max(const Tensor& x, int axis, bool keep_axis = false);
+
+// Where max(x, axis) finds it: the index along the axis, which is removed, as int64; the first of equals. Has
+// no gradient: throws where x requires one, and as max does.
+Tensor argmax(const Tensor& x, int axis);
+
 }  // namespace fovea

@@ -38,6 +38,38 @@ void copy_rows(Device device, std::byte* to, int64_t to_step, const std::byte* f
   on<std::byte>(device, copy_rows_cpu, cuda::copy_rows)(to, to_step, from, from_step, bytes, rows);
 }
 
+// Words of the size of an element, or of all of `inner` where that is no larger; d.inner counts bytes.
+template <class Word>
+void transpose_words(const std::byte* from, std::byte* to, const TransposeDims& d) {
+  constexpr int64_t block = 32;  // rows and columns that stay in the first-level cache
+  const int64_t inner = d.inner / int64_t(sizeof(Word)), b_blocks = chunk_count(d.b, block);
+  const Word* x = reinterpret_cast<const Word*>(from);
+  Word* y = reinterpret_cast<Word*>(to);
+  parallel_for(d.outer * d.middle * b_blocks, 1, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first_b = i % b_blocks * block, last_b = std::min(first_b + block, d.b);
+      const int64_t m = i / b_blocks % d.middle, outer = i / b_blocks / d.middle;
+      for (int64_t first_a = 0; first_a < d.a; first_a += block)
+        for (int64_t b = first_b; b < last_b; ++b)
+          for (int64_t a = first_a; a < std::min(first_a + block, d.a); ++a) {
+            const Word* source = x + (((outer * d.a + a) * d.middle + m) * d.b + b) * inner;
+            std::copy_n(source, inner, y + (((outer * d.b + b) * d.middle + m) * d.a + a) * inner);
+          }
+    }
+  });
+}
+
+void transpose_cpu(const std::byte* x, std::byte* y, const TransposeDims& d) {
+  if (d.inner % 8 == 0)
+    transpose_words<uint64_t>(x, y, d);
+  else if (d.inner % 4 == 0)
+    transpose_words<uint32_t>(x, y, d);
+  else if (d.inner % 2 == 0)
+    transpose_words<uint16_t>(x, y, d);
+  else
+    transpose_words<uint8_t>(x, y, d);
+}
+
 }  // namespace
 
 Tensor reshape(const Tensor& x, Shape shape) {
@@ -102,10 +134,26 @@ Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end) {
       });
 }
 
+Tensor transpose(const Tensor& x, int a, int b) {
+  const int first = std::min(x.shape().axis(a), x.shape().axis(b)),
+            second = std::max(x.shape().axis(a), x.shape().axis(b));
+  if (first == second) return x;
+  TransposeDims d{.a = x.size(first), .b = x.size(second), .inner = size_of(x.dtype())};
+  for (int i = 0; i < x.rank(); ++i)
+    if (i != first && i != second) (i < first ? d.outer : i < second ? d.middle : d.inner) *= x.size(i);
+  Shape shape = x.shape();
+  shape.set(first, d.b);
+  shape.set(second, d.a);
+  Tensor y(shape, x.dtype(), x.device());
+  on<std::byte>(x.device(), transpose_cpu, cuda::transpose)(x.raw(), y.raw(), d);
+  const auto attributes = [&] { return Attributes{{"a", first}, {"b", second}}; };
+  return record(y, {"transpose", attributes}, {x},
+                [first, second](const Tensor& dy) -> Tensors { return {transpose(dy, first, second)}; });
+}
+
 Tensor cast(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
-  if (dtype == DType::int32 || dtype == DType::uint8)
-    require_no_gradient("cast", "a tensor converted to integers", x);
+  if (!is_floating(dtype)) require_no_gradient("cast", "a tensor converted to integers", x);
   Tensor y(x.shape(), dtype, x.device());
   with_dtype(x.dtype(), [&]<class From>() {
     with_dtype(dtype, [&]<class To>() {

@@ -14,6 +14,10 @@ Tensor concat(const Tensors& parts, int axis);
 // other indices.
 Tensor slice(const Tensor& x, int axis, int64_t begin, int64_t end);
 
+// x with two axes exchanged, of any dtype, as a dense copy: y[..., j, ..., i, ...] = x[..., i, ..., j, ...].
+// The gradient is exchanged back. Throws where there is no such axis.
+Tensor transpose(const Tensor& x, int a, int b);
+
 // x converted to a dtype: bfloat16 to nearest even, integers towards zero. Differentiable between floating
 // dtypes; throws where an x that requires a gradient is converted to integers.
 Tensor cast(const Tensor& x, DType dtype);

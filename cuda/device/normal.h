@@ -5,9 +5,9 @@
 
 #include "cuda/device/philox.h"
 
-// Normal numbers from random words (Box and Muller, 1958) with the same bits on every device and in every
-// build: each product that something is added to is written as a fused multiply-add, so that no compiler has
-// a choice, and all else is exact or rounded as IEEE 754 says.
+// Normal (Box and Muller, 1958) and uniform numbers from random words, with the same bits on every device and
+// in every build: each product that something is added to is written as a fused multiply-add, so that no
+// compiler has a choice, and all else is exact or rounded as IEEE 754 says.
 namespace fovea {
 
 // -2 ln u for u = (the word's upper 24 bits + 1) / 2^24, which lies in (0, 1]: 0 to 33.3.
@@ -55,6 +55,11 @@ HD inline float normal_from_words(const PhiloxBlock& words, int k) {
   const uint32_t angle = k < 2 ? words.word[1] : words.word[3];
   constexpr uint32_t quarter_turn = 0x40000000;  // a sine is a cosine a quarter turn back
   return std::sqrt(minus_twice_log(radius)) * cosine_of_turn(k % 2 ? angle - quarter_turn : angle);
+}
+
+// A number in [low, high), or high where rounding comes to it.
+HD inline float uniform_between(uint32_t word, float low, float high) {
+  return std::fma(high - low, uniform_from_word(word), low);
 }
 
 }  // namespace fovea

@@ -1,8 +1,9 @@
-// Elementwise activations. Bytes moved: forward 2 n sizeof(T), backward 3 n sizeof(T); nothing else costs
-// time.
+// Elementwise activations and the functions of unary.h. Bytes moved: forward 2 n sizeof(T), backward 3 n
+// sizeof(T); nothing else costs time.
 #include "cuda/device/grid.h"
 #include "cuda/device/vector.h"
 #include "cuda/kernels/activation.h"
+#include "cuda/kernels/unary.h"
 #include "cuda/runtime/launch.h"
 
 namespace fovea::cuda {
@@ -65,5 +66,6 @@ void activation_backward(const T* x, const T* dy, T* dx, int64_t n) {
   template void activation_backward<F, T>(const T*, const T*, T*, int64_t);
 #define FOR_EACH_DTYPE(name, F) INSTANTIATE(F, float) INSTANTIATE(F, double) INSTANTIATE(F, bfloat16)
 FOVEA_NONLINEARITIES(FOR_EACH_DTYPE)
+FOVEA_UNARY(FOR_EACH_DTYPE)
 
 }  // namespace fovea::cuda

@@ -91,7 +91,8 @@ decltype(auto) with_activation(Activation activation, Function&& f) {
 
 namespace cuda {
 
-// y = F(x) and dx = dy F'(x), elementwise. F: one of FOVEA_NONLINEARITIES; T: float, double, bfloat16.
+// y = F(x) and dx = dy F'(x), elementwise. F: one of FOVEA_NONLINEARITIES or of FOVEA_UNARY
+// (unary.h); T: float, double, bfloat16.
 template <class F, class T>
 void activation(const T* x, T* y, int64_t n);
 template <class F, class T>

@@ -1,6 +1,6 @@
 // Arithmetic with broadcasting, and the sums that are its gradient. Bytes moved: binary (elements of a + of b
-// + n) sizeof(T), affine 2 n sizeof(T), sum_to (n + outputs) sizeof(T) and two passes over its partial sums,
-// which are few.
+// + n) sizeof(T), affine and quotient 2 n sizeof(T), sum_to (n + outputs) sizeof(T) and two passes over its
+// partial sums, which are few.
 #include "cuda/kernels/arithmetic.h"
 
 #include <algorithm>
@@ -53,6 +53,21 @@ __global__ void affine_packed(const T* x, Accumulator<T> factor, Accumulator<T> 
   for (int64_t i : grid_stride(packs)) {
     Pack<T, size> pack = load_pack<size>(x + i * size);
     for (int k = 0; k < size; ++k) pack.value[k] = T(Accumulator<T>(pack.value[k]) * factor + term);
+    store_pack(y + i * size, pack);
+  }
+}
+
+template <class T>
+__global__ void quotient_naive(Accumulator<T> numerator, const T* x, T* y, int64_t n) {
+  for (int64_t i : grid_stride(n)) y[i] = T(numerator / Accumulator<T>(x[i]));
+}
+
+template <class T>
+__global__ void quotient_packed(Accumulator<T> numerator, const T* x, T* y, int64_t packs) {
+  constexpr int size = pack_size<T>;
+  for (int64_t i : grid_stride(packs)) {
+    Pack<T, size> pack = load_pack<size>(x + i * size);
+    for (int k = 0; k < size; ++k) pack.value[k] = T(numerator / Accumulator<T>(pack.value[k]));
     store_pack(y + i * size, pack);
   }
 }
@@ -167,6 +182,14 @@ void affine(const T* x, Accumulator<T> factor, Accumulator<T> term, T* y, int64_
 }
 
 template <class T>
+void quotient(Accumulator<T> numerator, const T* x, T* y, int64_t n) {
+  const int64_t packs = n / pack_size<T>, packed = packs * pack_size<T>;
+  launch(quotient_packed<T>, {grid_for(packs), block_threads}, numerator, x, y, packs);
+  launch(quotient_naive<T>, {grid_for(n - packed), block_threads}, numerator, x + packed, y + packed,
+         n - packed);
+}
+
+template <class T>
 void sum_to(const T* x, T* y, const BroadcastDims& d, int64_t n, int64_t outputs) {
   if (outputs == 0) return;
   const BroadcastDims dims = collapsed(d);
@@ -210,6 +233,7 @@ void sum_to(const T* x, T* y, const BroadcastDims& d, int64_t n, int64_t outputs
   INSTANTIATE_OP(Multiply, T)                                                     \
   INSTANTIATE_OP(Divide, T)                                                       \
   template void affine<T>(const T*, Accumulator<T>, Accumulator<T>, T*, int64_t); \
+  template void quotient<T>(Accumulator<T>, const T*, T*, int64_t);               \
   template void sum_to<T>(const T*, T*, const BroadcastDims&, int64_t, int64_t);
 INSTANTIATE(float)
 INSTANTIATE(double)

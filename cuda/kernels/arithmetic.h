@@ -43,6 +43,10 @@ void binary(const T* a, const T* b, T* y, const BroadcastDims& d, int64_t n, boo
 template <class T>
 void affine(const T* x, Accumulator<T> factor, Accumulator<T> term, T* y, int64_t n);
 
+// y = numerator / x
+template <class T>
+void quotient(Accumulator<T> numerator, const T* x, T* y, int64_t n);
+
 // Each of the `outputs` elements of y becomes the sum of those of x (n, laid out as d.b_strides says) that it
 // was repeated to: d.a_strides lead from an index of x into y.
 template <class T>

@@ -21,6 +21,7 @@
 #include "cuda/kernels/bifpn_node.h"
 
 #include "cuda/device/grid.h"
+#include "cuda/device/pooling.h"
 #include "cuda/device/reduce.h"
 #include "cuda/device/vector.h"
 #include "cuda/kernels/activation.h"
@@ -30,33 +31,15 @@
 namespace fovea::cuda {
 namespace {
 
-// One axis of an input, with the window that pools it: worked out once, divisions cost a GPU dozens of
-// instructions.
-struct Axis {
-  int in, out, kernel, stride, pad;
-
-  // Output o pools inputs [begin(o), end(o)) of the window, which starts at start(o), perhaps outside.
-  __device__ int start(int o) const { return o * stride - pad; }
-  __device__ int begin(int o) const { return start(o) > 0 ? start(o) : 0; }
-  __device__ int end(int o) const { return start(o) + kernel < in ? start(o) + kernel : in; }
-
-  // The outputs whose windows hold input i: [first_window(i), end_window(i)).
-  __device__ int first_window(int i) const { return i + pad < kernel ? 0 : (i + pad - kernel) / stride + 1; }
-  __device__ int end_window(int i) const {
-    const int beyond = (i + pad) / stride + 1;
-    return beyond < out ? beyond : out;
-  }
-};
-
 template <class T>
 struct Input {
   const T* x;
   T* dx;
   uint8_t* first;  // for each output, which pixel of its window was the first maximum; null where nobody asks
   Resample kind;
-  Axis vertical, horizontal;
+  PoolAxis vertical, horizontal;
 };
-constexpr int no_maximum = 255;  // of a window with a NaN: its gradient goes nowhere
+constexpr int no_maximum = 255;  // what -1, of a window with a NaN, becomes: its gradient goes nowhere
 
 template <class T>
 struct Node {
@@ -90,50 +73,13 @@ __device__ void share_weights(const Node<T>& node, Accumulator<T>* w) {
   __syncthreads();
 }
 
-// The pixel and the first channel of the i-th pack of an image of that size.
-struct Place {
-  int64_t n;
-  int y, x, c;
-};
-__device__ inline Place place_of(int64_t i, int height, int width, int packs, int pack) {
-  const int64_t pixel = i / packs, row = pixel / width, n = row / height;
-  return {n, int(row - n * height), int(pixel - row * width), int(i - pixel * packs) * pack};
-}
-__device__ inline int64_t offset(int64_t n, int y, int x, int height, int width, int channels) {
-  return ((n * height + y) * width + x) * channels;
-}
-
-// The maximum of the window of output (y, x), and as the number of the pixel in the window, row after row,
-// where it comes first. A NaN, once met, stays.
-template <int N, class T>
-__device__ void pooled(const Input<T>& in, const Place& out, int channels, Accumulator<T>* best, int* first) {
-  const Axis &v = in.vertical, &h = in.horizontal;
-  const int top = v.begin(out.y), left = h.begin(out.x);
-  for (int k = 0; k < N; ++k) {
-    best[k] = Accumulator<T>(-INFINITY);
-    first[k] = (top - v.start(out.y)) * h.kernel + left - h.start(out.x);
-  }
-  for (int y = top; y < v.end(out.y); ++y)
-    for (int x = left; x < h.end(out.x); ++x) {
-      const Pack<T, N> pixel = load_pack<N>(in.x + offset(out.n, y, x, v.in, h.in, channels) + out.c);
-      const int number = (y - v.start(out.y)) * h.kernel + x - h.start(out.x);
-      for (int k = 0; k < N; ++k) {
-        const Accumulator<T> value = Accumulator<T>(pixel.value[k]);
-        const bool larger = (value > best[k]) | (value != value);
-        best[k] = larger ? value : best[k];
-        first[k] = larger ? number : first[k];
-      }
-    }
-  for (int k = 0; k < N; ++k)
-    if (best[k] != best[k]) first[k] = no_maximum;
-}
-
 // The input at the node's size, N channels of one output pixel. `first` is written for pooled inputs.
 template <int N, class T>
-__device__ Pack<Accumulator<T>, N> resampled(const Input<T>& in, const Place& out, int channels, int* first) {
+__device__ Pack<Accumulator<T>, N> resampled(const Input<T>& in, const ImagePlace& out, int channels,
+                                             int* first) {
   Pack<Accumulator<T>, N> result;
   if (in.kind == Resample::pool) {
-    pooled<N>(in, out, channels, result.value, first);
+    largest_in_window<N>(in.x, in.vertical, in.horizontal, channels, out, result.value, first);
     return result;
   }
   int y = out.y, x = out.x;
@@ -152,7 +98,7 @@ __global__ void node_forward(Node<T> node, T* y, int64_t packs) {
   __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
   for (int64_t i : grid_stride(packs)) {
-    const Place out = place_of(i, node.height, node.width, node.channels / N, N);
+    const ImagePlace out = place_of(i, node.height, node.width, node.channels / N, N);
     Accumulator<T> z[N] = {};
     for (int k = 0; k < node.count; ++k) {
       int first[N];
@@ -175,7 +121,7 @@ __global__ void __launch_bounds__(block_threads, 2)
   share_weights(node, w);
   Accumulator<T> dot[Most] = {};
   for (int64_t i : grid_stride(packs)) {
-    const Place out = place_of(i, node.height, node.width, node.channels / N, N);
+    const ImagePlace out = place_of(i, node.height, node.width, node.channels / N, N);
     Pack<Accumulator<T>, N> x[Most];
     Accumulator<T> z[N] = {}, gradient[N];
     for (int k = 0; k < Most; ++k) {
@@ -247,9 +193,9 @@ __global__ void upsample_backward(Node<T> node, int which, const T* g, int64_t p
   __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
   const Input<T>& in = node.input[which];
-  const Axis &v = in.vertical, &h = in.horizontal;
+  const PoolAxis &v = in.vertical, &h = in.horizontal;
   for (int64_t i : grid_stride(packs)) {
-    const Place at = place_of(i, v.in, h.in, node.channels / N, N);
+    const ImagePlace at = place_of(i, v.in, h.in, node.channels / N, N);
     const int bottom = int(ResampleDims::first(at.y + 1, v.in, v.out));
     const int left = int(ResampleDims::first(at.x, h.in, h.out)),
               right = int(ResampleDims::first(at.x + 1, h.in, h.out));
@@ -272,17 +218,16 @@ __global__ void pool_backward_naive(Node<T> node, int which, const T* g, int64_t
   __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
   const Input<T>& in = node.input[which];
-  const Axis &v = in.vertical, &h = in.horizontal;
+  const PoolAxis &v = in.vertical, &h = in.horizontal;
   for (int64_t i : grid_stride(n)) {
-    const Place at = place_of(i, v.in, h.in, node.channels, 1);
+    const ImagePlace at = place_of(i, v.in, h.in, node.channels, 1);
     Accumulator<T> sum = 0;
     for (int y = v.first_window(at.y); y < v.end_window(at.y); ++y)
       for (int x = h.first_window(at.x); x < h.end_window(at.x); ++x) {
         Accumulator<T> best;
         int first;
-        pooled<1>(in, {at.n, y, x, at.c}, node.channels, &best, &first);
-        // In a large window no_maximum is a pixel's number, too: hence the first comparison.
-        if (best == best && first == (at.y - v.start(y)) * h.kernel + at.x - h.start(x))
+        largest_in_window<1>(in.x, v, h, node.channels, {at.n, y, x, at.c}, &best, &first);
+        if (first == (at.y - v.start(y)) * h.kernel + at.x - h.start(x))
           sum += Accumulator<T>(g[offset(at.n, y, x, v.out, h.out, node.channels) + at.c]);
       }
     in.dx[i] = T(w[which] * sum);
@@ -295,9 +240,9 @@ __global__ void pool_backward_packed(Node<T> node, int which, const T* g, int64_
   __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
   const Input<T>& in = node.input[which];
-  const Axis &v = in.vertical, &h = in.horizontal;
+  const PoolAxis &v = in.vertical, &h = in.horizontal;
   for (int64_t i : grid_stride(packs)) {
-    const Place at = place_of(i, v.in, h.in, node.channels / N, N);
+    const ImagePlace at = place_of(i, v.in, h.in, node.channels / N, N);
     Accumulator<T> sum[N] = {};
     for (int y = v.first_window(at.y); y < v.end_window(at.y); ++y)
       for (int x = h.first_window(at.x); x < h.end_window(at.x); ++x) {
@@ -314,10 +259,6 @@ __global__ void pool_backward_packed(Node<T> node, int which, const T* g, int64_
   }
 }
 
-Axis axis_of(const Window& window, int64_t in, int64_t out) {
-  return {int(in), int(out), window.kernel, window.stride, int(window.pad_before(in))};
-}
-
 template <class T>
 Node<T> node_of(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v, Fusion fusion) {
   const ResampleDims& size = inputs[0].dims;
@@ -330,12 +271,7 @@ Node<T> node_of(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v
   node.fusion = fusion;
   for (size_t k = 0; k < inputs.size(); ++k) {
     const ResampleDims& d = inputs[k].dims;
-    node.input[k] = {inputs[k].x,
-                     inputs[k].dx,
-                     nullptr,
-                     d.kind,
-                     axis_of(d.vertical(), d.in_height, d.out_height),
-                     axis_of(d.horizontal(), d.in_width, d.out_width)};
+    node.input[k] = {inputs[k].x, inputs[k].dx, nullptr, d.kind, d.vertical_axis(), d.horizontal_axis()};
   }
   return node;
 }

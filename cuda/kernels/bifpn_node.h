@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "cuda/device/bfloat16.h"
-#include "cuda/kernels/window.h"
+#include "cuda/kernels/pool2d.h"
 #include "cuda/platform.h"
 
 namespace fovea {
@@ -32,6 +32,8 @@ struct ResampleDims {
   // axis that keeps its size is left alone by symmetric padding, which would make it longer.
   Window vertical() const { return window(in_height, out_height); }
   Window horizontal() const { return window(in_width, out_width); }
+  PoolAxis vertical_axis() const { return pool_axis(vertical(), in_height, out_height); }
+  PoolAxis horizontal_axis() const { return pool_axis(horizontal(), in_width, out_width); }
 
   // Output row i of nearest upsampling shows input row floor(i * in / out); input row j fills [first(j),
   // first(j + 1)).

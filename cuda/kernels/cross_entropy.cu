@@ -1,7 +1,7 @@
 // Softmax and cross entropy. Bytes moved: the row's largest number and its sum are two passes over x, of
 // which the second finds the row in the cache: softmax 2 n sizeof(T), its backward pass 3 n sizeof(T), the
-// loss n sizeof(T) and little for each row, its backward pass 2 n sizeof(T). Both backward passes make
-// softmax(x) again instead of reading it.
+// loss n sizeof(T) and little for each row, its backward pass 2 n sizeof(T); log softmax as softmax. The
+// backward passes make softmax(x) again instead of reading it.
 #include "cuda/kernels/cross_entropy.h"
 
 #include <algorithm>
@@ -95,6 +95,32 @@ __global__ void softmax_backward_kernel(const T* x, const T* dy, T* dx, int64_t 
   }
 }
 
+template <class Team, class T>
+__global__ void log_softmax_kernel(const T* x, T* y, int64_t rows, int64_t classes) {
+  using R = Accumulator<T>;
+  for (int64_t n = first_row<Team>(); n < rows; n += row_step<Team>()) {
+    const T* from = x + n * classes;
+    const SoftmaxRow<R> row = softmax_row<Team>(from, classes);
+    const R log_sum = std::log(row.sum);
+    for (int64_t k = Team::lane(); k < classes; k += Team::size)
+      y[n * classes + k] = T((R(from[k]) - row.largest) - log_sum);
+  }
+}
+
+template <class Team, class T>
+__global__ void log_softmax_backward_kernel(const T* x, const T* dy, T* dx, int64_t rows, int64_t classes) {
+  using R = Accumulator<T>;
+  for (int64_t n = first_row<Team>(); n < rows; n += row_step<Team>()) {
+    const int64_t first = n * classes;
+    const SoftmaxRow<R> row = softmax_row<Team>(x + first, classes);
+    R total = 0;  // of dy
+    for (int64_t k = Team::lane(); k < classes; k += Team::size) total += R(dy[first + k]);
+    total = Team::sum(total);
+    for (int64_t k = Team::lane(); k < classes; k += Team::size)
+      dx[first + k] = T(R(dy[first + k]) - std::exp(R(x[first + k]) - row.largest) / row.sum * total);
+  }
+}
+
 // Each row's loss: log sum_k e^x_k - (1 - smoothing) x_label - smoothing mean_k x_k
 template <class Team, class T>
 __global__ void cross_entropy_rows(const T* x, const int32_t* labels, SoftmaxRow<Accumulator<T>>* row,
@@ -170,6 +196,21 @@ void softmax_backward(const T* x, const T* dy, T* dx, int64_t rows, int64_t clas
 }
 
 template <class T>
+void log_softmax(const T* x, T* y, int64_t rows, int64_t classes) {
+  with_team(classes, [&]<class Team>() {
+    launch(log_softmax_kernel<Team, T>, {grid_for(rows * Team::size), block_threads}, x, y, rows, classes);
+  });
+}
+
+template <class T>
+void log_softmax_backward(const T* x, const T* dy, T* dx, int64_t rows, int64_t classes) {
+  with_team(classes, [&]<class Team>() {
+    launch(log_softmax_backward_kernel<Team, T>, {grid_for(rows * Team::size), block_threads}, x, dy, dx,
+           rows, classes);
+  });
+}
+
+template <class T>
 void cross_entropy(const T* x, const int32_t* labels, SoftmaxRow<Accumulator<T>>* row, Accumulator<T>* loss,
                    double smoothing, int64_t rows, int64_t classes) {
   Workspace<double> row_loss(rows);
@@ -193,6 +234,8 @@ void cross_entropy_backward(const T* x, const int32_t* labels, const SoftmaxRow<
 #define INSTANTIATE(T)                                                                                   \
   template void softmax<T>(const T*, T*, int64_t, int64_t);                                              \
   template void softmax_backward<T>(const T*, const T*, T*, int64_t, int64_t);                           \
+  template void log_softmax<T>(const T*, T*, int64_t, int64_t);                                          \
+  template void log_softmax_backward<T>(const T*, const T*, T*, int64_t, int64_t);                       \
   template void cross_entropy<T>(const T*, const int32_t*, SoftmaxRow<Accumulator<T>>*, Accumulator<T>*, \
                                  double, int64_t, int64_t);                                              \
   template void cross_entropy_backward<T>(const T*, const int32_t*, const SoftmaxRow<Accumulator<T>>*,   \

@@ -13,7 +13,7 @@ struct SoftmaxRow {
 
 namespace cuda {
 
-// T: float, double, bfloat16; x, p, dx and softmax's dy are (rows, classes), labels (rows).
+// T: float, double, bfloat16; x, p, y, dx and the dy of (log) softmax are (rows, classes), labels (rows).
 
 // p = softmax of each row
 template <class T>
@@ -22,6 +22,14 @@ void softmax(const T* x, T* p, int64_t rows, int64_t classes);
 // dx = p (dy - the row's sum of p dy), p = softmax of each row of x
 template <class T>
 void softmax_backward(const T* x, const T* dy, T* dx, int64_t rows, int64_t classes);
+
+// y = log softmax of each row
+template <class T>
+void log_softmax(const T* x, T* y, int64_t rows, int64_t classes);
+
+// dx = dy - p (the row's sum of dy), p = softmax of each row of x
+template <class T>
+void log_softmax_backward(const T* x, const T* dy, T* dx, int64_t rows, int64_t classes);
 
 // *loss = mean over the rows of -sum_k t_k log softmax(x)_k, t = (1 - smoothing) onehot(label) + smoothing /
 // classes. NaN where a label is none. `row` gets each row's softmax, for the backward pass.

@@ -51,6 +51,7 @@ INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)
 INSTANTIATE(int32_t)
+INSTANTIATE(int64_t)
 INSTANTIATE(uint8_t)
 
 }  // namespace fovea::cuda

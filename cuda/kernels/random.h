@@ -10,4 +10,8 @@ namespace fovea::cuda {
 template <class T>
 void fill_normal(T* x, int64_t n, RandomKey key);
 
+// The same, uniform in [low, high), where rounding may reach high.
+template <class T>
+void fill_uniform(T* x, int64_t n, RandomKey key, float low, float high);
+
 }  // namespace fovea::cuda

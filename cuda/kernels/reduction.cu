@@ -1,11 +1,12 @@
-// Sums over an axis, x being outer x count x inner, and their gradient. Bytes moved: the sum reads x once,
-// outer * count
-// * inner * sizeof(T), and writes and reads its partial sums, at most 1024 per column; the gradient writes as
-// much.
+// Sums and maxima over an axis, x being outer x count x inner, and their gradients. Bytes moved: the sum
+// reads x once, outer * count * inner * sizeof(T), and writes and reads its partial sums, at most 1024 per
+// column; the gradient writes as much. The maximum reads x once and writes its places, 8 bytes each; its
+// gradient writes as much as x has.
 #include "cuda/kernels/reduction.h"
 
 #include "cuda/device/columns.h"
 #include "cuda/device/grid.h"
+#include "cuda/device/reduce.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
 
@@ -64,6 +65,54 @@ __global__ void repeat_packed(const T* dy, T* dx, Accumulator<T> factor, ColumnG
   for (int64_t row = at.begin; row < at.end; row += blockDim.y) store_pack(dx + at.offset(row), pack);
 }
 
+// One thread one maximum: the definition. Neighbouring threads have neighbouring columns.
+template <class T>
+__global__ void max_naive(const T* x, T* y, int64_t* index, ReductionDims d) {
+  using R = Accumulator<T>;
+  for (int64_t i : grid_stride(d.outer * d.inner)) {
+    const T* first = x + i / d.inner * d.count * d.inner + i % d.inner;
+    Candidate<R> best{R(first[0]), 0};
+    for (int64_t k = 1; k < d.count; ++k) {
+      const Candidate<R> next{R(first[k * d.inner]), k};
+      if (next.beats(best)) best = next;
+    }
+    index[i] = best.index;
+    if (y) y[i] = T(best.value);
+  }
+}
+
+// A warp one maximum, of a row that lies in one piece (inner is 1).
+template <class T>
+__global__ void max_rows(const T* x, T* y, int64_t* index, ReductionDims d) {
+  using R = Accumulator<T>;
+  const int lane = int(threadIdx.x % 32);
+  const int64_t warps = int64_t(gridDim.x) * blockDim.x / 32;
+  for (int64_t row = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / 32; row < d.outer; row += warps) {
+    const T* first = x + row * d.count;
+    Candidate<R> best{R(first[0]), 0};
+    for (int64_t k = lane; k < d.count; k += 32) {
+      const Candidate<R> next{R(first[k]), k};
+      if (next.beats(best)) best = next;
+    }
+    for (int step = 16; step > 0; step /= 2) {
+      const Candidate<R> other{__shfl_xor_sync(all_lanes, best.value, step),
+                               __shfl_xor_sync(all_lanes, best.index, step)};
+      if (other.beats(best)) best = other;
+    }
+    if (lane != 0) continue;
+    index[row] = best.index;
+    if (y) y[row] = T(best.value);
+  }
+}
+
+template <class T>
+__global__ void max_backward_naive(const T* dy, const int64_t* index, T* dx, ReductionDims d) {
+  for (int64_t i : grid_stride(d.outer * d.count * d.inner)) {
+    const int64_t at = i / (d.count * d.inner) * d.inner + i % d.inner;
+    dx[i] = index[at] == i / d.inner % d.count ? dy[at] : T(Accumulator<T>(0));
+  }
+}
+
 template <class R, class To>
 void add_up(const R* partial, To* y, double factor, const ReductionDims& d) {
   const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, 1, plan_for_partials);
@@ -113,10 +162,25 @@ void add_partials(const Accumulator<T>* partial, T* y, const ReductionDims& dims
   add_up(partial, y, 1.0, dims);
 }
 
-#define INSTANTIATE(T)                                                       \
-  template void reduce<T>(const T*, T*, double, const ReductionDims&);       \
-  template void repeat<T>(const T*, T*, double, const ReductionDims&);       \
-  template void column_sums<T>(const T*, Accumulator<T>*, int64_t, int64_t); \
+template <class T>
+void max(const T* x, T* y, int64_t* index, const ReductionDims& d) {
+  if (d.inner == 1 && d.count > few_rows)
+    launch(max_rows<T>, {grid_for(d.outer * 32), block_threads}, x, y, index, d);
+  else
+    launch(max_naive<T>, {grid_for(d.outer * d.inner), block_threads}, x, y, index, d);
+}
+
+template <class T>
+void max_backward(const T* dy, const int64_t* index, T* dx, const ReductionDims& d) {
+  launch(max_backward_naive<T>, {grid_for(d.outer * d.count * d.inner), block_threads}, dy, index, dx, d);
+}
+
+#define INSTANTIATE(T)                                                               \
+  template void max<T>(const T*, T*, int64_t*, const ReductionDims&);                \
+  template void max_backward<T>(const T*, const int64_t*, T*, const ReductionDims&); \
+  template void reduce<T>(const T*, T*, double, const ReductionDims&);               \
+  template void repeat<T>(const T*, T*, double, const ReductionDims&);               \
+  template void column_sums<T>(const T*, Accumulator<T>*, int64_t, int64_t);         \
   template void add_partials<T>(const Accumulator<T>*, T*, const ReductionDims&);
 INSTANTIATE(float)
 INSTANTIATE(double)

@@ -10,6 +10,21 @@ struct ReductionDims {
   int64_t outer = 1, count = 1, inner = 1;
 };
 
+// A number of a line, and its place there.
+template <class T>
+struct Candidate {
+  T value;
+  int64_t index;
+
+  // Whether this one is the line's maximum of the two: the larger, of equals the first, a NaN before numbers.
+  HD bool beats(const Candidate& other) const {
+    const bool nan = value != value, other_nan = other.value != other.value;
+    if (nan != other_nan) return nan;
+    if (!nan && value != other.value) return value > other.value;
+    return index < other.index;
+  }
+};
+
 namespace cuda {
 
 // T: float, double, bfloat16. Sums run in Accumulator<T>, in a fixed order: a tree in
@@ -29,6 +44,14 @@ void column_sums(const T* x, Accumulator<T>* sums, int64_t rows, int64_t columns
 // behind.
 template <class T>
 void add_partials(const Accumulator<T>* partial, T* y, const ReductionDims& dims);
+
+// The maximum over `count` (1 or more) of x (outer, count, inner), by Candidate's order: its place into index
+// (outer, inner), and its value into y (outer, inner) unless y is null.
+template <class T>
+void max(const T* x, T* y, int64_t* index, const ReductionDims& dims);
+// Its gradient: dx (outer, count, inner) = dy (outer, inner) at the place that index says, 0 elsewhere.
+template <class T>
+void max_backward(const T* dy, const int64_t* index, T* dx, const ReductionDims& dims);
 
 }  // namespace cuda
 }  // namespace fovea

@@ -1,5 +1,5 @@
-// Casts, and copies of runs of bytes (for concat and slice). Bytes moved: a cast n (sizeof(From) +
-// sizeof(To)), a copy twice what it copies; nothing else costs time.
+// Casts, copies of runs of bytes (for concat and slice), and transposes. Bytes moved: a cast n (sizeof(From)
+// + sizeof(To)), a copy and a transpose twice what they copy; nothing else costs time.
 #include "cuda/kernels/shape_ops.h"
 
 #include <algorithm>
@@ -60,6 +60,73 @@ void copy_words(std::byte* to, int64_t to_step, const std::byte* from, int64_t f
   launch(copy_rows_kernel<Word>, config.moves(2 * bytes * rows), to, to_step, from, from_step, words, rows);
 }
 
+// One word a thread, in the order of y: the definition, and the fast one where many words are neighbours on
+// both sides. d.inner counts words.
+template <class Word>
+__global__ void transpose_naive(const Word* x, Word* y, TransposeDims d) {
+  for (int64_t i : grid_stride(d.outer * d.a * d.middle * d.b * d.inner)) {
+    const int64_t inner = i % d.inner, at = i / d.inner;
+    const int64_t a = at % d.a, m = at / d.a % d.middle, b = at / d.a / d.middle % d.b;
+    const int64_t outer = at / d.a / d.middle / d.b;
+    y[i] = x[(((outer * d.a + a) * d.middle + m) * d.b + b) * d.inner + inner];
+  }
+}
+
+// Where inner is one word: a block reads a square of `tile` rows of x by `tile` columns and writes it with
+// the rows of y, so that neighbouring threads have neighbouring words in both. The column that is too many
+// keeps the words of a column in different banks of shared memory.
+constexpr int tile = 32, tile_lines = 8;
+template <class Word>
+__global__ void transpose_tiled(const Word* x, Word* y, TransposeDims d, int64_t a_tiles, int64_t b_tiles) {
+  __shared__ Word words[tile][tile + 1];
+  const int column = int(threadIdx.x), line = int(threadIdx.y);
+  for (int64_t i = blockIdx.x; i < d.outer * d.middle * a_tiles * b_tiles; i += gridDim.x) {
+    const int64_t first_b = i % b_tiles * tile, first_a = i / b_tiles % a_tiles * tile;
+    const int64_t m = i / b_tiles / a_tiles % d.middle, outer = i / b_tiles / a_tiles / d.middle;
+    for (int k = line; k < tile; k += tile_lines) {
+      const int64_t a = first_a + k, b = first_b + column;
+      if (a < d.a && b < d.b) words[k][column] = x[((outer * d.a + a) * d.middle + m) * d.b + b];
+    }
+    __syncthreads();
+    for (int k = line; k < tile; k += tile_lines) {
+      const int64_t a = first_a + column, b = first_b + k;
+      if (a < d.a && b < d.b) y[((outer * d.b + b) * d.middle + m) * d.a + a] = words[column][k];
+    }
+    __syncthreads();
+  }
+}
+
+template <class Word>
+void transpose_words(const std::byte* from, std::byte* to, TransposeDims d) {
+  const int64_t bytes = d.outer * d.a * d.middle * d.b * d.inner;
+  const Word* x = reinterpret_cast<const Word*>(from);
+  Word* y = reinterpret_cast<Word*>(to);
+  d.inner /= int64_t(sizeof(Word));
+  if (bytes == 0) return;
+  if (d.inner > 1) {
+    launch(transpose_naive<Word>, {grid_for(bytes / int64_t(sizeof(Word))), block_threads}, x, y, d);
+    return;
+  }
+  const int64_t a_tiles = (d.a + tile - 1) / tile, b_tiles = (d.b + tile - 1) / tile;
+  const int64_t blocks = std::min<int64_t>(d.outer * d.middle * a_tiles * b_tiles, 1 << 16);
+  launch(transpose_tiled<Word>, {dim3(unsigned(blocks)), dim3(tile, tile_lines)}, x, y, d, a_tiles, b_tiles);
+}
+
+// Calls f.operator()<Word>() with the largest word that divides the bits.
+template <class F>
+void with_word(uint64_t bits, F&& f) {
+  if (bits % 16 == 0)
+    f.template operator()<uint4>();
+  else if (bits % 8 == 0)
+    f.template operator()<uint2>();
+  else if (bits % 4 == 0)
+    f.template operator()<uint32_t>();
+  else if (bits % 2 == 0)
+    f.template operator()<uint16_t>();
+  else
+    f.template operator()<uint8_t>();
+}
+
 }  // namespace
 
 template <class From, class To>
@@ -77,17 +144,15 @@ void copy_rows(std::byte* to, int64_t to_step, const std::byte* from, int64_t fr
     rows = 1;
     to_step = from_step = bytes;
   }
-  // The largest word that divides all addresses.
+  // Of all addresses.
   const uint64_t bits = reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from) |
                         uint64_t(to_step | from_step | bytes);
-  if (bits % 16 == 0)
-    copy_words<uint4>(to, to_step, from, from_step, bytes, rows);
-  else if (bits % 4 == 0)
-    copy_words<uint32_t>(to, to_step, from, from_step, bytes, rows);
-  else if (bits % 2 == 0)
-    copy_words<uint16_t>(to, to_step, from, from_step, bytes, rows);
-  else
-    copy_words<uint8_t>(to, to_step, from, from_step, bytes, rows);
+  with_word(bits, [&]<class Word>() { copy_words<Word>(to, to_step, from, from_step, bytes, rows); });
+}
+
+void transpose(const std::byte* x, std::byte* y, const TransposeDims& d) {
+  const uint64_t bits = reinterpret_cast<uintptr_t>(x) | reinterpret_cast<uintptr_t>(y) | uint64_t(d.inner);
+  with_word(bits, [&]<class Word>() { transpose_words<Word>(x, y, d); });
 }
 
 #define INSTANTIATE(From, To) template void cast<From, To>(const From*, To*, int64_t);
@@ -96,11 +161,13 @@ void copy_rows(std::byte* to, int64_t to_step, const std::byte* from, int64_t fr
   INSTANTIATE(From, double)   \
   INSTANTIATE(From, bfloat16) \
   INSTANTIATE(From, int32_t)  \
+  INSTANTIATE(From, int64_t)  \
   INSTANTIATE(From, uint8_t)
 FOR_EACH_DTYPE(float)
 FOR_EACH_DTYPE(double)
 FOR_EACH_DTYPE(bfloat16)
 FOR_EACH_DTYPE(int32_t)
+FOR_EACH_DTYPE(int64_t)
 FOR_EACH_DTYPE(uint8_t)
 
 }  // namespace fovea::cuda

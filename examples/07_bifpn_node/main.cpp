@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "ops/bifpn_node.h"
+#include "ops/pool2d.h"
 #include "ops/resample.h"
 
 using namespace fovea;

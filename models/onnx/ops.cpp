@@ -269,6 +269,8 @@ std::string OnnxTranslation::batch_norm(const RecordedOp& op) {
 
 std::string OnnxTranslation::arithmetic(const RecordedOp& op) {
   const std::string& x = name(op.inputs[0]);
+  if (op.inputs.size() == 1 && op.name == "divide")
+    return onnx_.add("Div", {onnx_.scalar(op.attribute<double>("numerator")), x});
   if (op.inputs.size() == 1) {  // with numbers
     const double factor = op.attribute<double>("factor"), term = op.attribute<double>("term");
     const std::string scaled = factor == 1 ? x : onnx_.add("Mul", {x, onnx_.scalar(factor)});
@@ -363,7 +365,14 @@ std::string OnnxTranslation::resampled(const RecordedOp& op, int input) {
   return onnx_.add("Gather", {rows, sources(in[2], out[2])}, {{"axis", int64_t(3)}});
 }
 
-std::string OnnxTranslation::resample(const RecordedOp& op) { return resampled(op, op.inputs[0]); }
+std::string OnnxTranslation::resample(const RecordedOp& op) {
+  // resampled() finds the window by the sizes, which tell it for a BiFPN's pool only.
+  require(op.name != "max_pool2d" ||
+              (op.attribute<int64_t>("kernel") == 3 && op.attribute<int64_t>("stride") == 2 &&
+               std::holds_alternative<std::string>(op.attributes.at("padding"))),
+          "[onnx] max_pool2d has a translation to ONNX for kernel 3, stride 2 and a rule of padding only");
+  return resampled(op, op.inputs[0]);
+}
 
 std::string OnnxTranslation::bifpn_node(const RecordedOp& op) {
   const std::string& fusion = op.attribute<std::string>("fusion");

@@ -1,42 +1,22 @@
 #include "ops/support/resampled_sum.h"
 
 #include <cmath>
-#include <limits>
 
 #include "core/parallel.h"
 #include "ops/support/dispatch.h"
+#include "ops/support/pooling.h"
 
 namespace fovea {
 namespace {
 
-// The larger of two numbers; a NaN, once met, stays.
-template <class T>
-T larger(T best, T value) {
-  return ((value > best) | (value != value)) ? value : best;
-}
-
 // z[x][c] += weight * max over the window, for one output row; `image` is the input's (H, W, C).
 template <class T>
 void add_pooled_row(const T* image, const ResampleDims& d, int64_t y, T weight, T* z) {
-  const Window v = d.vertical(), h = d.horizontal();
-  const int64_t top = y * v.stride - v.pad_before(d.in_height);
-  for (int64_t x = 0; x < d.out_width; ++x, z += d.channels) {
-    const int64_t left = x * h.stride - h.pad_before(d.in_width);
-    const int64_t y0 = std::max<int64_t>(top, 0), y1 = std::min(top + v.kernel, d.in_height);
-    const int64_t x0 = std::max<int64_t>(left, 0), x1 = std::min(left + h.kernel, d.in_width);
-    constexpr int64_t block = 64;
-    for (int64_t c0 = 0; c0 < d.channels; c0 += block) {
-      const int64_t count = std::min(block, d.channels - c0);
-      T best[block];
-      std::fill_n(best, block, -std::numeric_limits<T>::infinity());
-      for (int64_t iy = y0; iy < y1; ++iy)
-        for (int64_t ix = x0; ix < x1; ++ix) {
-          const T* pixel = image + (iy * d.in_width + ix) * d.channels + c0;
-          for (int64_t c = 0; c < count; ++c) best[c] = larger(best[c], pixel[c]);
-        }
+  const PoolAxis v = d.vertical_axis(), h = d.horizontal_axis();
+  for (int x = 0; x < h.out; ++x, z += d.channels)
+    for_largest(image, v, h, d.channels, int(y), x, [&](int64_t c0, const T* best, int64_t count) {
       for (int64_t c = 0; c < count; ++c) z[c0 + c] += weight * best[c];
-    }
-  }
+    });
 }
 
 // z (one output row) += weight * the resampled input's row y
@@ -122,43 +102,6 @@ void sums_cpu(const std::vector<NodeInput<T>>& inputs, const std::vector<double>
   }
 }
 
-// The gradient of max pooling goes to the first maximum of each window. Windows overlap, so one image is one
-// thread's.
-template <class T>
-void pooled_backward_image(const T* image, const T* g, const ResampleDims& d, T weight, T* dx) {
-  const Window v = d.vertical(), h = d.horizontal();
-  std::fill_n(dx, d.in_height * d.in_width * d.channels, T(0));
-  std::vector<T> best(static_cast<size_t>(d.channels)), left_over(static_cast<size_t>(d.channels));
-  for (int64_t y = 0; y < d.out_height; ++y)
-    for (int64_t x = 0; x < d.out_width; ++x) {
-      const int64_t top = y * v.stride - v.pad_before(d.in_height),
-                    left = x * h.stride - h.pad_before(d.in_width);
-      const int64_t y0 = std::max<int64_t>(top, 0), y1 = std::min(top + v.kernel, d.in_height);
-      const int64_t x0 = std::max<int64_t>(left, 0), x1 = std::min(left + h.kernel, d.in_width);
-      std::fill(best.begin(), best.end(), -std::numeric_limits<T>::infinity());
-      for (int64_t iy = y0; iy < y1; ++iy)
-        for (int64_t ix = x0; ix < x1; ++ix) {
-          const T* pixel = image + (iy * d.in_width + ix) * d.channels;
-          T* b = best.data();
-          for (int64_t c = 0; c < d.channels; ++c) b[c] = larger(b[c], pixel[c]);
-        }
-      const T* gradient = g + (y * d.out_width + x) * d.channels;
-      for (int64_t c = 0; c < d.channels; ++c) left_over[size_t(c)] = weight * gradient[c];
-      for (int64_t iy = y0; iy < y1; ++iy)
-        for (int64_t ix = x0; ix < x1; ++ix) {
-          const int64_t at = (iy * d.in_width + ix) * d.channels;
-          const T* b = best.data();
-          T* rest = left_over.data();
-#pragma omp simd
-          for (int64_t c = 0; c < d.channels; ++c) {
-            const bool hit = image[at + c] == b[c];
-            dx[at + c] += hit ? rest[c] : T(0);
-            rest[c] = hit ? T(0) : rest[c];
-          }
-        }
-    }
-}
-
 template <class T>
 void resample_backward_cpu(const NodeInput<T>& in, T weight, const T* g, int64_t batch) {
   const ResampleDims& d = in.dims;
@@ -167,7 +110,8 @@ void resample_backward_cpu(const NodeInput<T>& in, T weight, const T* g, int64_t
     const int64_t image = image_size(d);
     parallel_for(batch, 1, [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n)
-        pooled_backward_image(in.x + n * image, g + n * out_image, d, weight, in.dx + n * image);
+        max_pool_backward_image(in.x + n * image, g + n * out_image, d.vertical_axis(), d.horizontal_axis(),
+                                d.channels, weight, in.dx + n * image);
     });
     return;
   }

@@ -8,7 +8,7 @@
 namespace fovea {
 
 // y = activation(sum_i w_i resample(x_i)), with x_i (N, H_i, W_i, C) brought to height x width, off the tape:
-// what bifpn_node, max_pool2d and upsample_nearest compute. cuda/kernels/bifpn_node.h says how an input is
+// what bifpn_node and upsample_nearest compute. cuda/kernels/bifpn_node.h says how an input is
 // resampled and how the w_i follow from the weights.
 struct ResampledSum {
   const char* op;  // whose name errors begin with

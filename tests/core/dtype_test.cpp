@@ -9,12 +9,13 @@ using namespace fovea;
 using Catch::Contains;
 
 namespace {
-constexpr DType all[] = {DType::float32, DType::float64, DType::bfloat16, DType::int32, DType::uint8};
+constexpr DType all[] = {DType::float32, DType::float64, DType::bfloat16,
+                         DType::int32,   DType::int64,   DType::uint8};
 }
 
 TEST_CASE("each dtype has its name, its bytes and its C++ type") {
   const std::vector<std::pair<std::string, int64_t>> expected = {
-      {"float32", 4}, {"float64", 8}, {"bfloat16", 2}, {"int32", 4}, {"uint8", 1}};
+      {"float32", 4}, {"float64", 8}, {"bfloat16", 2}, {"int32", 4}, {"int64", 8}, {"uint8", 1}};
   for (size_t i = 0; i < expected.size(); ++i) {
     CHECK(name(all[i]) == expected[i].first);
     CHECK(fmt::format("{:>9}", all[i]) == std::string(9 - expected[i].first.size(), ' ') + expected[i].first);
@@ -23,11 +24,16 @@ TEST_CASE("each dtype has its name, its bytes and its C++ type") {
   }
 }
 
+TEST_CASE("floating dtypes are those that can have gradients") {
+  for (const DType dtype : {DType::float32, DType::float64, DType::bfloat16}) CHECK(is_floating(dtype));
+  for (const DType dtype : {DType::int32, DType::int64, DType::uint8}) CHECK_FALSE(is_floating(dtype));
+}
+
 TEST_CASE("ops that compute take float32 and float64, and name the others") {
   const auto bytes = []<class T>() { return sizeof(T); };
   CHECK(with_float_dtype(DType::float32, "matmul", bytes) == 4);
   CHECK(with_float_dtype(DType::float64, "matmul", bytes) == 8);
-  for (const DType dtype : {DType::bfloat16, DType::int32, DType::uint8})
+  for (const DType dtype : {DType::bfloat16, DType::int32, DType::int64, DType::uint8})
     CHECK_THROWS_WITH(
         with_float_dtype(dtype, "matmul", bytes),
         Contains("[matmul]") && Contains("got " + std::string(name(dtype))) && Contains("cast"));

@@ -82,6 +82,66 @@ TEST_CASE(
   CHECK(randn({1 << 20, 1 << 20}, 11, DType::float32, Device::cuda).bytes() == int64_t(4) << 40);
 }
 
+TEST_CASE("uniform numbers made on either device are the same bits") {
+  for (const int64_t n : {0, 1, 7, 100003}) {
+    const Tensor x = rand({n}, 11, -2, 3, DType::float32, Device::cpu);
+    double mean = 0;
+    for (const double value : x.values()) {
+      REQUIRE((value >= -2 && value <= 3));
+      mean += value / double(n);
+    }
+    if (n > 1000) CHECK(mean == Approx(0.5).margin(0.02));
+    for (const DType dtype : {DType::float32, DType::float64, DType::bfloat16}) {
+      const std::vector<double> rounded = from_values({n}, x.values(), dtype).values();
+      for (const Device device : {Device::cpu, Device::cuda}) {
+        const Tensor y = rand({n}, 11, -2, 3, dtype, device);
+        CHECK(y.device() == device);
+        CHECK((y.values() == rounded));
+      }
+    }
+  }
+  CHECK(rand({9}, 11, 0, 1, DType::float32, Device::cpu).values() !=
+        rand({9}, 12, 0, 1, DType::float32, Device::cpu).values());
+  CHECK_THROWS_WITH(rand({2}, 11, 0, 1, DType::uint8, Device::cuda),
+                    "[rand] there are no uniform numbers in uint8: choose a floating dtype");
+}
+
+TEST_CASE("a tensor filled on its device takes one key of the stream, whatever its shape") {
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    Random random(5), keys(5);
+    CHECK(randn({3, 7}, random, DType::float32, device).values() ==
+          randn({3, 7}, keys.next_random_key(), DType::float32, Device::cpu).values());
+    CHECK(rand({1000}, random, 2, 4, DType::float64, device).values() ==
+          rand({1000}, keys.next_random_key(), 2, 4, DType::float64, Device::cpu).values());
+    CHECK(random.position() == keys.position());
+    CHECK(randn({2}, random, DType::float32, device).device() == device);
+  }
+}
+
+TEST_CASE("a tensor is made of numbers of any dtype, whole") {
+  const std::vector<int64_t> large = {(int64_t(1) << 53) + 1, -1, 3, 4};
+  const Tensor x = from_span<int64_t>({2, 2}, large);
+  CHECK(x.dtype() == DType::int64);
+  CHECK(std::equal(large.begin(), large.end(), x.data<int64_t>()));
+  CHECK(x.to(Device::cuda).to(Device::cpu).data<int64_t>()[0] == large[0]);
+  const std::vector<uint8_t> bytes = {0, 255};
+  CHECK(from_span<uint8_t>({2}, bytes).values() == std::vector<double>{0, 255});
+  CHECK(from_span<float>({}, std::vector<float>{1.5f}).item() == 1.5);
+  CHECK(from_span<bfloat16>({0}, {}).numel() == 0);
+  CHECK_THROWS_WITH(from_span<int64_t>({3}, large), "[from_span] 4 values for a tensor of 3");
+}
+
+TEST_CASE("int64 tensors are filled, but have no gradient and no random numbers") {
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    CHECK(full({3}, 1e15, DType::int64, device).values() == std::vector<double>(3, 1e15));
+    CHECK(zeros({2}, DType::int64, device).values() == std::vector<double>{0, 0});
+    CHECK_THROWS_WITH(zeros({2}, DType::int64, device).set_requires_grad(),
+                      "[set_requires_grad] a int64 tensor has no gradient");
+    CHECK_THROWS_WITH(randn({2}, 11, DType::int64, device), Catch::Contains("no normal numbers in int64"));
+  }
+  CHECK(from_values({2}, {-7, 1e15}, DType::int64).values() == std::vector<double>{-7, 1e15});
+}
+
 TEST_CASE("copies share numbers, clones do not") {
   const Tensor x = full({3}, 2);
   const Tensor same = x;  // NOLINT(performance-unnecessary-copy-initialization): it is what is tested

@@ -17,6 +17,7 @@
 #include "ops/conv2d.h"
 #include "ops/dropout.h"
 #include "ops/matmul.h"
+#include "ops/pool2d.h"
 #include "ops/resample.h"
 #include "ops/shape_ops.h"
 #include "tests/support/test_data.h"
@@ -177,6 +178,19 @@ TEST_CASE("a convolution that somebody else reads keeps its numbers, and the nor
   CHECK(file.constant("norm.weight")[0] == Approx(1 / std::sqrt(1 + 1e-3)).epsilon(1e-7));
 }
 
+TEST_CASE("a number divided by a tensor stays a quotient") {
+  const TemporaryFolder folder;
+  Small model;
+  export_onnx(folder / "m.onnx", model,
+              [&](const Tensor& images) -> std::vector<NamedTensor> {
+                return {{"y", 3 / (1 - model.conv.forward(images))}};
+              },
+              {4, 4});
+  const OnnxFile file(folder / "m.onnx");
+  CHECK(file.types() == Names{"Conv", "Mul", "Add", "Div", "Identity"});
+  CHECK(file.constant(file.node("Div").input(0)) == std::vector<float>{3});
+}
+
 TEST_CASE("linear layers have their published layout, reshapes and slices their axes in the other layout") {
   const TemporaryFolder folder;
   Small model;
@@ -224,6 +238,9 @@ TEST_CASE("windows are exported with their padding, levels enlarged by whole fac
     return conv2d(x, filter, {3, 1, Padding::pixels(2)});
   });
   CHECK(two.integers(two.node("Conv"), "pads") == std::vector<int64_t>{2, 2, 2, 2});
+  for (const PoolWindow& other : {PoolWindow{2, 2}, PoolWindow{3, 1, Padding::same}, PoolWindow{3, 2, 1}})
+    CHECK_THROWS_WITH(types(6, 5, [&](const Tensor& x) { return max_pool2d(x, other); }),
+                      Catch::Contains("[onnx] max_pool2d has a translation"));
   const OnnxFile whole = types(2, 3, [](const Tensor& x) { return upsample_nearest(x, 4, 9); });
   CHECK(whole.constant(whole.node("Resize").input(2)) == std::vector<float>{1, 1, 2, 3});
   const OnnxFile rows = types(2, 3, [](const Tensor& x) { return upsample_nearest(x, 3, 5); });

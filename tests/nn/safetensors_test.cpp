@@ -28,6 +28,7 @@ TEST_CASE("tensors come back as they were written, metadata too") {
                                          {"scalar", full({}, 0.1, DType::float64)},
                                          {"half", from_values({3}, {1, -2, 3.140625}, DType::bfloat16)},
                                          {"integers", from_values({2}, {-7, 9}, DType::int32)},
+                                         {"indices", from_values({2}, {-7, 1e15}, DType::int64)},
                                          {"bytes", from_values({3}, {0, 128, 255}, DType::uint8)}};
   write_safetensors(folder / "t.safetensors", {{"k", "v \"quoted\""}}, tensors);
   const TensorFile file = read_safetensors(folder / "t.safetensors");

@@ -20,6 +20,40 @@ TEST_CASE("arithmetic broadcasts as NumPy does") {
                     "[sum_to] 3 cannot be summed to 2x3, which does not broadcast to it");
 }
 
+TEST_CASE("numbers stand on either side of a tensor") {
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    const Tensor x = from_values({3}, {1, 2, -4}).to(device).clone().set_requires_grad();
+    CHECK((1 + x).values() == std::vector<double>{2, 3, -3});
+    CHECK((1 - x).values() == std::vector<double>{0, -1, 5});
+    CHECK((2 * x).values() == std::vector<double>{2, 4, -8});
+    CHECK((2 / x).values() == std::vector<double>{2, 1, -0.5});
+    (2 / x - (1 - x)).backward(from_values({3}, {1, 1, 2}).to(device));
+    CHECK(x.grad().values() == std::vector<double>{-1, 0.5, 1.75});  // dy (1 - 2 / x^2)
+  }
+  // The number is not rounded to bfloat16, in which 0.3 would be 0.30078125.
+  const Tensor eleven = full({1}, 11, DType::bfloat16, Device::cuda);
+  CHECK((0.3 / eleven).item() == from_values({1}, {0.3 / 11}, DType::bfloat16).item());
+  CHECK_THROWS_WITH(1 / zeros({2}, DType::int64), Catch::Contains("[divide]") && Catch::Contains("int64"));
+  CHECK_THROWS_WITH(1 - zeros({2}, DType::int64), Catch::Contains("[subtract]"));
+}
+
+TEST_CASE("+= and its kin rebind the handle and leave the numbers it named") {
+  const Tensor x = from_values({2}, {3, 4}).set_requires_grad();
+  Tensor y = x;
+  y += x;
+  y -= 1;
+  y *= x;
+  y /= 2;
+  y /= full({2}, 2);
+  y *= 4;
+  y -= full({2}, 5);
+  y += 2;
+  CHECK(x.values() == std::vector<double>{3, 4});
+  CHECK(y.values() == std::vector<double>{12, 25});  // (2 x - 1) x - 3
+  (y += 1).backward(ones({2}));
+  CHECK(x.grad().values() == std::vector<double>{11, 15});  // 4 x - 1
+}
+
 TEST_CASE("gradients of arithmetic over broadcast axes") {
   Random random(3);
   const std::vector<std::pair<Shape, Shape>> shapes = {
@@ -31,6 +65,8 @@ TEST_CASE("gradients of arithmetic over broadcast axes") {
          std::initializer_list<Tensor (*)(const Tensor&, const Tensor&)>{add, subtract, multiply, divide})
       CHECK_NOTHROW(check_op([op](const Tensors& in) { return op(in[0], in[1]); }, {a, b}));
     CHECK_NOTHROW(check_op([](const Tensors& in) { return -(in[0] * 3.0 + 2.0); }, {a}));
+    CHECK_NOTHROW(check_op([](const Tensors& in) { return 1 - in[0] / 2 + 3.0 * in[0]; }, {a}));
+    CHECK_NOTHROW(check_op([](const Tensors& in) { return 0.3 / in[0]; }, {b}));
   }
 }
 

@@ -35,11 +35,58 @@ TEST_CASE("gradients of cross entropy") {
   }
 }
 
-TEST_CASE("gradients of softmax") {
+TEST_CASE("softmax and its logarithm go along the last axis of any rank") {
+  Random random(6);
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    const Tensor matrix = randn({6, 5}, random).to(device);
+    for (auto* op : {softmax, log_softmax}) {
+      const std::vector<double> rows = op(matrix).values();
+      CHECK(op(reshape(matrix, {2, 3, 5})).values() == rows);
+      CHECK(op(reshape(matrix, {1, 2, 1, 3, 5})).shape() == Shape{1, 2, 1, 3, 5});
+      CHECK(op(reshape(slice(matrix, 0, 0, 1), {5})).values() ==
+            std::vector<double>(rows.begin(), rows.begin() + 5));
+      CHECK(op(zeros({0, 3}).to(device)).numel() == 0);
+      CHECK_THROWS_WITH(op(zeros({2, 0}).to(device)),
+                        Catch::Contains("softmax] x is 2x0, it must have a last axis"));
+      CHECK_THROWS_WITH(op(zeros({}).to(device)), Catch::Contains("x is scalar"));
+    }
+  }
+}
+
+TEST_CASE("the logarithm of softmax is exact where softmax is 0") {
+  for (const Device device : {Device::cpu, Device::cuda})
+    for (const int64_t classes : {3, 40}) {
+      std::vector<double> logits(size_t(classes), -1000);
+      logits[0] = 0;
+      logits[1] = 200;
+      const Tensor x = from_values({1, classes}, logits).to(device).clone().set_requires_grad();
+      const Tensor y = log_softmax(x);
+      CHECK(y.values()[0] == -200);
+      CHECK(y.values()[1] == 0);
+      CHECK(y.values()[2] == -1200);
+      CHECK(softmax(x).values()[0] == 0);
+      std::vector<double> dy(size_t(classes), 0);
+      dy[0] = 1;
+      y.backward(from_values({1, classes}, dy).to(device));
+      CHECK(x.grad().values()[0] == 1);
+      CHECK(x.grad().values()[1] == -1);
+      CHECK(x.grad().values()[2] == 0);
+    }
+}
+
+TEST_CASE("gradients of softmax and its logarithm") {
   Random random(4);
-  for (auto [n, k] : {std::pair<int64_t, int64_t>{1, 1}, {5, 7}, {300, 3}, {9, 16}, {19, 37}, {3, 1000}})
+  for (auto [n, k] : {std::pair<int64_t, int64_t>{1, 1}, {5, 7}, {300, 3}, {9, 16}, {19, 37}, {3, 1000}}) {
     CHECK_NOTHROW(check_op([](const Tensors& in) { return softmax(in[0]); },
                            {randn({n, k}, random, DType::float64)}, {.max_probes = 30}));
+    if (k > 1)  // of one number the logarithm is 0 but for rounding: there is nothing to compare with
+      CHECK_NOTHROW(check_op([](const Tensors& in) { return log_softmax(in[0]); },
+                             {randn({n, k}, random, DType::float64)}, {.max_probes = 30}));
+  }
+  CHECK_NOTHROW(check_op([](const Tensors& in) { return log_softmax(in[0]); },
+                         {randn({2, 3, 17}, random, DType::float64)}));
+  CHECK_NOTHROW(
+      check_op([](const Tensors& in) { return softmax(in[0]); }, {randn({7}, random, DType::float64)}));
   CHECK(softmax(zeros({0, 3}, DType::float32, Device::cuda)).numel() == 0);
 
   // By hand: p = (1/4, 3/4) and dy = (1, 0), so that dx = p (dy - 1/4).

@@ -63,11 +63,9 @@ std::string instantiated_dtypes(const std::string& source) {
   for (std::sregex_iterator it(source.begin(), source.end(), instance), end; it != end; ++it)
     instances += it->str() + "\n";
   std::vector<std::string> names;
-  const std::pair<const char*, DType> types[] = {{"float", DType::float32},
-                                                 {"double", DType::float64},
-                                                 {"bfloat16", DType::bfloat16},
-                                                 {"int32_t", DType::int32},
-                                                 {"uint8_t", DType::uint8}};
+  const std::pair<const char*, DType> types[] = {{"float", DType::float32},     {"double", DType::float64},
+                                                 {"bfloat16", DType::bfloat16}, {"int32_t", DType::int32},
+                                                 {"int64_t", DType::int64},     {"uint8_t", DType::uint8}};
   for (const auto& [type, dtype] : types)
     if (std::regex_search(instances, std::regex(fmt::format("[ (<]{}[,)>]", type))))
       names.emplace_back(name(dtype));

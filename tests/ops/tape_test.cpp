@@ -10,10 +10,13 @@
 #include "ops/depthwise_conv2d.h"
 #include "ops/detection_loss.h"
 #include "ops/dropout.h"
+#include "ops/indexing.h"
 #include "ops/matmul.h"
+#include "ops/pool2d.h"
 #include "ops/resample.h"
 #include "ops/shape_ops.h"
 #include "ops/squeeze_excite.h"
+#include "ops/unary.h"
 
 using namespace fovea;
 
@@ -25,6 +28,14 @@ std::vector<TapeRow> rows() {
   const auto labels = [&](int64_t n) { return zeros({n}, DType::int32); };
   const Window window{3, 1, Padding::same};
   const RandomKey key{7};
+  // A function that rebinds the handle of its first input.
+  const auto rebound = [](auto f) {
+    return [f](const Tensors& in) {
+      Tensor y = in[0];
+      f(y, in);
+      return Tensors{y};
+    };
+  };
   return {
       {"Tensor::to", [](auto& in) { return Tensors{in[0].to(Device::cuda)}; }, {x({3, 2})}},
       {"recompute",
@@ -44,19 +55,32 @@ std::vector<TapeRow> rows() {
       {"add", [](auto& in) { return Tensors{add(in[0], in[1])}; }, {x({3, 2}), x({2})}},
       {"add", [](auto& in) { return Tensors{add(in[0], 2)}; }, {x({3})}},
       {"subtract", [](auto& in) { return Tensors{subtract(in[0], in[1])}; }, {x({3, 2}), x({2})}},
+      {"subtract", [](auto& in) { return Tensors{subtract(2, in[0])}; }, {x({3})}},
       {"multiply", [](auto& in) { return Tensors{multiply(in[0], in[1])}; }, {x({3, 2}), x({2})}},
       {"multiply", [](auto& in) { return Tensors{multiply(in[0], 2)}; }, {x({3})}},
       {"divide", [](auto& in) { return Tensors{divide(in[0], in[1])}; }, {x({3, 2}), x({2})}},
+      {"divide", [](auto& in) { return Tensors{divide(2, in[0])}; }, {x({3})}},
       {"operator+", [](auto& in) { return Tensors{in[0] + in[1]}; }, {x({3, 2}), x({2})}},
       {"operator+", [](auto& in) { return Tensors{in[0] + 2}; }, {x({3})}},
+      {"operator+", [](auto& in) { return Tensors{2 + in[0]}; }, {x({3})}},
       {"operator-", [](auto& in) { return Tensors{in[0] - in[1]}; }, {x({3, 2}), x({2})}},
       {"operator-", [](auto& in) { return Tensors{in[0] - 2}; }, {x({3})}},
+      {"operator-", [](auto& in) { return Tensors{2 - in[0]}; }, {x({3})}},
       {"operator-", [](auto& in) { return Tensors{-in[0]}; }, {x({3})}},
       {"operator*", [](auto& in) { return Tensors{in[0] * in[1]}; }, {x({3, 2}), x({2})}},
       {"operator*", [](auto& in) { return Tensors{in[0] * 2}; }, {x({3})}},
       {"operator*", [](auto& in) { return Tensors{2 * in[0]}; }, {x({3})}},
       {"operator/", [](auto& in) { return Tensors{in[0] / in[1]}; }, {x({3, 2}), x({2})}},
       {"operator/", [](auto& in) { return Tensors{in[0] / 2}; }, {x({3})}},
+      {"operator/", [](auto& in) { return Tensors{2 / in[0]}; }, {x({3})}},
+      {"operator+=", rebound([](Tensor& y, auto& in) { y += in[1]; }), {x({3, 2}), x({2})}},
+      {"operator+=", rebound([](Tensor& y, auto&) { y += 2; }), {x({3})}},
+      {"operator-=", rebound([](Tensor& y, auto& in) { y -= in[1]; }), {x({3, 2}), x({2})}},
+      {"operator-=", rebound([](Tensor& y, auto&) { y -= 2; }), {x({3})}},
+      {"operator*=", rebound([](Tensor& y, auto& in) { y *= in[1]; }), {x({3, 2}), x({2})}},
+      {"operator*=", rebound([](Tensor& y, auto&) { y *= 2; }), {x({3})}},
+      {"operator/=", rebound([](Tensor& y, auto& in) { y /= in[1]; }), {x({3, 2}), x({2})}},
+      {"operator/=", rebound([](Tensor& y, auto&) { y /= 2; }), {x({3})}},
       {"sum_to",
        [](auto& in) {
          return Tensors{sum_to(in[0], {2}), sum_to(in[0], {3, 2})};
@@ -83,6 +107,7 @@ std::vector<TapeRow> rows() {
        [=](auto& in) { return Tensors{conv2d(in[0], in[1], in[2], window)}; },
        {x({1, 4, 4, 2}), x({3, 3, 2, 5}), x({5})}},
       {"softmax", [](auto& in) { return Tensors{softmax(in[0])}; }, {x({3, 5})}},
+      {"log_softmax", [](auto& in) { return Tensors{log_softmax(in[0])}; }, {x({3, 5})}},
       {"softmax_cross_entropy",
        [](auto& in) { return Tensors{softmax_cross_entropy(in[0], in[1])}; },
        {x({3, 5}), labels(3)}},
@@ -118,6 +143,12 @@ std::vector<TapeRow> rows() {
                         stochastic_depth_add(in[0], in[1], 0, key)};
        },
        {x({20, 2}), x({20, 2})}},
+      {"gather",
+       [](auto& in) { return Tensors{gather(in[0], 1, in[1])}; },
+       {x({3, 2}), zeros({3, 1}, DType::int64)}},
+      {"where",
+       [](auto& in) { return Tensors{where(in[0], in[1], in[2])}; },
+       {from_values({2}, {1, 0}, DType::uint8), x({3, 2}), x({2})}},
       {"matmul", [](auto& in) { return Tensors{matmul(in[0], in[1])}; }, {x({3, 2}), x({2, 5})}},
       {"linear",
        [](auto& in) { return Tensors{linear(in[0], in[1], in[2])}; },
@@ -129,7 +160,19 @@ std::vector<TapeRow> rows() {
       {"sum", [](auto& in) { return Tensors{sum(in[0], 1)}; }, {x({3, 2})}},
       {"mean", [](auto& in) { return Tensors{mean(in[0])}; }, {x({3, 2})}},
       {"mean", [](auto& in) { return Tensors{mean(in[0], 1)}; }, {x({3, 2})}},
+      {"max", [](auto& in) { return Tensors{max(in[0], 1)}; }, {x({3, 2})}},
+      {"argmax", [](auto& in) { return Tensors{argmax(in[0], 1)}; }, {x({3, 2})}, {0}},
       {"max_pool2d", [](auto& in) { return Tensors{max_pool2d(in[0])}; }, {x({1, 4, 4, 3})}},
+      {"max_pool2d",
+       [](auto& in) {
+         return Tensors{max_pool2d(in[0], PoolWindow{2, 2})};
+       },
+       {x({1, 4, 4, 3})}},
+      {"average_pool2d",
+       [](auto& in) {
+         return Tensors{average_pool2d(in[0], {2, 2})};
+       },
+       {x({1, 4, 4, 3})}},
       {"upsample_nearest",
        [](auto& in) { return Tensors{upsample_nearest(in[0], 4, 4)}; },
        {x({1, 2, 2, 3})}},
@@ -140,12 +183,17 @@ std::vector<TapeRow> rows() {
        },
        {x({3, 2}), x({3, 1})}},
       {"slice", [](auto& in) { return Tensors{slice(in[0], 0, 1, 3)}; }, {x({3, 2})}},
+      {"transpose", [](auto& in) { return Tensors{transpose(in[0], 0, 1)}; }, {x({3, 2})}},
       {"cast",
        [](auto& in) { return Tensors{cast(cast(in[0], DType::bfloat16), DType::float32)}; },
        {x({3})}},
       {"global_average_pool",
        [](auto& in) { return Tensors{global_average_pool(in[0])}; },
        {x({1, 4, 4, 3})}},
+      {"exp", [](auto& in) { return Tensors{exp(in[0])}; }, {x({7})}},
+      {"log", [](auto& in) { return Tensors{log(in[0])}; }, {x({7})}},
+      {"sqrt", [](auto& in) { return Tensors{sqrt(in[0])}; }, {x({7})}},
+      {"tanh", [](auto& in) { return Tensors{tanh(in[0])}; }, {x({7})}},
       {"scale_channels",
        [](auto& in) { return Tensors{scale_channels(in[0], in[1])}; },
        {x({1, 4, 4, 3}), x({1, 3})}},

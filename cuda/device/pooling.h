@@ -1,0 +1,49 @@
+#pragma once
+#include <cmath>
+#include <cstdint>
+
+#include "cuda/device/vector.h"
+#include "cuda/kernels/pool2d.h"
+
+namespace fovea {
+
+// A pixel and a channel of images (n, height, width, channels).
+struct ImagePlace {
+  int64_t n;
+  int y, x, c;
+};
+// The pixel and the first channel of the i-th pack of images of that size.
+__device__ inline ImagePlace place_of(int64_t i, int height, int width, int packs, int pack) {
+  const int64_t pixel = i / packs, row = pixel / width, n = row / height;
+  return {n, int(row - n * height), int(pixel - row * width), int(i - pixel * packs) * pack};
+}
+__device__ inline int64_t offset(int64_t n, int y, int x, int height, int width, int channels) {
+  return ((n * height + y) * width + x) * channels;
+}
+
+// The maximum of the window of output `out`, of N channels of the images x, and as the number of the pixel in
+// the window, row after row, where it comes first. A NaN, once met, stays; its number is -1.
+template <int N, class T, class R>
+__device__ void largest_in_window(const T* x, const PoolAxis& v, const PoolAxis& h, int channels,
+                                  const ImagePlace& out, R* best, int* first) {
+  const int top = v.begin(out.y), left = h.begin(out.x);
+  for (int k = 0; k < N; ++k) {
+    best[k] = R(-INFINITY);
+    first[k] = (top - v.start(out.y)) * h.kernel + left - h.start(out.x);
+  }
+  for (int row = top; row < v.end(out.y); ++row)
+    for (int column = left; column < h.end(out.x); ++column) {
+      const Pack<T, N> pixel = load_pack<N>(x + offset(out.n, row, column, v.in, h.in, channels) + out.c);
+      const int number = (row - v.start(out.y)) * h.kernel + column - h.start(out.x);
+      for (int k = 0; k < N; ++k) {
+        const R value = R(pixel.value[k]);
+        const bool larger = (value > best[k]) | (value != value);
+        best[k] = larger ? value : best[k];
+        first[k] = larger ? number : first[k];
+      }
+    }
+  for (int k = 0; k < N; ++k)
+    if (best[k] != best[k]) first[k] = -1;
+}
+
+}  // namespace fovea

@@ -1,0 +1,102 @@
+#pragma once
+#include <cstdint>
+
+#include "cuda/device/bfloat16.h"
+#include "cuda/platform.h"
+
+namespace fovea {
+
+// Where gather() reads: element `at` of y comes from x at the same place, but for the coordinate along
+// `axis`, which indices[at] says. y and indices have `sizes`, none larger than that of x, except along the
+// axis.
+struct GatherDims {
+  static constexpr int max_rank = 6;
+  int rank = 0, axis = 0;
+  int64_t sizes[max_rank] = {}, x_sizes[max_rank] = {};
+  int64_t x_stride = 1;  // of x along the axis
+  int64_t stride = 1;    // of y along the axis
+
+  int64_t numel() const { return product(sizes); }
+  int64_t x_numel() const { return product(x_sizes); }
+
+  // Where in x the line along the axis begins that element `at` of y is read from.
+  HD int64_t line(int64_t at) const {
+    int64_t place = 0, step = 1;
+    for (int i = rank - 1; i >= 0; --i) {
+      if (i != axis) place += at % sizes[i] * step;
+      at /= sizes[i];
+      step *= x_sizes[i];
+    }
+    return place;
+  }
+  // For element `at` of x: where in y the line begins that reads from its line, or -1 where none does; and
+  // its own coordinate along the axis.
+  HD int64_t reader(int64_t at, int64_t* coordinate) const {
+    int64_t place = 0, step = 1;
+    for (int i = rank - 1; i >= 0; --i) {
+      const int64_t index = at % x_sizes[i];
+      if (i == axis)
+        *coordinate = index;
+      else if (index >= sizes[i])
+        return -1;
+      else
+        place += index * step;
+      at /= x_sizes[i];
+      step *= sizes[i];
+    }
+    return place;
+  }
+
+ private:
+  int64_t product(const int64_t* of) const {
+    int64_t result = 1;
+    for (int i = 0; i < rank; ++i) result *= of[i];
+    return result;
+  }
+};
+
+// The three operands of where(): sizes of the result, and the strides of condition, a and b, 0 along axes
+// where one is repeated.
+struct WhereDims {
+  static constexpr int max_rank = 6;
+  int rank = 0;
+  int64_t numel = 1;
+  int64_t sizes[max_rank] = {};
+  int64_t strides[3][max_rank] = {};
+
+  // Where element i of the result finds each.
+  struct Place {
+    int64_t condition, a, b;
+  };
+  HD Place place(int64_t i) const {
+    Place at{0, 0, 0};
+    for (int axis = rank - 1; axis >= 0; --axis) {
+      // The outermost index needs no division.
+      const int64_t outer = axis ? i / sizes[axis] : 0, index = i - outer * sizes[axis];
+      at.condition += index * strides[0][axis];
+      at.a += index * strides[1][axis];
+      at.b += index * strides[2][axis];
+      i = outer;
+    }
+    return at;
+  }
+};
+
+namespace cuda {
+
+// T: float, double, bfloat16; Index: int32_t, int64_t.
+
+// y = x at the places that the indices say; NaN for an index out of range.
+template <class T, class Index>
+void gather(const T* x, const Index* indices, T* y, const GatherDims& dims);
+// dx = the sum of the dy that each element of x was read for, in their order along the axis; NaN in a line
+// that has an index out of range.
+template <class T, class Index>
+void gather_backward(const T* dy, const Index* indices, T* dx, const GatherDims& dims);
+
+// y = a where the condition is not 0, b elsewhere.
+template <class T>
+void where(const uint8_t* condition, const T* a, const T* b, T* y, const WhereDims& dims);
+
+}  // namespace cuda
+}  // namespace fovea

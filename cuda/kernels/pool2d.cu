@@ -1,0 +1,142 @@
+// Pooling by a window that moves over an image. A thread has N channels of one pixel: N = 1 is the naive
+// kernel, for any number of channels, 16 bytes the fast one, for multiples. Windows may overlap; the further
+// reads of a pixel find it in a cache. Bytes moved, with n those of x and m those of y: n + m forward; the
+// backward pass of the mean m + n. That of the maximum makes two steps: where each window's first maximum is
+// (reads n, writes 2 bytes an output), and what each pixel collects from the windows that hold it (reads m
+// and those, writes n). The sums have the order of the windows, and need no atomics.
+#include "cuda/kernels/pool2d.h"
+
+#include "cuda/device/columns.h"
+#include "cuda/device/grid.h"
+#include "cuda/device/pooling.h"
+#include "cuda/runtime/launch.h"
+#include "cuda/runtime/memory.h"
+
+namespace fovea::cuda {
+namespace {
+
+// The maxima, unless y is null; and where in its window each comes first, unless `first` is null.
+template <int N, class T>
+__global__ void max_pool(const T* x, T* y, uint16_t* first, Pool2dDims d, int64_t packs) {
+  using R = Accumulator<T>;
+  for (int64_t i : grid_stride(packs)) {
+    const ImagePlace out = place_of(i, d.vertical.out, d.horizontal.out, d.channels / N, N);
+    R best[N];
+    int number[N];
+    largest_in_window<N>(x, d.vertical, d.horizontal, d.channels, out, best, number);
+    if (y) store_rounded<N>(y + i * N, best);
+    if (!first) continue;
+    Pack<uint16_t, N> numbers;
+    for (int k = 0; k < N; ++k) numbers.value[k] = uint16_t(number[k]);  // -1 becomes 65535
+    store_pack(first + i * N, numbers);
+  }
+}
+
+// A pixel collects from the windows that hold it and whose first maximum it is.
+template <int N, class T>
+__global__ void max_pool_backward(const T* dy, const uint16_t* first, T* dx, Pool2dDims d, int64_t packs) {
+  const PoolAxis &v = d.vertical, &h = d.horizontal;
+  for (int64_t i : grid_stride(packs)) {
+    const ImagePlace at = place_of(i, v.in, h.in, d.channels / N, N);
+    Accumulator<T> sum[N] = {};
+    for (int y = v.first_window(at.y); y < v.end_window(at.y); ++y)
+      for (int x = h.first_window(at.x); x < h.end_window(at.x); ++x) {
+        const int64_t window = offset(at.n, y, x, v.out, h.out, d.channels) + at.c;
+        const Pack<uint16_t, N> numbers = load_pack<N>(first + window);
+        const Pack<T, N> gradient = load_pack<N>(dy + window);
+        const int number = (at.y - v.start(y)) * h.kernel + at.x - h.start(x);
+        for (int k = 0; k < N; ++k)
+          sum[k] += numbers.value[k] == number ? Accumulator<T>(gradient.value[k]) : Accumulator<T>(0);
+      }
+    store_rounded<N>(dx + i * N, sum);
+  }
+}
+
+// Pixels of the window of output (y, x).
+template <class R>
+__device__ R window_size(const Pool2dDims& d, int y, int x) {
+  const PoolAxis &v = d.vertical, &h = d.horizontal;
+  return R((v.end(y) - v.begin(y)) * (h.end(x) - h.begin(x)));
+}
+
+template <int N, class T>
+__global__ void average_pool(const T* x, T* y, Pool2dDims d, int64_t packs) {
+  using R = Accumulator<T>;
+  const PoolAxis &v = d.vertical, &h = d.horizontal;
+  for (int64_t i : grid_stride(packs)) {
+    const ImagePlace out = place_of(i, v.out, h.out, d.channels / N, N);
+    R sum[N] = {};
+    for (int row = v.begin(out.y); row < v.end(out.y); ++row)
+      for (int column = h.begin(out.x); column < h.end(out.x); ++column) {
+        const Pack<T, N> pixel = load_pack<N>(x + offset(out.n, row, column, v.in, h.in, d.channels) + out.c);
+        for (int k = 0; k < N; ++k) sum[k] += R(pixel.value[k]);
+      }
+    const R count = window_size<R>(d, out.y, out.x);
+    for (int k = 0; k < N; ++k) sum[k] /= count;
+    store_rounded<N>(y + i * N, sum);
+  }
+}
+
+template <int N, class T>
+__global__ void average_pool_backward(const T* dy, T* dx, Pool2dDims d, int64_t packs) {
+  using R = Accumulator<T>;
+  const PoolAxis &v = d.vertical, &h = d.horizontal;
+  for (int64_t i : grid_stride(packs)) {
+    const ImagePlace at = place_of(i, v.in, h.in, d.channels / N, N);
+    R sum[N] = {};
+    for (int y = v.first_window(at.y); y < v.end_window(at.y); ++y)
+      for (int x = h.first_window(at.x); x < h.end_window(at.x); ++x) {
+        const Pack<T, N> gradient = load_pack<N>(dy + offset(at.n, y, x, v.out, h.out, d.channels) + at.c);
+        const R count = window_size<R>(d, y, x);
+        for (int k = 0; k < N; ++k) sum[k] += R(gradient.value[k]) / count;
+      }
+    store_rounded<N>(dx + i * N, sum);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void max_pool2d(const T* x, T* y, const Pool2dDims& d) {
+  with_column_pack<T>(d.channels, [&]<int N>() {
+    const int64_t packs = d.outputs() / N;
+    launch(max_pool<N, T>, {grid_for(packs), block_threads}, x, y, nullptr, d, packs);
+  });
+}
+
+template <class T>
+void max_pool2d_backward(const T* x, const T* dy, T* dx, const Pool2dDims& d) {
+  const Workspace<uint16_t> first(d.outputs());
+  with_column_pack<T>(d.channels, [&]<int N>() {
+    const int64_t outputs = d.outputs() / N, inputs = d.inputs() / N;
+    launch(max_pool<N, T>, {grid_for(outputs), block_threads}, x, nullptr, first.data(), d, outputs);
+    launch(max_pool_backward<N, T>, {grid_for(inputs), block_threads}, dy, first.data(), dx, d, inputs);
+  });
+}
+
+template <class T>
+void average_pool2d(const T* x, T* y, const Pool2dDims& d) {
+  with_column_pack<T>(d.channels, [&]<int N>() {
+    const int64_t packs = d.outputs() / N;
+    launch(average_pool<N, T>, {grid_for(packs), block_threads}, x, y, d, packs);
+  });
+}
+
+template <class T>
+void average_pool2d_backward(const T* dy, T* dx, const Pool2dDims& d) {
+  with_column_pack<T>(d.channels, [&]<int N>() {
+    const int64_t packs = d.inputs() / N;
+    launch(average_pool_backward<N, T>, {grid_for(packs), block_threads}, dy, dx, d, packs);
+  });
+}
+
+#define INSTANTIATE(T)                                                             \
+  template void max_pool2d<T>(const T*, T*, const Pool2dDims&);                    \
+  template void max_pool2d_backward<T>(const T*, const T*, T*, const Pool2dDims&); \
+  template void average_pool2d<T>(const T*, T*, const Pool2dDims&);                \
+  template void average_pool2d_backward<T>(const T*, T*, const Pool2dDims&);
+INSTANTIATE(float)
+INSTANTIATE(double)
+INSTANTIATE(bfloat16)
+
+}  // namespace fovea::cuda
