@@ -129,12 +129,10 @@ EfficientDet::EfficientDet(const EfficientDetSpec& spec, int64_t classes, Random
   add_child("box_net", box_net_);
 }
 
-Tensors EfficientDet::pyramid(const Tensor& images, Random& rng) const {
-  return fpn_.forward(backbone_.features(images, rng));
-}
+Tensors EfficientDet::pyramid(const Tensor& images) const { return fpn_.forward(backbone_.features(images)); }
 
-DetectorOutput EfficientDet::forward(const Tensor& images, Random& rng) const {
-  const Tensors features = pyramid(images, rng);
+DetectorOutput EfficientDet::outputs(const Tensor& images) const {
+  const Tensors features = pyramid(images);
   return {class_net_.forward(features), box_net_.forward(features)};
 }
 

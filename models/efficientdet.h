@@ -61,12 +61,12 @@ class EfficientDet : public Module {
   // classes: 1 or more. Weights come from `random`: the same numbers, the same weights.
   EfficientDet(const EfficientDetSpec& spec, int64_t classes, Random& random);
 
-  // images (N, H, W, 3), normalised, of any size, or it throws; rng: stochastic depth, in training.
-  DetectorOutput forward(const Tensor& images, Random& rng) const;
+  // images (N, H, W, 3), normalised, of any size, or it throws.
+  DetectorOutput outputs(const Tensor& images) const;
 
   // The features between BiFPN and heads: (N, ceil(H / 2^l), ceil(W / 2^l), spec().fpn.channels) for each
   // level l, finest first.
-  Tensors pyramid(const Tensor& images, Random& rng) const;
+  Tensors pyramid(const Tensor& images) const;
 
   const EfficientDetSpec& spec() const { return spec_; }
   int64_t classes() const { return classes_; }

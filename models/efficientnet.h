@@ -61,19 +61,19 @@ class MBConv : public Module {
     NormOptions norm;
   };
   MBConv(const Options& options, Random& random);
-  Tensor forward(const Tensor& x, Random& rng) const;  // rng: stochastic depth, in training
+  Tensor forward(const Tensor& x) const override;
 
  private:
   struct SqueezeExcite : Module {
     SqueezeExcite(int64_t channels, int64_t reduced, Random& random);
-    Tensor forward(const Tensor& x) const;
+    Tensor forward(const Tensor& x) const override;
     PointwiseConv conv_reduce, conv_expand;
   };
 
   Options options_;
   std::optional<PointwiseConv> expand_;
   std::optional<BatchNorm> expand_norm_;
-  DepthwiseConv depthwise_;
+  DepthwiseConv2d depthwise_;
   BatchNorm depthwise_norm_;
   SqueezeExcite squeeze_excite_;
   PointwiseConv project_;
@@ -88,17 +88,17 @@ class EfficientNet : public Module {
 
   // images (N, H, W, 3), normalised -> logits (N, classes). Throws on other shapes and where the network was
   // made without classes.
-  Tensor forward(const Tensor& images, Random& rng) const;
+  Tensor forward(const Tensor& images) const override;
 
   // The features a detector uses: ends of stages 2, 4 and 6, strides 8, 16 and 32 (P3, P4, P5).
-  Tensors features(const Tensor& images, Random& rng) const;
+  Tensors features(const Tensor& images) const;
   std::vector<int64_t> feature_channels() const { return feature_channels_; }
 
   const EfficientNetSpec& spec() const { return spec_; }
 
  private:
   EfficientNetSpec spec_;
-  Conv stem_;
+  Conv2d stem_;
   BatchNorm stem_norm_;
   std::vector<std::vector<std::unique_ptr<MBConv>>> stages_;
   std::vector<int64_t> feature_channels_;

@@ -53,15 +53,14 @@ Detector::Detector(const ModelFile& file, Device device)
   model_->set_training(false);
 }
 
-DetectorOutput Detector::forward(const Tensor& images, Random& rng) const {
-  return model_->forward(cast(images, precision_), rng);
+DetectorOutput Detector::outputs(const Tensor& images) const {
+  return model_->outputs(cast(images, precision_));
 }
 
 std::vector<std::vector<Detection>> Detector::detect(const Tensor& images, std::span<const ImageFrame> frames,
                                                      const DetectOptions& options) {
   NoGrad no_grad;
-  Random unused;
-  const DetectorOutput output = forward(images.to(device()), unused);
+  const DetectorOutput output = outputs(images.to(device()));
   const Tensor logits = cast(output.class_logits, DType::float32),
                codes = cast(output.box_codes, DType::float32);
   if (device() == Device::cuda) return detect_on_device(logits, codes, device_anchors_, frames, options);

@@ -37,7 +37,7 @@ class Detector {
 
   // The network's output for images (N, height, width, 3), float32 on its device: computed in the configured
   // precision.
-  DetectorOutput forward(const Tensor& images, Random& rng) const;
+  DetectorOutput outputs(const Tensor& images) const;
 
   // Letterboxes the picture, runs the network and reads its outputs; boxes in pixels of the picture, best
   // score first.
