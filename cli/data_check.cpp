@@ -45,7 +45,7 @@ void print_counts(const DatasetCheck& check) {
     columns.push_back(std::move(column));
   }
   std::vector<std::string> rows = names;
-  rows.insert(rows.end(), {"pictures", "without a box", "boxes"});
+  rows.insert(rows.end(), {"images", "without a box", "boxes"});
   size_t widest = 0;
   for (const std::string& row : rows) widest = std::max(widest, row.size());
   const auto print_row = [&](size_t row) {
@@ -59,7 +59,7 @@ void print_counts(const DatasetCheck& check) {
   for (size_t row = names.size(); row < rows.size(); ++row) print_row(row);
   for (size_t row = 0; row < names.size(); ++row) print_row(row);
   for (const std::string& name : check.joined)
-    fmt::print("  ({} is other splits joined: what follows counts its pictures once)\n", name);
+    fmt::print("  ({} is other splits joined: what follows counts its images once)\n", name);
 }
 
 std::vector<const LabelledImage*> single_images(const DatasetCheck& check) {
@@ -70,14 +70,14 @@ std::vector<const LabelledImage*> single_images(const DatasetCheck& check) {
   return images;
 }
 
-void print_picture_sizes(const DatasetCheck& check) {
+void print_image_sizes(const DatasetCheck& check) {
   constexpr size_t shown = 5;
   std::map<std::pair<int, int>, int64_t> counts;
   for (const LabelledImage* image : single_images(check)) ++counts[{image->width, image->height}];
   std::vector<std::pair<int64_t, std::pair<int, int>>> sorted;
   for (const auto& [size, count] : counts) sorted.push_back({-count, size});
   std::sort(sorted.begin(), sorted.end());
-  fmt::print("\npictures' width x height:");
+  fmt::print("\nimages' width x height:");
   for (size_t i = 0; i < sorted.size() && i < shown; ++i)
     fmt::print("{} {}x{} ({})", i > 0 ? "," : "", sorted[i].second.first, sorted[i].second.second,
                -sorted[i].first);
@@ -144,22 +144,22 @@ void run_check(const CheckFlags& flags) {
                               .anchor_scale = flags.anchor_scale,
                               .anchors = spec.anchors};
   options.on_scanned = [&](int64_t done, int64_t total) {
-    line.show(double(done) / double(total), fmt::format("{} of {} pictures decoded", done, total));
+    line.show(double(done) / double(total), fmt::format("{} of {} images decoded", done, total));
   };
   const DatasetCheck check = check_dataset(flags.folder, options);
   line.finish();
   const auto images = single_images(check);
-  fmt::print("{}: {}, {} pictures, {} boxes, {} classes\n", flags.folder, name_of(check.data.format),
+  fmt::print("{}: {}, {} images, {} boxes, {} classes\n", flags.folder, name_of(check.data.format),
              images.size(), check.fit.boxes, check.data.class_names.size());
   if (!images.empty()) {
     print_counts(check);
-    print_picture_sizes(check);
+    print_image_sizes(check);
     print_fit(check, flags.model);
   }
   print_faults(check, flags.full);
   if (!flags.mosaic.empty() && !images.empty()) {
     write_image(flags.mosaic, draw_mosaic(images, check.data.class_names));
-    fmt::print("\npictures with their boxes: {}\n", flags.mosaic);
+    fmt::print("\nimages with their boxes: {}\n", flags.mosaic);
   }
   print_verdict(check);
   if (!check.can_be_trained()) throw CLI::RuntimeError(1);
@@ -175,7 +175,7 @@ void add_data_check(CLI::App& data) {
       "\nAnswers 0 where a training can go on, 1 where faults stop it.\n"
       "When the loss falls and AP stays 0, look here first: at the classes, at boxes in another order, at "
       "boxes that no\n"
-      "anchor fits, and at the pictures of --mosaic.");
+      "anchor fits, and at the images of --mosaic.");
   command->add_option("folder", flags->folder, "folder of the data set: Pascal VOC, COCO or YOLO layout")
       ->required();
   command->add_option("--split", flags->splits, "splits to check, joined by commas (default: all)")
@@ -186,7 +186,7 @@ void add_data_check(CLI::App& data) {
   command->add_option("--anchor-scale", flags->anchor_scale, "of its anchors, as for `fovea train`")
       ->capture_default_str();
   command->add_option("--mosaic", flags->mosaic,
-                      "draw up to 16 pictures with their boxes into this .jpg or .png");
+                      "draw up to 16 images with their boxes into this .jpg or .png");
   command->add_flag("--full", flags->full, "print all faults, not the first 10 of each kind");
   command->callback([flags] { run_check(*flags); });
 }

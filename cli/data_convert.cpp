@@ -26,11 +26,11 @@ void add_data_convert(CLI::App& data) {
       ->required()
       ->transform(CLI::CheckedTransformer(formats).description("coco, voc or yolo"));
   command->add_flag("--link", flags->options.link,
-                    "link the pictures (hard, or symbolic across file systems), do not copy");
+                    "link the images (hard, or symbolic across file systems), do not copy");
   command->callback([flags] {
     const Converted converted = convert_dataset(flags->folder, flags->output, flags->options);
     print_warnings(flags->folder, converted.warnings);
-    fmt::print("{} pictures with {} boxes are in {}: {}, splits {}\n", converted.pictures, converted.boxes,
+    fmt::print("{} images with {} boxes are in {}: {}, splits {}\n", converted.images, converted.boxes,
                flags->output, name_of(flags->options.to), fmt::join(converted.splits, ", "));
   });
 }

@@ -127,7 +127,7 @@ void print_memory(const Subject& subject, int64_t limit) {
   row("weights", memory.weights, "");
   row("averages", memory.averages, "of the weights, which are measured and kept");
   row("optimizer", memory.optimizer, "its moments");
-  row("batches", memory.batches, config.device == "cpu" ? "pictures and targets, those that wait, too" : "");
+  row("batches", memory.batches, config.device == "cpu" ? "images and targets, those that wait, too" : "");
   row("activations", memory.activations, "kept for the backward pass");
   row("gradients", memory.gradients, "of the weights");
   row("peak", memory.peak, "in use at once; gradients come as activations go");
@@ -139,7 +139,7 @@ void print_memory(const Subject& subject, int64_t limit) {
              given ? "" : ", which are free now");
   if (config.device == "cpu")
     fmt::print(
-        "                                   beside it: the program, about 60 MB, and pictures, up to "
+        "                                   beside it: the program, about 60 MB, and images, up to "
         "--cache-mb\n");
 }
 
@@ -185,7 +185,7 @@ void add_info_command(CLI::App& program) {
       "\nExamples:\n"
       "  fovea info efficientdet_d0                      every layer, its sizes and its work\n"
       "  fovea info efficientdet_d0 --batch 8            the memory of a training step\n"
-      "  fovea info efficientdet_d0 --graph d0.svg       the network as a picture\n"
+      "  fovea info efficientdet_d0 --graph d0.svg       a drawing of the network\n"
       "  fovea info runs/1/best.safetensors --graph my.svg       the same with the BiFPN's learned weights\n"
       "  fovea info ops                                  every op, its kernels and tests");
   command->add_option(
@@ -205,7 +205,7 @@ void add_info_command(CLI::App& program) {
   command->add_option("--classes", flags->classes,
                       "classes it tells apart (default: 1000, detectors 90, as published)");
   command->add_flag("--summary", flags->summary, "only the sums, not every layer");
-  command->add_option("--graph", flags->graph, "file for a picture of the network, SVG; nothing is printed");
+  command->add_option("--graph", flags->graph, "file for a drawing of the network, SVG; nothing is printed");
   command
       ->add_option("--batch-size,--batch", config.batch_size,
                    "images in a training step: how much memory it needs, and what batch there is room for")

@@ -121,7 +121,7 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
       "\nStart with:\n"
       "  fovea data synth shapes                          draw a small data set\n"
       "  fovea train --data shapes --run runs/shapes      learn it; open runs/shapes/report.html\n"
-      "  fovea predict runs/shapes/best.safetensors DIR   find objects in pictures\n"
+      "  fovea predict runs/shapes/best.safetensors DIR   find objects in images\n"
       "  fovea COMMAND --help                             what each command takes");
   int threads = 0;
   program.add_option("--threads", threads, "threads that compute (default: one for each core)")

@@ -25,26 +25,25 @@ struct PredictFlags {
   bool soft_nms = false;
 };
 
-// The pictures of a folder by their endings, sorted; or the one file.
-std::vector<std::string> pictures(const std::string& path) {
+// The images of a folder by their endings, sorted; or the one file.
+std::vector<std::string> image_files(const std::string& path) {
   if (!fs::is_directory(path)) {
-    require(fs::exists(path), "{} does not exist: give a picture, or a folder of pictures", path);
+    require(fs::exists(path), "{} does not exist: give an image, or a folder of images", path);
     return {path};
   }
   std::vector<std::string> files;
   for (const fs::directory_entry& entry : fs::directory_iterator(path))
     if (has_image_ending(entry.path().string())) files.push_back(entry.path().string());
   std::sort(files.begin(), files.end());
-  require(!files.empty(), "{} has no picture: files ending in .jpg, .jpeg, .png or .bmp are looked for",
-          path);
+  require(!files.empty(), "{} has no image: files ending in .jpg, .jpeg, .png or .bmp are looked for", path);
   return files;
 }
 
-// Calls f(image, file, id) for each picture, ids from 1, and returns how many there were. One bad file among
+// Calls f(image, file, id) for each image, ids from 1, and returns how many there were. One bad file among
 // many is a warning, a bad file alone is an error.
-int64_t for_each_picture(const std::string& path,
-                         const std::function<void(const Image&, const std::string&, int64_t)>& f) {
-  const std::vector<std::string> files = pictures(path);
+int64_t for_each_image(const std::string& path,
+                       const std::function<void(const Image&, const std::string&, int64_t)>& f) {
+  const std::vector<std::string> files = image_files(path);
   ProgressLine line;
   int64_t id = 0, readable = 0;
   for (const std::string& file : files) {
@@ -59,7 +58,7 @@ int64_t for_each_picture(const std::string& path,
     }
     ++readable;
     f(image, file, id);
-    line.show(double(id) / double(files.size()), fmt::format("{}/{} pictures", id, files.size()));
+    line.show(double(id) / double(files.size()), fmt::format("{}/{} images", id, files.size()));
   }
   require(readable > 0, "none of the {} files in {} could be read", files.size(), path);
   line.finish();
@@ -72,7 +71,7 @@ void predict(Detector& detector, const ModelFile& model, const PredictFlags& fla
   nlohmann::ordered_json results = nlohmann::json::array();
   int64_t found = 0;
   const int64_t count =
-      for_each_picture(flags.images, [&](const Image& image, const std::string& file, int64_t id) {
+      for_each_image(flags.images, [&](const Image& image, const std::string& file, int64_t id) {
         const auto detections = detector.detect(image, options);
         for (const Detection& detection : detections) {
           const Box& b = detection.box;
@@ -88,15 +87,15 @@ void predict(Detector& detector, const ModelFile& model, const PredictFlags& fla
                     draw_detections(image, detections, detector.class_names(), flags.threshold));
       });
   write_file_atomically(flags.output + "/detections.json", results.dump(1) + "\n");
-  fmt::print("{} objects of score {} and more in {} pictures; pictures and detections.json are in {}\n",
-             found, flags.threshold, count, flags.output);
+  fmt::print("{} objects of score {} and more in {} images; images and detections.json are in {}\n", found,
+             flags.threshold, count, flags.output);
 }
 
 void predict(Classifier& classifier, const ModelFile&, const PredictFlags& flags) {
   constexpr size_t shown = 5;
   const std::vector<std::string>& names = classifier.class_names();
   nlohmann::ordered_json results = nlohmann::json::array();
-  for_each_picture(flags.images, [&](const Image& image, const std::string& file, int64_t) {
+  for_each_image(flags.images, [&](const Image& image, const std::string& file, int64_t) {
     const std::vector<double> probabilities = classifier.classify(image);
     std::vector<size_t> order(probabilities.size());
     std::iota(order.begin(), order.end(), size_t(0));
@@ -129,7 +128,7 @@ void run_predict(const PredictFlags& flags) {
 
 void add_predict_command(CLI::App& program) {
   auto flags = std::make_shared<PredictFlags>();
-  CLI::App* command = program.add_subcommand("predict", "Find objects in pictures, or name whole pictures");
+  CLI::App* command = program.add_subcommand("predict", "Find objects in images, or name whole images");
   command->footer(
       "\nExamples:\n"
       "  fovea predict runs/1/best.safetensors photos --output found\n"
@@ -139,12 +138,12 @@ void add_predict_command(CLI::App& program) {
                    "what `fovea train` wrote: runs/1/best.safetensors; or a safetensors file of timm's or "
                    "effdet's weights")
       ->required();
-  command->add_option("images", flags->images, "a picture, or a folder of pictures")->required();
+  command->add_option("images", flags->images, "an image, or a folder of images")->required();
   command->add_option("--model", flags->model,
                       "of published weights: like tf_efficientdet_d0 (default: the one in the file's name)");
   command->add_option("--class-names", flags->class_names,
                       "of published weights: a text file, one name a line (default: COCO's or ImageNet's)");
-  command->add_option("--output", flags->output, "folder for the annotated pictures and detections.json")
+  command->add_option("--output", flags->output, "folder for the annotated images and detections.json")
       ->capture_default_str();
   command->add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
   command->add_option("--threshold", flags->threshold, "smallest score that is drawn")

@@ -143,7 +143,7 @@ void add_train_command(CLI::App& program) {
   command->footer(
       "\nExamples:\n"
       "  fovea train --data bccd --model efficientdet_d-2 --epochs 60\n"
-      "  fovea train --task classification --data flowers       (one folder of pictures for each class)\n"
+      "  fovea train --task classification --data flowers       (one folder of images for each class)\n"
       "  fovea train --resume runs/1                            (after Ctrl-C, or a crash)\n"
       "  fovea train --data bccd --overfit 4                    (a check: overfits four images)\n"
       "  mpirun -np 2 fovea train --data bccd                   (two processes, each half of every batch)\n"

@@ -1,4 +1,4 @@
-// Lesson 8: what the focal loss sees in one picture.
+// Lesson 8: what the focal loss sees in one image.
 #include <cmath>
 #include <cstdio>
 
@@ -9,7 +9,7 @@
 using namespace fovea;
 
 int main() {
-  // One 256 x 256 picture with two objects; every anchor is told what it should say.
+  // One 256 x 256 image with two objects; every anchor is told what it should say.
   const AnchorOptions options{.anchor_scale = default_anchor_scale(256)};
   const std::vector<Box> anchors = generate_anchors(256, 256, options);
   const std::vector<Box> boxes = {{40, 30, 100, 110}, {150, 160, 230, 200}};  // ymin, xmin, ymax, xmax

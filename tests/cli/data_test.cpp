@@ -21,15 +21,15 @@ size_t lines_with(const std::string& text, const std::string& part) {
 
 }  // namespace
 
-TEST_CASE("data check prints counts, sizes, the anchors' cover and a picture, and answers 0") {
+TEST_CASE("data check prints counts, sizes, the anchors' cover and an image, and answers 0") {
   const TemporaryFolder folder;
   const auto result = run_program({"data", "check", shapes(), "--mosaic", folder / "mosaic.png"});
   CAPTURE(result.output, result.errors);
   CHECK(result.exit_code == 0);
-  CHECK_THAT(result.output, Contains("shapes: COCO, 16 pictures, ") && Contains(" 3 classes\n"));
+  CHECK_THAT(result.output, Contains("shapes: COCO, 16 images, ") && Contains(" 3 classes\n"));
   CHECK_THAT(result.output,
-             Contains("train       val\n") && Contains("pictures") && Contains("       12         4\n"));
-  CHECK_THAT(result.output, Contains("pictures' width x height: 96x80 (16)"));
+             Contains("train       val\n") && Contains("images") && Contains("       12         4\n"));
+  CHECK_THAT(result.output, Contains("images' width x height: 96x80 (16)"));
   CHECK_THAT(result.output, Contains("in the 224x256 input of efficientdet_d-2, anchor scale 2"));
   CHECK_THAT(result.output, Contains("--anchor-scale"));
   CHECK_THAT(result.output, Contains("0 errors, ") && Contains("a training can go on"));
@@ -49,8 +49,8 @@ TEST_CASE("data check answers 1 where a training stops, and shows ten faults of 
   CAPTURE(some.output, some.errors);
   CHECK(some.exit_code == 1);
   CHECK_THAT(some.output,
-             Contains("yolo: YOLO, 12 pictures") && Contains("ERROR: classes that are not in the list of "
-                                                             "classes: 12"));
+             Contains("yolo: YOLO, 12 images") && Contains("ERROR: classes that are not in the list of "
+                                                           "classes: 12"));
   CHECK_THAT(some.output, Contains("the class is 90, but ") && Contains("data.yaml names 3, from 0 to 2"));
   CHECK_THAT(some.output, Contains("  and 2 more\n") && Contains("a training would stop at the errors"));
   CHECK(lines_with(some.output, "the class is ") == 10);
@@ -83,7 +83,7 @@ TEST_CASE("a training on YOLO and Pascal VOC data is one on the COCO data they w
   };
   const auto yolo = run_program({"data", "convert", shapes(), folder / "yolo", "--to", "yolo", "--link"});
   CHECK(yolo.exit_code == 0);
-  CHECK_THAT(yolo.output, Contains("16 pictures with ") && Contains(": YOLO, splits train, val"));
+  CHECK_THAT(yolo.output, Contains("16 images with ") && Contains(": YOLO, splits train, val"));
   CHECK(train(folder / "yolo", folder / "a") > 100000);
   CHECK(run_program({"data", "convert", folder / "yolo", folder / "voc", "--to", "voc"}).exit_code == 0);
   CHECK(train(folder / "voc", folder / "b") > 100000);

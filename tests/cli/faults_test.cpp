@@ -87,20 +87,19 @@ bool has_part_files(const std::string& folder) {
 
 }  // namespace
 
-TEST_CASE(
-    "a picture replaced, or a run's folder moved, ends the training, resumed it ends at the same bits") {
+TEST_CASE("an image replaced, or a run's folder moved, ends the training, resumed it ends at the same bits") {
   Trainings trainings;
-  std::string picture;
+  std::string image_file;
   for (const auto& entry : fs::recursive_directory_iterator(trainings / "shapes/train"))
-    if (entry.is_regular_file()) picture = entry.path().string();
-  const std::string good = read_file(picture);
-  check_refused(trainings.disturbed("a", [&] { write_file_atomically(picture, "no picture"); }),
-                picture + " is no image that can be read");
-  write_file_atomically(picture, good.substr(0, good.size() / 2));
-  check_refused(run_program({"train", "--resume", trainings / "a"}), picture + " is cut short");
-  fs::remove(picture);
+    if (entry.is_regular_file()) image_file = entry.path().string();
+  const std::string good = read_file(image_file);
+  check_refused(trainings.disturbed("a", [&] { write_file_atomically(image_file, "no image"); }),
+                image_file + " is no image that can be read");
+  write_file_atomically(image_file, good.substr(0, good.size() / 2));
+  check_refused(run_program({"train", "--resume", trainings / "a"}), image_file + " is cut short");
+  fs::remove(image_file);
   check_refused(run_program({"train", "--resume", trainings / "a"}), "was started on other data");
-  write_file_atomically(picture, good);
+  write_file_atomically(image_file, good);
   trainings.resume_and_compare("a");
 
   check_refused(trainings.disturbed("b", [&] { fs::rename(trainings / "b", trainings / "moved"); }),
@@ -165,7 +164,7 @@ TEST_CASE("too little memory ends the training with one sentence") {
   const Trainings trainings;
   auto arguments = trainings.arguments("run");
   arguments[8] = "1024";  // pixels
-  arguments[10] = "64";   // pictures: 768 MiB of them
+  arguments[10] = "64";   // images: 768 MiB of them
   const auto result = run_program(arguments, 0, int64_t(1) << 30);
   check_refused(result, "out of memory: ");
   CHECK_FALSE(fs::exists(trainings / "run/last.safetensors"));

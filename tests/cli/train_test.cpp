@@ -34,7 +34,7 @@ bool has_part_files(const std::string& folder) {
 
 }  // namespace
 
-TEST_CASE("a training leaves weights, figures, curves, a report and pictures, and they can be used") {
+TEST_CASE("a training leaves weights, figures, curves, a report and images, and they can be used") {
   const TemporaryFolder folder;
   const auto result = run_program(tiny(folder / "run"));
   CAPTURE(result.errors);
@@ -72,7 +72,7 @@ TEST_CASE("a training leaves weights, figures, curves, a report and pictures, an
   const auto predict = run_program(
       {"predict", folder / "run/best.safetensors", shapes() + "/val", "--output", folder / "found"});
   CHECK(predict.exit_code == 0);
-  CHECK_THAT(predict.output, Contains("in 4 pictures"));
+  CHECK_THAT(predict.output, Contains("in 4 images"));
   CHECK(read_file(folder / "found/detections.json").front() == '[');
 }
 
@@ -237,14 +237,13 @@ TEST_CASE("a flag and a configuration may have a former name, and a run of an ea
   CHECK(read_file(run + "/last.safetensors") == trained);
 }
 
-TEST_CASE(
-    "checkpoints and pictures that cannot be used are refused, one bad picture among others is left out") {
+TEST_CASE("checkpoints and images that cannot be used are refused, one bad image among others is left out") {
   const TemporaryFolder folder;
   REQUIRE(run_program(tiny(folder / "run", {"--epochs", "1"})).exit_code == 0);
   const std::string weights = folder / "run/best.safetensors", whole = read_file(weights);
   write_file_atomically(folder / "cut.safetensors", whole.substr(0, whole.size() / 2));
   create_folder(folder / "photos");
-  write_file_atomically(folder / "photos/broken.jpg", "\xFF\xD8\xFF\xE0 no picture");
+  write_file_atomically(folder / "photos/broken.jpg", "\xFF\xD8\xFF\xE0 no image");
   const auto refuses = [](const std::vector<std::string>& arguments, const std::string& message) {
     const auto result = run_program(arguments);
     CAPTURE(message, result.errors);
@@ -263,10 +262,10 @@ TEST_CASE(
   const auto result = run_program({"predict", weights, folder / "photos", "--output", folder / "o"});
   CHECK(result.exit_code == 0);
   CHECK_THAT(result.errors, Contains("warning: ") && Contains("broken.jpg"));
-  CHECK_THAT(result.output, Contains("in 4 pictures"));
+  CHECK_THAT(result.output, Contains("in 4 images"));
 }
 
-TEST_CASE("a classifier learns folders of pictures") {
+TEST_CASE("a classifier learns folders of images") {
   const TemporaryFolder folder;
   for (const char* name : {"red", "blue"})
     for (int i = 0; i < 10; ++i) {
@@ -336,7 +335,7 @@ TEST_CASE("find-learning-rate prints rates and losses and keeps no run") {
 TEST_CASE("what keeps AP at 0 is said before the first step") {
   const TemporaryFolder folder;
   fs::copy(shapes(), folder / "data", fs::copy_options::recursive);
-  // Anchors of 128 pixels and more on pictures of 64.
+  // Anchors of 128 pixels and more on images of 64.
   const auto far =
       run_program({"train", "--data", folder / "data", "--run", folder / "far", "--model", "efficientdet_d-3",
                    "--image-size", "64", "--anchor-scale", "16", "--steps", "1"});

@@ -40,7 +40,7 @@ class Canvas {
 
 double triangle(double distance, double support) { return std::max(0.0, 1 - std::abs(distance) / support); }
 
-// The definition: each output pixel the weighted mean of all pixels of the picture, by a triangle around its
+// The definition: each output pixel the weighted mean of all pixels of the image, by a triangle around its
 // centre.
 double filtered(const Image& image, double centre_x, double centre_y, double step, int c) {
   const double support = std::max(step, 1.0);
@@ -75,7 +75,7 @@ Box bright_part(const Canvas& canvas) {
 
 }  // namespace
 
-TEST_CASE("a picture of the network's size is only normalised") {
+TEST_CASE("an image of the network's size is only normalised") {
   const Image image = noise(20, 12, 1);
   Canvas canvas(12, 20);
   const PreparedImage prepared = prepare_for_evaluation(image, {}, 12, 20, canvas.pixels());
@@ -137,9 +137,9 @@ TEST_CASE("the letterbox is the triangle filter in the top left corner, mean col
 TEST_CASE("evaluation scales the boxes and leaves out what has no area") {
   const std::vector<Annotation> annotations{
       {.x = 10, .y = 20, .width = 30, .height = 40, .label = 4},
-      {.x = -10, .y = 50, .width = 30, .height = 100, .label = 1},  // cut off at the picture's edges
+      {.x = -10, .y = 50, .width = 30, .height = 100, .label = 1},  // cut off at the image's edges
       {.x = 90, .y = 10, .width = 0.1, .height = 0.1, .label = 2},  // tiny, but an object
-      {.x = 100, .y = 10, .width = 5, .height = 5, .label = 3},     // beside the picture
+      {.x = 100, .y = 10, .width = 5, .height = 5, .label = 3},     // beside the image
       {.x = 30, .y = 30, .width = 0, .height = 9, .label = 3},      // no area
       {.x = 30, .y = 30, .width = -8, .height = 9, .label = 3},     // reversed
       {.x = 30, .y = NAN, .width = 8, .height = 9, .label = 3},     // nowhere
@@ -155,7 +155,7 @@ TEST_CASE("evaluation scales the boxes and leaves out what has no area") {
   CHECK(prepared.crowds == std::vector{Box{0, 0, 25, 25}});
 }
 
-TEST_CASE("a flip mirrors picture and boxes") {
+TEST_CASE("a flip mirrors image and boxes") {
   const Image image = noise(31, 19, 5);
   const std::vector<Annotation> annotations{{.x = 3, .y = 4, .width = 10, .height = 5}};
   const AugmentOptions options{.scale_min = 1, .scale_max = 1};
@@ -185,7 +185,7 @@ TEST_CASE("a flip mirrors picture and boxes") {
   }
 }
 
-TEST_CASE("boxes follow the picture through random augmentations") {
+TEST_CASE("boxes follow the image through random augmentations") {
   Random random(6);
   int found = 0, cropped = 0, reduced = 0, dropped = 0;
   for (int i = 0; i < 400; ++i) {
@@ -244,7 +244,7 @@ TEST_CASE("scale jitter is uniform between its ends, crops lie anywhere, the see
     const double factor = prepared.frame.scale * 2;  // 64 px to 32
     low = std::min(low, factor), high = std::max(high, factor), sum += factor;
     REQUIRE(prepared.boxes.size() == 1);
-    CHECK(prepared.boxes[0].xmax == Approx(std::min(32.0, 32 * factor)));  // a crop stays inside the picture
+    CHECK(prepared.boxes[0].xmax == Approx(std::min(32.0, 32 * factor)));  // a crop stays inside the image
     CHECK(prepared.boxes[0].ymax == Approx(std::min(32.0, 24 * factor)));
 
     // Where the left half ends tells the crop's offset.
@@ -314,7 +314,7 @@ TEST_CASE("augmentation refuses sizes and options that make no sense") {
   const Image image(8, 8);
   Random random;
   CHECK_THROWS_WITH(prepare_for_evaluation(Image(), {}, 16, 16, pixels),
-                    Contains("the picture is 0 x 0 pixels"));
+                    Contains("the image is 0 x 0 pixels"));
   CHECK_THROWS_WITH(prepare_for_evaluation(image, {}, 16, 17, pixels),
                     Contains("the output is 17 x 16 pixels in 768 floats"));
   CHECK_THROWS_WITH(prepare_for_classification(image, 0, true, random, {}), Contains("the output is 0 x 0"));

@@ -16,7 +16,7 @@ using Catch::Contains;
 
 namespace {
 
-// A picture unlike any other: noise in coarse blocks, from the seed.
+// An image unlike any other: noise in coarse blocks, from the seed.
 Image noise(uint64_t seed, int width = 96, int height = 64) {
   Random random(seed);
   std::vector<uint8_t> levels(size_t(12 * 8));
@@ -28,7 +28,7 @@ Image noise(uint64_t seed, int width = 96, int height = 64) {
   return image;
 }
 
-// A good COCO data set of 12 pictures to learn from and 4 to measure on, whose files a test then spoils.
+// A good COCO data set of 12 images to learn from and 4 to measure on, whose files a test then spoils.
 class Coco {
  public:
   using json = nlohmann::json;
@@ -37,9 +37,9 @@ class Coco {
   Coco() {
     create_folder(folder_ / "annotations");
     create_folder(folder_ / "images");
-    for (int i = 0; i < 16; ++i) write_image(picture(i), noise(uint64_t(i) + 1));
+    for (int i = 0; i < 16; ++i) write_image(image_file(i), noise(uint64_t(i) + 1));
   }
-  std::string picture(int i) const { return folder_ / fmt::format("images/{}.png", i); }
+  std::string image_file(int i) const { return folder_ / fmt::format("images/{}.png", i); }
   const std::string& folder() const { return folder_.path(); }
   DatasetCheck check(const DatasetCheckOptions& options = {}) const {
     write_file_atomically(folder_ / "annotations/instances_train.json", train.dump());
@@ -143,12 +143,12 @@ TEST_CASE("check: a file that is no JSON is a fault, and the other split is chec
   CHECK(check.data.splits.size() == 1);
 }
 
-TEST_CASE("check: pictures that are broken, cut short, wrongly named, turned, of another size") {
+TEST_CASE("check: images that are broken, cut short, wrongly named, turned, of another size") {
   Coco coco;
-  const std::string png = read_file(coco.picture(2));
-  write_file_atomically(coco.picture(0), "no picture");
-  write_file_atomically(coco.picture(1), png.substr(0, png.size() / 2));
-  write_file_atomically(coco.picture(3), encode_jpeg(noise(50)));
+  const std::string png = read_file(coco.image_file(2));
+  write_file_atomically(coco.image_file(0), "no image");
+  write_file_atomically(coco.image_file(1), png.substr(0, png.size() / 2));
+  write_file_atomically(coco.image_file(3), encode_jpeg(noise(50)));
   coco.train["images"][4]["width"] = 64;
   coco.train["images"][4]["height"] = 96;
   std::string turned = encode_jpeg(noise(51, 64, 96));
@@ -167,7 +167,7 @@ TEST_CASE("check: pictures that are broken, cut short, wrongly named, turned, of
   coco.train["images"][6]["height"] = 96;
   coco.train["images"].erase(7);
   const DatasetCheck check = coco.check();
-  const auto broken = texts(check, ProblemKind::broken_picture);
+  const auto broken = texts(check, ProblemKind::broken_image);
   REQUIRE(broken.size() == 2);
   CHECK_THAT(broken[0], Contains("images/0.png is no image"));
   CHECK_THAT(broken[1], Contains("images/1.png is cut short"));
@@ -175,39 +175,39 @@ TEST_CASE("check: pictures that are broken, cut short, wrongly named, turned, of
   const auto endings = texts(check, ProblemKind::wrong_ending);
   REQUIRE(endings.size() == 1);
   CHECK_THAT(endings[0], Contains("images/3.png is a JPEG"));
-  const auto sizes = texts(check, ProblemKind::picture_size);
+  const auto sizes = texts(check, ProblemKind::image_size);
   REQUIRE(sizes.size() == 2);
   CHECK_THAT(sizes[0],
              Contains("images/4.png has 96 x 64 pixels, its annotation says 64 x 96: its boxes are taken"));
   CHECK_THAT(sizes[1],
              Contains("stored.jpg has 96 x 64 pixels, its annotation says 64 x 96: its boxes seem to be of "
-                      "the picture before it is turned upright"));
-  const auto exif_turned = texts(check, ProblemKind::turned_picture);
+                      "the image before it is turned upright"));
+  const auto exif_turned = texts(check, ProblemKind::turned_image);
   REQUIRE(exif_turned.size() == 2);
   CHECK_THAT(exif_turned[0], Contains("turned.jpg has the EXIF orientation 6"));
-  CHECK(check.count(ProblemKind::missing_picture) == 2);  // the boxes of the entry that is gone
+  CHECK(check.count(ProblemKind::missing_image) == 2);  // the boxes of the entry that is gone
 }
 
-TEST_CASE("check: pictures that are there twice, in one split and in two, and such as look alike") {
+TEST_CASE("check: images that are there twice, in one split and in two, and such as look alike") {
   Coco coco;
-  write_file_atomically(coco.picture(1), read_file(coco.picture(0)));
-  write_file_atomically(coco.picture(12), read_file(coco.picture(2)));
+  write_file_atomically(coco.image_file(1), read_file(coco.image_file(0)));
+  write_file_atomically(coco.image_file(12), read_file(coco.image_file(2)));
   Image brighter = noise(4);
   for (uint8_t& value : brighter.pixels) value = uint8_t(40 + value * 3 / 4);
-  write_image(coco.picture(13), brighter);
+  write_image(coco.image_file(13), brighter);
   coco.val["images"][2]["file_name"] = "5.png";
   const DatasetCheck check = coco.check();
   CHECK(check.can_be_trained());
-  const auto twice = texts(check, ProblemKind::duplicate_picture);
+  const auto twice = texts(check, ProblemKind::duplicate_image);
   REQUIRE(twice.size() == 1);
   CHECK_THAT(twice[0],
              Contains("images/1.png (train) has the same bytes as ") && Contains("images/0.png (train)"));
-  const auto leaked = texts(check, ProblemKind::leaked_picture);
+  const auto leaked = texts(check, ProblemKind::leaked_image);
   REQUIRE(leaked.size() == 2);
   CHECK_THAT(leaked[0] + leaked[1], Contains("images/12.png (val) has the same bytes as ") &&
                                         Contains("images/2.png (train)") &&
                                         Contains("images/5.png is in train and in val"));
-  const auto similar = texts(check, ProblemKind::similar_picture);
+  const auto similar = texts(check, ProblemKind::similar_image);
   REQUIRE(similar.size() == 1);
   CHECK_THAT(similar[0],
              Contains("images/3.png (train) and ") && Contains("images/13.png (val) correlate by 1.000"));
@@ -257,13 +257,13 @@ TEST_CASE(
   CHECK(texts(check, ProblemKind::similar_class) == std::vector<std::string>{"\"dog\" and \"Dog\""});
 }
 
-TEST_CASE("check: splits without an object or not there, pictures without an object") {
+TEST_CASE("check: splits without an object or not there, images without an object") {
   Coco coco;
   coco.train["annotations"] = nlohmann::json::array();
   auto check = coco.check();
   CHECK_FALSE(check.can_be_trained());
-  CHECK_THAT(texts(check, ProblemKind::no_object).at(0), Contains("none of the 12 pictures has a box"));
-  CHECK(check.count(ProblemKind::empty_picture) == 12);
+  CHECK_THAT(texts(check, ProblemKind::no_object).at(0), Contains("none of the 12 images has a box"));
+  CHECK(check.count(ProblemKind::empty_image) == 12);
 
   Coco other;
   other.check();
@@ -316,7 +316,7 @@ TEST_CASE("check: boxes in another order or unit are told from the boxes alone")
              Contains("of 200 boxes") && Contains("read as centre x, centre y, width, height in pixels"));
 }
 
-TEST_CASE("check: a class that nearly all pictures have, and one lacks or has few of") {
+TEST_CASE("check: a class that nearly all images have, and one lacks or has few of") {
   std::vector<LabelledImage> images(30);
   for (size_t i = 0; i < images.size(); ++i) {
     images[i].file = fmt::format("{}.jpg", i);
@@ -330,8 +330,8 @@ TEST_CASE("check: a class that nearly all pictures have, and one lacks or has fe
   for (const LabelledImage& image : images) pointers.push_back(&image);
   const auto faults = find_unlabelled(pointers, {"red", "white"});
   REQUIRE(faults.size() == 2);
-  CHECK(faults[0].text == "3.jpg: no red, where 96 % of the pictures have some, 9 in the median");
-  CHECK(faults[1].text == "7.jpg: 3 red, where 96 % of the pictures have some, 9 in the median");
+  CHECK(faults[0].text == "3.jpg: no red, where 96 % of the images have some, 9 in the median");
+  CHECK(faults[1].text == "7.jpg: 3 red, where 96 % of the images have some, 9 in the median");
   pointers.resize(19);
   CHECK(find_unlabelled(pointers, {"red", "white"}).empty());
 }
@@ -403,8 +403,8 @@ TEST_CASE("check: the known faults of the blood cells are all found") {
   };
   holds(ProblemKind::empty_box, {"00338.xml", "00343.xml"});
   holds(ProblemKind::duplicate_box, {"00020", "00100", "00104", "00251", "00284", "00331", "00403"});
-  holds(ProblemKind::similar_picture, {"00037"});
-  CHECK_THAT(texts(check, ProblemKind::similar_picture).at(0),
+  holds(ProblemKind::similar_image, {"00037"});
+  CHECK_THAT(texts(check, ProblemKind::similar_image).at(0),
              Contains("00037.jpg (val)") && Contains("00038.jpg (train)"));
   holds(ProblemKind::unlabelled_class,
         {"00134.jpg: no RBC", "00147.jpg: no RBC", "00150.jpg: no RBC", "00152.jpg: no RBC",
@@ -416,7 +416,7 @@ TEST_CASE("check: the known faults of the blood cells are all found") {
          "00228.jpg: no WBC", "00327.jpg: no WBC"});
   CHECK(check.count(ProblemKind::ignored_field) == 364);
   for (const ProblemKind kind :
-       {ProblemKind::leaked_picture, ProblemKind::duplicate_picture, ProblemKind::picture_size,
-        ProblemKind::outside_box, ProblemKind::broken_picture, ProblemKind::box_order})
+       {ProblemKind::leaked_image, ProblemKind::duplicate_image, ProblemKind::image_size,
+        ProblemKind::outside_box, ProblemKind::broken_image, ProblemKind::box_order})
     CHECK(check.count(kind) == 0);
 }

@@ -27,13 +27,13 @@ json small() {
       {"id": 6, "image_id": 30, "category_id": 3, "bbox": [0, 0, 640.4, 480], "iscrowd": 1}]})");
 }
 
-// A file to read and a folder with the pictures that it names.
+// A file to read and a folder with the images that it names.
 class Files {
  public:
   explicit Files(const json& content = small()) : Files(content.dump()) {}
   explicit Files(const std::string& content) {
     write_file_atomically(file(), content);
-    for (const char* name : {"a.jpg", "b.jpg"}) write_file_atomically(folder_ / name, "picture");
+    for (const char* name : {"a.jpg", "b.jpg"}) write_file_atomically(folder_ / name, "image");
   }
   std::string file() const { return folder_ / "instances.json"; }
   const std::string& folder() const { return folder_.path(); }
@@ -214,7 +214,7 @@ TEST_CASE("JSON that is none is an error with its position") {
   CHECK_THROWS_WITH(read_coco("none.json", {"."}), Contains("none.json cannot be read"));
 }
 
-TEST_CASE("truth can be read without its pictures") {
+TEST_CASE("truth can be read without its images") {
   json content = small();
   content["images"][0]["file_name"] = "gone.jpg";
   const DetectionDataset dataset = Files(content).read({}, {.require_images = false});

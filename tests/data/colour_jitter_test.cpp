@@ -28,7 +28,7 @@ double grey(const Rgb& c) { return 0.299 * c[0] + 0.587 * c[1] + 0.114 * c[2]; }
 
 constexpr Rgb orange{200, 100, 50};  // grey: 59.8 + 58.7 + 5.7 = 124.2
 
-// What training makes of a picture of one colour, as colours again.
+// What training makes of an image of one colour, as colours again.
 Rgb trained(const Rgb& colour, const ColourJitter& jitter, uint64_t stream) {
   Image image(4, 4);
   for (size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = uint8_t(colour[i % 3]);
@@ -77,13 +77,13 @@ TEST_CASE("a turn of the hue keeps grey and turns I and Q of YIQ") {
   check_equal(mapped(colour_map(1, 1, 1, 0.17, 0), {90, 90, 90}), {90, 90, 90});
 }
 
-TEST_CASE("the mean grey of a picture") {
+TEST_CASE("the mean grey of an image") {
   Image image(2, 1);
   image.pixels = {255, 0, 0, 10, 20, 30};
   CHECK(mean_grey(image) == Approx((0.299 * 255 + 0.299 * 10 + 0.587 * 20 + 0.114 * 30) / 2));
 }
 
-TEST_CASE("training pictures change within the limits, cut off at black and white") {
+TEST_CASE("training images change within the limits, cut off at black and white") {
   const Rgb colour{200, 100, 50};
   double low = 9, high = 0;
   for (uint64_t stream = 0; stream < 300; ++stream) {

@@ -19,14 +19,14 @@ namespace {
 using Names = std::vector<std::string>;
 constexpr int width = 317, height = 211;
 
-Image picture(int number) {
+Image plain_image(int number) {
   Image image(width, height);
   std::fill(image.pixels.begin(), image.pixels.end(), uint8_t(number * 7));
   return image;
 }
 
-// A COCO data set: train of 5 pictures, val of 3, and both, which share a file name; boxes within the
-// pictures.
+// A COCO data set: train of 5 images, val of 3, and both, which share a file name; boxes within the
+// images.
 class Coco {
  public:
   explicit Coco(bool whole_pixels = false) : whole_(whole_pixels) {
@@ -52,8 +52,8 @@ class Coco {
     };
     for (int i = 0; i < count; ++i) {
       LabelledImage image{
-          folder_ / fmt::format("{}/picture {}.png", split, i), 100 + first + i, width, height, {}};
-      write_image(image.file, picture(first + i));
+          folder_ / fmt::format("{}/image {}.png", split, i), 100 + first + i, width, height, {}};
+      write_image(image.file, plain_image(first + i));
       for (int k = 0; k < i; ++k) {
         Annotation a{.x = number(width / 2),
                      .y = number(height / 2),
@@ -76,7 +76,7 @@ class Coco {
   TemporaryFolder folder_;
 };
 
-// Every box of `a` is in `b`, to `tolerance` pixels, and the pictures have the same bytes.
+// Every box of `a` is in `b`, to `tolerance` pixels, and the images have the same bytes.
 void check_equal(const std::string& a, const std::string& b, double tolerance) {
   for (const char* split : {"train", "val", "both"}) {
     CAPTURE(a, b, split);
@@ -118,7 +118,7 @@ TEST_CASE("convert: COCO to YOLO to Pascal VOC to COCO gives equal boxes, to the
   const TemporaryFolder out;
   const Coco coco;
   const Converted to_yolo = convert(coco.folder(), out / "yolo", DatasetFormat::yolo);
-  CHECK(to_yolo.pictures == 8);
+  CHECK(to_yolo.images == 8);
   CHECK(to_yolo.boxes == 21);
   CHECK(to_yolo.splits == Names{"train", "val", "both"});
   CHECK(to_yolo.warnings.empty());
@@ -126,9 +126,9 @@ TEST_CASE("convert: COCO to YOLO to Pascal VOC to COCO gives equal boxes, to the
   CHECK(dataset_splits(out / "yolo") == Names{"both", "train", "val"});
   check_equal(coco.folder(), out / "yolo", 1e-5);
   CHECK(count_files(out / "yolo", ".png") == 8);  // those of "both" are not written again
-  // Two pictures had one name; the second now has its split's in front.
+  // Two images had one name; the second now has its split's in front.
   CHECK_THAT(read_file(out / "yolo/both.txt"),
-             Contains("./images/train/train_picture_0.png\n") && Contains("./images/val/picture_0.png\n"));
+             Contains("./images/train/train_image_0.png\n") && Contains("./images/val/image_0.png\n"));
 
   const Converted to_voc = convert(out / "yolo", out / "voc", DatasetFormat::voc);
   REQUIRE(to_voc.warnings.size() == 1);
@@ -157,7 +157,7 @@ TEST_CASE("convert: boxes of whole pixels come back exactly from Pascal VOC, and
 TEST_CASE("convert: what the new format cannot hold is said") {
   const TemporaryFolder folder;
   create_folder(folder / "in/annotations");
-  write_image(folder / "in/a.jpg", picture(1));
+  write_image(folder / "in/a.jpg", plain_image(1));
   DetectionDataset dataset;
   dataset.class_names = {"dog", "cat", "fish"};
   dataset.category_ids = {1, 2, 3};
@@ -192,15 +192,15 @@ TEST_CASE("convert: what the new format cannot hold is said") {
   CHECK_THAT(yolo.warnings[0], Contains("1 objects are marked as difficult"));
 }
 
-TEST_CASE("convert: pictures are copied or linked") {
+TEST_CASE("convert: images are copied or linked") {
   const TemporaryFolder out;
   const Coco coco;
   convert(coco.folder(), out / "copied", DatasetFormat::yolo);
   convert(coco.folder(), out / "linked", DatasetFormat::yolo, true);
-  const std::string linked = out / "linked/images/val/picture_0.png",
-                    copied = out / "copied/images/val/picture_0.png";
-  CHECK(fs::equivalent(linked, coco.folder() + "/val/picture 0.png"));
-  CHECK_FALSE(fs::equivalent(copied, coco.folder() + "/val/picture 0.png"));
+  const std::string linked = out / "linked/images/val/image_0.png",
+                    copied = out / "copied/images/val/image_0.png";
+  CHECK(fs::equivalent(linked, coco.folder() + "/val/image 0.png"));
+  CHECK_FALSE(fs::equivalent(copied, coco.folder() + "/val/image 0.png"));
   CHECK((read_file(copied) == read_file(linked)));
 }
 
@@ -215,7 +215,7 @@ TEST_CASE("convert: nothing half-written is left, and nothing is overwritten") {
   CHECK_THROWS_WITH(convert(coco.folder(), out / "full", DatasetFormat::voc),
                     Contains("a new or an empty folder"));
   create_folder(out / "empty");
-  CHECK(convert(coco.folder(), out / "empty/", DatasetFormat::voc).pictures == 8);
+  CHECK(convert(coco.folder(), out / "empty/", DatasetFormat::voc).images == 8);
   CHECK(count_files(out / "empty", ".xml") == 8);
 
   CHECK_THROWS_WITH(convert(out / "full", out / "new", DatasetFormat::voc), Contains("is no data set"));

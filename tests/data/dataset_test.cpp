@@ -28,15 +28,15 @@ void write_coco_split(const TemporaryFolder& folder, const std::string& file, co
   write_coco(folder / ("annotations/" + file), labels(image, id, class_names));
 }
 
-void write_picture(const TemporaryFolder& folder, const std::string& in, const std::string& name) {
+void write_image_file(const TemporaryFolder& folder, const std::string& in, const std::string& name) {
   create_folder(folder / in);
-  write_file_atomically(folder / (in + "/" + name), "picture");
+  write_file_atomically(folder / (in + "/" + name), "image");
 }
 
 void write_voc_image(const TemporaryFolder& folder, const std::string& stem, const std::string& class_name) {
   create_folder(folder / "Annotations");
   create_folder(folder / "ImageSets/Main");
-  write_picture(folder, "JPEGImages", stem + ".jpg");
+  write_image_file(folder, "JPEGImages", stem + ".jpg");
   write_file_atomically(
       folder / ("Annotations/" + stem + ".xml"),
       "<annotation><size><width>10</width><height>10</height></size><object><name>" + class_name +
@@ -56,12 +56,12 @@ TEST_CASE("a COCO layout is found, its images in any of four folders") {
   for (const char* place : {"train", "images/train", "images", ""}) {
     const TemporaryFolder other;
     write_coco_split(other, "train.json", "1.jpg", 5);
-    write_picture(other, place, "1.jpg");
+    write_image_file(other, place, "1.jpg");
     CHECK(dataset_splits(other.path()) == Names{"train"});
     const DetectionDataset dataset = open_dataset(other.path(), "train");
     REQUIRE(dataset.images.size() == 1);
     CHECK(dataset.images[0].id == 5);
-    CHECK(read_file(dataset.images[0].file) == "picture");
+    CHECK(read_file(dataset.images[0].file) == "image");
   }
   CHECK_THROWS_WITH(open_dataset(folder.path(), "train"), Contains("none of the 1 images that "));
 }
@@ -72,7 +72,7 @@ TEST_CASE("COCO splits are joined, image ids that meet are numbered anew") {
   write_coco_split(folder, "instances_val.json", "2.jpg", 6, {"dog", "cat"});
   write_coco_split(folder, "instances_more.json", "3.jpg", 5, {"dog", "bird"});
   write_coco_split(folder, "instances_odd.json", "3.jpg", 9, {"bird"});
-  for (const char* name : {"1.jpg", "2.jpg", "3.jpg"}) write_picture(folder, "images", name);
+  for (const char* name : {"1.jpg", "2.jpg", "3.jpg"}) write_image_file(folder, "images", name);
 
   DetectionDataset both = open_dataset(folder.path(), "train+val");
   REQUIRE(both.images.size() == 2);
@@ -133,7 +133,7 @@ TEST_CASE("what is no data set, and a split that there is not, are errors") {
 
   write_coco_split(folder, "instances_train.json", "1.jpg", 5);
   write_coco_split(folder, "instances_val.json", "2.jpg", 6);
-  write_picture(folder, "images", "1.jpg");
+  write_image_file(folder, "images", "1.jpg");
   CHECK_THROWS_WITH(open_dataset(folder.path(), "tets"),
                     Contains("has no split \"tets\": it has train, val"));
   CHECK_THROWS_WITH(open_dataset(folder.path(), "train+tets"), Contains("has no split \"tets\""));

@@ -14,7 +14,7 @@ namespace {
 
 void write(const TemporaryFolder& folder, const std::string& name) {
   create_folder(std::filesystem::path(folder / name).parent_path());
-  write_file_atomically(folder / name, "picture");
+  write_file_atomically(folder / name, "image");
 }
 
 }  // namespace
@@ -36,7 +36,7 @@ TEST_CASE("a folder for each class, in a stable order") {
   }
 }
 
-TEST_CASE("given classes decide labels, what is missing or no picture is a warning") {
+TEST_CASE("given classes decide labels, what is missing or no image is a warning") {
   const TemporaryFolder folder;
   for (const char* name : {"dog/1.png", "cat/1.png", "cat/notes.txt", "cat/1.webp"}) write(folder, name);
   create_folder(folder / "bird");
@@ -49,21 +49,21 @@ TEST_CASE("given classes decide labels, what is missing or no picture is a warni
   CHECK_THAT(dataset.warnings[0], Contains("has no folder of the class \"cow\""));
   CHECK_THAT(dataset.warnings[1],
              Contains("cat holds 2 files that do not end in") && Contains("the first is 1.webp"));
-  CHECK_THAT(dataset.warnings[2], Contains("bird holds no picture"));
+  CHECK_THAT(dataset.warnings[2], Contains("bird holds no image"));
   CHECK_THROWS_WITH(
       read_image_folder(folder.path(), {"dog", "cat"}),
       Contains("bird is a folder of the class \"bird\", which the model does not know: it knows dog, cat"));
 }
 
-TEST_CASE("folders without pictures are errors that say where to look") {
+TEST_CASE("folders without images are errors that say where to look") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH(read_image_folder(folder / "none"), Contains("none is no folder"));
   CHECK_THROWS_WITH(read_image_folder(folder.path()), Contains("holds no folders: one for each class"));
   create_folder(folder / "cat");
-  CHECK_THROWS_WITH(read_image_folder(folder.path()), Contains("holds 1 folders, but no picture in any"));
+  CHECK_THROWS_WITH(read_image_folder(folder.path()), Contains("holds 1 folders, but no image in any"));
   write(folder, "train/cat/1.jpg");
   CHECK_THROWS_WITH(
       read_image_folder(folder.path()),
-      Contains("holds no pictures but folders of folders: give one of them, such as ") && Contains("/train"));
+      Contains("holds no images but folders of folders: give one of them, such as ") && Contains("/train"));
   CHECK(read_image_folder(folder / "train").images.size() == 1);
 }

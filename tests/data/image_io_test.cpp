@@ -216,7 +216,7 @@ TEST_CASE("every EXIF orientation is turned upright") {
   CHECK(turned.pixels == std::vector<uint8_t>{4, 4, 4, 1, 1, 1, 5, 5, 5, 2, 2, 2, 6, 6, 6, 3, 3, 3});
 }
 
-TEST_CASE("an orientation that there is not, and a damaged EXIF block, leave the picture as it is") {
+TEST_CASE("an orientation that there is not, and a damaged EXIF block, leave the image as it is") {
   for (const int orientation : {0, 9, 65535}) {
     const Image image = decode_image(jpeg_with_exif(four_colours(32, 16), orientation, true), "exif");
     CHECK(image.width == 32);
@@ -298,7 +298,7 @@ TEST_CASE("what is no image, or too large, is an error that names the file") {
                     Contains("tables.jpg is damaged: its Huffman tables"));
   CHECK_THROWS_WITH(decode_image_header(tables, "tables.jpg"),
                     Contains("tables.jpg is damaged: its Huffman tables"));
-  // Without its tables it is a picture of zeros, not of what lay in memory: the same each time.
+  // Without its tables it is an image of zeros, not of what lay in memory: the same each time.
   std::string bare = encode_jpeg(Image(16, 16));
   for (size_t at = 0; (at = bare.find("\xFF\xC4", at)) != bare.npos;)
     bare.erase(at, 2 + 256 * uint8_t(bare[at + 2]) + uint8_t(bare[at + 3]));
@@ -315,7 +315,7 @@ TEST_CASE("what is no image, or too large, is an error that names the file") {
   CHECK_THROWS_WITH(decode_image(compressed, "rle.bmp"), Contains("rle.bmp cannot be decoded: BMP RLE"));
 }
 
-TEST_CASE("pictures are written only where their name and size allow") {
+TEST_CASE("images are written only where their name and size allow") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH(write_image(folder / "a.gif", Image(2, 2)),
                     Contains("a.gif") && Contains(".png or .jpg"));
@@ -333,7 +333,7 @@ TEST_CASE("pictures are written only where their name and size allow") {
 TEST_CASE("photographs of the test data") {
   const auto photos = test_data("test_photos");
   if (!photos) {
-    WARN("the folder test_photos of the test data is not there: only the pictures made here were tested");
+    WARN("the folder test_photos of the test data is not there: only the images made here were tested");
     return;
   }
   const auto check_size = [&](const char* name, int width, int height) {

@@ -18,7 +18,7 @@ using Rgb = std::array<uint8_t, 3>;
 constexpr std::array<Rgb, 7> colours{
     {{255, 0, 0}, {0, 255, 0}, {0, 0, 255}, {255, 255, 0}, {255, 0, 255}, {0, 255, 255}, {255, 255, 255}}};
 
-// A black picture with one or two rectangles, apart from each other, of different colours, their labels.
+// A black image with one or two rectangles, apart from each other, of different colours, their labels.
 struct Painted {
   Image image;
   std::vector<Annotation> annotations;
@@ -61,24 +61,24 @@ Box seen(const Image& image, int label) {
 
 }  // namespace
 
-TEST_CASE("in a mosaic each box encloses what it enclosed in its picture") {
+TEST_CASE("in a mosaic each box encloses what it enclosed in its image") {
   Random random(11);
   int whole = 0, cut = 0, gone = 0;
   std::array<int, 7> found{};
   for (int round = 0; round < 60; ++round) {
     std::array<Painted, 4> parts;
-    std::array<LabelledPicture, 4> pictures;
+    std::array<AnnotatedImage, 4> images;
     for (size_t i = 0; i < 4; ++i) {
       parts[i] = painted(random, int(i) * 2, i == 3 ? 1 : 2);
-      pictures[i] = {&parts[i].image, parts[i].annotations};
+      images[i] = {&parts[i].image, parts[i].annotations};
     }
     constexpr int height = 96, width = 128;
     std::vector<float> pixels(height * width * 3, NAN);
     const PreparedImage mosaic = prepare_mosaic(
-        pictures, height, width, {.vertical_flip = true, .scale_min = 0.5, .scale_max = 1.5}, random, pixels);
+        images, height, width, {.vertical_flip = true, .scale_min = 0.5, .scale_max = 1.5}, random, pixels);
     REQUIRE(std::none_of(pixels.begin(), pixels.end(), [](float p) { return std::isnan(p); }));
     REQUIRE(mosaic.boxes.size() == mosaic.labels.size());
-    const Image image = picture_of(pixels, height, width);
+    const Image image = image_of(pixels, height, width);
     std::array<bool, 7> present{};
     for (size_t i = 0; i < mosaic.boxes.size(); ++i) {
       const Box box = mosaic.boxes[i];
@@ -115,31 +115,31 @@ TEST_CASE("in a mosaic each box encloses what it enclosed in its picture") {
 TEST_CASE("a mosaic is a function of its random numbers, what it cannot be made from is refused") {
   Random random(12);
   std::array<Painted, 4> parts;
-  std::array<LabelledPicture, 4> pictures;
+  std::array<AnnotatedImage, 4> images;
   for (size_t i = 0; i < 4; ++i) {
     parts[i] = painted(random, int(i) * 2, i == 3 ? 1 : 2);
     if (i == 3) parts[i].annotations.push_back({0, 0, 60, 60, 3600, 0, true});
-    pictures[i] = {&parts[i].image, parts[i].annotations};
+    images[i] = {&parts[i].image, parts[i].annotations};
   }
   std::vector<float> a(64 * 64 * 3), b(a.size()), c(a.size());
   const AugmentOptions options{.scale_min = 0.4, .scale_max = 0.4, .crop = 0.5, .colours = {.hue = 0.1}};
   Random first(7, 1), again(7, 1), other(7, 2);
-  const PreparedImage x = prepare_mosaic(pictures, 64, 64, options, first, a),
-                      y = prepare_mosaic(pictures, 64, 64, options, again, b);
-  prepare_mosaic(pictures, 64, 64, options, other, c);
+  const PreparedImage x = prepare_mosaic(images, 64, 64, options, first, a),
+                      y = prepare_mosaic(images, 64, 64, options, again, b);
+  prepare_mosaic(images, 64, 64, options, other, c);
   CHECK(a == b);
   CHECK(x.boxes == y.boxes);
   CHECK(a != c);
   CHECK(x.frame.height == 64);
   // Reduced so far that all is visible: seven objects, and the crowd region apart, in the last area.
   Random once(7, 3);
-  const PreparedImage small = prepare_mosaic(pictures, 64, 64, {.scale_min = 0.2, .scale_max = 0.2}, once, a);
+  const PreparedImage small = prepare_mosaic(images, 64, 64, {.scale_min = 0.2, .scale_max = 0.2}, once, a);
   CHECK(small.labels == std::vector<int32_t>{0, 1, 2, 3, 4, 5, 6});
   REQUIRE(small.crowds.size() == 1);
   CHECK(small.crowds[0].xmin >= 16);
   CHECK(small.crowds[0].ymin >= 16);
-  CHECK_THROWS_WITH(prepare_mosaic(pictures, 1, 64, {}, first, std::span(a).first(64 * 3)),
-                    Contains("64 x 1 pixels has no room for four pictures"));
+  CHECK_THROWS_WITH(prepare_mosaic(images, 1, 64, {}, first, std::span(a).first(64 * 3)),
+                    Contains("64 x 1 pixels has no room for four images"));
 }
 
 TEST_CASE("a crop keeps the objects whose centre is in it, where their pixels are") {
@@ -168,7 +168,7 @@ TEST_CASE("a crop keeps the objects whose centre is in it, where their pixels ar
     Random one(20, uint64_t(round));
     const PreparedImage prepared = prepare_for_training(
         p.image, p.annotations, 80, 80, {.scale_min = 1, .scale_max = 1, .crop = 1}, one, pixels);
-    const Image input = picture_of(pixels, 80, 80);
+    const Image input = image_of(pixels, 80, 80);
     for (size_t i = 0; i < prepared.boxes.size(); ++i) {
       const Box box = prepared.boxes[i], there = seen(input, prepared.labels[i]);
       if (box.width() < 4 || box.height() < 4) continue;
@@ -217,18 +217,18 @@ TEST_CASE("crops have the overlaps and shapes that SSD's have") {
     CHECK((w.width < 200 || w.height < 100));
     CHECK(cut_out(image, crowd, w).size() == (w.top < 30 ? 1u : 0u));
   }
-  // An object far too small for any overlap: the whole picture, or a part around it.
+  // An object far too small for any overlap: the whole image, or a part around it.
   const std::vector<Annotation> tiny{{100, 50, 1, 1, 1, 0}};
   for (int round = 0; round < 50; ++round)
     CHECK(cut_out(image, tiny, random_crop(image, tiny, random)).size() == 1);
 }
 
-TEST_CASE("a picture of prepared pixels is the picture") {
+TEST_CASE("an image of prepared pixels is the image") {
   Random random(16);
   Image image(12, 10);
   for (uint8_t& value : image.pixels) value = uint8_t(random.below(256));
   std::vector<float> pixels(12 * 10 * 3);
   prepare_for_evaluation(image, {}, 10, 12, pixels);
-  CHECK(picture_of(pixels, 10, 12).pixels == image.pixels);
-  CHECK_THROWS_WITH(picture_of(pixels, 10, 13), Contains("13 x 10 pixels are not 360 floats"));
+  CHECK(image_of(pixels, 10, 12).pixels == image.pixels);
+  CHECK_THROWS_WITH(image_of(pixels, 10, 13), Contains("13 x 10 pixels are not 360 floats"));
 }

@@ -105,7 +105,7 @@ TEST_CASE("shapes have the areas of geometry and boxes that touch them") {
   CHECK(star.box_right == Approx(50 + 40 * std::sin(2 * pi / 5)).margin(1));
 }
 
-TEST_CASE("a shape over the edge of the picture is cut off there") {
+TEST_CASE("a shape over the edge of the image is cut off there") {
   const Mask mask = rasterize({ShapeKind::ellipse, 0, 30, 20, 10, 0}, 100, 60);
   CHECK(mask.box_left == 0);
   CHECK(mask.box_right == 20);
@@ -175,13 +175,13 @@ TEST_CASE("scenes hold visible objects of all classes and sizes") {
   int objects = 0, partly_hidden = 0, isolated = 0, standing_out = 0;
   for (uint64_t stream = 0; stream < 400; ++stream) {
     Random random(11, stream);
-    const SynthPicture picture = draw_scene(320, 240, 4, random);
-    REQUIRE(picture.image.width == 320);
-    REQUIRE(picture.image.height == 240);
-    REQUIRE(picture.visible.size() == picture.objects.size());
-    ++counts[picture.objects.size()];
-    for (size_t i = 0; i < picture.objects.size(); ++i) {
-      const Annotation& o = picture.objects[i];
+    const DrawnScene scene = draw_scene(320, 240, 4, random);
+    REQUIRE(scene.image.width == 320);
+    REQUIRE(scene.image.height == 240);
+    REQUIRE(scene.visible.size() == scene.objects.size());
+    ++counts[scene.objects.size()];
+    for (size_t i = 0; i < scene.objects.size(); ++i) {
+      const Annotation& o = scene.objects[i];
       ++objects;
       ++labels[size_t(o.label)];
       REQUIRE((o.x >= 0 && o.y >= 0 && o.x + o.width <= 320 && o.y + o.height <= 240));
@@ -190,15 +190,15 @@ TEST_CASE("scenes hold visible objects of all classes and sizes") {
       const double size = std::sqrt(o.width * o.height);
       REQUIRE(size > 9);
       ++octaves[size < 32 ? 0 : size < 64 ? 1 : size < 128 ? 2 : 3];
-      REQUIRE(picture.visible[i] >= 0.6 - 1e-6);
-      REQUIRE(picture.visible[i] <= 1 + 1e-6);
-      partly_hidden += picture.visible[i] < 0.95;
-      for (size_t j = 0; j < i; ++j) REQUIRE(iou(o, picture.objects[j]) <= 0.25);
+      REQUIRE(scene.visible[i] >= 0.6 - 1e-6);
+      REQUIRE(scene.visible[i] <= 1 + 1e-6);
+      partly_hidden += scene.visible[i] < 0.95;
+      for (size_t j = 0; j < i; ++j) REQUIRE(iou(o, scene.objects[j]) <= 0.25);
     }
-    if (picture.objects.size() == 1 && picture.objects[0].width > 30) {
+    if (scene.objects.size() == 1 && scene.objects[0].width > 30) {
       ++isolated;
-      standing_out += differ(ring_colour(picture.image, picture.objects[0], 0, 0.4),
-                             ring_colour(picture.image, picture.objects[0], 1.1, 1.4));
+      standing_out += differ(ring_colour(scene.image, scene.objects[0], 0, 0.4),
+                             ring_colour(scene.image, scene.objects[0], 1.1, 1.4));
     }
   }
   for (const int n : labels) CHECK(n > objects / 5);
@@ -260,9 +260,9 @@ TEST_CASE("a drawn data set is a COCO data set, the same on any number of thread
   CHECK(*annotation_ids.rbegin() == int64_t(annotation_ids.size()));
 
   // What is on file is what the scene says, and validation does not depend on the number of training
-  // pictures.
+  // images.
   Random random(3, 2);
-  const SynthPicture third = draw_scene(96, 64, 5, random);
+  const DrawnScene third = draw_scene(96, 64, 5, random);
   const json train = json::parse(files.at("annotations/instances_train.json"));
   size_t seen = 0;
   for (const json& entry : train["annotations"])
@@ -306,7 +306,7 @@ TEST_CASE("drawing a data set refuses options out of range and folders in use") 
 
   write_file_atomically(folder / "file", "");
   CHECK_THROWS_WITH(synthesize_dataset(folder / "file", options), Contains("/file cannot be read"));
-  create_folder(folder / "blocked/val/000003.jpg");  // a folder where a picture belongs
+  create_folder(folder / "blocked/val/000003.jpg");  // a folder where an image belongs
   CHECK_THROWS_WITH(synthesize_dataset(folder / "blocked", options),
                     Contains("000003.jpg cannot be written"));
 }

@@ -41,7 +41,7 @@ class Voc {
   }
   void image(const std::string& stem, const std::string& xml) const {
     write("Annotations/" + stem + ".xml", xml);
-    write("JPEGImages/" + stem + ".jpg", "picture");
+    write("JPEGImages/" + stem + ".jpg", "image");
   }
   DetectionDataset read(const std::string& stems, const std::vector<std::string>& class_names = {}) const {
     write("list.txt", stems);
@@ -155,20 +155,20 @@ TEST_CASE("Pascal VOC: faults of an XML file are errors with their place") {
   CHECK_THROWS_WITH(read_one(annotation("")), Contains("Annotations: no file holds an <object>"));
 }
 
-TEST_CASE("Pascal VOC: the picture is found by stem, else by file name") {
+TEST_CASE("Pascal VOC: the image is found by stem, else by file name") {
   Voc voc;
   voc.write("Annotations/a.xml", annotation(good, "other.tif"));
   voc.write("Annotations/b.xml", annotation(good, "a.PNG"));
   voc.write("Annotations/c.xml", annotation(good, "c"));
   voc.write("Annotations/d.xml", annotation(good, std::string(300, 'd')));  // a name that no file can have
-  voc.write("JPEGImages/a.PNG", "picture");
-  voc.write("JPEGImages/other.tif", "picture");
-  voc.write("JPEGImages/c.bmp", "picture");
+  voc.write("JPEGImages/a.PNG", "image");
+  voc.write("JPEGImages/other.tif", "image");
+  voc.write("JPEGImages/c.bmp", "image");
   const DetectionDataset dataset = voc.read("a\nb\nc\nd\n" + std::string(300, 'e') + "\n");
   REQUIRE(dataset.images.size() == 3);
   REQUIRE(dataset.warnings.size() == 2);
   CHECK_THAT(dataset.warnings[0],
-             Contains("d.xml: ") && Contains("has neither a picture d nor the <filename>"));
+             Contains("d.xml: ") && Contains("has neither an image d nor the <filename>"));
   CHECK_THAT(dataset.warnings[1], Contains("but there is no file"));
   CHECK(dataset.images[0].file == voc.file("JPEGImages/a.PNG"));
   CHECK(dataset.images[1].file == voc.file("JPEGImages/a.PNG"));
@@ -186,7 +186,7 @@ TEST_CASE("Pascal VOC: images that are not there are left out with a warning") {
   CHECK_THAT(
       dataset.warnings[0],
       Contains("Annotations/b.xml: ") &&
-          Contains("JPEGImages has neither a picture b nor the <filename> \"b.jpg\": the image is left out"));
+          Contains("JPEGImages has neither an image b nor the <filename> \"b.jpg\": the image is left out"));
   CHECK_THAT(dataset.warnings[1], Contains("list.txt names c, but there is no file ") &&
                                       Contains("Annotations/c.xml: the image is left out"));
   CHECK_THAT(dataset.warnings[2], Contains("list.txt names a again: it is taken once"));
@@ -194,7 +194,7 @@ TEST_CASE("Pascal VOC: images that are not there are left out with a warning") {
   CHECK_THROWS_WITH(voc.read("\n"), Contains("list.txt names no image"));
 }
 
-TEST_CASE("Pascal VOC: a size that the XML lacks is the picture's") {
+TEST_CASE("Pascal VOC: a size that the XML lacks is the image's") {
   Voc voc;
   voc.write("Annotations/a.xml", annotation(good, "", "<width>0</width><height>0</height>"));
   write_image(voc.file("JPEGImages/a.png"), Image(40, 30));

@@ -15,7 +15,7 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-// A data set in YOLO's layout, made file by file; pictures have 100 x 80 pixels.
+// A data set in YOLO's layout, made file by file; images have 100 x 80 pixels.
 class Yolo {
  public:
   explicit Yolo(const std::string& yaml = "train: images/train\nval: images/val\nnames: [cat, dog]\n") {
@@ -27,12 +27,12 @@ class Yolo {
     create_folder(std::filesystem::path(file(name)).parent_path().string());
     write_file_atomically(file(name), content);
   }
-  void picture(const std::string& name) const {
+  void image(const std::string& name) const {
     create_folder(std::filesystem::path(file(name)).parent_path().string());
     write_image(file(name), Image(100, 80));
   }
   void labelled(const std::string& name, const std::string& lines) const {
-    picture("images/train/" + name + ".png");
+    image("images/train/" + name + ".png");
     write("labels/train/" + name + ".txt", lines);
   }
 
@@ -58,11 +58,11 @@ std::string warning_of(const std::string& line, size_t boxes_left) {
 
 }  // namespace
 
-TEST_CASE("YOLO: shares become pixels of the picture, lines labels") {
+TEST_CASE("YOLO: shares become pixels of the image, lines labels") {
   Yolo yolo;
   yolo.labelled("b", "1 0.5 0.25 0.25 0.5\n\n  0\t0.125 0.5 0.25 1 \r\n");
   yolo.labelled("a", "");
-  yolo.picture("images/train/c.png");  // no text file: no object
+  yolo.image("images/train/c.png");  // no text file: no object
   CHECK(dataset_format(yolo.folder()) == DatasetFormat::yolo);
   CHECK(dataset_splits(yolo.folder()) == Names{"train", "val"});
   const DetectionDataset dataset = open_dataset(yolo.folder(), "train");
@@ -89,12 +89,12 @@ TEST_CASE("YOLO: the box around an outline") {
   CHECK(numbers(dataset.images[0].annotations[0]) == std::vector<double>{25, 20, 50, 50, 2500});
 }
 
-TEST_CASE("YOLO: the ways to name classes, splits and pictures") {
+TEST_CASE("YOLO: the ways to name classes, splits and images") {
   SECTION("a map of names; several sources; lists; paths of another machine") {
     Yolo yolo(
         "path: /elsewhere/coco8\ntrain: [../images/a, images/b]\nval: /elsewhere/coco8/lists/val.txt\ntest:\n"
         "extra: images/b\ndownload: https://example.org/x.zip\nnc: 2\nnames:\n  1: dog\n  0: 'cat: small'\n");
-    for (const char* name : {"images/a/1.png", "images/a/deep/2.png", "images/b/3.png"}) yolo.picture(name);
+    for (const char* name : {"images/a/1.png", "images/a/deep/2.png", "images/b/3.png"}) yolo.image(name);
     yolo.write("labels/a/1.txt", "0 0.5 0.5 0.5 0.5");
     yolo.write("labels/b/3.txt", "1 0.5 0.5 0.5 0.5");
     yolo.write("lists/val.txt", "/elsewhere/coco8/images/b/3.png\n./images/b/4.png\n/x/images/b/3.png\n");
@@ -114,23 +114,23 @@ TEST_CASE("YOLO: the ways to name classes, splits and pictures") {
   SECTION("classes.txt and folders; valid is val") {
     Yolo yolo("");
     yolo.write("classes.txt", "cat\ndog\n");
-    for (const char* name : {"train/images/1.png", "valid/images/2.png"}) yolo.picture(name);
+    for (const char* name : {"train/images/1.png", "valid/images/2.png"}) yolo.image(name);
     yolo.write("train/labels/1.txt", "1 0.5 0.5 0.5 0.5\n");
     CHECK(dataset_splits(yolo.folder()) == Names{"train", "val"});
     CHECK(open_dataset(yolo.folder(), "train", {"bird", "dog", "cat"}).images[0].annotations[0].label == 1);
   }
-  SECTION("Darknet's names and lists, text files beside the pictures") {
+  SECTION("Darknet's names and lists, text files beside the images") {
     Yolo yolo("");
     yolo.write("obj.names", "cat\n");
     yolo.write("train.txt", "data/obj_train_data/1.png\n");
-    yolo.picture("obj_train_data/1.png");
+    yolo.image("obj_train_data/1.png");
     yolo.write("obj_train_data/1.txt", "0 0.5 0.5 0.5 0.5\n");
     CHECK(open_dataset(yolo.folder(), "train").images[0].annotations.size() == 1);
   }
-  SECTION("one folder of pictures") {
+  SECTION("one folder of images") {
     Yolo yolo("");
     yolo.write("classes.txt", "cat\n");
-    yolo.picture("images/1.png");
+    yolo.image("images/1.png");
     yolo.write("labels/1.txt", "0 0.5 0.5 0.5 0.5\n");
     CHECK(dataset_splits(yolo.folder()) == Names{"all"});
     CHECK(open_dataset(yolo.folder(), "all").images.size() == 1);
@@ -142,9 +142,9 @@ TEST_CASE("YOLO: broken boxes are warnings") {
   CHECK(warning_of("1 0.5 0.5 0 0.25\n", 1) ==
         "centre 0.5 0.5, width 0, height 0.25, which is no positive finite size: the box is left out");
   CHECK_THAT(warning_of("1 0.5 0.5 nan 0.25\n", 1), Contains("no positive finite size"));
-  CHECK_THAT(warning_of("1 50 40 10 8\n", 1), Contains("which is outside its picture: the box is left out"));
+  CHECK_THAT(warning_of("1 50 40 10 8\n", 1), Contains("which is outside its image: the box is left out"));
   CHECK_THAT(warning_of("1 0.9 0.5 0.5 0.25\n", 2),
-             Contains("reaches outside its picture: the box is cut off"));
+             Contains("reaches outside its image: the box is cut off"));
   const DetectionDataset dataset = read_one("0 0.875 0.5 0.5 0.25\n0 0.504 0.5 1 0.5\n");
   CHECK(numbers(dataset.images[0].annotations[0]) == std::vector<double>{62.5, 30, 37.5, 20, 750});
   CHECK(dataset.warnings.size() == 1);  // by less than a pixel, as rounding does: none for the second
@@ -203,17 +203,17 @@ TEST_CASE("YOLO: faults of the layout are errors") {
   CHECK(error_of("train: images/train\nnames: [a]\n").empty());
 
   Yolo yolo;
-  yolo.picture("images/train/a.png");
+  yolo.image("images/train/a.png");
   CHECK_THROWS_WITH(open_dataset(yolo.folder(), "train"),
-                    Contains("none of the 1 pictures of ") && Contains("labels/train/a.txt was looked for"));
+                    Contains("none of the 1 images of ") && Contains("labels/train/a.txt was looked for"));
   create_folder(yolo.file("images/val"));
-  CHECK_THROWS_WITH(open_dataset(yolo.folder(), "val"), Contains("images/val has no picture"));
-  yolo.write("images/train/b.jpg", "no picture");
+  CHECK_THROWS_WITH(open_dataset(yolo.folder(), "val"), Contains("images/val has no image"));
+  yolo.write("images/train/b.jpg", "no image");
   yolo.write("labels/train/a.txt", "0 0.5 0.5 0.5 0.5");
   CHECK_THROWS_WITH(open_dataset(yolo.folder(), "train"), Contains("images/train/b.jpg is no image"));
 }
 
-TEST_CASE("YOLO: a text file is beside its picture or in labels/ in place of the last images/") {
+TEST_CASE("YOLO: a text file is beside its image or in labels/ in place of the last images/") {
   CHECK(yolo_label_file("a/images/train/images/1.jpg") == "a/images/train/labels/1.txt");
   CHECK(yolo_label_file("/data/images/x.tar/1.png") == "/data/labels/x.tar/1.txt");
   CHECK(yolo_label_file("a/b/1.jpg") == "a/b/1.txt");

@@ -11,7 +11,7 @@ using Catch::Contains;
 
 namespace {
 
-// Pictures of boxes of 10 x 10 in a row; where says at which x.
+// Images of boxes of 10 x 10 in a row; where says at which x.
 struct Scene {
   DetectionDataset truth;
   DatasetDetections detections;
@@ -20,7 +20,7 @@ struct Scene {
     truth.class_names = {"cat", "dog"};
     truth.category_ids = {1, 2};
     for (size_t i = 0; i < images; ++i)
-      truth.images.push_back({fmt::format("pictures/{}.jpg", i), int64_t(i) + 1, 500, 50, {}});
+      truth.images.push_back({fmt::format("images/{}.jpg", i), int64_t(i) + 1, 500, 50, {}});
   }
   void object(double x, int label, size_t image = 0) {
     truth.images[image].annotations.push_back({x, 0, 10, 10, 100, label});
@@ -185,7 +185,7 @@ TEST_CASE("the threshold is that of the best F1") {
   CHECK(s.find(0.6).f1() == Approx(6 / 9.0));
 }
 
-TEST_CASE("the worst pictures come first, equals in their order, those without errors not at all") {
+TEST_CASE("the worst images come first, equals in their order, those without errors not at all") {
   Scene s(5);
   s.object(0, cat, 0);                             // 1 error: missed
   s.object(0, cat, 1), s.detect(0, 0.9, cat, 1);   // right
@@ -265,7 +265,7 @@ TEST_CASE("equal mistakes are counted, the most frequent first, and long lists a
   CHECK(why() == "10 missed (6 cat, dog, cow, hen, ...)");
 }
 
-TEST_CASE("confusions of whole pictures, the most frequent first") {
+TEST_CASE("confusions of whole images, the most frequent first") {
   const std::vector<int> truths{0, 0, 0, 1, 1, 2, 2, 2}, found{0, 1, 1, 1, 0, 2, 0, 0};
   const ConfusionMatrix m = confusion_matrix({"a", "b", "c"}, truths, found);
   CHECK(m.counts == std::vector<int64_t>{1, 2, 0, 1, 1, 0, 2, 0, 1});

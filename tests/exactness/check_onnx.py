@@ -7,7 +7,7 @@ onnxruntime, and prints as Markdown how far their outputs are from Fovea's.
 
 Models of timm and effdet get random weights. A difference is the norm of (onnxruntime's - Fovea's) over the norm of
 Fovea's. Detections are compared twice. With what Fovea finds in the logits and codes that onnxruntime computed: the
-same boxes in the same places. And with what Fovea finds in the picture: there two scores that are almost equal may
+same boxes in the same places. And with what Fovea finds in the image: there two scores that are almost equal may
 change places, so each object is looked for among all, and its score and box compared. Exits with 1 where a difference
 is above 1e-4, or an object is found by one alone.
 """

@@ -1,4 +1,4 @@
-// Detections as text files, one a picture.
+// Detections as text files, one an image.
 #include "train/evaluation/box_folder.h"
 #include "tests/fuzz/harness.h"
 

@@ -1,4 +1,4 @@
-// Lists of pictures and of classes: ImageSets/Main/<split>.txt of Pascal VOC, <split>.txt and classes.txt of
+// Lists of images and of classes: ImageSets/Main/<split>.txt of Pascal VOC, <split>.txt and classes.txt of
 // YOLO.
 #include "tests/fuzz/harness.h"
 #include "train/data/image/image_io.h"

@@ -1,6 +1,6 @@
 """Writes tests/fuzz/seeds: for each harness a few small files with every field that its parser knows. Needs Python alone.
 
-The fuzzer begins with them, and every test run gives them to the parsers whole, cut and damaged (run_files.cpp). Pictures of more
+The fuzzer begins with them, and every test run gives them to the parsers whole, cut and damaged (run_files.cpp). Images of more
 kinds are in tests/golden/images.
 """
 import json
@@ -17,7 +17,7 @@ def seed(harness, name, content):
     file.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-# Pictures.
+# Images.
 def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

@@ -120,7 +120,7 @@ TEST_CASE("features have strides 8, 16 and 32, rounded up at odd sizes") {
   CHECK(features[2].shape() == Shape{2, 4, 5, 320});
 }
 
-TEST_CASE("a picture smaller than the strides still gives one cell") {
+TEST_CASE("an image smaller than the strides still gives one cell") {
   Random random(1);
   EfficientNet model(efficientnet_spec("efficientnet_b-3"), 4, random);
   model.set_training(false);

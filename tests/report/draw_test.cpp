@@ -53,7 +53,7 @@ TEST_CASE("a frame lies just inside the box, and nothing far from it changes") {
     CHECK(pixel(drawn, x, y)[0] == Approx(90 * 0.55).margin(1));  // the dark line on both sides
   for (const auto& [x, y] : {std::pair(37, 100), {44, 64}, {100, 100}, {162, 119}, {100, 122}, {100, 20}})
     CHECK(pixel(drawn, x, y) == background);
-  CHECK(pixel(grey, 40, 60) == background);  // the picture given is left alone
+  CHECK(pixel(grey, 40, 60) == background);  // the image given is left alone
 }
 
 TEST_CASE("the name and score stand on a plate above the box, inside it at the top edge") {
@@ -74,7 +74,7 @@ TEST_CASE("the name and score stand on a plate above the box, inside it at the t
   const Image inside = draw_detections(plain(200, 150, 90), at_top, names);
   CHECK(count(inside, 2, 14, is_ink) == count(above, 48, 60, is_ink));  // the same text
 
-  // Letters grow with the picture, the text differs with the score.
+  // Letters grow with the image, the text differs with the score.
   const Image large = draw_detections(plain(640, 480, 90), below, names);
   CHECK(count(large, 36, 60, is_ink) == 4 * count(above, 48, 60, is_ink));
   const std::vector<Detection> other{{{60, 40, 120, 160}, 0.11f, 0}};

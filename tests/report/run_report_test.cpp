@@ -35,12 +35,12 @@ std::string from_base64(const std::string& text) {
   return bytes;
 }
 
-std::vector<Image> pictures_of(const std::string& page) {
+std::vector<Image> images_in(const std::string& page) {
   std::vector<Image> images;
   const std::string start = "src=\"data:image/jpeg;base64,";
   for (size_t at = page.find(start); at != page.npos; at = page.find(start, at + 1)) {
     const size_t from = at + start.size();
-    images.push_back(decode_image(from_base64(page.substr(from, page.find('"', from) - from)), "picture"));
+    images.push_back(decode_image(from_base64(page.substr(from, page.find('"', from) - from)), "image"));
   }
   return images;
 }
@@ -87,7 +87,7 @@ RunReport example() {
   report.class_names = {"RBC", "<script>alert(1)</script>"};
   report.figures = figures_of(2);
   report.figures.classes[0].ar100 = -1;
-  report.pictures = {{"a<b>.jpg", two_halves(64, 48), two_halves(40, 30)}};
+  report.images = {{"a<b>.jpg", two_halves(64, 48), two_halves(40, 30)}};
   return report;
 }
 
@@ -122,11 +122,11 @@ TEST_CASE("the report shows the summary, curves, figures and classes, and needs 
           count(page, fmt::format("</{}>", tag)));
 }
 
-TEST_CASE("the pictures are inside the report, truth before detections") {
+TEST_CASE("the images are inside the report, truth before detections") {
   const std::string page = written(example());
   CHECK_THAT(page, Contains("<figcaption>a&lt;b&gt;.jpg</figcaption>") &&
                        Contains("alt=\"a&lt;b&gt;.jpg: truth\" width=\"64\" height=\"48\""));
-  const std::vector<Image> images = pictures_of(page);
+  const std::vector<Image> images = images_in(page);
   REQUIRE(images.size() == 2);
   CHECK(images[0].width == 64);
   CHECK(images[1].width == 40);
@@ -136,10 +136,10 @@ TEST_CASE("the pictures are inside the report, truth before detections") {
   CHECK(int(images[0].at(54, 20)[2]) == Approx(20).margin(12));
 }
 
-TEST_CASE("large pictures are made smaller for the page") {
+TEST_CASE("large images are made smaller for the page") {
   RunReport report;
-  report.pictures = {{"wide", two_halves(1602, 9), two_halves(2, 1700)}};
-  const std::vector<Image> images = pictures_of(written(report));
+  report.images = {{"wide", two_halves(1602, 9), two_halves(2, 1700)}};
+  const std::vector<Image> images = images_in(written(report));
   REQUIRE(images.size() == 2);
   CHECK(images[0].width == 534);
   CHECK(images[0].height == 3);
@@ -184,7 +184,7 @@ TEST_CASE("what a report lacks it leaves out") {
   CHECK(count(written(report), "<table") == 0);
 }
 
-TEST_CASE("the report shows sizes, what is taken for what, and the worst pictures in their order") {
+TEST_CASE("the report shows sizes, what is taken for what, and the worst images in their order") {
   RunReport report = example();
   report.figures.ap_small = 0.25, report.figures.ap_medium = 0.5;
   report.figures.classes[0].objects_by_size = {3, 4, 0};
@@ -222,7 +222,7 @@ TEST_CASE("the report shows sizes, what is taken for what, and the worst picture
   CHECK(bad < better);
   CHECK(better < others);
   CHECK(others != page.npos);
-  const std::vector<Image> images = pictures_of(page);
+  const std::vector<Image> images = images_in(page);
   REQUIRE(images.size() == 2 + 1 + 2);
   CHECK(images[2].width == 50);  // alone
   CHECK(count(page, "class=\"single\"") == 1);

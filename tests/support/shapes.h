@@ -6,7 +6,7 @@
 
 namespace fovea {
 
-// A data set that is drawn once for all tests of a program: its folder. Twelve pictures to learn from, four
+// A data set that is drawn once for all tests of a program: its folder. Twelve images to learn from, four
 // to measure on, of three classes, 96 x 80 pixels, in COCO's layout.
 inline const std::string& shapes() {
   static const TemporaryFolder folder;

@@ -64,7 +64,7 @@ TrainConfig tiny_config(const std::string& data) {
 
 TEST_CASE("accumulated batches have the loss and the gradients of one large batch") {
   const TemporaryFolder folder;
-  // Pictures with few objects and with many: the share of positive anchors differs from batch to batch.
+  // Images with few objects and with many: the share of positive anchors differs from batch to batch.
   synthesize_dataset(folder / "shapes",
                      {.train_images = 6, .val_images = 1, .width = 64, .height = 64, .classes = 3});
   const DetectionDataset train = open_dataset(folder / "shapes", "train"),

@@ -10,8 +10,8 @@ using namespace fovea;
 
 namespace {
 
-// Eight pictures of 64 x 64, each with as many objects as `objects` says in turn, all of class 0 but for the
-// last picture's, which are of class 1.
+// Eight images of 64 x 64, each with as many objects as `objects` says in turn, all of class 0 but for the
+// last image's, which are of class 1.
 DetectionDataset squares(const std::string& folder, const std::vector<int>& objects) {
   DetectionDataset dataset;
   dataset.name = "squares";
@@ -42,7 +42,7 @@ TrainConfig tiny_config() {
 
 }  // namespace
 
-TEST_CASE("a batch of mosaics is a function of seed and step, and has room for four pictures' objects") {
+TEST_CASE("a batch of mosaics is a function of seed and step, and has room for four images' objects") {
   const TemporaryFolder folder;
   const DetectionDataset dataset = squares(folder.path(), {5, 5, 5, 5, 5, 5, 5, 5});
   TrainConfig config = tiny_config();
@@ -67,12 +67,12 @@ TEST_CASE("a batch of mosaics is a function of seed and step, and has room for f
   CHECK(other.make(3).images.values() != batch.images.values());
 }
 
-TEST_CASE("a mosaic draws its other pictures by their repeat factors, and its first as the epoch says") {
+TEST_CASE("a mosaic draws its other images by their repeat factors, and its first as the epoch says") {
   const TemporaryFolder folder;
   const DetectionDataset dataset = squares(folder.path(), {1, 1, 1, 1, 1, 1, 1, 1});
   TrainConfig config = tiny_config();
   config.scale_min = config.scale_max = 0.25;
-  config.repeat_threshold = 0.5;  // class 1 is in an eighth of the pictures: shown twice an epoch
+  config.repeat_threshold = 0.5;  // class 1 is in an eighth of the images: shown twice an epoch
   const Detector detector(config, dataset.class_names);
   DetectionBatches batches(config, dataset, detector);
   CHECK(batches.samples_per_epoch() == 9);

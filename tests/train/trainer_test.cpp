@@ -214,7 +214,7 @@ TEST_CASE("a loss that is not a number ends the training, the checkpoint before 
   CHECK_THROWS_WITH(trainer.run(),
                     Contains("train/loss is nan at step 52") &&
                         Contains("subtract, after weight read a number that is not finite (8x1)") &&
-                        Contains("It came with the pictures or their labels"));
+                        Contains("It came with the images or their labels"));
   CHECK(Checkpoint(folder / "run/last.safetensors").state().step == 50);
 }
 

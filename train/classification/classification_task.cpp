@@ -21,7 +21,7 @@ std::vector<std::vector<int>> labels_of(const ClassificationDataset& dataset) {
   return labels;
 }
 
-// Every fifth picture of each class moves to the second data set.
+// Every fifth image of each class moves to the second data set.
 std::pair<ClassificationDataset, ClassificationDataset> held_out(const ClassificationDataset& all) {
   ClassificationDataset train = all, validation = all;
   train.images.clear();
@@ -31,13 +31,13 @@ std::pair<ClassificationDataset, ClassificationDataset> held_out(const Classific
   for (const auto& image : all.images)
     (seen[size_t(image.label)]++ % 5 == 4 ? validation : train).images.push_back(image);
   require(!validation.images.empty(),
-          "{} has too few pictures: a class needs five, of which one is held out to measure on", all.name);
+          "{} has too few images: a class needs five, of which one is held out to measure on", all.name);
   return {train, validation};
 }
 
-// The first `count` pictures, from each class in turn.
+// The first `count` images, from each class in turn.
 void keep_first(ClassificationDataset& dataset, size_t count) {
-  require(dataset.images.size() >= count, "`overfit` is {}, and {} has {} pictures: give less", count,
+  require(dataset.images.size() >= count, "`overfit` is {}, and {} has {} images: give less", count,
           dataset.name, dataset.images.size());
   std::vector<int64_t> seen(dataset.class_names.size());
   std::vector<std::pair<int64_t, ClassifiedImage>> ranked;  // by place in its class

@@ -43,7 +43,7 @@ class ClassificationTask : public Task {
 
 // Opens the images that state.config names, resolves the configuration and fills in the classes. Data in
 // folders train/<class>/ and val/<class>/ (the names of the splits); where there is only <class>/, every
-// fifth picture of a class is held out to measure on.
+// fifth image of a class is held out to measure on.
 std::unique_ptr<Task> make_classification_task(TrainingState& state, ProcessGroup& group);
 
 // The images of one split: folder/<split>/<class>/, or, where there is only folder/<class>/ and the split is

@@ -19,7 +19,7 @@ namespace {
 
 constexpr size_t worst_in_report = 12;
 
-// What a classifier says of a data set, picture by picture.
+// What a classifier says of a data set, image by image.
 struct Answers {
   std::vector<int> truths, found;  // found: the most probable class, the first of equals
   std::vector<double> losses;      // cross-entropy, -log of the probability of the truth
@@ -49,24 +49,23 @@ std::vector<size_t> largest(const std::vector<double>& numbers, size_t most) {
   return order;
 }
 
-std::vector<ReportPicture> worst_pictures(const Answers& answers, const ClassificationDataset& dataset,
-                                          ImageCache& images) {
-  std::vector<ReportPicture> pictures;
+std::vector<ReportImage> highest_losses(const Answers& answers, const ClassificationDataset& dataset,
+                                        ImageCache& images) {
+  std::vector<ReportImage> worst;
   for (const size_t i : largest(answers.losses, worst_in_report)) {
     const std::string &truth = dataset.class_names[size_t(answers.truths[i])],
                       &found = dataset.class_names[size_t(answers.found[i])];
     const double own = std::exp(-answers.losses[i]);
     const std::string probability = fmt::format("{} {:.3f}", truth, own);
-    pictures.push_back(
-        {std::filesystem::path(dataset.images[i].file).filename().string(),
-         *images.get(i),
-         {},
-         answers.truths[i] == answers.found[i]
-             ? fmt::format("right, but not sure: {}; loss {:.2f}", probability, answers.losses[i])
-             : fmt::format("{} taken for {}: {} {:.3f}, {}; loss {:.2f}", truth, found, found,
-                           answers.sure[i], probability, answers.losses[i])});
+    worst.push_back({std::filesystem::path(dataset.images[i].file).filename().string(),
+                     *images.get(i),
+                     {},
+                     answers.truths[i] == answers.found[i]
+                         ? fmt::format("right, but not sure: {}; loss {:.2f}", probability, answers.losses[i])
+                         : fmt::format("{} taken for {}: {} {:.3f}, {}; loss {:.2f}", truth, found, found,
+                                       answers.sure[i], probability, answers.losses[i])});
   }
-  return pictures;
+  return worst;
 }
 
 }  // namespace
@@ -139,9 +138,9 @@ std::string evaluate_classifier(const Classifier& classifier, const Classificati
   create_folder(folder);
   if (std::filesystem::exists(folder + "/metrics.csv"))
     report.charts = learning_curves(folder + "/metrics.csv");
-  report.mistakes = "How often pictures of the class in a row were taken for the class in a column.";
+  report.mistakes = "How often images of the class in a row were taken for the class in a column.";
   report.confusion = confusion_matrix(dataset.class_names, answers.truths, answers.found);
-  report.worst = worst_pictures(answers, dataset, images);
+  report.worst = highest_losses(answers, dataset, images);
   write_run_report(folder + "/report.html", report);
   return text + fmt::format("\nreport:   {}/report.html\n", folder);
 }

@@ -9,12 +9,12 @@
 
 namespace fovea {
 
-// The probabilities of every picture of a data set, (images, classes). The processes of a group share the
+// The probabilities of every image of a data set, (images, classes). The processes of a group share the
 // work, and all get the whole result.
 Tensor classify_dataset(const Classifier& classifier, const ClassificationDataset& dataset,
                         ImageCache& images, int workers, ProcessGroup& group = single_process());
 
-// Share of the pictures whose label is among the k most probable classes.
+// Share of the images whose label is among the k most probable classes.
 double top_k_accuracy(const Tensor& probabilities, const ClassificationDataset& dataset, int k);
 
 // The files of a data set, for an ImageCache.
@@ -22,7 +22,7 @@ std::vector<std::string> files_of(const ClassificationDataset& dataset);
 
 // Measures a classifier on a data set and returns its accuracy as text, and in `top1_accuracy` if it is
 // given. Where `folder` is not empty it gets report.html: curves from its metrics.csv where it has one, what
-// was taken for what, and the pictures of highest loss. The processes of a group share the work; their folder
+// was taken for what, and the images of highest loss. The processes of a group share the work; their folder
 // is empty but for one.
 std::string evaluate_classifier(const Classifier& classifier, const ClassificationDataset& dataset,
                                 const TrainConfig& config, const std::string& folder,

@@ -8,7 +8,7 @@
 
 namespace fovea {
 
-// Height x width of a network's input with `longer_side`: the shape of the pictures where most have one shape
+// Height x width of a network's input with `longer_side`: the shape of the images where most have one shape
 // (a square would be padding for a quarter of it with 4:3), otherwise a square. Multiples of 32 keep the
 // strides of the pyramid whole up to P5.
 std::array<int, 2> suited_image_size(const std::vector<const LabelledImage*>& images, int longer_side);
@@ -20,7 +20,7 @@ struct InputBox {
   double side() const;         // of the square of the same area
 };
 
-// Where a picture's box comes to lie when the picture is scaled to fit into height x width (letterboxed).
+// Where an image's box comes to lie when the image is scaled to fit into height x width (letterboxed).
 InputBox to_input(const Annotation& annotation, const LabelledImage& image, int height, int width);
 
 // How well a set of anchors covers boxes.

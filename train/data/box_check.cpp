@@ -12,7 +12,7 @@ enum class Order { corner_and_size, centre_and_size, edges };
 
 struct Reading {
   Order order;
-  bool shares;     // of the picture's width and height, not pixels
+  bool shares;     // of the image's width and height, not pixels
   bool exchanged;  // y before x
 };
 
@@ -32,10 +32,10 @@ std::string describe(const Reading& r) {
       names = text("xmin, ymin, xmax, ymax", "ymin, xmin, ymax, xmax");
       break;
   }
-  return names + (r.shares ? " in shares of the picture" : " in pixels");
+  return names + (r.shares ? " in shares of the image" : " in pixels");
 }
 
-// Whether the box, so read, has an area and lies within its picture up to what rounding does.
+// Whether the box, so read, has an area and lies within its image up to what rounding does.
 bool fits(const RawBox& box, const Reading& r) {
   std::array<double, 4> n = box.numbers;
   if (r.exchanged) n = {n[1], n[0], n[3], n[2]};
@@ -83,7 +83,7 @@ std::vector<Problem> check_box_order(DatasetFormat format, const std::vector<Raw
         {ProblemKind::box_order,
          fmt::format(
              "all {} boxes have numbers from 0 to 1, where {} were expected: the numbers seem to be shares "
-             "of the picture's size, so that every box is smaller than a pixel",
+             "of the image's size, so that every box is smaller than a pixel",
              boxes.size(), describe(own))}};
   const int64_t misfits = count_misfits(boxes, own);
   if (misfits <= few || double(misfits) <= too_many * count) return {};
@@ -95,7 +95,7 @@ std::vector<Problem> check_box_order(DatasetFormat format, const std::vector<Raw
         if (double(left) > hardly_any * count || (!own.shares && shares)) continue;
         return {{ProblemKind::box_order,
                  fmt::format(
-                     "{} of {} boxes reach outside their pictures or have no area, read as {}; read as {} it "
+                     "{} of {} boxes reach outside their images or have no area, read as {}; read as {} it "
                      "would be {}: the numbers seem to be in that order",
                      misfits, boxes.size(), describe(own), describe(other), left)}};
       }
@@ -141,7 +141,7 @@ std::vector<Problem> find_unlabelled(const std::vector<const LabelledImage*>& im
           counts[i] > 0 && double(median) >= usual_many && double(counts[i]) < far_fewer * double(median);
       if (none || few)
         faults.push_back({ProblemKind::unlabelled_class,
-                          fmt::format("{}: {} {}, where {:.0f} % of the pictures have some, {} in the median",
+                          fmt::format("{}: {} {}, where {:.0f} % of the images have some, {} in the median",
                                       images[i]->file, none ? "no" : std::to_string(counts[i]),
                                       class_names[label], std::floor(100 * share), median)});
     }

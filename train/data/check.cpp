@@ -59,7 +59,7 @@ void check_classes(DatasetCheck& check) {
   };
   if (total(counts.front()) == 0)
     check.faults.push_back(
-        {ProblemKind::no_object, fmt::format("{}: none of the {} pictures has a box", splits[0]->dataset.name,
+        {ProblemKind::no_object, fmt::format("{}: none of the {} images has a box", splits[0]->dataset.name,
                                              splits[0]->dataset.images.size())});
   for (size_t label = 0; label < names.size(); ++label) {
     size_t most = 0;
@@ -98,19 +98,19 @@ void check_class_names(DatasetCheck& check) {
   }
 }
 
-void check_pictures(DatasetCheck& check, const OnScanned& on_scanned) {
+void check_images(DatasetCheck& check, const OnScanned& on_scanned) {
   std::vector<std::string> files;
   std::map<std::string, size_t> positions;
   const std::vector<const LabelledImage*> images = images_of(check);
   for (const LabelledImage* image : images)
     if (positions.emplace(image->file, files.size()).second) files.push_back(image->file);
-  const std::vector<ScannedPicture> scans = scan_pictures(files, on_scanned);
-  std::vector<PlacedPicture> placed;
+  const std::vector<ScannedImage> scans = scan_images(files, on_scanned);
+  std::vector<PlacedImage> placed;
   for (const DatasetSplit* split : single_splits(check))
     for (const LabelledImage& image : split->dataset.images) {
       placed.push_back({split->name, &image, &scans[positions[image.file]]});
-      append(check.faults, picture_faults(image, *placed.back().scan));
-      if (image.annotations.empty()) check.faults.push_back({ProblemKind::empty_picture, image.file});
+      append(check.faults, image_faults(image, *placed.back().scan));
+      if (image.annotations.empty()) check.faults.push_back({ProblemKind::empty_image, image.file});
     }
   append(check.faults, find_copies(placed));
 }
@@ -190,7 +190,7 @@ DatasetCheck check_dataset(const std::string& folder, const DatasetCheckOptions&
   if (!check.data.splits.empty()) {
     check_classes(check);
     check_class_names(check);
-    check_pictures(check, options.on_scanned);
+    check_images(check, options.on_scanned);
     for (const DatasetSplit* split : single_splits(check))
       append(check.faults, find_duplicate_boxes(split->dataset));
     append(check.faults, find_unlabelled(images_of(check), check.data.class_names));

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "train/data/anchor_fit.h"
-#include "train/data/picture_scan.h"
+#include "train/data/image_scan.h"
 #include "train/data/splits.h"
 
 namespace fovea {
@@ -17,7 +17,7 @@ struct DatasetCheckOptions {
   int longer_side = 512;             // the model's own
   double anchor_scale = 0;           // 0: default_anchor_scale of the longer side
   AnchorOptions anchors;             // but for the scale
-  OnScanned on_scanned;              // while pictures are decoded
+  OnScanned on_scanned;              // while images are decoded
 };
 
 // How the boxes fit the anchors at one size of the input.
@@ -43,7 +43,7 @@ struct DatasetCheck {
   bool can_be_trained() const;                     // no fault is an error
 };
 
-// Reads all annotations, decodes all pictures, and looks for the faults that ProblemKind lists. Throws Error
+// Reads all annotations, decodes all images, and looks for the faults that ProblemKind lists. Throws Error
 // where the folder holds no data set; a split that cannot be opened is a fault.
 DatasetCheck check_dataset(const std::string& folder, const DatasetCheckOptions& options = {});
 

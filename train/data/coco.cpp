@@ -166,7 +166,7 @@ class Reader {
       if (path)
         dataset_.images.push_back({*path, id, width, height, {}});
       else
-        warn(ProblemKind::missing_picture,
+        warn(ProblemKind::missing_image,
              fmt::format("{}.file_name is \"{}\", which is not in {}: the image is left out", entry.place(),
                          name, fmt::join(image_folders_, ", ")));
     });
@@ -193,7 +193,7 @@ class Reader {
 
     const auto position = positions_.find(image_id);
     if (position == positions_.end()) {
-      warn(ProblemKind::missing_picture,
+      warn(ProblemKind::missing_image,
            fmt::format("{}.image_id is {}, but no image has this id: the box is left out", entry.place(),
                        image_id));
       return;

@@ -10,7 +10,7 @@ namespace fovea {
 // How strict read_coco() is.
 struct CocoOptions {
   bool require_images =
-      true;  // false: the pictures need not be there, for evaluating detections made elsewhere
+      true;  // false: the images need not be there, for evaluating detections made elsewhere
   ReadLog* log =
       nullptr;  // where faults and raw boxes are noted; an entry that would be an error is left out then
 };

@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// One picture, the split whose folder it goes to, and its name there.
+// One image, the split whose folder it goes to, and its name there.
 struct Placed {
   const LabelledImage* image;
   std::string split, stem, name;
@@ -38,12 +38,12 @@ class Converter {
       : data_(data), folder_(folder), options_(options) {}
 
   Converted write() {
-    place_pictures();
-    for (const Placed& placed : pictures_) put_picture(placed);
+    place_images();
+    for (const Placed& placed : images_) put_image(placed);
     if (options_.to == DatasetFormat::coco) write_as_coco();
     if (options_.to == DatasetFormat::voc) write_as_voc();
     if (options_.to == DatasetFormat::yolo) write_as_yolo();
-    result_.pictures = int64_t(pictures_.size());
+    result_.images = int64_t(images_.size());
     for (const DatasetSplit& split : data_.splits) {
       result_.splits.push_back(split.name);
       for (const std::string& warning : split.dataset.warnings)  // what joined splits have in common once
@@ -55,8 +55,8 @@ class Converter {
   }
 
  private:
-  // The smallest split that has a picture is its home, so that of train, val and trainval the first two are.
-  void place_pictures() {
+  // The smallest split that has an image is its home, so that of train, val and trainval the first two are.
+  void place_images() {
     std::vector<const DatasetSplit*> splits;
     for (const DatasetSplit& split : data_.splits) splits.push_back(&split);
     std::stable_sort(splits.begin(), splits.end(), [](const DatasetSplit* a, const DatasetSplit* b) {
@@ -72,20 +72,20 @@ class Converter {
         std::string free = stem;
         for (int i = 1; !taken.insert(free).second; ++i)
           free = fmt::format("{}_{}{}", split->name, stem, i > 1 ? fmt::format("_{}", i) : "");
-        positions_[image.file] = pictures_.size();
-        pictures_.push_back({&image, split->name, free, free + path.extension().string()});
+        positions_[image.file] = images_.size();
+        images_.push_back({&image, split->name, free, free + path.extension().string()});
       }
   }
 
-  const Placed& placed(const LabelledImage& image) const { return pictures_[positions_.at(image.file)]; }
+  const Placed& placed(const LabelledImage& image) const { return images_[positions_.at(image.file)]; }
 
-  std::string picture_folder(const std::string& split) const {
+  std::string image_folder(const std::string& split) const {
     if (options_.to == DatasetFormat::voc) return "JPEGImages";
     return options_.to == DatasetFormat::yolo ? "images/" + split : "images";
   }
 
-  void put_picture(const Placed& placed) {
-    const std::string to = folder_ + "/" + picture_folder(placed.split);
+  void put_image(const Placed& placed) {
+    const std::string to = folder_ + "/" + image_folder(placed.split);
     create_folder(to);
     const fs::path from = fs::canonical(placed.image->file), file = fs::path(to) / placed.name;
     std::error_code error;
@@ -104,7 +104,7 @@ class Converter {
   }
 
   void write_as_coco() {
-    for (const Placed& placed : pictures_)
+    for (const Placed& placed : images_)
       for (const Annotation& a : placed.image->annotations) ++result_.boxes, losses_.difficult += a.difficult;
     create_folder(folder_ + "/annotations");
     for (const DatasetSplit& split : data_.splits) {
@@ -123,7 +123,7 @@ class Converter {
   }
 
   void write_as_voc() {
-    for (const Placed& placed : pictures_)
+    for (const Placed& placed : images_)
       write_file("Annotations/" + placed.stem + ".xml", voc_annotation(placed));
     for (const DatasetSplit& split : data_.splits) {
       std::string list;
@@ -149,7 +149,7 @@ class Converter {
       add(object, "name", data_.class_names[size_t(a.label)].c_str());
       add(object, "difficult", int(a.difficult));
       pugi::xml_node box = object.append_child("bndbox");
-      // Within the picture and at least a pixel wide.
+      // Within the image and at least a pixel wide.
       const auto edges = [&](double low, double extent, int limit) {
         const long first = std::clamp(std::lround(low), 0L, long(limit) - 1);
         const long last = std::clamp(std::lround(low + extent), first + 1, long(limit));
@@ -168,7 +168,7 @@ class Converter {
   }
 
   void write_as_yolo() {
-    for (const Placed& placed : pictures_) {
+    for (const Placed& placed : images_) {
       const LabelledImage& image = *placed.image;
       std::string lines;
       for (const Annotation& a : image.annotations)
@@ -190,12 +190,12 @@ class Converter {
     write_file("data.yaml", std::string(yaml.c_str()) + "\n");
   }
 
-  // The split's folder where its pictures are all that is in it and come in the order of their names, as a
+  // The split's folder where its images are all that is in it and come in the order of their names, as a
   // folder's do; else a list of them.
   std::string yolo_source(const DatasetSplit& split) {
     const auto& images = split.dataset.images;
-    const auto in_folder = std::count_if(pictures_.begin(), pictures_.end(),
-                                         [&](const Placed& p) { return p.split == split.name; });
+    const auto in_folder =
+        std::count_if(images_.begin(), images_.end(), [&](const Placed& p) { return p.split == split.name; });
     bool as_folder = size_t(in_folder) == images.size();
     for (size_t i = 0; i < images.size() && as_folder; ++i)
       as_folder = placed(images[i]).split == split.name &&
@@ -221,7 +221,7 @@ class Converter {
     warn(losses_.rounded, "pairs of edges are rounded to whole pixels, by half a pixel at most");
     if (!voc) return;
     std::set<int> used;
-    for (const Placed& placed : pictures_)
+    for (const Placed& placed : images_)
       for (const Annotation& a : placed.image->annotations)
         if (!a.crowd) used.insert(a.label);
     warn(int64_t(data_.class_names.size() - used.size()),
@@ -233,8 +233,8 @@ class Converter {
   const DatasetSplits& data_;
   const std::string folder_;
   const ConvertOptions& options_;
-  std::vector<Placed> pictures_;
-  std::map<std::string, size_t> positions_;  // in pictures_, by file
+  std::vector<Placed> images_;
+  std::map<std::string, size_t> positions_;  // in images_, by file
   Losses losses_;
   Converted result_;
 };

@@ -9,18 +9,18 @@ namespace fovea {
 // Of convert_dataset().
 struct ConvertOptions {
   DatasetFormat to = DatasetFormat::coco;
-  bool link = false;  // pictures are hard links, or symbolic ones from another file system, not copies
+  bool link = false;  // images are hard links, or symbolic ones from another file system, not copies
 };
 
 // What was written.
 struct Converted {
-  int64_t pictures = 0, boxes = 0;
+  int64_t images = 0, boxes = 0;
   std::vector<std::string> splits;
   std::vector<std::string> warnings;  // what the reader left out, and what the new format cannot hold
 };
 
 // Writes a data set of one of the three formats in another one, with all of its splits, into the folder
-// `output`, which must be new or empty. A picture that is in several splits is written once.
+// `output`, which must be new or empty. An image that is in several splits is written once.
 //   coco   annotations/instances_<split>.json, images/: all numbers to the last bit, ids and crowds too
 //   voc    Annotations/, JPEGImages/, ImageSets/Main/<split>.txt: boxes rounded to whole pixels, as
 //          VOC's readers expect; crowd regions are left out, the order and the ids of the classes are

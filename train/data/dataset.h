@@ -17,11 +17,11 @@ struct Annotation {
   bool difficult = false;  // VOC difficult: not counted in VOC evaluation
 };
 
-// A picture and the objects in it.
+// An image and the objects in it.
 struct LabelledImage {
   std::string file;           // path that can be opened
   int64_t id = 0;             // COCO image id; position in the list, from 1, for VOC and YOLO
-  int width = 0, height = 0;  // as the annotation file says; for YOLO, whose files say nothing, the picture's
+  int width = 0, height = 0;  // as the annotation file says; for YOLO, whose files say nothing, the image's
   std::vector<Annotation> annotations;
 };
 

@@ -24,16 +24,16 @@ void read_class(const std::string& folder, int label, ClassificationDataset& dat
         "{} holds {} files that do not end in .jpg, .jpeg, .png or .bmp, the first is {}: they are left out",
         folder, others.size(), others.front()));
   if (dataset.images.size() == before)
-    dataset.warnings.push_back(fmt::format("{} holds no picture: its class has none", folder));
+    dataset.warnings.push_back(fmt::format("{} holds no image: its class has none", folder));
 }
 
 void check_not_empty(const ClassificationDataset& dataset, const std::vector<std::string>& folders) {
   if (!dataset.images.empty()) return;
   for (const std::string& name : folders)
     require(folder_names(dataset.name + "/" + name).empty(),
-            "{} holds no pictures but folders of folders: give one of them, such as {}/{}", dataset.name,
+            "{} holds no images but folders of folders: give one of them, such as {}/{}", dataset.name,
             dataset.name, name);
-  fail("{} holds {} folders, but no picture in any: files ending in .jpg, .jpeg, .png or .bmp are looked for",
+  fail("{} holds {} folders, but no image in any: files ending in .jpg, .jpeg, .png or .bmp are looked for",
        dataset.name, folders.size());
 }
 
@@ -41,11 +41,10 @@ void check_not_empty(const ClassificationDataset& dataset, const std::vector<std
 
 ClassificationDataset read_image_folder(const std::string& folder,
                                         const std::vector<std::string>& class_names) {
-  require(is_folder(folder), "{} is no folder: give one that holds a folder of pictures for each class",
+  require(is_folder(folder), "{} is no folder: give one that holds a folder of images for each class",
           folder);
   const std::vector<std::string> folders = folder_names(folder);
-  require(!folders.empty(), "{} holds no folders: one for each class, with its pictures, is expected",
-          folder);
+  require(!folders.empty(), "{} holds no folders: one for each class, with its images, is expected", folder);
 
   ClassificationDataset dataset{.name = folder, .class_names = class_names.empty() ? folders : class_names};
   const std::vector<std::string>& known = dataset.class_names;

@@ -4,13 +4,13 @@
 
 namespace fovea {
 
-// A picture and what is in it.
+// An image and what is in it.
 struct ClassifiedImage {
   std::string file;  // path that can be opened
   int label = 0;     // index into ClassificationDataset::class_names
 };
 
-// A data set of whole pictures, each of one class: the labels, not the pixels.
+// A data set of whole images, each of one class: the labels, not the pixels.
 struct ClassificationDataset {
   std::string name;  // the folder it was read from
   std::vector<std::string> class_names;
@@ -18,11 +18,11 @@ struct ClassificationDataset {
   std::vector<std::string> warnings;    // one sentence for each fault that training can go on with
 };
 
-// Reads folder/<class>/*.{jpg,jpeg,png,bmp}: each folder in `folder` is a class and holds its pictures. Where
+// Reads folder/<class>/*.{jpg,jpeg,png,bmp}: each folder in `folder` is a class and holds its images. Where
 // the data set is split into folder/train/<class> and folder/val/<class>, give folder/train. `class_names`:
 // empty to take the names of the folders, sorted; otherwise the classes a model knows, and the labels follow
-// their order. Throws Error when the folder or the folders in it are missing, no picture is found, or a
-// folder is named as no class that the model knows; files that are no pictures and classes without pictures
+// their order. Throws Error when the folder or the folders in it are missing, no image is found, or a
+// folder is named as no class that the model knows; files that are no images and classes without images
 // are warnings.
 ClassificationDataset read_image_folder(const std::string& folder,
                                         const std::vector<std::string>& class_names = {});

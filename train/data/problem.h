@@ -13,31 +13,31 @@ enum class ProblemKind {
   // A training stops at these, or cannot learn anything.
   malformed,
   unknown_class,
-  broken_picture,
+  broken_image,
   box_order,
   no_object,
   // A training goes on, with less or worse to learn from.
   missing_split,
-  missing_picture,
+  missing_image,
   missing_annotation,
   listed_twice,
   missing_size,
-  picture_size,
+  image_size,
   wrong_ending,
   reversed_box,
   empty_box,
   outside_box,
   duplicate_box,
-  duplicate_picture,
-  leaked_picture,
-  similar_picture,
+  duplicate_image,
+  leaked_image,
+  similar_image,
   absent_class,
   similar_class,
   unlabelled_class,
   small_box,
   // Worth knowing.
-  empty_picture,
-  turned_picture,
+  empty_image,
+  turned_image,
   ignored_field,
 };
 
@@ -59,7 +59,7 @@ struct Problem {
   std::string text;  // one sentence: file, field, value, and what becomes of it
 };
 
-// The four numbers of a box as they stand in the file, and its picture's size.
+// The four numbers of a box as they stand in the file, and its image's size.
 struct RawBox {
   std::array<double, 4> numbers;
   int width, height;

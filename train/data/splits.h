@@ -28,8 +28,8 @@ struct DatasetSplits {
 DatasetSplits open_splits(const std::string& folder, std::vector<std::string> names = {},
                           ReadLog* log = nullptr);
 
-// Splits that are others joined, such as VOC's trainval: all of their pictures are in smaller splits, of
-// which they hold at least one whole. Whoever counts pictures would count those twice.
+// Splits that are others joined, such as VOC's trainval: all of their images are in smaller splits, of
+// which they hold at least one whole. Whoever counts images would count those twice.
 std::vector<std::string> joined_splits(const DatasetSplits& data);
 
 }  // namespace fovea

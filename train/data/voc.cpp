@@ -110,7 +110,7 @@ class Reader {
     require(!stems_.empty(), "{} names no image: a data set needs one, a file stem on each line",
             dataset_.name);
     require(!dataset_.images.empty(),
-            "none of the {} images that {} names has both an XML file in {}/Annotations and a picture in "
+            "none of the {} images that {} names has both an XML file in {}/Annotations and an image in "
             "{}/JPEGImages",
             stems_.size(), dataset_.name, folder_, folder_);
     return std::move(dataset_);
@@ -132,14 +132,14 @@ class Reader {
     }
     const VocFile file(path);
     const std::string file_name(trim(file.root().child("filename").child_value()));
-    const std::optional<std::string> picture = find_picture(stem, file_name);
-    if (!picture) {
-      warn(ProblemKind::missing_picture,
-           "{}: {}/JPEGImages has neither a picture {} nor the <filename> \"{}\": the image is left out",
-           path, folder_, stem, file_name);
+    const std::optional<std::string> image_file = find_image(stem, file_name);
+    if (!image_file) {
+      warn(ProblemKind::missing_image,
+           "{}: {}/JPEGImages has neither an image {} nor the <filename> \"{}\": the image is left out", path,
+           folder_, stem, file_name);
       return;
     }
-    LabelledImage image{.file = *picture, .id = int64_t(dataset_.images.size()) + 1};
+    LabelledImage image{.file = *image_file, .id = int64_t(dataset_.images.size()) + 1};
     read_size(file, image);
     note_unused_fields(file);
     for (const pugi::xml_node object : file.root().children("object"))
@@ -149,7 +149,7 @@ class Reader {
 
   // The stem comes first: it is what the development kit goes by, and labelling tools leave an old <filename>
   // behind when a file is renamed.
-  std::optional<std::string> find_picture(const std::string& stem, const std::string& file_name) const {
+  std::optional<std::string> find_image(const std::string& stem, const std::string& file_name) const {
     const std::string base = folder_ + "/JPEGImages/";
     for (const char* ending : {".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG", ".BMP"})
       if (is_file(base + stem + ending)) return base + stem + ending;
@@ -157,7 +157,7 @@ class Reader {
     return std::nullopt;
   }
 
-  // Labelling tools write where the picture was when it was labelled.
+  // Labelling tools write where the image was when it was labelled.
   void note_unused_fields(const VocFile& file) {
     const std::string path(trim(file.root().child("path").child_value()));
     if (log_ && !path.empty() && !path_exists(path))
@@ -166,7 +166,7 @@ class Reader {
            fmt::format("{}: <path> is \"{}\", which is not here: it is ignored", file.path(), path)});
   }
 
-  // Some labelling tools write no size, or 0: it is the picture's then.
+  // Some labelling tools write no size, or 0: it is the image's then.
   void read_size(const VocFile& file, LabelledImage& image) {
     const pugi::xml_node size = file.root().child("size");
     const double width = size ? file.number(size, "width", "<size>") : 0;
@@ -177,9 +177,9 @@ class Reader {
       image.height = int(height);
       return;
     }
-    const Image picture = fovea::read_image(image.file);
-    image.width = picture.width;
-    image.height = picture.height;
+    const Image decoded = fovea::read_image(image.file);
+    image.width = decoded.width;
+    image.height = decoded.height;
     warn(ProblemKind::missing_size, "{}: <size> is {} x {}: the size of {}, {} x {}, is taken", file.path(),
          width, height, image.file, image.width, image.height);
   }

@@ -18,10 +18,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void add_pictures(const std::string& folder, std::vector<std::string>& pictures) {
+void add_image_files(const std::string& folder, std::vector<std::string>& files) {
   for (const std::string& name : file_names(folder))
-    if (has_image_ending(name)) pictures.push_back(folder + "/" + name);
-  for (const std::string& name : folder_names(folder)) add_pictures(folder + "/" + name, pictures);
+    if (has_image_ending(name)) files.push_back(folder + "/" + name);
+  for (const std::string& name : folder_names(folder)) add_image_files(folder + "/" + name, files);
 }
 
 struct Line {
@@ -78,14 +78,14 @@ class Reader {
       require(found != layout_.splits.end(), "{} has no split \"{}\"", layout_.file, split);
       for (const std::string& source : found->second) add_source(split, source);
     }
-    require(!pictures_.empty(), "{} has no picture: a data set needs one", dataset_.name);
+    require(!image_files_.empty(), "{} has no image: a data set needs one", dataset_.name);
     read_sizes();
     size_t labelled = 0;
-    for (size_t i = 0; i < pictures_.size(); ++i) attempt(log_, [&] { labelled += read_picture(i); });
-    require(!dataset_.images.empty(), "no picture of {} can be read", dataset_.name);
+    for (size_t i = 0; i < image_files_.size(); ++i) attempt(log_, [&] { labelled += read_image(i); });
+    require(!dataset_.images.empty(), "no image of {} can be read", dataset_.name);
     const std::string& first = dataset_.images.front().file;
     require(labelled > 0,
-            "none of the {} pictures of {} has a text file of its boxes: for {} {} was looked for",
+            "none of the {} images of {} has a text file of its boxes: for {} {} was looked for",
             dataset_.images.size(), dataset_.name, first, yolo_label_file(first));
     return std::move(dataset_);
   }
@@ -100,30 +100,30 @@ class Reader {
   void add_source(const std::string& split, const std::string& source) {
     dataset_.name += (dataset_.name.empty() ? "" : " + ") + source;
     if (is_folder(source)) {
-      std::vector<std::string> pictures;
-      add_pictures(fs::path(source + "/").parent_path().string(), pictures);
-      for (const std::string& picture : pictures) add_picture(picture, source);
+      std::vector<std::string> files;
+      add_image_files(fs::path(source + "/").parent_path().string(), files);
+      for (const std::string& file : files) add_image(file, source);
       return;
     }
     require(is_file(source), "{}: {} is {}, but no folder or list is there", layout_.file, split, source);
     const std::string beside = fs::path(source).parent_path().string();
     for (const std::string& line : read_lines(source)) {
       if (line.empty()) continue;
-      auto picture = find_path(folder_, line);
-      if (!picture) picture = find_path(beside, line);
-      if (picture)
-        add_picture(*picture, source);
+      auto file = find_path(folder_, line);
+      if (!file) file = find_path(beside, line);
+      if (file)
+        add_image(*file, source);
       else
-        warn(ProblemKind::missing_picture, "{} names {}, which is not there: the picture is left out", source,
+        warn(ProblemKind::missing_image, "{} names {}, which is not there: the image is left out", source,
              line);
     }
   }
 
-  void add_picture(const std::string& picture, const std::string& source) {
-    if (seen_.insert(picture).second)
-      pictures_.push_back(picture);
+  void add_image(const std::string& file, const std::string& source) {
+    if (seen_.insert(file).second)
+      image_files_.push_back(file);
     else
-      warn(ProblemKind::listed_twice, "{} names {} again: it is taken once", source, picture);
+      warn(ProblemKind::listed_twice, "{} names {} again: it is taken once", source, file);
   }
 
   struct Size {
@@ -132,10 +132,10 @@ class Reader {
   };
 
   void read_sizes() {
-    sizes_.resize(pictures_.size());
-    parallel_for(int64_t(pictures_.size()), 1, [&](int64_t begin, int64_t end) {
+    sizes_.resize(image_files_.size());
+    parallel_for(int64_t(image_files_.size()), 1, [&](int64_t begin, int64_t end) {
       for (size_t i = size_t(begin); i < size_t(end); ++i) try {
-          const ImageHeader header = read_image_header(pictures_[i]);
+          const ImageHeader header = read_image_header(image_files_[i]);
           sizes_[i] = {header.width, header.height, ""};
         } catch (const Error& error) {
           sizes_[i].error = error.what();
@@ -144,10 +144,11 @@ class Reader {
   }
 
   // Whether there was a text file.
-  bool read_picture(size_t index) {
+  bool read_image(size_t index) {
     const Size& size = sizes_[index];
-    if (!size.error.empty()) fail_as(ProblemKind::broken_picture, "{}", size.error);
-    LabelledImage image{pictures_[index], int64_t(dataset_.images.size()) + 1, size.width, size.height, {}};
+    if (!size.error.empty()) fail_as(ProblemKind::broken_image, "{}", size.error);
+    LabelledImage image{
+        image_files_[index], int64_t(dataset_.images.size()) + 1, size.width, size.height, {}};
     const std::string file = yolo_label_file(image.file);
     const bool labelled = is_file(file);
     if (labelled) {
@@ -192,12 +193,12 @@ class Reader {
     const double left = std::max(whole_left, 0.0), right = std::min(whole_right, double(image.width));
     const double top = std::max(whole_top, 0.0), bottom = std::min(whole_bottom, double(image.height));
     if (!(right > left && bottom > top))
-      return warn_of_box(ProblemKind::outside_box, "which is outside its picture: the box is left out");
+      return warn_of_box(ProblemKind::outside_box, "which is outside its image: the box is left out");
     constexpr double rounding = 1;  // of a pixel, by tools that write few digits
     if (left - whole_left > rounding || whole_right - right > rounding || top - whole_top > rounding ||
         whole_bottom - bottom > rounding)
       warn_of_box(ProblemKind::outside_box,
-                  "which reaches outside its picture: the box is cut off at the border");
+                  "which reaches outside its image: the box is cut off at the border");
     image.annotations.push_back({.x = left,
                                  .y = top,
                                  .width = right - left,
@@ -210,7 +211,7 @@ class Reader {
   ReadLog* log_;
   YoloLayout layout_;
   DetectionDataset dataset_;
-  std::vector<std::string> pictures_;
+  std::vector<std::string> image_files_;
   std::set<std::string> seen_;
   std::vector<Size> sizes_;
 };
@@ -237,8 +238,8 @@ DetectionDataset read_yolo(const std::string& folder, const std::vector<std::str
   return Reader(folder, class_names, log).read(splits);
 }
 
-std::string yolo_label_file(const std::string& picture) {
-  const fs::path beside = fs::path(picture).replace_extension(".txt");
+std::string yolo_label_file(const std::string& image_file) {
+  const fs::path beside = fs::path(image_file).replace_extension(".txt");
   std::vector<fs::path> parts(beside.begin(), beside.end());
   const auto last = std::find(parts.rbegin(), parts.rend(), "images");
   if (last == parts.rend()) return beside.string();

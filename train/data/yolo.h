@@ -7,18 +7,18 @@
 
 namespace fovea {
 
-// The data sets of Darknet and its successors: for each picture a text file with a line "class x y width
-// height" for each object, the centre and the size in shares of the picture's width and height, classes
-// counted from 0. The text file has the picture's name with the ending .txt and lies beside it or, where the
-// path has a folder images/, in a folder labels/ in that one's place. A picture without a text file has no
+// The data sets of Darknet and its successors: for each image a text file with a line "class x y width
+// height" for each object, the centre and the size in shares of the image's width and height, classes
+// counted from 0. The text file has the image's name with the ending .txt and lies beside it or, where the
+// path has a folder images/, in a folder labels/ in that one's place. An image without a text file has no
 // object.
 //   with a YAML file (https://docs.ultralytics.com/datasets/detect), data.yaml or any other with names: in
 //   it:
 //     names         the classes, a list or a map from 0 on
-//     train, val, test and any other splits: a folder of pictures, a file that lists pictures, or
+//     train, val, test and any other splits: a folder of images, a file that lists images, or
 //                   several of either
 //     path          where those begin; the YAML file's folder where it is left out or not on this machine
-//   without one: the classes, one a line, in classes.txt or a file *.names, and pictures in
+//   without one: the classes, one a line, in classes.txt or a file *.names, and images in
 //     images/<split>/, in <split>/images/, in the lists <split>.txt, or directly in images/, which is
 //     then the split "all"
 // Paths come from other machines more often than not: of one that leads nowhere the leading folders are left
@@ -30,19 +30,19 @@ bool is_yolo(const std::string& folder);
 // The names of its splits, sorted. Throws Error where the YAML file cannot be read.
 std::vector<std::string> yolo_splits(const std::string& folder);
 
-// Reads the pictures of some splits, one after the other, each picture once. Widths and heights are those of
-// the pictures' files, turned upright. `class_names`: empty for those of the data set; otherwise the classes
+// Reads the images of some splits, one after the other, each image once. Widths and heights are those of
+// the images' files, turned upright. `class_names`: empty for those of the data set; otherwise the classes
 // a model knows, and labels follow their order. A line of seven numbers or more is an outline, of which the
 // bounding box is taken. Throws Error naming file, line, and value where the YAML file or a line is
-// malformed, a class is not among the names or unknown to the model, or a picture's size cannot be read;
-// where a split has no picture, or no picture of it has a text file. Left out with a sentence in `warnings`:
-// a picture of a list that is not there; a box without a positive finite size or all outside its picture. A
+// malformed, a class is not among the names or unknown to the model, or an image's size cannot be read;
+// where a split has no image, or no image of it has a text file. Left out with a sentence in `warnings`:
+// an image of a list that is not there; a box without a positive finite size or all outside its image. A
 // box that reaches outside by more than a pixel is cut off with a warning. With a log faults and raw boxes
-// are noted in it, and what would be an error of one line or picture is left out.
+// are noted in it, and what would be an error of one line or image is left out.
 DetectionDataset read_yolo(const std::string& folder, const std::vector<std::string>& splits,
                            const std::vector<std::string>& class_names = {}, ReadLog* log = nullptr);
 
-// The file of a picture's boxes.
-std::string yolo_label_file(const std::string& picture);
+// The file of an image's boxes.
+std::string yolo_label_file(const std::string& image_file);
 
 }  // namespace fovea

@@ -119,18 +119,18 @@ YoloLayout read_yaml(const std::string& folder, const std::string& file) {
       all_found &= found.has_value();
       paths.push_back(found.value_or(fmt::format("{}/{}", bases.front(), source)));
     }
-    // Of other keys, such as a download's address, those are splits that lead to pictures.
+    // Of other keys, such as a download's address, those are splits that lead to images.
     if (!sources.empty() && (known.contains(split) || all_found)) layout.splits[split] = paths;
   }
   return layout;
 }
 
-bool has_pictures(const std::string& folder) {
+bool has_images(const std::string& folder) {
   const std::vector<std::string> names = file_names(folder);
   return std::any_of(names.begin(), names.end(), has_image_ending);
 }
 
-bool lists_pictures(const std::string& file) {
+bool lists_images(const std::string& file) {
   for (const std::string& line : read_lines(file))
     if (!line.empty()) return has_image_ending(line);
   return false;
@@ -140,14 +140,14 @@ std::map<std::string, std::vector<std::string>> find_splits(const std::string& f
                                                             const std::string& names_file) {
   std::map<std::string, std::vector<std::string>> splits;
   for (const std::string& name : file_names(folder, ".txt"))
-    if (folder + "/" + name != names_file && lists_pictures(folder + "/" + name))
+    if (folder + "/" + name != names_file && lists_images(folder + "/" + name))
       splits[fs::path(name).stem().string()] = {folder + "/" + name};
   for (const std::string& name : folder_names(folder + "/images"))
-    if (has_pictures(folder + "/images/" + name)) splits[split_name(name)] = {folder + "/images/" + name};
+    if (has_images(folder + "/images/" + name)) splits[split_name(name)] = {folder + "/images/" + name};
   for (const std::string& name : folder_names(folder))
-    if (has_pictures(folder + "/" + name + "/images"))
+    if (has_images(folder + "/" + name + "/images"))
       splits[split_name(name)] = {folder + "/" + name + "/images"};
-  if (splits.empty() && has_pictures(folder + "/images"))
+  if (splits.empty() && has_images(folder + "/images"))
     splits[std::string(split_of_one_folder)] = {folder + "/images"};
   return splits;
 }

@@ -10,7 +10,7 @@ namespace fovea {
 struct YoloLayout {
   std::string file;  // that holds the classes' names
   std::vector<std::string> class_names;
-  std::map<std::string, std::vector<std::string>> splits;  // folders of pictures and files that list pictures
+  std::map<std::string, std::vector<std::string>> splits;  // folders of images and files that list images
 };
 
 // Nothing where the folder has no such layout. Throws Error naming file, line, field and value where its YAML

@@ -46,13 +46,14 @@ PreparedImage DetectionBatches::prepare(size_t index, Random& random, std::span<
   if (mosaic)
     for (size_t i = 1; i < 4; ++i) chosen[i] = size_t(sampler_.any(random));
   std::array<std::shared_ptr<const Image>, 4> images;
-  std::array<LabelledPicture, 4> pictures;
+  std::array<AnnotatedImage, 4> annotated;
   for (size_t i = 0; i < (mosaic ? 4u : 1u); ++i) {
     images[i] = images_.get(chosen[i]);
-    pictures[i] = {images[i].get(), dataset_.images[chosen[i]].annotations};
+    annotated[i] = {images[i].get(), dataset_.images[chosen[i]].annotations};
   }
-  if (mosaic) return prepare_mosaic(pictures, detector_.height(), detector_.width(), options, random, pixels);
-  return prepare_for_training(*images[0], pictures[0].annotations, detector_.height(), detector_.width(),
+  if (mosaic)
+    return prepare_mosaic(annotated, detector_.height(), detector_.width(), options, random, pixels);
+  return prepare_for_training(*images[0], annotated[0].annotations, detector_.height(), detector_.width(),
                               options, random, pixels);
 }
 

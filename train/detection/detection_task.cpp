@@ -36,7 +36,7 @@ Image augmented_images(DetectionTask& task, const std::vector<std::string>& clas
         boxes.push_back({p.boxes[i].xmin, p.boxes[i].ymin, p.boxes[i].xmax, p.boxes[i].ymax, p.labels[i],
                          class_names[size_t(p.labels[i])]});
       drawn.push_back(
-          draw_boxes(picture_of(images.span<float>().subspan(k * pixels, pixels), height, width), boxes));
+          draw_boxes(image_of(images.span<float>().subspan(k * pixels, pixels), height, width), boxes));
     }
   }
   return arrange(drawn, width, height);

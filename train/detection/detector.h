@@ -39,7 +39,7 @@ class Detector {
   // precision.
   DetectorOutput outputs(const Tensor& images) const;
 
-  // Letterboxes the picture, runs the network and reads its outputs; boxes in pixels of the picture, best
+  // Letterboxes the image, runs the network and reads its outputs; boxes in pixels of the image, best
   // score first.
   std::vector<Detection> detect(const Image& image, const DetectOptions& options = {});
   // images (N, height, width, 3) as prepare_for_evaluation makes them, with their frames.
@@ -55,10 +55,10 @@ class Detector {
   Tensor device_anchors_;  // (anchors, 4) on CUDA, where boxes are decoded and suppressed too
 };
 
-// Told how many pictures are done.
+// Told how many images are done.
 using OnProgress = std::function<void(int64_t done, int64_t total)>;
 
-// What the detector finds in every picture of a data set, in its order; `images` has the same files. Pictures
+// What the detector finds in every image of a data set, in its order; `images` has the same files. Images
 // are prepared by `workers` threads while the network runs. The processes of a group share the work, and all
 // get the whole result.
 std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset,

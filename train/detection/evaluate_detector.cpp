@@ -11,13 +11,13 @@
 #include "train/evaluation/voc_evaluation.h"
 #include "train/report/draw.h"
 #include "train/report/learning_curves.h"
-#include "train/report/mistake_pictures.h"
+#include "train/report/mistake_images.h"
 #include "train/report/run_report.h"
 
 namespace fovea {
 namespace {
 
-constexpr size_t pictures_in_report = 12, worst_in_report = 12;
+constexpr size_t images_in_report = 12, worst_in_report = 12;
 
 struct Measured {
   std::vector<std::vector<Detection>> detections;
@@ -54,14 +54,14 @@ void write_report(const Measured& measured, ImageCache& images, const Detector& 
   report.class_names = dataset.class_names;
   report.figures = measured.coco;
   create_folder(folder + "/pictures");
-  const size_t stride = std::max<size_t>(1, dataset.images.size() / pictures_in_report);
-  for (size_t i = 0; i < dataset.images.size() && report.pictures.size() < pictures_in_report; i += stride) {
+  const size_t stride = std::max<size_t>(1, dataset.images.size() / images_in_report);
+  for (size_t i = 0; i < dataset.images.size() && report.images.size() < images_in_report; i += stride) {
     const auto image = images.get(i);
     const std::string stem = std::filesystem::path(dataset.images[i].file).stem().string();
-    report.pictures.push_back({stem,
-                               draw_annotations(*image, dataset.images[i].annotations, dataset.class_names),
-                               draw_detections(*image, measured.detections[i], dataset.class_names)});
-    write_image(fmt::format("{}/pictures/{}.jpg", folder, stem), report.pictures.back().detections);
+    report.images.push_back({stem,
+                             draw_annotations(*image, dataset.images[i].annotations, dataset.class_names),
+                             draw_detections(*image, measured.detections[i], dataset.class_names)});
+    write_image(fmt::format("{}/pictures/{}.jpg", folder, stem), report.images.back().detections);
   }
   report.mistakes =
       measured.mistakes_text() +
@@ -94,7 +94,7 @@ std::string evaluate_detector(Detector& detector, const DetectionDataset& datase
   if (folder.empty()) return text;
   write_report(measured, images, detector, dataset, config, folder);
   write_coco_results(folder + "/detections.json", dataset, scored);
-  return text + fmt::format("\nreport:   {0}/report.html\npictures: {0}/pictures\n", folder);
+  return text + fmt::format("\nreport:   {0}/report.html\nimages:   {0}/pictures\n", folder);
 }
 
 }  // namespace fovea

@@ -12,7 +12,7 @@ struct StepMemory {
   int64_t weights = 0;      // and batch norm's running averages
   int64_t optimizer = 0;    // momentum; AdamW's second moments
   int64_t averages = 0;     // of the weights, which are what is measured and kept
-  int64_t batches = 0;      // pictures and targets, on the CPU those that wait for their turn, too
+  int64_t batches = 0;      // images and targets, on the CPU those that wait for their turn, too
   int64_t gradients = 0;    // of the parameters, once they are all there
   int64_t activations = 0;  // what waits for the backward pass when it begins
   int64_t peak = 0;         // most in use at once, of all this and of what comes and goes

@@ -29,7 +29,7 @@ struct Confusion {
 // at most so many.
 std::vector<Confusion> frequent_confusions(const ConfusionMatrix& matrix, size_t most);
 
-// Of whole pictures: truths[i] was taken for found[i]. Throws Error where the two are not of one length or a
+// Of whole images: truths[i] was taken for found[i]. Throws Error where the two are not of one length or a
 // label has no class.
 ConfusionMatrix confusion_matrix(const std::vector<std::string>& class_names, std::span<const int> truths,
                                  std::span<const int> found);

@@ -20,12 +20,12 @@ enum class Outcome : uint8_t {
 };
 
 struct JudgedDetection {  // one detection and what became of it
-  size_t detection;       // place in the picture's list
+  size_t detection;       // place in the image's list
   Outcome outcome;
   int truth = -1;  // the annotation that it found, took for another class, found again or nearly met
 };
 
-// One picture's detections against its truth.
+// One image's detections against its truth.
 struct ImageMistakes {
   std::vector<JudgedDetection> detections;  // those of at least the score threshold, best score first
   std::vector<size_t> missed;               // annotations that no detection lies on; crowds never count
@@ -61,10 +61,10 @@ Mistakes find_mistakes(const DetectionDataset& truth, const DatasetDetections& d
 // where nothing is right at any.
 double best_score_threshold(const DetectionDataset& truth, const DatasetDetections& detections);
 
-// The pictures with errors, those with most first, equals in the order of the data set; at most so many.
+// The images with errors, those with most first, equals in the order of the data set; at most so many.
 std::vector<size_t> worst_images(const Mistakes& mistakes, size_t most);
 
-// What is wrong in a picture, in words: "3 missed (2 cat, dog); 1 of the wrong class (dog taken for cat); 3
+// What is wrong in an image, in words: "3 missed (2 cat, dog); 1 of the wrong class (dog taken for cat); 3
 // false alarms (cat found again, dog inexact, cat where nothing is)"; no more than four different ones of a
 // kind are named, the most frequent first.
 std::string explain(const ImageMistakes& mistakes, const LabelledImage& image,

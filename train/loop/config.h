@@ -90,7 +90,7 @@ void for_each_field(Config& c, F&& f) {
   f("freeze", c.freeze, "what is not trained: none, backbone, batch-norm, or both joined by a comma");
   f("image_size", c.image_size,
     "input of the network in pixels: 256, or height x width as 240x320; 0: the model's own, cut to the shape "
-    "that most pictures have");
+    "that most images have");
   f("anchor_scale", c.anchor_scale,
     "side of the smallest anchor in strides; 0: 4 from 512 px on, less for smaller inputs");
   f("aspect_ratios", c.aspect_ratios, "anchor shapes: width / height, or the two factors as 1.4x0.7");
@@ -135,7 +135,7 @@ void for_each_field(Config& c, F&& f) {
     "the same gradients");
   f("horizontal_flip", c.horizontal_flip, "mirror half of the training images");
   f("vertical_flip", c.vertical_flip,
-    "turn half of them upside down: for pictures without up and down, like cells");
+    "turn half of them upside down: for images without up and down, like cells");
   f("scale_min", c.scale_min, "smallest factor on the size of a training image (the paper's is 0.1)");
   f("scale_max", c.scale_max, "largest factor on the size of a training image (the paper's is 2)");
   f("crop", c.crop,

@@ -27,7 +27,7 @@ std::optional<NonFinite> find_non_finite(const Module& model, const std::functio
 std::string advice_on_divergence(const TrainConfig& config, int64_t step, double learning_rate,
                                  const std::optional<NonFinite>& found) {
   if (found && found->given && !found->direct)
-    return "It came with the pictures or their labels: `fovea data check` looks through them";
+    return "It came with the images or their labels: `fovea data check` looks through them";
   std::string advice = step < config.warmup_steps
                            ? fmt::format(
                                  "The learning rate climbs too far or too fast for this network: try "

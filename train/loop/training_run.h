@@ -21,7 +21,7 @@ class TrainingRun {
 
   bool train(const TrainHooks& hooks);  // see Trainer::run
 
-  // Measures best.safetensors on the validation split, writes report.html, pictures and results into the
+  // Measures best.safetensors on the validation split, writes report.html, images and results into the
   // folder, and returns the figures as text to print. `failure` of the result: one sentence where
   // config.overfit asked for images to be learned completely and they were not.
   TaskResult finish() { return task_->finish(folder_); }

@@ -40,11 +40,11 @@ struct Rectangle {
   int left, top, right, bottom;
 };
 
-// Draws into a picture, cutting off at its edges. All sizes are in units of `scale` pixels, so that frames
-// and text keep their proportion to the picture.
+// Draws into an image, cutting off at its edges. All sizes are in units of `scale` pixels, so that frames
+// and text keep their proportion to the image.
 class Painter {
  public:
-  // Letters of 7 pixels up to 400 pixels of picture, then of 14, and so on.
+  // Letters of 7 pixels up to 400 pixels of image, then of 14, and so on.
   explicit Painter(Image& image)
       : image_(image), scale_(std::max(1, (std::min(image.width, image.height) + 80) / 240)) {}
 
@@ -76,7 +76,7 @@ class Painter {
   }
 
  private:
-  // Mixes the colour into the part of the rectangle that lies in the picture.
+  // Mixes the colour into the part of the rectangle that lies in the image.
   void fill(const Rectangle& r, const Colour& colour, double opacity) {
     const std::array target{colour.red, colour.green, colour.blue};
     for (int y = std::max(0, r.top); y < std::min(image_.height, r.bottom); ++y)
@@ -135,7 +135,7 @@ class Painter {
   int scale_;
 };
 
-// The pixels that a box touches, inside the picture. max(0, NaN) is 0.
+// The pixels that a box touches, inside the image. max(0, NaN) is 0.
 Rectangle pixels_of(double left, double top, double right, double bottom, const Image& image) {
   const auto limit = [](double v, int size) { return int(std::min(double(size), std::max(0.0, v))); };
   return {limit(std::floor(left), image.width), limit(std::floor(top), image.height),

@@ -9,24 +9,24 @@
 
 namespace fovea {
 
-// The picture with its detections of at least `score_threshold`: a frame in the class's colour and "name
+// The image with its detections of at least `score_threshold`: a frame in the class's colour and "name
 // 0.87" above it.
 Image draw_detections(const Image& image, std::span<const Detection> detections,
                       const std::vector<std::string>& class_names, double score_threshold = 0.3);
 
-// The picture with its annotations, in the same colours; crowd regions dashed.
+// The image with its annotations, in the same colours; crowd regions dashed.
 Image draw_annotations(const Image& image, std::span<const Annotation> annotations,
                        const std::vector<std::string>& class_names);
 
 // A box with a text of one's own.
 struct DrawnBox {
-  double left, top, right, bottom;  // in pixels of the picture
+  double left, top, right, bottom;  // in pixels of the image
   int label;                        // decides the colour
   std::string text;                 // empty: the frame alone
   bool dashed = false;
 };
 
-// The picture with these boxes; later ones lie over earlier ones, and every text over every frame.
+// The image with these boxes; later ones lie over earlier ones, and every text over every frame.
 Image draw_boxes(const Image& image, std::span<const DrawnBox> boxes);
 
 }  // namespace fovea

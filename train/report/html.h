@@ -8,7 +8,7 @@ namespace fovea {
 // characters (not allowed in XML) become U+FFFD.
 std::string escape_html(std::string_view text);
 
-// RFC 4648, with padding: for pictures inside a page as data:image/jpeg;base64,...
+// RFC 4648, with padding: for images inside a page as data:image/jpeg;base64,...
 std::string base64(std::string_view bytes);
 
 }  // namespace fovea

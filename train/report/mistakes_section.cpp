@@ -6,7 +6,7 @@
 #include <array>
 
 #include "train/report/html.h"
-#include "train/report/report_pictures.h"
+#include "train/report/report_images.h"
 
 namespace fovea {
 namespace {
@@ -87,8 +87,8 @@ std::string mistakes_section(const RunReport& report) {
   if (!report.mistakes.empty()) html += "<p>" + escape_html(report.mistakes) + "</p>\n";
   html += confusion_card(report.confusion);
   if (report.worst.empty()) return html;
-  html += "<h2>Worst pictures first</h2>\n<div class=\"row\">\n";
-  for (const ReportPicture& picture : report.worst) html += picture_figure(picture);
+  html += "<h2>Worst images first</h2>\n<div class=\"row\">\n";
+  for (const ReportImage& image : report.worst) html += image_figure(image);
   return html + "</div>\n";
 }
 

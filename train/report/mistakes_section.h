@@ -10,7 +10,7 @@ namespace fovea {
 std::string sizes_table(const RunReport& report);
 // What is taken for what: a shaded table, or, from 25 classes on, the most frequent confusions.
 std::string confusion_card(const ConfusionMatrix& confusion);
-// Confusion and worst pictures, with their heading.
+// Confusion and worst images, with their heading.
 std::string mistakes_section(const RunReport& report);
 
 }  // namespace fovea

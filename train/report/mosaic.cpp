@@ -33,7 +33,7 @@ Image scaled(const Image& image, int width, int height) {
   return result;
 }
 
-// The picture with its boxes, to fit into a tile. They are drawn at the tile's size, so that lines and
+// The image with its boxes, to fit into a tile. They are drawn at the tile's size, so that lines and
 // letters are too.
 Image tile(const LabelledImage& labelled, const std::vector<std::string>& class_names, int tile_height) {
   const Image image = read_image(labelled.file);
@@ -56,7 +56,7 @@ int suited_height(const std::vector<const LabelledImage*>& images) {
 
 Image draw_mosaic(const std::vector<const LabelledImage*>& images,
                   const std::vector<std::string>& class_names) {
-  require(!images.empty(), "[mosaic] there is no picture to draw");
+  require(!images.empty(), "[mosaic] there is no image to draw");
   const int height = suited_height(images);
   const size_t tiles = std::min(images.size(), max_tiles);
   std::vector<Image> drawn;
@@ -66,20 +66,18 @@ Image draw_mosaic(const std::vector<const LabelledImage*>& images,
     } catch (const Error& error) {
       reason = error.what();
     }
-  require(!drawn.empty(), "[mosaic] no picture can be drawn: {}", reason);
+  require(!drawn.empty(), "[mosaic] no image can be drawn: {}", reason);
   return arrange(drawn, tile_width, height);
 }
 
-Image arrange(const std::vector<Image>& pictures, int width, int height) {
-  require(!pictures.empty(), "[mosaic] there is no picture to arrange");
-  const int across = std::min(columns, int(pictures.size())),
-            down = (int(pictures.size()) + across - 1) / across;
+Image arrange(const std::vector<Image>& images, int width, int height) {
+  require(!images.empty(), "[mosaic] there is no image to arrange");
+  const int across = std::min(columns, int(images.size())), down = (int(images.size()) + across - 1) / across;
   Image all(across * (width + gap) - gap, down * (height + gap) - gap);
-  for (size_t i = 0; i < pictures.size(); ++i) {
+  for (size_t i = 0; i < images.size(); ++i) {
     const int left = int(i) % across * (width + gap), top = int(i) / across * (height + gap);
-    for (int y = 0; y < std::min(height, pictures[i].height); ++y)
-      std::copy_n(pictures[i].at(0, y), size_t(std::min(width, pictures[i].width)) * 3,
-                  all.at(left, top + y));
+    for (int y = 0; y < std::min(height, images[i].height); ++y)
+      std::copy_n(images[i].at(0, y), size_t(std::min(width, images[i].width)) * 3, all.at(left, top + y));
   }
   return all;
 }

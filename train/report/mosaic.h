@@ -7,14 +7,14 @@
 
 namespace fovea {
 
-// Up to 16 pictures, spread evenly over all, in rows of up to four tiles of 400 pixels' width, each with its
-// boxes and their classes drawn in. Pictures that cannot be decoded are passed over. Throws Error where none
+// Up to 16 images, spread evenly over all, in rows of up to four tiles of 400 pixels' width, each with its
+// boxes and their classes drawn in. Images that cannot be decoded are passed over. Throws Error where none
 // can.
 Image draw_mosaic(const std::vector<const LabelledImage*>& images,
                   const std::vector<std::string>& class_names);
 
-// Pictures in rows of up to four, each in a tile of width x height pixels, at its top left corner, cut off
+// Images in rows of up to four, each in a tile of width x height pixels, at its top left corner, cut off
 // where it is larger. Throws Error where there is none.
-Image arrange(const std::vector<Image>& pictures, int width, int height);
+Image arrange(const std::vector<Image>& images, int width, int height);
 
 }  // namespace fovea

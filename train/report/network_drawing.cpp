@@ -35,8 +35,8 @@ struct Point {
   double x, y;
 };
 
-// The elements of a picture, in the order in which they are painted.
-class Picture {
+// The elements of a drawing, in the order in which they are painted.
+class Drawing {
  public:
   void text(Point at, const std::string& words, const char* classes, const char* anchor = "middle") {
     body_ += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"{}\" text-anchor=\"{}\">{}</text>\n", at.x,
@@ -114,43 +114,43 @@ int64_t halved(int64_t size, int times) {
 constexpr double stage_width = 218, stage_height = 38, stage_left = 18;
 constexpr double stage_centre = stage_left + stage_width / 2;
 
-void arrow_up(Picture& picture, double from_y, double to_y) {
-  picture.arrow({stage_centre, from_y}, {stage_centre, to_y}, "flow", "flow", 1.6);
+void arrow_up(Drawing& drawing, double from_y, double to_y) {
+  drawing.arrow({stage_centre, from_y}, {stage_centre, to_y}, "flow", "flow", 1.6);
 }
 
-void stage_box(Picture& picture, double y, const std::string& head, const std::string& detail, bool tap,
+void stage_box(Drawing& drawing, double y, const std::string& head, const std::string& detail, bool tap,
                int blocks, const std::string& explanation) {
   const double top = y - stage_height / 2;
-  picture.box({stage_left, top}, {stage_width, stage_height}, tap ? "tap" : "stage", explanation);
-  picture.text({stage_left + 10, top + 15}, head, "head", "start");
-  picture.text({stage_left + 10, top + 30}, detail, "small muted", "start");
+  drawing.box({stage_left, top}, {stage_width, stage_height}, tap ? "tap" : "stage", explanation);
+  drawing.text({stage_left + 10, top + 15}, head, "head", "start");
+  drawing.text({stage_left + 10, top + 30}, detail, "small muted", "start");
   const double step = std::min(9.0, 84.0 / std::max(blocks, 1));  // one square a block
   for (int i = 0; i < blocks; ++i)
-    picture.box({stage_left + stage_width - 10 - step * (blocks - i), top + 22}, {step - 2, 8},
+    drawing.box({stage_left + stage_width - 10 - step * (blocks - i), top + 22}, {step - 2, 8},
                 tap ? "tap-block" : "block", "", 1.5);
 }
 
 // The backbone from the image, upwards; the end of stage 2 (P3) stands at y, a stage every `step`. Gives back
 // the y of the last stage.
-double draw_backbone(Picture& picture, const EfficientNetSpec& spec, const std::string& prefix,
+double draw_backbone(Drawing& drawing, const EfficientNetSpec& spec, const std::string& prefix,
                      int64_t height, int64_t width, double y_of_p3, double step, bool taps) {
   const EfficientNetPlan plan = efficientnet_plan(spec);
   const auto size = [&](int halvings) {
     return fmt::format("{}×{}", halved(height, halvings), halved(width, halvings));
   };
   double y = y_of_p3 + 4 * step;
-  stage_box(picture, y, "image", fmt::format("{}, 3 channels", size(0)), false, 0, "");
-  arrow_up(picture, y - stage_height / 2, y - step + stage_height / 2 + 1);
+  stage_box(drawing, y, "image", fmt::format("{}, 3 channels", size(0)), false, 0, "");
+  arrow_up(drawing, y - stage_height / 2, y - step + stage_height / 2 + 1);
   y -= step;
-  stage_box(picture, y, "stem: conv 3×3, stride 2",
+  stage_box(drawing, y, "stem: conv 3×3, stride 2",
             fmt::format("{}, {} channels", size(1), plan.stem_channels), false, 0, prefix + "conv_stem, bn1");
   int halvings = 1;
   for (size_t s = 0; s < plan.stages.size(); ++s) {
     const EfficientNetStage& stage = plan.stages[s];
     halvings += stage.stride == 2;
-    arrow_up(picture, y - stage_height / 2, y - step + stage_height / 2 + 1);
+    arrow_up(drawing, y - stage_height / 2, y - step + stage_height / 2 + 1);
     y -= step;
-    stage_box(picture, y,
+    stage_box(drawing, y,
               fmt::format("{} × MBConv{} {}×{}{}", stage.repeats, stage.expansion, stage.kernel, stage.kernel,
                           stage.stride == 1 ? "" : ", stride 2"),
               fmt::format("{}, {} channels", size(halvings), stage.channels), taps && is_feature_stage(s),
@@ -165,29 +165,29 @@ std::string draw_network(const EfficientNet& model, int size) {
   const EfficientNetSpec& spec = model.spec();
   const EfficientNetPlan plan = efficientnet_plan(spec);
   constexpr double step = 58, top = 84;
-  Picture picture;
+  Drawing drawing;
   const bool classifies = !model.parameters().empty() && parameters_below(model, "classifier.") > 0;
   const int heads = classifies ? 3 : 0;
   const double y_of_p3 = top + (heads + 4) * step + stage_height / 2;
-  picture.text({stage_left, 34}, spec.name, "title", "start");
-  picture.text({stage_left, 56},
+  drawing.text({stage_left, 34}, spec.name, "title", "start");
+  drawing.text({stage_left, 56},
                fmt::format("{} parameters; width × {:.3g}, depth × {:.3g}", millions(model.parameter_count()),
                            spec.width, spec.depth),
                "muted", "start");
-  double y = draw_backbone(picture, spec, "", size, size, y_of_p3, step, false);
+  double y = draw_backbone(drawing, spec, "", size, size, y_of_p3, step, false);
   const auto next = [&](const std::string& head, const std::string& detail, const std::string& name) {
-    arrow_up(picture, y - stage_height / 2, y - step + stage_height / 2 + 1);
+    arrow_up(drawing, y - stage_height / 2, y - step + stage_height / 2 + 1);
     y -= step;
-    stage_box(picture, y, head, detail, true, 0, name);
+    stage_box(drawing, y, head, detail, true, 0, name);
   };
   if (classifies) {
     const int64_t classes = parameters_below(model, "classifier.bias");
     next("conv 1×1", fmt::format("{0}×{0}, {1} channels", halved(size, 5), plan.head_channels),
          "conv_head, bn2");
-    next("mean over the picture", fmt::format("{} numbers", plan.head_channels), "");
+    next("mean over the image", fmt::format("{} numbers", plan.head_channels), "");
     next("classifier", fmt::format("{} classes", classes), "classifier");
   }
-  return picture.finish(spec.name, {stage_left * 2 + stage_width + 80, y_of_p3 + 4 * step + 44});
+  return drawing.finish(spec.name, {stage_left * 2 + stage_width + 80, y_of_p3 + 4 * step + 44});
 }
 
 namespace {
@@ -195,9 +195,9 @@ namespace {
 constexpr double row = 92, column = 100, radius = 19, first_column = 318, level_top = 122;
 
 // A detector being drawn.
-class DetectorPicture {
+class DetectorDrawing {
  public:
-  DetectorPicture(const EfficientDet& model, int height, int width, bool show_weights)
+  DetectorDrawing(const EfficientDet& model, int height, int width, bool show_weights)
       : model_(model),
         spec_(model.spec()),
         height_(height),
@@ -212,13 +212,13 @@ class DetectorPicture {
   std::string draw() {
     for (int cell = 0; cell < spec_.fpn.cells; ++cell) {
       const double x = x_of(cell, 0) - column / 2 + 4;
-      picture_.box({x, level_top - 52}, {columns_ * column - 8, y_of(spec_.fpn.min_level) - level_top + 86},
+      drawing_.box({x, level_top - 52}, {columns_ * column - 8, y_of(spec_.fpn.min_level) - level_top + 86},
                    "band");
-      picture_.text({x + columns_ * column / 2 - 4, level_top - 34}, fmt::format("cell {}", cell + 1),
+      drawing_.text({x + columns_ * column / 2 - 4, level_top - 34}, fmt::format("cell {}", cell + 1),
                     "muted");
     }
     draw_title();
-    draw_backbone(picture_, spec_.backbone, "backbone.", height_, width_, y_of(3), row / 2, true);
+    draw_backbone(drawing_, spec_.backbone, "backbone.", height_, width_, y_of(3), row / 2, true);
     draw_pyramid();
     std::vector<Point> places;
     std::vector<std::string> names;
@@ -229,7 +229,7 @@ class DetectorPicture {
     for (int cell = 0; cell < spec_.fpn.cells; ++cell) draw_cell(cell, places, names);
     draw_heads(places);
     draw_legend();
-    return picture_.finish(spec_.name, {fork() + 316, y_of(3) + 2 * row + 50});
+    return drawing_.finish(spec_.name, {fork() + 316, y_of(3) + 2 * row + 50});
   }
 
  private:
@@ -241,8 +241,8 @@ class DetectorPicture {
   }
 
   void draw_title() {
-    picture_.text({stage_left, 34}, spec_.name, "title", "start");
-    picture_.text(
+    drawing_.text({stage_left, 34}, spec_.name, "title", "start");
+    drawing_.text(
         {stage_left, 54},
         fmt::format("{} parameters: backbone {}, BiFPN {}, class net {}, box net {}",
                     millions(model_.parameter_count()), millions(below("backbone.")), millions(below("fpn.")),
@@ -258,17 +258,17 @@ class DetectorPicture {
       const Point at{first_column, y_of(level)};
       const bool tapped = level <= 5;
       if (tapped)
-        picture_.arrow({stage_left + stage_width, at.y}, {at.x - radius, at.y}, "flow", "flow", 1.6);
+        drawing_.arrow({stage_left + stage_width, at.y}, {at.x - radius, at.y}, "flow", "flow", 1.6);
       else
-        picture_.arrow({at.x, at.y + row - radius}, {at.x, at.y + radius}, "down", "flow down", 1.6);
+        drawing_.arrow({at.x, at.y + row - radius}, {at.x, at.y + radius}, "down", "flow down", 1.6);
       if (!tapped) {
         const bool converted = level == 6 && parameters_.contains("fpn.resample.3.conv.conv.weight");
-        picture_.text({at.x - 8, at.y + row / 2 + 4}, converted ? "conv 1×1, max pool" : "max pool",
+        drawing_.text({at.x - 8, at.y + row / 2 + 4}, converted ? "conv 1×1, max pool" : "max pool",
                       "small muted", "end");
       }
-      picture_.circle(at, radius, "input", fmt::format("P{}", level),
+      drawing_.circle(at, radius, "input", fmt::format("P{}", level),
                       fmt::format("level {}: {}, stride {}", level, size_of_level(level), 1 << level));
-      picture_.text({at.x - radius - 6, at.y - 8}, size_of_level(level), "small muted", "end");
+      drawing_.text({at.x - radius - 6, at.y - 8}, size_of_level(level), "small muted", "end");
     }
   }
 
@@ -291,7 +291,7 @@ class DetectorPicture {
     std::vector<std::string> formulas;
     for (size_t n = 0; n < plan_.size(); ++n) formulas.push_back(draw_inputs(n, all, all_names));
     for (size_t n = 0; n < plan_.size(); ++n)
-      picture_.circle(all[levels + n], radius, classes[n], fmt::format("P{}", plan_[n].level),
+      drawing_.circle(all[levels + n], radius, classes[n], fmt::format("P{}", plan_[n].level),
                       all_names[levels + n] + formulas[n],
                       fmt::format(" class=\"node\" data-name=\"{}\"", all_names[levels + n]));
   }
@@ -328,7 +328,7 @@ class DetectorPicture {
                                  : Point{from.x + ux * radius, from.y + uy * radius};
     const Point end = bend > 0 ? Point{to.x - radius * 0.72, to.y - radius * 0.78}
                                : Point{to.x - ux * (radius + 1), to.y - uy * (radius + 1)};
-    picture_.arrow(start, end, kind, fmt::format("edge {}", kind), thickness, bend, data);
+    drawing_.arrow(start, end, kind, fmt::format("edge {}", kind), thickness, bend, data);
     if (weight.empty()) return;
     // Beside the middle of a line; a vertical one is crossed by a bent one there, so further up.
     Point label{(start.x + end.x) / 2, (start.y + end.y) / 2};
@@ -338,7 +338,7 @@ class DetectorPicture {
       label = {to.x + 17, std::min(start.y, end.y) + 15};
     else if (dy == 0)
       label.y -= 5;
-    picture_.text(label, weight, "weight");
+    drawing_.text(label, weight, "weight");
   }
 
   // Whether a node stands between the two places of one row.
@@ -357,15 +357,15 @@ class DetectorPicture {
   void draw_heads(const std::vector<Point>& outputs) {
     const double x = fork(), left = x + 44, width = 256, top = level_top - 52;
     for (const Point& output : outputs)
-      picture_.arrow({output.x + radius, output.y}, {x, output.y}, "flow", "flow", 1.6);
-    picture_.line({x, outputs.back().y - 8}, {x, outputs.front().y + 8}, "flow", 3);
+      drawing_.arrow({output.x + radius, output.y}, {x, output.y}, "flow", "flow", 1.6);
+    drawing_.line({x, outputs.back().y - 8}, {x, outputs.front().y + 8}, "flow", 3);
     const int repeats = spec_.head_repeats, per_cell = spec_.anchors.per_cell();
     double y = top;
     for (const bool classes : {true, false}) {
       const std::string name = classes ? "class_net" : "box_net";
-      picture_.arrow({x, y + 62}, {left - 1, y + 62}, "flow", "flow", 1.6);
-      picture_.box({left, y}, {width, 124}, "net", name);
-      picture_.text({left + 14, y + 22}, classes ? "class net" : "box net", "head", "start");
+      drawing_.arrow({x, y + 62}, {left - 1, y + 62}, "flow", "flow", 1.6);
+      drawing_.box({left, y}, {width, 124}, "net", name);
+      drawing_.text({left + 14, y + 22}, classes ? "class net" : "box net", "head", "start");
       const std::vector<std::string> lines = {
           fmt::format("{} × separable conv 3×3, {} channels", repeats, spec_.fpn.channels),
           "one set of weights for all levels,", "batch norms of each level's own",
@@ -373,7 +373,7 @@ class DetectorPicture {
                   : fmt::format("→ {} anchors × 4 numbers", per_cell),
           fmt::format("{} parameters", millions(below(name + ".")))};
       for (size_t i = 0; i < lines.size(); ++i)
-        picture_.text({left + 14, y + 42 + 17 * double(i)}, lines[i], i == 3 ? "" : "muted", "start");
+        drawing_.text({left + 14, y + 42 + 17 * double(i)}, lines[i], i == 3 ? "" : "muted", "start");
       y += 140;
     }
     draw_anchors({left, y}, width);
@@ -381,21 +381,21 @@ class DetectorPicture {
 
   void draw_anchors(Point corner, double width) {
     const int levels = spec_.fpn.max_level - spec_.fpn.min_level + 1;
-    picture_.box(corner, {width, 48 + 17.0 * levels}, "table", "anchors");
-    picture_.text({corner.x + 14, corner.y + 22}, "anchors", "head", "start");
+    drawing_.box(corner, {width, 48 + 17.0 * levels}, "table", "anchors");
+    drawing_.text({corner.x + 14, corner.y + 22}, "anchors", "head", "start");
     int64_t total = 0;
     double y = corner.y + 42;
     for (int level = spec_.fpn.min_level; level <= spec_.fpn.max_level; ++level, y += 17) {
       const int64_t count = halved(height_, level) * halved(width_, level) * spec_.anchors.per_cell();
       total += count;
-      picture_.text({corner.x + 14, y},
+      drawing_.text({corner.x + 14, y},
                     fmt::format("P{}: {} × {}", level, size_of_level(level), spec_.anchors.per_cell()),
                     "muted", "start");
-      picture_.text({corner.x + 182, y}, fmt::format("{:.0f} px", spec_.anchors.anchor_scale * (1 << level)),
+      drawing_.text({corner.x + 182, y}, fmt::format("{:.0f} px", spec_.anchors.anchor_scale * (1 << level)),
                     "muted", "end");
-      picture_.text({corner.x + width - 14, y}, fmt::format("{}", count), "muted", "end");
+      drawing_.text({corner.x + width - 14, y}, fmt::format("{}", count), "muted", "end");
     }
-    picture_.text({corner.x + width - 14, corner.y + 22}, fmt::format("{}", total), "head", "end");
+    drawing_.text({corner.x + width - 14, corner.y + 22}, fmt::format("{}", total), "head", "end");
   }
 
   void draw_legend() {
@@ -406,9 +406,9 @@ class DetectorPicture {
         {"down", "the level below, finer: max pool 3×3, stride 2"}};
     for (size_t i = 0; i < kinds.size(); ++i) {
       const double line = y + 20 * double(i);
-      picture_.arrow({x, line - 4}, {x + 40, line - 4}, kinds[i].first, std::string("flow ") + kinds[i].first,
+      drawing_.arrow({x, line - 4}, {x + 40, line - 4}, kinds[i].first, std::string("flow ") + kinds[i].first,
                      1.8);
-      picture_.text({x + 50, line}, kinds[i].second, "muted", "start");
+      drawing_.text({x + 50, line}, kinds[i].second, "muted", "start");
     }
     const bool sum = spec_.fpn.fusion == Fusion::sum;
     std::vector<std::string> lines = {
@@ -421,7 +421,7 @@ class DetectorPicture {
         fmt::format("then swish, a separable conv 3×3 to {} channels, and batch norm.", spec_.fpn.channels));
     lines.push_back("A stage's squares are its blocks.");
     for (size_t i = 0; i < lines.size(); ++i)
-      picture_.text({x, y + 62 + 17 * double(i)}, lines[i], "muted", "start");
+      drawing_.text({x, y + 62 + 17 * double(i)}, lines[i], "muted", "start");
   }
 
   const EfficientDet& model_;
@@ -432,13 +432,13 @@ class DetectorPicture {
   std::map<std::string, Tensor> parameters_;
   std::map<int, int> nodes_of_level_;
   int columns_ = 1;
-  Picture picture_;
+  Drawing drawing_;
 };
 
 }  // namespace
 
 std::string draw_network(const EfficientDet& model, int height, int width, bool show_weights) {
-  return DetectorPicture(model, height, width, show_weights).draw();
+  return DetectorDrawing(model, height, width, show_weights).draw();
 }
 
 }  // namespace fovea

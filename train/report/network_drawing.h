@@ -5,7 +5,7 @@
 
 namespace fovea {
 
-// A network as a picture: SVG in one piece, without scripts, light or dark as the viewer's system is.
+// A drawing of a network: SVG in one piece, without scripts, light or dark as the viewer's system is.
 // Hovering over a part shows what it is called in weight files. Elements can be counted: class="node" is a
 // BiFPN node, class="edge" one of its inputs, with data-from, data-to and, where inputs are weighed,
 // data-weight.

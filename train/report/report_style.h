@@ -2,7 +2,7 @@
 
 namespace fovea {
 
-// The style sheet of report.html. Widths give way from a desk's screen (two charts and two pictures a row) to
+// The style sheet of report.html. Widths give way from a desk's screen (two charts and two images a row) to
 // a phone's (one); colours are variables, set again for those whose system is dark. The curves' are those of
 // svg_chart.
 inline constexpr const char* report_style = R"(

@@ -7,7 +7,7 @@
 #include "core/file.h"
 #include "train/report/html.h"
 #include "train/report/mistakes_section.h"
-#include "train/report/report_pictures.h"
+#include "train/report/report_images.h"
 #include "train/report/report_style.h"
 #include "train/report/svg_chart.h"
 
@@ -124,10 +124,10 @@ std::string figures_section(const RunReport& report) {
          precision_recall_charts(report) + "</div>\n";
 }
 
-std::string pictures_section(const std::vector<ReportPicture>& pictures) {
-  if (pictures.empty()) return "";
-  std::string html = "<h2>Pictures</h2>\n<div class=\"row\">\n";
-  for (const ReportPicture& picture : pictures) html += picture_figure(picture);
+std::string images_section(const std::vector<ReportImage>& images) {
+  if (images.empty()) return "";
+  std::string html = "<h2>Images</h2>\n<div class=\"row\">\n";
+  for (const ReportImage& image : images) html += image_figure(image);
   return html + "</div>\n";
 }
 
@@ -144,7 +144,7 @@ void write_run_report(const std::string& path, const RunReport& report) {
       "head>\n<body><main>\n<h1>{}</h1>\n",
       title, report_style, title);
   const std::string body = summary_section(report) + charts_section(report.charts) + figures_section(report) +
-                           mistakes_section(report) + pictures_section(report.pictures);
+                           mistakes_section(report) + images_section(report.images);
   write_file_atomically(path, head + body + "<footer>Written by Fovea.</footer>\n</main></body>\n</html>\n");
 }
 

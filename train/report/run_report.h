@@ -21,15 +21,15 @@ struct Chart {
   std::vector<Curve> curves;  // drawn over each other, with a legend
 };
 
-// One example picture: the truth and what was detected, side by side, both already drawn; or, with
-// `detections` empty, one picture alone.
-struct ReportPicture {
+// One example image: the truth and what was detected, side by side, both already drawn; or, with
+// `detections` empty, one image alone.
+struct ReportImage {
   std::string caption;
   Image truth, detections;
   std::string why = {};  // what is wrong in it; may be empty
 };
 
-// What report.html shows. One file that needs no other and no network: styles, charts (SVG) and pictures
+// What report.html shows. One file that needs no other and no network: styles, charts (SVG) and images
 // (JPEG) are inside.
 struct RunReport {
   std::string title;  // "efficientdet_d-2 on bccd"
@@ -37,11 +37,11 @@ struct RunReport {
       summary;                // name, value: the settings and results worth a line
   std::vector<Chart> charts;  // learning curves
   std::vector<std::string> class_names;
-  CocoFigures figures;               // tables and PR curves; left out where classes is empty
-  std::string mistakes;              // what was counted in `confusion`, and how
-  ConfusionMatrix confusion;         // left out where empty
-  std::vector<ReportPicture> worst;  // the pictures with most errors, the worst first
-  std::vector<ReportPicture> pictures;
+  CocoFigures figures;             // tables and PR curves; left out where classes is empty
+  std::string mistakes;            // what was counted in `confusion`, and how
+  ConfusionMatrix confusion;       // left out where empty
+  std::vector<ReportImage> worst;  // the images with most errors, the worst first
+  std::vector<ReportImage> images;
 };
 
 // Written atomically. All text is escaped.

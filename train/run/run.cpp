@@ -65,7 +65,7 @@ TrainingRun continue_run(const std::string& folder, const TrainConfig& asked,
     return std::find(given.begin(), given.end(), name) != given.end();
   };
   if (is_given("epochs") && !is_given("steps")) mixed["steps"] = 0;
-  // Depend on the pictures, and not on what resolve_config knows: 0 agrees with any choice.
+  // Depend on the images, and not on what resolve_config knows: 0 agrees with any choice.
   if (mixed["image_size"] == "0") mixed["image_size"] = saved["image_size"];
   if (mixed["anchor_scale"] == 0.0) mixed["anchor_scale"] = saved["anchor_scale"];
   TrainConfig config = config_from_json(mixed.dump(), "the command line");

@@ -21,8 +21,8 @@ typedef float Pixel __attribute__((vector_size(16)));
 constexpr Pixel gain{1 / (255 * 0.229f), 1 / (255 * 0.224f), 1 / (255 * 0.225f), 0};
 constexpr Pixel shift{-0.485f / 0.229f, -0.456f / 0.224f, -0.406f / 0.225f, 0};
 
-// Where the pixels of the output lie along one axis of the picture: the centre of pixel i at origin + (i +
-// 1/2) * step, in pixels of the picture. A negative step reads it backwards.
+// Where the pixels of the output lie along one axis of the image: the centre of pixel i at origin + (i +
+// 1/2) * step, in pixels of the image. A negative step reads it backwards.
 struct Line {
   double origin, step;
   int count;
@@ -38,7 +38,7 @@ struct Filter {
 
 // A triangle as wide as two steps, or as two source pixels where the step is smaller (PIL's BILINEAR): plain
 // linear interpolation when enlarging, and no source pixel falls between two output pixels when reducing. At
-// the edge of the picture the triangle is cut off and what remains weighs 1.
+// the edge of the image the triangle is cut off and what remains weighs 1.
 Filter triangle_filter(int source_size, const Line& line) {
   const double support = std::max(std::abs(line.step), 1.0);
   const int taps = std::min(source_size, int(std::min(2 * support, double(source_size))) + 1);
@@ -92,7 +92,7 @@ struct PixelMap {
   }
 };
 
-// One row of the output from a row of the picture that starts at column filter.begin; one float behind the
+// One row of the output from a row of the image that starts at column filter.begin; one float behind the
 // row is read, too. The colours change, where they do, after filtering: both are linear.
 void mix_columns(const float* row, const Filter& filter, const std::optional<PixelMap>& colours,
                  float* output) {
@@ -107,14 +107,14 @@ void mix_columns(const float* row, const Filter& filter, const std::optional<Pix
   }
 }
 
-// The part of the network's input that one picture fills, rows `stride` floats apart.
+// The part of the network's input that one image fills, rows `stride` floats apart.
 struct Area {
   float* pixels;
   int height, width;
   size_t stride;
 };
 
-// Samples the picture into the top left corner of the area (normalised) and fills the rest of it with 0. Rows
+// Samples the image into the top left corner of the area (normalised) and fills the rest of it with 0. Rows
 // are mixed first: that pass reads the bytes in order, and all that it leaves is one row in the first-level
 // cache.
 void resample(const Image& image, const Line& columns, const Line& rows,
@@ -143,12 +143,12 @@ void check_output(int height, int width, std::span<float> pixels) {
 void check_image(const Image& image) {
   require(
       image.width >= 1 && image.height >= 1 && image.pixels.size() == size_t(image.width) * image.height * 3,
-      "[augment] the picture is {} x {} pixels in {} bytes: give at least one pixel, 3 bytes each",
-      image.width, image.height, image.pixels.size());
+      "[augment] the image is {} x {} pixels in {} bytes: give at least one pixel, 3 bytes each", image.width,
+      image.height, image.pixels.size());
 }
 
-// How the picture, flipped and scaled, lies under the network's input: pixel (0, 0) of the input shows the
-// scaled picture at (offset_x, offset_y).
+// How the image, flipped and scaled, lies under the network's input: pixel (0, 0) of the input shows the
+// scaled image at (offset_x, offset_y).
 struct Placement {
   double scale = 1, offset_x = 0, offset_y = 0;
   bool mirrored = false, upside_down = false;
@@ -158,13 +158,13 @@ double letterbox_scale(const Image& image, double height, double width) {
   return std::min(height / image.height, width / image.width);
 }
 
-// The pixels of an axis whose centres lie on `extent` pixels of picture, but at least one: a picture a
+// The pixels of an axis whose centres lie on `extent` pixels of image, but at least one: an image a
 // thousand times wider than high still shows.
 int covered(double extent, int limit) {
   return std::clamp(int(std::min(std::ceil(extent - 0.5), double(limit))), 1, limit);
 }
 
-// The annotation in pixels of the input, cut off at the edges of picture and input; nothing where a side is
+// The annotation in pixels of the input, cut off at the edges of image and input; nothing where a side is
 // left with less than `least` pixels, or none.
 std::optional<Box> place(const Annotation& annotation, const Image& image, const Placement& placement,
                          int height, int width, double least) {
@@ -189,7 +189,7 @@ std::optional<Box> place(const Annotation& annotation, const Image& image, const
 PreparedImage prepare(const Image& image, std::span<const Annotation> annotations, const Placement& placement,
                       const std::optional<PixelMap>& colours, double least, const Area& area) {
   const double step = 1 / placement.scale;
-  // An axis of the picture, read backwards where it is flipped.
+  // An axis of the image, read backwards where it is flipped.
   const auto line = [&](bool flipped, double offset, int source, int limit) {
     return Line{flipped ? source - offset * step : offset * step, flipped ? -step : step,
                 covered(source * placement.scale - offset, limit)};
@@ -219,7 +219,7 @@ void check_options(const AugmentOptions& options) {
       options.scale_min, options.scale_max);
 }
 
-// One picture into an area of an input of height x width, which its scale is measured by. Random numbers are
+// One image into an area of an input of height x width, which its scale is measured by. Random numbers are
 // drawn only for what is asked for.
 PreparedImage augment(const Image& image, std::span<const Annotation> annotations, int height, int width,
                       const AugmentOptions& options, Random& random, const Area& area) {
@@ -255,7 +255,7 @@ struct Crop {
   double left, top, width, height;
 };
 
-// The largest part of this aspect (width / height) in the middle of the picture, its sides shortened to
+// The largest part of this aspect (width / height) in the middle of the image, its sides shortened to
 // `fraction`.
 Crop centre_crop(const Image& image, double aspect, double fraction) {
   const double width = std::min(double(image.width), image.height * aspect) * fraction,
@@ -273,7 +273,7 @@ Crop inception_crop(const Image& image, Random& random) {
     const double left = (image.width - width) * random.uniform();
     return {left, (image.height - height) * random.uniform(), width, height};
   }
-  // Long pictures hardly have such parts.
+  // Long images hardly have such parts.
   return centre_crop(image, std::clamp(double(image.width) / image.height, 3 / 4.0, 4 / 3.0), 1);
 }
 
@@ -297,12 +297,12 @@ PreparedImage prepare_for_training(const Image& image, std::span<const Annotatio
                  {pixels.data(), height, width, size_t(width) * 3});
 }
 
-PreparedImage prepare_mosaic(std::span<const LabelledPicture, 4> pictures, int height, int width,
+PreparedImage prepare_mosaic(std::span<const AnnotatedImage, 4> images, int height, int width,
                              const AugmentOptions& options, Random& random, std::span<float> pixels) {
-  for (const LabelledPicture& picture : pictures) check_image(*picture.image);
+  for (const AnnotatedImage& annotated : images) check_image(*annotated.image);
   check_output(height, width, pixels);
   check_options(options);
-  require(height >= 2 && width >= 2, "[augment] a mosaic of {} x {} pixels has no room for four pictures",
+  require(height >= 2 && width >= 2, "[augment] a mosaic of {} x {} pixels has no room for four images",
           width, height);
   const auto centre = [&](int size) {
     return std::clamp(int(std::lround(size * random.uniform(0.25f, 0.75f))), 1, size - 1);
@@ -314,7 +314,7 @@ PreparedImage prepare_mosaic(std::span<const LabelledPicture, 4> pictures, int h
     const Area area{pixels.data() + (size_t(top) * width + left) * 3, i / 2 ? height - y : y,
                     i % 2 ? width - x : x, size_t(width) * 3};
     PreparedImage part =
-        augment(*pictures[i].image, pictures[i].annotations, height, width, options, random, area);
+        augment(*images[i].image, images[i].annotations, height, width, options, random, area);
     move_by(part.boxes, left, top);
     move_by(part.crowds, left, top);
     append(mosaic.boxes, part.boxes);
@@ -325,7 +325,7 @@ PreparedImage prepare_mosaic(std::span<const LabelledPicture, 4> pictures, int h
   return mosaic;
 }
 
-Image picture_of(std::span<const float> pixels, int height, int width) {
+Image image_of(std::span<const float> pixels, int height, int width) {
   require(pixels.size() == size_t(height) * width * 3, "[augment] {} x {} pixels are not {} floats", width,
           height, pixels.size());
   Image image(width, height);

@@ -12,7 +12,7 @@
 
 namespace fovea {
 
-// A picture made ready for a network, with the boxes that came along, in pixels of the network's input.
+// An image made ready for a network, with the boxes that came along, in pixels of the network's input.
 struct PreparedImage {
   std::vector<Box> boxes;
   std::vector<int32_t> labels;  // one for each box
@@ -24,48 +24,48 @@ struct PreparedImage {
 struct AugmentOptions {
   bool horizontal_flip = true;  // with probability 1/2
   bool vertical_flip =
-      false;  // with probability 1/2; for pictures that have no up and down: cells, aerial photographs
+      false;  // with probability 1/2; for images that have no up and down: cells, aerial photographs
   // EfficientDet's scale jitter: the factor on the letterboxed size, uniform; 1 and 1: none.
   double scale_min = 0.1, scale_max = 2.0;
-  // With this probability only a part of the picture is used, one of SSD's (random_crop), which is then
-  // flipped and scaled as a picture of its own.
+  // With this probability only a part of the image is used, one of SSD's (random_crop), which is then
+  // flipped and scaled as an image of its own.
   double crop = 0;
   ColourJitter colours;
 };
 
-// A picture with its truth, for a mosaic.
-struct LabelledPicture {
+// An image with its truth, for a mosaic.
+struct AnnotatedImage {
   const Image* image;
   std::span<const Annotation> annotations;
 };
 
 // Letterbox: scaled to fit into height x width with its aspect kept, put in the top left corner, the rest
 // filled with the mean colour, 0 after normalisation (google/automl dataloader.py). `pixels` (height
-// x width x 3) receives the picture normalised by ImageNet's mean and standard deviation. Downscaling filters
+// x width x 3) receives the image normalised by ImageNet's mean and standard deviation. Downscaling filters
 // (a triangle of two steps' width), so small objects do not flicker. Boxes without area after clipping to the
 // image are left out.
 PreparedImage prepare_for_evaluation(const Image& image, std::span<const Annotation> annotations, int height,
                                      int width, std::span<float> pixels);
 
 // The same after the published augmentation: flip (the vertical one is ours); a random factor on the
-// letterbox scale; where the scaled picture is larger than the input, a random crop of it; boxes clipped to
+// letterbox scale; where the scaled image is larger than the input, a random crop of it; boxes clipped to
 // the input and left out where less than a pixel remains (google/automl dataloader.py). Its random numbers
 // come from `random` alone.
 PreparedImage prepare_for_training(const Image& image, std::span<const Annotation> annotations, int height,
                                    int width, const AugmentOptions& options, Random& random,
                                    std::span<float> pixels);
 
-// Four pictures as one (YOLOv4's mosaic, arXiv 2004.10934, section 3.3): a random point, from a quarter to
-// three quarters of width and height, divides the input into four areas. Each picture is flipped, scaled and
+// Four images as one (YOLOv4's mosaic, arXiv 2004.10934, section 3.3): a random point, from a quarter to
+// three quarters of width and height, divides the input into four areas. Each image is flipped, scaled and
 // changed in colour by itself, as prepare_for_training does it for the whole input, so objects are as large
 // as they are without a mosaic; a random part of it fills its area, or the mean colour what it leaves free.
-// Boxes are cut off at the edges of their area and left out where less than a pixel remains. The pictures
+// Boxes are cut off at the edges of their area and left out where less than a pixel remains. The images
 // follow each other in rows; so do boxes and labels. The frame is the input's.
-PreparedImage prepare_mosaic(std::span<const LabelledPicture, 4> pictures, int height, int width,
+PreparedImage prepare_mosaic(std::span<const AnnotatedImage, 4> images, int height, int width,
                              const AugmentOptions& options, Random& random, std::span<float> pixels);
 
-// The picture that prepared pixels (height x width x 3) show, for people to look at.
-Image picture_of(std::span<const float> pixels, int height, int width);
+// The image that prepared pixels (height x width x 3) show, for people to look at.
+Image image_of(std::span<const float> pixels, int height, int width);
 
 // For a classifier, square: training cuts out a random part of 8 to 100 % of the area, aspect 3/4 to 4/3, and
 // flips (Inception's crop); evaluation scales the shorter side to size / 0.875 and takes the centre.

@@ -6,10 +6,10 @@
 
 namespace fovea {
 
-// How far the colours of training pictures may change; 0: not. A factor is uniform in [1 - value, 1 + value].
+// How far the colours of training images may change; 0: not. A factor is uniform in [1 - value, 1 + value].
 struct ColourJitter {
   double brightness = 0;  // 0 to 1: all values times a factor
-  double contrast = 0;    // 0 to 1: distances from the picture's mean grey times a factor
+  double contrast = 0;    // 0 to 1: distances from the image's mean grey times a factor
   double saturation = 0;  // 0 to 1: distances from the pixel's own grey times a factor
   double hue = 0;         // 0 to 0.5 turns: the pixel's chroma turned by an angle uniform in [-value, value]
 
@@ -23,7 +23,7 @@ struct ColourMap {
   std::array<double, 3> offset{};
 };
 
-// The map of these four, in this order; `angle` in turns, `mean_grey` of the picture before. Grey is
+// The map of these four, in this order; `angle` in turns, `mean_grey` of the image before. Grey is
 // 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601); the hue turns in the plane of I and Q of YIQ (NTSC, as
 // of FCC 47 CFR 73.682), which keeps that grey.
 ColourMap colour_map(double brightness_factor, double contrast_factor, double saturation_factor, double angle,

@@ -5,7 +5,7 @@
 
 namespace fovea {
 
-// An 8-bit RGB picture, rows from the top, 3 bytes a pixel, no padding.
+// An 8-bit RGB image, rows from the top, 3 bytes a pixel, no padding.
 struct Image {
   int width = 0;
   int height = 0;

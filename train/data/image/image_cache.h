@@ -10,7 +10,7 @@
 
 namespace fovea {
 
-// Decoded pictures, kept while they fit into a budget: every epoch reads the same ones, and decoding costs
+// Decoded images, kept while they fit into a budget: every epoch reads the same ones, and decoding costs
 // more than preparing them. Once full it keeps what it has, because a cycle through more than fits would
 // otherwise throw out each before its next turn.
 class ImageCache {

@@ -5,10 +5,10 @@
 
 namespace fovea {
 
-// What the container around a picture tells without decoding it.
+// What the container around an image tells without decoding it.
 struct ImageContainer {
   const char* format = "";  // JPEG, PNG or BMP
-  bool complete = false;    // the file reaches to the picture's end
+  bool complete = false;    // the file reaches to the image's end
   bool sound = true;        // false: what it says of itself cannot be
   std::string exif;         // "Exif\0\0" and the TIFF block after it; empty where the file has none
 };

@@ -38,8 +38,8 @@ namespace {
 
 constexpr int longest_side = 16384;
 
-// The orientation of EXIF 2.3 (tag 0x0112): which side of the picture row 0 and column 0 of the file are. 1,
-// upright, where the block has none or a damaged one: pictures are shown so everywhere.
+// The orientation of EXIF 2.3 (tag 0x0112): which side of the image row 0 and column 0 of the file are. 1,
+// upright, where the block has none or a damaged one: images are shown so everywhere.
 int read_orientation(const std::string& exif) {
   if (exif.empty()) return 1;
   const std::unique_ptr<ExifData, decltype(&exif_data_unref)> data(
@@ -52,7 +52,7 @@ int read_orientation(const std::string& exif) {
   return orientation >= 1 && orientation <= 8 ? orientation : 1;
 }
 
-// Whether so many bytes can be a picture of so many pixels. A block of 8 x 8 in a JPEG takes a bit or more
+// Whether so many bytes can be an image of so many pixels. A block of 8 x 8 in a JPEG takes a bit or more
 // (T.81, F.1.2), and deflated data unpack to 1032 times their size at most
 // (https://www.zlib.net/zlib_tech.html), in a PNG of 1 bit a pixel or more. A small file that claims more
 // would fill the memory. Of a BMP all bytes are known to be there.
@@ -63,7 +63,7 @@ bool can_hold(const ImageContainer& container, size_t bytes, int64_t pixels) {
 }
 
 Image upright(const uint8_t* stored, int width, int height, int orientation) {
-  const bool transposed = orientation >= 5;  // a row of the file is a column of the picture
+  const bool transposed = orientation >= 5;  // a row of the file is a column of the image
   const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
   Image image(transposed ? height : width, transposed ? width : height);
@@ -100,7 +100,7 @@ std::string failure_reason() {
 void check_pixels(const Image& image) {
   require(image.width >= 1 && image.height >= 1 &&
               image.pixels.size() == size_t(image.width) * size_t(image.height) * 3,
-          "a picture of {} x {} pixels with {} bytes cannot be encoded: 3 bytes a pixel are needed",
+          "an image of {} x {} pixels with {} bytes cannot be encoded: 3 bytes a pixel are needed",
           image.width, image.height, image.pixels.size());
 }
 
@@ -113,7 +113,7 @@ Image decode_image(std::string_view bytes, const std::string& name) {
   require(container.has_value(), "{} is no image that can be read: its content is neither JPEG, PNG nor BMP",
           name);
   require(container->complete,
-          "{} is cut short: it stops after {} bytes, before the end of the picture; copy it again", name,
+          "{} is cut short: it stops after {} bytes, before the end of the image; copy it again", name,
           bytes.size());
   require(container->sound, "{} is damaged: its Huffman tables are none that a JPEG can have", name);
 
@@ -169,7 +169,7 @@ std::string encode_png(const Image& image) {
   std::string bytes;
   require(stbi_write_png_to_func(append, &bytes, image.width, image.height, 3, image.pixels.data(),
                                  image.width * 3),
-          "a picture of {} x {} pixels cannot be encoded as PNG: too little memory", image.width,
+          "an image of {} x {} pixels cannot be encoded as PNG: too little memory", image.width,
           image.height);
   return bytes;
 }
@@ -179,14 +179,14 @@ std::string encode_jpeg(const Image& image, int quality) {
   require(quality >= 1 && quality <= 100, "the JPEG quality is {}: give 1 to 100", quality);
   std::string bytes;
   require(stbi_write_jpg_to_func(append, &bytes, image.width, image.height, 3, image.pixels.data(), quality),
-          "a picture of {} x {} pixels cannot be encoded as JPEG", image.width, image.height);
+          "an image of {} x {} pixels cannot be encoded as JPEG", image.width, image.height);
   return bytes;
 }
 
 void write_image(const std::string& path, const Image& image) {
   const std::string format = ending(path);
   require(format == ".png" || format == ".jpg" || format == ".jpeg",
-          "{} cannot be written: pictures are written to names that end in .png or .jpg", path);
+          "{} cannot be written: images are written to names that end in .png or .jpg", path);
   write_file_atomically(path, format == ".png" ? encode_png(image) : encode_jpeg(image, 92));
 }
 

@@ -7,7 +7,7 @@
 namespace fovea {
 
 // Decodes a JPEG, PNG or BMP file, told by its content, to 8-bit RGB: grey is repeated, a palette looked up,
-// 16 bits are cut to 8, alpha is dropped. The picture is turned upright as its EXIF orientation says. Throws
+// 16 bits are cut to 8, alpha is dropped. The image is turned upright as its EXIF orientation says. Throws
 // Error naming the file when it cannot be opened, is empty, is no image, is cut short or damaged, or is
 // larger than 16384 pixels on a side. May be called from many threads.
 Image read_image(const std::string& path);
@@ -15,7 +15,7 @@ Image read_image(const std::string& path);
 // The same from bytes in memory; `name` stands for the file in errors.
 Image decode_image(std::string_view bytes, const std::string& name);
 
-// What a picture's file says before its pixels.
+// What an image's file says before its pixels.
 struct ImageHeader {
   const char* format = "";    // JPEG, PNG or BMP
   int width = 0, height = 0;  // upright, as decode_image gives it
@@ -36,8 +36,8 @@ bool has_image_ending(const std::string& path);
 // written.
 void write_image(const std::string& path, const Image& image);
 
-// The picture as the bytes of a PNG or (quality 1 to 100) a JPEG file; for pictures inside a page. Throws
-// Error where the picture has no pixels.
+// The image as the bytes of a PNG or (quality 1 to 100) a JPEG file; for images inside a page. Throws
+// Error where the image has no pixels.
 std::string encode_png(const Image& image);
 std::string encode_jpeg(const Image& image, int quality = 85);
 

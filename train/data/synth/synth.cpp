@@ -25,7 +25,7 @@ constexpr int jpeg_quality = 90;
 struct Split {
   std::string name;
   int first_id, images;
-  uint64_t first_stream;  // of the random numbers: more training pictures leave the validation pictures as
+  uint64_t first_stream;  // of the random numbers: more training images leave the validation images as
                           // they are
 
   std::string annotations() const { return "annotations/instances_" + name + ".json"; }
@@ -73,9 +73,9 @@ void check_folder(const std::string& folder, const std::vector<Split>& splits) {
           error.message());
 }
 
-// Draws and writes all pictures of a split; the objects of each.
-std::vector<std::vector<Annotation>> draw_pictures(const std::string& folder, const Split& split,
-                                                   const SynthOptions& options) {
+// Draws and writes all images of a split; the objects of each.
+std::vector<std::vector<Annotation>> draw_images(const std::string& folder, const Split& split,
+                                                 const SynthOptions& options) {
   std::vector<std::vector<Annotation>> objects(size_t(split.images));
   std::vector<std::exception_ptr> errors(size_t(split.images));
   parallel_for(split.images, 1, [&](int64_t begin, int64_t end) {
@@ -83,10 +83,10 @@ std::vector<std::vector<Annotation>> draw_pictures(const std::string& folder, co
     try {
       for (; i < end; ++i) {
         Random random(options.seed, split.first_stream + uint64_t(i));
-        SynthPicture picture = draw_scene(options.width, options.height, options.classes, random);
+        DrawnScene scene = draw_scene(options.width, options.height, options.classes, random);
         const std::string path = fmt::format("{}/{}/{}", folder, split.name, split.file(int(i)));
-        write_file_atomically(path, encode_jpeg(picture.image, jpeg_quality));
-        objects[size_t(i)] = std::move(picture.objects);
+        write_file_atomically(path, encode_jpeg(scene.image, jpeg_quality));
+        objects[size_t(i)] = std::move(scene.objects);
       }
     } catch (...) {  // must not leave the thread it happened in
       errors[size_t(i)] = std::current_exception();
@@ -135,7 +135,7 @@ void synthesize_dataset(const std::string& folder, const SynthOptions& options) 
   int64_t next_annotation_id = 1;
   for (const Split& split : splits) {
     create_folder(folder + "/" + split.name);
-    const auto objects = draw_pictures(folder, split, options);
+    const auto objects = draw_images(folder, split, options);
     write_file_atomically(folder + "/" + split.annotations(),
                           annotation_file(split, options, objects, next_annotation_id).dump() + "\n");
   }

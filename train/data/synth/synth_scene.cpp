@@ -12,10 +12,10 @@ namespace fovea {
 namespace {
 
 constexpr double smallest = 0.11,
-                 largest = 0.58;      // a shape's longer side, as a share of the picture's shorter side
-constexpr double empty_share = 0.02;  // pictures without any object
+                 largest = 0.58;      // a shape's longer side, as a share of the image's shorter side
+constexpr double empty_share = 0.02;  // images without any object
 constexpr double min_visible = 0.6;   // of every object, after all others are drawn
-constexpr double min_inside = 0.8;    // of every object, the rest is beyond the edge of the picture
+constexpr double min_inside = 0.8;    // of every object, the rest is beyond the edge of the image
 // Two boxes that overlap more look like one object found twice, to non-maximum suppression and to people.
 constexpr double largest_iou = 0.25;
 constexpr float min_contrast =
@@ -238,7 +238,7 @@ void add_object(Canvas& canvas, int classes, std::vector<PlacedObject>& objects,
 
 }  // namespace
 
-SynthPicture draw_scene(int width, int height, int classes, Random& random) {
+DrawnScene draw_scene(int width, int height, int classes, Random& random) {
   Canvas canvas(width, height);
   paint_background(canvas, random);
   for (int64_t patches = random.below(3); patches > 0; --patches) paint_patch(canvas, random);
@@ -255,17 +255,17 @@ SynthPicture draw_scene(int width, int height, int classes, Random& random) {
     paint_line(canvas, from, to, thickness, random_colour(random, 0.1f, 0.9f, 0.2f, 1));
   }
 
-  SynthPicture picture{canvas.to_image(random.uniform(0, 0.03f), random), {}, {}};
+  DrawnScene scene{canvas.to_image(random.uniform(0, 0.03f), random), {}, {}};
   for (const auto& [label, mask, visible] : objects) {
-    picture.visible.push_back(std::accumulate(visible.begin(), visible.end(), 0.0) / mask.area);
-    picture.objects.push_back({.x = mask.box_left,
-                               .y = mask.box_top,
-                               .width = mask.box_right - mask.box_left,
-                               .height = mask.box_bottom - mask.box_top,
-                               .area = mask.area,
-                               .label = label});
+    scene.visible.push_back(std::accumulate(visible.begin(), visible.end(), 0.0) / mask.area);
+    scene.objects.push_back({.x = mask.box_left,
+                             .y = mask.box_top,
+                             .width = mask.box_right - mask.box_left,
+                             .height = mask.box_bottom - mask.box_top,
+                             .area = mask.area,
+                             .label = label});
   }
-  return picture;
+  return scene;
 }
 
 }  // namespace fovea

@@ -7,16 +7,16 @@
 
 namespace fovea {
 
-// A drawn picture and what is in it.
-struct SynthPicture {
+// A drawn image and what is in it.
+struct DrawnScene {
   Image image;
   std::vector<Annotation> objects;  // in the order they were drawn: later ones may hide parts of earlier ones
   std::vector<double> visible;      // of each object, the share of its pixels that no later one hides
 };
 
-// Draws one picture with up to eight shapes, one in fifty with none: a background with distractors, the
+// Draws one image with up to eight shapes, one in fifty with none: a background with distractors, the
 // shapes, thin lines across. The shapes' labels are below `classes` (3 to 6) and count ShapeKind. All depends
 // on `random` alone.
-SynthPicture draw_scene(int width, int height, int classes, Random& random);
+DrawnScene draw_scene(int width, int height, int classes, Random& random);
 
 }  // namespace fovea

@@ -52,7 +52,7 @@ std::string shape_name(ShapeKind kind) {
   return names[size_t(kind)];
 }
 
-Mask rasterize(const DrawnShape& shape, int picture_width, int picture_height) {
+Mask rasterize(const DrawnShape& shape, int image_width, int image_height) {
   const double cosine = std::cos(shape.angle), sine = std::sin(shape.angle);
   const double reach_x = std::abs(cosine) * shape.half_width + std::abs(sine) * shape.half_height;
   const double reach_y = std::abs(sine) * shape.half_width + std::abs(cosine) * shape.half_height;
@@ -60,12 +60,10 @@ Mask rasterize(const DrawnShape& shape, int picture_width, int picture_height) {
   const int top = int(std::floor(shape.y - reach_y)), bottom = int(std::ceil(shape.y + reach_y));
 
   Mask mask;
-  mask.left = std::clamp(left, 0, picture_width),
-  mask.width = std::clamp(right, 0, picture_width) - mask.left;
-  mask.top = std::clamp(top, 0, picture_height),
-  mask.height = std::clamp(bottom, 0, picture_height) - mask.top;
+  mask.left = std::clamp(left, 0, image_width), mask.width = std::clamp(right, 0, image_width) - mask.left;
+  mask.top = std::clamp(top, 0, image_height), mask.height = std::clamp(bottom, 0, image_height) - mask.top;
   mask.coverage.resize(size_t(mask.width) * mask.height);
-  int first_x = picture_width * samples, last_x = -1, first_y = picture_height * samples, last_y = -1;
+  int first_x = image_width * samples, last_x = -1, first_y = image_height * samples, last_y = -1;
   constexpr float share = 1.0f / (samples * samples);
   for (int j = top * samples; j < bottom * samples; ++j)
     for (int i = left * samples; i < right * samples; ++i) {

@@ -5,7 +5,7 @@
 
 namespace fovea {
 
-// As a picture stores it (sRGB).
+// As an image stores it (sRGB).
 struct Colour {
   float red = 0, green = 0, blue = 0;  // 0 to 1
 };

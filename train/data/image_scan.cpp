@@ -1,4 +1,4 @@
-#include "train/data/picture_scan.h"
+#include "train/data/image_scan.h"
 
 #include <algorithm>
 #include <bit>
@@ -17,7 +17,7 @@ namespace {
 constexpr int look_side = 16;
 constexpr double alike = 0.97;
 
-// Means of brightness over a grid of 16 x 16 cells; of a picture without contrast 0 (it looks like any
+// Means of brightness over a grid of 16 x 16 cells; of an image without contrast 0 (it looks like any
 // other).
 std::array<float, 256> look_of(const Image& image) {
   std::array<double, 256> cells{};
@@ -57,8 +57,8 @@ uint64_t hash_of(const std::array<float, 256>& look) {
   return bits;
 }
 
-ScannedPicture scan(const std::string& file) {
-  ScannedPicture result;
+ScannedImage scan(const std::string& file) {
+  ScannedImage result;
   try {
     const std::string bytes = read_file(file);
     result.bytes = int64_t(bytes.size());
@@ -82,23 +82,23 @@ bool ends_as(const std::string& file, std::string_view format) {
   return ending == fmt::format(".{}", format) || (format == "JPEG" && ending == ".JPG");
 }
 
-bool same_file(const PlacedPicture& a, const PlacedPicture& b) {
+bool same_file(const PlacedImage& a, const PlacedImage& b) {
   return a.image->file == b.image->file || read_file(a.image->file) == read_file(b.image->file);
 }
 
 // Equal bytes: each against the first of its like.
-void find_equal(const std::vector<PlacedPicture>& pictures, std::vector<Problem>& faults) {
+void find_equal(const std::vector<PlacedImage>& images, std::vector<Problem>& faults) {
   std::vector<size_t> order;
-  for (size_t i = 0; i < pictures.size(); ++i)
-    if (pictures[i].scan->bytes > 0) order.push_back(i);
-  const auto key = [&](size_t i) { return std::pair(pictures[i].scan->bytes, pictures[i].scan->bytes_hash); };
+  for (size_t i = 0; i < images.size(); ++i)
+    if (images[i].scan->bytes > 0) order.push_back(i);
+  const auto key = [&](size_t i) { return std::pair(images[i].scan->bytes, images[i].scan->bytes_hash); };
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
   for (size_t begin = 0, i = 0; i < order.size(); ++i) {
     if (key(order[i]) != key(order[begin])) begin = i;
-    const PlacedPicture &first = pictures[order[begin]], &other = pictures[order[i]];
+    const PlacedImage &first = images[order[begin]], &other = images[order[i]];
     if (i == begin || !same_file(first, other)) continue;
     const bool leaked = first.split != other.split;
-    faults.push_back({leaked ? ProblemKind::leaked_picture : ProblemKind::duplicate_picture,
+    faults.push_back({leaked ? ProblemKind::leaked_image : ProblemKind::duplicate_image,
                       first.image->file == other.image->file
                           ? fmt::format("{} is in {} and in {}", first.image->file, first.split, other.split)
                           : fmt::format("{} ({}) has the same bytes as {} ({})", other.image->file,
@@ -106,28 +106,27 @@ void find_equal(const std::vector<PlacedPicture>& pictures, std::vector<Problem>
   }
 }
 
-double correlation(const ScannedPicture& a, const ScannedPicture& b) {
+double correlation(const ScannedImage& a, const ScannedImage& b) {
   return std::inner_product(a.look.begin(), a.look.end(), b.look.begin(), 0.0);
 }
 
 // All pairs; few come as far as the correlation.
-void find_similar(const std::vector<PlacedPicture>& pictures, std::vector<Problem>& faults) {
+void find_similar(const std::vector<PlacedImage>& images, std::vector<Problem>& faults) {
   constexpr int max_bits = 10;
-  std::vector<std::vector<size_t>> similar(pictures.size());
-  parallel_for(int64_t(pictures.size()), 64, [&](int64_t begin, int64_t end) {
+  std::vector<std::vector<size_t>> similar(images.size());
+  parallel_for(int64_t(images.size()), 64, [&](int64_t begin, int64_t end) {
     for (size_t i = size_t(begin); i < size_t(end); ++i)
-      for (size_t j = 0; j < pictures.size(); ++j) {
-        const ScannedPicture &a = *pictures[i].scan, &b = *pictures[j].scan;
+      for (size_t j = 0; j < images.size(); ++j) {
+        const ScannedImage &a = *images[i].scan, &b = *images[j].scan;
         if (j >= i || std::popcount(a.look_hash ^ b.look_hash) > max_bits) continue;
-        if (pictures[i].split != pictures[j].split && a.bytes_hash != b.bytes_hash &&
-            correlation(a, b) >= alike)
+        if (images[i].split != images[j].split && a.bytes_hash != b.bytes_hash && correlation(a, b) >= alike)
           similar[i].push_back(j);
       }
   });
-  for (size_t i = 0; i < pictures.size(); ++i)
+  for (size_t i = 0; i < images.size(); ++i)
     for (const size_t j : similar[i]) {
-      const PlacedPicture &a = pictures[j], &b = pictures[i];
-      faults.push_back({ProblemKind::similar_picture,
+      const PlacedImage &a = images[j], &b = images[i];
+      faults.push_back({ProblemKind::similar_image,
                         fmt::format("{} ({}) and {} ({}) correlate by {:.3f}", a.image->file, a.split,
                                     b.image->file, b.split, correlation(*a.scan, *b.scan))});
     }
@@ -135,10 +134,9 @@ void find_similar(const std::vector<PlacedPicture>& pictures, std::vector<Proble
 
 }  // namespace
 
-std::vector<ScannedPicture> scan_pictures(const std::vector<std::string>& files,
-                                          const OnScanned& on_scanned) {
+std::vector<ScannedImage> scan_images(const std::vector<std::string>& files, const OnScanned& on_scanned) {
   constexpr int64_t at_once = 64;
-  std::vector<ScannedPicture> scans(files.size());
+  std::vector<ScannedImage> scans(files.size());
   const int64_t count = int64_t(files.size());
   for (int64_t from = 0; from < count; from += at_once) {
     const int64_t n = std::min(at_once, count - from);
@@ -150,8 +148,8 @@ std::vector<ScannedPicture> scan_pictures(const std::vector<std::string>& files,
   return scans;
 }
 
-std::vector<Problem> picture_faults(const LabelledImage& image, const ScannedPicture& scan) {
-  if (!scan.error.empty()) return {{ProblemKind::broken_picture, scan.error}};
+std::vector<Problem> image_faults(const LabelledImage& image, const ScannedImage& scan) {
+  if (!scan.error.empty()) return {{ProblemKind::broken_image, scan.error}};
   const ImageHeader& header = scan.header;
   std::vector<Problem> faults;
   if (!ends_as(image.file, header.format))
@@ -160,23 +158,23 @@ std::vector<Problem> picture_faults(const LabelledImage& image, const ScannedPic
   if (image.width != header.width || image.height != header.height) {
     const bool before_turning = turned && image.width == header.height && image.height == header.width;
     faults.push_back(
-        {ProblemKind::picture_size,
+        {ProblemKind::image_size,
          fmt::format("{} has {} x {} pixels, its annotation says {} x {}: {}", image.file, header.width,
                      header.height, image.width, image.height,
-                     before_turning ? "its boxes seem to be of the picture before it is turned upright"
-                                    : "its boxes are taken as pixels of the picture")});
+                     before_turning ? "its boxes seem to be of the image before it is turned upright"
+                                    : "its boxes are taken as pixels of the image")});
   }
   if (header.orientation != 1)
-    faults.push_back({ProblemKind::turned_picture,
-                      fmt::format("{} has the EXIF orientation {}: its boxes must be of the upright picture",
+    faults.push_back({ProblemKind::turned_image,
+                      fmt::format("{} has the EXIF orientation {}: its boxes must be of the upright image",
                                   image.file, header.orientation)});
   return faults;
 }
 
-std::vector<Problem> find_copies(const std::vector<PlacedPicture>& pictures) {
+std::vector<Problem> find_copies(const std::vector<PlacedImage>& images) {
   std::vector<Problem> faults;
-  find_equal(pictures, faults);
-  find_similar(pictures, faults);
+  find_equal(images, faults);
+  find_similar(images, faults);
   return faults;
 }
 

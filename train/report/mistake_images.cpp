@@ -1,4 +1,4 @@
-#include "train/report/mistake_pictures.h"
+#include "train/report/mistake_images.h"
 
 #include <fmt/format.h>
 
@@ -43,9 +43,9 @@ std::string csv_field(const std::string& text) {
 
 }  // namespace
 
-ReportPicture draw_mistakes(const Image& image, const LabelledImage& labelled,
-                            const std::vector<ScoredBox>& detections, const ImageMistakes& mistakes,
-                            const std::vector<std::string>& class_names) {
+ReportImage draw_mistakes(const Image& image, const LabelledImage& labelled,
+                          const std::vector<ScoredBox>& detections, const ImageMistakes& mistakes,
+                          const std::vector<std::string>& class_names) {
   std::vector<DrawnBox> truth, found;
   for (const Annotation& a : labelled.annotations) truth.push_back(frame_of(a));
   for (const size_t t : mistakes.missed)

@@ -1,4 +1,4 @@
-#include "train/report/mistake_pictures.h"
+#include "train/report/mistake_images.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -9,7 +9,7 @@ using namespace fovea;
 
 namespace {
 
-Image grey_picture() {
+Image grey_image() {
   Image image(300, 200);
   std::fill(image.pixels.begin(), image.pixels.end(), uint8_t(90));
   return image;
@@ -21,34 +21,34 @@ TEST_CASE("words stand at what is wrong, frames alone at what is right") {
   DetectionDataset truth;
   truth.class_names = {"cat", "dog"};
   truth.category_ids = {1, 2};
-  truth.images = {{"pictures/a.jpg", 1, 300, 200, {}}};
+  truth.images = {{"images/a.jpg", 1, 300, 200, {}}};
   auto& objects = truth.images[0].annotations;
   objects = {{10, 50, 40, 40, 1600, 0}, {100, 50, 40, 40, 1600, 0}, {200, 50, 40, 40, 1600, 1}};
   const DatasetDetections found{
       {{10, 50, 40, 40, 0.9, 0}, {100, 50, 40, 40, 0.8, 1}, {10, 120, 40, 40, 0.75, 1}}};
   const Mistakes mistakes = find_mistakes(truth, found, 0.5);
-  const Image image = grey_picture();
-  const ReportPicture picture =
+  const Image image = grey_image();
+  const ReportImage drawn =
       draw_mistakes(image, truth.images[0], found[0], mistakes.images[0], truth.class_names);
-  CHECK(picture.caption == "a.jpg");
-  CHECK(picture.why ==
+  CHECK(drawn.caption == "a.jpg");
+  CHECK(drawn.why ==
         "1 missed (dog); 1 of the wrong class (cat taken for dog); 1 false alarm (dog where nothing is)");
 
   const std::vector<DrawnBox> drawn_truth{
       {10, 50, 50, 90, 0, ""}, {100, 50, 140, 90, 0, ""}, {200, 50, 240, 90, 1, "dog missed"}};
-  CHECK(picture.truth.pixels == draw_boxes(image, drawn_truth).pixels);
+  CHECK(drawn.truth.pixels == draw_boxes(image, drawn_truth).pixels);
   const std::vector<DrawnBox> drawn_found{{10, 120, 50, 160, 1, "dog 0.75 not there"},
                                           {100, 50, 140, 90, 1, "dog 0.80, is cat"},
                                           {10, 50, 50, 90, 0, ""}};
-  CHECK(picture.detections.pixels == draw_boxes(image, drawn_found).pixels);
+  CHECK(drawn.detections.pixels == draw_boxes(image, drawn_found).pixels);
   // A frame without a text leaves what is above it alone.
-  for (int x = 0; x < 60; ++x) REQUIRE(int(picture.truth.at(x, 40)[0]) == 90);
+  for (int x = 0; x < 60; ++x) REQUIRE(int(drawn.truth.at(x, 40)[0]) == 90);
   int changed = 0;
-  for (int x = 200; x < 260; ++x) changed += picture.truth.at(x, 42)[0] != 90;
+  for (int x = 200; x < 260; ++x) changed += drawn.truth.at(x, 42)[0] != 90;
   CHECK(changed > 40);
 }
 
-TEST_CASE("the errors of each picture as a table") {
+TEST_CASE("the errors of each image as a table") {
   DetectionDataset truth;
   truth.class_names = {"cat"};
   truth.category_ids = {1};

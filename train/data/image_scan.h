@@ -11,8 +11,8 @@
 
 namespace fovea {
 
-// What decoding a picture tells.
-struct ScannedPicture {
+// What decoding an image tells.
+struct ScannedImage {
   std::string error;        // why it cannot be decoded; empty where it can
   ImageHeader header;       // with the size that it was decoded to
   int64_t bytes = 0;        // of the file
@@ -22,27 +22,27 @@ struct ScannedPicture {
   uint64_t look_hash = 0;  // which of neighbouring 8 x 8 means is the brighter: near ones differ in few bits
 };
 
-// Told how many pictures are done.
+// Told how many images are done.
 using OnScanned = std::function<void(int64_t done, int64_t total)>;
 
 // Decodes all files, on all threads.
-std::vector<ScannedPicture> scan_pictures(const std::vector<std::string>& files,
-                                          const OnScanned& on_scanned = {});
+std::vector<ScannedImage> scan_images(const std::vector<std::string>& files,
+                                      const OnScanned& on_scanned = {});
 
-// The faults of one picture: it cannot be decoded, has another size than its annotation says, ends as another
+// The faults of one image: it cannot be decoded, has another size than its annotation says, ends as another
 // format, is turned.
-std::vector<Problem> picture_faults(const LabelledImage& image, const ScannedPicture& scan);
+std::vector<Problem> image_faults(const LabelledImage& image, const ScannedImage& scan);
 
-// A picture of a split.
-struct PlacedPicture {
+// An image of a split.
+struct PlacedImage {
   std::string split;
   const LabelledImage* image;
-  const ScannedPicture* scan;
+  const ScannedImage* scan;
 };
 
-// The same picture twice: files of equal bytes, in one split or in two; and in two splits also pictures whose
+// The same image twice: files of equal bytes, in one split or in two; and in two splits also images whose
 // looks correlate by 0.97 or more, as neighbouring frames of a film do. A model that was trained on the one
 // knows the other.
-std::vector<Problem> find_copies(const std::vector<PlacedPicture>& pictures);
+std::vector<Problem> find_copies(const std::vector<PlacedImage>& images);
 
 }  // namespace fovea

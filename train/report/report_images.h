@@ -5,8 +5,8 @@
 
 namespace fovea {
 
-// A picture and its caption as a <figure> element, the JPEG inside; large ones are made smaller for the page.
+// An image and its caption as a <figure> element, the JPEG inside; large ones are made smaller for the page.
 // Where it has no `detections` only `truth` is shown, without the word.
-std::string picture_figure(const ReportPicture& picture);
+std::string image_figure(const ReportImage& image);
 
 }  // namespace fovea

@@ -1,4 +1,4 @@
-#include "train/report/report_pictures.h"
+#include "train/report/report_images.h"
 
 #include <fmt/format.h>
 
@@ -11,7 +11,7 @@
 namespace fovea {
 namespace {
 
-constexpr int longest_side = 800;  // of a picture in the page: it is shown at half the page's width
+constexpr int longest_side = 800;  // of an image in the page: it is shown at half the page's width
 
 // Means of blocks of pixels, the smallest blocks that bring the longer side down to longest_side.
 Image reduced(const Image& image) {
@@ -50,14 +50,14 @@ std::string single(const Image& image, const std::string& caption) {
 
 }  // namespace
 
-std::string picture_figure(const ReportPicture& picture) {
-  const std::string why = picture.why.empty() ? "" : "<p>" + escape_html(picture.why) + "</p>\n";
-  const std::string images = picture.detections.pixels.empty()
-                                 ? single(picture.truth, picture.caption)
-                                 : "<div class=\"pair\">\n" + half(picture.truth, "truth", picture.caption) +
-                                       half(picture.detections, "detections", picture.caption) + "</div>";
+std::string image_figure(const ReportImage& image) {
+  const std::string why = image.why.empty() ? "" : "<p>" + escape_html(image.why) + "</p>\n";
+  const std::string images = image.detections.pixels.empty()
+                                 ? single(image.truth, image.caption)
+                                 : "<div class=\"pair\">\n" + half(image.truth, "truth", image.caption) +
+                                       half(image.detections, "detections", image.caption) + "</div>";
   return fmt::format("<figure class=\"card\"><figcaption>{}</figcaption>{}{}</figure>\n",
-                     escape_html(picture.caption), why, images);
+                     escape_html(image.caption), why, images);
 }
 
 }  // namespace fovea
