@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "models/backbone.h"
 #include "nn/layers.h"
 
 namespace fovea {
@@ -81,7 +82,7 @@ class MBConv : public Module {
 };
 
 // Stem and the seven stages. Parameter names are timm's.
-class EfficientNet : public Module {
+class EfficientNet : public Backbone {
  public:
   // classes 0: features only, as a detector's backbone.
   EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random& random);
@@ -91,8 +92,8 @@ class EfficientNet : public Module {
   Tensor forward(const Tensor& images) const override;
 
   // The features a detector uses: ends of stages 2, 4 and 6, strides 8, 16 and 32 (P3, P4, P5).
-  Tensors features(const Tensor& images) const;
-  std::vector<int64_t> feature_channels() const { return feature_channels_; }
+  Tensors features(const Tensor& images) const override;
+  std::vector<int64_t> feature_channels() const override { return feature_channels_; }
 
   const EfficientNetSpec& spec() const { return spec_; }
 

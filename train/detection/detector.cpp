@@ -41,6 +41,23 @@ Detector::Detector(const TrainConfig& config, std::vector<std::string> class_nam
       class_names_(std::move(class_names)),
       model_(make_detection_network(config, int64_t(class_names_.size()))) {
   size_ = input_size(config, model_->spec());
+  make_anchors();
+}
+
+Detector::Detector(std::shared_ptr<EfficientDet> model, std::array<int, 2> size,
+                   std::vector<std::string> class_names)
+    : size_(size),
+      precision_(model->device() == Device::cuda ? DType::bfloat16 : DType::float32),
+      class_names_(std::move(class_names)),
+      model_(std::move(model)) {
+  require(size_[0] > 0 && size_[1] > 0, "[Detector] the input is {} x {} pixels: give height and width",
+          size_[0], size_[1]);
+  require(int64_t(class_names_.size()) == model_->classes(),
+          "[Detector] {} class names for a network of {} classes", class_names_.size(), model_->classes());
+  make_anchors();
+}
+
+void Detector::make_anchors() {
   anchors_ = generate_anchors(size_[0], size_[1], model_->spec().anchors);
   if (device() == Device::cuda) device_anchors_ = anchor_tensor(anchors_).to(Device::cuda);
 }
