@@ -103,8 +103,8 @@ void add_eval_command(CLI::App& program) {
   command->add_option("--data", flags->data, "folder of the data set (default: the one it was trained on)");
   command->add_option("--split", flags->split, "list to measure on")->capture_default_str();
   command->add_option("--output", flags->output,
-                      "folder to write into: report.html, which shows what is wrong and the worst images, "
-                      "images, detections.json and mistakes.csv");
+                      "folder to write into: report.html, which shows what is wrong and the worst images; "
+                      "pictures/, detections.json and mistakes.csv");
   command->add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
   command->add_option("--workers", flags->workers, "threads that prepare images")->check(CLI::Range(1, 256));
   command->add_option("--truth", flags->truth,

@@ -40,7 +40,7 @@ std::vector<std::string> image_files(const std::string& path) {
 }
 
 // Calls f(image, file, id) for each image, ids from 1, and returns how many there were. One bad file among
-// many is a warning, a bad file alone is an error.
+// many is a warning; where it is the only file, it is an error.
 int64_t for_each_image(const std::string& path,
                        const std::function<void(const Image&, const std::string&, int64_t)>& f) {
   const std::vector<std::string> files = image_files(path);
@@ -87,8 +87,8 @@ void predict(Detector& detector, const ModelFile& model, const PredictFlags& fla
                     draw_detections(image, detections, detector.class_names(), flags.threshold));
       });
   write_file_atomically(flags.output + "/detections.json", results.dump(1) + "\n");
-  fmt::print("{} objects of score {} and more in {} images; images and detections.json are in {}\n", found,
-             flags.threshold, count, flags.output);
+  fmt::print("{} objects of score {} and more in {} images; annotated images and detections.json are in {}\n",
+             found, flags.threshold, count, flags.output);
 }
 
 void predict(Classifier& classifier, const ModelFile&, const PredictFlags& flags) {

@@ -188,7 +188,7 @@ TEST_CASE("check: images that are broken, cut short, wrongly named, turned, of a
   CHECK(check.count(ProblemKind::missing_image) == 2);  // the boxes of the entry that is gone
 }
 
-TEST_CASE("check: images that are there twice, in one split and in two, and such as look alike") {
+TEST_CASE("check: images that are there twice, in one split and in two, and those that look alike") {
   Coco coco;
   write_file_atomically(coco.image_file(1), read_file(coco.image_file(0)));
   write_file_atomically(coco.image_file(12), read_file(coco.image_file(2)));
@@ -280,7 +280,7 @@ TEST_CASE("check: splits without an object or not there, images without an objec
              Contains("has no split \"test\": it has holdout, train"));
 }
 
-TEST_CASE("check: boxes in another order or unit are told from the boxes alone") {
+TEST_CASE("check: boxes in another order or unit are told from nothing but the boxes") {
   using Numbers = std::array<double, 4>;
   const auto found = [](DatasetFormat format, const std::vector<RawBox>& boxes) {
     const auto faults = check_box_order(format, boxes);

@@ -186,7 +186,8 @@ TEST_CASE("Pascal VOC: images that are not there are left out with a warning") {
   CHECK_THAT(
       dataset.warnings[0],
       Contains("Annotations/b.xml: ") &&
-          Contains("JPEGImages has neither an image b nor the <filename> \"b.jpg\": the image is left out"));
+          Contains(
+              "JPEGImages has neither an image b nor the <filename> \"b.jpg\": the annotation is left out"));
   CHECK_THAT(dataset.warnings[1], Contains("list.txt names c, but there is no file ") &&
                                       Contains("Annotations/c.xml: the image is left out"));
   CHECK_THAT(dataset.warnings[2], Contains("list.txt names a again: it is taken once"));

@@ -1,4 +1,4 @@
-// Detections as text files, one an image.
+// Detections as text files, one for each image.
 #include "train/evaluation/box_folder.h"
 #include "tests/fuzz/harness.h"
 

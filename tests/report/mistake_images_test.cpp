@@ -17,7 +17,7 @@ Image grey_image() {
 
 }  // namespace
 
-TEST_CASE("words stand at what is wrong, frames alone at what is right") {
+TEST_CASE("words stand at what is wrong, only frames at what is right") {
   DetectionDataset truth;
   truth.class_names = {"cat", "dog"};
   truth.category_ids = {1, 2};

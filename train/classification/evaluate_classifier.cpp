@@ -19,7 +19,7 @@ namespace {
 
 constexpr size_t worst_in_report = 12;
 
-// What a classifier says of a data set, image by image.
+// What a classifier answers for each image of a data set.
 struct Answers {
   std::vector<int> truths, found;  // found: the most probable class, the first of equals
   std::vector<double> losses;      // cross-entropy, -log of the probability of the truth
@@ -40,7 +40,7 @@ Answers answers_of(const Tensor& probabilities, const ClassificationDataset& dat
   return answers;
 }
 
-// The places of the largest numbers, largest first, equals in their order; at most so many.
+// The positions of the largest numbers, largest first, equals in their order; at most `most` of them.
 std::vector<size_t> largest(const std::vector<double>& numbers, size_t most) {
   std::vector<size_t> order(numbers.size());
   std::iota(order.begin(), order.end(), size_t(0));

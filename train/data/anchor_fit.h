@@ -60,7 +60,7 @@ struct InputChoice {
 
 // The smallest of the usual sizes, from 128 to 1536 pixels, with the anchor scale from 1 to 8 that covers
 // most at that size, where those cover 95 % of the boxes; where none does, the choice that covers most.
-// Without any box all is 0.
+// All fields are 0 where there is no box.
 InputChoice suggest_input(const std::vector<const LabelledImage*>& images, AnchorOptions options);
 
 }  // namespace fovea

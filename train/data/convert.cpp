@@ -46,7 +46,7 @@ class Converter {
     result_.images = int64_t(images_.size());
     for (const DatasetSplit& split : data_.splits) {
       result_.splits.push_back(split.name);
-      for (const std::string& warning : split.dataset.warnings)  // what joined splits have in common once
+      for (const std::string& warning : split.dataset.warnings)  // joined splits repeat those of their parts
         if (std::find(result_.warnings.begin(), result_.warnings.end(), warning) == result_.warnings.end())
           result_.warnings.push_back(warning);
     }
@@ -225,7 +225,7 @@ class Converter {
       for (const Annotation& a : placed.image->annotations)
         if (!a.crowd) used.insert(a.label);
     warn(int64_t(data_.class_names.size() - used.size()),
-         "classes have no object, and Pascal VOC knows classes by their objects alone: they are lost");
+         "classes have no object, and Pascal VOC knows classes only by their objects: they are lost");
     if (!std::is_sorted(data_.class_names.begin(), data_.class_names.end()))
       result_.warnings.push_back("the classes change their order: Pascal VOC's are sorted by name");
   }

@@ -6,7 +6,7 @@
 
 namespace fovea {
 
-// Of convert_dataset().
+// What convert_dataset() writes, and how.
 struct ConvertOptions {
   DatasetFormat to = DatasetFormat::coco;
   bool link = false;  // images are hard links, or symbolic ones from another file system, not copies
@@ -24,7 +24,7 @@ struct Converted {
 //   coco   annotations/instances_<split>.json, images/: all numbers to the last bit, ids and crowds too
 //   voc    Annotations/, JPEGImages/, ImageSets/Main/<split>.txt: boxes rounded to whole pixels, as
 //          VOC's readers expect; crowd regions are left out, the order and the ids of the classes are
-//          lost (VOC's have names alone)
+//          lost (VOC's have only names)
 //   yolo   data.yaml, images/<split>/, labels/<split>/: eight digits, a ten-thousandth of a pixel at
 //          10000; crowd regions are left out; `difficult` is lost
 // Whatever stands in an annotation beside boxes and classes (outlines, keypoints, poses) is not carried over.

@@ -21,7 +21,7 @@ struct Annotation {
 struct LabelledImage {
   std::string file;           // path that can be opened
   int64_t id = 0;             // COCO image id; position in the list, from 1, for VOC and YOLO
-  int width = 0, height = 0;  // as the annotation file says; for YOLO, whose files say nothing, the image's
+  int width = 0, height = 0;  // as the annotation file says; for YOLO, whose files have none, the image's
   std::vector<Annotation> annotations;
 };
 

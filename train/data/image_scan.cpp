@@ -17,8 +17,8 @@ namespace {
 constexpr int look_side = 16;
 constexpr double alike = 0.97;
 
-// Means of brightness over a grid of 16 x 16 cells; of an image without contrast 0 (it looks like any
-// other).
+// Means of brightness over a grid of 16 x 16 cells; 0 for an image without contrast, which looks like
+// any other.
 std::array<float, 256> look_of(const Image& image) {
   std::array<double, 256> cells{};
   for (int i = 0; i < look_side; ++i)

@@ -11,29 +11,29 @@
 
 namespace fovea {
 
-// What decoding an image tells.
+// What is known of an image once it is decoded.
 struct ScannedImage {
   std::string error;        // why it cannot be decoded; empty where it can
   ImageHeader header;       // with the size that it was decoded to
   int64_t bytes = 0;        // of the file
   uint64_t bytes_hash = 0;  // equal files have equal hashes
   std::array<float, 256>
-      look{};  // 16 x 16 means of its brightness, of mean 0 and length 1; 0 where it is all of one
+      look{};              // 16 x 16 means of its brightness, of mean 0 and length 1; 0 where all are equal
   uint64_t look_hash = 0;  // which of neighbouring 8 x 8 means is the brighter: near ones differ in few bits
 };
 
-// Told how many images are done.
+// Called with the number of images that are done, and of all.
 using OnScanned = std::function<void(int64_t done, int64_t total)>;
 
 // Decodes all files, on all threads.
 std::vector<ScannedImage> scan_images(const std::vector<std::string>& files,
                                       const OnScanned& on_scanned = {});
 
-// The faults of one image: it cannot be decoded, has another size than its annotation says, ends as another
-// format, is turned.
+// The faults of one image: it cannot be decoded, its size is not its annotation's, its name has the ending of
+// another format, it is turned.
 std::vector<Problem> image_faults(const LabelledImage& image, const ScannedImage& scan);
 
-// An image of a split.
+// An image and the split that it is in.
 struct PlacedImage {
   std::string split;
   const LabelledImage* image;
@@ -41,8 +41,8 @@ struct PlacedImage {
 };
 
 // The same image twice: files of equal bytes, in one split or in two; and in two splits also images whose
-// looks correlate by 0.97 or more, as neighbouring frames of a film do. A model that was trained on the one
-// knows the other.
+// looks correlate by 0.97 or more, as neighbouring frames of a film do. A model that was trained on one of
+// them knows the other.
 std::vector<Problem> find_copies(const std::vector<PlacedImage>& images);
 
 }  // namespace fovea

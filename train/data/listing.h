@@ -4,12 +4,12 @@
 
 namespace fovea {
 
-// The names of the files of a folder that end in `ending` (all with ""), sorted; of a folder that is not
-// there, none. Names that begin with a dot are what the system keeps for itself and are left out. Throws
+// The names of the files of a folder that end in `ending` ("": all names), sorted; none where there is no
+// such folder. Names that begin with a dot are left out: the system keeps its own files under them. Throws
 // Error where the folder cannot be read.
 std::vector<std::string> file_names(const std::string& folder, const std::string& ending = "");
 
-// The names of the folders in a folder, likewise.
+// The same for the folders in a folder.
 std::vector<std::string> folder_names(const std::string& folder);
 
 }  // namespace fovea

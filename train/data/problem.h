@@ -72,7 +72,7 @@ struct ReadLog {
   std::vector<RawBox> boxes;  // all that are four numbers, those that are left out or cut off too
 };
 
-// An error that says which fault it is; of others a log keeps ProblemKind::malformed.
+// An error that knows its kind of fault; a log keeps other errors as ProblemKind::malformed.
 class ProblemError : public Error {
  public:
   ProblemError(ProblemKind which, const std::string& text) : Error(text), kind(which) {}

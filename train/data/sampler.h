@@ -12,9 +12,9 @@ namespace fovea {
 // seen equally often whatever the batch size, or as often as its repeat factor says.
 class Sampler {
  public:
-  // order_of(epoch): the random numbers that shuffle it. `repeats`: empty, or of each image how often it
-  // comes in an epoch, at least 1, broken numbers too: 1.3 is once in seven epochs of ten and twice in three
-  // of them. Throws Error where there is no image, or `repeats` has another length or a number below 1.
+  // order_of(epoch): the random numbers that shuffle it. `repeats`: empty, or how often each image
+  // comes in an epoch, 1 or more, not necessarily whole: 1.3 is once in seven epochs of ten and twice in the
+  // other three. Throws Error where there is no image, or `repeats` has another length or a number below 1.
   Sampler(int64_t images, std::function<Random(int64_t epoch)> order_of,
           const std::vector<double>& repeats = {});
 
@@ -38,8 +38,8 @@ class Sampler {
 
 // The repeat factors of LVIS (arXiv 1908.03195, section "Repeat factor sampling" of the appendix on
 // training): a class c that a share f(c) of the images hold has r(c) = max(1, sqrt(threshold / f(c))), an
-// image the largest of its classes, 1 without any. `labels`: of each image its classes, in any order, also
-// more than once. Throws Error unless 0 < threshold <= 1.
+// image the largest of its classes, 1 without any. `labels`: the classes of each image, in any order,
+// repeated or not. Throws Error unless 0 < threshold <= 1.
 std::vector<double> repeat_factors(const std::vector<std::vector<int>>& labels, double threshold);
 
 }  // namespace fovea

@@ -19,7 +19,7 @@ struct DatasetSplit {
 struct DatasetSplits {
   DatasetFormat format = DatasetFormat::none;
   std::vector<std::string> class_names;  // of all splits, first those of train
-  std::vector<int> category_ids;         // of each class where it first occurs
+  std::vector<int> category_ids;         // of each class, from the split where it first occurs
   std::vector<DatasetSplit> splits;      // train, val, then the others by name
 };
 
@@ -28,8 +28,8 @@ struct DatasetSplits {
 DatasetSplits open_splits(const std::string& folder, std::vector<std::string> names = {},
                           ReadLog* log = nullptr);
 
-// Splits that are others joined, such as VOC's trainval: all of their images are in smaller splits, of
-// which they hold at least one whole. Whoever counts images would count those twice.
+// Splits that are others joined, such as VOC's trainval: all of their images are in smaller splits, at least
+// one of which they hold completely. A count over all splits would count those images twice.
 std::vector<std::string> joined_splits(const DatasetSplits& data);
 
 }  // namespace fovea

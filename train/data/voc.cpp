@@ -110,7 +110,7 @@ class Reader {
     require(!stems_.empty(), "{} names no image: a data set needs one, a file stem on each line",
             dataset_.name);
     require(!dataset_.images.empty(),
-            "none of the {} images that {} names has both an XML file in {}/Annotations and an image in "
+            "none of the {} images that {} names has both its XML file in {}/Annotations and its pixels in "
             "{}/JPEGImages",
             stems_.size(), dataset_.name, folder_, folder_);
     return std::move(dataset_);
@@ -135,8 +135,8 @@ class Reader {
     const std::optional<std::string> image_file = find_image(stem, file_name);
     if (!image_file) {
       warn(ProblemKind::missing_image,
-           "{}: {}/JPEGImages has neither an image {} nor the <filename> \"{}\": the image is left out", path,
-           folder_, stem, file_name);
+           "{}: {}/JPEGImages has neither an image {} nor the <filename> \"{}\": the annotation is left out",
+           path, folder_, stem, file_name);
       return;
     }
     LabelledImage image{.file = *image_file, .id = int64_t(dataset_.images.size()) + 1};
@@ -157,7 +157,7 @@ class Reader {
     return std::nullopt;
   }
 
-  // Labelling tools write where the image was when it was labelled.
+  // <path> is where the image was on the machine on which it was labelled.
   void note_unused_fields(const VocFile& file) {
     const std::string path(trim(file.root().child("path").child_value()));
     if (log_ && !path.empty() && !path_exists(path))
@@ -166,7 +166,7 @@ class Reader {
            fmt::format("{}: <path> is \"{}\", which is not here: it is ignored", file.path(), path)});
   }
 
-  // Some labelling tools write no size, or 0: it is the image's then.
+  // Some labelling tools write no size, or 0: then the size is read from the image itself.
   void read_size(const VocFile& file, LabelledImage& image) {
     const pugi::xml_node size = file.root().child("size");
     const double width = size ? file.number(size, "width", "<size>") : 0;

@@ -14,10 +14,10 @@ namespace fovea {
 // model knows, and the labels follow their order. x and y are xmin and ymin, width and height xmax - xmin and
 // ymax - ymin. Throws Error naming file, object, field and value where an XML file is malformed, lacks a
 // field, holds text in place of a number, or an object of a class that the model does not know, and where no
-// image is left. Left out with a sentence in `warnings`: a stem without XML file or image or listed twice;
-// a box without a positive finite size or all outside its image. A box partly outside is cut off at the
-// border, with a warning too. With a log faults and raw boxes are noted in it, and what would be an error is
-// left out.
+// image is left. Left out with a sentence in `warnings`: a stem that has no XML file or no image, or is
+// listed twice; a box without a positive finite size or all outside its image. A box partly outside is cut
+// off at the border, with a warning too. With a log faults and raw boxes are noted in it, and what would be
+// an error is left out.
 DetectionDataset read_voc(const std::string& folder, const std::vector<std::string>& list_files,
                           const std::vector<std::string>& class_names = {}, ReadLog* log = nullptr);
 

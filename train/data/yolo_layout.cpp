@@ -119,7 +119,7 @@ YoloLayout read_yaml(const std::string& folder, const std::string& file) {
       all_found &= found.has_value();
       paths.push_back(found.value_or(fmt::format("{}/{}", bases.front(), source)));
     }
-    // Of other keys, such as a download's address, those are splits that lead to images.
+    // Other keys are splits where they lead to images; a download's address does not.
     if (!sources.empty() && (known.contains(split) || all_found)) layout.splits[split] = paths;
   }
   return layout;

@@ -22,12 +22,8 @@ class Detector {
  public:
   // Fresh weights from config.seed.
   Detector(const TrainConfig& config, std::vector<std::string> class_names);
-  // A network of one's own making, with its weights: from any spec, on any backbone. `size`: height and width
-  // of its input. Activations are float32, on CUDA bfloat16.
-  Detector(std::shared_ptr<EfficientDet> model, std::array<int, 2> size,
-           std::vector<std::string> class_names);
-  // The weights of a file, in evaluation mode, on a device of one's own choice. Throws as
-  // ModelFile does, and where its task is not detection.
+  // The weights of a file, in evaluation mode, on the device given. Throws as ModelFile does, and where its
+  // task is not detection.
   explicit Detector(const ModelFile& file, Device device = Device::cpu);
 
   EfficientDet& model() { return *model_; }
@@ -61,7 +57,7 @@ class Detector {
   Tensor device_anchors_;  // (anchors, 4) on CUDA, where boxes are decoded and suppressed too
 };
 
-// Told how many images are done.
+// Called with the number of images that are done, and of all.
 using OnProgress = std::function<void(int64_t done, int64_t total)>;
 
 // What the detector finds in every image of a data set, in its order; `images` has the same files. Images

@@ -6,10 +6,10 @@
 
 namespace fovea {
 
-// How often what is in a row was taken for what is in a column. The classes are the first rows and columns,
-// in the same order, so that the diagonal is what was right.
+// How often the class of a row was taken for the class of a column. The classes are the first rows and
+// columns, in the same order, so that the diagonal counts what was right.
 struct ConfusionMatrix {
-  std::vector<std::string> rows, columns;  // names: of the truths, of what they were taken for
+  std::vector<std::string> rows, columns;  // names of the truths, and of what they were taken for
   std::vector<int64_t> counts;             // rows x columns
 
   ConfusionMatrix() = default;
@@ -19,18 +19,18 @@ struct ConfusionMatrix {
   int64_t row_sum(size_t row) const;  // of its counts
 };
 
-// One cell beside the diagonal.
+// One cell off the diagonal.
 struct Confusion {
   size_t row, column;
   int64_t count;
 };
 
-// The cells beside the diagonal that are not 0, the largest first, equals in the order of rows and columns;
-// at most so many.
+// The cells off the diagonal that are not 0, the largest first, equals in the order of rows and columns; at
+// most `most` of them.
 std::vector<Confusion> frequent_confusions(const ConfusionMatrix& matrix, size_t most);
 
-// Of whole images: truths[i] was taken for found[i]. Throws Error where the two are not of one length or a
-// label has no class.
+// The matrix of a classifier of whole images: image i has the class truths[i] and was taken for found[i].
+// Throws Error where the two are not of one length or a label has no class.
 ConfusionMatrix confusion_matrix(const std::vector<std::string>& class_names, std::span<const int> truths,
                                  std::span<const int> found);
 

@@ -8,7 +8,7 @@
 
 namespace fovea {
 
-// What became of one detection. All overlaps are IoU, and "its class" is the class that the detector said.
+// What became of one detection. All overlaps are IoU, and "its class" is the class that the detector gave it.
 // The kinds of false alarms are those of TIDE (arXiv 2008.08115, section 2.2).
 enum class Outcome : uint8_t {
   right,          // it found an object of its class: overlap of at least 0.5
@@ -57,11 +57,12 @@ struct Mistakes {  // of a whole data set
 Mistakes find_mistakes(const DetectionDataset& truth, const DatasetDetections& detections,
                        double score_threshold);
 
-// The score of a detection such that f1() of the detections from it on is highest; of equals the highest; 0.5
-// where nothing is right at any.
+// The detection score that gives the highest f1() when it is taken as the threshold, the highest such score
+// where several do; 0.5 where no detection is right at any threshold.
 double best_score_threshold(const DetectionDataset& truth, const DatasetDetections& detections);
 
-// The images with errors, those with most first, equals in the order of the data set; at most so many.
+// The positions of the images with errors, those with most errors first, equals in the order of the data set;
+// at most `most` of them.
 std::vector<size_t> worst_images(const Mistakes& mistakes, size_t most);
 
 // What is wrong in an image, in words: "3 missed (2 cat, dog); 1 of the wrong class (dog taken for cat); 3

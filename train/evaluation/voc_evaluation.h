@@ -5,7 +5,7 @@ namespace fovea {
 
 // Average precision as the Pascal VOC challenges count it, from 0 to 1.
 struct VocFigures {
-  // Of one class.
+  // The figures of one class.
   struct Class {
     double ap =
         -1;  // area under the interpolated precision-recall curve (VOC 2010 on); -1: no object of the class

@@ -18,11 +18,11 @@ Image draw_detections(const Image& image, std::span<const Detection> detections,
 Image draw_annotations(const Image& image, std::span<const Annotation> annotations,
                        const std::vector<std::string>& class_names);
 
-// A box with a text of one's own.
+// A box with any text.
 struct DrawnBox {
   double left, top, right, bottom;  // in pixels of the image
   int label;                        // decides the colour
-  std::string text;                 // empty: the frame alone
+  std::string text;                 // empty: only the frame
   bool dashed = false;
 };
 

@@ -11,8 +11,8 @@ namespace fovea {
 // CRC-32C (Castagnoli, RFC 3720 appendix B.4) of the bytes.
 uint32_t crc32c(std::string_view bytes);
 
-// The CRC as TFRecord files hold it: rotated and shifted, because the CRC of data that hold their own CRC
-// says little.
+// The CRC as TFRecord files hold it: rotated and shifted, because a CRC over data that hold their own CRC
+// detects little.
 uint32_t masked_crc32c(std::string_view bytes);
 
 // A TFRecord: the length of `data` in 8 bytes, the masked CRC of these, the data, the masked CRC of the data;

@@ -7,7 +7,7 @@
 
 namespace fovea {
 
-// An image's truth and detections, side by side, with words at what is wrong and frames alone at what is
+// An image's truth and detections, side by side, with words at what is wrong and only a frame at what is
 // right: "cat missed" beside "dog 0.91, is a cat", "cat 0.80 again", "cat 0.55 inexact", "dog 0.62 not
 // there". Dashed: crowd regions and detections in them.
 ReportImage draw_mistakes(const Image& image, const LabelledImage& labelled,

@@ -22,7 +22,7 @@ struct Chart {
 };
 
 // One example image: the truth and what was detected, side by side, both already drawn; or, with
-// `detections` empty, one image alone.
+// `detections` empty, a single image.
 struct ReportImage {
   std::string caption;
   Image truth, detections;

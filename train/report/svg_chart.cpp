@@ -128,7 +128,7 @@ class Plot {
   }
 
  private:
-  // Of the points that fall on one column of pixels only the first, lowest, highest and last can be told
+  // Among the points that fall on one column of pixels only the first, lowest, highest and last can be told
   // apart: a training of a million steps must not make a page of a million points.
   static std::vector<Point> thinned(const std::vector<Point>& points) {
     std::vector<Point> kept;

@@ -158,14 +158,14 @@ double letterbox_scale(const Image& image, double height, double width) {
   return std::min(height / image.height, width / image.width);
 }
 
-// The pixels of an axis whose centres lie on `extent` pixels of image, but at least one: an image a
+// The pixels of an axis whose centres lie on `extent` pixels of the image, but at least one: an image a
 // thousand times wider than high still shows.
 int covered(double extent, int limit) {
   return std::clamp(int(std::min(std::ceil(extent - 0.5), double(limit))), 1, limit);
 }
 
-// The annotation in pixels of the input, cut off at the edges of image and input; nothing where a side is
-// left with less than `least` pixels, or none.
+// The annotation in pixels of the input, cut off at the edges of the image and of the input; nothing where a
+// side is left with less than `least` pixels, or none.
 std::optional<Box> place(const Annotation& annotation, const Image& image, const Placement& placement,
                          int height, int width, double least) {
   double left = std::clamp(annotation.x, 0.0, double(image.width));

@@ -50,7 +50,7 @@ PreparedImage prepare_for_evaluation(const Image& image, std::span<const Annotat
 // The same after the published augmentation: flip (the vertical one is ours); a random factor on the
 // letterbox scale; where the scaled image is larger than the input, a random crop of it; boxes clipped to
 // the input and left out where less than a pixel remains (google/automl dataloader.py). Its random numbers
-// come from `random` alone.
+// come only from `random`.
 PreparedImage prepare_for_training(const Image& image, std::span<const Annotation> annotations, int height,
                                    int width, const AugmentOptions& options, Random& random,
                                    std::span<float> pixels);

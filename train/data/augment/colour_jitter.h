@@ -6,7 +6,8 @@
 
 namespace fovea {
 
-// How far the colours of training images may change; 0: not. A factor is uniform in [1 - value, 1 + value].
+// How much the colours of training images vary; 0: not at all. A factor is uniform in
+// [1 - value, 1 + value].
 struct ColourJitter {
   double brightness = 0;  // 0 to 1: all values times a factor
   double contrast = 0;    // 0 to 1: distances from the image's mean grey times a factor
@@ -23,9 +24,9 @@ struct ColourMap {
   std::array<double, 3> offset{};
 };
 
-// The map of these four, in this order; `angle` in turns, `mean_grey` of the image before. Grey is
-// 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601); the hue turns in the plane of I and Q of YIQ (NTSC, as
-// of FCC 47 CFR 73.682), which keeps that grey.
+// The map of these four, in this order; `angle` in turns, `mean_grey` that of the image before the change.
+// Grey is 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601); the hue turns in the plane of I and Q of YIQ
+// (NTSC, as of FCC 47 CFR 73.682), which keeps that grey.
 ColourMap colour_map(double brightness_factor, double contrast_factor, double saturation_factor, double angle,
                      double mean_grey);
 

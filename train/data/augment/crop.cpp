@@ -16,7 +16,7 @@ struct Edges {
   double area() const { return std::max(0.0, right - left) * std::max(0.0, bottom - top); }
 };
 
-// What of the annotation lies in the image.
+// The part of the annotation that lies in the image.
 Edges inside(const Annotation& a, const Image& image) {
   return {std::max(a.x, 0.0), std::max(a.y, 0.0), std::min(a.x + a.width, double(image.width)),
           std::min(a.y + a.height, double(image.height))};

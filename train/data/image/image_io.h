@@ -15,7 +15,7 @@ Image read_image(const std::string& path);
 // The same from bytes in memory; `name` stands for the file in errors.
 Image decode_image(std::string_view bytes, const std::string& name);
 
-// What an image's file says before its pixels.
+// What an image's file holds before its pixels.
 struct ImageHeader {
   const char* format = "";    // JPEG, PNG or BMP
   int width = 0, height = 0;  // upright, as decode_image gives it
@@ -28,7 +28,7 @@ struct ImageHeader {
 ImageHeader read_image_header(const std::string& path);
 ImageHeader decode_image_header(std::string_view bytes, const std::string& name);
 
-// Whether the name ends as those of the files that read_image reads: .jpg, .jpeg, .png or .bmp, in capitals
+// Whether the name has an ending of the files that read_image reads: .jpg, .jpeg, .png or .bmp, in capitals
 // or not.
 bool has_image_ending(const std::string& path);
 

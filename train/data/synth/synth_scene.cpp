@@ -15,7 +15,7 @@ constexpr double smallest = 0.11,
                  largest = 0.58;      // a shape's longer side, as a share of the image's shorter side
 constexpr double empty_share = 0.02;  // images without any object
 constexpr double min_visible = 0.6;   // of every object, after all others are drawn
-constexpr double min_inside = 0.8;    // of every object, the rest is beyond the edge of the image
+constexpr double min_inside = 0.8;    // of every object; the rest is beyond the edge of the image
 // Two boxes that overlap more look like one object found twice, to non-maximum suppression and to people.
 constexpr double largest_iou = 0.25;
 constexpr float min_contrast =

@@ -15,8 +15,8 @@ struct DrawnScene {
 };
 
 // Draws one image with up to eight shapes, one in fifty with none: a background with distractors, the
-// shapes, thin lines across. The shapes' labels are below `classes` (3 to 6) and count ShapeKind. All depends
-// on `random` alone.
+// shapes, thin lines across. The shapes' labels are below `classes` (3 to 6) and count ShapeKind. Everything
+// depends only on `random`.
 DrawnScene draw_scene(int width, int height, int classes, Random& random);
 
 }  // namespace fovea

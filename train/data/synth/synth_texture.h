@@ -5,7 +5,7 @@
 
 namespace fovea {
 
-// As an image stores it (sRGB).
+// A colour as an image stores it (sRGB).
 struct Colour {
   float red = 0, green = 0, blue = 0;  // 0 to 1
 };
