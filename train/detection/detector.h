@@ -22,6 +22,10 @@ class Detector {
  public:
   // Fresh weights from config.seed.
   Detector(const TrainConfig& config, std::vector<std::string> class_names);
+  // A network of one's own making, with its weights: from any spec, on any backbone. `size`: height and width
+  // of its input. Activations are float32, on CUDA bfloat16.
+  Detector(std::shared_ptr<EfficientDet> model, std::array<int, 2> size,
+           std::vector<std::string> class_names);
   // The weights of a file, in evaluation mode, on the device given. Throws as ModelFile does, and where its
   // task is not detection.
   explicit Detector(const ModelFile& file, Device device = Device::cpu);
