@@ -92,9 +92,8 @@ void print_layers(const Subject& subject, bool layers) {
   const Batch batch = recipe.empty_batch(Device::cpu);
   fmt::print("{}, {}x{} px\n", subject.config.model, batch.images.size(1), batch.images.size(2));
   recipe.model->set_training(false);
-  Random random(1);
   Trace trace;
-  const Tensors outputs = recipe.forward(batch.images, random);
+  const Tensors outputs = recipe.forward(batch.images);
   print_trace(trace, *recipe.model, layers);
   if (const auto* detector = dynamic_cast<const EfficientDet*>(recipe.model.get()))
     fmt::print("anchors            {:>14}  (scale {}, {} a cell, levels {} to {})\n", outputs[0].size(1),

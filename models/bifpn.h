@@ -49,11 +49,12 @@ std::vector<BiFpnNodePlan> bifpn_plan(int min_level, int max_level,
 class SeparableConv : public Module {
  public:
   SeparableConv(int64_t in, int64_t out, bool bias, Padding padding, Init init, Random& random);
-  Tensor forward(const Tensor& x, ChannelStatistics* statistics = nullptr) const;
+  Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
+  Tensor forward(const Tensor& x, ChannelStatistics* statistics) const;
   void fill_bias(double value) const { pointwise_.fill_bias(value); }
 
  private:
-  DepthwiseConv depthwise_;
+  DepthwiseConv2d depthwise_;
   PointwiseConv pointwise_;
 };
 
@@ -62,7 +63,7 @@ class SeparableConv : public Module {
 class ConvNorm : public Module {
  public:
   ConvNorm(int64_t in, int64_t out, bool bias, NormOptions norm, Random& random);
-  Tensor forward(const Tensor& x) const { return conv_norm(conv_, norm_, x); }
+  Tensor forward(const Tensor& x) const override { return conv_norm(conv_, norm_, x); }
 
  private:
   PointwiseConv conv_;

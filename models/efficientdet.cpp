@@ -113,28 +113,45 @@ Tensor DetectionHead::forward(const Tensors& features) const {
   return concat(outputs, 1);
 }
 
+namespace {
+
+std::unique_ptr<Backbone> checked(std::unique_ptr<Backbone> backbone) {
+  require(backbone != nullptr, "[EfficientDet] the backbone is null");
+  const std::vector<int64_t> strides = backbone->feature_strides();
+  require(strides == std::vector<int64_t>{8, 16, 32},
+          "[EfficientDet] the backbone has features of strides {}: they must be 8, 16, 32",
+          fmt::join(strides, ", "));
+  return backbone;
+}
+
+}  // namespace
+
 EfficientDet::EfficientDet(const EfficientDetSpec& spec, int64_t classes, Random& random)
+    : EfficientDet(spec, std::make_unique<EfficientNet>(spec.backbone, 0, random), classes, random) {}
+
+EfficientDet::EfficientDet(const EfficientDetSpec& spec, std::unique_ptr<Backbone> backbone, int64_t classes,
+                           Random& random)
     : spec_(spec),
       classes_(classes),
-      backbone_(spec.backbone, 0, random),
-      fpn_(spec.fpn, backbone_.feature_channels(), random),
+      backbone_(checked(std::move(backbone))),
+      fpn_(spec.fpn, backbone_->feature_channels(), random),
       // Every anchor starts as an object with probability 0.01, so that the many negatives do not swamp the
       // first steps (arXiv 1708.02002, 4.1).
       class_net_(spec, classes, -std::log((1 - 0.01) / 0.01), random),
       box_net_(spec, 4, 0, random) {
   require(classes >= 1, "[EfficientDet] {} classes: a detector needs at least one", classes);
-  add_child("backbone", backbone_);
+  add_child("backbone", *backbone_);
   add_child("fpn", fpn_);
   add_child("class_net", class_net_);
   add_child("box_net", box_net_);
 }
 
-Tensors EfficientDet::pyramid(const Tensor& images, Random& rng) const {
-  return fpn_.forward(backbone_.features(images, rng));
+Tensors EfficientDet::pyramid(const Tensor& images) const {
+  return fpn_.forward(backbone_->features(images));
 }
 
-DetectorOutput EfficientDet::forward(const Tensor& images, Random& rng) const {
-  const Tensors features = pyramid(images, rng);
+DetectorOutput EfficientDet::outputs(const Tensor& images) const {
+  const Tensors features = pyramid(images);
   return {class_net_.forward(features), box_net_.forward(features)};
 }
 

@@ -60,13 +60,17 @@ class EfficientDet : public Module {
  public:
   // classes: 1 or more. Weights come from `random`: the same numbers, the same weights.
   EfficientDet(const EfficientDetSpec& spec, int64_t classes, Random& random);
+  // The same on a backbone of one's own, with features of strides 8, 16 and 32; spec.backbone is not looked
+  // at. The weights of the backbone are its own. Throws where it has other strides.
+  EfficientDet(const EfficientDetSpec& spec, std::unique_ptr<Backbone> backbone, int64_t classes,
+               Random& random);
 
-  // images (N, H, W, 3), normalised, of any size, or it throws; rng: stochastic depth, in training.
-  DetectorOutput forward(const Tensor& images, Random& rng) const;
+  // images (N, H, W, 3), normalised, of any size, or it throws.
+  DetectorOutput outputs(const Tensor& images) const;
 
   // The features between BiFPN and heads: (N, ceil(H / 2^l), ceil(W / 2^l), spec().fpn.channels) for each
   // level l, finest first.
-  Tensors pyramid(const Tensor& images, Random& rng) const;
+  Tensors pyramid(const Tensor& images) const;
 
   const EfficientDetSpec& spec() const { return spec_; }
   int64_t classes() const { return classes_; }
@@ -74,7 +78,7 @@ class EfficientDet : public Module {
  private:
   EfficientDetSpec spec_;
   int64_t classes_;
-  EfficientNet backbone_;
+  std::unique_ptr<Backbone> backbone_;
   BiFpn fpn_;
   DetectionHead class_net_, box_net_;
 };

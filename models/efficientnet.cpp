@@ -124,9 +124,9 @@ MBConv::MBConv(const Options& options, Random& random)
   add_child(expands ? "bn3" : "bn2", project_norm_);
 }
 
-Tensor MBConv::forward(const Tensor& x, Random& rng) const {
+Tensor MBConv::forward(const Tensor& x) const {
   const bool shortcut = options_.window.stride == 1 && options_.in == options_.out;
-  const RandomKey key = shortcut ? rng.next_random_key() : RandomKey{};
+  const RandomKey key = shortcut && training() ? rng().next_random_key() : RandomKey{};
   const auto block = [this, shortcut, key](const Tensors& inputs) {
     const Tensor& in = inputs[0];
     Tensor y = expand_ ? conv_norm(*expand_, *expand_norm_, in) : in;
@@ -167,32 +167,32 @@ EfficientNet::EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random
   if (classes > 0) {
     head_.emplace(in, plan.head_channels, false, random);
     head_norm_.emplace(plan.head_channels, Activation::swish, spec.norm);
-    classifier_.emplace(plan.head_channels, classes, random, Init::fan_out_uniform);
+    classifier_.emplace(plan.head_channels, classes, random, LinearOptions{.init = Init::fan_out_uniform});
     add_child("conv_head", *head_);
     add_child("bn2", *head_norm_);
     add_child("classifier", *classifier_);
   }
 }
 
-Tensors EfficientNet::features(const Tensor& images, Random& rng) const {
+Tensors EfficientNet::features(const Tensor& images) const {
   require(images.rank() == 4 && images.size(3) == 3,
           "[EfficientNet] images are {}, they must be (N, H, W, 3)", images.shape());
   Tensors result;
   const auto stem = [this](const Tensors& inputs) { return conv_norm(stem_, stem_norm_, inputs[0]); };
   Tensor x = run_part(stem, {images}, {&stem_, &stem_norm_});
   for (size_t s = 0; s < stages_.size(); ++s) {
-    for (const auto& block : stages_[s]) x = block->forward(x, rng);
+    for (const auto& block : stages_[s]) x = block->forward(x);
     if (is_feature_stage(s)) result.push_back(x);
   }
   return result;
 }
 
-Tensor EfficientNet::forward(const Tensor& images, Random& rng) const {
+Tensor EfficientNet::forward(const Tensor& images) const {
   require(classifier_.has_value(),
           "[EfficientNet] this network was made as a backbone, without a classifier");
-  Tensor x = features(images, rng).back();
+  Tensor x = features(images).back();
   x = global_average_pool(conv_norm(*head_, *head_norm_, x));
-  if (training()) x = dropout(x, spec_.dropout, rng.next_random_key());
+  if (training()) x = dropout(x, spec_.dropout, rng().next_random_key());
   return classifier_->forward(x);
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "models/backbone.h"
 #include "nn/layers.h"
 
 namespace fovea {
@@ -61,19 +62,19 @@ class MBConv : public Module {
     NormOptions norm;
   };
   MBConv(const Options& options, Random& random);
-  Tensor forward(const Tensor& x, Random& rng) const;  // rng: stochastic depth, in training
+  Tensor forward(const Tensor& x) const override;
 
  private:
   struct SqueezeExcite : Module {
     SqueezeExcite(int64_t channels, int64_t reduced, Random& random);
-    Tensor forward(const Tensor& x) const;
+    Tensor forward(const Tensor& x) const override;
     PointwiseConv conv_reduce, conv_expand;
   };
 
   Options options_;
   std::optional<PointwiseConv> expand_;
   std::optional<BatchNorm> expand_norm_;
-  DepthwiseConv depthwise_;
+  DepthwiseConv2d depthwise_;
   BatchNorm depthwise_norm_;
   SqueezeExcite squeeze_excite_;
   PointwiseConv project_;
@@ -81,24 +82,24 @@ class MBConv : public Module {
 };
 
 // Stem and the seven stages. Parameter names are timm's.
-class EfficientNet : public Module {
+class EfficientNet : public Backbone {
  public:
   // classes 0: features only, as a detector's backbone.
   EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random& random);
 
   // images (N, H, W, 3), normalised -> logits (N, classes). Throws on other shapes and where the network was
   // made without classes.
-  Tensor forward(const Tensor& images, Random& rng) const;
+  Tensor forward(const Tensor& images) const override;
 
   // The features a detector uses: ends of stages 2, 4 and 6, strides 8, 16 and 32 (P3, P4, P5).
-  Tensors features(const Tensor& images, Random& rng) const;
-  std::vector<int64_t> feature_channels() const { return feature_channels_; }
+  Tensors features(const Tensor& images) const override;
+  std::vector<int64_t> feature_channels() const override { return feature_channels_; }
 
   const EfficientNetSpec& spec() const { return spec_; }
 
  private:
   EfficientNetSpec spec_;
-  Conv stem_;
+  Conv2d stem_;
   BatchNorm stem_norm_;
   std::vector<std::vector<std::unique_ptr<MBConv>>> stages_;
   std::vector<int64_t> feature_channels_;

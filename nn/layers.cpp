@@ -2,9 +2,12 @@
 
 #include <cmath>
 
+#include "core/error.h"
 #include "core/recompute.h"
 #include "nn/trace.h"
+#include "ops/arithmetic.h"
 #include "ops/conv2d.h"
+#include "ops/dropout.h"
 #include "ops/matmul.h"
 
 namespace fovea {
@@ -15,18 +18,29 @@ std::string window_text(Window window) {
                      window.stride == 1 ? "" : fmt::format(" /{}", window.stride));
 }
 
-// In the range of its weight (in, out), where that was drawn by fan_in_uniform: torch.nn.Linear.
-Tensor initial_bias(Init init, int64_t in, int64_t out, Random& random) {
+// In the range of its weight, where that was drawn by fan_in_uniform: torch.nn.Linear, torch.nn.Conv2d.
+Tensor initial_bias(Init init, int64_t fan_in, int64_t out, Random& random) {
   if (init != Init::fan_in_uniform) return zeros({out});
-  const double limit = 1.0 / std::sqrt(double(in));
+  const double limit = 1.0 / std::sqrt(double(fan_in));
   return rand({out}, random, -limit, limit);
 }
 
 }  // namespace
 
-Linear::Linear(int64_t in, int64_t out, Random& random, Init init)
-    : weight_(add_parameter("weight", initialize(init, {in, out}, random), WeightLayout::linear)),
-      bias_(add_parameter("bias", initial_bias(init, in, out, random))) {}
+Linear::Linear(Module& parent, const std::string& name, int64_t in, int64_t out, LinearOptions options)
+    : Module(parent, name) {
+  make_weights(in, out, rng(), options);
+}
+
+Linear::Linear(int64_t in, int64_t out, Random& random, LinearOptions options) {
+  make_weights(in, out, random, options);
+}
+
+void Linear::make_weights(int64_t in, int64_t out, Random& random, LinearOptions options) {
+  require(in > 0 && out > 0, "[Linear] from {} to {} numbers: give sizes of at least 1", in, out);
+  weight_ = add_parameter("weight", initialize(options.init, {in, out}, random), WeightLayout::linear);
+  if (options.bias) bias_ = add_parameter("bias", initial_bias(options.init, in, out, random));
+}
 
 Tensor Linear::forward(const Tensor& x) const {
   const Tensor y = linear(x, weight_, bias_);
@@ -45,35 +59,85 @@ Tensor PointwiseConv::forward(const Tensor& x, ChannelStatistics* statistics) co
   return y;
 }
 
-DepthwiseConv::DepthwiseConv(int64_t channels, Window window, Random& random, Init init)
-    : window_(window),
-      weight_(add_parameter("weight", initialize(init, {window.kernel, window.kernel, channels}, random),
-                            WeightLayout::depthwise)) {}
+DepthwiseConv2d::DepthwiseConv2d(Module& parent, const std::string& name, int64_t channels, Window window,
+                                 Init init)
+    : Module(parent, name), window_(window) {
+  make_weights(channels, rng(), init);
+}
 
-Tensor DepthwiseConv::forward(const Tensor& x, ChannelStatistics* statistics) const {
+DepthwiseConv2d::DepthwiseConv2d(int64_t channels, Window window, Random& random, Init init)
+    : window_(window) {
+  make_weights(channels, random, init);
+}
+
+void DepthwiseConv2d::make_weights(int64_t channels, Random& random, Init init) {
+  weight_ = add_parameter("weight", initialize(init, {window_.kernel, window_.kernel, channels}, random),
+                          WeightLayout::depthwise);
+}
+
+Tensor DepthwiseConv2d::forward(const Tensor& x, ChannelStatistics* statistics) const {
   const Tensor y = depthwise_conv2d(x, weight_, window_, statistics);
   trace(*this, "depthwise " + window_text(window_), y, y.numel() * window_.kernel * window_.kernel);
   return y;
 }
 
-Conv::Conv(int64_t in, int64_t out, Window window, Random& random)
-    : window_(window),
-      weight_(add_parameter("weight", init_fan_out_normal({window.kernel, window.kernel, in, out}, random),
-                            WeightLayout::dense)) {}
+Conv2d::Conv2d(Module& parent, const std::string& name, const Conv2dOptions& options)
+    : Module(parent, name), window_{options.kernel, options.stride, options.padding} {
+  make_weights(options, rng());
+}
 
-Tensor Conv::forward(const Tensor& x, ChannelStatistics* statistics) const {
-  const Tensor y = conv2d(x, weight_, window_, statistics);
+Conv2d::Conv2d(int64_t in, int64_t out, Window window, Random& random) : window_(window) {
+  make_weights({.in = in, .out = out, .bias = false, .init = Init::fan_out_normal}, random);
+}
+
+void Conv2d::make_weights(const Conv2dOptions& options, Random& random) {
+  const int64_t k = window_.kernel;
+  require(options.in > 0 && options.out > 0 && k > 0 && window_.stride > 0,
+          "[Conv2d] from {} to {} channels, kernel {}, stride {}: all of them must be at least 1", options.in,
+          options.out, k, window_.stride);
+  weight_ = add_parameter("weight", initialize(options.init, {k, k, options.in, options.out}, random),
+                          WeightLayout::dense);
+  if (options.bias)
+    bias_ = add_parameter("bias", initial_bias(options.init, k * k * options.in, options.out, random));
+}
+
+Tensor Conv2d::forward(const Tensor& x, ChannelStatistics* statistics) const {
+  // A bias would change the statistics: the two are not used together.
+  require(!statistics || !bias_.defined(), "[Conv2d] statistics are of a convolution without a bias");
+  Tensor y = conv2d(x, weight_, window_, statistics);
+  if (bias_.defined()) y = y + bias_;
   trace(*this, "conv " + window_text(window_), y,
         y.numel() * window_.kernel * window_.kernel * weight_.size(2));
   return y;
 }
 
+BatchNorm::BatchNorm(Module& parent, const std::string& name, int64_t channels, Activation activation,
+                     NormOptions options)
+    : Module(parent, name), options_{true, options.epsilon, options.momentum, activation} {
+  make_weights(channels);
+}
+
 BatchNorm::BatchNorm(int64_t channels, Activation activation, NormOptions options)
-    : options_{true, options.epsilon, options.momentum, activation},
-      weight_(add_parameter("weight", ones({channels}))),
-      bias_(add_parameter("bias", zeros({channels}))),
-      running_mean_(add_buffer("running_mean", zeros({channels}))),
-      running_variance_(add_buffer("running_var", ones({channels}))) {}
+    : options_{true, options.epsilon, options.momentum, activation} {
+  make_weights(channels);
+}
+
+void BatchNorm::make_weights(int64_t channels) {
+  weight_ = add_parameter("weight", ones({channels}));
+  bias_ = add_parameter("bias", zeros({channels}));
+  running_mean_ = add_buffer("running_mean", zeros({channels}));
+  running_variance_ = add_buffer("running_var", ones({channels}));
+}
+
+Dropout::Dropout(Module& parent, const std::string& name, double probability)
+    : Module(parent, name), probability_(probability) {
+  require(probability >= 0 && probability < 1,
+          "[Dropout] the probability is {}: give a number from 0 to below 1", probability);
+}
+
+Tensor Dropout::forward(const Tensor& x) const {
+  return training() ? dropout(x, probability_, rng().next_random_key()) : x;
+}
 
 void BatchNorm::freeze() {
   Module::freeze();

@@ -6,14 +6,26 @@
 
 namespace fovea {
 
+// Each layer can be made in two ways: as a named part of its parent, which has the random numbers for its
+// weights (nn/module.h), or by itself, from random numbers given, for a parent that adds it later.
+
+// What a Linear has beside its sizes.
+struct LinearOptions {
+  bool bias = true;
+  Init init = Init::fan_in_uniform;
+};
+
 // y = x w + bias; x (..., in) -> (..., out). The default initialiser draws weight and bias as PyTorch's
 // Linear does; with any other the bias starts at 0.
 class Linear : public Module {
  public:
-  Linear(int64_t in, int64_t out, Random& random, Init init = Init::fan_in_uniform);
-  Tensor forward(const Tensor& x) const;
+  Linear(Module& parent, const std::string& name, int64_t in, int64_t out, LinearOptions options = {});
+  Linear(int64_t in, int64_t out, Random& random, LinearOptions options = {});
+  Tensor forward(const Tensor& x) const override;
 
  private:
+  void make_weights(int64_t in, int64_t out, Random& random, LinearOptions options);
+
   Tensor weight_, bias_;
 };
 
@@ -21,33 +33,54 @@ class Linear : public Module {
 class PointwiseConv : public Module {
  public:
   PointwiseConv(int64_t in, int64_t out, bool bias, Random& random, Init init = Init::fan_out_normal);
-  Tensor forward(const Tensor& x, ChannelStatistics* statistics = nullptr) const;
+  Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
+  Tensor forward(const Tensor& x, ChannelStatistics* statistics) const;
   void fill_bias(double value) const { bias_.fill(value); }
 
  private:
   Tensor weight_, bias_;
 };
 
-// A depthwise k x k convolution. weight (k, k, channels)
-class DepthwiseConv : public Module {
+// A depthwise k x k convolution, k 3 or 5, stride 1 or 2, without bias. weight (k, k, channels)
+class DepthwiseConv2d : public Module {
  public:
-  DepthwiseConv(int64_t channels, Window window, Random& random, Init init = Init::fan_out_normal);
-  Tensor forward(const Tensor& x, ChannelStatistics* statistics = nullptr) const;
+  DepthwiseConv2d(Module& parent, const std::string& name, int64_t channels, Window window = {},
+                  Init init = Init::fan_in_uniform);
+  DepthwiseConv2d(int64_t channels, Window window, Random& random, Init init = Init::fan_out_normal);
+  Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
+  Tensor forward(const Tensor& x, ChannelStatistics* statistics) const;
 
  private:
+  void make_weights(int64_t channels, Random& random, Init init);
+
   Window window_;
   Tensor weight_;
 };
 
-// A dense k x k convolution. weight (k, k, in, out)
-class Conv : public Module {
+// What makes a dense convolution. The default initialiser draws weight and bias as PyTorch's Conv2d does;
+// with any other the bias starts at 0.
+struct Conv2dOptions {
+  int64_t in = 0, out = 0;  // channels
+  int kernel = 3, stride = 1;
+  Padding padding = Padding::same;
+  bool bias = true;  // leave it out where a batch norm follows
+  Init init = Init::fan_in_uniform;
+};
+
+// A dense k x k convolution of images (N, H, W, in) -> (N, H', W', out). weight (k, k, in, out)
+class Conv2d : public Module {
  public:
-  Conv(int64_t in, int64_t out, Window window, Random& random);
-  Tensor forward(const Tensor& x, ChannelStatistics* statistics = nullptr) const;
+  Conv2d(Module& parent, const std::string& name, const Conv2dOptions& options);
+  // Without a bias, as EfficientNet's stem.
+  Conv2d(int64_t in, int64_t out, Window window, Random& random);
+  Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
+  Tensor forward(const Tensor& x, ChannelStatistics* statistics) const;
 
  private:
+  void make_weights(const Conv2dOptions& options, Random& random);
+
   Window window_;
-  Tensor weight_;
+  Tensor weight_, bias_;
 };
 
 // The constants of a batch norm (BatchNormOptions): those of the EfficientNet and EfficientDet papers' code.
@@ -60,17 +93,34 @@ struct NormOptions {
 // at 1.
 class BatchNorm : public Module {
  public:
+  BatchNorm(Module& parent, const std::string& name, int64_t channels,
+            Activation activation = Activation::identity, NormOptions options = {});
   BatchNorm(int64_t channels, Activation activation, NormOptions options = {});
-  Tensor forward(const Tensor& x, const ChannelStatistics* statistics = nullptr) const;
+  Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
+  Tensor forward(const Tensor& x, const ChannelStatistics* statistics) const;
   bool uses_batch_statistics() const { return training() && !frozen_; }
   void freeze_statistics(bool frozen) override { frozen_ = frozen || frozen_for_good_; }
   void freeze() override;
   void set_process_group(ProcessGroup* group) override { options_.process_group = group; }
 
  private:
+  void make_weights(int64_t channels);
+
   bool frozen_ = false, frozen_for_good_ = false;
   BatchNormOptions options_;
   Tensor weight_, bias_, running_mean_, running_variance_;
+};
+
+// Each number 0 with this probability, in training, the others divided by 1 - probability (arXiv 1207.0580).
+// The numbers are drawn from the network's rng().
+class Dropout : public Module {
+ public:
+  // Throws Error where the probability is not in [0, 1).
+  Dropout(Module& parent, const std::string& name, double probability = 0.5);
+  Tensor forward(const Tensor& x) const override;
+
+ private:
+  double probability_;
 };
 
 // norm(conv(x)), the statistics taken while the convolution's output is still in the cache.

@@ -5,6 +5,19 @@
 
 namespace fovea {
 
+Module::Module(Module& parent, const std::string& name) { parent.add_child(name, *this); }
+
+Tensor Module::forward(const Tensor&) const {
+  fail("[Module] {} does not make one tensor of one: it has no forward(x)",
+       path_.empty() ? "the network" : path_);
+}
+
+Random& Module::rng() const {
+  const Module* network = this;
+  while (network->parent_) network = network->parent_;
+  return network->rng_;
+}
+
 Tensor Module::add_parameter(const std::string& name, Tensor initial, WeightLayout layout) {
   initial.set_requires_grad();
   parameters_.push_back({name, initial, layout});
@@ -21,6 +34,7 @@ void Module::add_child(const std::string& name, Module& child) {
     require(other.name != name, "[Module] two children of {} are named {}",
             path_.empty() ? "the network" : path_, name);
   children_.push_back({name, &child});
+  child.parent_ = this;
   child.set_path(path_.empty() ? name : path_ + "." + name);
 }
 

@@ -10,7 +10,7 @@
 namespace fovea {
 
 // Which kind of weight a parameter is. Fovea lays weights out for NHWC, published files for NCHW;
-// models/weights.h goes from one to the other and back.
+// nn/io/weights.h goes from one to the other and back.
 //   linear     (in, out)                published (out, in)
 //   pointwise  (in, out)                          (out, in, 1, 1)
 //   depthwise  (k, k, channels)                   (channels, 1, k, k)
@@ -26,14 +26,30 @@ struct NamedTensor {
 };
 
 // A part of a network: parameters (trained), buffers (kept in checkpoints but not trained: running averages),
-// and child modules, all by name. A derived class creates them in its constructor; a child is a member
-// registered under its name. Modules stay where they were made: neither copied nor moved.
+// and child modules, all by name. Modules stay where they were made: neither copied nor moved. A network of
+// one's own names its parts once, where they are declared:
+//   struct Net : Module {
+//     Conv2d conv{*this, "conv", {.in = 3, .out = 32, .kernel = 3, .stride = 2}};
+//     Linear head{*this, "head", 32, 10};
+//     Tensor forward(const Tensor& x) const override { return head(global_average_pool(relu(conv(x)))); }
+//   };
 class Module {
  public:
-  Module() = default;
+  // A network, which owns the random numbers of all its parts: their first weights, and dropout in training.
+  explicit Module(uint64_t seed = 0) : rng_(seed) {}
+  // A part of `parent`, which must outlive it. Throws Error where the parent has another part of this name.
+  Module(Module& parent, const std::string& name);
   virtual ~Module() = default;
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
+
+  // What the module makes of x, where it makes one tensor of one. Throws Error where a derived class has no
+  // such function.
+  virtual Tensor forward(const Tensor& x) const;
+  Tensor operator()(const Tensor& x) const { return forward(x); }
+
+  // The random numbers of the network that this is a part of.
+  Random& rng() const;
 
   std::vector<NamedTensor> parameters() const;  // of this module and all below, in the order of registration
   std::vector<NamedTensor> buffers() const;     // likewise
@@ -73,7 +89,8 @@ class Module {
 
  protected:
   // For the constructor of a derived class. A parameter asks for its gradient, a buffer has none; both return
-  // the tensor, which is also the member. A child must outlive this; throws where two have one name.
+  // the tensor, which is also the member. A child that was made without its parent is added here, and must
+  // outlive this; throws where two have one name.
   Tensor add_parameter(const std::string& name, Tensor initial, WeightLayout layout = WeightLayout::same);
   Tensor add_buffer(const std::string& name, Tensor initial);
   void add_child(const std::string& name, Module& child);
@@ -92,7 +109,9 @@ class Module {
 
   std::vector<NamedTensor> parameters_, buffers_;
   std::vector<Child> children_;
+  const Module* parent_ = nullptr;
   std::string path_;
+  mutable Random rng_;  // used in a network, not in its parts
   bool training_ = true, recompute_ = false;
 };
 

@@ -49,11 +49,14 @@ struct Sgd {
     }
   };
   __device__ OnTensor on(const Row& row) const {
-    return {row, momentum, norm->scale, step->learning_rate, !norm->finite || !row.gradient};
+    return {row, momentum, norm->scale, step->learning_rate * row.rate_factor,
+            !norm->finite || !row.gradient};
   }
 };
 
-struct AdamW {
+// Adam adds the decay to the gradient, AdamW to the update.
+template <bool decay_in_gradient>
+struct AdamRule {
   using Row = OptimizedTensor;
   static constexpr int64_t bytes = 28;  // of a number
   float beta1, beta2, epsilon;
@@ -62,8 +65,7 @@ struct AdamW {
 
   struct OnTensor {
     Row row;
-    float b1, b2, epsilon, scale;
-    OptimizerStep step;
+    float b1, b2, epsilon, scale, rate, correct1, correct2;
     bool idle;
     __device__ bool packs() const {
       return aligned(row.weight) && aligned(row.gradient) && aligned(row.momentum) && aligned(row.variance);
@@ -74,12 +76,13 @@ struct AdamW {
       Pack<float, N> v = load_pack<N>(row.variance + i);
       const Pack<float, N> g = load_pack<N>(row.gradient + i);
       for (int k = 0; k < N; ++k) {
-        const float clipped = scale * g.value[k];
+        float clipped = scale * g.value[k];
+        if constexpr (decay_in_gradient) clipped += row.decay * w.value[k];
         m.value[k] = b1 * m.value[k] + (1 - b1) * clipped;
         v.value[k] = b2 * v.value[k] + (1 - b2) * clipped * clipped;
-        w.value[k] -= step.learning_rate *
-                      (m.value[k] * step.correct1 / (std::sqrt(v.value[k] * step.correct2) + epsilon) +
-                       row.decay * w.value[k]);
+        float change = m.value[k] * correct1 / (std::sqrt(v.value[k] * correct2) + epsilon);
+        if constexpr (!decay_in_gradient) change += row.decay * w.value[k];
+        w.value[k] -= rate * change;
       }
       store_pack(row.momentum + i, m);
       store_pack(row.variance + i, v);
@@ -87,9 +90,19 @@ struct AdamW {
     }
   };
   __device__ OnTensor on(const Row& row) const {
-    return {row, beta1, beta2, epsilon, norm->scale, *step, !norm->finite || !row.gradient};
+    return {row,
+            beta1,
+            beta2,
+            epsilon,
+            norm->scale,
+            step->learning_rate * row.rate_factor,
+            step->correct1,
+            step->correct2,
+            !norm->finite || !row.gradient};
   }
 };
+using Adam = AdamRule<true>;
+using AdamW = AdamRule<false>;
 
 struct MovingAverage {
   using Row = AveragedTensor;
@@ -227,6 +240,11 @@ void gradient_norm(const MultiTensorTable<OptimizedTensor>& table, double clip_n
 void sgd(const MultiTensorTable<OptimizedTensor>& table, float momentum, const OptimizerStep* step,
          const GradientNorm* norm) {
   each_number(table, Sgd{momentum, step, norm});
+}
+
+void adam(const MultiTensorTable<OptimizedTensor>& table, float beta1, float beta2, float epsilon,
+          const OptimizerStep* step, const GradientNorm* norm) {
+  each_number(table, Adam{beta1, beta2, epsilon, step, norm});
 }
 
 void adamw(const MultiTensorTable<OptimizedTensor>& table, float beta1, float beta2, float epsilon,

@@ -17,9 +17,10 @@ inline constexpr int64_t chunk_numbers = 4096;
 struct OptimizedTensor {
   float* weight;
   const float* gradient;       // null: the tensor stays as it is
-  float *momentum, *variance;  // the variance for AdamW only
+  float *momentum, *variance;  // the variance for Adam and AdamW only
   int64_t size;
   float decay;
+  float rate_factor;  // on the learning rate
   bool operator==(const OptimizedTensor&) const = default;
 };
 // A row of the average's table: one parameter or buffer.
@@ -41,7 +42,7 @@ struct MultiTensorTable {
 // What differs from step to step lies in device memory, so that a captured graph reads the step's own.
 struct OptimizerStep {
   float learning_rate;
-  float correct1, correct2;  // AdamW: 1 / (1 - b1^t) and 1 / (1 - b2^t)
+  float correct1, correct2;  // Adam and AdamW: 1 / (1 - b1^t) and 1 / (1 - b2^t)
 };
 // What clipping found out, in device memory.
 struct GradientNorm {
@@ -57,9 +58,11 @@ struct GradientNorm {
 // clip_norm 0: never clip.
 void gradient_norm(const MultiTensorTable<OptimizedTensor>& table, double clip_norm, GradientNorm* result);
 
-// Overwrite weight, momentum and, adamw, variance: the formulas are in train/optim/optimizer.h.
+// Overwrite weight, momentum and, adam and adamw, variance: the formulas are in train/optim/optimizer.h.
 void sgd(const MultiTensorTable<OptimizedTensor>& table, float momentum, const OptimizerStep* step,
          const GradientNorm* norm);
+void adam(const MultiTensorTable<OptimizedTensor>& table, float beta1, float beta2, float epsilon,
+          const OptimizerStep* step, const GradientNorm* norm);
 void adamw(const MultiTensorTable<OptimizedTensor>& table, float beta1, float beta2, float epsilon,
            const OptimizerStep* step, const GradientNorm* norm);
 

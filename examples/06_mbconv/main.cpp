@@ -15,7 +15,7 @@ int main() {
   const Tensor x = randn({1, 28, 28, 24}, random);
 
   Trace trace;  // each layer notes what it does, while this lives
-  const Tensor y = block.forward(x, random);
+  const Tensor y = block.forward(x);
   std::printf("%-18s %-20s %-14s %10s %10s\n", "layer", "kind", "output", "parameters", "mult-adds");
   int64_t total = 0, depthwise = 0;
   for (const TracedLayer& layer : trace.layers) {

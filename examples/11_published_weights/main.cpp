@@ -29,7 +29,7 @@ int main() {
 
   // Other classes: a training that starts from these weights gets a new classifier, and keeps the rest.
   const EfficientNet three(efficientnet_spec("efficientnet_b-3"), 3, random);
-  const WeightsTaken taken = load_pretrained("efficientnet_b-3.safetensors", three);
+  const LoadedWeights taken = load_pretrained("efficientnet_b-3.safetensors", three);
   std::printf("taken %zu tensors; new: %s, %s\n", taken.tensors, taken.fresh[0].c_str(),
               taken.fresh[1].c_str());
 

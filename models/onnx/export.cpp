@@ -88,8 +88,7 @@ void export_onnx(const std::string& path, const Module& model, const OnnxForward
 
 void export_onnx(const std::string& path, const EfficientNet& model, const OnnxOptions& options) {
   const OnnxForward forward = [&](const Tensor& images) {
-    Random unused;
-    const Tensor logits = model.forward(images, unused);
+    const Tensor logits = model.forward(images);
     check_class_names(options, logits.size(1));
     return std::vector<NamedTensor>{{"logits", logits}};
   };
@@ -100,8 +99,7 @@ void export_onnx(const std::string& path, const EfficientDet& model, const OnnxO
                  const std::optional<DetectOptions>& detections) {
   check_class_names(options, model.classes());
   const OnnxForward forward = [&](const Tensor& images) {
-    Random unused;
-    const DetectorOutput output = model.forward(images, unused);
+    const DetectorOutput output = model.outputs(images);
     return std::vector<NamedTensor>{{"class_logits", output.class_logits}, {"box_codes", output.box_codes}};
   };
   OnnxGraph onnx;

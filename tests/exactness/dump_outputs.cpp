@@ -50,15 +50,14 @@ Tensor read(const SafetensorsFile& file, const char* name) {
 std::vector<NamedTensor> outputs_of(const ModelFile& file, const SafetensorsFile& inputs,
                                     const DetectOptions* options) {
   const NoGrad no_grad;
-  Random unused;
   if (file.state().config.task == "classification") {
     const Classifier classifier(file);
-    return {{"logits", classifier.forward(read(inputs, "images"), unused)}};
+    return {{"logits", classifier.forward(read(inputs, "images"))}};
   }
   const Detector detector(file);
   const DetectorOutput output = inputs.find("class_logits")
                                     ? DetectorOutput{read(inputs, "class_logits"), read(inputs, "box_codes")}
-                                    : detector.forward(read(inputs, "images"), unused);
+                                    : detector.outputs(read(inputs, "images"));
   std::vector<NamedTensor> outputs{{"class_logits", output.class_logits}, {"box_codes", output.box_codes}};
   if (options)
     for (NamedTensor& tensor : found(detector, output, *options)) outputs.push_back(std::move(tensor));

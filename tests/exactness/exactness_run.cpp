@@ -60,25 +60,23 @@ void print_counts(const Module& model, const Trace& trace) {
 void evaluate(EfficientNet& model, const Files& files) {
   const NoGrad no_grad;
   const Trace trace;
-  Random rng(1);
   load_weights(files.weights, model);
   model.set_training(false);
-  write_outputs(files, {{"logits", model.forward(read_images(files.images), rng)}});
+  write_outputs(files, {{"logits", model.forward(read_images(files.images))}});
   save_weights(files.folder + "/weights.safetensors", model);
   print_counts(model, trace);
 }
 
 void evaluate(EfficientDet& model, const Files& files) {
   const NoGrad no_grad;
-  Random rng(1);
   load_weights(files.weights, model);
   model.set_training(false);
   const Tensor images = read_images(files.images);
   std::vector<NamedTensor> outputs;
-  for (const Tensor& level : model.pyramid(images, rng))
+  for (const Tensor& level : model.pyramid(images))
     outputs.push_back({fmt::format("level {}", model.spec().fpn.min_level + int(outputs.size())), level});
   const Trace trace;  // of this one pass
-  const DetectorOutput output = model.forward(images, rng);
+  const DetectorOutput output = model.outputs(images);
   outputs.push_back({"class_logits", output.class_logits});
   outputs.push_back({"box_codes", output.box_codes});
   write_outputs(files, outputs);
@@ -87,12 +85,11 @@ void evaluate(EfficientDet& model, const Files& files) {
 }
 
 void train(EfficientDet& model, const Files& files) {
-  Random rng(1);
   load_weights(files.weights, model);
   const Tensor images = read_images(files.images);
   const ObjectsLoss loss(model, images.size(0), int(images.size(1)), int(images.size(2)));
   const Trace trace;
-  const ObjectsLoss::Losses losses = loss(model.forward(images, rng));
+  const ObjectsLoss::Losses losses = loss(model.outputs(images));
   losses.total.backward();
   std::vector<NamedTensor> outputs = {
       {"loss/total", losses.total}, {"loss/class", losses.classes}, {"loss/box", losses.boxes}};

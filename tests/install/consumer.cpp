@@ -6,11 +6,11 @@
 // Runs a detector and matches its anchors: something of every layer below the command line.
 int main() {
   using namespace fovea;
-  Random random(1), rng(1);
+  Random random(1);
   EfficientDet model(efficientdet_spec("efficientdet_d-3"), 3, random);
   model.set_training(false);
   NoGrad no_grad;
-  const DetectorOutput output = model.forward(zeros({1, 128, 128, 3}), rng);
+  const DetectorOutput output = model.outputs(zeros({1, 128, 128, 3}));
 
   const AnchorMatcher matcher(generate_anchors(128, 128, model.spec().anchors), {});
   std::vector<int32_t> classes(size_t(output.class_logits.size(1)));

@@ -38,8 +38,7 @@ TEST_CASE("D0 has the published parameters and multiply-adds") {
   model.set_training(false);
   NoGrad no_grad;
   Trace trace;
-  Random rng(1);
-  model.forward(zeros({1, 512, 512, 3}), rng);
+  model.outputs(zeros({1, 512, 512, 3}));
   int64_t multiply_adds = 0;
   for (const TracedLayer& layer : trace.layers) multiply_adds += layer.multiply_adds;
   CHECK(double(multiply_adds) == Approx(2.54e9).epsilon(0.02));
@@ -49,8 +48,7 @@ TEST_CASE("outputs line up with the anchors for any image size") {
   Random random(1);
   EfficientDet model(efficientdet_spec("efficientdet_d-3"), 3, random);
   for (auto [h, w] : {std::pair<int64_t, int64_t>{128, 128}, {100, 131}, {33, 257}}) {
-    Random rng(1);
-    const DetectorOutput out = model.forward(randn({2, h, w, 3}, random), rng);
+    const DetectorOutput out = model.outputs(randn({2, h, w, 3}, random));
     const int64_t anchors = count_anchors(int(h), int(w), model.spec().anchors);
     CHECK(out.class_logits.shape() == Shape{2, anchors, 3});
     CHECK(out.box_codes.shape() == Shape{2, anchors, 4});
@@ -59,12 +57,11 @@ TEST_CASE("outputs line up with the anchors for any image size") {
 }
 
 TEST_CASE("every parameter of a detector gets a gradient") {
-  Random random(1), rng(1);
+  Random random(1);
   EfficientDet model(efficientdet_spec("efficientdet_d-3"), 2, random);
-  const DetectorOutput out = model.forward(randn({2, 128, 128, 3}, random), rng);
+  const DetectorOutput out = model.outputs(randn({2, 128, 128, 3}, random));
   out.class_logits.backward(ones(out.class_logits.shape()));
-  Random again(1);
-  model.forward(randn({2, 128, 128, 3}, random), again).box_codes.backward(ones(out.box_codes.shape()));
+  model.outputs(randn({2, 128, 128, 3}, random)).box_codes.backward(ones(out.box_codes.shape()));
   for (const NamedTensor& p : model.parameters()) {
     CAPTURE(p.name);
     CHECK(p.tensor.grad().defined());

@@ -18,21 +18,21 @@ int64_t parameter_count(const std::string& name, int64_t classes) {
 
 // Of one image of the paper's size, in evaluation.
 int64_t multiply_adds(const std::string& name) {
-  Random random(1), rng(1);
+  Random random(1);
   const EfficientNetSpec spec = efficientnet_spec(name);
   EfficientNet model(spec, 1000, random);
   model.set_training(false);
   NoGrad no_grad;
   const Trace trace;
-  model.forward(zeros({1, spec.image_size, spec.image_size, 3}), rng);
+  model.forward(zeros({1, spec.image_size, spec.image_size, 3}));
   int64_t sum = 0;
   for (const TracedLayer& layer : trace.layers) sum += layer.multiply_adds;
   return sum;
 }
 
 std::vector<double> train_forward(const EfficientNet& model, const Tensor& images, uint64_t seed) {
-  Random rng(seed);
-  return model.forward(images, rng).values();
+  model.rng() = Random(seed);
+  return model.forward(images).values();
 }
 
 }  // namespace
@@ -72,9 +72,9 @@ TEST_CASE("the models below B0 shrink by the rule continued") {
 TEST_CASE("a backbone has neither head nor classifier") {
   // B0's head: 320 x 1280 and its norm, and 1280 x 1000 with bias.
   CHECK(parameter_count("efficientnet_b0", 0) == 5288548 - (320 * 1280 + 2 * 1280) - (1280 * 1000 + 1000));
-  Random random(1), rng(1);
+  Random random(1);
   const EfficientNet backbone(efficientnet_spec("efficientnet_b-3"), 0, random);
-  CHECK_THROWS_WITH(backbone.forward(zeros({1, 32, 32, 3}), rng), Contains("without a classifier"));
+  CHECK_THROWS_WITH(backbone.forward(zeros({1, 32, 32, 3})), Contains("without a classifier"));
 }
 
 TEST_CASE("parameters have timm's names") {
@@ -108,12 +108,12 @@ TEST_CASE(
 }
 
 TEST_CASE("features have strides 8, 16 and 32, rounded up at odd sizes") {
-  Random random(1), rng(1);
+  Random random(1);
   EfficientNet model(efficientnet_spec("efficientnet_b0"), 0, random);
   model.set_training(false);
   CHECK(model.feature_channels() == std::vector<int64_t>{40, 112, 320});
   NoGrad no_grad;
-  const Tensors features = model.features(zeros({2, 97, 131, 3}), rng);
+  const Tensors features = model.features(zeros({2, 97, 131, 3}));
   REQUIRE(features.size() == 3);
   CHECK(features[0].shape() == Shape{2, 13, 17, 40});
   CHECK(features[1].shape() == Shape{2, 7, 9, 112});
@@ -121,11 +121,11 @@ TEST_CASE("features have strides 8, 16 and 32, rounded up at odd sizes") {
 }
 
 TEST_CASE("an image smaller than the strides still gives one cell") {
-  Random random(1), rng(1);
+  Random random(1);
   EfficientNet model(efficientnet_spec("efficientnet_b-3"), 4, random);
   model.set_training(false);
-  CHECK(model.features(zeros({1, 1, 3, 3}), rng)[2].shape() == Shape{1, 1, 1, model.feature_channels()[2]});
-  CHECK(model.forward(zeros({1, 1, 3, 3}), rng).shape() == Shape{1, 4});
+  CHECK(model.features(zeros({1, 1, 3, 3}))[2].shape() == Shape{1, 1, 1, model.feature_channels()[2]});
+  CHECK(model.forward(zeros({1, 1, 3, 3})).shape() == Shape{1, 4});
 }
 
 TEST_CASE("in training the seed decides dropout and stochastic depth, in evaluation nothing is random") {
@@ -143,11 +143,11 @@ TEST_CASE("in training the seed decides dropout and stochastic depth, in evaluat
 }
 
 TEST_CASE("every parameter of a classifier gets a gradient") {
-  Random random(1), rng(1);
+  Random random(1);
   EfficientNetSpec spec = efficientnet_spec("efficientnet_b-3");
   spec.drop_path = 0;  // a dropped block would get none
   const EfficientNet model(spec, 3, random);
-  const Tensor logits = model.forward(randn({4, 64, 64, 3}, random), rng);
+  const Tensor logits = model.forward(randn({4, 64, 64, 3}, random));
   logits.backward(randn(logits.shape(), random));
   for (const NamedTensor& p : model.parameters()) {
     CAPTURE(p.name);
@@ -162,8 +162,8 @@ TEST_CASE("an unknown model, and images of a wrong shape, are explained") {
     CHECK_THROWS_WITH(efficientnet_spec("efficientnet_b8"),
                       Contains("no model efficientnet_b8") && Contains(name));
   CHECK(efficientnet_names().size() == 19);
-  Random random(1), rng(1);
+  Random random(1);
   const EfficientNet model(efficientnet_spec("efficientnet_b-3"), 2, random);
-  CHECK_THROWS_WITH(model.forward(zeros({1, 3, 32, 32}), rng),
+  CHECK_THROWS_WITH(model.forward(zeros({1, 3, 32, 32})),
                     Contains("1x3x32x32") && Contains("(N, H, W, 3)"));
 }

@@ -33,16 +33,15 @@ std::unique_ptr<Module> make(const std::string& name) {
 }
 
 std::vector<NamedTensor> outputs(const Module& model, const Tensor& images) {
-  Random rng(1);
   std::vector<NamedTensor> result;
   if (const auto* classifier = dynamic_cast<const EfficientNet*>(&model)) {
-    result.push_back({"logits", classifier->forward(images, rng)});
+    result.push_back({"logits", classifier->forward(images)});
     return result;
   }
   const auto& detector = dynamic_cast<const EfficientDet&>(model);
-  const Tensors levels = detector.pyramid(images, rng);  // the same again inside forward()
+  const Tensors levels = detector.pyramid(images);  // the same again inside outputs()
   for (size_t i = 0; i < levels.size(); ++i) result.push_back({fmt::format("level {}", 3 + i), levels[i]});
-  const DetectorOutput output = detector.forward(images, rng);
+  const DetectorOutput output = detector.outputs(images);
   result.push_back({"class_logits", output.class_logits});
   result.push_back({"box_codes", output.box_codes});
   return result;
@@ -51,12 +50,11 @@ std::vector<NamedTensor> outputs(const Module& model, const Tensor& images) {
 int64_t multiply_adds(const Module& model, int64_t size) {
   const NoGrad no_grad;
   const Trace trace;
-  Random rng(1);
   const Tensor images = zeros({1, size, size, 3});
   if (const auto* classifier = dynamic_cast<const EfficientNet*>(&model))
-    classifier->forward(images, rng);
+    classifier->forward(images);
   else
-    dynamic_cast<const EfficientDet&>(model).forward(images, rng);
+    dynamic_cast<const EfficientDet&>(model).outputs(images);
   int64_t sum = 0;
   for (const TracedLayer& layer : trace.layers) sum += layer.multiply_adds;
   return sum;

@@ -118,7 +118,7 @@ struct Small : Module {
     set_training(false);
   }
   Random random{1};
-  Conv conv;
+  Conv2d conv;
   BatchNorm norm;
   PointwiseConv pointwise;
   Linear linear;

@@ -26,8 +26,8 @@ Learner classifier(const std::string& name, int64_t batch, int64_t size, Device 
   net->to(device);
   const Tensor images = randn({batch, size, size, 3}, random).to(device);
   return {net, [net, images] {
-            Random rng(5);
-            return sum(net->forward(images, rng));
+            net->rng() = Random(5);
+            return sum(net->forward(images));
           }};
 }
 
@@ -39,8 +39,8 @@ Learner detector(const std::string& name, int64_t batch, int64_t size, Device de
   net->to(device);
   const Tensor images = randn({batch, size, size, 3}, random).to(device);
   return {net, [net, images] {
-            Random rng(5);
-            const DetectorOutput output = net->forward(images, rng);
+            net->rng() = Random(5);
+            const DetectorOutput output = net->outputs(images);
             return mean(output.class_logits) + mean(output.box_codes);
           }};
 }

@@ -151,7 +151,7 @@ TEST_CASE("a training starts from weights of other classes and of the other kind
   const auto fresh = make_detector(3, 2), model = make_detector(3, 2);
   CHECK_THROWS_WITH(load_weights(folder / "detector", *model), Contains("class_net.predict.conv_pw.weight"));
 
-  const WeightsTaken taken = load_pretrained(folder / "detector", *model);
+  const LoadedWeights taken = load_pretrained(folder / "detector", *model);
   CHECK(taken.fresh ==
         std::vector<std::string>{"class_net.predict.conv_pw.weight", "class_net.predict.conv_pw.bias"});
   CHECK(taken.unused.empty());
@@ -167,7 +167,7 @@ TEST_CASE("a training starts from weights of other classes and of the other kind
     const auto names = make_classifier(10, 3);
     save_weights(folder / "classifier", *names);
     const auto detects = make_detector(3, 4);
-    const WeightsTaken from = load_pretrained(folder / "classifier", *detects);
+    const LoadedWeights from = load_pretrained(folder / "classifier", *detects);
     CHECK(weight(*detects, "backbone.blocks.1.0.conv_pw.weight").values() ==
           weight(*names, "blocks.1.0.conv_pw.weight").values());
     CHECK(std::count(from.unused.begin(), from.unused.end(), "conv_head.weight") == 1);

@@ -37,9 +37,9 @@ struct SmallNetwork : Module {
     const Tensor x = conv_norm(stem, stem_norm, images);
     return classifier.forward(pointwise.forward(conv_norm(depthwise, depthwise_norm, x)));
   }
-  Conv stem;
+  Conv2d stem;
   BatchNorm stem_norm;
-  DepthwiseConv depthwise;
+  DepthwiseConv2d depthwise;
   BatchNorm depthwise_norm;
   PointwiseConv pointwise;
   Linear classifier;
@@ -53,8 +53,8 @@ TEST_CASE("layers have the parameters and shapes that they state") {
   CHECK(inventory(PointwiseConv(5, 3, true, random).parameters()) ==
         Inventory{{"weight", {5, 3}}, {"bias", {3}}});
   CHECK(inventory(PointwiseConv(5, 3, false, random).parameters()) == Inventory{{"weight", {5, 3}}});
-  CHECK(inventory(DepthwiseConv(7, {5, 2}, random).parameters()) == Inventory{{"weight", {5, 5, 7}}});
-  CHECK(inventory(Conv(3, 8, {3, 2}, random).parameters()) == Inventory{{"weight", {3, 3, 3, 8}}});
+  CHECK(inventory(DepthwiseConv2d(7, {5, 2}, random).parameters()) == Inventory{{"weight", {5, 5, 7}}});
+  CHECK(inventory(Conv2d(3, 8, {3, 2}, random).parameters()) == Inventory{{"weight", {3, 3, 3, 8}}});
   const BatchNorm norm(4, Activation::swish);
   CHECK(inventory(norm.parameters()) == Inventory{{"weight", {4}}, {"bias", {4}}});
   CHECK(inventory(norm.buffers()) == Inventory{{"running_mean", {4}}, {"running_var", {4}}});
@@ -81,7 +81,7 @@ TEST_CASE("a linear layer starts as PyTorch's does, weight and bias uniform with
 
 TEST_CASE("a linear layer is x w + bias, its bias 0 at first where another initialiser is asked for") {
   Random random(1);
-  const Linear layer(2, 2, random, Init::fan_out_uniform);
+  const Linear layer(2, 2, random, LinearOptions{.init = Init::fan_out_uniform});
   layer.parameters()[0].tensor.copy_from(from_values({2, 2}, {1, 2, 3, 4}));
   CHECK(layer.forward(from_values({1, 2}, {1, 10})).values() == std::vector<double>{31, 42});
   layer.parameters()[1].tensor.copy_from(from_values({2}, {100, 200}));

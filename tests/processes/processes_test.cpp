@@ -45,7 +45,7 @@ double sum(ProcessGroup& group, double value) {
 
 // What some steps leave: losses, then all weights and running averages.
 std::vector<std::vector<double>> train(ProcessGroup& group, int steps) {
-  Random random(1), rng(1);
+  Random random(1);
   EfficientDetSpec spec = efficientdet_spec("efficientdet_d-3");
   spec.backbone.drop_path = 0;  // each process would drop others
   EfficientDet model(spec, classes, random);
@@ -63,7 +63,7 @@ std::vector<std::vector<double>> train(ProcessGroup& group, int steps) {
   std::vector<std::vector<double>> result(1);
   for (int step = 0; step < steps; ++step) {
     model.clear_gradients();
-    const DetectorOutput output = model.forward(images, rng);
+    const DetectorOutput output = model.outputs(images);
     const Tensor loss = focal_loss(output.class_logits, targets, normalizer) +
                         50 * huber_loss(output.box_codes, box_targets, normalizer);
     loss.backward();

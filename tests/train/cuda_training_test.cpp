@@ -53,7 +53,7 @@ Steps run_steps(const TrainConfig& config, int steps,
   DetectionTask task(config, open_dataset(config.data, "train"), open_dataset(config.data, "val"));
   if (prepare) prepare(task.model());
   Optimizer optimizer(task.model().parameters(), {});
-  const Schedule schedule{config.learning_rate, config.warmup_steps, config.steps};
+  const WarmupCosine schedule{config.learning_rate, config.warmup_steps, config.steps};
   Steps result;
   GradientStep gradients(task, config);
   gradients.start(0, steps);
@@ -65,7 +65,7 @@ Steps run_steps(const TrainConfig& config, int steps,
     if (step == 0)
       for (const NamedTensor& p : task.model().parameters())
         result.gradients.push_back({p.name, p.tensor.grad().to(Device::cpu).clone()});
-    optimizer.update(step, schedule.learning_rate(step));
+    optimizer.update(step, schedule(step));
   }
   return result;
 }

@@ -29,7 +29,7 @@ struct Line : Module {
 
 Recipe least_squares(std::shared_ptr<Line> line) {
   return {.model = line,
-          .forward = [line](const Tensor& x, Random&) { return Tensors{matmul(x, line->weight)}; },
+          .forward = [line](const Tensor& x) { return Tensors{matmul(x, line->weight)}; },
           .losses =
               [](const Tensors& y, const Tensors& targets) {
                 const Tensor e = y[0] - targets[0];

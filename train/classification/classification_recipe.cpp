@@ -32,8 +32,8 @@ std::shared_ptr<EfficientNet> make_classification_network(const TrainConfig& con
 }
 
 Recipe classification_recipe(std::shared_ptr<EfficientNet> model, const TrainConfig& config) {
-  const auto forward = [model, precision = activation_dtype(config)](const Tensor& images, Random& rng) {
-    return Tensors{model->forward(cast(images, precision), rng)};
+  const auto forward = [model, precision = activation_dtype(config)](const Tensor& images) {
+    return Tensors{model->forward(cast(images, precision))};
   };
   const auto losses = [smoothing = config.label_smoothing](const Tensors& outputs, const Tensors& targets) {
     return std::vector<NamedTensor>{{"train/loss", softmax_cross_entropy(outputs[0], targets[0], smoothing)}};

@@ -23,8 +23,8 @@ Classifier::Classifier(const ModelFile& file, Device device)
   model_->set_training(false);
 }
 
-Tensor Classifier::forward(const Tensor& images, Random& rng) const {
-  return model_->forward(cast(images, precision_), rng);
+Tensor Classifier::forward(const Tensor& images) const {
+  return model_->forward(cast(images, precision_));
 }
 
 std::vector<double> Classifier::classify(const Image& image) {
@@ -32,7 +32,7 @@ std::vector<double> Classifier::classify(const Image& image) {
   Random unused;
   const Tensor input({1, size_, size_, 3});
   prepare_for_classification(image, size_, false, unused, input.span<float>());
-  return softmax(forward(input.to(device()), unused)).values();
+  return softmax(forward(input.to(device()))).values();
 }
 
 }  // namespace fovea

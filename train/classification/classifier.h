@@ -28,7 +28,7 @@ class Classifier {
 
   // The logits (N, classes) of images (N, size, size, 3), float32 on its device: computed in the configured
   // precision.
-  Tensor forward(const Tensor& images, Random& rng) const;
+  Tensor forward(const Tensor& images) const;
 
   // The probability of each class.
   std::vector<double> classify(const Image& image);

@@ -93,13 +93,12 @@ Tensor classify_dataset(const Classifier& classifier, const ClassificationDatase
     return input;
   });
   NoGrad no_grad;
-  Random unused;
   const Tensor result = zeros({count, classes});
   for (int64_t index = 0; index < turns.count; ++index) {
     const int64_t begin = turns[index] * batch;
     const Tensor input = prefetch.next().to(classifier.device());
     const Tensor probabilities =
-        cast(softmax(classifier.forward(input, unused)), DType::float32).to(Device::cpu);
+        cast(softmax(classifier.forward(input)), DType::float32).to(Device::cpu);
     std::copy_n(probabilities.data<float>(), probabilities.numel(), result.data<float>() + begin * classes);
   }
   group.all_reduce(result.span<float>());  // the others' rows are 0 here

@@ -49,8 +49,8 @@ std::shared_ptr<EfficientDet> make_detection_network(const TrainConfig& config, 
 }
 
 Recipe detection_recipe(std::shared_ptr<EfficientDet> model, const TrainConfig& config) {
-  const auto forward = [model, precision = activation_dtype(config)](const Tensor& images, Random& rng) {
-    const DetectorOutput output = model->forward(cast(images, precision), rng);
+  const auto forward = [model, precision = activation_dtype(config)](const Tensor& images) {
+    const DetectorOutput output = model->outputs(cast(images, precision));
     return Tensors{output.class_logits, output.box_codes};
   };
   const auto losses = [config](const Tensors& outputs, const Tensors& targets) {

@@ -58,7 +58,9 @@ void keep_first(DetectionDataset& dataset, size_t count) {
 DetectionTask::DetectionTask(const TrainConfig& config, DetectionDataset train, DetectionDataset validation,
                              ProcessGroup& group)
     : DetectionTask(config, Detector(config, train.class_names), std::move(train), std::move(validation),
-                    group) {}
+                    group) {
+  follows_config_ = true;
+}
 
 DetectionTask::DetectionTask(const TrainConfig& config, Detector detector, DetectionDataset&& train,
                              DetectionDataset&& validation, ProcessGroup& group)
@@ -132,8 +134,17 @@ void DetectionTask::begin(const std::string& folder) {
   write_image(folder + "/augmented.jpg", augmented_images(*this, train_.class_names));
 }
 
+// On the CPU where the file says how to make it; otherwise the one that was trained, with the best weights.
+Detector DetectionTask::best_detector(const std::string& folder) {
+  const std::string file = folder + "/best.safetensors";
+  if (follows_config_) return Detector(ModelFile(file));
+  Checkpoint(file).restore("ema.", state_dict(model()));
+  model().set_training(false);
+  return detector_;
+}
+
 TaskResult DetectionTask::finish(const std::string& folder) {
-  Detector best(ModelFile(folder + "/best.safetensors"));
+  Detector best = best_detector(folder);
   CocoFigures figures;
   TaskResult result;
   result.text = evaluate_detector(best, validation_, config_, group_.is_main_process() ? folder : "",

@@ -20,6 +20,10 @@ class DetectionTask : public Task {
   DetectionTask(const TrainConfig& config, DetectionDataset train, DetectionDataset validation,
                 ProcessGroup& group = single_process());
 
+  // On a detector of one's own making: what config says of the network is not looked at.
+  DetectionTask(const TrainConfig& config, Detector detector, DetectionDataset&& train,
+                DetectionDataset&& validation, ProcessGroup& group = single_process());
+
   Detector& detector() { return detector_; }
   DetectionBatches& batches() { return batches_; }
 
@@ -35,8 +39,7 @@ class DetectionTask : public Task {
   TaskResult finish(const std::string& folder) override;
 
  private:
-  DetectionTask(const TrainConfig& config, Detector detector, DetectionDataset&& train,
-                DetectionDataset&& validation, ProcessGroup& group);
+  Detector best_detector(const std::string& folder);
 
   TrainConfig config_;
   ProcessGroup& group_;
@@ -44,6 +47,7 @@ class DetectionTask : public Task {
   Detector detector_;
   DetectionBatches batches_;
   ImageCache validation_images_;
+  bool follows_config_ = false;                  // the detector is what config asks for
   std::optional<DeviceMatcher> device_matcher_;  // on CUDA
   std::vector<Tensors> matched_;                 // the targets that it writes, of each batch of a step
 };

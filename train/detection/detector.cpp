@@ -41,6 +41,23 @@ Detector::Detector(const TrainConfig& config, std::vector<std::string> class_nam
       class_names_(std::move(class_names)),
       model_(make_detection_network(config, int64_t(class_names_.size()))) {
   size_ = input_size(config, model_->spec());
+  make_anchors();
+}
+
+Detector::Detector(std::shared_ptr<EfficientDet> model, std::array<int, 2> size,
+                   std::vector<std::string> class_names)
+    : size_(size),
+      precision_(model->device() == Device::cuda ? DType::bfloat16 : DType::float32),
+      class_names_(std::move(class_names)),
+      model_(std::move(model)) {
+  require(size_[0] > 0 && size_[1] > 0, "[Detector] the input is {} x {} pixels: give height and width",
+          size_[0], size_[1]);
+  require(int64_t(class_names_.size()) == model_->classes(),
+          "[Detector] {} class names for a network of {} classes", class_names_.size(), model_->classes());
+  make_anchors();
+}
+
+void Detector::make_anchors() {
   anchors_ = generate_anchors(size_[0], size_[1], model_->spec().anchors);
   if (device() == Device::cuda) device_anchors_ = anchor_tensor(anchors_).to(Device::cuda);
 }
@@ -53,15 +70,14 @@ Detector::Detector(const ModelFile& file, Device device)
   model_->set_training(false);
 }
 
-DetectorOutput Detector::forward(const Tensor& images, Random& rng) const {
-  return model_->forward(cast(images, precision_), rng);
+DetectorOutput Detector::outputs(const Tensor& images) const {
+  return model_->outputs(cast(images, precision_));
 }
 
 std::vector<std::vector<Detection>> Detector::detect(const Tensor& images, std::span<const ImageFrame> frames,
                                                      const DetectOptions& options) {
   NoGrad no_grad;
-  Random unused;
-  const DetectorOutput output = forward(images.to(device()), unused);
+  const DetectorOutput output = outputs(images.to(device()));
   const Tensor logits = cast(output.class_logits, DType::float32),
                codes = cast(output.box_codes, DType::float32);
   if (device() == Device::cuda) return detect_on_device(logits, codes, device_anchors_, frames, options);

@@ -22,6 +22,10 @@ class Detector {
  public:
   // Fresh weights from config.seed.
   Detector(const TrainConfig& config, std::vector<std::string> class_names);
+  // A network of one's own making, with its weights: from any spec, on any backbone. `size`: height and width
+  // of its input. Activations are float32, on CUDA bfloat16.
+  Detector(std::shared_ptr<EfficientDet> model, std::array<int, 2> size,
+           std::vector<std::string> class_names);
   // The weights of a file, in evaluation mode, on the device given. Throws as ModelFile does, and where its
   // task is not detection.
   explicit Detector(const ModelFile& file, Device device = Device::cpu);
@@ -37,7 +41,7 @@ class Detector {
 
   // The network's output for images (N, height, width, 3), float32 on its device: computed in the configured
   // precision.
-  DetectorOutput forward(const Tensor& images, Random& rng) const;
+  DetectorOutput outputs(const Tensor& images) const;
 
   // Letterboxes the image, runs the network and reads its outputs; boxes in pixels of the image, best
   // score first.
@@ -47,6 +51,8 @@ class Detector {
                                              const DetectOptions& options = {});
 
  private:
+  void make_anchors();
+
   std::array<int, 2> size_;
   DType precision_;
   std::vector<std::string> class_names_;

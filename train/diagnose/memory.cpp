@@ -40,10 +40,9 @@ StepMemory step_memory(const TrainConfig& config, int64_t classes) {
   for (int64_t i = 0; i < config.accumulate; ++i) batches.push_back(recipe.empty_batch(device));
   memory.batches = more();
 
-  Random rng(1);
   const int64_t passes = std::min<int64_t>(config.accumulate, 2);  // those after the second are like it
   for (int64_t i = 0; i < passes; ++i) {
-    const std::vector<NamedTensor> losses = recipe.losses_of(batches[size_t(i)], rng);
+    const std::vector<NamedTensor> losses = recipe.losses_of(batches[size_t(i)]);
     if (i == 0) memory.activations = more();
     losses.front().tensor.backward();
   }

@@ -90,7 +90,7 @@ void StepTiming::set_training(bool training) {
 
 void StepTiming::step() {
   recipe_.model->clear_gradients();
-  const std::vector<NamedTensor> losses = recipe_.losses_of(batch_, rng_);
+  const std::vector<NamedTensor> losses = recipe_.losses_of(batch_);
   losses.front().tensor.backward();
 }
 

@@ -49,11 +49,10 @@ class StepTiming {
 
  private:
   void step();  // clears the gradients, forward, loss, backward
-  Tensors outputs() { return recipe_.forward(batch_.images, rng_); }
+  Tensors outputs() { return recipe_.forward(batch_.images); }
   void set_training(bool training);
 
   StepOptions options_;
-  Random rng_{7};
   Recipe recipe_;
   Batch batch_;
   std::vector<Box> anchors_;  // of a detector

@@ -49,14 +49,16 @@ std::vector<NamedTensor> GradientStep::compute() {
   batches = task_.prepare(std::move(batches));
   std::vector<NamedTensor> sums;
   for (size_t k = 0; k < batches.size(); ++k) {
-    Random rng(seed_, stream_of(RandomStream::dropout, group_.rank()));
-    rng.set_step(batches_[k].index());
-    std::vector<NamedTensor> losses = recipe.losses_of(batches[k], rng);
+    // Dropout and stochastic depth: other numbers for each batch and in each process.
+    recipe.model->rng() = Random(seed_, stream_of(RandomStream::dropout, group_.rank()));
+    recipe.model->rng().set_step(batches_[k].index());
+    std::vector<NamedTensor> losses = recipe.losses_of(batches[k]);
     if (parts > 1)
       for (NamedTensor& loss : losses) loss.tensor = loss.tensor / parts;
     losses.front().tensor.backward();
     add_losses(sums, losses);
   }
+  recipe.model->rng().set_step(nullptr);  // which the batches, and not the network, keep
   all_reduce_gradients(group_, parameters_);
   Tensors numbers;
   for (const NamedTensor& sum : sums) numbers.push_back(sum.tensor);

@@ -8,7 +8,7 @@ namespace fovea {
 
 std::string initialize(const Module& model, const TrainConfig& config) {
   if (config.init_from.empty()) return "";
-  const WeightsTaken taken = load_pretrained(config.init_from, model);
+  const LoadedWeights taken = load_pretrained(config.init_from, model);
   std::string text = fmt::format("starts from {} of {} tensors in {}", taken.tensors,
                                  taken.tensors + taken.fresh.size(), config.init_from);
   if (!taken.fresh.empty())

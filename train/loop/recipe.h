@@ -17,14 +17,14 @@ struct Batch {
 // memory predicted and its step timed.
 struct Recipe {
   std::shared_ptr<Module> model;
-  // The network's outputs for images, on its device; rng: dropout and stochastic depth, in training.
-  std::function<Tensors(const Tensor& images, Random& rng)> forward;
+  // The network's outputs for images, on its device.
+  std::function<Tensors(const Tensor& images)> forward;
   // The loss of these outputs and its parts, one number each, the loss first.
   std::function<std::vector<NamedTensor>(const Tensors& outputs, const Tensors& targets)> losses;
   // The two in a row. The outputs are gone when it returns: the tape has what the backward pass needs of
   // them, and gives it up on the way.
-  std::vector<NamedTensor> losses_of(const Batch& batch, Random& rng) const {
-    return losses(forward(batch.images, rng), batch.targets);
+  std::vector<NamedTensor> losses_of(const Batch& batch) const {
+    return losses(forward(batch.images), batch.targets);
   }
   // Whether losses() are means over the batch. Where a step has several batches its loss is the mean of
   // theirs; otherwise their sum, and losses() must divide by what all of them hold.

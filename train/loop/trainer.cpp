@@ -74,7 +74,7 @@ void Trainer::open_folder() {
 void Trainer::one_step() {
   const TrainConfig& c = state_.config;
   const bool frozen = double(state_.step) >= c.freeze_statistics_at * double(c.steps);
-  training_step_.run(state_.step, schedule_.learning_rate(state_.step), frozen);
+  training_step_.run(state_.step, schedule_(state_.step), frozen);
   ++state_.step;
 }
 
@@ -132,7 +132,7 @@ void Trainer::check_losses(const NamedValues& losses, int64_t first) {
   const auto found = group_.size() > 1
                          ? std::nullopt
                          : find_non_finite(task_.model(), [this] { training_step_.gradients().compute(); });
-  const double rate = schedule_.learning_rate(last);
+  const double rate = schedule_(last);
   const std::string checkpoint = folder_ + "/last.safetensors";
   fail("the training diverged: {} {} (learning rate {:.4g}){}. {}{}", what, when, rate,
        found ? "; " + describe(*found) : "", advice_on_divergence(state_.config, last, rate, found),
@@ -160,7 +160,7 @@ void Trainer::write_metrics(const NamedValues& values) {
 
 void Trainer::write_losses() {
   for (auto& [name, sum] : sums_) sum /= double(summed_);
-  sums_.emplace_back("train/learning_rate", schedule_.learning_rate(state_.step - 1));
+  sums_.emplace_back("train/learning_rate", schedule_(state_.step - 1));
   sums_.emplace_back("train/images_per_second", progress_.images_per_second);
   sums_.emplace_back("train/waiting_for_images", progress_.waiting);
   write_metrics(sums_);

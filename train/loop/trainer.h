@@ -63,7 +63,7 @@ class Trainer {
   std::string folder_;
   TrainHooks hooks_;
   ProcessGroup& group_;
-  Schedule schedule_;
+  WarmupCosine schedule_;
   TrainingStep training_step_;
   std::unique_ptr<MetricsWriter> metrics_;
   StepClock clock_;

@@ -30,22 +30,53 @@ Device device_of(const std::vector<NamedTensor>& parameters) {
   return device;
 }
 
+std::vector<NamedTensor> all_parameters(const std::vector<ParameterGroup>& groups) {
+  std::vector<NamedTensor> all;
+  for (const ParameterGroup& group : groups)
+    all.insert(all.end(), group.parameters.begin(), group.parameters.end());
+  return all;
+}
+
 }  // namespace
 
 Optimizer::Optimizer(std::vector<NamedTensor> parameters, const OptimizerOptions& options)
+    : Optimizer(std::vector<ParameterGroup>{{std::move(parameters)}}, options) {}
+
+Optimizer::Optimizer(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options)
     : options_(options),
-      parameters_(std::move(parameters)),
+      parameters_(all_parameters(groups)),
       pieces_(parameters_),
       device_(device_of(parameters_)),
       step_(device_) {
+  for (const ParameterGroup& group : groups)
+    for (const NamedTensor& p : group.parameters) {
+      rate_factors_.push_back(float(group.learning_rate_factor));
+      decays_.push_back(p.tensor.rank() >= 2 ? float(group.weight_decay.value_or(options.weight_decay)) : 0);
+    }
   for (const NamedTensor& p : parameters_) {
     momentum_.push_back(zeros_like(p.tensor));
-    if (options_.kind == OptimizerOptions::Kind::adamw) variance_.push_back(zeros_like(p.tensor));
+    if (has_variance()) variance_.push_back(zeros_like(p.tensor));
   }
   if (device_ == Device::cpu) return;
   tables_.emplace(parameters_);
   device_norm_.emplace(1);
   cuda::fill_bytes(device_norm_->data(), 0, sizeof(cuda::GradientNorm));
+}
+
+void Optimizer::clear_gradients() const {
+  for (const NamedTensor& p : parameters_) p.tensor.clear_grad();
+}
+
+double Optimizer::learning_rate() const { return schedule_ ? schedule_(steps_) : options_.learning_rate; }
+
+void Optimizer::prepare_step() {
+  prepare(steps_, learning_rate());
+  ++steps_;
+}
+
+void Optimizer::step() {
+  prepare_step();
+  apply();
 }
 
 void Optimizer::prepare(int64_t step, double learning_rate) {
@@ -111,12 +142,13 @@ void Optimizer::apply_cpu() {
   const float keep = float(options_.momentum);
   const float b1 = float(options_.beta1), b2 = float(options_.beta2), epsilon = float(options_.epsilon);
   const float* step = step_.data();
-  const float rate = step[0], correct1 = step[1], correct2 = step[2];
+  const float correct1 = step[1], correct2 = step[2];
+  const bool decay_in_gradient = options_.kind == OptimizerOptions::Kind::adam;
   pieces_.parallel([&](size_t p, int64_t begin, int64_t end) {
     const Tensor& weight = parameters_[p].tensor;
     const Tensor gradient = weight.grad();
     if (!gradient.defined()) return;
-    const float decay = decay_of(weight);
+    const float decay = decays_[p], rate = step[0] * rate_factors_[p];
     float *w = weight.data<float>(), *m = momentum_[p].data<float>();
     const float* g = gradient.data<float>();
     if (options_.kind == OptimizerOptions::Kind::sgd) {
@@ -128,6 +160,16 @@ void Optimizer::apply_cpu() {
       return;
     }
     float* v = variance_[p].data<float>();
+    if (decay_in_gradient) {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) {
+        const float clipped = scale * g[i] + decay * w[i];
+        m[i] = b1 * m[i] + (1 - b1) * clipped;
+        v[i] = b2 * v[i] + (1 - b2) * clipped * clipped;
+        w[i] -= rate * (m[i] * correct1 / (std::sqrt(v[i] * correct2) + epsilon));
+      }
+      return;
+    }
 #pragma omp simd
     for (int64_t i = begin; i < end; ++i) {
       const float clipped = scale * g[i];
@@ -148,7 +190,7 @@ std::vector<cuda::OptimizedTensor> Optimizer::rows() const {
             name(device_));
     rows.push_back({weight.data<float>(), gradient.defined() ? gradient.data<float>() : nullptr,
                     momentum_[p].data<float>(), variance_.empty() ? nullptr : variance_[p].data<float>(),
-                    weight.numel(), decay_of(weight)});
+                    weight.numel(), decays_[p], rate_factors_[p]});
   }
   return rows;
 }
@@ -161,6 +203,8 @@ void Optimizer::apply_cuda() {
   cuda::gradient_norm(table, options_.clip_norm, norm);
   if (options_.kind == OptimizerOptions::Kind::sgd)
     cuda::sgd(table, float(options_.momentum), step, norm);
+  else if (options_.kind == OptimizerOptions::Kind::adam)
+    cuda::adam(table, float(options_.beta1), float(options_.beta2), float(options_.epsilon), step, norm);
   else
     cuda::adamw(table, float(options_.beta1), float(options_.beta2), float(options_.epsilon), step, norm);
 }
@@ -173,5 +217,41 @@ std::vector<NamedTensor> Optimizer::state() const {
   }
   return state;
 }
+
+namespace {
+
+OptimizerOptions options_of(const SgdOptions& o) {
+  return {.kind = OptimizerOptions::Kind::sgd,
+          .learning_rate = o.learning_rate,
+          .momentum = o.momentum,
+          .weight_decay = o.weight_decay,
+          .clip_norm = o.clip_norm};
+}
+
+template <class Options>
+OptimizerOptions options_of(const Options& o, OptimizerOptions::Kind kind) {
+  return {.kind = kind,
+          .learning_rate = o.learning_rate,
+          .beta1 = o.beta1,
+          .beta2 = o.beta2,
+          .epsilon = o.epsilon,
+          .weight_decay = o.weight_decay,
+          .clip_norm = o.clip_norm};
+}
+
+}  // namespace
+
+SGD::SGD(std::vector<NamedTensor> parameters, const SgdOptions& options)
+    : Optimizer(std::move(parameters), options_of(options)) {}
+SGD::SGD(const std::vector<ParameterGroup>& groups, const SgdOptions& options)
+    : Optimizer(groups, options_of(options)) {}
+Adam::Adam(std::vector<NamedTensor> parameters, const AdamOptions& options)
+    : Optimizer(std::move(parameters), options_of(options, OptimizerOptions::Kind::adam)) {}
+Adam::Adam(const std::vector<ParameterGroup>& groups, const AdamOptions& options)
+    : Optimizer(groups, options_of(options, OptimizerOptions::Kind::adam)) {}
+AdamW::AdamW(std::vector<NamedTensor> parameters, const AdamWOptions& options)
+    : Optimizer(std::move(parameters), options_of(options, OptimizerOptions::Kind::adamw)) {}
+AdamW::AdamW(const std::vector<ParameterGroup>& groups, const AdamWOptions& options)
+    : Optimizer(groups, options_of(options, OptimizerOptions::Kind::adamw)) {}
 
 }  // namespace fovea

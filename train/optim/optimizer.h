@@ -5,6 +5,7 @@
 #include "nn/module.h"
 #include "train/optim/flat_parameters.h"
 #include "train/optim/multi_tensor_table.h"
+#include "train/optim/schedule.h"
 #include "train/optim/step_scalars.h"
 
 namespace fovea {
@@ -12,34 +13,55 @@ namespace fovea {
 // Which rule the optimizer follows, and its constants.
 struct OptimizerOptions {
   // The rule, as written at Optimizer.
-  enum class Kind { sgd, adamw };
+  enum class Kind { sgd, adam, adamw };
   Kind kind = Kind::sgd;
+  double learning_rate = 0.01;  // of step(), where no schedule is set
   double momentum = 0.9;
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  // of AdamW
-  double weight_decay =
-      4e-5;  // of kernels (tensors of rank 2 and more), never of biases, norms and fusion weights
-  double clip_norm =
-      10;  // gradients whose norm over all parameters is greater are scaled down to it; 0: never
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  // of Adam and AdamW
+  // Of kernels (tensors of rank 2 and more), never of biases, norms and fusion weights.
+  double weight_decay = 4e-5;
+  // Gradients whose norm over all parameters is greater are scaled down to it; 0: never.
+  double clip_norm = 10;
+};
+
+// Parameters with settings of their own.
+struct ParameterGroup {
+  std::vector<NamedTensor> parameters;
+  double learning_rate_factor = 1;     // on the learning rate of all
+  std::optional<double> weight_decay;  // in place of that of all
 };
 
 // SGD with momentum, as in the EfficientDet code:
 //   g += decay w;  m = momentum m + g;  w -= rate m
-// AdamW (1711.05101), with m', v' divided by 1 - b^t:
+// Adam (1412.6980) and AdamW (1711.05101), with m', v' divided by 1 - b^t; Adam adds the decay to g, AdamW to
+// the update:
 //   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  w -= rate (m' / (sqrt(v') + eps) + decay w)
 // All sums have a fixed order.
 //
-// It runs where the parameters are. On CUDA apply() is three launches however many parameters there are,
-// waits for nothing and may be captured in a graph: then each step is prepare(), the graph's replay, and, if
-// wanted, norm(). Right after a capture prepare() must be called once more, before the first replay.
+// It runs where the parameters are. A loop of one's own calls clear_gradients() and step(). On CUDA an update
+// is three launches however many parameters there are, and waits for nothing; in a graph (CapturedStep does
+// this) each step is prepare(), the graph's replay of apply(), and, if wanted, norm(). Right after a capture
+// prepare() must be called once more, before the first replay.
 class Optimizer {
  public:
   Optimizer(std::vector<NamedTensor> parameters, const OptimizerOptions& options);
+  Optimizer(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options);
 
-  // Decides on what changes from step to step, outside of a graph; `step` counts from 0.
+  void clear_gradients() const;
+  // One update from the gradients of the parameters, at the learning rate of the options or the schedule. One
+  // without a gradient stays as it is. Where the norm of all gradients is not finite nothing is changed.
+  void step();
+  // The learning rate of each step from now on, by its number, from 0.
+  void set_schedule(LearningRateSchedule schedule) { schedule_ = std::move(schedule); }
+  double learning_rate() const;                      // of the next step()
+  int64_t steps() const { return steps_; }           // done by step() and prepare_step()
+  void set_steps(int64_t steps) { steps_ = steps; }  // to go on where another left off
+
+  // step() in two parts: the first decides on what changes from step to step, outside of a graph; the second
+  // is apply().
+  void prepare_step();
+  // The same for a step and a learning rate of the caller's; `step` counts from 0.
   void prepare(int64_t step, double learning_rate);
-
-  // One update from the gradients of the parameters; one without a gradient stays as it is. Where the norm of
-  // all gradients is not finite nothing is changed.
   void apply();
 
   // Of the latest update: the norm of all gradients before clipping. On CUDA the host waits for it.
@@ -50,11 +72,11 @@ class Optimizer {
   // Where there is one, the number of the first of them, counted from the optimizer's first update.
   int64_t first_skipped() const;
 
-  // The three in a row; returns the norm.
+  // prepare(), apply() and norm() in a row.
   double update(int64_t step, double learning_rate);
 
-  // What a checkpoint must hold besides the weights: "<parameter>.momentum" and, for AdamW,
-  // "<parameter>.variance".
+  // What a checkpoint must hold besides the weights and steps(): "<parameter>.momentum" and, for Adam and
+  // AdamW, "<parameter>.variance".
   std::vector<NamedTensor> state() const;
 
  private:
@@ -63,12 +85,13 @@ class Optimizer {
   void apply_cuda();
   std::vector<cuda::OptimizedTensor> rows() const;
   cuda::GradientNorm result() const;
-  float decay_of(const Tensor& weight) const {
-    return weight.rank() >= 2 ? float(options_.weight_decay) : 0.0f;
-  }
+  bool has_variance() const { return options_.kind != OptimizerOptions::Kind::sgd; }
 
   OptimizerOptions options_;
   std::vector<NamedTensor> parameters_;
+  std::vector<float> rate_factors_, decays_;  // of each parameter
+  LearningRateSchedule schedule_;
+  int64_t steps_ = 0;
   FlatParameters pieces_;
   Device device_;
   std::vector<Tensor> momentum_, variance_;
@@ -76,6 +99,33 @@ class Optimizer {
   cuda::GradientNorm norm_{};  // of the CPU
   std::optional<cuda::Workspace<cuda::GradientNorm>> device_norm_;
   std::optional<MultiTensorTables<cuda::OptimizedTensor>> tables_;
+};
+
+// The three rules by their names, with the defaults of PyTorch's.
+struct SgdOptions {
+  double learning_rate = 1e-2, momentum = 0.9, weight_decay = 0, clip_norm = 0;
+};
+struct AdamOptions {
+  double learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0, clip_norm = 0;
+};
+struct AdamWOptions {
+  double learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0.01, clip_norm = 0;
+};
+
+class SGD : public Optimizer {
+ public:
+  explicit SGD(std::vector<NamedTensor> parameters, const SgdOptions& options = {});
+  explicit SGD(const std::vector<ParameterGroup>& groups, const SgdOptions& options = {});
+};
+class Adam : public Optimizer {
+ public:
+  explicit Adam(std::vector<NamedTensor> parameters, const AdamOptions& options = {});
+  explicit Adam(const std::vector<ParameterGroup>& groups, const AdamOptions& options = {});
+};
+class AdamW : public Optimizer {
+ public:
+  explicit AdamW(std::vector<NamedTensor> parameters, const AdamWOptions& options = {});
+  explicit AdamW(const std::vector<ParameterGroup>& groups, const AdamWOptions& options = {});
 };
 
 }  // namespace fovea

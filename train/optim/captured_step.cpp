@@ -1,0 +1,47 @@
+#include "train/optim/captured_step.h"
+
+namespace fovea {
+namespace {
+
+constexpr int warm_up_steps = 2;  // their memory stays in the graph's pool
+
+}  // namespace
+
+CapturedStep::CapturedStep(Module& module, Optimizer& optimizer, std::function<Tensor()> loss)
+    : module_(module), optimizer_(optimizer), loss_of_(std::move(loss)), rng_(module.rng()) {
+  if (module.device() == Device::cpu) return;
+  device_step_.emplace(1);
+  graph_ = std::make_unique<cuda::Graph>();
+}
+
+void CapturedStep::compute() {
+  module_.rng() = rng_;
+  module_.rng().set_step(device_step_ ? device_step_->data() : &step_);
+  optimizer_.clear_gradients();
+  const Tensor loss = loss_of_();
+  loss.backward();
+  optimizer_.apply();
+  loss_ = loss.detach();
+  module_.rng().set_step(nullptr);
+}
+
+Tensor CapturedStep::operator()() {
+  if (device_step_) staging_.copy(device_step_->data(), &step_, sizeof step_);
+  const double rate = optimizer_.learning_rate();
+  optimizer_.prepare_step();
+  if (!graph_) {
+    compute();
+  } else if (graph_->captured()) {
+    graph_->replay();
+  } else if (warm_ups_++ < warm_up_steps) {
+    graph_->warm_up([this] { compute(); });
+  } else {
+    graph_->capture([this] { compute(); });
+    optimizer_.prepare(optimizer_.steps() - 1, rate);  // what a capture asked for beside the graph
+    graph_->replay();
+  }
+  ++step_;
+  return loss_;
+}
+
+}  // namespace fovea
