@@ -330,7 +330,7 @@ void pyramid(Bench& b) {
     return bifpn_node({same, other, fine}, three, Fusion::fast_normalized, 64, 64);
   });
   b.row(fmt::format("max_pool2d {}", fine.shape()), {fine}, [=] { return max_pool2d(fine); });
-  const PoolWindow halves{2, 2};
+  const Window halves{2, 2};
   b.row(fmt::format("max_pool2d {} 2x2 /2", fine.shape()), {fine}, [=] { return max_pool2d(fine, halves); });
   b.row(fmt::format("average_pool2d {} 2x2 /2", fine.shape()), {fine},
         [=] { return average_pool2d(fine, halves); });

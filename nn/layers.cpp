@@ -5,7 +5,6 @@
 #include "core/error.h"
 #include "core/recompute.h"
 #include "nn/trace.h"
-#include "ops/arithmetic.h"
 #include "ops/conv2d.h"
 #include "ops/dropout.h"
 #include "ops/matmul.h"
@@ -104,8 +103,8 @@ void Conv2d::make_weights(const Conv2dOptions& options, Random& random) {
 Tensor Conv2d::forward(const Tensor& x, ChannelStatistics* statistics) const {
   // A bias would change the statistics: the two are not used together.
   require(!statistics || !bias_.defined(), "[Conv2d] statistics are of a convolution without a bias");
-  Tensor y = conv2d(x, weight_, window_, statistics);
-  if (bias_.defined()) y = y + bias_;
+  const Tensor y =
+      bias_.defined() ? conv2d(x, weight_, bias_, window_) : conv2d(x, weight_, window_, statistics);
   trace(*this, "conv " + window_text(window_), y,
         y.numel() * window_.kernel * window_.kernel * weight_.size(2));
   return y;

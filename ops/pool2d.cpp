@@ -78,21 +78,15 @@ void average_pool2d_backward_cpu(const T* dy, T* dx, const Pool2dDims& d) {
   });
 }
 
-PoolAxis axis_of(const char* op, int64_t in, const PoolWindow& window) {
-  if (const Padding* rule = std::get_if<Padding>(&window.padding)) {
-    const Window by_rule{window.kernel, window.stride, *rule};
-    return pool_axis(by_rule, in, by_rule.output_size(in));
-  }
-  const int pad = std::get<int>(window.padding);
-  require(pad >= 0 && pad <= window.kernel / 2, "[{}] padding {} must be 0 to half the kernel, {}", op, pad,
-          window.kernel);
-  require(in + 2 * pad >= window.kernel,
+PoolAxis axis_of(const char* op, int64_t in, const Window& window) {
+  require(window.padding == Padding::same || window.pad_before(in) <= window.kernel / 2,
+          "[{}] padding {} must be 0 to half the kernel, {}", op, window.pad_before(in), window.kernel);
+  require(window.output_size(in) > 0,
           "[{}] the kernel of {} is larger than an axis of {} pixels and its padding", op, window.kernel, in);
-  return {int(in), int((in + 2 * pad - window.kernel) / window.stride + 1), window.kernel, window.stride,
-          pad};
+  return pool_axis(window, in, window.output_size(in));
 }
 
-Pool2dDims pool2d_dims(const char* op, const Tensor& x, const PoolWindow& window) {
+Pool2dDims pool2d_dims(const char* op, const Tensor& x, const Window& window) {
   require(x.rank() == 4 && x.size(1) > 0 && x.size(2) > 0,
           "[{}] x is {}, it must be (N, H, W, C) with pixels", op, x.shape());
   require(window.kernel >= 1 && window.kernel <= 255 && window.stride >= 1,
@@ -104,24 +98,15 @@ Tensor pooled_like(const Tensor& x, const Pool2dDims& d) {
   return Tensor({d.batch, d.vertical.out, d.horizontal.out, d.channels}, x.dtype(), x.device());
 }
 
-Attributes attributes_of(const PoolWindow& window) {
-  Attributes result{{"kernel", window.kernel}, {"stride", window.stride}};
-  if (const Padding* rule = std::get_if<Padding>(&window.padding))
-    result["padding"] = name(*rule);
-  else
-    result["padding"] = int64_t(std::get<int>(window.padding));
-  return result;
-}
-
 }  // namespace
 
-Tensor max_pool2d(const Tensor& x, const PoolWindow& window) {
+Tensor max_pool2d(const Tensor& x, const Window& window) {
   const Pool2dDims d = pool2d_dims("max_pool2d", x, window);
   Tensor y = pooled_like(x, d);
   with_compute_dtype(x, "max_pool2d", [&]<class T>() {
     on<T>(x.device(), max_pool2d_cpu<Accumulator<T>>, cuda::max_pool2d<T>)(x.data<T>(), y.data<T>(), d);
   });
-  const auto attributes = [window] { return attributes_of(window); };
+  const auto attributes = [window] { return fovea::attributes(window); };
   return record(y, {"max_pool2d", attributes}, {x}, [x = x.detach(), d](const Tensor& dy) -> Tensors {
     Tensor dx = empty_like(x);
     with_compute_dtype(x, "max_pool2d", [&]<class T>() {
@@ -132,16 +117,16 @@ Tensor max_pool2d(const Tensor& x, const PoolWindow& window) {
   });
 }
 
-Tensor max_pool2d(const Tensor& x, Padding padding) { return max_pool2d(x, PoolWindow{3, 2, padding}); }
+Tensor max_pool2d(const Tensor& x, Padding padding) { return max_pool2d(x, Window{3, 2, padding}); }
 
-Tensor average_pool2d(const Tensor& x, const PoolWindow& window) {
+Tensor average_pool2d(const Tensor& x, const Window& window) {
   const Pool2dDims d = pool2d_dims("average_pool2d", x, window);
   Tensor y = pooled_like(x, d);
   with_compute_dtype(x, "average_pool2d", [&]<class T>() {
     on<T>(x.device(), average_pool2d_cpu<Accumulator<T>>, cuda::average_pool2d<T>)(x.data<T>(), y.data<T>(),
                                                                                    d);
   });
-  const auto attributes = [window] { return attributes_of(window); };
+  const auto attributes = [window] { return fovea::attributes(window); };
   return record(y, {"average_pool2d", attributes}, {x}, [from = x.shape(), d](const Tensor& dy) -> Tensors {
     Tensor dx(from, dy.dtype(), dy.device());
     with_compute_dtype(dy, "average_pool2d", [&]<class T>() {

@@ -1,26 +1,14 @@
 #pragma once
-#include <variant>
-
 #include "core/autograd.h"
 #include "cuda/kernels/window.h"
 
 namespace fovea {
 
-// How the k x k window of a pool moves over an image: max_pool2d(x, {.kernel = 3, .stride = 2, .padding =
-// 1}). `padding` is a number of pixels on every side, at most half the kernel, or a rule
-// (cuda/kernels/window.h). The output has floor((in + 2 padding - kernel) / stride) + 1 positions along an
-// axis, or the rule's.
-struct PoolWindow {
-  int kernel = 2;  // 1 to 255
-  int stride = 2;  // 1 or more
-  std::variant<int, Padding> padding = 0;
-};
-
 // The largest number of each window: x (N, H, W, C) -> (N, out height, out width, C). Positions outside the
 // image have no part in it, a NaN in a window makes its output NaN, and the gradient goes to each window's
-// first maximum in reading order. Throws where x has no four sizes or no pixel, on a window out of its
-// ranges, and on one that is larger than the padded image.
-Tensor max_pool2d(const Tensor& x, const PoolWindow& window);
+// first maximum in reading order. Throws where x has no four sizes or no pixel, on a kernel beyond 1 to 255,
+// a stride below 1 and more padding than half the kernel, and on a window larger than the padded image.
+Tensor max_pool2d(const Tensor& x, const Window& window);
 
 // That of kernel 3 and stride 2: -> (N, ceil(H/2), ceil(W/2), C), as between the levels of a BiFPN.
 Tensor max_pool2d(const Tensor& x, Padding padding = Padding::same);
@@ -29,6 +17,6 @@ Tensor max_pool2d(const Tensor& x, Padding padding = Padding::same);
 // that is count_include_pad=False). A pixel's gradient is the sum over the windows that hold it of dy divided
 // by the window's pixels. Throws as max_pool2d does. The mean of a whole image is global_average_pool
 // (ops/squeeze_excite.h).
-Tensor average_pool2d(const Tensor& x, const PoolWindow& window);
+Tensor average_pool2d(const Tensor& x, const Window& window);
 
 }  // namespace fovea

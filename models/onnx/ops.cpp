@@ -103,7 +103,7 @@ OnnxTranslation::Translate OnnxTranslation::translation_of(const std::string& op
       {"global_average_pool", &T::global_average_pool},
       {"scale_channels", &T::scale_channels},
       {"bifpn_node", &T::bifpn_node},
-      {"max_pool2d", &T::resample},
+      {"max_pool2d", &T::max_pool2d},
       {"upsample_nearest", &T::resample},
       {"reshape", &T::reshape},
       {"concat", &T::concat},
@@ -365,13 +365,12 @@ std::string OnnxTranslation::resampled(const RecordedOp& op, int input) {
   return onnx_.add("Gather", {rows, sources(in[2], out[2])}, {{"axis", int64_t(3)}});
 }
 
-std::string OnnxTranslation::resample(const RecordedOp& op) {
-  // resampled() finds the window by the sizes, which tell it for a BiFPN's pool only.
-  require(op.name != "max_pool2d" ||
-              (op.attribute<int64_t>("kernel") == 3 && op.attribute<int64_t>("stride") == 2 &&
-               std::holds_alternative<std::string>(op.attributes.at("padding"))),
-          "[onnx] max_pool2d has a translation to ONNX for kernel 3, stride 2 and a rule of padding only");
-  return resampled(op, op.inputs[0]);
+std::string OnnxTranslation::resample(const RecordedOp& op) { return resampled(op, op.inputs[0]); }
+
+std::string OnnxTranslation::max_pool2d(const RecordedOp& op) {
+  const Shape& in = shape(op.inputs[0]);
+  const Window window = window_of(op);
+  return onnx_.add("MaxPool", {name(op.inputs[0])}, window_attributes(window, window, in[1], in[2]));
 }
 
 std::string OnnxTranslation::bifpn_node(const RecordedOp& op) {

@@ -40,6 +40,7 @@ class OnnxTranslation {
   std::string scale_channels(const RecordedOp& op);
   std::string bifpn_node(const RecordedOp& op);
   std::string resample(const RecordedOp& op);
+  std::string max_pool2d(const RecordedOp& op);
   std::string reshape(const RecordedOp& op);
   std::string concat(const RecordedOp& op);
   std::string slice(const RecordedOp& op);

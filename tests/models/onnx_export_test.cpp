@@ -238,9 +238,14 @@ TEST_CASE("windows are exported with their padding, levels enlarged by whole fac
     return conv2d(x, filter, {3, 1, Padding::pixels(2)});
   });
   CHECK(two.integers(two.node("Conv"), "pads") == std::vector<int64_t>{2, 2, 2, 2});
-  for (const PoolWindow& other : {PoolWindow{2, 2}, PoolWindow{3, 1, Padding::same}, PoolWindow{3, 2, 1}})
-    CHECK_THROWS_WITH(types(6, 5, [&](const Tensor& x) { return max_pool2d(x, other); }),
-                      Catch::Contains("[onnx] max_pool2d has a translation"));
+  const OnnxFile halves = types(6, 5, [](const Tensor& x) { return max_pool2d(x, {2, 2, Padding::valid}); });
+  CHECK(halves.integers(halves.node("MaxPool"), "kernel_shape") == std::vector<int64_t>{2, 2});
+  CHECK(halves.integers(halves.node("MaxPool"), "strides") == std::vector<int64_t>{2, 2});
+  CHECK(halves.integers(halves.node("MaxPool"), "pads") == std::vector<int64_t>{0, 0, 0, 0});
+  const OnnxFile around = types(6, 5, [](const Tensor& x) {
+    return max_pool2d(x, {3, 1, Padding::pixels(1)});
+  });
+  CHECK(around.integers(around.node("MaxPool"), "pads") == std::vector<int64_t>{1, 1, 1, 1});
   const OnnxFile whole = types(2, 3, [](const Tensor& x) { return upsample_nearest(x, 4, 9); });
   CHECK(whole.constant(whole.node("Resize").input(2)) == std::vector<float>{1, 1, 2, 3});
   const OnnxFile rows = types(2, 3, [](const Tensor& x) { return upsample_nearest(x, 3, 5); });

@@ -11,15 +11,15 @@ using namespace fovea;
 namespace {
 
 // Windows of all kinds: overlapping, side by side, with gaps, padded by numbers and by rules, odd and even.
-const std::vector<PoolWindow> windows = {{2, 2},
-                                         {3, 2, 1},
-                                         {1, 1},
-                                         {1, 3},
-                                         {3, 1, 1},
-                                         {2, 1, 1},
-                                         {5, 3, 2},
-                                         {4, 2, Padding::same},
-                                         {3, 2, Padding::symmetric}};
+const std::vector<Window> windows = {{2, 2, Padding::valid},
+                                     {3, 2, Padding::pixels(1)},
+                                     {1, 1},
+                                     {1, 3},
+                                     {3, 1, Padding::pixels(1)},
+                                     {2, 1, Padding::pixels(1)},
+                                     {5, 3, Padding::pixels(2)},
+                                     {4, 2, Padding::same},
+                                     {3, 2, Padding::symmetric}};
 
 // The numbers (i * 37) mod 101 of a shape: no two within 101 are equal.
 Tensor scattered(Shape shape) {
@@ -71,18 +71,21 @@ TEST_CASE("pooling by windows of other sizes, by hand") {
   for (const Device device : {Device::cpu, Device::cuda}) {
     // torch.nn.functional.max_pool2d and avg_pool2d(..., count_include_pad=False)
     const Tensor x = from_values({1, 3, 4, 1}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}).to(device);
-    CHECK(max_pool2d(x, {2, 2}).values() == std::vector<double>{6, 8});  // the last row has no window
-    CHECK(max_pool2d(x, {2, 2, 1}).shape() == Shape{1, 2, 3, 1});
-    CHECK(max_pool2d(x, {2, 2, 1}).values() == std::vector<double>{1, 3, 4, 9, 11, 12});
+    CHECK(max_pool2d(x, {2, 2, Padding::valid}).values() ==
+          std::vector<double>{6, 8});  // the last row has no window
+    CHECK(max_pool2d(x, {2, 2, Padding::pixels(1)}).shape() == Shape{1, 2, 3, 1});
+    CHECK(max_pool2d(x, {2, 2, Padding::pixels(1)}).values() == std::vector<double>{1, 3, 4, 9, 11, 12});
     CHECK(max_pool2d(x, {2, 2, Padding::same}).values() == std::vector<double>{6, 8, 10, 12});
     CHECK(max_pool2d(x, {1, 3}).values() == std::vector<double>{1, 4});
-    CHECK(average_pool2d(x, {2, 2}).values() == std::vector<double>{3.5, 5.5});
-    CHECK(average_pool2d(x, {2, 2, 1}).values() == std::vector<double>{1, 2.5, 4, 7, 8.5, 10});
+    CHECK(average_pool2d(x, {2, 2, Padding::valid}).values() == std::vector<double>{3.5, 5.5});
+    CHECK(average_pool2d(x, {2, 2, Padding::pixels(1)}).values() ==
+          std::vector<double>{1, 2.5, 4, 7, 8.5, 10});
     CHECK(average_pool2d(x, {2, 2, Padding::same}).values() == std::vector<double>{3.5, 5.5, 9.5, 11.5});
     CHECK(average_pool2d(x, {3, 1}).values() == std::vector<double>{6, 7});
 
     const Tensor leaf = x.clone().set_requires_grad();
-    average_pool2d(leaf, {2, 2, 1}).backward(from_values({1, 2, 3, 1}, {1, 2, 3, 4, 8, 6}).to(device));
+    average_pool2d(leaf, {2, 2, Padding::pixels(1)})
+        .backward(from_values({1, 2, 3, 1}, {1, 2, 3, 4, 8, 6}).to(device));
     CHECK(leaf.grad().values() == std::vector<double>{1, 1, 1, 3, 2, 2, 2, 3, 2, 2, 2, 3});
     leaf.clear_grad();
     max_pool2d(leaf, {2, 1}).backward(ones({1, 2, 3, 1}, DType::float32, device));
@@ -98,7 +101,7 @@ TEST_CASE("the pool of a BiFPN is the window of 3 by 3 in steps of 2") {
          {Shape{1, 1, 1, 3}, Shape{2, 1, 6, 8}, Shape{2, 5, 7, 70}, Shape{1, 8, 8, 16}}) {
       const Tensor x = scattered(shape).to(device);
       CHECK(max_pool2d(x).values() == max_pool2d(x, {3, 2, Padding::same}).values());
-      CHECK(max_pool2d(x, Padding::symmetric).values() == max_pool2d(x, {3, 2, 1}).values());
+      CHECK(max_pool2d(x, Padding::symmetric).values() == max_pool2d(x, {3, 2, Padding::pixels(1)}).values());
     }
 }
 
@@ -134,7 +137,7 @@ TEST_CASE("pools are recorded under their own names, with what they were called 
   CHECK(seen.attributes ==
         Attributes{{"kernel", int64_t(3)}, {"stride", int64_t(2)}, {"padding", "symmetric"}});
   CHECK(seen.count == 1);
-  CHECK(std::string(average_pool2d(x, {2, 1, 1}).node()->op) == "average_pool2d");
+  CHECK(std::string(average_pool2d(x, {2, 1, Padding::pixels(1)}).node()->op) == "average_pool2d");
   CHECK(seen.attributes ==
         Attributes{{"kernel", int64_t(2)}, {"stride", int64_t(1)}, {"padding", int64_t(1)}});
   CHECK(seen.names == std::vector<std::string>{"max_pool2d", "average_pool2d"});
@@ -146,7 +149,7 @@ TEST_CASE("gradients of pools") {
   for (auto [h, w] : {std::pair<int64_t, int64_t>{5, 5}, {6, 7}, {11, 8}})
     for (int64_t channels : {1, 5, 16}) {
       const Tensor x = randn({2, h, w, channels}, random, DType::float64);
-      for (const PoolWindow& window : windows) {
+      for (const Window& window : windows) {
         CHECK_NOTHROW(check_op([=](const Tensors& in) { return max_pool2d(in[0], window); }, {x},
                                {.step = 1e-6, .max_probes = 30}));
         CHECK_NOTHROW(check_op([=](const Tensors& in) { return average_pool2d(in[0], window); }, {x},
@@ -165,10 +168,11 @@ TEST_CASE("pools refuse what does not fit") {
   CHECK_THROWS_WITH(average_pool2d(zeros({1, 0, 4, 1}), {2, 2}),
                     Catch::Contains("[average_pool2d] x is 1x0x4x1"));
   const Tensor x = zeros({1, 4, 4, 1});
-  CHECK_THROWS_WITH(max_pool2d(x, {5, 1}),
+  CHECK_THROWS_WITH(max_pool2d(x, {5, 1, Padding::valid}),
                     "[max_pool2d] the kernel of 5 is larger than an axis of 4 pixels and its padding");
-  CHECK_THROWS_WITH(max_pool2d(x, {3, 1, 2}), "[max_pool2d] padding 2 must be 0 to half the kernel, 3");
-  CHECK_THROWS_WITH(max_pool2d(x, {3, 1, -1}), Catch::Contains("padding -1"));
+  CHECK_THROWS_WITH(max_pool2d(x, {3, 1, Padding::pixels(2)}),
+                    "[max_pool2d] padding 2 must be 0 to half the kernel, 3");
+  CHECK_THROWS_WITH(max_pool2d(x, {3, 1, Padding::pixels(-1)}), Catch::Contains("padding -1"));
   CHECK_THROWS_WITH(average_pool2d(x, {0, 1}),
                     "[average_pool2d] kernel 0 and stride 1: give 1 to 255, and 1 or more");
   CHECK_THROWS_WITH(average_pool2d(x, {2, 0}), Catch::Contains("stride 0"));

@@ -165,7 +165,7 @@ std::vector<TapeRow> rows() {
       {"max_pool2d", [](auto& in) { return Tensors{max_pool2d(in[0])}; }, {x({1, 4, 4, 3})}},
       {"max_pool2d",
        [](auto& in) {
-         return Tensors{max_pool2d(in[0], PoolWindow{2, 2})};
+         return Tensors{max_pool2d(in[0], Window{2, 2})};
        },
        {x({1, 4, 4, 3})}},
       {"average_pool2d",
