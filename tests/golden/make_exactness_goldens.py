@@ -49,6 +49,29 @@ def make_outputs():
     write("outputs", kept)
 
 
+def make_resnets():
+    """timm's small ResNets, by the same rules: logits and the features of strides 8, 16 and 32."""
+    kept = {}
+    for name, size in {"resnet18": (97, 130), "resnet34": (64, 64)}.items():
+        model = reference.make(name)
+        reference.give_formula_weights(model)
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = 1.0
+        images = torch.from_numpy(formula.images(2, *size))
+        with torch.no_grad():
+            for mode in ("training", "evaluation"):
+                model.train(mode == "training")
+                outputs = {"logits": model(images)}
+                if mode == "evaluation":
+                    x = model.layer1(model.maxpool(model.act1(model.bn1(model.conv1(images)))))
+                    for stride, layer in ((8, model.layer2), (16, model.layer3), (32, model.layer4)):
+                        x = layer(x)
+                        outputs[f"stride {stride}"] = x.permute(0, 2, 3, 1)
+                kept.update(samples(outputs, f"{name} {size[0]}x{size[1]}/{mode}"))
+    write("resnets", kept)
+
+
 def make_gradients():
     """Loss, gradients and running statistics of one training step."""
     name, size = "efficientdet_d0", (256, 256)
@@ -103,3 +126,4 @@ if __name__ == "__main__":
     make_training()
     make_gradients()
     make_outputs()
+    make_resnets()

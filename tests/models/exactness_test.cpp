@@ -5,6 +5,7 @@
 
 #include "core/file.h"
 #include "models/efficientdet.h"
+#include "models/resnet.h"
 #include "models/weights.h"
 #include "nn/trace.h"
 #include "tests/support/formula.h"
@@ -128,6 +129,62 @@ TEST_CASE("outputs are those of timm and effdet, in training and then in evaluat
   }
   UNSCOPED_INFO("largest relative difference " << worst);
   CHECK(worst > 0);
+}
+
+TEST_CASE("small ResNets compute what timm's do") {
+  const SafetensorsFile file(goldens + "resnets.safetensors");
+  const TemporaryFolder folder;
+  const NoGrad no_grad;
+  for (const auto& [name, height, width, parameters] :
+       {std::tuple("resnet18", 97, 130, 11689512), {"resnet34", 64, 64, 21797672}}) {
+    CAPTURE(name);
+    ResNetSpec spec = resnet_spec(name);
+    spec.norm.momentum = 1;
+    ResNet model(spec, 1000);
+    CHECK(model.parameter_count() == parameters);
+    auto weights = published_weights(model);
+    formula::fill_published(weights);
+    write_safetensors(folder / "weights", {}, weights);
+    load_weights(folder / "weights", model);
+    const Tensor images = formula::images(2, height, width);
+    for (const char* mode : {"training", "evaluation"}) {
+      CAPTURE(mode);
+      model.set_training(std::string(mode) == "training");
+      std::vector<NamedTensor> computed{{"logits", model(images)}};
+      if (!model.training()) {
+        const Tensors features = model.features(images);
+        for (size_t i = 0; i < 3; ++i)
+          computed.push_back({fmt::format("stride {}", model.feature_strides()[i]), features[i]});
+      }
+      for (const NamedTensor& output : computed) {
+        CAPTURE(output.name);
+        const auto* entry = file.find(fmt::format("{} {}x{}/{}/{}", name, height, width, mode, output.name));
+        REQUIRE(entry);
+        CHECK(formula::difference(output.name, output.tensor.values(), file.read(*entry).values()) < 1e-4);
+      }
+    }
+  }
+  CHECK_THROWS_WITH(resnet_spec("resnet50"), Catch::Contains("choose one of resnet18, resnet34"));
+  ResNet features_only(resnet_spec("resnet18"), 0);
+  CHECK_THROWS_WITH(features_only(zeros({1, 32, 32, 3})), Catch::Contains("without a classifier"));
+}
+
+TEST_CASE("a detector stands on any backbone") {
+  EfficientDetSpec spec = efficientdet_spec("efficientdet_d-3");
+  Random random(1);
+  EfficientDet detector(spec, std::make_unique<ResNet>(resnet_spec("resnet18"), 0), 3, random);
+  detector.set_training(false);
+  const DetectorOutput output = detector.outputs(zeros({1, 128, 128, 3}));
+  CHECK(output.class_logits.shape() == Shape{1, count_anchors(128, 128, spec.anchors), 3});
+  CHECK(state_dict(detector).front().name == "backbone.conv1.weight");
+  struct Coarse : Backbone {
+    Tensors features(const Tensor&) const override { return {}; }
+    std::vector<int64_t> feature_channels() const override { return {8, 8, 8}; }
+    std::vector<int64_t> feature_strides() const override { return {4, 8, 16}; }
+  };
+  CHECK_THROWS_WITH(EfficientDet(spec, std::make_unique<Coarse>(), 3, random),
+                    Catch::Contains("features of strides 4, 8, 16: they must be 8, 16, 32"));
+  CHECK_THROWS_WITH(EfficientDet(spec, nullptr, 3, random), Catch::Contains("the backbone is null"));
 }
 
 TEST_CASE("parameters and multiply-adds of every published size") {
