@@ -14,6 +14,10 @@ GatherDims gather_dims(const Shape& x, int axis, const Shape& indices) {
   GatherDims d;
   d.rank = x.rank();
   d.axis = axis;
+  d.n = indices.numel();
+  d.count = indices[axis];
+  d.x_n = x.numel();
+  d.x_count = x[axis];
   for (int i = 0; i < d.rank; ++i) {
     d.sizes[i] = indices[i];
     d.x_sizes[i] = x[i];
@@ -26,7 +30,7 @@ GatherDims gather_dims(const Shape& x, int axis, const Shape& indices) {
 
 template <class T, class Index>
 void gather_cpu(const T* x, const Index* indices, T* y, const GatherDims& d) {
-  parallel_for(d.numel(), grain, [=](int64_t begin, int64_t end) {
+  parallel_for(d.n, grain, [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) y[i] = x[d.line(i) + int64_t(indices[i]) * d.x_stride];
   });
 }
@@ -34,8 +38,8 @@ void gather_cpu(const T* x, const Index* indices, T* y, const GatherDims& d) {
 // Line after line along the axis: no two lines of y read from the same of x.
 template <class T, class Index>
 void gather_backward_cpu(const T* dy, const Index* indices, T* dx, const GatherDims& d) {
-  std::fill_n(dx, d.x_numel(), T(0));
-  const int64_t count = d.sizes[d.axis], lines = count ? d.numel() / count : 0;
+  std::fill_n(dx, d.x_n, T(0));
+  const int64_t count = d.count, lines = count ? d.n / count : 0;
   parallel_for(lines, std::max<int64_t>(1, grain / std::max<int64_t>(1, count)),
                [=](int64_t begin, int64_t end) {
                  for (int64_t line = begin; line < end; ++line) {

@@ -15,24 +15,24 @@ namespace fovea::cuda {
 namespace {
 
 template <class T, class Index>
-__global__ void gather_naive(const T* x, const Index* indices, T* y, GatherDims d, int64_t n) {
-  for (int64_t i : grid_stride(n)) {
-    const int64_t index = indices[i], count = d.x_sizes[d.axis];
-    y[i] = index >= 0 && index < count ? x[d.line(i) + index * d.x_stride] : T(Accumulator<T>(NAN));
+__global__ void gather_naive(const T* x, const Index* indices, T* y, GatherDims d) {
+  for (int64_t i : grid_stride(d.n)) {
+    const int64_t index = indices[i];
+    y[i] = index >= 0 && index < d.x_count ? x[d.line(i) + index * d.x_stride] : T(Accumulator<T>(NAN));
   }
 }
 
 template <class T, class Index>
-__global__ void gather_backward_naive(const T* dy, const Index* indices, T* dx, GatherDims d, int64_t n) {
+__global__ void gather_backward_naive(const T* dy, const Index* indices, T* dx, GatherDims d) {
   using R = Accumulator<T>;
-  for (int64_t i : grid_stride(n)) {
+  for (int64_t i : grid_stride(d.x_n)) {
     int64_t own = 0;
-    const int64_t line = d.reader(i, &own), count = d.x_sizes[d.axis];
+    const int64_t line = d.reader(i, &own);
     R sum = 0;
-    for (int64_t k = 0; line >= 0 && k < d.sizes[d.axis]; ++k) {
+    for (int64_t k = 0; line >= 0 && k < d.count; ++k) {
       const int64_t at = line + k * d.stride, index = indices[at];
       if (index == own) sum += R(dy[at]);
-      if (index < 0 || index >= count) sum = R(NAN);
+      if (index < 0 || index >= d.x_count) sum = R(NAN);
     }
     dx[i] = T(sum);
   }
@@ -50,14 +50,12 @@ __global__ void where_naive(const uint8_t* condition, const T* a, const T* b, T*
 
 template <class T, class Index>
 void gather(const T* x, const Index* indices, T* y, const GatherDims& d) {
-  const int64_t n = d.numel();
-  launch(gather_naive<T, Index>, {grid_for(n), block_threads}, x, indices, y, d, n);
+  launch(gather_naive<T, Index>, {grid_for(d.n), block_threads}, x, indices, y, d);
 }
 
 template <class T, class Index>
 void gather_backward(const T* dy, const Index* indices, T* dx, const GatherDims& d) {
-  const int64_t n = d.x_numel();
-  launch(gather_backward_naive<T, Index>, {grid_for(n), block_threads}, dy, indices, dx, d, n);
+  launch(gather_backward_naive<T, Index>, {grid_for(d.x_n), block_threads}, dy, indices, dx, d);
 }
 
 template <class T>

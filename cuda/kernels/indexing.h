@@ -13,16 +13,17 @@ struct GatherDims {
   static constexpr int max_rank = 6;
   int rank = 0, axis = 0;
   int64_t sizes[max_rank] = {}, x_sizes[max_rank] = {};
-  int64_t x_stride = 1;  // of x along the axis
-  int64_t stride = 1;    // of y along the axis
+  int64_t n = 1, count = 1, stride = 1;        // of y: elements, and along the axis the size and the stride
+  int64_t x_n = 1, x_count = 1, x_stride = 1;  // the same of x
 
-  int64_t numel() const { return product(sizes); }
-  int64_t x_numel() const { return product(x_sizes); }
+  // Both loops are over all axes there could be: unrolled, they read a kernel's arguments in place, without a
+  // copy to index into.
 
   // Where in x the line along the axis begins that element `at` of y is read from.
   HD int64_t line(int64_t at) const {
     int64_t place = 0, step = 1;
-    for (int i = rank - 1; i >= 0; --i) {
+    for (int i = max_rank - 1; i >= 0; --i) {
+      if (i >= rank) continue;
       if (i != axis) place += at % sizes[i] * step;
       at /= sizes[i];
       step *= x_sizes[i];
@@ -33,25 +34,17 @@ struct GatherDims {
   // its own coordinate along the axis.
   HD int64_t reader(int64_t at, int64_t* coordinate) const {
     int64_t place = 0, step = 1;
-    for (int i = rank - 1; i >= 0; --i) {
+    bool read = true;
+    for (int i = max_rank - 1; i >= 0; --i) {
+      if (i >= rank) continue;
       const int64_t index = at % x_sizes[i];
-      if (i == axis)
-        *coordinate = index;
-      else if (index >= sizes[i])
-        return -1;
-      else
-        place += index * step;
+      if (i == axis) *coordinate = index;
+      if (i != axis) read = read && index < sizes[i];
+      if (i != axis) place += index * step;
       at /= x_sizes[i];
       step *= sizes[i];
     }
-    return place;
-  }
-
- private:
-  int64_t product(const int64_t* of) const {
-    int64_t result = 1;
-    for (int i = 0; i < rank; ++i) result *= of[i];
-    return result;
+    return read ? place : -1;
   }
 };
 

@@ -32,8 +32,9 @@ std::vector<std::string> arguments_of(const std::string& name) {
 // Naive kernels, and fast ones for numbers of channels that make no pack, move single numbers.
 bool moves_packs(const KernelCode& kernel) {
   static const std::regex packed("_packed|_tiled|_chunks|_chunked|_boxes|_strips|node_|upsample_backward");
-  // Their numbers come one by one: sums over any axes, anchors, and the sums of chunks.
-  static const std::regex single("sum_to_tiled|best_anchors|best_truths|_from_chunks|add_chunks");
+  // Their numbers come one by one: sums over any axes, words of any size, anchors, and the sums of chunks.
+  static const std::regex single(
+      "sum_to_tiled|transpose_tiled|best_anchors|best_truths|_from_chunks|add_chunks");
   const std::vector<std::string> arguments = arguments_of(kernel.name);
   if (has(kernel, "_naive") || !std::regex_search(kernel.name, packed) ||
       std::regex_search(kernel.name, single))
