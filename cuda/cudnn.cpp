@@ -131,7 +131,8 @@ Library& library() {
 
 void check(cudnnStatus_t status, const char* asked) {
   if (status != CUDNN_STATUS_SUCCESS)
-    throw CudaError(std::string("cuDNN: ") + library().cudnnGetErrorString(status) + " (" + asked + ")");
+    throw CudaError(std::string("cuDNN: ") + library().cudnnGetErrorString(status) + " (" + asked +
+                    "): with FOVEA_CUDNN=never in the environment convolutions do without it");
 }
 #define CHECKED(function, ...) check(lib.function(__VA_ARGS__), #function)
 
