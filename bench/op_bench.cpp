@@ -265,7 +265,7 @@ void convolutions(Bench& b) {
                     d.stride == 1 ? "" : fmt::format(" /{}", d.stride), d.out);
     if (!b.wants(name)) continue;
     const Tensor image = b.activations({b.batch, d.size, d.size, d.in});
-    // Of a network's input none asks the gradient.
+    // No network asks for the gradient of its input images.
     const Tensor in = d.in == 3 ? image.detach() : image;
     const Window window{d.kernel, d.stride, d.padding};
     const auto c = of_cudnn(b.batch, d.size, d.in, d.out, d.kernel, d.stride);

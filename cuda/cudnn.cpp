@@ -79,6 +79,7 @@ namespace {
   X(cudnnConvolutionBackwardData)                  \
   X(cudnnConvolutionBackwardFilter)
 
+// Names, which take no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
 struct Functions {
 #define MEMBER(name) decltype(&::name) name = nullptr;
   FOVEA_CUDNN_FUNCTIONS(MEMBER)
@@ -95,6 +96,7 @@ struct Functions {
     return found;
   }
 };
+// NOLINTEND(bugprone-macro-parentheses)
 
 // How one pass is done.
 template <class Algorithm>
@@ -131,7 +133,8 @@ Library& library() {
 
 void check(cudnnStatus_t status, const char* asked) {
   if (status != CUDNN_STATUS_SUCCESS)
-    throw CudaError(std::string("cuDNN: ") + library().cudnnGetErrorString(status) + " (" + asked + ")");
+    throw CudaError(std::string("cuDNN: ") + library().cudnnGetErrorString(status) + " (" + asked +
+                    "): with FOVEA_CUDNN=never in the environment convolutions do without it");
 }
 #define CHECKED(function, ...) check(lib.function(__VA_ARGS__), #function)
 
@@ -280,6 +283,7 @@ void weight_gradient(const T* x, const T* dy, T* dw, const Convolution& c) {
 
 #endif
 
+// A type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
 #define INSTANTIATE(T)                                                         \
   template bool takes<T>(Pass, const Convolution&);                            \
   template void forward<T>(const T*, const T*, T*, const Convolution&);        \
@@ -288,5 +292,6 @@ void weight_gradient(const T* x, const T* dy, T* dw, const Convolution& c) {
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace fovea::cuda::cudnn

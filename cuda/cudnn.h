@@ -15,9 +15,9 @@ struct Convolution {
   int64_t groups = 1;
 };
 
-// Which convolutions go to cuDNN; for the whole process. `where_faster` leaves few input channels, a
-// network's first convolution, to our kernels. At first it is where_faster, or never where the environment
-// has FOVEA_CUDNN=never.
+// Which convolutions go to cuDNN, for the whole process. `where_faster` leaves up to four input channels, a
+// network's first convolution, to our kernels (expected, not measured). At first it is where_faster, or never
+// where the environment has FOVEA_CUDNN=never.
 enum class Use { never, where_faster, always };
 void set_use(Use use);
 Use use();
@@ -30,10 +30,10 @@ inline constexpr int64_t max_workspace_bytes = int64_t(64) << 20;
 // Whether the library is in this build and on this machine.
 bool available();
 
-// Whether the library does this pass, the settings above aside: it must be available, the padding the same on
-// both sides, for it knows no other (TensorFlow's SAME with stride 2 has none on the left of an even image),
-// and there must be an algorithm that is deterministic. Asked of the library once for the same sizes. T:
-// float, bfloat16; false for double.
+// Whether the library can do this pass, whatever use() says. It must be available; the padding must be the
+// same on both sides, since it knows no other (TensorFlow's SAME with stride 2 pads an even image on one side
+// only); and there must be a deterministic algorithm that fits into the workspace. The library is asked once
+// for the same sizes. T: float, bfloat16; false for double.
 template <class T>
 bool takes(Pass pass, const Convolution& c);
 

@@ -1,6 +1,7 @@
-// Dense convolution: who does it, and two of those who may, one thread for each number, and the kernels for
-// few input channels, made for a network's first convolution with no gradient towards the image. (Tiles for
-// all others: conv2d_tiled.cu.) Bytes moved, with X = N H W Cin and Y = N H' W' Cout: (X + Y) sizeof(T),
+// Dense convolution. The launchers at the end choose between cuDNN and our kernels; this file has two kinds
+// of them: the definition, with one thread for each number, and strips, made for a network's first
+// convolution, which has few input channels and no gradient towards the image. Tiles, for other numbers of
+// channels, are in conv2d_tiled.cu. Bytes moved, with X = N H W Cin and Y = N H' W' Cout: (X + Y) sizeof(T),
 // forward and weight gradient; the weight gradient also writes and reads its partial sums, k k Cin Cout a
 // block, of at most 1024 blocks.
 //
@@ -107,7 +108,7 @@ __global__ void weight_gradient_naive(const T* x, const T* dy, Accumulator<T>* d
   }
 }
 
-// One thread one number of the result; a filter's, which are few beside its uses.
+// One thread one number of the result. A filter is small beside the images it is used on.
 template <class From, class To>
 __global__ void transpose_naive(const From* from, To* to, int64_t rows, int64_t columns) {
   for (int64_t i : grid_stride(rows * columns)) {
@@ -222,7 +223,7 @@ inline constexpr ColumnPlan plan_for_strips = {8192, 2, block_threads, 32};
 inline constexpr ColumnPlan plan_for_strip_sums = {1024, 8, block_threads, 32};
 inline constexpr size_t max_filter_bytes = 48 << 10;  // what a block of any GPU may have
 
-// Strips are for these: tiles would be filled with what is mostly no tap.
+// Images of three channels have no pack of channels to load; strips need none.
 bool has_few_channels(const Conv2dDims& d) { return d.in_channels <= 4; }
 
 template <class T>

@@ -3,6 +3,7 @@
 #include <array>
 #include <catch2/catch.hpp>
 
+#include "cuda/cudnn.h"
 #include "cuda/kernels/conv2d.h"
 #include "ops/arithmetic.h"
 #include "ops/support/attributes.h"
@@ -30,6 +31,20 @@ Tensor reference(const Tensor& x, const Tensor& w, Window window) {
                     w.data<double>()[((a * window.kernel + b) * C + c) * O + o];
           }
   return y;
+}
+
+// Calls f with our kernels, and where there is cuDNN once more with that.
+template <class F>
+void with_and_without_cudnn(F&& f) {
+  using cuda::cudnn::Use;
+  const Use before = cuda::cudnn::use();
+  for (const Use use : {Use::never, Use::always}) {
+    if (use == Use::always && !cuda::cudnn::available()) continue;
+    CAPTURE(int(use));
+    cuda::cudnn::set_use(use);
+    f();
+  }
+  cuda::cudnn::set_use(before);
 }
 }  // namespace
 
@@ -75,10 +90,12 @@ TEST_CASE("dense convolution equals its definition and its gradients the differe
         const Tensor f = randn({kernel, kernel, in, out}, random, DType::float64);
         CAPTURE(kernel, stride, name(padding), h, w, in, out);
         CHECK(relative_difference(conv2d(x, f, window), reference(x, f, window)) < 1e-12);
-        CHECK_NOTHROW(check_op([=](const Tensors& i) { return conv2d(i[0], i[1], window); }, {x, f},
-                               {.float32_tolerance = 1e-4,
-                                .max_probes = 8,
-                                .parameters = {1}}));  // a filter of one number: its sum cancels
+        with_and_without_cudnn([&] {
+          CHECK_NOTHROW(check_op([=](const Tensors& i) { return conv2d(i[0], i[1], window); }, {x, f},
+                                 {.float32_tolerance = 1e-4,
+                                  .max_probes = 8,
+                                  .parameters = {1}}));  // a filter of one number: its sum cancels
+        });
       }
 }
 
@@ -98,8 +115,10 @@ TEST_CASE("dense convolution over several tiles, blocks and pieces") {
     const Tensor f = randn({row.window.kernel, row.window.kernel, row.in, row.out}, random, DType::float64);
     CAPTURE(row.h, row.w, row.in, row.out);
     CHECK(relative_difference(conv2d(x, f, row.window), reference(x, f, row.window)) < 1e-12);
-    CHECK_NOTHROW(check_op([=](const Tensors& i) { return conv2d(i[0], i[1], row.window); }, {x, f},
-                           {.max_probes = 4, .parameters = {1}}));
+    with_and_without_cudnn([&] {
+      CHECK_NOTHROW(check_op([=](const Tensors& i) { return conv2d(i[0], i[1], row.window); }, {x, f},
+                             {.max_probes = 4, .parameters = {1}}));
+    });
   }
 }
 
@@ -138,6 +157,18 @@ TEST_CASE("dense convolution of no images has no output and a weight gradient of
       y.backward(zeros(y.shape(), DType::float32, device));
       CHECK(w.grad().values() == std::vector<double>(size_t(9 * channels * 8)));
     }
+}
+
+TEST_CASE("the simulator has no cuDNN, so that nothing is asked of it whatever the setting") {
+  if (cuda::cudnn::available()) return;
+  using cuda::cudnn::Pass;
+  CHECK_FALSE(cuda::cudnn::takes<float>(Pass::forward, {1, 8, 8, 8, 8, {3, 1}}));
+  CHECK(cuda::conv2d_library_bytes<bfloat16>({1, 8, 8, 8, 8, {3, 1}}) == 0);
+  cuda::cudnn::set_use(cuda::cudnn::Use::always);
+  CHECK(
+      conv2d(ones({1, 3, 3, 8}).to(Device::cuda), ones({3, 3, 8, 4}).to(Device::cuda), {3, 1, Padding::valid})
+          .values() == std::vector<double>(4, 72));
+  cuda::cudnn::set_use(cuda::cudnn::Use::where_faster);
 }
 
 TEST_CASE("a filter is transposed for cuDNN and back, and rounded on the way") {
