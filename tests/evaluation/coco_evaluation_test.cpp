@@ -246,3 +246,36 @@ TEST_CASE("COCO's evaluation refuses detections that cannot be measured") {
   CHECK_THROWS_WITH(evaluate(set), Contains("annotation 1 of image 1 (a.jpg) has label -1"));
   CHECK(evaluate_coco({}, {}).ap == -1);
 }
+
+TEST_CASE("COCO's figures of plain boxes are those of a data set") {
+  const std::vector<std::vector<LabelledBox>> truths{
+      {{{0, 0, 40, 40}, 0}, {{50, 50, 70, 70}, 1}}, {{{10, 20, 130, 140}, 1}, {{0, 0, 60, 90}, 0, true}}, {}};
+  const std::vector<std::vector<Detection>> detections{
+      {{{0, 0, 40, 40}, 0.5f, 0}, {{52, 50, 70, 70}, 0.25f, 1}},
+      {{{0, 0, 30, 30}, 0.75f, 0}, {{10, 20, 130, 120}, 0.5f, 1}},
+      {{{1, 1, 9, 9}, 0.125f, 0}}};
+  DetectionDataset truth;
+  truth.class_names = {"cell", "platelet"};
+  truth.images = {{"a.jpg", 1, 200, 200, {{0, 0, 40, 40, 1600, 0}, {50, 50, 20, 20, 400, 1}}},
+                  {"b.jpg", 2, 200, 200, {{20, 10, 120, 120, 14400, 1}, {0, 0, 90, 60, 5400, 0, true}}},
+                  {"c.jpg", 3, 200, 200, {}}};
+  const CocoFigures expected = evaluate_coco(truth, {{{0, 0, 40, 40, 0.5, 0}, {50, 52, 20, 18, 0.25, 1}},
+                                                     {{0, 0, 30, 30, 0.75, 0}, {20, 10, 100, 120, 0.5, 1}},
+                                                     {{1, 1, 8, 8, 0.125, 0}}});
+  const CocoFigures figures = evaluate_coco(truths, detections, 2);
+  CHECK(figures.values() == expected.values());
+  CHECK(figures.ap > 0.5);
+  CHECK(figures.ap < 1);
+  REQUIRE(figures.classes.size() == 2);
+  CHECK(figures.classes[0].ap == Approx(1));  // the crowd absorbs its false alarm
+  CHECK(figures.classes[0].objects == 1);
+  CHECK(figures.classes[1].objects_by_size == std::array<int64_t, 3>{1, 0, 1});
+
+  CHECK_THROWS_WITH(evaluate_coco(truths, {{}}, 2),
+                    Contains("the truth has 3 images, but there are 1 lists of detections"));
+  CHECK_THROWS_WITH(evaluate_coco(truths, detections, 1),
+                    Contains("annotation 1 of image 0 (truths[0]) has label 1, but the truth has 1 classes"));
+  CHECK_THROWS_WITH(evaluate_coco(truths, detections, 0), Contains("`classes` is 0"));
+  CHECK_THROWS_WITH(evaluate_coco({{{{5, 5, 5, 9}, 0}}}, {{}}, 1),
+                    Contains("annotation 0 of image 0 begins at x 5, y 5 and is 4 wide and 0 high"));
+}

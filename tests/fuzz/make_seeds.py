@@ -50,6 +50,7 @@ bmp = struct.pack("<2sIHHIIiiHHIIIIII", b"BM", 0, 0, 0, 54, 40, 5, -4, 1, 24, 0,
 seed("image", "upside_down.bmp", bmp + bytes(range(64)))
 masks = struct.pack("<2sIHHIIiiHHIIIIII", b"BM", 0, 0, 0, 66, 40, 3, 2, 1, 16, 3, 0, 0, 0, 0, 0)
 seed("image", "bit_fields.bmp", masks + struct.pack("<III", 0xF800, 0x7E0, 0x1F) + bytes(range(16)))
+seed("idx", "images", b"\0\0\x08\3" + struct.pack(">III", 2, 3, 4) + bytes(range(24)))
 
 # Annotations.
 coco = {

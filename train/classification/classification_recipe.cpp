@@ -3,7 +3,7 @@
 #include "core/error.h"
 #include "ops/cross_entropy.h"
 #include "ops/shape_ops.h"
-#include "train/loop/random_stream.h"
+#include "train/data/random_stream.h"
 
 namespace fovea {
 

@@ -8,7 +8,7 @@
 #include "train/classification/classification_recipe.h"
 #include "train/classification/evaluate_classifier.h"
 #include "train/data/augment/augment.h"
-#include "train/loop/random_stream.h"
+#include "train/data/random_stream.h"
 #include "train/loop/resolve_config.h"
 #include "train/loop/training_sampler.h"
 

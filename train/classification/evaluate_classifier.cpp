@@ -10,6 +10,7 @@
 #include "ops/shape_ops.h"
 #include "train/data/augment/augment.h"
 #include "train/data/prefetch.h"
+#include "train/evaluation/classification_metrics.h"
 #include "train/parallel/data_parallel.h"
 #include "train/report/learning_curves.h"
 #include "train/report/run_report.h"
@@ -70,12 +71,6 @@ std::vector<ReportImage> highest_losses(const Answers& answers, const Classifica
 
 }  // namespace
 
-std::vector<std::string> files_of(const ClassificationDataset& dataset) {
-  std::vector<std::string> files;
-  for (const auto& image : dataset.images) files.push_back(image.file);
-  return files;
-}
-
 Tensor classify_dataset(const Classifier& classifier, const ClassificationDataset& dataset,
                         ImageCache& images, int workers, ProcessGroup& group) {
   const int size = classifier.size();
@@ -97,8 +92,7 @@ Tensor classify_dataset(const Classifier& classifier, const ClassificationDatase
   for (int64_t index = 0; index < turns.count; ++index) {
     const int64_t begin = turns[index] * batch;
     const Tensor input = prefetch.next().to(classifier.device());
-    const Tensor probabilities =
-        cast(softmax(classifier.forward(input)), DType::float32).to(Device::cpu);
+    const Tensor probabilities = cast(softmax(classifier.forward(input)), DType::float32).to(Device::cpu);
     std::copy_n(probabilities.data<float>(), probabilities.numel(), result.data<float>() + begin * classes);
   }
   group.all_reduce(result.span<float>());  // the others' rows are 0 here
@@ -106,14 +100,10 @@ Tensor classify_dataset(const Classifier& classifier, const ClassificationDatase
 }
 
 double top_k_accuracy(const Tensor& probabilities, const ClassificationDataset& dataset, int k) {
-  int64_t right = 0;
-  for (int64_t i = 0; i < probabilities.size(0); ++i) {
-    const auto row =
-        probabilities.span<float>().subspan(size_t(i * probabilities.size(1)), size_t(probabilities.size(1)));
-    const float own = row[size_t(dataset.images[size_t(i)].label)];
-    right += std::count_if(row.begin(), row.end(), [&](float p) { return p > own; }) < k;
-  }
-  return double(right) / double(probabilities.size(0));
+  const Tensor labels({int64_t(dataset.images.size())}, DType::int32);
+  std::transform(dataset.images.begin(), dataset.images.end(), labels.data<int32_t>(),
+                 [](const ClassifiedImage& image) { return image.label; });
+  return top_k_accuracy(probabilities, labels, k);
 }
 
 std::string evaluate_classifier(const Classifier& classifier, const ClassificationDataset& dataset,

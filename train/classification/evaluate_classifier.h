@@ -14,11 +14,8 @@ namespace fovea {
 Tensor classify_dataset(const Classifier& classifier, const ClassificationDataset& dataset,
                         ImageCache& images, int workers, ProcessGroup& group = single_process());
 
-// Share of the images whose label is among the k most probable classes.
+// The same figure as that of train/evaluation/classification_metrics.h, with the labels of a data set.
 double top_k_accuracy(const Tensor& probabilities, const ClassificationDataset& dataset, int k);
-
-// The files of a data set, for an ImageCache.
-std::vector<std::string> files_of(const ClassificationDataset& dataset);
 
 // Measures a classifier on a data set and returns its accuracy as text, and in `top1_accuracy` if it is
 // given. Where `folder` is not empty it gets report.html: curves from its metrics.csv where it has one, what

@@ -62,4 +62,10 @@ ClassificationDataset read_image_folder(const std::string& folder,
   return dataset;
 }
 
+std::vector<std::string> files_of(const ClassificationDataset& dataset) {
+  std::vector<std::string> files;
+  for (const auto& image : dataset.images) files.push_back(image.file);
+  return files;
+}
+
 }  // namespace fovea

@@ -27,4 +27,7 @@ struct ClassificationDataset {
 ClassificationDataset read_image_folder(const std::string& folder,
                                         const std::vector<std::string>& class_names = {});
 
+// The files of a data set, for an ImageCache.
+std::vector<std::string> files_of(const ClassificationDataset& dataset);
+
 }  // namespace fovea

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "train/loop/random_stream.h"
+#include "train/data/random_stream.h"
 #include "train/loop/training_sampler.h"
 
 namespace fovea {

@@ -6,7 +6,7 @@
 #include "ops/arithmetic.h"
 #include "ops/detection_loss.h"
 #include "ops/shape_ops.h"
-#include "train/loop/random_stream.h"
+#include "train/data/random_stream.h"
 
 namespace fovea {
 

@@ -121,15 +121,6 @@ std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const Det
   return result;
 }
 
-DatasetDetections scored_boxes(const std::vector<std::vector<Detection>>& detections) {
-  DatasetDetections result;
-  for (const auto& image : detections) {
-    result.emplace_back();
-    for (const Detection& detection : image) result.back().push_back(scored_box(detection));
-  }
-  return result;
-}
-
 std::vector<std::string> files_of(const DetectionDataset& dataset) {
   std::vector<std::string> files;
   for (const LabelledImage& image : dataset.images) files.push_back(image.file);

@@ -73,9 +73,6 @@ std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const Det
                                                    const OnProgress& on_progress = {},
                                                    ProcessGroup& group = single_process());
 
-// The same as evaluation wants them: corner and size, in double.
-DatasetDetections scored_boxes(const std::vector<std::vector<Detection>>& detections);
-
 // The files of a data set, for an ImageCache.
 std::vector<std::string> files_of(const DetectionDataset& dataset);
 

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <span>
 
+#include "core/error.h"
 #include "train/evaluation/check.h"
 
 namespace fovea {
@@ -286,6 +287,15 @@ ScoredBox scored_box(const Detection& detection) {
           detection.score, detection.label};
 }
 
+DatasetDetections scored_boxes(const std::vector<std::vector<Detection>>& detections) {
+  DatasetDetections result;
+  for (const auto& image : detections) {
+    result.emplace_back();
+    for (const Detection& detection : image) result.back().push_back(scored_box(detection));
+  }
+  return result;
+}
+
 CocoFigures evaluate_coco(const DetectionDataset& truth, const DatasetDetections& detections) {
   check_detections(truth, detections);
   auto objects = objects_by_class(truth, detections);
@@ -311,6 +321,29 @@ CocoFigures evaluate_coco(const DetectionDataset& truth, const DatasetDetections
     for (const Annotation& object : image.annotations)
       figures.classes[size_t(object.label)].objects += !object.crowd;
   return figures;
+}
+
+CocoFigures evaluate_coco(const std::vector<std::vector<LabelledBox>>& truths,
+                          const std::vector<std::vector<Detection>>& detections, int classes) {
+  require(classes >= 1, "[evaluation] `classes` is {}: give 1 or more", classes);
+  DetectionDataset dataset;
+  dataset.name = "the truth";  // in messages of check_detections
+  dataset.class_names.resize(size_t(classes));
+  for (size_t i = 0; i < truths.size(); ++i) {
+    LabelledImage image{.file = fmt::format("truths[{}]", i), .id = int64_t(i)};
+    for (const LabelledBox& object : truths[i]) {
+      const ScoredBox box = scored_box({object.box});
+      require(std::isfinite(box.x) && std::isfinite(box.y) && std::isfinite(box.width) &&
+                  std::isfinite(box.height) && box.width > 0 && box.height > 0,
+              "[evaluation] annotation {} of image {} begins at x {}, y {} and is {} wide and {} high: give "
+              "finite boxes with xmin < xmax and ymin < ymax",
+              image.annotations.size(), i, box.x, box.y, box.width, box.height);
+      image.annotations.push_back(
+          {box.x, box.y, box.width, box.height, box.width * box.height, object.label, object.crowd});
+    }
+    dataset.images.push_back(std::move(image));
+  }
+  return evaluate_coco(dataset, scored_boxes(detections));
 }
 
 }  // namespace fovea

@@ -22,6 +22,8 @@ ScoredBox scored_box(const Detection& detection);  // corner and size instead of
 // The detections of a data set: one list for each of its images, in the same order.
 using DatasetDetections = std::vector<std::vector<ScoredBox>>;
 
+DatasetDetections scored_boxes(const std::vector<std::vector<Detection>>& detections);  // each scored_box()
+
 // The COCO figures of one class, from 0 to 1.
 struct ClassFigures {
   double ap = -1, ap50 = -1, ap75 = -1, ar100 = -1;  // -1: the class has no object to find
@@ -50,6 +52,19 @@ struct CocoFigures {
 // on the number of threads. Throws Error where detections.size() is not the number of images, a score or
 // coordinate is not finite or a label has no class.
 CocoFigures evaluate_coco(const DetectionDataset& truth, const DatasetDetections& detections);
+
+// An object by the edges of its box.
+struct LabelledBox {
+  Box box;
+  int label = 0;
+  bool crowd = false;  // a region of several objects, as COCO's iscrowd
+};
+
+// The same from plain boxes in pixels, a list of truths and one of detections for each image; the area of an
+// object is that of its box. `classes`: the labels are below it. Throws Error in those cases too, and where a
+// truth's size is not positive and finite.
+CocoFigures evaluate_coco(const std::vector<std::vector<LabelledBox>>& truths,
+                          const std::vector<std::vector<Detection>>& detections, int classes);
 
 // The table that pycocotools prints, to the letter: twelve lines
 // " Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.505".

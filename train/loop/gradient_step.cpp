@@ -1,7 +1,7 @@
 #include "train/loop/gradient_step.h"
 
 #include "ops/arithmetic.h"
-#include "train/loop/random_stream.h"
+#include "train/data/random_stream.h"
 #include "train/parallel/data_parallel.h"
 
 namespace fovea {

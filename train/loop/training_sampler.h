@@ -2,9 +2,9 @@
 #include <vector>
 
 #include "core/random.h"
+#include "train/data/random_stream.h"
 #include "train/data/sampler.h"
 #include "train/loop/config.h"
-#include "train/loop/random_stream.h"
 
 namespace fovea {
 

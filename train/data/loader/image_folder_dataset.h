@@ -1,0 +1,44 @@
+#pragma once
+#include <memory>
+
+#include "train/data/augment/colour_jitter.h"
+#include "train/data/image/image_cache.h"
+#include "train/data/image_folder.h"
+#include "train/data/loader/dataset.h"
+
+namespace fovea {
+
+// Of image_folder().
+struct ImageFolderOptions {
+  int size = 224;                        // height and width of the inputs in pixels
+  bool augment = false;                  // a random part, flipped at random; false: the centre
+  ColourJitter colours;                  // with `augment`
+  std::vector<std::string> class_names;  // those that a model knows; empty: the names of the folders
+  int64_t cache_mb = 1024;  // memory for decoded images, which are not decoded again while they fit
+};
+
+// Images for a classifier from a folder for each class: inputs (size, size, 3) as prepare_for_classification
+// makes them, normalised by ImageNet's mean and standard deviation, and a class_label() each.
+class ImageFolder : public Dataset {
+ public:
+  // Throws as read_image_folder does, and where `size` is below 1.
+  ImageFolder(const std::string& folder, const ImageFolderOptions& options);
+
+  int64_t size() const override { return int64_t(listing_.images.size()); }
+  // Throws Error naming the file where it cannot be decoded.
+  Example get(int64_t index, Random& random) const override;
+  std::vector<std::string> class_names() const override { return listing_.class_names; }
+
+  const ClassificationDataset& listing() const { return listing_; }  // the files, and warnings about them
+
+ private:
+  ClassificationDataset listing_;
+  ImageFolderOptions options_;
+  mutable ImageCache images_;
+};
+
+// The same as the constructor.
+std::shared_ptr<const ImageFolder> image_folder(const std::string& folder,
+                                                const ImageFolderOptions& options = {});
+
+}  // namespace fovea

@@ -1,0 +1,16 @@
+#pragma once
+#include <memory>
+#include <utility>
+
+#include "train/data/loader/dataset.h"
+
+namespace fovea {
+
+// Two parts of a data set, the first with this share of the examples (rounded), which examples being a
+// random choice that depends only on the seed and the number of examples; each part keeps their order. Two
+// data sets of the same files that differ in augmentation are therefore split alike. Throws Error unless
+// 0 < share < 1 and both parts get an example.
+std::pair<std::shared_ptr<const Dataset>, std::shared_ptr<const Dataset>> split(
+    std::shared_ptr<const Dataset> dataset, double share, int64_t seed = 0);
+
+}  // namespace fovea
