@@ -3,11 +3,9 @@
 // simulator (FOVEA_SIM), which runs the grid on the CPU. Host code that talks to the CUDA
 // runtime includes this file too and gets the toolkit's header or the simulator's. cublaslt.h does the same
 // for the library of products. Kernels never ask; a few functions of runtime/ and device/ do.
-#if defined(__CUDACC__) || defined(FOVEA_SIM)
-#define HD __host__ __device__
-#else
-#define HD
-#endif
+#include "cuda/device/host_device.h"
+
+#define HD FOVEA_HOST_DEVICE
 
 #ifdef FOVEA_SIM
 #include "cuda/sim/runtime_api.h"

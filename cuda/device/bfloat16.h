@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "cuda/platform.h"
+#include "cuda/device/host_device.h"
 
 namespace fovea {
 
@@ -12,7 +12,7 @@ struct bfloat16 {
 
   bfloat16() = default;
   // To nearest, ties to even; a NaN stays a NaN, of no particular bits.
-  HD explicit bfloat16(float value) {
+  FOVEA_HOST_DEVICE explicit bfloat16(float value) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
     // One instruction, and one for two neighbours that are stored together (F2FP.BF16.F32.PACK_AB).
     asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
@@ -23,7 +23,7 @@ struct bfloat16 {
 #endif
   }
   // Exact.
-  HD explicit operator float() const {
+  FOVEA_HOST_DEVICE explicit operator float() const {
     const uint32_t word = uint32_t(bits) << 16;
     float value;
     memcpy(&value, &word, sizeof value);

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "cuda/platform.h"
+#include "cuda/device/host_device.h"
 
 namespace fovea {
 
@@ -11,7 +11,7 @@ namespace fovea {
 // 2, e^r by the Taylor series to r^7 (truncated at 6e-9 relative), 2^n put together from exponent bits.
 // Within 2 ulp of std::exp; 0 below -87.3, and the largest finite floats above 88.7 stay finite: callers here
 // never need the infinity.
-HD inline float exponential(float x) {
+FOVEA_HOST_DEVICE inline float exponential(float x) {
 #ifdef __CUDA_ARCH__
   return expf(x);
 #else
@@ -35,18 +35,18 @@ HD inline float exponential(float x) {
   return p * scale;
 #endif
 }
-HD inline double exponential(double x) { return std::exp(x); }
+FOVEA_HOST_DEVICE inline double exponential(double x) { return std::exp(x); }
 
 // 1 / (1 + e^-x)
 template <class T>
-HD inline T sigmoid_of(T x) {
+FOVEA_HOST_DEVICE inline T sigmoid_of(T x) {
   return T(1) / (T(1) + exponential(-x));
 }
 
 // log(1 + e^x) without overflow: max(x, 0) + log(1 + t), t = e^-|x| in (0, 1]. With s = t / (2 + t) <= 1/3,
 // log(1 + t) = 2 atanh(s) = 2 (s + s^3/3 + s^5/5 + ...); to s^15/15 the rest is below 2e-9: vectorises,
 // within 2 ulp.
-HD inline float softplus_of(float x) {
+FOVEA_HOST_DEVICE inline float softplus_of(float x) {
   const float t = exponential(x > 0.0f ? -x : x);
   const float s = t / (2.0f + t), q = s * s;
   float p = 1.0f / 15;
@@ -59,6 +59,8 @@ HD inline float softplus_of(float x) {
   p = p * q + 1.0f;
   return (x > 0.0f ? x : 0.0f) + 2.0f * s * p;
 }
-HD inline double softplus_of(double x) { return (x > 0 ? x : 0) + std::log1p(std::exp(x > 0 ? -x : x)); }
+FOVEA_HOST_DEVICE inline double softplus_of(double x) {
+  return (x > 0 ? x : 0) + std::log1p(std::exp(x > 0 ? -x : x));
+}
 
 }  // namespace fovea

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "cuda/device/philox.h"
+#include "cuda/platform.h"
 
 // Normal (Box and Muller, 1958) and uniform numbers from random words, with the same bits on every device and
 // in every build: each product that something is added to is written as a fused multiply-add, so that no

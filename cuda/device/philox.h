@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
 
-#include "cuda/platform.h"
+#include "cuda/device/host_device.h"
 
 namespace fovea {
 
@@ -13,7 +13,8 @@ struct PhiloxBlock {
 // Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): four random words as
 // a pure function of a 128-bit counter and a 64-bit key. No state, so element i of a tensor has the same
 // random number on every device, for any number of threads and in any order.
-HD inline PhiloxBlock philox4x32(uint64_t key, uint64_t counter_low, uint64_t counter_high = 0) {
+FOVEA_HOST_DEVICE inline PhiloxBlock philox4x32(uint64_t key, uint64_t counter_low,
+                                                uint64_t counter_high = 0) {
   uint32_t c0 = uint32_t(counter_low), c1 = uint32_t(counter_low >> 32);
   uint32_t c2 = uint32_t(counter_high), c3 = uint32_t(counter_high >> 32);
   uint32_t k0 = uint32_t(key), k1 = uint32_t(key >> 32);
@@ -30,6 +31,8 @@ HD inline PhiloxBlock philox4x32(uint64_t key, uint64_t counter_low, uint64_t co
 }
 
 // A word as a number in [0, 1): its upper 24 bits, all a float holds.
-HD inline float uniform_from_word(uint32_t word) { return float(word >> 8) * (1.0f / 16777216.0f); }
+FOVEA_HOST_DEVICE inline float uniform_from_word(uint32_t word) {
+  return float(word >> 8) * (1.0f / 16777216.0f);
+}
 
 }  // namespace fovea

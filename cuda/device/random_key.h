@@ -1,4 +1,5 @@
 #pragma once
+#include "cuda/device/host_device.h"
 #include "cuda/device/philox.h"
 
 namespace fovea {
@@ -12,14 +13,14 @@ struct RandomKey {
 
   RandomKey() = default;
   // `step_` lies on the device that the op runs on.
-  HD RandomKey(uint64_t key_, const int64_t* step_ = nullptr) : key(key_), step(step_) {}
+  FOVEA_HOST_DEVICE RandomKey(uint64_t key_, const int64_t* step_ = nullptr) : key(key_), step(step_) {}
 
   // Four random words, those of elements 4 index .. 4 index + 3.
-  HD PhiloxBlock words(int64_t index) const {
+  FOVEA_HOST_DEVICE PhiloxBlock words(int64_t index) const {
     return philox4x32(key, uint64_t(index), step ? uint64_t(*step) : 0);
   }
   // That of one element. Chosen, not indexed: an index that is no constant would put the block into memory.
-  HD uint32_t word(int64_t element) const {
+  FOVEA_HOST_DEVICE uint32_t word(int64_t element) const {
     const PhiloxBlock block = words(element / 4);
     const int k = int(element % 4);
     return k < 2 ? (k == 0 ? block.word[0] : block.word[1]) : (k == 2 ? block.word[2] : block.word[3]);
@@ -28,7 +29,7 @@ struct RandomKey {
 
 // The factor of an element whose random word is `word`: 0 with probability p, otherwise 1 / (1 - p).
 template <class T>
-HD inline T survival(uint32_t word, float p) {
+FOVEA_HOST_DEVICE inline T survival(uint32_t word, float p) {
   return uniform_from_word(word) < p ? T(0) : T(1) / (T(1) - T(p));
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include "cuda/device/bfloat16.h"
 #include "cuda/device/unroll.h"
+#include "cuda/platform.h"
 
 namespace fovea {
 

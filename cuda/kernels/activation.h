@@ -1,40 +1,40 @@
 #pragma once
 #include "cuda/device/bfloat16.h"
+#include "cuda/device/host_device.h"
 #include "cuda/device/math.h"
-#include "cuda/platform.h"
 
 namespace fovea {
 
 // x. An activation is a formula and its derivative with respect to x, written once for CPU and GPU.
 struct Identity {
   template <class T>
-  HD static T forward(T x) {
+  FOVEA_HOST_DEVICE static T forward(T x) {
     return x;
   }
   template <class T>
-  HD static T derivative(T) {
+  FOVEA_HOST_DEVICE static T derivative(T) {
     return T(1);
   }
 };
 // max(x, 0); the derivative at 0 is 0
 struct Relu {
   template <class T>
-  HD static T forward(T x) {
+  FOVEA_HOST_DEVICE static T forward(T x) {
     return x > T(0) ? x : T(0);
   }
   template <class T>
-  HD static T derivative(T x) {
+  FOVEA_HOST_DEVICE static T derivative(T x) {
     return x > T(0) ? T(1) : T(0);
   }
 };
 // 1 / (1 + e^-x)
 struct Sigmoid {
   template <class T>
-  HD static T forward(T x) {
+  FOVEA_HOST_DEVICE static T forward(T x) {
     return sigmoid_of(x);
   }
   template <class T>
-  HD static T derivative(T x) {
+  FOVEA_HOST_DEVICE static T derivative(T x) {
     const T s = sigmoid_of(x);
     return s * (T(1) - s);
   }
@@ -42,11 +42,11 @@ struct Sigmoid {
 // x sigmoid(x) (arXiv 1710.05941)
 struct Swish {
   template <class T>
-  HD static T forward(T x) {
+  FOVEA_HOST_DEVICE static T forward(T x) {
     return x * sigmoid_of(x);
   }
   template <class T>
-  HD static T derivative(T x) {
+  FOVEA_HOST_DEVICE static T derivative(T x) {
     const T s = sigmoid_of(x);
     return s + x * s * (T(1) - s);
   }

@@ -3,6 +3,7 @@
 
 #include "cuda/device/bfloat16.h"
 #include "cuda/kernels/broadcast.h"
+#include "cuda/platform.h"
 
 namespace fovea {
 

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "cuda/device/bfloat16.h"
+#include "cuda/device/host_device.h"
 #include "cuda/kernels/pool2d.h"
-#include "cuda/platform.h"
 
 namespace fovea {
 
@@ -37,8 +37,10 @@ struct ResampleDims {
 
   // Output row i of nearest upsampling shows input row floor(i * in / out); input row j fills [first(j),
   // first(j + 1)).
-  HD static int64_t source(int64_t i, int64_t in, int64_t out) { return i * in / out; }
-  HD static int64_t first(int64_t j, int64_t in, int64_t out) { return (j * out + in - 1) / in; }
+  FOVEA_HOST_DEVICE static int64_t source(int64_t i, int64_t in, int64_t out) { return i * in / out; }
+  FOVEA_HOST_DEVICE static int64_t first(int64_t j, int64_t in, int64_t out) {
+    return (j * out + in - 1) / in;
+  }
 
  private:
   Window window(int64_t in, int64_t out) const {

@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "cuda/device/bfloat16.h"
+#include "cuda/device/host_device.h"
 #include "cuda/kernels/focal_loss.h"
 
 namespace fovea {
@@ -16,11 +17,11 @@ struct HuberLoss {
   T delta;
 
   // The loss of one number.
-  HD T value(T prediction, T target) const {
+  FOVEA_HOST_DEVICE T value(T prediction, T target) const {
     const T e = prediction - target, size = e < T(0) ? -e : e, q = size < delta ? size : delta;
     return target != T(0) ? T(0.5) * q * q + delta * (size - q) : T(0);
   }
-  HD T derivative(T prediction, T target) const {  // d/d prediction
+  FOVEA_HOST_DEVICE T derivative(T prediction, T target) const {  // d/d prediction
     const T e = prediction - target, clipped = e > delta ? delta : (e < -delta ? -delta : e);
     return target != T(0) ? clipped : T(0);
   }

@@ -1,6 +1,6 @@
 #pragma once
+#include "cuda/device/host_device.h"
 #include "cuda/device/math.h"
-#include "cuda/platform.h"
 
 namespace fovea {
 
@@ -23,7 +23,7 @@ struct FocalLoss {
   struct Parts {
     T weight, cross_entropy, u, target, p;
   };
-  HD Parts parts(T x, T positive) const {
+  FOVEA_HOST_DEVICE Parts parts(T x, T positive) const {
     const T z = positive > T(0) ? x : -x;
     const T target = positive * (T(1) - smoothing) + T(0.5) * smoothing;
     const T alpha_t = positive > T(0) ? alpha : T(1) - alpha;
@@ -32,12 +32,12 @@ struct FocalLoss {
             positive > T(0) ? T(1) - u : u};
   }
   // The loss of one logit.
-  HD T value(T x, T positive) const {
+  FOVEA_HOST_DEVICE T value(T x, T positive) const {
     const Parts f = parts(x, positive);
     return f.weight * f.cross_entropy;
   }
   // d/dx: the modulating factor's own slope, and the cross entropy's p - target.
-  HD T derivative(T x, T positive) const {
+  FOVEA_HOST_DEVICE T derivative(T x, T positive) const {
     const Parts f = parts(x, positive);
     const T sign = positive > T(0) ? T(1) : T(-1);
     return f.weight * (f.p - f.target - gamma * sign * (T(1) - f.u) * f.cross_entropy);

@@ -2,8 +2,8 @@
 #include <cstdint>
 
 #include "cuda/device/bfloat16.h"
+#include "cuda/device/host_device.h"
 #include "cuda/kernels/window.h"
-#include "cuda/platform.h"
 
 namespace fovea {
 
@@ -14,13 +14,15 @@ struct PoolAxis {
   int pad = 0;  // positions of the first window that lie before the image
 
   // Output o pools inputs [begin(o), end(o)) of the window, which starts at start(o), perhaps outside.
-  HD int start(int o) const { return o * stride - pad; }
-  HD int begin(int o) const { return start(o) > 0 ? start(o) : 0; }
-  HD int end(int o) const { return start(o) + kernel < in ? start(o) + kernel : in; }
+  FOVEA_HOST_DEVICE int start(int o) const { return o * stride - pad; }
+  FOVEA_HOST_DEVICE int begin(int o) const { return start(o) > 0 ? start(o) : 0; }
+  FOVEA_HOST_DEVICE int end(int o) const { return start(o) + kernel < in ? start(o) + kernel : in; }
 
   // The outputs whose windows hold input i: [first_window(i), end_window(i)).
-  HD int first_window(int i) const { return i + pad < kernel ? 0 : (i + pad - kernel) / stride + 1; }
-  HD int end_window(int i) const {
+  FOVEA_HOST_DEVICE int first_window(int i) const {
+    return i + pad < kernel ? 0 : (i + pad - kernel) / stride + 1;
+  }
+  FOVEA_HOST_DEVICE int end_window(int i) const {
     const int beyond = (i + pad) / stride + 1;
     return beyond < out ? beyond : out;
   }

@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "cuda/device/bfloat16.h"
+#include "cuda/platform.h"
 
 namespace fovea {
 

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "cuda/device/bfloat16.h"
+#include "cuda/platform.h"
 
 namespace fovea {
 

@@ -5,15 +5,11 @@
 #include <cstdint>
 #include <cstring>
 
+#include "cuda/device/host_device.h"
+
 #define __global__
 #define __host__
-// GCC tells the simulator nothing of a store of a call's result (`y[i] = f(x)`, f returning a bfloat16), so
-// no call may be left where kernels are checked, at -O0 neither.
-#if defined(__SANITIZE_THREAD__) && defined(FOVEA_SIM_CHECKS)
-#define __device__ __attribute__((always_inline))
-#else
-#define __device__
-#endif
+#define __device__ FOVEA_HOST_DEVICE
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 // One block runs at a time, so its shared memory can be a plain static: gdb shows it and sanitizers check it.
