@@ -5,9 +5,13 @@
 #include "core/error.h"
 #include "core/recompute.h"
 #include "nn/trace.h"
+#include "ops/arithmetic.h"
 #include "ops/conv2d.h"
 #include "ops/dropout.h"
 #include "ops/matmul.h"
+#include "ops/pool2d.h"
+#include "ops/reduction.h"
+#include "ops/unary.h"
 
 namespace fovea {
 namespace {
@@ -137,6 +141,26 @@ Dropout::Dropout(Module& parent, const std::string& name, double probability)
 Tensor Dropout::forward(const Tensor& x) const {
   return training() ? dropout(x, probability_, rng().next_random_key()) : x;
 }
+
+LayerNorm::LayerNorm(Module& parent, const std::string& name, int64_t channels, double epsilon)
+    : Module(parent, name),
+      epsilon_(epsilon),
+      weight_(add_parameter("weight", ones({channels}))),
+      bias_(add_parameter("bias", zeros({channels}))) {}
+
+Tensor LayerNorm::forward(const Tensor& x) const {
+  require(x.rank() >= 1 && x.size(-1) == weight_.numel(), "[LayerNorm] x is {}, its last axis must be {}",
+          x.shape(), weight_.numel());
+  const Tensor centred = x - mean(x, -1, true);
+  const Tensor y = centred / sqrt(mean(centred * centred, -1, true) + epsilon_) * weight_ + bias_;
+  trace(*this, "layer norm", y, 0);
+  return y;
+}
+
+MaxPool2d::MaxPool2d(Module& parent, const std::string& name, Window window)
+    : Module(parent, name), window_(window) {}
+
+Tensor MaxPool2d::forward(const Tensor& x) const { return max_pool2d(x, window_); }
 
 void BatchNorm::freeze() {
   Module::freeze();

@@ -123,6 +123,29 @@ class Dropout : public Module {
   double probability_;
 };
 
+// y = weight (x - mean) / sqrt(variance + epsilon) + bias over the last axis of x (..., channels), whose mean
+// and (biased) variance are taken for each position by itself (arXiv 1607.06450). Weight starts at 1, bias at
+// 0.
+class LayerNorm : public Module {
+ public:
+  LayerNorm(Module& parent, const std::string& name, int64_t channels, double epsilon = 1e-5);
+  Tensor forward(const Tensor& x) const override;
+
+ private:
+  double epsilon_;
+  Tensor weight_, bias_;
+};
+
+// max_pool2d() as a layer, for a Sequential.
+class MaxPool2d : public Module {
+ public:
+  MaxPool2d(Module& parent, const std::string& name, Window window = {2, 2, Padding::valid});
+  Tensor forward(const Tensor& x) const override;
+
+ private:
+  Window window_;
+};
+
 // norm(conv(x)), the statistics taken while the convolution's output is still in the cache.
 template <class Convolution>
 Tensor conv_norm(const Convolution& conv, const BatchNorm& norm, const Tensor& x) {

@@ -2,6 +2,7 @@
 #include "tests/support/tape.h"
 
 #include "models/efficientdet.h"
+#include "models/resnet.h"
 #include "models/weights.h"
 #include "nn/sequential.h"
 
@@ -45,9 +46,27 @@ std::vector<TapeRow> rows() {
   const auto network = std::make_shared<Sequential>();
   network->add<Linear>(3, 2);
   const auto drop = std::make_shared<Dropout>(*network, "drop", 0.5);
+  const auto layer_norm = std::make_shared<LayerNorm>(*network, "norm", 3);
+  ResNetSpec small = resnet_spec("resnet18");
+  small.channels = {4, 4, 8, 8};
+  const auto resnet = std::make_shared<ResNet>(small, 5);
+  const auto basic_block = std::make_shared<BasicBlock>(*network, "block", 3, 4, 2, NormOptions{});
+  const auto pool = std::make_shared<MaxPool2d>(*network, "pool");
   return {
       {"Module::operator", [=](auto& in) { return Tensors{(*network)(in[0])}; }, {pixels}},
       {"Sequential::forward", [=](auto& in) { return Tensors{network->forward(in[0])}; }, {pixels}},
+      {"ResNet::forward", [=](auto& in) { return Tensors{resnet->forward(in[0])}; }, {image}},
+      {"ResNet::features", [=](auto& in) { return resnet->features(in[0]); }, {image}},
+      {"Backbone::features",
+       [=](auto& in) { return std::static_pointer_cast<Backbone>(resnet)->features(in[0]); },
+       {image}},
+      {"BasicBlock::forward",
+       [basic_block, network](auto& in) { return Tensors{basic_block->forward(in[0])}; },
+       {pixels}},
+      {"LayerNorm::forward",
+       [layer_norm, network](auto& in) { return Tensors{layer_norm->forward(in[0])}; },
+       {pixels}},
+      {"MaxPool2d::forward", [pool, network](auto& in) { return Tensors{pool->forward(in[0])}; }, {pixels}},
       {"Dropout::forward",
        [drop, network](auto& in) { return Tensors{drop->forward(in[0])}; },  // a part of that network
        {pixels}},

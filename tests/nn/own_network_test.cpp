@@ -125,6 +125,42 @@ TEST_CASE("a convolution with a bias adds it to each channel") {
   CHECK_THROWS_WITH(Conv2d(net, "none", {.in = 0, .out = 2}), Contains("[Conv2d] from 0 to 2 channels"));
 }
 
+TEST_CASE("layer norm takes the statistics of each position by itself") {
+  for (const Device device : {Device::cpu, Device::cuda}) {
+    struct One : Module {
+      LayerNorm norm{*this, "norm", 3, 0.5};
+    } net;
+    net.norm.parameters()[0].tensor.copy_from(from_values({3}, {1, 2, 3}));
+    net.norm.parameters()[1].tensor.copy_from(from_values({3}, {10, 20, 30}));
+    net.to(device);
+    const std::vector<double> in{1, 2, 6, -4, 0, 1};
+    const Tensor x = from_values({2, 1, 3}, in).to(device).clone().set_requires_grad();
+    const Tensor y = net.norm(x);
+    // Row by row: dL/dx of L = sum v y, by the formula of 1607.06450's normalisation.
+    const double v[3] = {1, -2, 0.5}, weight[3] = {1, 2, 3};
+    y.backward(from_values({2, 1, 3}, {1, -2, 0.5, 1, -2, 0.5}).to(device));
+    const auto values = y.to(Device::cpu).values(), gradient = x.grad().to(Device::cpu).values();
+    for (size_t row = 0; row < 2; ++row) {
+      const double* p = in.data() + 3 * row;
+      const double m = (p[0] + p[1] + p[2]) / 3;
+      double variance = 0, mean_g = 0, mean_gz = 0;
+      for (int i = 0; i < 3; ++i) variance += (p[i] - m) * (p[i] - m) / 3;
+      const double s = 1 / std::sqrt(variance + 0.5);
+      for (int i = 0; i < 3; ++i) {
+        mean_g += v[i] * weight[i] / 3;
+        mean_gz += v[i] * weight[i] * (p[i] - m) * s / 3;
+      }
+      for (int i = 0; i < 3; ++i) {
+        const double z = (p[i] - m) * s;
+        CHECK(values[3 * row + size_t(i)] == Approx(weight[i] * z + 10 * (i + 1)));
+        CHECK(gradient[3 * row + size_t(i)] ==
+              Approx(s * (v[i] * weight[i] - mean_g - z * mean_gz)).margin(1e-5));
+      }
+    }
+    CHECK_THROWS_WITH(net.norm(zeros({2, 4}).to(device)), Contains("[LayerNorm] x is 2x4"));
+  }
+}
+
 TEST_CASE("the weights of any network are saved and loaded") {
   const TemporaryFolder folder;
   Net first(1), second(2);
