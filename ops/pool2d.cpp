@@ -79,8 +79,9 @@ void average_pool2d_backward_cpu(const T* dy, T* dx, const Pool2dDims& d) {
 }
 
 PoolAxis axis_of(const char* op, int64_t in, const Window& window) {
-  require(window.padding == Padding::same || window.pad_before(in) <= window.kernel / 2,
-          "[{}] padding {} must be 0 to half the kernel, {}", op, window.pad_before(in), window.kernel);
+  const int padding = window.padding.number;  // the rules never have more than half the kernel
+  require(padding >= 0 && padding <= window.kernel / 2, "[{}] padding {} must be 0 to half the kernel, {}",
+          op, padding, window.kernel);
   require(window.output_size(in) > 0,
           "[{}] the kernel of {} is larger than an axis of {} pixels and its padding", op, window.kernel, in);
   return pool_axis(window, in, window.output_size(in));
