@@ -4,6 +4,7 @@
 #include "ops/activation.h"
 #include "ops/arithmetic.h"
 #include "ops/pool2d.h"
+#include "ops/squeeze_excite.h"
 
 namespace fovea {
 namespace {
