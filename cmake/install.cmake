@@ -1,18 +1,12 @@
-# `cmake --install`, and what find_package(fovea) reads: libraries as fovea::core, fovea::models, ...; headers below
-# include/fovea, included as here: #include "models/efficientdet.h".
+# `cmake --install`, and what find_package(fovea) reads beside the libraries that fovea_component() installs.
 include(CMakePackageConfigHelpers)
-set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/fovea)
+get_property(components GLOBAL PROPERTY FOVEA_COMPONENTS)
 
-get_property(libraries GLOBAL PROPERTY FOVEA_LIBRARIES)
-set_target_properties(fovea_flags PROPERTIES EXPORT_NAME flags)
-install(TARGETS ${libraries} fovea_flags EXPORT fovea-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(DIRECTORY cuda core ops nn models train DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/fovea
-        FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY ${copied_headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(TARGET fovea)
   install(TARGETS fovea RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 
-install(EXPORT fovea-targets NAMESPACE fovea:: DESTINATION ${package_folder})
 configure_package_config_file(cmake/foveaConfig.cmake.in ${PROJECT_BINARY_DIR}/foveaConfig.cmake
                               INSTALL_DESTINATION ${package_folder})
 # Until version 1 each minor version may break the one before.

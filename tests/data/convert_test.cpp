@@ -124,6 +124,7 @@ TEST_CASE("convert: COCO to YOLO to Pascal VOC to COCO gives equal boxes, to the
   CHECK(to_yolo.warnings.empty());
   CHECK(dataset_format(out / "yolo") == DatasetFormat::yolo);
   CHECK(dataset_splits(out / "yolo") == Names{"both", "train", "val"});
+  CHECK_THAT(read_file(out / "yolo/data.yaml"), Contains("\n  1: \"bee: small\"\n"));
   check_equal(coco.folder(), out / "yolo", 1e-5);
   CHECK(count_files(out / "yolo", ".png") == 8);  // those of "both" are not written again
   // Two images had one name; the second now has its split's in front.

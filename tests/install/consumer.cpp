@@ -1,9 +1,9 @@
 #include <fmt/format.h>
+#include <fovea/fovea.h>
+#include <fovea/models/onnx/export.h>
+#include <fovea/train/detection/matching.h>
 
-#include "models/efficientdet.h"
-#include "train/detection/matching.h"
-
-// Runs a detector and matches its anchors: something of every layer below the command line.
+// Runs a detector, exports it and matches its anchors: something of every layer below the command line.
 int main() {
   using namespace fovea;
   Random random(1);
@@ -11,6 +11,8 @@ int main() {
   model.set_training(false);
   NoGrad no_grad;
   const DetectorOutput output = model.outputs(zeros({1, 128, 128, 3}));
+
+  export_onnx("detector.onnx", model, {.height = 128, .width = 128});
 
   const AnchorMatcher matcher(generate_anchors(128, 128, model.spec().anchors), {});
   std::vector<int32_t> classes(size_t(output.class_logits.size(1)));

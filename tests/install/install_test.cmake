@@ -1,4 +1,5 @@
-# Installs the build below it, then configures, builds and runs a project that uses it, and the README's first example.
+# Installs the build below it, then configures, builds and runs programs that use it, and the README's first example. And
+# configures a project that has the sources as a subfolder.
 # cmake -DBUILD=... -DSOURCE=... -DREADME=... -DGENERATOR=... -DCOMPILER=... -DFLAGS=... -DBUILD_TYPE=... -P install_test.cmake
 set(folder ${BUILD}/tests/install)
 file(REMOVE_RECURSE ${folder})
@@ -25,7 +26,12 @@ run(${CMAKE_COMMAND} -S ${SOURCE} -B ${folder}/build -G ${GENERATOR} -DCMAKE_PRE
     -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_CXX_FLAGS=${FLAGS} -DCMAKE_BUILD_TYPE=${BUILD_TYPE}
     -DREADME_EXAMPLE=${folder}/readme_example.cpp)
 run(${CMAKE_COMMAND} --build ${folder}/build)
-run(${folder}/build/consumer)
+foreach(program ops_only stripes consumer)
+  run(${CMAKE_COMMAND} -E chdir ${folder} ${folder}/build/${program})
+endforeach()
+get_filename_component(root ${SOURCE}/../.. ABSOLUTE)
+run(${CMAKE_COMMAND} -S ${SOURCE}/subproject -B ${folder}/subproject -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER}
+    -DFOVEA=${root})
 execute_process(COMMAND ${folder}/build/readme_example OUTPUT_VARIABLE printed RESULT_VARIABLE result)
 if(NOT result EQUAL 0 OR NOT printed STREQUAL expected)
   message(FATAL_ERROR "the README's example ended with ${result} and printed '${printed}', not '${expected}'")

@@ -233,6 +233,18 @@ TEST_CASE("the sources keep the direction of the arrows and the size of files an
   for (const std::string& fault : room_faults(paths)) FAIL_CHECK(fault);
 }
 
+TEST_CASE("<fovea/fovea.h> has every op, layer and model") {
+  const std::filesystem::path root = FOVEA_SOURCE_DIR;
+  const std::string umbrella = text_of(root / "fovea.h");
+  for (const char* folder : {"ops", "nn", "nn/io", "models"})
+    for (const auto& entry : std::filesystem::directory_iterator(root / folder)) {
+      const std::string name = std::string(folder) + "/" + entry.path().filename().string();
+      if (!name.ends_with(".h") || name == "nn/io/json.h") continue;
+      INFO(name);
+      CHECK(umbrella.find("\n#include \"" + name + "\"\n") != std::string::npos);
+    }
+}
+
 TEST_CASE("the framework and the product stay small enough to read") {
   const std::filesystem::path root = FOVEA_SOURCE_DIR;
   size_t of_framework = 0, of_product = 0;

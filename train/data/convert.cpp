@@ -1,11 +1,10 @@
 #include "train/data/convert.h"
 
-#include <yaml-cpp/yaml.h>
-
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <pugixml.hpp>
 #include <set>
 #include <sstream>
@@ -179,15 +178,17 @@ class Converter {
               losses_.difficult += a.difficult;
       write_file(fmt::format("labels/{}/{}.txt", placed.split, placed.stem), lines);
     }
-    YAML::Emitter yaml;
-    yaml << YAML::BeginMap;
+    // A text in JSON is one in YAML, too (YAML 1.2, section 1.2), and needs no rules for words like "yes".
+    const auto quoted = [](const std::string& text) {
+      return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    };
+    std::string yaml;
     for (const DatasetSplit& split : data_.splits)
-      yaml << YAML::Key << split.name << YAML::Value << yolo_source(split);
-    yaml << YAML::Key << "names" << YAML::Value << YAML::BeginMap;
+      yaml += fmt::format("{}: {}\n", quoted(split.name), quoted(yolo_source(split)));
+    yaml += "names:\n";
     for (size_t label = 0; label < data_.class_names.size(); ++label)
-      yaml << YAML::Key << label << YAML::Value << data_.class_names[label];
-    yaml << YAML::EndMap << YAML::EndMap;
-    write_file("data.yaml", std::string(yaml.c_str()) + "\n");
+      yaml += fmt::format("  {}: {}\n", label, quoted(data_.class_names[label]));
+    write_file("data.yaml", yaml);
   }
 
   // The split's folder where its images are all that is in it and come in the order of their names, as a

@@ -1,7 +1,5 @@
 #include "train/data/yolo_layout.h"
 
-#include <yaml-cpp/yaml.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <set>
@@ -11,6 +9,10 @@
 #include "train/data/image/image_io.h"
 #include "train/data/listing.h"
 
+#ifdef FOVEA_YAML
+#include <yaml-cpp/yaml.h>
+#endif
+
 namespace fovea {
 namespace {
 
@@ -18,6 +20,17 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view split_of_one_folder = "all";
 
+void check_names(const std::string& file, const std::vector<std::string>& names) {
+  require(!names.empty(), "{} names no class: there is nothing to detect", file);
+  std::set<std::string> seen;
+  for (const std::string& name : names)
+    require(seen.insert(name).second, "{} names the class \"{}\" twice: give every class a name of its own",
+            file, name);
+}
+
+std::string split_name(const std::string& key) { return key == "valid" || key == "validation" ? "val" : key; }
+
+#ifdef FOVEA_YAML
 YAML::Node parse(const std::string& file) {
   try {
     return YAML::Load(read_file(file));
@@ -43,14 +56,6 @@ std::string text_of(const std::string& file, const YAML::Node& node, const char*
   if (!node.IsScalar() || node.Scalar().empty())
     fail("{}: {} has an entry that is no text: give a name or a path", place(file, node), field);
   return node.Scalar();
-}
-
-void check_names(const std::string& file, const std::vector<std::string>& names) {
-  require(!names.empty(), "{} names no class: there is nothing to detect", file);
-  std::set<std::string> seen;
-  for (const std::string& name : names)
-    require(seen.insert(name).second, "{} names the class \"{}\" twice: give every class a name of its own",
-            file, name);
 }
 
 // A list, or a map from 0, 1, ... to the names.
@@ -95,8 +100,6 @@ std::vector<std::string> sources_of(const YAML::Node& value) {
   return sources;
 }
 
-std::string split_name(const std::string& key) { return key == "valid" || key == "validation" ? "val" : key; }
-
 YoloLayout read_yaml(const std::string& folder, const std::string& file) {
   const YAML::Node root = parse(file);
   require(root.IsMap() && root["names"], "{} has no field names: list the classes in it", file);
@@ -124,6 +127,17 @@ YoloLayout read_yaml(const std::string& folder, const std::string& file) {
   }
   return layout;
 }
+#else
+bool has_names(const std::string& file) {
+  const std::vector<std::string> lines = read_lines(file);
+  return std::any_of(lines.begin(), lines.end(),
+                     [](const std::string& line) { return line.starts_with("names:"); });
+}
+
+YoloLayout read_yaml(const std::string&, const std::string& file) {
+  fail("{} cannot be read: this build has no YAML; install libyaml-cpp-dev, and build Fovea again", file);
+}
+#endif
 
 bool has_images(const std::string& folder) {
   const std::vector<std::string> names = file_names(folder);

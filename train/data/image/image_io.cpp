@@ -1,7 +1,5 @@
 #include "train/data/image/image_io.h"
 
-#include <libexif/exif-data.h>
-
 #include <algorithm>
 #include <climits>
 #include <cstdint>
@@ -13,6 +11,10 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "train/data/image/image_format.h"
+
+#ifdef FOVEA_EXIF
+#include <libexif/exif-data.h>
+#endif
 
 // The code of both libraries, static to this file: a program may bring its own copy of them.
 #define STB_IMAGE_STATIC
@@ -39,9 +41,11 @@ namespace {
 constexpr int longest_side = 16384;
 
 // The orientation of EXIF 2.3 (tag 0x0112): which side of the image row 0 and column 0 of the file are. 1,
-// upright, where the block has none or a damaged one: images are shown so everywhere.
-int read_orientation(const std::string& exif) {
+// upright, where the block has none or a damaged one: images are shown so everywhere. A build without libexif
+// refuses an image with a block: to take it as it lies would train on images that lie on their side.
+int read_orientation(const std::string& exif, [[maybe_unused]] const std::string& name) {
   if (exif.empty()) return 1;
+#ifdef FOVEA_EXIF
   const std::unique_ptr<ExifData, decltype(&exif_data_unref)> data(
       exif_data_new_from_data(reinterpret_cast<const unsigned char*>(exif.data()), unsigned(exif.size())),
       exif_data_unref);
@@ -50,6 +54,12 @@ int read_orientation(const std::string& exif) {
   if (!entry || entry->format != EXIF_FORMAT_SHORT || entry->size < 2) return 1;
   const int orientation = exif_get_short(entry->data, exif_data_get_byte_order(data.get()));
   return orientation >= 1 && orientation <= 8 ? orientation : 1;
+#else
+  fail(
+      "{} may have to be turned upright, which this build cannot do: install libexif-dev, and build Fovea "
+      "again",
+      name);
+#endif
 }
 
 // Whether so many bytes can be an image of so many pixels. A block of 8 x 8 in a JPEG takes a bit or more
@@ -132,7 +142,7 @@ Image decode_image(std::string_view bytes, const std::string& name) {
   const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
       stbi_load_from_memory(data, size, &width, &height, &channels, 3), stbi_image_free);
   if (!pixels) fail("{} cannot be decoded: {}", name, failure_reason());
-  return upright(pixels.get(), width, height, read_orientation(container->exif));
+  return upright(pixels.get(), width, height, read_orientation(container->exif, name));
 }
 
 Image read_image(const std::string& path) { return decode_image(read_file(path), path); }
@@ -149,7 +159,7 @@ ImageHeader decode_image_header(std::string_view bytes, const std::string& name)
                              &height, &channels))
     fail("{} cannot be decoded: {}", name, failure_reason());
   height = std::abs(height);  // of a BMP stored from the top it is negative
-  const int orientation = read_orientation(container->exif);
+  const int orientation = read_orientation(container->exif, name);
   if (orientation >= 5) std::swap(width, height);
   return {container->format, width, height, orientation};
 }

@@ -1,0 +1,45 @@
+// What a build without ONNX, libexif and yaml-cpp says when it is asked for what they do. This program has
+// the sources in question compiled that way (tests/CMakeLists.txt), and everything else from the libraries.
+#include <catch2/catch.hpp>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "models/onnx/export.h"
+#include "tests/support/test_data.h"
+#include "train/data/image/image_io.h"
+#include "train/data/yolo_layout.h"
+
+using namespace fovea;
+using namespace std::string_literals;
+
+TEST_CASE("without ONNX a network is not exported") {
+  Random random(1);
+  const EfficientNet model(efficientnet_spec("efficientnet_b0"), 2, random);
+  CHECK_THROWS_WITH(export_onnx("first.onnx", model, {}),
+                    "first.onnx cannot be written: this build has no ONNX; install libonnx-dev and "
+                    "libprotobuf-dev, and build Fovea again");
+}
+
+TEST_CASE("without libexif images are read unless they have an EXIF block, which might turn them") {
+  const std::string jpeg = encode_jpeg(Image(16, 16), 95);
+  CHECK(decode_image(jpeg, "drawing.jpg").width == 16);
+  const std::string payload = "Exif\0\0II*\0\x08\0\0\0"s;
+  const std::string photograph =
+      jpeg.substr(0, 2) + "\xFF\xE1\0"s + char(payload.size() + 2) + payload + jpeg.substr(2);
+  const std::string message =
+      "photograph.jpg may have to be turned upright, which this build cannot do: install libexif-dev, and "
+      "build Fovea again";
+  CHECK_THROWS_WITH(decode_image(photograph, "photograph.jpg"), message);
+  CHECK_THROWS_WITH(decode_image_header(photograph, "photograph.jpg"), message);
+}
+
+TEST_CASE("without yaml-cpp a YOLO data set with a YAML file is recognised and not read") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "cats.yaml";
+  write_file_atomically(file, "train: images/train\nnames: [cat, dog]\n");
+  CHECK_THROWS_WITH(
+      find_yolo_layout(folder.path()),
+      file + " cannot be read: this build has no YAML; install libyaml-cpp-dev, and build Fovea again");
+  write_file_atomically(file, "title: no data set\n");
+  CHECK_FALSE(find_yolo_layout(folder.path()).has_value());
+}
