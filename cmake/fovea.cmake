@@ -94,13 +94,17 @@ function(fovea_library folder)
   set_property(GLOBAL APPEND PROPERTY FOVEA_LIBRARIES ${name})
 endfunction()
 
-# fovea_component(<name> <folder>...): fovea::<name>, what other projects link, is the libraries of these folders and
-# those that they depend on. It is installed with all libraries that were made since the component before.
+# fovea_component(<name> <component or folder>...): fovea::<name>, what other projects link, is these components, the
+# libraries of these folders, and what they depend on. It is installed with all libraries made since the component before.
 function(fovea_component name)
-  list(TRANSFORM ARGN REPLACE "/" "_")
-  list(TRANSFORM ARGN PREPEND fovea_)
   add_library(fovea_component_${name} INTERFACE)
-  target_link_libraries(fovea_component_${name} INTERFACE ${ARGN})
+  foreach(part ${ARGN})
+    string(REPLACE "/" "_" part ${part})
+    if(TARGET fovea_component_${part} AND NOT part STREQUAL name)
+      set(part component_${part})
+    endif()
+    target_link_libraries(fovea_component_${name} INTERFACE fovea_${part})
+  endforeach()
   set_target_properties(fovea_component_${name} PROPERTIES EXPORT_NAME ${name})
   add_library(fovea::${name} ALIAS fovea_component_${name})
   get_property(libraries GLOBAL PROPERTY FOVEA_LIBRARIES)

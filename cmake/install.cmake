@@ -4,6 +4,9 @@ get_property(components GLOBAL PROPERTY FOVEA_COMPONENTS)
 
 install(DIRECTORY ${copied_headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(TARGET fovea)
+  if(BUILD_SHARED_LIBS)
+    set_target_properties(fovea PROPERTIES INSTALL_RPATH $ORIGIN/../${CMAKE_INSTALL_LIBDIR})
+  endif()
   install(TARGETS fovea RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 

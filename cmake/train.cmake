@@ -55,7 +55,7 @@ fovea_library(train/classification DEPENDS train/loop PRIVATE ${json})
 fovea_library(train/run DEPENDS train/detection train/classification PRIVATE ${json})
 fovea_library(train/diagnose DEPENDS train/run)
 fovea_library(train DEPENDS train/diagnose)  # all of them
-fovea_component(train train)
+fovea_component(train train models)
 if(FOVEA_MPI)
   target_link_libraries(fovea_train_parallel PRIVATE MPI::MPI_CXX)
   target_compile_definitions(fovea_train_parallel PRIVATE FOVEA_MPI)
