@@ -94,7 +94,8 @@ struct NormOptions {
 class BatchNorm : public Module {
  public:
   BatchNorm(Module& parent, const std::string& name, int64_t channels,
-            Activation activation = Activation::identity, NormOptions options = {});
+            Activation activation = Activation::identity,
+            NormOptions options = {.epsilon = 1e-5, .momentum = 0.1});  // PyTorch's
   BatchNorm(int64_t channels, Activation activation, NormOptions options = {});
   Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
   Tensor forward(const Tensor& x, const ChannelStatistics* statistics) const;

@@ -82,7 +82,7 @@ class Segmentation : public Task {
   explicit Segmentation(const TrainConfig& config)
       : Task(segmentation(uint64_t(config.seed))), batch_size_(config.batch_size) {}
 
-  int64_t training_images() const override { return 256; }
+  int64_t training_images() const override { return 1024; }
   Batch make_batch(int64_t index) override { return batch(index * batch_size_, batch_size_, 1); }
 
   // The share of cells that prediction and truth agree on, of those that either gives the class: the mean
@@ -115,7 +115,7 @@ class Segmentation : public Task {
   static Batch batch(int64_t first, int64_t count, uint64_t set) {
     const Tensor images({count, size, size, 3}), labels({count * grid * grid}, DType::int32);
     for (int64_t i = 0; i < count; ++i)
-      draw(Random(set, uint64_t(first + i) % 256), images.data<float>() + i * size * size * 3,
+      draw(Random(set, uint64_t(first + i) % 1024), images.data<float>() + i * size * size * 3,
            labels.data<int32_t>() + i * grid * grid);
     return {images, {labels}};
   }
@@ -132,16 +132,18 @@ int main() try {
   config.task = "segmentation";
   config.data = "drawn shapes";
   config.batch_size = 8;
-  config.steps = 192;
-  config.learning_rate = 0.004;
-  config.validate_every = 2;  // epochs of 32 steps
-  config = resolve_config(config, 256);
+  config.steps = 384;
+  config.learning_rate = 0.01;
+  config.validate_every = 1;  // epochs of 128 steps
+  config = resolve_config(config, 1024);
+  state.class_names = {"background", "ellipse", "rectangle", "star"};
+  state.category_ids = {0, 1, 2, 3};
 
-  // Stopped after 100 steps, as by Ctrl-C.
+  // Stopped after 100 steps, as by Ctrl-C: the step that is running is finished.
   std::atomic<bool> stop = false;
   TrainHooks hooks;
   hooks.stop = &stop;
-  hooks.on_step = [&](const TrainProgress& progress) { stop = progress.step == 100; };
+  hooks.on_step = [&](const TrainProgress& progress) { stop = progress.step == 99; };
   Segmentation first(config);
   const bool complete = Trainer(first, state, "segmentation", hooks).run();
   std::printf("complete after 100 steps: %s\n", complete ? "yes" : "no");
