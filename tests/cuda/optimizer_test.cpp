@@ -41,7 +41,7 @@ TEST_CASE("tensors at addresses that packs cannot read are updated one number at
   const cuda::Workspace<cuda::GradientNorm> norm(1);
   const cuda::Workspace<float> decay(1);
   to_device(chunks.data(), {cuda::Chunk{0, int32_t(n), 0}});
-  to_device(row.data(), {cuda::OptimizedTensor{weight, gradient, momentum, nullptr, n, 0.0f}});
+  to_device(row.data(), {cuda::OptimizedTensor{weight, gradient, momentum, nullptr, n, 0.0f, 1.0f}});
   to_device(averaged.data(), {cuda::AveragedTensor{weight, average, n}});
   to_device(step.data(), {cuda::OptimizerStep{0.25f, 0, 0}});
   to_device(norm.data(), {cuda::GradientNorm{}});
