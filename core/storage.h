@@ -30,7 +30,7 @@ class Storage {
   Device device_;
 };
 
-// Of the CPU's tensors; cuda::device_memory_use() has the device's.
+// For the CPU's tensors; cuda::device_memory_use() has the device's.
 struct MemoryUse {
   int64_t current = 0;   // bytes in live tensors
   int64_t peak = 0;      // the most there have been since reset_peak_memory()

@@ -22,7 +22,7 @@ struct BatchNormOptions {
 // and the running averages move towards them, the variance as n / (n - 1) times the batch's as PyTorch does.
 // `statistics` are x's own where its producer gathered them, which it does on the CPU only; otherwise null or
 // not ready, and x is read once more. With a process group the rows are those of all its
-// processes, of which each has as many. Needs at least one row; throws on shapes that disagree and
+// processes, which must have equally many. Needs at least one row; throws on shapes that disagree and
 // where a running average requires a gradient: it gets none. Backward keeps
 // x alone: the normalised value and the activation's derivative are computed again, which costs arithmetic
 // where storing them would cost memory traffic.

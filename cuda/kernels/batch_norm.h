@@ -26,7 +26,7 @@ namespace cuda {
 // Writes the coefficients from mean and biased variance of x, and moves the running averages towards the
 // batch's: running = (1 - momentum) running + momentum batch, the variance as rows / (rows - 1) times the
 // batch's; where both are null, it writes only the coefficients. With a group (null: none) the rows are those
-// of all its processes, of which each has as many.
+// of all its processes, which must have equally many.
 template <class T>
 void batch_norm_coefficients(const T* x, const Accumulator<T>* weight, const Accumulator<T>* bias,
                              Accumulator<T>* running_mean, Accumulator<T>* running_variance, double epsilon,
