@@ -15,7 +15,7 @@ namespace fovea {
 namespace {
 
 // NumPy's defaults (numpy.set_printoptions).
-constexpr int64_t most_numbers = 1000, most_at_each_end = 3;
+constexpr int64_t max_numbers = 1000, max_at_each_end = 3;
 constexpr int decimals = 4;
 constexpr size_t line_width = 75;
 
@@ -23,11 +23,11 @@ constexpr size_t line_width = 75;
 constexpr int64_t gap = -1;
 std::vector<int64_t> shown_indices(int64_t size, bool shortened) {
   std::vector<int64_t> indices;
-  const bool cut = shortened && size > 2 * most_at_each_end;
+  const bool cut = shortened && size > 2 * max_at_each_end;
   for (int64_t i = 0; i < size; ++i) {
-    if (cut && i == most_at_each_end) {
+    if (cut && i == max_at_each_end) {
       indices.push_back(gap);
-      i = size - most_at_each_end;
+      i = size - max_at_each_end;
     }
     indices.push_back(i);
   }
@@ -79,7 +79,7 @@ std::vector<std::string> words_of(const std::vector<int64_t>& numbers) {
 
 class Printer {
  public:
-  explicit Printer(const Tensor& x) : shape_(x.shape()), shortened_(x.numel() > most_numbers) {
+  explicit Printer(const Tensor& x) : shape_(x.shape()), shortened_(x.numel() > max_numbers) {
     collect(0, 0);
     with_dtype(x.dtype(), [&]<class T>() {
       using Number = std::conditional_t<std::is_integral_v<T>, int64_t, double>;

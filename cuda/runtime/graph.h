@@ -28,9 +28,14 @@ class Graph {
   bool captured() const { return executable_ != nullptr; }
   void replay() const;  // on the current stream
 
+  // One of many runs of the same work: the first two are warm-ups, the third is captured and replayed, later
+  // ones are replayed. `after_capture` brings what the capture asked for beside the graph.
+  void run(const std::function<void()>& work, const std::function<void()>& after_capture);
+
  private:
   MemoryPool pool_;
   cudaGraphExec_t executable_ = nullptr;
+  int warm_ups_ = 0;  // of run()
 };
 
 bool is_capturing();  // on this thread

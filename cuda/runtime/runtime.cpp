@@ -231,6 +231,16 @@ void Graph::warm_up(const std::function<void()>& work) {
   work();
 }
 
+void Graph::run(const std::function<void()>& work, const std::function<void()>& after_capture) {
+  constexpr int warm_ups = 2;
+  if (!captured()) {
+    if (warm_ups_++ < warm_ups) return warm_up(work);
+    capture(work);
+    after_capture();
+  }
+  replay();
+}
+
 void Graph::capture(const std::function<void()>& work) {
   const PoolGuard pool(pool_);
   const cudaStream_t stream = current_stream().get();

@@ -4,11 +4,6 @@
 #include "train/loop/resolve_config.h"
 
 namespace fovea {
-namespace {
-
-constexpr int warm_up_steps = 2;  // of a graph: their memory stays in its pool
-
-}  // namespace
 
 TrainingStep::TrainingStep(Task& task, const TrainConfig& config, ProcessGroup& group)
     : task_(task),
@@ -32,15 +27,6 @@ void TrainingStep::compute() {
   for (size_t i = 0; i < losses_.size(); ++i) accumulate(sums_[i], losses_[i].tensor);
 }
 
-void TrainingStep::run_on_device(int64_t step, double learning_rate) {
-  if (graph_->captured()) return graph_->replay();
-  const auto work = [this] { compute(); };
-  if (!group_.can_be_captured() || warm_ups_++ < warm_up_steps) return graph_->warm_up(work);
-  graph_->capture(work);
-  prepare_update(step, learning_rate);  // what a capture asked for beside the graph
-  graph_->replay();
-}
-
 void TrainingStep::run(int64_t step, double learning_rate, bool frozen) {
   task_.model().freeze_statistics(frozen);
   gradients_.load(step);
@@ -50,10 +36,13 @@ void TrainingStep::run(int64_t step, double learning_rate, bool frozen) {
   } else {
     if (!graph_ || frozen != frozen_) {
       graph_ = std::make_unique<cuda::Graph>();
-      warm_ups_ = 0;
       frozen_ = frozen;
     }
-    run_on_device(step, learning_rate);
+    const auto work = [this] { compute(); };
+    if (group_.can_be_captured())
+      graph_->run(work, [&] { prepare_update(step, learning_rate); });
+    else
+      graph_->warm_up(work);
   }
   ++unread_;
 }

@@ -33,7 +33,6 @@ class TrainingStep {
  private:
   void prepare_update(int64_t step, double learning_rate);
   void compute();
-  void run_on_device(int64_t step, double learning_rate);
 
   Task& task_;
   ProcessGroup& group_;
@@ -44,7 +43,6 @@ class TrainingStep {
   std::vector<Tensor> sums_;         // of each loss over the steps since take_losses(), on the same device
   int64_t unread_ = 0;               // how many steps these are
   std::unique_ptr<cuda::Graph> graph_;
-  int warm_ups_ = 0;
   bool frozen_ = false;
 };
 

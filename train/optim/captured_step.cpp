@@ -1,11 +1,6 @@
 #include "train/optim/captured_step.h"
 
 namespace fovea {
-namespace {
-
-constexpr int warm_up_steps = 2;  // their memory stays in the graph's pool
-
-}  // namespace
 
 CapturedStep::CapturedStep(Module& module, Optimizer& optimizer, std::function<Tensor()> loss)
     : module_(module), optimizer_(optimizer), loss_of_(std::move(loss)), rng_(module.rng()) {
@@ -29,17 +24,10 @@ Tensor CapturedStep::operator()() {
   if (device_step_) staging_.copy(device_step_->data(), &step_, sizeof step_);
   const double rate = optimizer_.learning_rate();
   optimizer_.prepare_step();
-  if (!graph_) {
+  if (graph_)
+    graph_->run([this] { compute(); }, [&] { optimizer_.prepare(optimizer_.steps() - 1, rate); });
+  else
     compute();
-  } else if (graph_->captured()) {
-    graph_->replay();
-  } else if (warm_ups_++ < warm_up_steps) {
-    graph_->warm_up([this] { compute(); });
-  } else {
-    graph_->capture([this] { compute(); });
-    optimizer_.prepare(optimizer_.steps() - 1, rate);  // what a capture asked for beside the graph
-    graph_->replay();
-  }
   ++step_;
   return loss_;
 }

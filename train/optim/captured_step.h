@@ -46,7 +46,6 @@ class CapturedStep {
   cuda::StagedCopy staging_;
   Tensor loss_;
   std::unique_ptr<cuda::Graph> graph_;  // on CUDA
-  int warm_ups_ = 0;
 };
 
 }  // namespace fovea

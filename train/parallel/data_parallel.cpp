@@ -19,6 +19,7 @@ Turns turns_of(const ProcessGroup& group, int64_t all) {
 }
 
 void all_reduce_gradients(ProcessGroup& group, const std::vector<NamedTensor>& parameters) {
+  if (group.size() == 1) return;
   std::vector<Tensor> gradients;
   for (const NamedTensor& p : parameters)
     if (const Tensor gradient = p.tensor.grad(); gradient.defined()) gradients.push_back(gradient);
