@@ -22,6 +22,7 @@ enum class Use { never, where_faster, always };
 void set_use(Use use);
 Use use();
 
+// What a training step asks of a convolution.
 enum class Pass { forward, input_gradient, weight_gradient };
 
 // The workspace that a pass may have; algorithms that need more are not chosen.

@@ -22,19 +22,19 @@ struct WordOf {
 };
 template <>
 struct WordOf<8> {
-  using type = uint2;
+  using type = uint2;  // 8 bytes
 };
 template <>
 struct WordOf<4> {
-  using type = uint32_t;
+  using type = uint32_t;  // 4 bytes
 };
 template <>
 struct WordOf<2> {
-  using type = uint16_t;
+  using type = uint16_t;  // 2 bytes
 };
 template <>
 struct WordOf<1> {
-  using type = uint8_t;
+  using type = uint8_t;  // 1 byte
 };
 
 // One access for each 16 bytes of the pack, from and to global memory. The address must be a multiple of the

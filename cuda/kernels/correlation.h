@@ -15,6 +15,7 @@ struct CorrelationAxis {
   int filter_first = 0, filter_step = 1;
   int out_size = 0, out_first = 0, out_step = 1;
 
+  // y at o takes w[a] x[o s + a - p].
   static CorrelationAxis forward(const Window& window, int64_t in) {
     CorrelationAxis axis;
     axis.source = int(in);
@@ -54,6 +55,7 @@ struct Correlation {
   int channels = 0, out_channels = 0, kernel = 0;
   CorrelationAxis down, across;
 
+  // The convolution itself: the source is x, the output y.
   static Correlation forward(const Conv2dDims& d) {
     return {d.batch,
             int(d.in_channels),

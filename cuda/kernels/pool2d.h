@@ -28,6 +28,7 @@ struct PoolAxis {
   }
 };
 
+// An axis of `in` pixels pooled to `out` positions.
 inline PoolAxis pool_axis(const Window& window, int64_t in, int64_t out) {
   return {int(in), int(out), window.kernel, window.stride, int(window.pad_before(in))};
 }

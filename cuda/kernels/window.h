@@ -4,10 +4,9 @@
 namespace fovea {
 
 // Zeros around an image, under the windows that reach over its edges.
-//   Padding::same       TensorFlow's "SAME": the output has ceil(in / stride) positions, and of the total
-//   padding
-//                       max((out - 1) * stride + kernel - in, 0) the smaller half lies before: even inputs at
-//                       stride 2 are padded on the bottom and right only
+//   Padding::same       TensorFlow's "SAME": the output has ceil(in / stride) positions. It takes
+//                       max((out - 1) * stride + kernel - in, 0) zeros, the smaller half of them before: an
+//                       even input at stride 2 is padded on the bottom and right only
 //   Padding::symmetric  kernel / 2 on each side, as PyTorch's models do
 //   Padding::valid      none: TensorFlow's "VALID"
 //   Padding::pixels(n)  n on each side, from 0; below the kernel's size, or a window would see nothing else
@@ -15,6 +14,7 @@ struct Padding {
   static const Padding same, symmetric, valid;
   static constexpr Padding pixels(int each_side) { return {Kind::number, each_side}; }
 
+  // How `number` is read; valid is the number 0.
   enum class Kind { same, symmetric, number };
   Kind kind = Kind::same;
   int number = 0;  // on each side, for Kind::number

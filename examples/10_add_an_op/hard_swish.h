@@ -2,18 +2,18 @@
 #include <cstdint>
 
 #include "cuda/device/bfloat16.h"
-#include "cuda/platform.h"
+#include "cuda/device/host_device.h"
 
 // Hard swish, x min(max(x + 3, 0), 6) / 6 (arXiv 1905.02244).
 namespace lesson {
 
 // The formula and its derivative, once for CPU and GPU. R is what is computed in: float or double.
 template <class R>
-HD R hard_swish(R x) {
+FOVEA_HOST_DEVICE R hard_swish(R x) {
   return x <= R(-3) ? R(0) : x >= R(3) ? x : x * (x + R(3)) / R(6);
 }
 template <class R>
-HD R hard_swish_derivative(R x) {
+FOVEA_HOST_DEVICE R hard_swish_derivative(R x) {
   return x <= R(-3) ? R(0) : x >= R(3) ? R(1) : (R(2) * x + R(3)) / R(6);
 }
 

@@ -6,6 +6,7 @@
 
 namespace fovea {
 
+// y = F(x) for n numbers, in host memory.
 template <class F, class T>
 void elementwise_cpu(const T* x, T* y, int64_t n) {
   parallel_for(n, 1 << 13, [=](int64_t begin, int64_t end) {
@@ -14,6 +15,7 @@ void elementwise_cpu(const T* x, T* y, int64_t n) {
   });
 }
 
+// dx = dy F'(x) for n numbers, in host memory.
 template <class F, class T>
 void elementwise_backward_cpu(const T* x, const T* dy, T* dx, int64_t n) {
   parallel_for(n, 1 << 13, [=](int64_t begin, int64_t end) {

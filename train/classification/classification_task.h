@@ -19,6 +19,7 @@ class ClassificationTask : public Task {
   ClassificationTask(const TrainConfig& config, ClassificationDataset train, ClassificationDataset validation,
                      ProcessGroup& group = single_process());
 
+  // See Task.
   int64_t training_images() const override { return int64_t(train_.images.size()); }
   Batch make_batch(int64_t index) override;
   NamedValues evaluate() override;  // validation/top1, validation/top5, validation/loss

@@ -20,13 +20,15 @@ class DetectionTask : public Task {
   DetectionTask(const TrainConfig& config, DetectionDataset train, DetectionDataset validation,
                 ProcessGroup& group = single_process());
 
-  // On a detector of one's own making: what config says of the network is not looked at.
+  // On a detector of one's own making: the config's model and weights are not looked at, its
+  // precision is.
   DetectionTask(const TrainConfig& config, Detector detector, DetectionDataset&& train,
                 DetectionDataset&& validation, ProcessGroup& group = single_process());
 
   Detector& detector() { return detector_; }
   DetectionBatches& batches() { return batches_; }
 
+  // See Task.
   int64_t training_images() const override { return int64_t(train_.images.size()); }
   Batch make_batch(int64_t index) override { return batches_.make(index); }
   std::vector<Batch> prepare(std::vector<Batch> batches) override;

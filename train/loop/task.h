@@ -23,7 +23,7 @@ class Task {
   const Recipe& recipe() const { return recipe_; }
   Module& model() const { return *recipe_.model; }
 
-  virtual int64_t training_images() const = 0;
+  virtual int64_t training_images() const = 0;  // in an epoch, of all processes
   // This process's share of batch `index`, in host memory: a function of the seed and the index and nothing
   // else. Called from several threads.
   virtual Batch make_batch(int64_t index) = 0;

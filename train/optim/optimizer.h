@@ -47,7 +47,7 @@ class Optimizer {
   Optimizer(std::vector<NamedTensor> parameters, const OptimizerOptions& options);
   Optimizer(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options);
 
-  void clear_gradients() const;
+  void clear_gradients() const;  // of all parameters, before the next backward pass
   // One update from the gradients of the parameters, at the learning rate of the options or the schedule. One
   // without a gradient stays as it is. Where the norm of all gradients is not finite nothing is changed.
   void step();
@@ -112,19 +112,28 @@ struct AdamWOptions {
   double learning_rate = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0.01, clip_norm = 0;
 };
 
+// Stochastic gradient descent with momentum, on parameters or on groups of them.
 class SGD : public Optimizer {
  public:
+  // All parameters alike.
   explicit SGD(std::vector<NamedTensor> parameters, const SgdOptions& options = {});
+  // Groups with their own learning rates and decays.
   explicit SGD(const std::vector<ParameterGroup>& groups, const SgdOptions& options = {});
 };
+// Adam, whose weight decay is part of the gradient.
 class Adam : public Optimizer {
  public:
+  // All parameters alike.
   explicit Adam(std::vector<NamedTensor> parameters, const AdamOptions& options = {});
+  // Groups with their own learning rates and decays.
   explicit Adam(const std::vector<ParameterGroup>& groups, const AdamOptions& options = {});
 };
+// Adam with decoupled weight decay.
 class AdamW : public Optimizer {
  public:
+  // All parameters alike.
   explicit AdamW(std::vector<NamedTensor> parameters, const AdamWOptions& options = {});
+  // Groups with their own learning rates and decays.
   explicit AdamW(const std::vector<ParameterGroup>& groups, const AdamWOptions& options = {});
 };
 

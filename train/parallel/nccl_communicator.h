@@ -23,8 +23,8 @@ class NcclCommunicator {
   NcclCommunicator(const NcclCommunicator&) = delete;
   NcclCommunicator& operator=(const NcclCommunicator&) = delete;
 
-  void all_gather(void* all, size_t bytes) const;  // as ProcessGroup::all_gather_on_device
-  void all_reduce(const std::vector<DeviceFloats>& tensors) const;
+  void all_gather(void* all, size_t bytes) const;                   // as ProcessGroup::all_gather_on_device
+  void all_reduce(const std::vector<DeviceFloats>& tensors) const;  // as ProcessGroup::all_reduce_on_device
 
  private:
   ncclComm* communicator_ = nullptr;

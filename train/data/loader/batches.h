@@ -43,14 +43,16 @@ class Batches {
   // Goes through an epoch once (an input iterator). Copies share the epoch.
   class Iterator {
    public:
+    // What std::input_iterator asks for.
     using iterator_concept = std::input_iterator_tag;
-    using value_type = ExampleBatch;
-    using difference_type = std::ptrdiff_t;
+    using value_type = ExampleBatch;  // one batch
+    using difference_type = std::ptrdiff_t;  // no two iterators are subtracted
 
+    // `count` batches of `prefetch`; begin() makes these.
     Iterator(std::shared_ptr<Prefetch<ExampleBatch>> prefetch, int64_t count);
     const ExampleBatch& operator*() const { return batch_; }
     const ExampleBatch* operator->() const { return &batch_; }
-    Iterator& operator++();
+    Iterator& operator++();  // waits for the next batch
     void operator++(int) { ++*this; }
     bool operator==(std::default_sentinel_t) const { return left_ == 0; }
 
