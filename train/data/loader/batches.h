@@ -45,7 +45,7 @@ class Batches {
    public:
     // What std::input_iterator asks for.
     using iterator_concept = std::input_iterator_tag;
-    using value_type = ExampleBatch;  // one batch
+    using value_type = ExampleBatch;         // one batch
     using difference_type = std::ptrdiff_t;  // no two iterators are subtracted
 
     // `count` batches of `prefetch`; begin() makes these.
