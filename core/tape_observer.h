@@ -26,6 +26,7 @@ class TapeObserver {
   // hide any.
   virtual bool needs_whole_graph() const { return false; }
 
+  static bool any() { return innermost() != nullptr; }  // whether one lives on this thread
   // Calls f(observer) for the living observers of this thread.
   template <class F>
   static void for_each(F&& f) {

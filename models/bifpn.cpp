@@ -44,8 +44,8 @@ SeparableConv::SeparableConv(int64_t in, int64_t out, bool bias, Padding padding
   add_child("conv_pw", pointwise_);
 }
 
-Tensor SeparableConv::forward(const Tensor& x, ChannelStatistics* statistics) const {
-  return pointwise_.forward(depthwise_.forward(x), statistics);
+Tensor SeparableConv::forward(const Tensor& x, Epilogue* epilogue) const {
+  return pointwise_.forward(depthwise_.forward(x), epilogue);
 }
 
 ConvNorm::ConvNorm(int64_t in, int64_t out, bool bias, NormOptions norm, Random& random)

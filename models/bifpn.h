@@ -50,7 +50,7 @@ class SeparableConv : public Module {
  public:
   SeparableConv(int64_t in, int64_t out, bool bias, Padding padding, Init init, Random& random);
   Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
-  Tensor forward(const Tensor& x, ChannelStatistics* statistics) const;
+  Tensor forward(const Tensor& x, Epilogue* epilogue) const;
   void fill_bias(double value) const { pointwise_.fill_bias(value); }
 
  private:

@@ -56,8 +56,8 @@ PointwiseConv::PointwiseConv(int64_t in, int64_t out, bool bias, Random& random,
   if (bias) bias_ = add_parameter("bias", zeros({out}));
 }
 
-Tensor PointwiseConv::forward(const Tensor& x, ChannelStatistics* statistics) const {
-  const Tensor y = conv1x1(x, weight_, bias_, statistics);
+Tensor PointwiseConv::forward(const Tensor& x, Epilogue* epilogue) const {
+  const Tensor y = conv1x1(x, weight_, bias_, epilogue);
   trace(*this, "conv 1x1", y, y.numel() * weight_.size(0));
   return y;
 }
@@ -78,8 +78,8 @@ void DepthwiseConv2d::make_weights(int64_t channels, Random& random, Init init) 
                           WeightLayout::depthwise);
 }
 
-Tensor DepthwiseConv2d::forward(const Tensor& x, ChannelStatistics* statistics) const {
-  const Tensor y = depthwise_conv2d(x, weight_, window_, statistics);
+Tensor DepthwiseConv2d::forward(const Tensor& x, Epilogue* epilogue) const {
+  const Tensor y = depthwise_conv2d(x, weight_, window_, epilogue);
   trace(*this, "depthwise " + window_text(window_), y, y.numel() * window_.kernel * window_.kernel);
   return y;
 }
@@ -104,11 +104,12 @@ void Conv2d::make_weights(const Conv2dOptions& options, Random& random) {
     bias_ = add_parameter("bias", initial_bias(options.init, k * k * options.in, options.out, random));
 }
 
-Tensor Conv2d::forward(const Tensor& x, ChannelStatistics* statistics) const {
-  // A bias would change the statistics: the two are not used together.
-  require(!statistics || !bias_.defined(), "[Conv2d] statistics are of a convolution without a bias");
+Tensor Conv2d::forward(const Tensor& x, Epilogue* epilogue) const {
+  // The bias comes in a pass of its own, after the epilogue.
+  require(!epilogue || !bias_.defined(),
+          "[Conv2d] a batch norm has a bias: make the convolution before it without a bias (.bias = false)");
   const Tensor y =
-      bias_.defined() ? conv2d(x, weight_, bias_, window_) : conv2d(x, weight_, window_, statistics);
+      bias_.defined() ? conv2d(x, weight_, bias_, window_) : conv2d(x, weight_, window_, epilogue);
   trace(*this, "conv " + window_text(window_), y,
         y.numel() * window_.kernel * window_.kernel * weight_.size(2));
   return y;
@@ -172,8 +173,16 @@ Tensor BatchNorm::forward(const Tensor& x, const ChannelStatistics* statistics) 
   options.training = uses_batch_statistics();
   options.update_running = !is_recomputing();
   const Tensor y = batch_norm(x, weight_, bias_, running_mean_, running_variance_, options, statistics);
-  trace(*this, options_.activation == Activation::swish ? "batch norm + swish" : "batch norm", y, 0);
+  trace_output(y);
   return y;
+}
+
+EvaluationNorm BatchNorm::evaluation_norm() const {
+  return {weight_, bias_, running_mean_, running_variance_, options_};
+}
+
+void BatchNorm::trace_output(const Tensor& y) const {
+  trace(*this, options_.activation == Activation::swish ? "batch norm + swish" : "batch norm", y, 0);
 }
 
 }  // namespace fovea

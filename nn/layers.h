@@ -34,7 +34,7 @@ class PointwiseConv : public Module {
  public:
   PointwiseConv(int64_t in, int64_t out, bool bias, Random& random, Init init = Init::fan_out_normal);
   Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
-  Tensor forward(const Tensor& x, ChannelStatistics* statistics) const;
+  Tensor forward(const Tensor& x, Epilogue* epilogue) const;
   void fill_bias(double value) const { bias_.fill(value); }
 
  private:
@@ -48,7 +48,7 @@ class DepthwiseConv2d : public Module {
                   Init init = Init::fan_in_uniform);
   DepthwiseConv2d(int64_t channels, Window window, Random& random, Init init = Init::fan_out_normal);
   Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
-  Tensor forward(const Tensor& x, ChannelStatistics* statistics) const;
+  Tensor forward(const Tensor& x, Epilogue* epilogue) const;
 
  private:
   void make_weights(int64_t channels, Random& random, Init init);
@@ -74,7 +74,7 @@ class Conv2d : public Module {
   // Without a bias, as EfficientNet's stem.
   Conv2d(int64_t in, int64_t out, Window window, Random& random);
   Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
-  Tensor forward(const Tensor& x, ChannelStatistics* statistics) const;
+  Tensor forward(const Tensor& x, Epilogue* epilogue) const;
 
  private:
   void make_weights(const Conv2dOptions& options, Random& random);
@@ -100,6 +100,9 @@ class BatchNorm : public Module {
   Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
   Tensor forward(const Tensor& x, const ChannelStatistics* statistics) const;
   bool uses_batch_statistics() const { return training() && !frozen_; }
+  // In evaluation, for a convolution to apply; `y`, what it made, is then traced as this layer's output.
+  EvaluationNorm evaluation_norm() const;
+  void trace_output(const Tensor& y) const;
   void freeze_statistics(bool frozen) override { frozen_ = frozen || frozen_for_good_; }
   void freeze() override;
   void set_process_group(ProcessGroup* group) override { options_.process_group = group; }
@@ -147,10 +150,17 @@ class MaxPool2d : public Module {
   Window window_;
 };
 
-// norm(conv(x)), the statistics taken while the convolution's output is still in the cache.
+// norm(conv(x)). On the CPU the statistics are taken, or in evaluation the norm is applied, while the
+// convolution's output is still in the cache.
 template <class Convolution>
 Tensor conv_norm(const Convolution& conv, const BatchNorm& norm, const Tensor& x) {
-  if (!norm.uses_batch_statistics()) return norm.forward(conv.forward(x));
+  if (!norm.uses_batch_statistics()) {
+    if (!EvaluationNorm::takes(x)) return norm.forward(conv.forward(x));
+    EvaluationNorm normalize = norm.evaluation_norm();
+    const Tensor y = conv.forward(x, &normalize);
+    norm.trace_output(y);
+    return y;
+  }
   ChannelStatistics statistics;
   const Tensor y = conv.forward(x, &statistics);
   return norm.forward(y, &statistics);

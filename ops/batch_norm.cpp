@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/parallel.h"
+#include "core/tape_observer.h"
 #include "cuda/kernels/batch_norm.h"
 #include "ops/support/attributes.h"
 #include "ops/support/channel_rows.h"
@@ -11,18 +12,23 @@
 namespace fovea {
 namespace {
 
+// y = f(x * a + b) for `rows` of the group's channels; a and b repeated by the group. y may be x.
+template <class F, class T>
+void normalize_rows(const RowGroup& group, const T* x, const std::vector<T>& a, const std::vector<T>& b, T* y,
+                    int64_t rows) {
+  group.each(rows, [&](int64_t at, int64_t count) {
+#pragma omp simd
+    for (int64_t j = 0; j < count; ++j) y[at + j] = F::forward(x[at + j] * a[size_t(j)] + b[size_t(j)]);
+  });
+}
+
 // y = f(x * scale + shift), both (channels)
 template <class F, class T>
 void normalize_cpu(const T* x, const T* scale, const T* shift, T* y, BatchNormDims dims) {
   const RowGroup group(dims.channels);
   const std::vector<T> a = group.repeat<T>(scale), b = group.repeat<T>(shift);
   parallel_chunks(dims.rows, chunk_rows(dims.channels), [&](int64_t, int64_t begin, int64_t end) {
-    const T* from = x + begin * dims.channels;
-    T* to = y + begin * dims.channels;
-    group.each(end - begin, [&](int64_t at, int64_t count) {
-#pragma omp simd
-      for (int64_t j = 0; j < count; ++j) to[at + j] = F::forward(from[at + j] * a[size_t(j)] + b[size_t(j)]);
-    });
+    normalize_rows<F>(group, x + begin * dims.channels, a, b, y + begin * dims.channels, end - begin);
   });
 }
 
@@ -122,12 +128,14 @@ struct Coefficients {
   }
 };
 
+double inverse_std_of(double variance, double epsilon) { return 1.0 / std::sqrt(variance + epsilon); }
+
 template <class T>
 void from_statistics(const std::vector<double>& mean, const std::vector<double>& variance,
                      const Tensor& weight, const Tensor& bias, double epsilon, const Coefficients& c) {
   const int64_t channels = weight.numel();
   for (int64_t i = 0; i < channels; ++i) {
-    const double inverse_std = 1.0 / std::sqrt(variance[size_t(i)] + epsilon);
+    const double inverse_std = inverse_std_of(variance[size_t(i)], epsilon);
     const double scale = weight.data<T>()[i] * inverse_std;
     c.scale.data<T>()[i] = T(scale);
     c.shift.data<T>()[i] = T(bias.data<T>()[i] - mean[size_t(i)] * scale);
@@ -245,5 +253,40 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                   return {dx, dweight, dbias, {}, {}};
                 });
 }
+
+EvaluationNorm::EvaluationNorm(const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
+                               const Tensor& running_variance, const BatchNormOptions& options)
+    : activation_(options.activation) {
+  if (is_dry_run()) return;
+  scale_ = weight.values();
+  shift_ = bias.values();
+  const std::vector<double> mean = running_mean.values(), variance = running_variance.values();
+  for (size_t c = 0; c < scale_.size(); ++c) {
+    scale_[c] *= inverse_std_of(variance[c], options.epsilon);
+    shift_[c] -= mean[c] * scale_[c];
+  }
+}
+
+bool EvaluationNorm::takes(const Tensor& x) {
+  // Observers are to see the convolution and the norm as two ops.
+  return x.device() == Device::cpu && !grad_enabled() && !TapeObserver::any();
+}
+
+void EvaluationNorm::prepare(int64_t, int64_t channels, int64_t) {
+  require(channels == int64_t(scale_.size()),
+          "[batch_norm] it is of {} channels, the convolution before it of {}", scale_.size(), channels);
+}
+
+template <class T>
+void EvaluationNorm::normalize(T* values, int64_t rows) const {
+  const RowGroup group{int64_t(scale_.size())};
+  with_activation(activation_, [&]<class F>() {
+    normalize_rows<F>(group, values, group.repeat<T>(scale_.data()), group.repeat<T>(shift_.data()), values,
+                      rows);
+  });
+}
+
+void EvaluationNorm::block(int64_t, float* values, int64_t rows) { normalize(values, rows); }
+void EvaluationNorm::block(int64_t, double* values, int64_t rows) { normalize(values, rows); }
 
 }  // namespace fovea

@@ -60,11 +60,11 @@ void strip(const T* image, const T* w, T* out_row, const Conv2dDims& d, Inside d
 }
 
 template <class T>
-void conv2d_by_strips(const T* x, const T* w, T* y, const Conv2dDims& d, ChannelStatistics* statistics) {
+void conv2d_by_strips(const T* x, const T* w, T* y, const Conv2dDims& d, Epilogue* epilogue) {
   const int64_t rows = d.batch * d.out_height(), band = std::max<int64_t>(1, 16384 / d.out_row());
   const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width);
   const int kernel = d.window.kernel, stride = d.window.stride;
-  if (statistics) statistics->prepare(rows * d.out_width(), d.out_channels, chunk_count(rows, band));
+  if (epilogue) epilogue->prepare(rows * d.out_width(), d.out_channels, chunk_count(rows, band));
   parallel_chunks(rows, band, [&](int64_t index, int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* image = x + r / d.out_height() * d.in_height * d.in_row();
@@ -83,9 +83,9 @@ void conv2d_by_strips(const T* x, const T* w, T* y, const Conv2dDims& d, Channel
         }
       }
     }
-    if (statistics) statistics->block(index, y + begin * d.out_row(), (end - begin) * d.out_width());
+    if (epilogue) epilogue->block(index, y + begin * d.out_row(), (end - begin) * d.out_width());
   });
-  if (statistics) statistics->finish();
+  if (epilogue) epilogue->finish();
 }
 
 // dw of TAPS neighbouring taps of filter row a, one block of output channels, over output rows [begin, end).
@@ -139,13 +139,12 @@ void weight_gradient_by_strips(const T* x, const T* dy, T* dw, const Conv2dDims&
 }
 
 template <class T>
-void conv2d_with_statistics_cpu(const T* x, const T* w, T* y, const Conv2dDims& d,
-                                ChannelStatistics* statistics) {
-  (has_few_channels(d) ? conv2d_by_strips<T> : conv2d_by_products<T>)(x, w, y, d, statistics);
+void conv2d_with_epilogue_cpu(const T* x, const T* w, T* y, const Conv2dDims& d, Epilogue* epilogue) {
+  (has_few_channels(d) ? conv2d_by_strips<T> : conv2d_by_products<T>)(x, w, y, d, epilogue);
 }
 template <class T>
 void conv2d_cpu(const T* x, const T* w, T* y, const Conv2dDims& d) {
-  conv2d_with_statistics_cpu<T>(x, w, y, d, nullptr);
+  conv2d_with_epilogue_cpu<T>(x, w, y, d, nullptr);
 }
 template <class T>
 void conv2d_weight_gradient_cpu(const T* x, const T* dy, T* dw, const Conv2dDims& d) {
@@ -164,7 +163,7 @@ void convolve(Device device, const Conv2dDims& d, Cpu* cpu, Cuda* cuda, Argument
 
 }  // namespace
 
-Tensor conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics* statistics) {
+Tensor conv2d(const Tensor& x, const Tensor& w, Window window, Epilogue* epilogue) {
   require(x.rank() == 4 && w.rank() == 4,
           "[conv2d] x is {}, w is {}: they must be (N, H, W, Cin) and (k, k, Cin, Cout)", x.shape(),
           w.shape());
@@ -181,8 +180,8 @@ Tensor conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics
   Tensor y({d.batch, d.out_height(), d.out_width(), d.out_channels}, x.dtype(), x.device());
   with_compute_dtype(x, "conv2d", [&]<class T>() {
     if constexpr (!std::is_same_v<T, bfloat16>)
-      if (statistics && x.device() == Device::cpu && !is_dry_run())
-        return conv2d_with_statistics_cpu<T>(x.data<T>(), w.data<T>(), y.data<T>(), d, statistics);
+      if (epilogue && x.device() == Device::cpu && !is_dry_run())
+        return conv2d_with_epilogue_cpu<T>(x.data<T>(), w.data<T>(), y.data<T>(), d, epilogue);
     convolve<T>(x.device(), d, conv2d_cpu<Accumulator<T>>, cuda::conv2d<T>, x.data<T>(),
                 w.data<Accumulator<T>>(), y.data<T>());
   });

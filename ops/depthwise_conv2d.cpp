@@ -93,10 +93,10 @@ int64_t band_rows(int64_t row_elements) {
 }
 
 template <int K, int S, class T>
-void forward_rows(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d, ChannelStatistics* statistics) {
+void forward_rows(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d, Epilogue* epilogue) {
   const int64_t rows = d.batch * d.out_height(), band = band_rows(d.out_row());
   const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width);
-  if (statistics) statistics->prepare(rows * d.out_width(), d.channels, chunk_count(rows, band));
+  if (epilogue) epilogue->prepare(rows * d.out_width(), d.channels, chunk_count(rows, band));
   parallel_chunks(rows, band, [&](int64_t index, int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t n = r / d.out_height(), top = r % d.out_height() * S - pad_y;
@@ -106,9 +106,9 @@ void forward_rows(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d, Ch
       for (int a = a0; a < a1; ++a) task.rows[a - a0] = x + (n * d.in_height + top + a) * d.in_row();
       correlate_row<K, S>(task);
     }
-    if (statistics) statistics->block(index, y + begin * d.out_row(), (end - begin) * d.out_width());
+    if (epilogue) epilogue->block(index, y + begin * d.out_row(), (end - begin) * d.out_width());
   });
-  if (statistics) statistics->finish();
+  if (epilogue) epilogue->finish();
 }
 
 // dx at input row i collects from output rows o with o S + a - p = i: the a of i + p's parity, o = (i + p -
@@ -246,13 +246,13 @@ void with_window(Window window, F&& f) {
 }
 
 template <class T>
-void depthwise_with_statistics_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d,
-                                   ChannelStatistics* statistics) {
-  with_window(d.window, [&]<int K, int S>() { forward_rows<K, S>(x, w, y, d, statistics); });
+void depthwise_with_epilogue_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d,
+                                 Epilogue* epilogue) {
+  with_window(d.window, [&]<int K, int S>() { forward_rows<K, S>(x, w, y, d, epilogue); });
 }
 template <class T>
 void depthwise_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d) {
-  depthwise_with_statistics_cpu<T>(x, w, y, d, nullptr);
+  depthwise_with_epilogue_cpu<T>(x, w, y, d, nullptr);
 }
 template <class T>
 void depthwise_input_gradient_cpu(const T* w, const T* dy, T* dx, const DepthwiseConv2dDims& d) {
@@ -265,7 +265,7 @@ void depthwise_weight_gradient_cpu(const T* x, const T* dy, T* dw, const Depthwi
 
 }  // namespace
 
-Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics* statistics) {
+Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, Epilogue* epilogue) {
   constexpr const char* op = "depthwise_conv2d";
   require(x.rank() == 4, "[depthwise_conv2d] x is {}, it must be (N, H, W, C)", x.shape());
   require(w.shape() == Shape{window.kernel, window.kernel, x.size(3)} &&
@@ -280,8 +280,8 @@ Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, Channel
   Tensor y({d.batch, d.out_height(), d.out_width(), d.channels}, x.dtype(), x.device());
   with_compute_dtype(x, op, [&]<class T>() {
     if constexpr (!std::is_same_v<T, bfloat16>)
-      if (statistics && x.device() == Device::cpu && !is_dry_run())
-        return depthwise_with_statistics_cpu<T>(x.data<T>(), w.data<T>(), y.data<T>(), d, statistics);
+      if (epilogue && x.device() == Device::cpu && !is_dry_run())
+        return depthwise_with_epilogue_cpu<T>(x.data<T>(), w.data<T>(), y.data<T>(), d, epilogue);
     on<T>(x.device(), depthwise_cpu<Accumulator<T>>, cuda::depthwise_conv2d<T>)(
         x.data<T>(), w.data<Accumulator<T>>(), y.data<T>(), d);
   });

@@ -1,18 +1,17 @@
 #pragma once
 #include "core/autograd.h"
 #include "cuda/kernels/window.h"
-#include "ops/support/channel_statistics.h"
+#include "ops/support/epilogue.h"
 
 namespace fovea {
 
 // Each channel convolved with its own k x k filter: y[n,i,j,c] = sum_{a,b} x[n, i s + a - p, j s + b - p, c]
 // w[a,b,c], zero outside the image. x (N, H, W, C), w (k, k, C), k 3 or 5, stride 1 or 2, any padding ->
-// (N, H', W', C) with window.output_size(H). w stays float32 where x is bfloat16. `statistics`, where given,
-// receives the output's mean and variance for the batch norm that follows; on CUDA it stays not ready, and
-// batch norm takes its own. Gradients: dx is the same convolution of dy with the filter turned round (stride
+// (N, H', W', C) with window.output_size(H). w stays float32 where x is bfloat16. On the CPU an `epilogue`
+// is called for each block of the output; on CUDA it is not, and the batch norm that follows does the work.
+// Gradients: dx is the same convolution of dy with the filter turned round (stride
 // 2: two interleaved ones of half the taps); dw[a,b,c] = sum over output positions of dy * x, summed in a
 // fixed order. Throws on other ranks, kernels and strides.
-Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window,
-                        ChannelStatistics* statistics = nullptr);
+Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, Epilogue* epilogue = nullptr);
 
 }  // namespace fovea

@@ -12,10 +12,10 @@ namespace fovea {
 namespace {
 
 template <class T>
-void linear_with_statistics_cpu(const T* x, const T* w, const T* bias, T* y, int64_t m, int64_t n, int64_t k,
-                                ChannelStatistics* statistics) {
-  if (!bias && !statistics) return gemm(m, n, k, x, w, y);
-  if (statistics) statistics->prepare(m, n, gemm_block_count(m, n, k));
+void linear_with_epilogue_cpu(const T* x, const T* w, const T* bias, T* y, int64_t m, int64_t n, int64_t k,
+                              Epilogue* epilogue) {
+  if (!bias && !epilogue) return gemm(m, n, k, x, w, y);
+  if (epilogue) epilogue->prepare(m, n, gemm_block_count(m, n, k));
   const RowGroup group(n);
   const std::vector<T> b = bias ? group.repeat<T>(bias) : std::vector<T>();
   gemm<T>(m, n, k, x, w, y, [&](int64_t block, int64_t begin, int64_t end) {
@@ -24,14 +24,14 @@ void linear_with_statistics_cpu(const T* x, const T* w, const T* bias, T* y, int
       group.each(end - begin, [&](int64_t at, int64_t count) {
         for (int64_t j = 0; j < count; ++j) rows[at + j] += b[size_t(j)];
       });
-    if (statistics) statistics->block(block, rows, end - begin);
+    if (epilogue) epilogue->block(block, rows, end - begin);
   });
-  if (statistics) statistics->finish();
+  if (epilogue) epilogue->finish();
 }
 
 template <class T>
 void linear_cpu(int64_t m, int64_t n, int64_t k, const T* x, const T* w, const T* bias, T* y) {
-  linear_with_statistics_cpu<T>(x, w, bias, y, m, n, k, nullptr);
+  linear_with_epilogue_cpu<T>(x, w, bias, y, m, n, k, nullptr);
 }
 
 // on<T>() of a product. Its workspace, larger than many a tensor, counts in a dry run.
@@ -61,8 +61,7 @@ void column_sums_cpu(const T* dy, T* sums, int64_t rows, int64_t columns) {
   }
 }
 
-Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias,
-               ChannelStatistics* statistics) {
+Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias, Epilogue* epilogue) {
   require(
       x.rank() >= 1 && w.rank() == 2 && x.size(-1) == w.size(0) &&
           (x.dtype() == w.dtype() || accumulator_dtype(x.dtype()) == w.dtype()),
@@ -85,8 +84,8 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
   with_compute_dtype(x, op, [&]<class T>() {
     const T* b = addend.defined() ? addend.data<T>() : nullptr;
     if constexpr (!std::is_same_v<T, bfloat16>)
-      if (statistics && x.device() == Device::cpu && !is_dry_run())
-        return linear_with_statistics_cpu<T>(x.data<T>(), w.data<T>(), b, y.data<T>(), m, n, k, statistics);
+      if (epilogue && x.device() == Device::cpu && !is_dry_run())
+        return linear_with_epilogue_cpu<T>(x.data<T>(), w.data<T>(), b, y.data<T>(), m, n, k, epilogue);
     multiply<T>(x.device(), linear_cpu<Accumulator<T>>, cuda::gemm<T>, m, n, k, x.data<T>(), factor.data<T>(),
                 b, y.data<T>());
   });
@@ -128,9 +127,9 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
   return product("linear", x, w, bias, nullptr);
 }
 
-Tensor conv1x1(const Tensor& x, const Tensor& w, const Tensor& bias, ChannelStatistics* statistics) {
+Tensor conv1x1(const Tensor& x, const Tensor& w, const Tensor& bias, Epilogue* epilogue) {
   require(x.rank() == 4, "[conv1x1] x is {}, it must be (N, H, W, C)", x.shape());
-  return product("conv1x1", x, w, bias, statistics);
+  return product("conv1x1", x, w, bias, epilogue);
 }
 
 }  // namespace fovea

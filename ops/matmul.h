@@ -1,6 +1,6 @@
 #pragma once
 #include "core/autograd.h"
-#include "ops/support/channel_statistics.h"
+#include "ops/support/epilogue.h"
 
 namespace fovea {
 
@@ -14,10 +14,9 @@ Tensor matmul(const Tensor& x, const Tensor& w);
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias);
 
 // The 1x1 convolution: x (N, H, W, Cin), w (Cin, Cout), bias (Cout) or undefined. In NHWC it is one matrix
-// product and nothing is moved. With `statistics` the mean and variance of each output channel are gathered
-// while each block of rows is still in the cache, for the batch norm that follows; on CUDA
-// they stay not ready. Gradients as linear. Throws as matmul does, and where x has no four sizes.
-Tensor conv1x1(const Tensor& x, const Tensor& w, const Tensor& bias = {},
-               ChannelStatistics* statistics = nullptr);
+// product and nothing is moved. On the CPU an `epilogue` is called for each block of the output, which has
+// its bias by then; on CUDA it is not, and the batch norm that follows does the work. Gradients as linear.
+// Throws as matmul does, and where x has no four sizes.
+Tensor conv1x1(const Tensor& x, const Tensor& w, const Tensor& bias = {}, Epilogue* epilogue = nullptr);
 
 }  // namespace fovea

@@ -17,7 +17,7 @@ void ChannelStatistics::prepare(int64_t rows, int64_t channels, int64_t blocks) 
 // sum (x - p) and sum (x - p)^2 in one pass; with the pivot p near the values nothing cancels:
 // sum (x - mean)^2 = sum (x - p)^2 - (sum (x - p))^2 / n.
 template <class T>
-void ChannelStatistics::block(int64_t index, const T* values, int64_t rows) {
+void ChannelStatistics::add(int64_t index, const T* values, int64_t rows) {
   const RowGroup group(channels_);
   const std::vector<T> pivot = group.repeat<T>(values);
   std::vector<T> sum(pivot.size()), squares(pivot.size());
@@ -100,13 +100,13 @@ void gather(ChannelStatistics& statistics, const T* values, int64_t rows, int64_
   const int64_t chunk = chunk_rows(channels);
   statistics.prepare(rows, channels, chunk_count(rows, chunk));
   parallel_chunks(rows, chunk, [&](int64_t index, int64_t begin, int64_t end) {
-    statistics.block(index, values + begin * channels, end - begin);
+    statistics.add(index, values + begin * channels, end - begin);
   });
   statistics.finish();
 }
 
-template void ChannelStatistics::block<float>(int64_t, const float*, int64_t);
-template void ChannelStatistics::block<double>(int64_t, const double*, int64_t);
+template void ChannelStatistics::add<float>(int64_t, const float*, int64_t);
+template void ChannelStatistics::add<double>(int64_t, const double*, int64_t);
 template void gather<float>(ChannelStatistics&, const float*, int64_t, int64_t);
 template void gather<double>(ChannelStatistics&, const double*, int64_t, int64_t);
 

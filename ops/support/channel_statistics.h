@@ -4,20 +4,22 @@
 
 #include "core/tensor.h"
 #include "cuda/runtime/process_group.h"
+#include "ops/support/epilogue.h"
 
 namespace fovea {
 
 // Mean and (biased) variance of each channel of a rows x channels matrix, gathered block by block where the
-// values are made, so that batch norm need not read them again. A producer calls prepare(), then block() for
-// each of its blocks (from any thread, any order), then finish(). Blocks are merged in index order (Chan,
+// values are made, so that batch norm need not read them again. Blocks are merged in index order (Chan,
 // Golub and LeVeque's pairwise update): the same bits whatever the threads did. The element type of mean and
 // variance is float64; within a block sums run in T around a pivot.
-class ChannelStatistics {
+class ChannelStatistics : public Epilogue {
  public:
-  void prepare(int64_t rows, int64_t channels, int64_t blocks);
+  void prepare(int64_t rows, int64_t channels, int64_t blocks) override;
+  void block(int64_t index, float* values, int64_t rows) override { add(index, values, rows); }
+  void block(int64_t index, double* values, int64_t rows) override { add(index, values, rows); }
+  void finish() override;
   template <class T>
-  void block(int64_t index, const T* values, int64_t rows);  // values: rows x channels
-  void finish();
+  void add(int64_t index, const T* values, int64_t rows);  // block(), which changes nothing
   // Become those of all rows of all processes of the group; each must have called finish().
   void merge_processes(ProcessGroup& group);
 

@@ -43,13 +43,12 @@ void gather_patches(const T* source, const Correlation& c, int64_t begin, int64_
 
 // The output of one correlation, whose filter is a matrix (c.sums(), c.out_channels).
 template <class T>
-void correlate(const T* source, const T* filter, T* out, const Correlation& c,
-               ChannelStatistics* statistics) {
+void correlate(const T* source, const T* filter, T* out, const Correlation& c, Epilogue* epilogue) {
   const int64_t pixels = c.pixels(), sums = c.sums(), channels = c.out_channels;
   const int64_t block =
       std::clamp<int64_t>(gemm_block_rows(pixels, channels, sums), 1, std::max<int64_t>(1, pixels));
   const bool in_order = c.down.out_step == 1 && c.across.out_step == 1;  // then outputs follow each other
-  if (statistics) statistics->prepare(pixels, channels, chunk_count(pixels, block));
+  if (epilogue) epilogue->prepare(pixels, channels, chunk_count(pixels, block));
   parallel_for(chunk_count(pixels, block), 1, [&](int64_t first, int64_t last) {
     const auto patches = scratch<T>(block * sums), products = scratch<T>(in_order ? 0 : block * channels);
     for (int64_t index = first; index < last; ++index) {
@@ -60,10 +59,10 @@ void correlate(const T* source, const T* filter, T* out, const Correlation& c,
       if (!in_order)
         for (int64_t i = begin; i < end; ++i)
           std::copy_n(rows + (i - begin) * channels, channels, out + CorrelationPixel(c, i).out * channels);
-      if (statistics) statistics->block(index, rows, end - begin);
+      if (epilogue) epilogue->block(index, rows, end - begin);
     }
   });
-  if (statistics) statistics->finish();
+  if (epilogue) epilogue->finish();
 }
 
 // to (taps, Cout, Cin): the taps of w (k, k, Cin, Cout) that a correlation for dx uses. Squares of numbers
@@ -93,8 +92,8 @@ void turn_filter(const T* w, const Correlation& c, T* to) {
 }  // namespace
 
 template <class T>
-void conv2d_by_products(const T* x, const T* w, T* y, const Conv2dDims& d, ChannelStatistics* statistics) {
-  correlate(x, w, y, Correlation::forward(d), statistics);
+void conv2d_by_products(const T* x, const T* w, T* y, const Conv2dDims& d, Epilogue* epilogue) {
+  correlate(x, w, y, Correlation::forward(d), epilogue);
 }
 
 template <class T>
@@ -144,9 +143,9 @@ void weight_gradient_by_products(const T* x, const T* dy, T* dw, const Conv2dDim
 }
 
 // A type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
-#define INSTANTIATE(T)                                                                                \
-  template void conv2d_by_products<T>(const T*, const T*, T*, const Conv2dDims&, ChannelStatistics*); \
-  template void input_gradient_by_products<T>(const T*, const T*, T*, const Conv2dDims&);             \
+#define INSTANTIATE(T)                                                                       \
+  template void conv2d_by_products<T>(const T*, const T*, T*, const Conv2dDims&, Epilogue*); \
+  template void input_gradient_by_products<T>(const T*, const T*, T*, const Conv2dDims&);    \
   template void weight_gradient_by_products<T>(const T*, const T*, T*, const Conv2dDims&);
 INSTANTIATE(float)
 INSTANTIATE(double)

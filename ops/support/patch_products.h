@@ -1,6 +1,6 @@
 #pragma once
 #include "cuda/kernels/conv2d.h"
-#include "ops/support/channel_statistics.h"
+#include "ops/support/epilogue.h"
 
 namespace fovea {
 
@@ -11,9 +11,9 @@ namespace fovea {
 // threads. Arrays as for cuda::conv2d; T: float, double. oneDNN's own convolutions are as fast, but cut the
 // sums of a weight gradient by the number of threads.
 
-// `statistics`, unless null, receives those of y.
+// The epilogue, unless null, is called for each block of y.
 template <class T>
-void conv2d_by_products(const T* x, const T* w, T* y, const Conv2dDims& d, ChannelStatistics* statistics);
+void conv2d_by_products(const T* x, const T* w, T* y, const Conv2dDims& d, Epilogue* epilogue);
 template <class T>
 void input_gradient_by_products(const T* w, const T* dy, T* dx, const Conv2dDims& d);
 template <class T>

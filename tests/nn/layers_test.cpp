@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "core/tape_observer.h"
 #include "nn/trace.h"
 
 using namespace fovea;
@@ -132,6 +133,57 @@ TEST_CASE("norm after convolution is the same with the statistics taken on the w
   for (size_t i = 0; i < a.size(); ++i) REQUIRE(a[i] == Approx(b[i]).margin(1e-5));
   const auto mean_a = together.buffers()[0].tensor.values(), mean_b = apart.buffers()[0].tensor.values();
   for (size_t i = 0; i < mean_a.size(); ++i) CHECK(mean_a[i] == Approx(mean_b[i]).margin(1e-7));
+}
+
+namespace {
+
+struct CountOps : TapeObserver {
+  std::vector<std::string> names;
+  void on_op(const Op& op, const Tensors&, const Tensor&) override { names.emplace_back(op.name); }
+};
+
+// A batch norm that has seen something: its running averages and weights are none of those it starts with.
+void wear_in(const BatchNorm& norm, Random& random) {
+  for (const auto& tensors : {norm.parameters(), norm.buffers()})
+    for (const NamedTensor& t : tensors) t.tensor.copy_from(rand(t.tensor.shape(), random, 0.5, 2));
+}
+
+// In evaluation the convolution applies the norm to its blocks: the same bits as one after the other, where a
+// gradient is recorded or an observer looks on.
+template <class Convolution>
+void check_evaluation(const Convolution& conv, int64_t channels, const Tensor& x, Random& random) {
+  for (const Activation activation : {Activation::identity, Activation::swish, Activation::relu}) {
+    BatchNorm norm(channels, activation);
+    wear_in(norm, random);
+    norm.set_training(false);
+    const auto apart = conv_norm(conv, norm, x).values();
+    const NoGrad no_grad;
+    CHECK(conv_norm(conv, norm, x).values() == apart);
+    CountOps ops;
+    CHECK(conv_norm(conv, norm, x).values() == apart);
+    CHECK(ops.names.size() == 2);
+    CHECK(ops.names.back() == "batch_norm");
+  }
+}
+
+}  // namespace
+
+TEST_CASE("norm after convolution has the same bits in evaluation, with and without gradients") {
+  Random random(1);
+  const Tensor x = randn({2, 37, 41, 6}, random);
+  check_evaluation(PointwiseConv(6, 7, false, random), 7, x, random);
+  PointwiseConv with_bias(6, 131, true, random);
+  with_bias.fill_bias(0.5);
+  check_evaluation(with_bias, 131, x, random);
+  check_evaluation(DepthwiseConv2d(6, {5, 2}, random), 6, x, random);
+  check_evaluation(Conv2d(6, 10, {3, 1}, random), 10, x, random);
+  check_evaluation(Conv2d(3, 8, {3, 2}, random), 8, randn({1, 33, 31, 3}, random), random);
+
+  BatchNorm norm(8, Activation::swish);
+  norm.set_training(false);
+  const NoGrad no_grad;
+  CHECK_THROWS_WITH(conv_norm(PointwiseConv(6, 7, false, random), norm, x),
+                    Catch::Contains("8 channels") && Catch::Contains("of 7"));
 }
 
 TEST_CASE("a gradient that is not zero reaches every parameter") {
