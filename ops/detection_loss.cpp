@@ -33,19 +33,35 @@ double ordered_sum(const std::vector<double>& partial) {
   return sum;
 }
 
+// dx: the gradient, or null
 template <class T>
-void focal_loss_cpu(const T* x, const int32_t* targets, T* loss, const FocalLoss<T>& focal,
+void focal_loss_cpu(const T* x, const int32_t* targets, T* loss, T* dx, const FocalLoss<T>& focal,
                     const T* normalizer, int64_t anchors, int64_t classes) {
   std::vector<double> partial(size_t(chunk_count(anchors, std::max<int64_t>(1, chunk_elements / classes))));
+  const T scale = T(1 / double(*normalizer));
   for_target_chunks<T>(targets, anchors, classes,
                        [&](int64_t index, int64_t first, int64_t count, const T* positive, const T* counted) {
                          // Written out, then summed: the compiler vectorises the two loops, but not both in
-                         // one. In double: thousands of easy anchors, one after another, would cost a
-                         // float's last digits where a build does not vectorise the sum.
+                         // one. In double: thousands of easy anchors, one after another, would cost a float's
+                         // last digits where a build does not vectorise the sum.
                          std::vector<T> values(static_cast<size_t>(count));
+                         focal.with_gamma([&]<bool THREE_HALVES>() {
+                           T *value = values.data(), *gradient = dx + first;
+                           const T* logit = x + first;
+                           if (dx) {
 #pragma omp simd
-                         for (int64_t i = 0; i < count; ++i)
-                           values[size_t(i)] = focal.value(x[first + i], positive[i]) * counted[i];
+                             for (int64_t i = 0; i < count; ++i) {
+                               const auto of = focal.template at<THREE_HALVES>(logit[i], positive[i]);
+                               value[i] = of.loss * counted[i];
+                               gradient[i] = scale * counted[i] * of.derivative;
+                             }
+                           } else {
+#pragma omp simd
+                             for (int64_t i = 0; i < count; ++i)
+                               value[i] =
+                                   focal.template at<THREE_HALVES>(logit[i], positive[i]).loss * counted[i];
+                           }
+                         });
                          double sum = 0;
 #pragma omp simd reduction(+ : sum)
                          for (int64_t i = 0; i < count; ++i) sum += double(values[size_t(i)]);
@@ -54,17 +70,13 @@ void focal_loss_cpu(const T* x, const int32_t* targets, T* loss, const FocalLoss
   *loss = T(ordered_sum(partial) * (1 / double(*normalizer)));
 }
 
+// The gradient of a loss by itself is 1: then there is nothing to do.
 template <class T>
-void focal_loss_backward_cpu(const T* x, const int32_t* targets, const T* dy, T* dx,
-                             const FocalLoss<T>& focal, const T* normalizer, int64_t anchors,
-                             int64_t classes) {
-  const T scale = T(double(*dy) / double(*normalizer));
-  for_target_chunks<T>(targets, anchors, classes,
-                       [&](int64_t, int64_t first, int64_t count, const T* positive, const T* counted) {
-#pragma omp simd
-                         for (int64_t i = 0; i < count; ++i)
-                           dx[first + i] = scale * counted[i] * focal.derivative(x[first + i], positive[i]);
-                       });
+void scale_gradient_cpu(T* dx, const T* factor, int64_t n) {
+  if (*factor == T(1)) return;
+  parallel_for(n, chunk_elements, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) dx[i] *= *factor;
+  });
 }
 
 template <class T>
@@ -129,23 +141,21 @@ Tensor focal_loss(const Tensor& logits, const Tensor& targets, const Tensor& nor
             "[focal_loss] target {} of anchor {} is not a label of 0 to {}, -1 (background) or -2 (ignored)",
             target[a], a, classes - 1);
   Tensor loss({}, accumulator_dtype(logits.dtype()), logits.device());
+  // In the same pass, which computes most of it anyway.
+  const Tensor gradient = logits.requires_grad() && grad_enabled() ? empty_like(logits) : Tensor();
   with_compute_dtype(logits, "focal_loss", [&]<class T>() {
     on<T>(logits.device(), focal_loss_cpu<Accumulator<T>>, cuda::focal_loss<T>)(
-        logits.data<T>(), target, loss.data<Accumulator<T>>(), focal_of<Accumulator<T>>(options),
+        logits.data<T>(), target, loss.data<Accumulator<T>>(),
+        gradient.defined() ? gradient.data<T>() : nullptr, focal_of<Accumulator<T>>(options),
         normalizer.data<Accumulator<T>>(), anchors, classes);
   });
-  return record(
-      loss, "focal_loss", {logits},
-      [logits = logits.detach(), targets, normalizer = normalizer.detach(), options, anchors,
-       classes](const Tensor& dy) -> Tensors {
-        Tensor dx = empty_like(logits);
-        with_compute_dtype(logits, "focal_loss", [&]<class T>() {
-          on<T>(logits.device(), focal_loss_backward_cpu<Accumulator<T>>, cuda::focal_loss_backward<T>)(
-              logits.data<T>(), targets.data<int32_t>(), dy.data<Accumulator<T>>(), dx.data<T>(),
-              focal_of<Accumulator<T>>(options), normalizer.data<Accumulator<T>>(), anchors, classes);
-        });
-        return {dx};
-      });
+  return record(loss, "focal_loss", {logits}, [gradient](const Tensor& dy) -> Tensors {
+    with_compute_dtype(gradient, "focal_loss", [&]<class T>() {
+      on<T>(gradient.device(), scale_gradient_cpu<Accumulator<T>>, cuda::scale_gradient<T>)(
+          gradient.data<T>(), dy.data<Accumulator<T>>(), gradient.numel());
+    });
+    return {gradient};
+  });
 }
 
 Tensor focal_loss(const Tensor& logits, const Tensor& targets, double normalizer,

@@ -37,30 +37,42 @@ FOVEA_HOST_DEVICE inline float exponential(float x) {
 }
 FOVEA_HOST_DEVICE inline double exponential(double x) { return std::exp(x); }
 
-// 1 / (1 + e^-x)
-template <class T>
-FOVEA_HOST_DEVICE inline T sigmoid_of(T x) {
-  return T(1) / (T(1) + exponential(-x));
+// 1 / (1 + e^-x). On a GPU the division is one approximate reciprocal, within 2 ulp, where an exact one would
+// cost as much as the exponential.
+FOVEA_HOST_DEVICE inline float sigmoid_of(float x) {
+#ifdef __CUDA_ARCH__
+  return __fdividef(1.0f, 1.0f + exponential(-x));
+#else
+  return 1.0f / (1.0f + exponential(-x));
+#endif
 }
+FOVEA_HOST_DEVICE inline double sigmoid_of(double x) { return 1.0 / (1.0 + exponential(-x)); }
 
-// log(1 + e^x) without overflow: max(x, 0) + log(1 + t), t = e^-|x| in (0, 1]. With s = t / (2 + t) <= 1/3,
-// log(1 + t) = 2 atanh(s) = 2 (s + s^3/3 + s^5/5 + ...); to s^15/15 the rest is below 2e-9: vectorises,
-// within 2 ulp.
-FOVEA_HOST_DEVICE inline float softplus_of(float x) {
-  const float t = exponential(x > 0.0f ? -x : x);
-  const float s = t / (2.0f + t), q = s * s;
-  float p = 1.0f / 15;
-  p = p * q + 1.0f / 13;
-  p = p * q + 1.0f / 11;
-  p = p * q + 1.0f / 9;
-  p = p * q + 1.0f / 7;
-  p = p * q + 1.0f / 5;
-  p = p * q + 1.0f / 3;
-  p = p * q + 1.0f;
-  return (x > 0.0f ? x : 0.0f) + 2.0f * s * p;
+// log(1 + t) for t in [0, 1], as t p(t) with the p of degree 9 whose largest relative error is least (Remez),
+// 4.7e-9: vectorises, within 2 ulp.
+FOVEA_HOST_DEVICE inline float log1p_of(float t) {
+  float p = -3.244025176e-3f;
+  p = p * t + 1.985146235e-2f;
+  p = p * t - 5.695953424e-2f;
+  p = p * t + 1.060365488e-1f;
+  p = p * t - 1.530559257e-1f;
+  p = p * t + 1.967593926e-1f;
+  p = p * t - 2.495413366e-1f;
+  p = p * t + 3.332996242e-1f;
+  p = p * t - 4.999990242e-1f;
+  p = p * t + 1.0f;
+  return p * t;
 }
-FOVEA_HOST_DEVICE inline double softplus_of(double x) {
-  return (x > 0 ? x : 0) + std::log1p(std::exp(x > 0 ? -x : x));
+FOVEA_HOST_DEVICE inline double log1p_of(double t) { return std::log1p(t); }
+
+// 1 / sqrt(x); on a GPU one instruction, within 2 ulp.
+FOVEA_HOST_DEVICE inline float reciprocal_sqrt(float x) {
+#ifdef __CUDA_ARCH__
+  return rsqrtf(x);
+#else
+  return 1.0f / std::sqrt(x);
+#endif
 }
+FOVEA_HOST_DEVICE inline double reciprocal_sqrt(double x) { return 1.0 / std::sqrt(x); }
 
 }  // namespace fovea

@@ -1,71 +1,65 @@
 // The losses of a detector, one number each. Bytes moved: focal loss reads n sizeof(T) logits and 4 bytes an
-// anchor, its backward pass the same again and writes n sizeof(T); Huber loss reads n (sizeof(T) +
-// sizeof(Accumulator<T>)), its backward pass writes n sizeof(T) more. A logit costs three exponentials, by
-// estimate (not yet measured) about as long as its bytes take on an H100.
+// anchor, and writes n sizeof(T) where it gives the gradient; Huber loss reads n (sizeof(T) +
+// sizeof(Accumulator<T>)), its backward pass the same again and writes n sizeof(T). Focal loss with its
+// gradient in one pass evaluates an exponential, a reciprocal square root and a polynomial once for each
+// logit.
 #include "cuda/kernels/detection_loss.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "cuda/device/grid.h"
+#include "cuda/device/last_block.h"
 #include "cuda/device/reduce.h"
 #include "cuda/device/vector.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
+#include "cuda/runtime/stream.h"
 
 namespace fovea::cuda {
 namespace {
 
-// f(positive) for class k of an anchor, 0 where it is ignored, NaN where the target is no target.
-template <class T, class F>
-__device__ T for_target(int32_t target, int64_t k, int64_t classes, F&& f) {
-  if (target == ignored_target) return T(0);
-  if (target < ignored_target || target >= classes) return T(NAN);
-  return f(target == k ? T(1) : T(0));
-}
-
-// A block's share of the sum, in double from the threads on: their own sums are of a few hundred numbers
-// each.
-template <class T>
-__device__ void store_partial(double* partial, T sum) {
-  const double total = block_sum(double(sum));
-  if (threadIdx.x == 0) partial[blockIdx.x] = total;
-}
-
-// *loss = the sum of the partial sums / (factor *normalizer), by one block.
+// 1 for an anchor that counts, 0 for an ignored one, NaN where the target is no target.
 template <class R>
-__global__ void finish_loss(const double* partial, int count, R* loss, double factor, const R* normalizer) {
-  double sum = 0;
-  for (int i = int(threadIdx.x); i < count; i += int(blockDim.x)) sum += partial[i];
-  sum = block_sum(sum);
-  if (threadIdx.x == 0) *loss = R(sum / (factor * double(*normalizer)));
+__device__ R weight_of(int32_t target, int32_t classes) {
+  return target == ignored_target ? R(0) : target < ignored_target || target >= classes ? R(NAN) : R(1);
 }
 
-// One logit a thread: the definition.
-template <class T>
-__global__ void focal_loss_naive(const T* x, const int32_t* targets, double* partial,
-                                 FocalLoss<Accumulator<T>> focal, int64_t n, int64_t classes) {
-  double sum = 0;
-  for (int64_t i : grid_stride(n)) {
-    const Accumulator<T> logit = Accumulator<T>(x[i]);
-    sum += double(
-        for_target<Accumulator<T>>(targets[i / classes], i % classes, classes,
-                                   [&](Accumulator<T> positive) { return focal.value(logit, positive); }));
-  }
-  store_partial(partial, sum);
-}
+// *loss = the sum over all blocks / (factor *normalizer).
+template <class R>
+struct LossSum {
+  R* partial;  // (blocks)
+  unsigned* ticket;
+  R* loss;
+  R factor;
+  const R* normalizer;
 
-template <class T>
-__global__ void focal_loss_backward_naive(const T* x, const int32_t* targets, const Accumulator<T>* dy, T* dx,
-                                          FocalLoss<Accumulator<T>> focal, const Accumulator<T>* normalizer,
-                                          int64_t n, int64_t classes) {
-  const Accumulator<T> scale = *dy / *normalizer;
-  for (int64_t i : grid_stride(n)) {
-    const Accumulator<T> logit = Accumulator<T>(x[i]);
-    dx[i] = T(scale * for_target<Accumulator<T>>(
-                          targets[i / classes], i % classes, classes,
-                          [&](Accumulator<T> positive) { return focal.derivative(logit, positive); }));
+  // All threads of all blocks call it, each with its own sum.
+  __device__ void finish(R of_thread) const {
+    R sum = block_sum(of_thread);
+    if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+    if (!is_last_block(ticket, gridDim.x)) return;
+    sum = 0;
+    for (unsigned i = threadIdx.x; i < gridDim.x; i += blockDim.x) sum += partial[i];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) *loss = sum / (factor * *normalizer);
   }
+};
+
+// One logit a thread: the definition. dx: the gradient, or null.
+template <class T>
+__global__ void focal_loss_naive(const T* x, const int32_t* targets, T* dx, FocalLoss<Accumulator<T>> focal,
+                                 LossSum<Accumulator<T>> loss, int64_t n, int32_t classes) {
+  using R = Accumulator<T>;
+  R sum = 0;
+  for (int64_t i : grid_stride(n)) {
+    const int32_t target = targets[i / classes];
+    const auto of = focal.template at<false>(R(x[i]), target == i % classes ? R(1) : R(0));
+    const R weight = weight_of<R>(target, classes);
+    sum += weight * of.loss;
+    if (dx) dx[i] = T(weight / *loss.normalizer * of.derivative);
+  }
+  loss.finish(sum);
 }
 
 // The packs of this thread, each with its first logit's anchor and class: for (...; at.valid(); at.next()).
@@ -75,14 +69,13 @@ __global__ void focal_loss_backward_naive(const T* x, const int32_t* targets, co
 template <int size>
 class PackedLogits {
  public:
-  __device__ PackedLogits(int64_t packs, int64_t classes) : packs_(packs), classes_(classes) {
-    const int64_t stride = int64_t(gridDim.x) * blockDim.x;
+  __device__ PackedLogits(int64_t packs, int32_t classes) : packs_(packs), classes_(classes) {
+    step_ = int64_t(gridDim.x) * blockDim.x;
     pack = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-    step_ = stride;
-    step_anchors_ = stride * size / classes;
-    step_classes_ = stride * size - step_anchors_ * classes;
+    step_anchors_ = step_ * size / classes;
+    step_classes_ = int32_t(step_ * size - step_anchors_ * classes);
     anchor = pack * size / classes;
-    first_class = pack * size - anchor * classes;
+    first_class = int32_t(pack * size - anchor * classes);
   }
   __device__ bool valid() const { return pack < packs_; }
   __device__ void next() {
@@ -93,70 +86,68 @@ class PackedLogits {
     first_class -= classes_;
     ++anchor;
   }
-  // Calls f(position in the pack, target, class) for its logits; a target is read once for each anchor.
-  template <class F>
+  // Calls f(position in the pack, whether the anchor has an object of this class, its weight) for the logits;
+  // a target is read once for each anchor.
+  template <class R, class F>
   __device__ void for_each(const int32_t* targets, F&& f) const {
-    int64_t a = anchor, k = first_class;
-    int32_t target = targets[a];
+    int64_t a = anchor;
+    int32_t k = first_class, target = targets[a];
+    R weight = weight_of<R>(target, classes_);
     for (int i = 0; i < size; ++i) {
       if (k == classes_) {
         k = 0;
         target = targets[++a];
+        weight = weight_of<R>(target, classes_);
       }
-      f(i, target, k++);
+      f(i, target == k ? R(1) : R(0), weight);
+      ++k;
     }
   }
 
-  int64_t pack, anchor, first_class;
+  int64_t pack, anchor;
+  int32_t first_class;
 
  private:
-  int64_t packs_, classes_, step_, step_anchors_, step_classes_;
+  int64_t packs_, step_, step_anchors_;
+  int32_t classes_, step_classes_;
 };
 
-template <class T>
-__global__ void focal_loss_packed(const T* x, const int32_t* targets, double* partial,
-                                  FocalLoss<Accumulator<T>> focal, int64_t packs, int64_t classes) {
+template <bool THREE_HALVES, bool GRADIENT, class T>
+__global__ void focal_loss_packed(const T* x, const int32_t* targets, T* dx, FocalLoss<Accumulator<T>> focal,
+                                  LossSum<Accumulator<T>> loss, int64_t packs, int32_t classes) {
+  using R = Accumulator<T>;
   constexpr int size = pack_size<T>;
-  Accumulator<T> sum = 0;
+  const R scale = GRADIENT ? R(1) / *loss.normalizer : R(0);
+  R sum = 0;
   for (PackedLogits<size> at(packs, classes); at.valid(); at.next()) {
-    const Pack<T, size> logits = load_pack<size>(x + at.pack * size);
-    Accumulator<T> of_pack = 0;
-    at.for_each(targets, [&](int i, int32_t target, int64_t k) {
-      of_pack += for_target<Accumulator<T>>(target, k, classes, [&](Accumulator<T> positive) {
-        return focal.value(Accumulator<T>(logits.value[i]), positive);
-      });
+    Pack<T, size> pack = load_pack<size>(x + at.pack * size);
+    R of_pack = 0;
+    at.template for_each<R>(targets, [&](int i, R positive, R weight) {
+      const auto of = focal.template at<THREE_HALVES>(R(pack.value[i]), positive);
+      of_pack += weight * of.loss;
+      if constexpr (GRADIENT) pack.value[i] = T(weight * scale * of.derivative);
     });
     sum += of_pack;
+    if constexpr (GRADIENT) store_pack(dx + at.pack * size, pack);
   }
-  store_partial(partial, sum);
+  loss.finish(sum);
 }
 
+// Where the factor is 1, which the gradient of a loss by itself is, no number is touched.
 template <class T>
-__global__ void focal_loss_backward_packed(const T* x, const int32_t* targets, const Accumulator<T>* dy,
-                                           T* dx, FocalLoss<Accumulator<T>> focal,
-                                           const Accumulator<T>* normalizer, int64_t packs, int64_t classes) {
-  constexpr int size = pack_size<T>;
-  const Accumulator<T> scale = *dy / *normalizer;
-  for (PackedLogits<size> at(packs, classes); at.valid(); at.next()) {
-    const Pack<T, size> logits = load_pack<size>(x + at.pack * size);
-    Pack<T, size> gradient;
-    at.for_each(targets, [&](int i, int32_t target, int64_t k) {
-      gradient.value[i] =
-          T(scale * for_target<Accumulator<T>>(target, k, classes, [&](Accumulator<T> positive) {
-              return focal.derivative(Accumulator<T>(logits.value[i]), positive);
-            }));
-    });
-    store_pack(dx + at.pack * size, gradient);
-  }
+__global__ void scale_unless_one(T* dx, const Accumulator<T>* factor, int64_t n) {
+  const Accumulator<T> f = *factor;
+  if (f == Accumulator<T>(1)) return;
+  for (int64_t i : grid_stride(n)) dx[i] = T(f * Accumulator<T>(dx[i]));
 }
 
 // One number a thread: the definition.
 template <class T>
-__global__ void huber_loss_naive(const T* p, const Accumulator<T>* t, double* partial,
-                                 HuberLoss<Accumulator<T>> huber, int64_t n) {
-  double sum = 0;
-  for (int64_t i : grid_stride(n)) sum += double(huber.value(Accumulator<T>(p[i]), t[i]));
-  store_partial(partial, sum);
+__global__ void huber_loss_naive(const T* p, const Accumulator<T>* t, HuberLoss<Accumulator<T>> huber,
+                                 LossSum<Accumulator<T>> loss, int64_t n) {
+  Accumulator<T> sum = 0;
+  for (int64_t i : grid_stride(n)) sum += huber.value(Accumulator<T>(p[i]), t[i]);
+  loss.finish(sum);
 }
 
 template <class T>
@@ -169,8 +160,8 @@ __global__ void huber_loss_backward_naive(const T* p, const Accumulator<T>* t, c
 
 // One box a thread, 16 bytes of float.
 template <class T>
-__global__ void huber_loss_boxes(const T* p, const Accumulator<T>* t, double* partial,
-                                 HuberLoss<Accumulator<T>> huber, int64_t boxes) {
+__global__ void huber_loss_boxes(const T* p, const Accumulator<T>* t, HuberLoss<Accumulator<T>> huber,
+                                 LossSum<Accumulator<T>> loss, int64_t boxes) {
   Accumulator<T> sum = 0;
   for (int64_t i : grid_stride(boxes)) {
     const Pack<T, 4> predictions = load_pack<4>(p + i * 4);
@@ -179,7 +170,7 @@ __global__ void huber_loss_boxes(const T* p, const Accumulator<T>* t, double* pa
     for (int k = 0; k < 4; ++k) of_box += huber.value(Accumulator<T>(predictions.value[k]), targets.value[k]);
     sum += of_box;
   }
-  store_partial(partial, sum);
+  loss.finish(sum);
 }
 
 template <class T>
@@ -212,44 +203,41 @@ struct LossGrid {
 }  // namespace
 
 template <class T>
-void focal_loss(const T* x, const int32_t* targets, Accumulator<T>* loss,
+void focal_loss(const T* x, const int32_t* targets, Accumulator<T>* loss, T* dx,
                 const FocalLoss<Accumulator<T>>& focal, const Accumulator<T>* normalizer, int64_t anchors,
                 int64_t classes) {
   const int64_t n = anchors * classes, packs = n / pack_size<T>;
   const bool packed = packs_fit<T>(n);
   const LossGrid grid(packed ? packs : n);
-  Workspace<double> partial(grid.blocks);
-  if (packed)
-    launch(focal_loss_packed<T>, {grid}, x, targets, partial.data(), focal, packs, classes);
-  else
-    launch(focal_loss_naive<T>, {grid}, x, targets, partial.data(), focal, n, classes);
-  launch(finish_loss<Accumulator<T>>, {1, block_threads}, partial.data(), int(grid.blocks), loss, 1.0,
-         normalizer);
+  const Workspace<Accumulator<T>> partial(grid.blocks);
+  const LossSum<Accumulator<T>> sum{partial.data(), current_stream().tickets(1), loss, 1, normalizer};
+  const auto launch_with = [&](auto kernel, int64_t count) {
+    launch(kernel, {grid}, x, targets, dx, focal, sum, count, int32_t(classes));
+  };
+  if (!packed) return launch_with(focal_loss_naive<T>, n);
+  focal.with_gamma([&]<bool THREE_HALVES>() {
+    if (dx)
+      launch_with(focal_loss_packed<THREE_HALVES, true, T>, packs);
+    else
+      launch_with(focal_loss_packed<THREE_HALVES, false, T>, packs);
+  });
 }
 
 template <class T>
-void focal_loss_backward(const T* x, const int32_t* targets, const Accumulator<T>* dy, T* dx,
-                         const FocalLoss<Accumulator<T>>& focal, const Accumulator<T>* normalizer,
-                         int64_t anchors, int64_t classes) {
-  const int64_t n = anchors * classes, packs = n / pack_size<T>;
-  if (packs_fit<T>(n))
-    launch(focal_loss_backward_packed<T>, {LossGrid(packs)}, x, targets, dy, dx, focal, normalizer, packs,
-           classes);
-  else
-    launch(focal_loss_backward_naive<T>, {LossGrid(n)}, x, targets, dy, dx, focal, normalizer, n, classes);
+void scale_gradient(T* dx, const Accumulator<T>* factor, int64_t n) {
+  launch(scale_unless_one<T>, {grid_for(n), block_threads}, dx, factor, n);
 }
 
 template <class T>
 void huber_loss(const T* p, const Accumulator<T>* t, Accumulator<T>* loss,
                 const HuberLoss<Accumulator<T>>& huber, const Accumulator<T>* normalizer, int64_t n) {
   const LossGrid grid(n % 4 == 0 ? n / 4 : n);
-  Workspace<double> partial(grid.blocks);
+  const Workspace<Accumulator<T>> partial(grid.blocks);
+  const LossSum<Accumulator<T>> sum{partial.data(), current_stream().tickets(1), loss, 4, normalizer};
   if (n % 4 == 0)
-    launch(huber_loss_boxes<T>, {grid}, p, t, partial.data(), huber, n / 4);
+    launch(huber_loss_boxes<T>, {grid}, p, t, huber, sum, n / 4);
   else
-    launch(huber_loss_naive<T>, {grid}, p, t, partial.data(), huber, n);
-  launch(finish_loss<Accumulator<T>>, {1, block_threads}, partial.data(), int(grid.blocks), loss, 4.0,
-         normalizer);
+    launch(huber_loss_naive<T>, {grid}, p, t, huber, sum, n);
 }
 
 template <class T>
@@ -262,15 +250,13 @@ void huber_loss_backward(const T* p, const Accumulator<T>* t, const Accumulator<
     launch(huber_loss_backward_naive<T>, {LossGrid(n)}, p, t, dy, dp, huber, normalizer, n);
 }
 
-#define INSTANTIATE(T)                                                                                     \
-  template void focal_loss<T>(const T*, const int32_t*, Accumulator<T>*, const FocalLoss<Accumulator<T>>&, \
-                              const Accumulator<T>*, int64_t, int64_t);                                    \
-  template void focal_loss_backward<T>(const T*, const int32_t*, const Accumulator<T>*, T*,                \
-                                       const FocalLoss<Accumulator<T>>&, const Accumulator<T>*, int64_t,   \
-                                       int64_t);                                                           \
-  template void huber_loss<T>(const T*, const Accumulator<T>*, Accumulator<T>*,                            \
-                              const HuberLoss<Accumulator<T>>&, const Accumulator<T>*, int64_t);           \
-  template void huber_loss_backward<T>(const T*, const Accumulator<T>*, const Accumulator<T>*, T*,         \
+#define INSTANTIATE(T)                                                                                    \
+  template void focal_loss<T>(const T*, const int32_t*, Accumulator<T>*, T*,                              \
+                              const FocalLoss<Accumulator<T>>&, const Accumulator<T>*, int64_t, int64_t); \
+  template void scale_gradient<T>(T*, const Accumulator<T>*, int64_t);                                    \
+  template void huber_loss<T>(const T*, const Accumulator<T>*, Accumulator<T>*,                           \
+                              const HuberLoss<Accumulator<T>>&, const Accumulator<T>*, int64_t);          \
+  template void huber_loss_backward<T>(const T*, const Accumulator<T>*, const Accumulator<T>*, T*,        \
                                        const HuberLoss<Accumulator<T>>&, const Accumulator<T>*, int64_t);
 INSTANTIATE(float)
 INSTANTIATE(double)

@@ -32,16 +32,15 @@ namespace cuda {
 // T: float, double, bfloat16. `loss`, `normalizer` and `dy`, the gradient of the loss, are one number in
 // device memory.
 
-// x (anchors, classes), targets (anchors): *loss = sum of focal losses / *normalizer. NaN where a target is
-// neither a label nor special.
+// x (anchors, classes), targets (anchors): *loss = sum of focal losses / *normalizer, and unless dx is null
+// its gradient, dx (anchors, classes). NaN where a target is neither a label nor special.
 template <class T>
-void focal_loss(const T* x, const int32_t* targets, Accumulator<T>* loss,
+void focal_loss(const T* x, const int32_t* targets, Accumulator<T>* loss, T* dx,
                 const FocalLoss<Accumulator<T>>& focal, const Accumulator<T>* normalizer, int64_t anchors,
                 int64_t classes);
+// dx (n) *= *factor, at no cost where that is 1
 template <class T>
-void focal_loss_backward(const T* x, const int32_t* targets, const Accumulator<T>* dy, T* dx,
-                         const FocalLoss<Accumulator<T>>& focal, const Accumulator<T>* normalizer,
-                         int64_t anchors, int64_t classes);
+void scale_gradient(T* dx, const Accumulator<T>* factor, int64_t n);
 
 // *loss = sum over the n predictions p and their targets t / (4 *normalizer)
 template <class T>

@@ -11,36 +11,35 @@ struct FocalLossOptions {
   double label_smoothing = 0;  // enters the cross entropy only, not p_t
 };
 
-// Focal loss of one logit (arXiv 1708.02002, as in EfficientDet's code) in logits, stable for any x:
-// alpha_t (1 - p_t)^gamma CE. With z = x for a positive and -x for a negative, 1 - p_t = sigmoid(-z) = u and
-// log u = -softplus(z), so u^gamma = e^(-gamma softplus(z)) needs no power.
+// Focal loss of one logit (arXiv 1708.02002, as in EfficientDet's code), stable for any x, with its
+// derivative: alpha_t u^gamma CE. With y = -x for a positive and x for a negative, u = 1 - p_t = sigmoid(y),
+// and the cross entropy with label smoothing s is softplus(y) - y s / 2. Of t = e^-|y| both follow:
+// softplus(y) = max(y, 0) + log(1 + t), and u = v^2 with v = 1 / sqrt(1 + t), for negative y times sqrt(t);
+// then u^1.5 = u v, and EfficientDet's gamma costs one exponential and one reciprocal square root.
 template <class T>
 struct FocalLoss {
   T alpha, gamma, smoothing;
 
-  // What value and derivative share; `positive` is 1 for an anchor with an object of this class, 0 for
-  // others.
-  struct Parts {
-    T weight, cross_entropy, u, target, p;
+  struct Result {
+    T loss, derivative;  // with respect to x
   };
-  FOVEA_HOST_DEVICE Parts parts(T x, T positive) const {
-    const T z = positive > T(0) ? x : -x;
-    const T target = positive * (T(1) - smoothing) + T(0.5) * smoothing;
-    const T alpha_t = positive > T(0) ? alpha : T(1) - alpha;
-    const T u = sigmoid_of(-z);
-    return {alpha_t * exponential(-gamma * softplus_of(z)), softplus_of(x) - x * target, u, target,
-            positive > T(0) ? T(1) - u : u};
+  // `positive` is 1 for an anchor with an object of this class, 0 for others. THREE_HALVES: gamma is 1.5.
+  template <bool THREE_HALVES>
+  FOVEA_HOST_DEVICE Result at(T x, T positive) const {
+    const T sign = positive > T(0) ? T(-1) : T(1);
+    const T y = sign * x, above = y > T(0) ? y : T(0), below = above - y;
+    const T h = exponential(T(-0.5) * (above + below)), log_part = log1p_of(h * h);
+    const T q = reciprocal_sqrt(T(1) + h * h), p = h * q;
+    const T v = y > T(0) ? q : p, u = v * v, rest = y > T(0) ? p * p : q * q;  // 1 - u, without cancellation
+    const T alpha_t = positive > T(0) ? alpha : T(1) - alpha, half_smoothing = T(0.5) * smoothing;
+    const T weight = alpha_t * (THREE_HALVES ? u * v : exponential(-gamma * (below + log_part)));
+    const T cross_entropy = above + log_part - half_smoothing * y;
+    return {weight * cross_entropy, sign * weight * (u - half_smoothing + gamma * rest * cross_entropy)};
   }
-  // The loss of one logit.
-  FOVEA_HOST_DEVICE T value(T x, T positive) const {
-    const Parts f = parts(x, positive);
-    return f.weight * f.cross_entropy;
-  }
-  // d/dx: the modulating factor's own slope, and the cross entropy's p - target.
-  FOVEA_HOST_DEVICE T derivative(T x, T positive) const {
-    const Parts f = parts(x, positive);
-    const T sign = positive > T(0) ? T(1) : T(-1);
-    return f.weight * (f.p - f.target - gamma * sign * (T(1) - f.u) * f.cross_entropy);
+  // Calls f.operator()<THREE_HALVES>().
+  template <class F>
+  void with_gamma(F&& f) const {
+    gamma == T(1.5) ? f.template operator()<true>() : f.template operator()<false>();
   }
 };
 

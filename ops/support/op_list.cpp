@@ -72,7 +72,7 @@ const std::vector<KernelFile>& kernel_files() {
        "sort_shared decode suppress_kernel",
        "float32"},
       {"detection_loss",
-       "finish_loss focal_loss_naive focal_loss_backward_naive focal_loss_packed focal_loss_backward_packed "
+       "focal_loss_naive focal_loss_packed scale_unless_one "
        "huber_loss_naive huber_loss_backward_naive huber_loss_boxes huber_loss_backward_boxes",
        "float32 float64 bfloat16"},
       {"dropout", "dropout_naive dropout_packed stochastic_depth_naive stochastic_depth_packed",

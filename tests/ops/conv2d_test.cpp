@@ -7,6 +7,7 @@
 #include "cuda/kernels/conv2d.h"
 #include "ops/arithmetic.h"
 #include "ops/support/attributes.h"
+#include "ops/support/channel_statistics.h"
 #include "ops/support/check_op.h"
 
 using namespace fovea;

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "ops/support/attributes.h"
+#include "ops/support/channel_statistics.h"
 #include "ops/support/check_op.h"
 
 using namespace fovea;

@@ -6,6 +6,7 @@
 #include "cuda/kernels/gemm.h"
 #include "cuda/runtime/memory.h"
 #include "ops/shape_ops.h"
+#include "ops/support/channel_statistics.h"
 #include "ops/support/check_op.h"
 
 using namespace fovea;
