@@ -30,4 +30,15 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                   const Tensor& running_variance, const BatchNormOptions& options,
                   const ChannelStatistics* statistics = nullptr);
 
+struct BatchNormTensors {
+  Tensor weight, bias, running_mean, running_variance;  // (C) each
+};
+
+// Batch norms side by side, in one pass: x (N, P, C) holds up to 8 segments, segment l being the next
+// segments[l] pixels of every image, such as the levels of a pyramid; each is normalised as by the function
+// above with norms[l], over its N * segments[l] rows. Throws where the segments do not add up to P, one is
+// empty, or their number is not that of the norms.
+Tensor batch_norm(const Tensor& x, const std::vector<int64_t>& segments,
+                  const std::vector<BatchNormTensors>& norms, const BatchNormOptions& options);
+
 }  // namespace fovea
