@@ -290,6 +290,14 @@ void normalization(Bench& b) {
             options.activation = Activation::swish;
             return batch_norm(x, weight, bias, mean, variance, options);
           });
+  const Tensor pyramid = b.activations({b.batch, 5456, 64});  // the levels of 512 x 512 px
+  std::vector<BatchNormTensors> norms;
+  for (int level = 0; level < 5; ++level)
+    norms.push_back({b.parameters({64}), b.parameters({64}), b.parameters({64}).detach(),
+                     full({64}, 1, mean.dtype(), b.device)});
+  b.row(fmt::format("batch_norm {} swish, 5 segments", pyramid.shape()), {pyramid}, [=] {
+    return batch_norm(pyramid, {4096, 1024, 256, 64, 16}, norms, {.activation = Activation::swish});
+  });
   const Tensor s = b.activations({b.batch, 96});
   b.row(fmt::format("global_average_pool {}", x.shape()), {x}, [=] { return global_average_pool(x); });
   b.row(fmt::format("scale_channels {}", x.shape()), {x, s}, [=] { return scale_channels(x, s); });

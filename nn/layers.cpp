@@ -178,7 +178,7 @@ Tensor BatchNorm::forward(const Tensor& x, const ChannelStatistics* statistics) 
 }
 
 EvaluationNorm BatchNorm::evaluation_norm() const {
-  return {weight_, bias_, running_mean_, running_variance_, options_};
+  return {{weight_, bias_, running_mean_, running_variance_}, options_};
 }
 
 void BatchNorm::trace_output(const Tensor& y) const {

@@ -1,6 +1,9 @@
 #include "ops/batch_norm.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
 
 #include "core/parallel.h"
 #include "core/tape_observer.h"
@@ -11,6 +14,10 @@
 
 namespace fovea {
 namespace {
+
+struct Matrix {
+  int64_t rows, channels;
+};
 
 // y = f(x * a + b) for `rows` of the group's channels; a and b repeated by the group. y may be x.
 template <class F, class T>
@@ -24,7 +31,7 @@ void normalize_rows(const RowGroup& group, const T* x, const std::vector<T>& a, 
 
 // y = f(x * scale + shift), both (channels)
 template <class F, class T>
-void normalize_cpu(const T* x, const T* scale, const T* shift, T* y, BatchNormDims dims) {
+void normalize_cpu(const T* x, const T* scale, const T* shift, T* y, Matrix dims) {
   const RowGroup group(dims.channels);
   const std::vector<T> a = group.repeat<T>(scale), b = group.repeat<T>(shift);
   parallel_chunks(dims.rows, chunk_rows(dims.channels), [&](int64_t, int64_t begin, int64_t end) {
@@ -36,7 +43,7 @@ void normalize_cpu(const T* x, const T* scale, const T* shift, T* y, BatchNormDi
 // inverse_std.
 template <class F, class T>
 void batch_norm_sums_cpu(const T* x, const T* dy, const T* scale, const T* shift, const T* mean, T* g,
-                         T* sum_g, T* sum_gx, BatchNormDims dims) {
+                         T* sum_g, T* sum_gx, Matrix dims) {
   const RowGroup group(dims.channels);
   const std::vector<T> a = group.repeat<T>(scale), b = group.repeat<T>(shift), m = group.repeat<T>(mean);
   const int64_t chunk = chunk_rows(dims.channels), chunks = chunk_count(dims.rows, chunk);
@@ -74,7 +81,7 @@ void batch_norm_sums_cpu(const T* x, const T* dy, const T* scale, const T* shift
 // (arXiv 1502.03167, section 3), with running averages they are 0.
 // dx holds g and is overwritten.
 template <class T>
-void batch_norm_dx_cpu(const T* x, const T* scale, const T* u, const T* v, T* dx, BatchNormDims dims) {
+void batch_norm_dx_cpu(const T* x, const T* scale, const T* u, const T* v, T* dx, Matrix dims) {
   const RowGroup group(dims.channels);
   const std::vector<T> a = group.repeat<T>(scale);
   const std::vector<T> constant = group.repeat<T>(u), slope = group.repeat<T>(v);
@@ -92,7 +99,7 @@ void batch_norm_dx_cpu(const T* x, const T* scale, const T* u, const T* v, T* dx
 template <class F, class T>
 void batch_norm_backward_cpu(const T* x, const T* dy, const BatchNormCoefficients<T>& norm,
                              bool batch_statistics, ProcessGroup* group, T* dx, T* dweight, T* dbias,
-                             BatchNormDims dims) {
+                             Matrix dims) {
   T *sum_g = dbias, *sum_gx = dweight;
   batch_norm_sums_cpu<F>(x, dy, norm.scale, norm.shift, norm.mean, dx, sum_g, sum_gx, dims);
   std::vector<T> u(size_t(dims.channels)), v(size_t(dims.channels));
@@ -114,17 +121,42 @@ void batch_norm_backward_cpu(const T* x, const T* dy, const BatchNormCoefficient
   batch_norm_dx_cpu(x, norm.scale, u.data(), v.data(), dx, dims);
 }
 
-struct Coefficients {
-  Tensor scale, shift, mean, inverse_std;  // (C) each: y = x * scale + shift before the activation
+// A segment's rows one after another, as the loops want them: x itself where it is the only one, else a copy.
+template <class T>
+class SegmentRows {
+ public:
+  SegmentRows(T* x, const BatchNormDims& d, int segment) : x_(x) {
+    if (d.segments == 1) return;
+    for (int i = 0; i < segment; ++i) x_ += d.size[i] * d.channels;
+    length_ = d.size[segment] * d.channels;
+    stride_ = d.pixels * d.channels;
+    copy_.resize(size_t(d.images * length_));
+    for (int64_t i = 0; i < d.images; ++i) std::copy_n(x_ + i * stride_, length_, copy_.data() + i * length_);
+  }
+  T* data() { return copy_.empty() ? x_ : copy_.data(); }
+  void write_back() const {
+    for (int64_t at = 0, i = 0; at < int64_t(copy_.size()); at += length_, ++i)
+      std::copy_n(copy_.data() + at, length_, x_ + i * stride_);
+  }
 
-  explicit Coefficients(const Tensor& weight)
-      : scale(empty_like(weight)),
-        shift(empty_like(weight)),
-        mean(empty_like(weight)),
-        inverse_std(empty_like(weight)) {}
+ private:
+  T* x_;
+  int64_t length_ = 0, stride_ = 0;  // an image's rows, from one image to the next
+  std::vector<T> copy_;
+};
+
+struct Coefficients {
+  Tensor scale, shift, mean, inverse_std;  // (segments, C): y = x * scale + shift before the activation
+
+  Coefficients(const Tensor& weight, int64_t segments)
+      : scale(empty({segments, weight.numel()}, weight.dtype(), weight.device())),
+        shift(empty_like(scale)),
+        mean(empty_like(scale)),
+        inverse_std(empty_like(scale)) {}
   template <class R>
-  BatchNormCoefficients<R> pointers() const {
-    return {scale.data<R>(), shift.data<R>(), mean.data<R>(), inverse_std.data<R>()};
+  BatchNormCoefficients<R> pointers(int segment = 0) const {
+    const int64_t at = segment * scale.size(1);
+    return {scale.data<R>() + at, shift.data<R>() + at, mean.data<R>() + at, inverse_std.data<R>() + at};
   }
 };
 
@@ -132,77 +164,123 @@ double inverse_std_of(double variance, double epsilon) { return 1.0 / std::sqrt(
 
 template <class T>
 void from_statistics(const std::vector<double>& mean, const std::vector<double>& variance,
-                     const Tensor& weight, const Tensor& bias, double epsilon, const Coefficients& c) {
-  const int64_t channels = weight.numel();
-  for (int64_t i = 0; i < channels; ++i) {
+                     const BatchNormTensors& norm, double epsilon, const BatchNormCoefficients<T>& c) {
+  for (int64_t i = 0; i < norm.weight.numel(); ++i) {
     const double inverse_std = inverse_std_of(variance[size_t(i)], epsilon);
-    const double scale = weight.data<T>()[i] * inverse_std;
-    c.scale.data<T>()[i] = T(scale);
-    c.shift.data<T>()[i] = T(bias.data<T>()[i] - mean[size_t(i)] * scale);
-    c.mean.data<T>()[i] = T(mean[size_t(i)]);
-    c.inverse_std.data<T>()[i] = T(inverse_std);
+    const double scale = norm.weight.data<T>()[i] * inverse_std;
+    c.scale[i] = T(scale);
+    c.shift[i] = T(norm.bias.data<T>()[i] - mean[size_t(i)] * scale);
+    c.mean[i] = T(mean[size_t(i)]);
+    c.inverse_std[i] = T(inverse_std);
   }
 }
 
 template <class T>
-void update_running(const ChannelStatistics& batch, const Tensor& running_mean,
-                    const Tensor& running_variance, double momentum) {
+void update_running(const ChannelStatistics& batch, const BatchNormTensors& norm, double momentum) {
   const double n = double(batch.rows()), unbiased = n > 1 ? n / (n - 1) : 1;
-  T *mean = running_mean.data<T>(), *variance = running_variance.data<T>();
+  T *mean = norm.running_mean.data<T>(), *variance = norm.running_variance.data<T>();
   for (int64_t c = 0; c < batch.channels(); ++c) {
     mean[c] = T((1 - momentum) * mean[c] + momentum * batch.mean()[size_t(c)]);
     variance[c] = T((1 - momentum) * variance[c] + momentum * unbiased * batch.variance()[size_t(c)]);
   }
 }
 
-// What both of coefficients_cpu and coefficients_cuda are given.
-struct Inputs {
-  const Tensor &x, &weight, &bias, &running_mean, &running_variance;
+// What both of forward_cpu and forward_cuda are given.
+struct ForwardPass {
+  const Tensor& x;
+  const std::vector<BatchNormTensors>& norms;
   const BatchNormOptions& options;
   const ChannelStatistics* statistics;  // gathered on the CPU only
-  BatchNormDims dims;
+  const Coefficients& coefficients;
+  const Tensor& y;
+  const BatchNormDims& dims;
 };
 
 template <class T>
-void coefficients_cpu(const Inputs& in, const Coefficients& c) {
-  if (!in.options.training) {
-    from_statistics<T>(in.running_mean.values(), in.running_variance.values(), in.weight, in.bias,
-                       in.options.epsilon, c);
-    return;
-  }
+void coefficients_cpu(const ForwardPass& in, const BatchNormTensors& norm, const T* x, Matrix dims,
+                      const BatchNormCoefficients<T>& c) {
+  const BatchNormOptions& options = in.options;
+  if (!options.training)
+    return from_statistics<T>(norm.running_mean.values(), norm.running_variance.values(), norm,
+                              options.epsilon, c);
   ChannelStatistics own;
   const ChannelStatistics* gathered = in.statistics && in.statistics->ready() ? in.statistics : nullptr;
-  if (!gathered) gather(own, in.x.data<T>(), in.dims.rows, in.dims.channels), gathered = &own;
-  require(gathered->rows() == in.dims.rows && gathered->channels() == in.dims.channels,
+  if (!gathered) gather(own, x, dims.rows, dims.channels), gathered = &own;
+  require(gathered->rows() == dims.rows && gathered->channels() == dims.channels,
           "[batch_norm] the statistics given are of {}x{}, x is {}", gathered->rows(), gathered->channels(),
           in.x.shape());
-  if (in.options.process_group) {
+  if (options.process_group) {
     own = *gathered, gathered = &own;
-    own.merge_processes(*in.options.process_group);
+    own.merge_processes(*options.process_group);
   }
-  const ChannelStatistics& batch = *gathered;
-  from_statistics<T>(batch.mean(), batch.variance(), in.weight, in.bias, in.options.epsilon, c);
-  if (!in.options.update_running) return;
-  update_running<T>(batch, in.running_mean, in.running_variance, in.options.momentum);
+  from_statistics<T>(gathered->mean(), gathered->variance(), norm, options.epsilon, c);
+  if (options.update_running) update_running<T>(*gathered, norm, options.momentum);
 }
 
-template <class T>
-void coefficients_cuda(const Inputs& in, const Coefficients& c) {
+template <class F, class T>
+void forward_cpu(const ForwardPass& in) {
+  for (int i = 0; i < in.dims.segments; ++i) {
+    const Matrix dims{in.dims.rows(i), in.dims.channels};
+    const BatchNormCoefficients<T> c = in.coefficients.pointers<T>(i);
+    SegmentRows<T> x(in.x.data<T>(), in.dims, i), y(in.y.data<T>(), in.dims, i);
+    coefficients_cpu<T>(in, in.norms[size_t(i)], x.data(), dims, c);
+    normalize_cpu<F, T>(x.data(), c.scale, c.shift, y.data(), dims);
+    y.write_back();
+  }
+}
+
+template <class F, class T>
+void forward_cuda(const ForwardPass& in) {
   using R = Accumulator<T>;
-  R *weight = in.weight.data<R>(), *bias = in.bias.data<R>();
-  R *mean = in.running_mean.data<R>(), *variance = in.running_variance.data<R>();
-  const bool update = in.options.update_running;
-  if (in.options.training)
-    cuda::batch_norm_coefficients(in.x.data<T>(), weight, bias, update ? mean : nullptr,
-                                  update ? variance : nullptr, in.options.epsilon, in.options.momentum,
-                                  in.options.process_group, c.pointers<R>(), in.dims);
-  else
-    cuda::batch_norm_running_coefficients(weight, bias, mean, variance, in.options.epsilon, c.pointers<R>(),
-                                          in.dims.channels);
+  BatchNormTable<R> table;
+  table.epsilon = R(in.options.epsilon);
+  table.momentum = R(in.options.momentum);
+  const bool running = !in.options.training || in.options.update_running;
+  for (size_t i = 0; i < in.norms.size(); ++i) {
+    const BatchNormTensors& norm = in.norms[i];
+    table.of[i] = {norm.weight.data<R>(), norm.bias.data<R>(),
+                   running ? norm.running_mean.data<R>() : nullptr,
+                   running ? norm.running_variance.data<R>() : nullptr};
+  }
+  cuda::batch_norm_forward<F, T>(in.x.data<T>(), table, in.options.training, in.options.process_group,
+                                 in.coefficients.pointers<R>(), in.y.data<T>(), in.dims);
 }
 
-void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mean,
-           const Tensor& variance) {
+// What both of backward_cpu and backward_cuda are given.
+struct BackwardPass {
+  const Tensor &x, &dy;
+  const Coefficients& coefficients;
+  const BatchNormOptions& options;
+  const Tensor& dx;
+  const Tensors &dweight, &dbias;  // each segment's
+  const BatchNormDims& dims;
+};
+
+template <class F, class T>
+void backward_cpu(const BackwardPass& in) {
+  for (int i = 0; i < in.dims.segments; ++i) {
+    SegmentRows<T> x(in.x.data<T>(), in.dims, i), dy(in.dy.data<T>(), in.dims, i),
+        dx(in.dx.data<T>(), in.dims, i);
+    batch_norm_backward_cpu<F, T>(x.data(), dy.data(), in.coefficients.pointers<T>(i), in.options.training,
+                                  in.options.process_group, dx.data(), in.dweight[size_t(i)].data<T>(),
+                                  in.dbias[size_t(i)].data<T>(), {in.dims.rows(i), in.dims.channels});
+    dx.write_back();
+  }
+}
+
+template <class F, class T>
+void backward_cuda(const BackwardPass& in) {
+  using R = Accumulator<T>;
+  BatchNormTable<R> gradients;
+  for (size_t i = 0; i < in.dweight.size(); ++i)
+    gradients.of[i] = {in.dweight[i].data<R>(), in.dbias[i].data<R>(), nullptr, nullptr};
+  cuda::batch_norm_backward<F, T>(in.x.data<T>(), in.dy.data<T>(), in.coefficients.pointers<R>(),
+                                  in.options.training, in.options.process_group, in.dx.data<T>(), gradients,
+                                  in.dims);
+}
+
+void check(const Tensor& x, const BatchNormTensors& norm) {
+  const auto& [weight, bias, mean, variance] = norm;
   require(x.rank() >= 2, "[batch_norm] x is {}, it needs channels last and at least one axis before them",
           x.shape());
   const Shape expected{x.size(-1)};
@@ -216,22 +294,15 @@ void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tens
   require(x.numel() > 0, "[batch_norm] x is {}: there is nothing to take statistics of", x.shape());
 }
 
-}  // namespace
-
-Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
-                  const Tensor& running_variance, const BatchNormOptions& options,
-                  const ChannelStatistics* statistics) {
-  check(x, weight, bias, running_mean, running_variance);
-  const BatchNormDims dims{x.numel() / x.size(-1), x.size(-1)};
-  const Inputs inputs{x, weight, bias, running_mean, running_variance, options, statistics, dims};
-  const Coefficients c(weight);
+Tensor normalized(const char* op, const Tensor& x, const std::vector<BatchNormTensors>& norms,
+                  const BatchNormOptions& options, const ChannelStatistics* statistics,
+                  const BatchNormDims& dims) {
+  const Coefficients c(norms[0].weight, dims.segments);
   Tensor y = empty_like(x);
-  with_compute_dtype(x, "batch_norm", [&]<class T>() {
-    using R = Accumulator<T>;
-    on<T>(x.device(), coefficients_cpu<R>, coefficients_cuda<T>)(inputs, c);
+  with_compute_dtype(x, op, [&]<class T>() {
     with_activation(options.activation, [&]<class F>() {
-      on<T>(x.device(), normalize_cpu<F, R>, cuda::batch_norm_normalize<F, T>)(
-          x.data<T>(), c.scale.data<R>(), c.shift.data<R>(), y.data<T>(), dims);
+      on<T>(x.device(), forward_cpu<F, Accumulator<T>>,
+            forward_cuda<F, T>)({x, norms, options, statistics, c, y, dims});
     });
   });
   const auto attributes = [&] {
@@ -239,28 +310,67 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                       {"epsilon", options.epsilon},
                       {"activation", name(options.activation)}};
   };
-  return record(y, {"batch_norm", attributes}, {x, weight, bias, running_mean, running_variance},
-                [x = x.detach(), c, dims, options](const Tensor& dy) -> Tensors {
-                  Tensor dx = empty_like(x), dweight = empty_like(c.scale), dbias = empty_like(c.scale);
-                  with_compute_dtype(x, "batch_norm", [&]<class T>() {
-                    using R = Accumulator<T>;
-                    with_activation(options.activation, [&]<class F>() {
-                      on<T>(x.device(), batch_norm_backward_cpu<F, R>, cuda::batch_norm_backward<F, T>)(
-                          x.data<T>(), dy.data<T>(), c.pointers<R>(), options.training, options.process_group,
-                          dx.data<T>(), dweight.data<R>(), dbias.data<R>(), dims);
-                    });
-                  });
-                  return {dx, dweight, dbias, {}, {}};
-                });
+  Tensors inputs = {x};
+  for (const BatchNormTensors& n : norms)
+    inputs.insert(inputs.end(), {n.weight, n.bias, n.running_mean, n.running_variance});
+  return record(y, {op, attributes}, inputs, [op, x = x.detach(), c, dims, options](const Tensor& dy) {
+    const Tensor dx = empty_like(x);
+    Tensors dweight, dbias, all = {dx};
+    for (int i = 0; i < dims.segments; ++i) {
+      for (Tensors* gradients : {&dweight, &dbias})
+        gradients->push_back(empty({dims.channels}, c.scale.dtype(), x.device()));
+      all.insert(all.end(), {dweight.back(), dbias.back(), {}, {}});
+    }
+    with_compute_dtype(x, op, [&]<class T>() {
+      with_activation(options.activation, [&]<class F>() {
+        on<T>(x.device(), backward_cpu<F, Accumulator<T>>,
+              backward_cuda<F, T>)({x, dy, c, options, dx, dweight, dbias, dims});
+      });
+    });
+    return all;
+  });
 }
 
-EvaluationNorm::EvaluationNorm(const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
-                               const Tensor& running_variance, const BatchNormOptions& options)
+}  // namespace
+
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
+                  const Tensor& running_variance, const BatchNormOptions& options,
+                  const ChannelStatistics* statistics) {
+  const BatchNormTensors norm{weight, bias, running_mean, running_variance};
+  check(x, norm);
+  return normalized("batch_norm", x, {norm}, options, statistics,
+                    BatchNormDims::of_matrix(x.numel() / x.size(-1), x.size(-1)));
+}
+
+Tensor batch_norm(const Tensor& x, const std::vector<int64_t>& segments,
+                  const std::vector<BatchNormTensors>& norms, const BatchNormOptions& options) {
+  constexpr size_t most = BatchNormDims::max_segments;
+  require(
+      x.rank() == 3 && segments.size() == norms.size() && !norms.empty() && norms.size() <= most,
+      "[batch_norm] x is {}, with {} segments and {} norms: give x as (N, P, C), and 1 to {} segments with "
+      "a norm each",
+      x.shape(), segments.size(), norms.size(), most);
+  BatchNormDims dims{x.size(0), x.size(1), x.size(2), int(segments.size()), {}};
+  std::copy(segments.begin(), segments.end(), dims.size);
+  require(
+      *std::min_element(segments.begin(), segments.end()) > 0 &&
+          std::accumulate(segments.begin(), segments.end(), int64_t(0)) == dims.pixels,
+      "[batch_norm] the segments are of {} pixels, x is {}: they must add up to its second axis, and none "
+      "be empty",
+      fmt::join(segments, ", "), x.shape());
+  require(dims.images * dims.pixels <= std::numeric_limits<int32_t>::max(),
+          "[batch_norm] x is {}: norms of segments take up to {} rows", x.shape(),
+          std::numeric_limits<int32_t>::max());
+  for (const BatchNormTensors& norm : norms) check(x, norm);
+  return normalized("batch_norm_segments", x, norms, options, nullptr, dims);
+}
+
+EvaluationNorm::EvaluationNorm(const BatchNormTensors& norm, const BatchNormOptions& options)
     : activation_(options.activation) {
   if (is_dry_run()) return;
-  scale_ = weight.values();
-  shift_ = bias.values();
-  const std::vector<double> mean = running_mean.values(), variance = running_variance.values();
+  scale_ = norm.weight.values();
+  shift_ = norm.bias.values();
+  const std::vector<double> mean = norm.running_mean.values(), variance = norm.running_variance.values();
   for (size_t c = 0; c < scale_.size(); ++c) {
     scale_[c] *= inverse_std_of(variance[c], options.epsilon);
     shift_[c] -= mean[c] * scale_[c];

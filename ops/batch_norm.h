@@ -30,13 +30,23 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                   const Tensor& running_variance, const BatchNormOptions& options,
                   const ChannelStatistics* statistics = nullptr);
 
+struct BatchNormTensors {
+  Tensor weight, bias, running_mean, running_variance;  // (C) each
+};
+
+// Batch norms side by side, in one pass: x (N, P, C) holds up to 8 segments, segment l being the next
+// segments[l] pixels of every image, such as the levels of a pyramid; each is normalised as by the function
+// above with norms[l], over its N * segments[l] rows. Throws where the segments do not add up to P, one is
+// empty, or their number is not that of the norms.
+Tensor batch_norm(const Tensor& x, const std::vector<int64_t>& segments,
+                  const std::vector<BatchNormTensors>& norms, const BatchNormOptions& options);
+
 // batch_norm() in evaluation, applied by the convolution before it to each block of its output: one pass over
 // memory less, the same bits. On the CPU only, where no gradient is recorded; x (..., C) as for batch_norm().
 class EvaluationNorm : public Epilogue {
  public:
   // Reads the parameters now: it lives no longer than the forward pass.
-  EvaluationNorm(const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
-                 const Tensor& running_variance, const BatchNormOptions& options);
+  EvaluationNorm(const BatchNormTensors& norm, const BatchNormOptions& options);
   // Whether a convolution of x can be given one.
   static bool takes(const Tensor& x);
 

@@ -1,404 +1,482 @@
-// Batch normalisation over the rows of a rows x channels matrix, with the activation that follows it (arXiv
-// 1502.03167). Bytes moved, in passes over rows * channels * sizeof(T): statistics 1, normalising 2, the sums
-// of the backward pass 2, dx 3. Storing g = dy f'(z) between the last two would cost a pass more.
+// Batch normalisation over the rows of a matrix, or of each of its segments, with the activation that follows
+// it (arXiv 1502.03167). Bytes moved, in passes over rows * channels * sizeof(T): statistics 1, normalising
+// 2, the sums of the backward pass 2, dx 3. Storing g = dy f'(z) between the last two would cost a pass more.
+//
+// Each direction is two launches: the first cuts the rows into chunks, and its last block of each tile of
+// channels merges them; the second is elementwise. Where a block can hold all rows of its channels, each
+// direction is one launch.
 #include "cuda/kernels/batch_norm.h"
 
 #include <cmath>
+#include <optional>
 
-#include "cuda/device/columns.h"
-#include "cuda/device/grid.h"
+#include "cuda/device/last_block.h"
 #include "cuda/kernels/activation.h"
+#include "cuda/kernels/batch_norm_grid.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
+#include "cuda/runtime/stream.h"
 
 namespace fovea::cuda {
 namespace {
 
-// Where several processes train together, the sums are over the rows of all: partial (processes, chunks, 2,
-// channels) below holds one part of each process. Alone it is the only one.
-struct PartialOfProcesses {
-  int64_t rows, chunk_rows, chunks;  // of a process; all have as many
-  int64_t rank, processes;
-};
+// Sums: two blocks on each multiprocessor of a large GPU, whatever the number of channels is; a chunk more
+// would be a partial sum more for the last block.
+constexpr ColumnPlan plan_for_chunks = {264, 4, 256, 32};
+// All rows in one block, with 32 bytes of channels a row, a sector of memory.
+constexpr int slab_threads = 512;
+constexpr ColumnPlan plan_for_slabs = {1, int64_t(1) << 40, slab_threads, 2};
+constexpr int64_t most_slab_steps = 4;
 
-// ---- Statistics. partial (chunks, 2, channels): the mean of a chunk and its squared distances from it,
-// added.
-
-// One thread one channel, all rows: the definition.
-template <class T>
-__global__ void statistics_naive(const T* x, Accumulator<T>* partial, BatchNormDims d) {
-  for (int64_t c : grid_stride(d.channels)) {
-    double mean = 0, squares = 0;
-    for (int64_t row = 0; row < d.rows; ++row) mean += double(Accumulator<T>(x[row * d.channels + c]));
-    mean /= double(d.rows);
-    for (int64_t row = 0; row < d.rows; ++row) {
-      const double distance = double(Accumulator<T>(x[row * d.channels + c])) - mean;
-      squares += distance * distance;
-    }
-    partial[c] = Accumulator<T>(mean);
-    partial[d.channels + c] = Accumulator<T>(squares);
-  }
+// Two sums a column, which the first line has, to `partial` (chunks, 2, channels).
+template <int N, class R>
+__device__ inline void store_partial(const R (&sums)[2 * N], R* partial, const SegmentPlace<N>& at,
+                                     const SegmentGrid& g) {
+  if (!at.first_line()) return;
+  R* to = partial + 2 * at.chunk * g.columns + at.column;
+  store_rounded<N>(to, sums);
+  store_rounded<N>(to + g.columns, sums + N);
 }
 
-// In one pass: with p, the chunk's first row, near the values, nothing cancels in
-// sum (x - mean)^2 = sum (x - p)^2 - (sum (x - p))^2 / n.
-template <class T, int N>
-__global__ void statistics_chunks(const T* x, Accumulator<T>* partial, ColumnGrid grid) {
+// ---- Statistics. partial (processes, chunks, 2, channels): the mean of a chunk and its squared distances
+// from it, added.
+
+// Of the block's rows, in its first line. In one pass: with p, the first row, near the values, nothing
+// cancels in sum (x - mean)^2 = sum (x - p)^2 - (sum (x - p))^2 / n.
+template <int N, class T>
+__device__ inline void mean_and_squares(const T* x, const SegmentPlace<N>& at,
+                                        Accumulator<T> (&sums)[2 * N]) {
   using R = Accumulator<T>;
-  const ColumnPlace<N> at(grid);
-  const int64_t first = at.chunk * grid.chunk_rows;
   Pack<T, N> pivot = {};
-  if (at.inside) pivot = load_pack<N>(x + at.offset(first));
-  R sums[2 * N] = {};
-  for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
-    const Pack<T, N> pack = load_pack<N>(x + at.offset(row));
-    for (int k = 0; k < N; ++k) {
-      const R distance = R(pack.value[k]) - R(pivot.value[k]);
+  if (at.inside) pivot = load_pack<N>(x + at.offset(at.first));
+  UNROLL for (int k = 0; k < 2 * N; ++k) sums[k] = 0;
+  const T* const arrays[] = {x};
+  for_each_row(at, arrays, [&](int64_t, const Pack<T, N>(&packs)[1]) {
+    UNROLL for (int k = 0; k < N; ++k) {
+      const R distance = R(packs[0].value[k]) - R(pivot.value[k]);
       sums[k] += distance;
       sums[N + k] += distance * distance;
     }
-  }
+  });
   block_column_sum(sums);
-  if (!at.first_line()) return;
-  R* to = partial + 2 * at.chunk * grid.columns + at.column;
-  const R n = R(at.end - first);
-  for (int k = 0; k < N; ++k) {
+  const R n = R(at.end - at.first);
+  UNROLL for (int k = 0; k < N; ++k) {
     sums[N + k] -= sums[k] * sums[k] / n;
     sums[k] = R(pivot.value[k]) + sums[k] / n;
   }
-  store_rounded<N>(to, sums);
-  store_rounded<N>(to + grid.columns, sums + N);
 }
 
-template <class R>
-__device__ void write_coefficients(const BatchNormCoefficients<R>& to, int64_t c, R mean, R variance,
-                                   R weight, R bias, R epsilon) {
-  const R inverse_std = R(1) / std::sqrt(variance + epsilon), scale = weight * inverse_std;
-  to.scale[c] = scale;
-  to.shift[c] = bias - mean * scale;
-  to.mean[c] = mean;
-  to.inverse_std[c] = inverse_std;
-}
-
-template <class R>
-struct NormParameters {
-  const R *weight, *bias;
-  R *running_mean, *running_variance;
-  R epsilon, momentum;
-};
-
-// Merges the chunks of all processes, the rows of `grid`, as Chan, Golub and LeVeque do, all at once: with
-// the common mean known, squares = sum over chunks of squares + n (mean - common mean)^2. The mean is summed
-// as distances from the first chunk's, which keeps its digits without arithmetic in double: GPUs made for
-// games do that at 1/64 of the rate.
-template <class R>
-__global__ void coefficients_from_chunks(const R* partial, NormParameters<R> parameters,
-                                         BatchNormCoefficients<R> to, PartialOfProcesses of,
-                                         ColumnGrid grid) {
-  __shared__ R common_mean[plan_for_partials.columns];
-  const ColumnPlace<1> at(grid);
-  const R pivot = at.inside ? partial[at.column] : R(0);
-  R mean[1] = {}, squares[1] = {};
-  const int64_t rows = of.rows * of.processes;
-  const auto rows_of = [&](int64_t chunk) {
-    const int64_t left = of.rows - chunk % of.chunks * of.chunk_rows;
-    return R(left < of.chunk_rows ? left : of.chunk_rows);
-  };
-  for (int64_t i = at.begin; i < at.end; i += blockDim.y)
-    mean[0] += rows_of(i) * (partial[2 * i * grid.columns + at.column] - pivot);
-  block_column_sum(mean);
-  if (threadIdx.y == 0) common_mean[threadIdx.x] = pivot + mean[0] / R(rows);
-  __syncthreads();
-  mean[0] = common_mean[threadIdx.x];
-  for (int64_t i = at.begin; i < at.end; i += blockDim.y) {
-    const R distance = partial[2 * i * grid.columns + at.column] - mean[0];
-    squares[0] += partial[(2 * i + 1) * grid.columns + at.column] + rows_of(i) * distance * distance;
+// The chunks of the block's segment and channels in `partial`, merged as Chan, Golub and LeVeque do, all at
+// once, relative to the first one's mean: that keeps the digits without arithmetic in double, which GPUs made
+// for games do at 1/64 of the rate.
+template <int N, class R>
+__device__ inline void merged_mean_and_squares(const R* partial, int processes, const SegmentPlace<N>& at,
+                                               const SegmentGrid& g, R (&sums)[2 * N]) {
+  const R* from = partial + 2 * at.of.first * g.columns + at.column;
+  Pack<R, N> pivot = {};
+  if (at.inside) pivot = load_pack<N>(from);
+  UNROLL for (int k = 0; k < 2 * N; ++k) sums[k] = 0;
+  for (int process = 0; process < processes; ++process, from += 2 * g.partials())
+    for (int64_t i = at.inside ? threadIdx.y : at.of.count; i < at.of.count; i += blockDim.y) {
+      const int64_t left = at.of.rows - i * g.chunk_rows;
+      const R rows = R(left < g.chunk_rows ? left : g.chunk_rows);
+      const auto mean = load_pack<N>(from + 2 * i * g.columns);
+      const auto squares = load_pack<N>(from + (2 * i + 1) * g.columns);
+      UNROLL for (int k = 0; k < N; ++k) {
+        const R distance = mean.value[k] - pivot.value[k];
+        sums[k] += rows * distance;
+        sums[N + k] += squares.value[k] + rows * distance * distance;
+      }
+    }
+  block_column_sum(sums);
+  const R n = R(at.of.rows * processes);
+  UNROLL for (int k = 0; k < N; ++k) {
+    sums[N + k] -= sums[k] * sums[k] / n;
+    sums[k] = pivot.value[k] + sums[k] / n;
   }
-  block_column_sum(squares);
-  if (!at.first_line()) return;
-  const int64_t c = at.column;
-  R variance = squares[0] / R(rows);
-  if (variance < 0) variance = 0;  // by rounding; a NaN stays
-  write_coefficients(to, c, mean[0], variance, parameters.weight[c], parameters.bias[c], parameters.epsilon);
-  if (!parameters.running_mean) return;
-  const R unbiased = rows > 1 ? R(rows) / R(rows - 1) : R(1), keep = 1 - parameters.momentum;
-  R *running_mean = parameters.running_mean + c, *running_variance = parameters.running_variance + c;
-  *running_mean = keep * *running_mean + parameters.momentum * mean[0];
-  *running_variance = keep * *running_variance + parameters.momentum * unbiased * variance;
 }
 
-template <class R>
-__global__ void coefficients_from_running(NormParameters<R> from, BatchNormCoefficients<R> to,
-                                          int64_t channels) {
-  for (int64_t c : grid_stride(channels))
-    write_coefficients(to, c, from.running_mean[c], from.running_variance[c], from.weight[c], from.bias[c],
-                       from.epsilon);
+template <int N, class R>
+__device__ inline void write_coefficients(const Pack<R, N>& mean, const Pack<R, N>& variance,
+                                          const BatchNormTable<R>& norms, const BatchNormCoefficients<R>& to,
+                                          const SegmentPlace<N>& at) {
+  const auto weight = load_pack<N>(norms.of[at.segment].weight + at.column);
+  const auto bias = load_pack<N>(norms.of[at.segment].bias + at.column);
+  Pack<R, N> scale, shift, inverse_std;
+  UNROLL for (int k = 0; k < N; ++k) {
+    inverse_std.value[k] = R(1) / std::sqrt(variance.value[k] + norms.epsilon);
+    scale.value[k] = weight.value[k] * inverse_std.value[k];
+    shift.value[k] = bias.value[k] - mean.value[k] * scale.value[k];
+  }
+  store_pack(to.scale + at.coefficient(), scale);
+  store_pack(to.shift + at.coefficient(), shift);
+  store_pack(to.mean + at.coefficient(), mean);
+  store_pack(to.inverse_std + at.coefficient(), inverse_std);
+}
+
+// From the batch's mean and squared distances, which the first line has. Moves the running averages.
+template <int N, class R>
+__device__ inline void coefficients_of_batch(const R (&sums)[2 * N], R rows, const BatchNormTable<R>& norms,
+                                             const BatchNormCoefficients<R>& to, const SegmentPlace<N>& at) {
+  if (!at.first_line()) return;
+  Pack<R, N> mean, variance;
+  UNROLL for (int k = 0; k < N; ++k) {
+    mean.value[k] = sums[k];
+    variance.value[k] = sums[N + k] < 0 ? R(0) : sums[N + k] / rows;  // by rounding; a NaN stays
+  }
+  write_coefficients(mean, variance, norms, to, at);
+  const BatchNormParameters<R> norm = norms.of[at.segment];
+  if (!norm.running_mean) return;
+  const R unbiased = rows > 1 ? rows / (rows - 1) : R(1), keep = 1 - norms.momentum;
+  auto running_mean = load_pack<N>(norm.running_mean + at.column);
+  auto running_variance = load_pack<N>(norm.running_variance + at.column);
+  UNROLL for (int k = 0; k < N; ++k) {
+    running_mean.value[k] = keep * running_mean.value[k] + norms.momentum * mean.value[k];
+    running_variance.value[k] =
+        keep * running_variance.value[k] + norms.momentum * unbiased * variance.value[k];
+  }
+  store_pack(norm.running_mean + at.column, running_mean);
+  store_pack(norm.running_variance + at.column, running_variance);
+}
+
+template <int N, class R>
+__device__ inline void coefficients_of_running(const BatchNormTable<R>& norms,
+                                               const BatchNormCoefficients<R>& to,
+                                               const SegmentPlace<N>& at) {
+  if (!at.first_line()) return;
+  const BatchNormParameters<R> norm = norms.of[at.segment];
+  write_coefficients(load_pack<N>(norm.running_mean + at.column),
+                     load_pack<N>(norm.running_variance + at.column), norms, to, at);
+}
+
+// Without tickets coefficients_from_chunks merges the chunks.
+template <class T, int N>
+__global__ void statistics_chunks(const T* x, Accumulator<T>* partial, unsigned* tickets,
+                                  BatchNormTable<Accumulator<T>> norms,
+                                  BatchNormCoefficients<Accumulator<T>> to, SegmentGrid grid) {
+  using R = Accumulator<T>;
+  const SegmentPlace<N> at(grid);
+  R sums[2 * N];
+  mean_and_squares(x, at, sums);
+  store_partial(sums, partial, at, grid);
+  if (!tickets || !is_last_block(tickets + at.group(grid), unsigned(at.of.count))) return;
+  merged_mean_and_squares(partial, 1, at, grid, sums);
+  coefficients_of_batch(sums, R(at.of.rows), norms, to, at);
+}
+
+// For several processes, and from the running averages where there are no chunks. One block a segment and
+// tile.
+template <class R, int N>
+__global__ void coefficients_from_chunks(const R* partial, int processes, BatchNormTable<R> norms,
+                                         BatchNormCoefficients<R> to, SegmentGrid grid) {
+  const SegmentPlace<N> at(grid, grid.of[blockIdx.x / unsigned(grid.tiles)].first);
+  if (!partial) return coefficients_of_running(norms, to, at);
+  R sums[2 * N];
+  merged_mean_and_squares(partial, processes, at, grid, sums);
+  coefficients_of_batch(sums, R(at.of.rows * processes), norms, to, at);
 }
 
 // ---- Normalising
 
-template <class F, class T>
-__global__ void normalize_naive(const T* x, const Accumulator<T>* scale, const Accumulator<T>* shift, T* y,
-                                BatchNormDims d) {
-  for (int64_t i : grid_stride(d.rows * d.channels)) {
-    const int64_t c = i % d.channels;
-    y[i] = T(F::forward(Accumulator<T>(x[i]) * scale[c] + shift[c]));
-  }
+template <class F, int N, class T, class R>
+__device__ inline void normalize_rows(const T* x, const BatchNormCoefficients<R>& norm, T* y,
+                                      const SegmentPlace<N>& at) {
+  if (!at.inside) return;
+  const auto scale = load_pack<N>(norm.scale + at.coefficient());
+  const auto shift = load_pack<N>(norm.shift + at.coefficient());
+  const T* const arrays[] = {x};
+  for_each_row(at, arrays, [&](int64_t offset, const Pack<T, N>(&packs)[1]) {
+    Pack<T, N> result;
+    UNROLL for (int k = 0; k < N; ++k) {
+      result.value[k] = T(F::forward(R(packs[0].value[k]) * scale.value[k] + shift.value[k]));
+    }
+    store_pack(y + offset, result);
+  });
 }
 
-// A thread keeps the coefficients of its 16 bytes of channels and walks down the rows.
+template <class F, class T, int N>
+__global__ void normalize_chunks(const T* x, BatchNormCoefficients<Accumulator<T>> norm, T* y,
+                                 SegmentGrid grid) {
+  normalize_rows<F>(x, norm, y, SegmentPlace<N>(grid));
+}
+
+// A block has all rows of its channels.
 template <class F, class T>
-__global__ void normalize_packed(const T* x, const Accumulator<T>* scale, const Accumulator<T>* shift, T* y,
-                                 ColumnGrid grid) {
-  constexpr int size = pack_size<T>;
-  const ColumnPlace<size> at(grid);
-  if (!at.inside) return;
-  const auto a = load_pack<size>(scale + at.column), b = load_pack<size>(shift + at.column);
-  for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
-    Pack<T, size> pack = load_pack<size>(x + at.offset(row));
-    for (int k = 0; k < size; ++k)
-      pack.value[k] = T(F::forward(Accumulator<T>(pack.value[k]) * a.value[k] + b.value[k]));
-    store_pack(y + at.offset(row), pack);
+__global__ void __launch_bounds__(slab_threads)
+    normalize_slab_packed(const T* x, bool training, BatchNormTable<Accumulator<T>> norms,
+                          BatchNormCoefficients<Accumulator<T>> to, T* y, SegmentGrid grid) {
+  using R = Accumulator<T>;
+  constexpr int N = pack_size<T>;
+  const SegmentPlace<N> at(grid);
+  if (training) {
+    R sums[2 * N];
+    mean_and_squares(x, at, sums);
+    coefficients_of_batch(sums, R(at.of.rows), norms, to, at);
+  } else {
+    coefficients_of_running(norms, to, at);
   }
+  __syncthreads();
+  normalize_rows<F>(x, to, y, at);
 }
 
 // ---- Gradient. With z = x * scale + shift and g = dy f'(z), dbias = sum g and dweight = sum g (x - mean)
 // inverse_std.
 
 template <class F, class R>
-__device__ R gradient_of_z(R x, R dy, R scale, R shift) {
+__device__ inline R gradient_of_z(R x, R dy, R scale, R shift) {
   return dy * F::derivative(x * scale + shift);
 }
 
-// partial (1, 2, channels): one thread one channel, all rows.
-template <class F, class T>
-__global__ void sums_naive(const T* x, const T* dy, BatchNormCoefficients<Accumulator<T>> norm,
-                           Accumulator<T>* partial, BatchNormDims d) {
-  using R = Accumulator<T>;
-  for (int64_t c : grid_stride(d.channels)) {
-    double sum_g = 0, sum_gx = 0;
-    for (int64_t row = 0; row < d.rows; ++row) {
-      const R value = R(x[row * d.channels + c]);
-      const R g = gradient_of_z<F>(value, R(dy[row * d.channels + c]), norm.scale[c], norm.shift[c]);
-      sum_g += double(g);
-      sum_gx += double(g * (value - norm.mean[c]));
-    }
-    partial[c] = R(sum_g);
-    partial[d.channels + c] = R(sum_gx);
-  }
-}
-
-// partial (chunks, 2, channels)
-template <class F, class T, int N>
-__global__ void sums_chunks(const T* x, const T* dy, BatchNormCoefficients<Accumulator<T>> norm,
-                            Accumulator<T>* partial, ColumnGrid grid) {
-  using R = Accumulator<T>;
-  const ColumnPlace<N> at(grid);
+// sum g and sum g (x - mean) of the block's rows, in its first line
+template <class F, int N, class T, class R>
+__device__ inline void gradient_sums(const T* x, const T* dy, const BatchNormCoefficients<R>& norm,
+                                     const SegmentPlace<N>& at, R (&sums)[2 * N]) {
   Pack<R, N> scale = {}, shift = {}, mean = {};
   if (at.inside) {
-    scale = load_pack<N>(norm.scale + at.column);
-    shift = load_pack<N>(norm.shift + at.column);
-    mean = load_pack<N>(norm.mean + at.column);
+    scale = load_pack<N>(norm.scale + at.coefficient());
+    shift = load_pack<N>(norm.shift + at.coefficient());
+    mean = load_pack<N>(norm.mean + at.coefficient());
   }
-  R sums[2 * N] = {};
-  for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
-    const Pack<T, N> value = load_pack<N>(x + at.offset(row)), gradient = load_pack<N>(dy + at.offset(row));
-    for (int k = 0; k < N; ++k) {
-      const R v = R(value.value[k]);
-      const R g = gradient_of_z<F>(v, R(gradient.value[k]), scale.value[k], shift.value[k]);
+  UNROLL for (int k = 0; k < 2 * N; ++k) sums[k] = 0;
+  const T* const arrays[] = {x, dy};
+  for_each_row(at, arrays, [&](int64_t, const Pack<T, N>(&packs)[2]) {
+    UNROLL for (int k = 0; k < N; ++k) {
+      const R value = R(packs[0].value[k]);
+      const R g = gradient_of_z<F>(value, R(packs[1].value[k]), scale.value[k], shift.value[k]);
       sums[k] += g;
-      sums[N + k] += g * (v - mean.value[k]);
+      sums[N + k] += g * (value - mean.value[k]);
     }
-  }
+  });
   block_column_sum(sums);
-  if (!at.first_line()) return;
-  R* to = partial + 2 * at.chunk * grid.columns + at.column;
-  store_rounded<N>(to, sums);
-  store_rounded<N>(to + grid.columns, sums + N);
+}
+
+template <int N, class R>
+__device__ inline void merged_sums(const R* partial, int first_process, int processes,
+                                   const SegmentPlace<N>& at, const SegmentGrid& g, R (&sums)[2 * N]) {
+  const R* from = partial + 2 * (first_process * g.partials() + at.of.first * g.columns) + at.column;
+  UNROLL for (int k = 0; k < 2 * N; ++k) sums[k] = 0;
+  for (int process = 0; process < processes; ++process, from += 2 * g.partials())
+    for (int64_t i = at.inside ? threadIdx.y : at.of.count; i < at.of.count; i += blockDim.y) {
+      const auto g_sum = load_pack<N>(from + 2 * i * g.columns);
+      const auto gx_sum = load_pack<N>(from + (2 * i + 1) * g.columns);
+      UNROLL for (int k = 0; k < N; ++k) {
+        sums[k] += g_sum.value[k];
+        sums[N + k] += gx_sum.value[k];
+      }
+    }
+  block_column_sum(sums);
 }
 
 // What dx = scale * g - constant - x * slope needs: the terms of mean and variance (arXiv 1502.03167, section
-// 3), 0 where these are running averages.
+// 3), 0 where these are running averages. (segments, channels) each.
 template <class R>
 struct StatisticsGradient {
-  R *constant, *slope;  // (channels) each
+  R *constant, *slope;
 };
 
-// Adds up the chunks, the rows of `grid`: those of all processes for what the statistics carry, this
+// From the sums, which the first line has: those of all processes for what the statistics carry, this
 // process's own for the parameters, whose gradients are added later.
-template <class R>
-__global__ void gradients_from_chunks(const R* partial, BatchNormCoefficients<R> norm, bool batch_statistics,
-                                      R* dweight, R* dbias, StatisticsGradient<R> to, PartialOfProcesses of,
-                                      ColumnGrid grid) {
-  const ColumnPlace<1> at(grid);
-  R sums[4] = {};  // of all, of all, own, own
-  for (int64_t i = at.begin; i < at.end; i += blockDim.y) {
-    const bool own = i / of.chunks == of.rank;
-    for (int k = 0; k < 2; ++k) {
-      const R value = partial[(2 * i + k) * grid.columns + at.column];
-      sums[k] += value;
-      if (own) sums[2 + k] += value;
-    }
-  }
-  block_column_sum(sums);
+template <int N, class R>
+__device__ inline void write_gradients(const R (&all)[2 * N], const R (&own)[2 * N], R rows,
+                                       bool batch_statistics, const BatchNormCoefficients<R>& norm,
+                                       const BatchNormTable<R>& gradients, const StatisticsGradient<R>& to,
+                                       const SegmentPlace<N>& at) {
   if (!at.first_line()) return;
-  const int64_t c = at.column, rows = of.rows * of.processes;
-  const R scale = norm.scale[c], inverse_std = norm.inverse_std[c];
-  dbias[c] = sums[2];
-  dweight[c] = sums[3] * inverse_std;
-  const R slope = batch_statistics ? scale * inverse_std * inverse_std * sums[1] / R(rows) : R(0);
-  to.slope[c] = slope;
-  to.constant[c] = batch_statistics ? scale * sums[0] / R(rows) - slope * norm.mean[c] : R(0);
-}
-
-template <class F, class T>
-__global__ void backward_naive(const T* x, const T* dy, BatchNormCoefficients<Accumulator<T>> norm,
-                               StatisticsGradient<Accumulator<T>> statistics, T* dx, BatchNormDims d) {
-  using R = Accumulator<T>;
-  for (int64_t i : grid_stride(d.rows * d.channels)) {
-    const int64_t c = i % d.channels;
-    const R g = gradient_of_z<F>(R(x[i]), R(dy[i]), norm.scale[c], norm.shift[c]);
-    dx[i] = T(norm.scale[c] * g - statistics.constant[c] - R(x[i]) * statistics.slope[c]);
+  const auto scale = load_pack<N>(norm.scale + at.coefficient());
+  const auto mean = load_pack<N>(norm.mean + at.coefficient());
+  const auto inverse_std = load_pack<N>(norm.inverse_std + at.coefficient());
+  Pack<R, N> weight, slope = {}, constant = {};
+  UNROLL for (int k = 0; k < N; ++k) {
+    weight.value[k] = own[N + k] * inverse_std.value[k];
+    if (!batch_statistics) continue;
+    slope.value[k] = scale.value[k] * inverse_std.value[k] * inverse_std.value[k] * all[N + k] / rows;
+    constant.value[k] = scale.value[k] * all[k] / rows - slope.value[k] * mean.value[k];
   }
+  store_pack(gradients.of[at.segment].weight + at.column, weight);
+  store_rounded<N>(gradients.of[at.segment].bias + at.column, own);
+  store_pack(to.slope + at.coefficient(), slope);
+  store_pack(to.constant + at.coefficient(), constant);
 }
 
-template <class F, class T>
-__global__ void backward_packed(const T* x, const T* dy, BatchNormCoefficients<Accumulator<T>> norm,
-                                StatisticsGradient<Accumulator<T>> statistics, T* dx, ColumnGrid grid) {
+// Without tickets gradients_from_chunks adds up the chunks.
+template <class F, class T, int N>
+__global__ void sums_chunks(const T* x, const T* dy, BatchNormCoefficients<Accumulator<T>> norm,
+                            Accumulator<T>* partial, unsigned* tickets, bool batch_statistics,
+                            BatchNormTable<Accumulator<T>> gradients, StatisticsGradient<Accumulator<T>> to,
+                            SegmentGrid grid) {
   using R = Accumulator<T>;
-  constexpr int size = pack_size<T>;
-  const ColumnPlace<size> at(grid);
+  const SegmentPlace<N> at(grid);
+  R sums[2 * N];
+  gradient_sums<F>(x, dy, norm, at, sums);
+  store_partial(sums, partial, at, grid);
+  if (!tickets || !is_last_block(tickets + at.group(grid), unsigned(at.of.count))) return;
+  merged_sums(partial, 0, 1, at, grid, sums);
+  write_gradients(sums, sums, R(at.of.rows), batch_statistics, norm, gradients, to, at);
+}
+
+// For several processes. One block a segment and tile.
+template <class R, int N>
+__global__ void gradients_from_chunks(const R* partial, int rank, int processes,
+                                      BatchNormCoefficients<R> norm, BatchNormTable<R> gradients,
+                                      StatisticsGradient<R> to, SegmentGrid grid) {
+  const SegmentPlace<N> at(grid, grid.of[blockIdx.x / unsigned(grid.tiles)].first);
+  R all[2 * N], own[2 * N];
+  merged_sums(partial, 0, processes, at, grid, all);
+  merged_sums(partial, rank, 1, at, grid, own);
+  write_gradients(all, own, R(at.of.rows * processes), true, norm, gradients, to, at);
+}
+
+template <class F, int N, class T, class R>
+__device__ inline void gradient_rows(const T* x, const T* dy, const BatchNormCoefficients<R>& norm,
+                                     const StatisticsGradient<R>& statistics, T* dx,
+                                     const SegmentPlace<N>& at) {
   if (!at.inside) return;
-  const auto scale = load_pack<size>(norm.scale + at.column), shift = load_pack<size>(norm.shift + at.column);
-  const auto constant = load_pack<size>(statistics.constant + at.column);
-  const auto slope = load_pack<size>(statistics.slope + at.column);
-  for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
-    const Pack<T, size> value = load_pack<size>(x + at.offset(row));
-    Pack<T, size> gradient = load_pack<size>(dy + at.offset(row));
-    for (int k = 0; k < size; ++k) {
-      const R v = R(value.value[k]);
-      const R g = gradient_of_z<F>(v, R(gradient.value[k]), scale.value[k], shift.value[k]);
-      gradient.value[k] = T(scale.value[k] * g - constant.value[k] - v * slope.value[k]);
+  const auto scale = load_pack<N>(norm.scale + at.coefficient());
+  const auto shift = load_pack<N>(norm.shift + at.coefficient());
+  const auto constant = load_pack<N>(statistics.constant + at.coefficient());
+  const auto slope = load_pack<N>(statistics.slope + at.coefficient());
+  const T* const arrays[] = {x, dy};
+  for_each_row(at, arrays, [&](int64_t offset, const Pack<T, N>(&packs)[2]) {
+    Pack<T, N> result;
+    UNROLL for (int k = 0; k < N; ++k) {
+      const R value = R(packs[0].value[k]);
+      const R g = gradient_of_z<F>(value, R(packs[1].value[k]), scale.value[k], shift.value[k]);
+      result.value[k] = T(scale.value[k] * g - constant.value[k] - value * slope.value[k]);
     }
-    store_pack(dx + at.offset(row), gradient);
-  }
+    store_pack(dx + offset, result);
+  });
 }
 
-// Where this process writes its part, and the others' parts behind.
+template <class F, class T, int N>
+__global__ void gradient_chunks(const T* x, const T* dy, BatchNormCoefficients<Accumulator<T>> norm,
+                                StatisticsGradient<Accumulator<T>> statistics, T* dx, SegmentGrid grid) {
+  gradient_rows<F>(x, dy, norm, statistics, dx, SegmentPlace<N>(grid));
+}
+
+// A block has all rows of its channels.
+template <class F, class T>
+__global__ void __launch_bounds__(slab_threads)
+    gradient_slab_packed(const T* x, const T* dy, BatchNormCoefficients<Accumulator<T>> norm,
+                         bool batch_statistics, BatchNormTable<Accumulator<T>> gradients,
+                         StatisticsGradient<Accumulator<T>> to, T* dx, SegmentGrid grid) {
+  using R = Accumulator<T>;
+  constexpr int N = pack_size<T>;
+  const SegmentPlace<N> at(grid);
+  R sums[2 * N];
+  gradient_sums<F>(x, dy, norm, at, sums);
+  write_gradients(sums, sums, R(at.of.rows), batch_statistics, norm, gradients, to, at);
+  __syncthreads();
+  gradient_rows<F>(x, dy, norm, to, dx, at);
+}
+
+// ---- Launches
+
+// Where this process writes its partial sums, and the others' are behind a gather.
 template <class R>
 class SharedPartial {
  public:
-  SharedPartial(BatchNormDims d, const ColumnGrid& grid, ProcessGroup* group)
-      : group_(group ? *group : single_process()),
-        of_{d.rows, grid.chunk_rows, grid.chunks, group_.rank(), group_.size()},
-        size_(2 * grid.partials()),
-        all_(size_ * of_.processes) {}
-  R* own() const { return all_.data() + size_ * of_.rank; }
+  SharedPartial(const SegmentGrid& grid, ProcessGroup& group)
+      : group_(group), size_(2 * grid.partials()), all_(size_ * group.size()) {}
+  R* own() const { return all_.data() + size_ * group_.rank(); }
   const R* gather() const {
     group_.all_gather_on_device(all_.data(), size_t(size_) * sizeof(R));
     return all_.data();
   }
-  const PartialOfProcesses& of() const { return of_; }
-  ColumnGrid grid(int64_t channels) const {
-    return column_grid(1, of_.chunks * of_.processes, channels, 1, plan_for_partials);
-  }
 
  private:
   ProcessGroup& group_;
-  PartialOfProcesses of_;
   int64_t size_;
   Workspace<R> all_;
 };
 
+// How the first launch's blocks finish it: by tickets, or, where the partial sums of several processes must
+// be gathered first, by a launch of one block a segment and tile.
+unsigned* tickets_for(const SegmentGrid& grid, const ProcessGroup& group) {
+  return group.size() == 1 ? current_stream().tickets(grid.segments * grid.tiles) : nullptr;
+}
+template <class R>
+LaunchConfig one_block_a_tile(const SegmentGrid& grid, int sums) {
+  return {dim3(unsigned(grid.segments * grid.tiles)), grid.block(), grid.shared_bytes<R>(sums)};
+}
+
+// The grid where blocks have all rows of their channels; nothing where these are too many, or packs do not
+// fit.
+template <class T>
+std::optional<SegmentGrid> slabs_for(const BatchNormDims& d, const ProcessGroup& group) {
+  if (!packs_fit<T>(d.channels) || group.size() > 1) return {};
+  const SegmentGrid slabs = segment_grid(d, pack_size<T>, plan_for_slabs);
+  if (slabs.steps() > most_slab_steps) return {};
+  return slabs;
+}
+
+SegmentGrid grid_for_chunks(const BatchNormDims& d, int pack) {
+  ColumnPlan plan = plan_for_chunks;
+  if (d.channels / pack > plan.columns) plan.blocks *= 2;  // of several tiles: fewer chunks each
+  return segment_grid(d, pack, plan);
+}
+
 }  // namespace
 
-template <class T>
-void batch_norm_coefficients(const T* x, const Accumulator<T>* weight, const Accumulator<T>* bias,
-                             Accumulator<T>* running_mean, Accumulator<T>* running_variance, double epsilon,
-                             double momentum, ProcessGroup* group,
-                             const BatchNormCoefficients<Accumulator<T>>& coefficients, BatchNormDims d) {
-  using R = Accumulator<T>;
-  const NormParameters<R> parameters{weight, bias, running_mean, running_variance, R(epsilon), R(momentum)};
-  with_column_pack<T>(d.channels, [&]<int N>() {
-    const ColumnGrid grid = column_grid(1, d.rows, d.channels, N, plan_for_sums);
-    const SharedPartial<R> partial(d, grid, group);
-    if (d.rows <= few_rows)
-      launch(statistics_naive<T>, {grid_for(d.channels), block_threads}, x, partial.own(), d);
-    else
-      launch(statistics_chunks<T, N>, {grid, grid.shared_bytes<R>(2 * N)}, x, partial.own(), grid);
-    const ColumnGrid last = partial.grid(d.channels);
-    launch(coefficients_from_chunks<R>, {last, last.shared_bytes<R>(1)}, partial.gather(), parameters,
-           coefficients, partial.of(), last);
-  });
-}
-
-template <class R>
-void batch_norm_running_coefficients(const R* weight, const R* bias, const R* running_mean,
-                                     const R* running_variance, double epsilon,
-                                     const BatchNormCoefficients<R>& coefficients, int64_t channels) {
-  launch(coefficients_from_running<R>, {grid_for(channels), block_threads},
-         NormParameters<R>{weight, bias, const_cast<R*>(running_mean), const_cast<R*>(running_variance),
-                           R(epsilon), 0},
-         coefficients, channels);
-}
-
 template <class F, class T>
-void batch_norm_normalize(const T* x, const Accumulator<T>* scale, const Accumulator<T>* shift, T* y,
-                          BatchNormDims d) {
-  if (packs_fit<T>(d.channels)) {
-    const ColumnGrid grid = column_grid(1, d.rows, d.channels, pack_size<T>, plan_for_elements);
-    launch(normalize_packed<F, T>, {grid}, x, scale, shift, y, grid);
-  } else {
-    launch(normalize_naive<F, T>, {grid_for(d.rows * d.channels), block_threads}, x, scale, shift, y, d);
-  }
+void batch_norm_forward(const T* x, const BatchNormTable<Accumulator<T>>& norms, bool training,
+                        ProcessGroup* of, const BatchNormCoefficients<Accumulator<T>>& coefficients, T* y,
+                        const BatchNormDims& d) {
+  using R = Accumulator<T>;
+  ProcessGroup& group = of && training ? *of : single_process();
+  if (const std::optional<SegmentGrid> slabs = slabs_for<T>(d, group))
+    return launch(normalize_slab_packed<F, T>, {*slabs, slabs->shared_bytes<R>(2 * pack_size<T>)}, x,
+                  training, norms, coefficients, y, *slabs);
+  with_column_pack<T>(d.channels, [&]<int N>() {
+    const SegmentGrid grid = grid_for_chunks(d, N);
+    const auto finish = [&](const R* partial) {
+      launch(coefficients_from_chunks<R, N>, one_block_a_tile<R>(grid, 2 * N), partial, group.size(), norms,
+             coefficients, grid);
+    };
+    if (training) {
+      const SharedPartial<R> partial(grid, group);
+      launch(statistics_chunks<T, N>, {grid, grid.shared_bytes<R>(2 * N)}, x, partial.own(),
+             tickets_for(grid, group), norms, coefficients, grid);
+      if (group.size() > 1) finish(partial.gather());
+    } else {
+      finish(nullptr);
+    }
+    const SegmentGrid elements = segment_grid(d, N, plan_for_elements);
+    launch(normalize_chunks<F, T, N>, {elements}, x, coefficients, y, elements);
+  });
 }
 
 template <class F, class T>
 void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Accumulator<T>>& norm,
-                         bool batch_statistics, ProcessGroup* group, T* dx, Accumulator<T>* dweight,
-                         Accumulator<T>* dbias, BatchNormDims d) {
+                         bool batch_statistics, ProcessGroup* of, T* dx,
+                         const BatchNormTable<Accumulator<T>>& gradients, const BatchNormDims& d) {
   using R = Accumulator<T>;
-  const Workspace<R> constant(d.channels), slope(d.channels);
+  const Workspace<R> constant(d.segments * d.channels), slope(d.segments * d.channels);
   const StatisticsGradient<R> statistics{constant.data(), slope.data()};
+  ProcessGroup& group = of && batch_statistics ? *of : single_process();
+  if (const std::optional<SegmentGrid> slabs = slabs_for<T>(d, group))
+    return launch(gradient_slab_packed<F, T>, {*slabs, slabs->shared_bytes<R>(2 * pack_size<T>)}, x, dy, norm,
+                  batch_statistics, gradients, statistics, dx, *slabs);
   with_column_pack<T>(d.channels, [&]<int N>() {
-    const ColumnGrid grid = column_grid(1, d.rows, d.channels, N, plan_for_sums);
-    const SharedPartial<R> partial(d, grid, batch_statistics ? group : nullptr);
-    if (d.rows <= few_rows)
-      launch(sums_naive<F, T>, {grid_for(d.channels), block_threads}, x, dy, norm, partial.own(), d);
-    else
-      launch(sums_chunks<F, T, N>, {grid, grid.shared_bytes<R>(2 * N)}, x, dy, norm, partial.own(), grid);
-    const ColumnGrid last = partial.grid(d.channels);
-    launch(gradients_from_chunks<R>, {last, last.shared_bytes<R>(4)}, partial.gather(), norm,
-           batch_statistics, dweight, dbias, statistics, partial.of(), last);
+    const SegmentGrid grid = grid_for_chunks(d, N);
+    const SharedPartial<R> partial(grid, group);
+    launch(sums_chunks<F, T, N>, {grid, grid.shared_bytes<R>(2 * N)}, x, dy, norm, partial.own(),
+           tickets_for(grid, group), batch_statistics, gradients, statistics, grid);
+    if (group.size() > 1)
+      launch(gradients_from_chunks<R, N>, one_block_a_tile<R>(grid, 2 * N), partial.gather(), group.rank(),
+             group.size(), norm, gradients, statistics, grid);
+    const SegmentGrid elements = segment_grid(d, N, plan_for_elements);
+    launch(gradient_chunks<F, T, N>, {elements}, x, dy, norm, statistics, dx, elements);
   });
-  if (packs_fit<T>(d.channels)) {
-    const ColumnGrid grid = column_grid(1, d.rows, d.channels, pack_size<T>, plan_for_elements);
-    launch(backward_packed<F, T>, {grid}, x, dy, norm, statistics, dx, grid);
-  } else {
-    launch(backward_naive<F, T>, {grid_for(d.rows * d.channels), block_threads}, x, dy, norm, statistics, dx,
-           d);
-  }
 }
 
 #define INSTANTIATE(F, T)                                                                                   \
-  template void batch_norm_normalize<F, T>(const T*, const Accumulator<T>*, const Accumulator<T>*, T*,      \
-                                           BatchNormDims);                                                  \
+  template void batch_norm_forward<F, T>(const T*, const BatchNormTable<Accumulator<T>>&, bool,             \
+                                         ProcessGroup*, const BatchNormCoefficients<Accumulator<T>>&, T*,   \
+                                         const BatchNormDims&);                                             \
   template void batch_norm_backward<F, T>(const T*, const T*, const BatchNormCoefficients<Accumulator<T>>&, \
-                                          bool, ProcessGroup*, T*, Accumulator<T>*, Accumulator<T>*,        \
-                                          BatchNormDims);
+                                          bool, ProcessGroup*, T*, const BatchNormTable<Accumulator<T>>&,   \
+                                          const BatchNormDims&);
 #define FOR_EACH_DTYPE(name, F) INSTANTIATE(F, float) INSTANTIATE(F, double) INSTANTIATE(F, bfloat16)
 FOVEA_ACTIVATIONS(FOR_EACH_DTYPE)
-#define COEFFICIENTS(T)                                                                                     \
-  template void batch_norm_coefficients<T>(const T*, const Accumulator<T>*, const Accumulator<T>*,          \
-                                           Accumulator<T>*, Accumulator<T>*, double, double, ProcessGroup*, \
-                                           const BatchNormCoefficients<Accumulator<T>>&, BatchNormDims);
-COEFFICIENTS(float)
-COEFFICIENTS(double)
-COEFFICIENTS(bfloat16)
-template void batch_norm_running_coefficients<float>(const float*, const float*, const float*, const float*,
-                                                     double, const BatchNormCoefficients<float>&, int64_t);
-template void batch_norm_running_coefficients<double>(const double*, const double*, const double*,
-                                                      const double*, double,
-                                                      const BatchNormCoefficients<double>&, int64_t);
 
 }  // namespace fovea::cuda

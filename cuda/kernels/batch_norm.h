@@ -6,13 +6,33 @@
 
 namespace fovea {
 
-// The matrix that is normalised column by column.
+// What is normalised: (images, pixels, channels), channel by channel. The pixels of every image are cut into
+// segments, each with a batch norm of its own over its rows of all images: the levels of a pyramid that lie
+// side by side. The ordinary batch norm has one segment.
 struct BatchNormDims {
-  int64_t rows = 0;  // N * H * W: what the statistics run over
-  int64_t channels = 0;
+  static constexpr int max_segments = 8;
+  int64_t images = 1, pixels = 0, channels = 0;
+  int segments = 1;
+  int64_t size[max_segments] = {};  // pixels of each; they add up to `pixels`
+
+  static BatchNormDims of_matrix(int64_t rows, int64_t channels) { return {1, rows, channels, 1, {rows}}; }
+  int64_t rows(int segment) const { return images * size[segment]; }  // that its statistics run over
 };
 
-// y = F(x * scale + shift) with these (channels each); mean and inverse_std are for the backward pass.
+// One batch norm, (channels) each. The running averages may be null in training, which does not move them
+// then, and are among gradients, of which there are those of weight and bias only.
+template <class R>
+struct BatchNormParameters {
+  R *weight, *bias, *running_mean, *running_variance;
+};
+template <class R>
+struct BatchNormTable {
+  BatchNormParameters<R> of[BatchNormDims::max_segments] = {};  // each segment
+  R epsilon = 0, momentum = 0;
+};
+
+// y = F(x * scale + shift) with these (segments, channels) each; mean and inverse_std are for the backward
+// pass.
 template <class R>
 struct BatchNormCoefficients {
   R *scale, *shift, *mean, *inverse_std;
@@ -20,35 +40,23 @@ struct BatchNormCoefficients {
 
 namespace cuda {
 
-// x, y, dx, dy (rows, channels) of type T: float, double, bfloat16; all else (channels) of type R =
-// Accumulator<T>.
+// x, y, dx, dy of type T: float, double, bfloat16; all else of type R = Accumulator<T>. F: one of
+// FOVEA_ACTIVATIONS. With a group (null: none) the rows are those of all its processes, which must have
+// equally many. Up to a few thousand rows all is one launch.
 
-// Writes the coefficients from mean and biased variance of x, and moves the running averages towards the
-// batch's: running = (1 - momentum) running + momentum batch, the variance as rows / (rows - 1) times the
-// batch's; where both are null, it writes only the coefficients. With a group (null: none) the rows are those
-// of all its processes, which must have equally many.
-template <class T>
-void batch_norm_coefficients(const T* x, const Accumulator<T>* weight, const Accumulator<T>* bias,
-                             Accumulator<T>* running_mean, Accumulator<T>* running_variance, double epsilon,
-                             double momentum, ProcessGroup* group,
-                             const BatchNormCoefficients<Accumulator<T>>& coefficients, BatchNormDims dims);
-// Writes the coefficients from the running averages.
-template <class R>
-void batch_norm_running_coefficients(const R* weight, const R* bias, const R* running_mean,
-                                     const R* running_variance, double epsilon,
-                                     const BatchNormCoefficients<R>& coefficients, int64_t channels);
-
-// y = F(x * scale + shift). F: one of FOVEA_ACTIVATIONS.
+// y = F(x * scale + shift). In training it first writes the coefficients, from mean and biased variance of x,
+// and moves the running averages towards the batch's: running = (1 - momentum) running + momentum batch, the
+// variance as rows / (rows - 1) times the batch's. Otherwise from the running averages.
 template <class F, class T>
-void batch_norm_normalize(const T* x, const Accumulator<T>* scale, const Accumulator<T>* shift, T* y,
-                          BatchNormDims dims);
+void batch_norm_forward(const T* x, const BatchNormTable<Accumulator<T>>& norms, bool training,
+                        ProcessGroup* group, const BatchNormCoefficients<Accumulator<T>>& coefficients, T* y,
+                        const BatchNormDims& dims);
 
-// Writes dx, dweight and dbias; mean and variance carry gradient where they are the batch's own, then over
-// the rows of all processes of the group.
+// Writes dx and the parameters' gradients; mean and variance carry gradient where they are the batch's own.
 template <class F, class T>
 void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Accumulator<T>>& coefficients,
-                         bool batch_statistics, ProcessGroup* group, T* dx, Accumulator<T>* dweight,
-                         Accumulator<T>* dbias, BatchNormDims dims);
+                         bool batch_statistics, ProcessGroup* group, T* dx,
+                         const BatchNormTable<Accumulator<T>>& gradients, const BatchNormDims& dims);
 
 }  // namespace cuda
 }  // namespace fovea

@@ -216,12 +216,20 @@ class Reader {
     return false;
   }
 
+  // Where the kernel takes a ticket: what follows is done by the last block only (cuda/device/last_block.h).
+  int ticket_block() const {
+    for (size_t block = 0; block < kernel_.blocks.size(); ++block)
+      for (const PtxInstruction& i : kernel_.blocks[block].instructions)
+        if (i.is("atom.global.inc")) return int(block);
+    return int(kernel_.blocks.size());
+  }
+
   // The outermost loop that moves most. -1 where none moves anything.
   int main_loop() const {
     int best = -1;
     double most = 0;
     for (int i = 0; i < int(kernel_.loops.size()); ++i) {
-      if (kernel_.loops[size_t(i)].parent != -1) continue;
+      if (kernel_.loops[size_t(i)].parent != -1 || kernel_.loops[size_t(i)].header > ticket_block()) continue;
       const CodeCost cost = cost_of_loop(i);
       if (cost.loaded + cost.stored <= most) continue;
       most = cost.loaded + cost.stored;

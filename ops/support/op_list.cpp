@@ -46,9 +46,8 @@ const std::vector<KernelFile>& kernel_files() {
        "sum_to_naive sum_to_tiled",
        "float32 float64 bfloat16"},
       {"batch_norm",
-       "statistics_naive statistics_chunks coefficients_from_chunks coefficients_from_running "
-       "normalize_naive normalize_packed sums_naive sums_chunks gradients_from_chunks backward_naive "
-       "backward_packed",
+       "statistics_chunks coefficients_from_chunks normalize_chunks normalize_slab_packed sums_chunks "
+       "gradients_from_chunks gradient_chunks gradient_slab_packed",
        "float32 float64 bfloat16"},
       {"bifpn_node",
        "node_forward node_gradient fusion_backward upsample_backward pool_backward_naive "

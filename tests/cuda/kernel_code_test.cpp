@@ -118,6 +118,17 @@ TEST_CASE("a kernel's accesses, loops and costs are read from its PTX") {
                     Contains("the PTX of add_packed is cut short"));
 }
 
+TEST_CASE("what the last block does behind its ticket is not taken for the main loop") {
+  std::string text = ptx;
+  const std::string end = "\tbar.sync \t0;\n", load = "\tld.global.v4.f32 \t{%f1, %f2, %f3, %f4}, [%rd1];\n";
+  text.replace(text.find(end), end.size(),
+               "\tatom.global.inc.u32 \t%r9, [%rd1], 3;\n\n$L__BB0_3:\n" + load + load + load + load +
+                   "\tsetp.lt.s64 \t%p3, %rd3, %rd4;\n\t@%p3 bra \t$L__BB0_3;\n\n");
+  const KernelCode code = read_ptx(text)[0];
+  CHECK(code.step.loaded == 40);
+  CHECK(code.once.loaded > 9 * 4);
+}
+
 TEST_CASE("registers, shared memory and spills come from the report of ptxas, of the right architecture") {
   std::vector<KernelCode> kernels = read_ptx(ptx);
   add_ptxas_report(report, "sm_75", kernels);

@@ -2,11 +2,13 @@
 
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <numeric>
 
 #include "cuda/runtime/graph.h"
 #include "cuda/runtime/memory.h"
 #include "cuda/runtime/process_group.h"
 #include "ops/matmul.h"
+#include "ops/shape_ops.h"
 #include "ops/support/check_op.h"
 
 using namespace fovea;
@@ -31,6 +33,18 @@ void check_norm(const Shape& shape, const BatchNormOptions& options) {
   INFO(shape.to_string() << " training " << options.training << " activation " << int(options.activation));
   CHECK_NOTHROW(check_op(norm(options), {x, weight, bias}, check));
 }
+
+// One batch norm a segment of x (N, P, C), side by side, from inputs x, weight, bias, weight, bias, ...
+OpFunction norms_of(std::vector<int64_t> segments, BatchNormOptions options) {
+  return [=](const Tensors& in) {
+    std::vector<BatchNormTensors> norms;
+    for (size_t i = 1; i < in.size(); i += 2)
+      norms.push_back({in[i], in[i + 1], full(in[i].shape(), 0.3, in[i].dtype(), in[i].device()),
+                       full(in[i].shape(), 1.7, in[i].dtype(), in[i].device())});
+    return batch_norm(in[0], segments, norms, options);
+  };
+}
+
 // Two processes of which the other one has the same numbers.
 class Twins : public ProcessGroup {
  public:
@@ -79,8 +93,7 @@ TEST_CASE("the statistics are those of all processes of the group, which is no g
   };
   for (const Device device : {Device::cpu, Device::cuda}) {
     Twins group;
-    const Result whole =
-        run(from_values({74, 24}, twice), from_values({74, 24}, dy_twice), device, nullptr);
+    const Result whole = run(from_values({74, 24}, twice), from_values({74, 24}, dy_twice), device, nullptr);
     const Result shared = run(half, dy_half, device, &group), alone = run(half, dy_half, device, nullptr);
     CHECK(close(shared.y, whole.y));
     CHECK(close(shared.dx, whole.dx));
@@ -111,8 +124,83 @@ TEST_CASE("gradients of batch norm with each activation") {
 }
 
 TEST_CASE("gradients of batch norm in several chunks of rows and tiles of channels") {
-  for (const Shape& shape : {Shape{701, 24}, Shape{2053, 2}, Shape{97, 296}, Shape{1021, 3}})
+  for (const Shape& shape :
+       {Shape{701, 24}, Shape{2053, 2}, Shape{97, 296}, Shape{1021, 3}, Shape{5003, 16}, Shape{4500, 264}})
     check_norm(shape, {.activation = Activation::swish});
+}
+
+TEST_CASE("gradients of batch norms of segments") {
+  struct Case {
+    std::vector<int64_t> segments;
+    int64_t images, channels;
+  };
+  // Odd channels; one block a segment; many chunks; a segment of one pixel; one segment.
+  for (const auto& [segments, images, channels] :
+       {Case{{9, 4, 1}, 2, 3}, Case{{16, 4, 1}, 3, 24}, Case{{5000, 1100, 7}, 1, 16}, Case{{37, 1300}, 4, 40},
+        Case{{12}, 2, 8}, Case{{1, 2, 3, 4, 5, 6, 7, 8}, 2, 8}})
+    for (const bool training : {true, false}) {
+      const BatchNormOptions options{.training = training, .activation = Activation::swish};
+      Random random(3);
+      const int64_t pixels = std::accumulate(segments.begin(), segments.end(), int64_t(0));
+      Tensors inputs = {randn({images, pixels, channels}, random, DType::float64)};
+      CheckOptions check{
+          .step = 1e-6, .gradient_tolerance = 1e-5, .float32_tolerance = 1e-4, .max_probes = 25};
+      for (size_t i = 0; i < segments.size(); ++i) {
+        for (const size_t next : {inputs.size(), inputs.size() + 1}) check.parameters.push_back(next);
+        inputs.push_back(rand({channels}, random, 0.5, 2, DType::float64));
+        inputs.push_back(randn({channels}, random, DType::float64));
+      }
+      INFO(images << " images, " << pixels << " pixels, training " << training);
+      CHECK_NOTHROW(check_op(norms_of(segments, options), inputs, check));
+    }
+}
+
+TEST_CASE("batch norms of segments are those of the segments by themselves") {
+  const std::vector<int64_t> segments = {1600, 25, 1};
+  for (const Device device : {Device::cpu, Device::cuda})
+    for (const int64_t images : {2, 9}) {
+      Random random(5);
+      Tensor x = randn({images, 1626, 24}, random).to(device);
+      const Tensor dy = randn(x.shape(), random).to(device);
+      x.set_requires_grad();
+      std::vector<BatchNormTensors> norms, separate;
+      for (size_t i = 0; i < segments.size(); ++i) {
+        BatchNormTensors norm{rand({24}, random, 0.5, 2).to(device), randn({24}, random).to(device),
+                              randn({24}, random).to(device), rand({24}, random, 1, 2).to(device)};
+        separate.push_back({norm.weight.clone(), norm.bias.clone(), norm.running_mean.clone(),
+                            norm.running_variance.clone()});
+        norms.push_back(norm);
+        for (const auto* both : {&norms, &separate}) {
+          both->back().weight.set_requires_grad();
+          both->back().bias.set_requires_grad();
+        }
+      }
+      const BatchNormOptions options{.momentum = 0.25, .activation = Activation::swish};
+      const Tensor y = batch_norm(x, segments, norms, options);
+      y.backward(dy);
+      // On CUDA the rows are cut elsewhere, so sums differ in their last digits.
+      const auto same = [&](const Tensor& a, const Tensor& b) {
+        return device == Device::cpu ? a.values() == b.values() : relative_difference(a, b) < 1e-5;
+      };
+      int64_t begin = 0;
+      for (size_t i = 0; i < segments.size(); ++i) {
+        CAPTURE(int(device), images, i);
+        const auto part = [&](const Tensor& t) { return slice(t, 1, begin, begin + segments[i]).detach(); };
+        Tensor of_segment = part(x).clone();
+        of_segment.set_requires_grad();
+        const BatchNormTensors &norm = norms[i], &alone = separate[i];
+        const Tensor expected = batch_norm(of_segment, alone.weight, alone.bias, alone.running_mean,
+                                           alone.running_variance, options);
+        expected.backward(part(dy));
+        CHECK(same(part(y), expected));
+        CHECK(same(part(x.grad()), of_segment.grad()));
+        CHECK(same(norm.weight.grad(), alone.weight.grad()));
+        CHECK(same(norm.bias.grad(), alone.bias.grad()));
+        CHECK(same(norm.running_mean, alone.running_mean));
+        CHECK(same(norm.running_variance, alone.running_variance));
+        begin += segments[i];
+      }
+    }
 }
 
 TEST_CASE("statistics survive a mean far from zero") {
@@ -145,9 +233,10 @@ TEST_CASE("on CUDA statistics survive a mean far from zero, and move the running
 
 TEST_CASE("batch norm and its gradient can be captured in a graph") {
   Random random(9);
-  const Tensor x = randn({300, 8}, random).to(Device::cuda), weight = ones({8}).to(Device::cuda);
+  const int64_t rows = GENERATE(300, 5000);  // all in one launch; by tickets
+  const Tensor x = randn({rows, 8}, random).to(Device::cuda), weight = ones({8}).to(Device::cuda);
   const Tensor mean = zeros({8}).to(Device::cuda), variance = ones({8}).to(Device::cuda);
-  const Tensor bias = zeros({8}).to(Device::cuda), dy = ones({300, 8}).to(Device::cuda);
+  const Tensor bias = zeros({8}).to(Device::cuda), dy = ones({rows, 8}).to(Device::cuda);
   const Tensor leaf = x.detach().set_requires_grad();
   Tensor y, dx;
   const auto step = [&] {
@@ -178,6 +267,20 @@ TEST_CASE("statistics given by the producer change nothing but the time") {
   CHECK(relative_difference(a, b) < 1e-6);
   CHECK_THROWS_WITH(batch_norm(zeros({3, 4}), weight, bias, zeros({4}), ones({4}), {}, &statistics),
                     Catch::Contains("statistics given are of 162x4"));
+}
+
+TEST_CASE("batch norms of segments that do not make up the image are refused") {
+  const BatchNormTensors norm{ones({4}), zeros({4}), zeros({4}), ones({4})};
+  const Tensor x = zeros({2, 5, 4});
+  CHECK_THROWS_WITH(batch_norm(x, {2, 2}, {norm, norm}, {}),
+                    Catch::Contains("[batch_norm] the segments are of 2, 2 pixels, x is 2x5x4"));
+  CHECK_THROWS_WITH(batch_norm(x, {5, 0}, {norm, norm}, {}), Catch::Contains("none be empty"));
+  CHECK_THROWS_WITH(batch_norm(x, {2, 3}, {norm}, {}), Catch::Contains("with 2 segments and 1 norms"));
+  CHECK_THROWS_WITH(batch_norm(zeros({5, 4}), {5}, {norm}, {}), Catch::Contains("give x as (N, P, C)"));
+  CHECK_THROWS_WITH(batch_norm(x, std::vector<int64_t>(9, 1), std::vector<BatchNormTensors>(9, norm), {}),
+                    Catch::Contains("1 to 8 segments"));
+  CHECK_THROWS_WITH(batch_norm(x, {2, 3}, {norm, {ones({3}), zeros({4}), zeros({4}), ones({4})}}, {}),
+                    Catch::Contains("[batch_norm] weight"));
 }
 
 TEST_CASE("batch norm of the wrong sizes or of nothing is refused") {

@@ -95,6 +95,13 @@ std::vector<TapeRow> rows() {
        },
        {x({5, 3}), x({3}), x({3}), x({3}), x({3})},
        {3, 4}},
+      {"batch_norm",
+       [](auto& in) {
+         return Tensors{
+             batch_norm(in[0], {2, 3}, {{in[1], in[2], in[3], in[4]}, {in[5], in[6], in[7], in[8]}}, {})};
+       },
+       {x({2, 5, 3}), x({3}), x({3}), x({3}), x({3}), x({3}), x({3}), x({3}), x({3})},
+       {3, 4, 7, 8}},
       {"bifpn_node",
        [](auto& in) {
          return Tensors{bifpn_node({in[0], in[1]}, in[2], Fusion::softmax, 4, 4)};
