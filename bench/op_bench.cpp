@@ -235,6 +235,11 @@ void depthwise_convolutions(Bench& b) {
         [=](const Tensor& x, const Tensor& w) { return depthwise_conv2d(x, w, window); }, c,
         [=](const Tensor& x, const Tensor& w) { return depthwise_by_cudnn(x, w, c); });
   }
+  // A layer of D0's class and box nets: all five levels at once.
+  const PyramidShape levels{{{64, 64}, {32, 32}, {16, 16}, {8, 8}, {4, 4}}};
+  b.convolution(fmt::format("depthwise_conv2d {}x{}x64 k3, a pyramid", b.batch, levels.pixels()),
+                b.activations({b.batch, levels.pixels(), 64}), b.parameters({3, 3, 64}),
+                [=](const Tensor& x, const Tensor& w) { return depthwise_conv2d(x, w, levels); });
 }
 
 struct Dense {

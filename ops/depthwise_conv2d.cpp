@@ -5,10 +5,41 @@
 #include "cuda/kernels/depthwise_conv2d.h"
 #include "ops/support/attributes.h"
 #include "ops/support/dispatch.h"
+#include "ops/support/pyramid.h"
 #include "ops/support/window.h"
 
 namespace fovea {
 namespace {
+
+// One level of all images, as the loops see it.
+struct Level {
+  int64_t batch, channels, in_height, in_width, out_height, out_width, pad_y, pad_x;
+  int64_t in_first = 0, in_pixels, out_first = 0, out_pixels;  // of an image: before this level, and of all
+
+  int64_t in_row() const { return in_width * channels; }
+  int64_t out_row() const { return out_width * channels; }
+  // Where a row of an image begins.
+  int64_t in_at(int64_t image, int64_t row) const {
+    return (image * in_pixels + in_first + row * in_width) * channels;
+  }
+  int64_t out_at(int64_t image, int64_t row) const {
+    return (image * out_pixels + out_first + row * out_width) * channels;
+  }
+};
+
+template <class F>
+void for_levels(const DepthwiseConv2dDims& d, F&& f) {
+  const PyramidShape out = d.out();
+  int64_t in_first = 0, out_first = 0;
+  for (size_t i = 0; i < d.in.levels.size(); ++i) {
+    const ImageSize from = d.in.levels[i], to = out.levels[i];
+    f(Level{d.batch, d.channels, from.height, from.width, to.height, to.width,
+            d.window.pad_before(from.height), d.window.pad_before(from.width), in_first, d.in.pixels(),
+            out_first, out.pixels()});
+    in_first += from.pixels();
+    out_first += to.pixels();
+  }
+}
 
 // One row of a correlation: output pixel j, channel c is
 //   sum over rows a and taps t of rows[a][(first + j S + t) C + c] * weights[(a TAPS + t) C + c].
@@ -93,20 +124,19 @@ int64_t band_rows(int64_t row_elements) {
 }
 
 template <int K, int S, class T>
-void forward_rows(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d, Epilogue* epilogue) {
-  const int64_t rows = d.batch * d.out_height(), band = band_rows(d.out_row());
-  const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width);
-  if (epilogue) epilogue->prepare(rows * d.out_width(), d.channels, chunk_count(rows, band));
+void forward_rows(const T* x, const T* w, T* y, const Level& d, Epilogue* epilogue) {
+  const int64_t rows = d.batch * d.out_height, band = band_rows(d.out_row());
+  if (epilogue) epilogue->prepare(rows * d.out_width, d.channels, chunk_count(rows, band));
   parallel_chunks(rows, band, [&](int64_t index, int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      const int64_t n = r / d.out_height(), top = r % d.out_height() * S - pad_y;
+      const int64_t n = r / d.out_height, o = r % d.out_height, top = o * S - d.pad_y;
       const int a0 = int(std::max<int64_t>(0, -top)), a1 = int(std::min<int64_t>(K, d.in_height - top));
-      RowTask<T> task{{},     w + a0 * K * d.channels, a1 - a0,       d.in_width, d.channels,
-                      -pad_x, y + r * d.out_row(),     d.out_width(), d.channels};
-      for (int a = a0; a < a1; ++a) task.rows[a - a0] = x + (n * d.in_height + top + a) * d.in_row();
+      RowTask<T> task{{},       w + a0 * K * d.channels, a1 - a0,     d.in_width, d.channels,
+                      -d.pad_x, y + d.out_at(n, o),      d.out_width, d.channels};
+      for (int a = a0; a < a1; ++a) task.rows[a - a0] = x + d.in_at(n, top + a);
       correlate_row<K, S>(task);
     }
-    if (epilogue) epilogue->block(index, y + begin * d.out_row(), (end - begin) * d.out_width());
+    if (epilogue) epilogue->block(index, y + begin * d.out_row(), (end - begin) * d.out_width);
   });
   if (epilogue) epilogue->finish();
 }
@@ -115,9 +145,8 @@ void forward_rows(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d, Ep
 // a) / S. Along the row the same holds: for each parity e the pixels j = S q + e - p are a correlation over
 // dy with the taps e, e + S, ... in falling order.
 template <int K, int S, class T>
-void input_gradient_rows(const T* w, const T* dy, T* dx, const DepthwiseConv2dDims& d) {
+void input_gradient_rows(const T* w, const T* dy, T* dx, const Level& d) {
   const int64_t channels = d.channels, rows = d.batch * d.in_height;
-  const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width);
   // turned[e]: (K, taps of parity e, C), rows in falling order as well
   constexpr int max_taps = (K + S - 1) / S;
   std::vector<T> turned[S];
@@ -132,13 +161,13 @@ void input_gradient_rows(const T* w, const T* dy, T* dx, const DepthwiseConv2dDi
   parallel_chunks(rows, band_rows(d.in_row()), [&](int64_t, int64_t begin, int64_t end) {
     std::vector<T> weights(static_cast<size_t>(max_taps * max_taps * channels));
     for (int64_t r = begin; r < end; ++r) {
-      const int64_t n = r / d.in_height, i = r % d.in_height + pad_y;
+      const int64_t n = r / d.in_height, i = r % d.in_height + d.pad_y;
       const T* sources[5];
       int falling[5], count = 0;  // position of each source row's filter row in `turned`
       for (int a = K - 1; a >= 0; --a) {
         const int64_t o = (i - a) / S;
-        if ((i - a) % S != 0 || i < a || o >= d.out_height()) continue;
-        sources[count] = dy + (n * d.out_height() + o) * d.out_row();
+        if ((i - a) % S != 0 || i < a || o >= d.out_height) continue;
+        sources[count] = dy + d.out_at(n, o);
         falling[count++] = K - 1 - a;
       }
       for (int e = 0; e < S; ++e) {
@@ -147,15 +176,15 @@ void input_gradient_rows(const T* w, const T* dy, T* dx, const DepthwiseConv2dDi
           std::copy_n(turned[e].data() + falling[a] * taps * channels, taps * channels,
                       weights.data() + a * taps * channels);
         // Pixels j = S q + e - p >= 0 for q >= q0.
-        const int64_t q0 = pad_x > e ? (pad_x - e + S - 1) / S : 0, j0 = S * q0 + e - pad_x;
+        const int64_t q0 = d.pad_x > e ? (d.pad_x - e + S - 1) / S : 0, j0 = S * q0 + e - d.pad_x;
         if (j0 >= d.in_width) continue;
         RowTask<T> task{{},
                         weights.data(),
                         count,
-                        d.out_width(),
+                        d.out_width,
                         channels,
                         q0 - (taps - 1),
-                        dx + r * d.in_row() + j0 * channels,
+                        dx + d.in_at(n, r % d.in_height) + j0 * channels,
                         (d.in_width - j0 + S - 1) / S,
                         S * channels};
         std::copy_n(sources, count, task.rows);
@@ -172,26 +201,24 @@ void input_gradient_rows(const T* w, const T* dy, T* dx, const DepthwiseConv2dDi
 
 // dw over the output rows [begin, end), for one channel block: all K x K sums in registers.
 template <class V, int K, int S, class T>
-void weight_gradient_block(const T* x, const T* dy, const T* zeros, T* dw, const DepthwiseConv2dDims& d,
-                           int64_t begin, int64_t end, int64_t c) {
-  const int64_t pad_y = d.window.pad_before(d.in_height), pad_x = d.window.pad_before(d.in_width),
-                channels = d.channels;
-  const int64_t width = d.out_width();
-  const int64_t inside_begin = std::min(width, (pad_x + S - 1) / S);
-  const int64_t room = d.in_width - K + pad_x;
+void weight_gradient_block(const T* x, const T* dy, const T* zeros, T* dw, const Level& d, int64_t begin,
+                           int64_t end, int64_t c) {
+  const int64_t channels = d.channels, width = d.out_width;
+  const int64_t inside_begin = std::min(width, (d.pad_x + S - 1) / S);
+  const int64_t room = d.in_width - K + d.pad_x;
   const int64_t inside_end = std::max(inside_begin, room < 0 ? 0 : std::min(width, room / S + 1));
   V sum[K][K] = {};
   for (int64_t r = begin; r < end; ++r) {
-    const int64_t n = r / d.out_height(), top = r % d.out_height() * S - pad_y;
+    const int64_t n = r / d.out_height, o = r % d.out_height, top = o * S - d.pad_y;
     const T* rows[K];  // rows outside the image are rows of zeros
     for (int a = 0; a < K; ++a) {
       const bool outside = top + a < 0 || top + a >= d.in_height;
-      rows[a] = (outside ? zeros : x + (n * d.in_height + top + a) * d.in_row()) + c;
+      rows[a] = (outside ? zeros : x + d.in_at(n, top + a)) + c;
     }
-    const T* gradient = dy + r * d.out_row() + c;
+    const T* gradient = dy + d.out_at(n, o) + c;
     const auto border = [&](int64_t j) {
       const V g = load<V>(gradient + j * channels);
-      const int64_t left = j * S - pad_x;
+      const int64_t left = j * S - d.pad_x;
       for (int b = 0; b < K; ++b) {
         if (left + b < 0 || left + b >= d.in_width) continue;
         for (int a = 0; a < K; ++a) sum[a][b] += g * load<V>(rows[a] + (left + b) * channels);
@@ -200,7 +227,7 @@ void weight_gradient_block(const T* x, const T* dy, const T* zeros, T* dw, const
     for (int64_t j = 0; j < inside_begin; ++j) border(j);
     for (int64_t j = inside_begin; j < inside_end; ++j) {
       const V g = load<V>(gradient + j * channels);
-      const int64_t left = (j * S - pad_x) * channels;
+      const int64_t left = (j * S - d.pad_x) * channels;
 #pragma GCC unroll 8
       for (int a = 0; a < K; ++a)
 #pragma GCC unroll 8
@@ -213,9 +240,9 @@ void weight_gradient_block(const T* x, const T* dy, const T* zeros, T* dw, const
 }
 
 template <int K, int S, class T>
-void weight_gradient_rows(const T* x, const T* dy, T* dw, const DepthwiseConv2dDims& d) {
+void weight_gradient_rows(const T* x, const T* dy, T* dw, const Level& d) {
   // A chunk's rows stay in the second-level cache while block after block of channels passes over them.
-  const int64_t rows = d.batch * d.out_height(), size = K * K * d.channels;
+  const int64_t rows = d.batch * d.out_height, size = K * K * d.channels;
   const int64_t chunk =
       std::max<int64_t>(std::max<int64_t>(1, 131072 / (S * S * d.out_row() + 1)), (rows + 63) / 64);
   const int64_t chunks = chunk_count(rows, chunk);
@@ -227,7 +254,7 @@ void weight_gradient_rows(const T* x, const T* dy, T* dw, const DepthwiseConv2dD
   });
   parallel_for(size, 1024, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      T sum = 0;
+      T sum = d.in_first == 0 ? 0 : dw[i];  // of the levels before
       for (int64_t index = 0; index < chunks; ++index) sum += partial[size_t(index * size + i)];
       dw[i] = sum;
     }
@@ -248,7 +275,9 @@ void with_window(Window window, F&& f) {
 template <class T>
 void depthwise_with_epilogue_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d,
                                  Epilogue* epilogue) {
-  with_window(d.window, [&]<int K, int S>() { forward_rows<K, S>(x, w, y, d, epilogue); });
+  with_window(d.window, [&]<int K, int S>() {
+    for_levels(d, [&](const Level& level) { forward_rows<K, S>(x, w, y, level, epilogue); });
+  });
 }
 template <class T>
 void depthwise_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d) {
@@ -256,28 +285,23 @@ void depthwise_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d) {
 }
 template <class T>
 void depthwise_input_gradient_cpu(const T* w, const T* dy, T* dx, const DepthwiseConv2dDims& d) {
-  with_window(d.window, [&]<int K, int S>() { input_gradient_rows<K, S>(w, dy, dx, d); });
+  with_window(d.window, [&]<int K, int S>() {
+    for_levels(d, [&](const Level& level) { input_gradient_rows<K, S>(w, dy, dx, level); });
+  });
 }
 template <class T>
 void depthwise_weight_gradient_cpu(const T* x, const T* dy, T* dw, const DepthwiseConv2dDims& d) {
-  with_window(d.window, [&]<int K, int S>() { weight_gradient_rows<K, S>(x, dy, dw, d); });
+  with_window(d.window, [&]<int K, int S>() {
+    for_levels(d, [&](const Level& level) { weight_gradient_rows<K, S>(x, dy, dw, level); });
+  });
 }
 
-}  // namespace
+constexpr const char* op = "depthwise_conv2d";
 
-Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, Epilogue* epilogue) {
-  constexpr const char* op = "depthwise_conv2d";
-  require(x.rank() == 4, "[depthwise_conv2d] x is {}, it must be (N, H, W, C)", x.shape());
-  require(w.shape() == Shape{window.kernel, window.kernel, x.size(3)} &&
-              w.dtype() == accumulator_dtype(x.dtype()),
-          "[depthwise_conv2d] w must be {} of {}x{}x{} for x {}, got {} of {}", accumulator_dtype(x.dtype()),
-          window.kernel, window.kernel, x.size(3), x.shape(), w.dtype(), w.shape());
-  require_one_device(op, {x, w});
-  with_window(window, []<int, int>() {});
-  require_window(op, window);
-  const DepthwiseConv2dDims d{x.size(0), x.size(1), x.size(2), x.size(3), window};
-  if (x.numel() > 0) require_window_fits(op, x, window);
-  Tensor y({d.batch, d.out_height(), d.out_width(), d.channels}, x.dtype(), x.device());
+// What both functions do once they know the sizes. `attributes` is what they say of themselves to an
+// observer.
+Tensor convolve(const Tensor& x, const Tensor& w, Tensor y, const DepthwiseConv2dDims& d,
+                std::function<Attributes()> attributes, Epilogue* epilogue = nullptr) {
   with_compute_dtype(x, op, [&]<class T>() {
     if constexpr (!std::is_same_v<T, bfloat16>)
       if (epilogue && x.device() == Device::cpu && !is_dry_run())
@@ -286,7 +310,7 @@ Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, Epilogu
         x.data<T>(), w.data<Accumulator<T>>(), y.data<T>(), d);
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad();
-  return record(y, {op, [&] { return attributes(window); }}, {x, w},
+  return record(y, {op, std::move(attributes)}, {x, w},
                 [x = x.detach(), w = w.detach(), d, x_needs, w_needs](const Tensor& dy) -> Tensors {
                   Tensor dx, dw;
                   with_compute_dtype(x, op, [&]<class T>() {
@@ -305,6 +329,41 @@ Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, Epilogu
                   });
                   return {dx, dw};
                 });
+}
+
+void require_arguments(const Tensor& x, const Tensor& w, Window window) {
+  const int64_t channels = x.size(x.rank() - 1);
+  require(
+      w.shape() == Shape{window.kernel, window.kernel, channels} && w.dtype() == accumulator_dtype(x.dtype()),
+      "[depthwise_conv2d] w must be {} of {}x{}x{} for x {}, got {} of {}", accumulator_dtype(x.dtype()),
+      window.kernel, window.kernel, channels, x.shape(), w.dtype(), w.shape());
+  require_one_device(op, {x, w});
+  with_window(window, []<int, int>() {});
+  require_window(op, window);
+}
+
+}  // namespace
+
+Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, Epilogue* epilogue) {
+  require(x.rank() == 4, "[depthwise_conv2d] x is {}, it must be (N, H, W, C)", x.shape());
+  require_arguments(x, w, window);
+  if (x.numel() > 0) require_window_fits(op, x, window);
+  const DepthwiseConv2dDims d{x.size(0), x.size(3), window, {{{x.size(1), x.size(2)}}}};
+  const ImageSize out = d.out().levels[0];
+  return convolve(
+      x, w, Tensor({d.batch, out.height, out.width, d.channels}, x.dtype(), x.device()), d,
+      [=] { return attributes(window); }, epilogue);
+}
+
+Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, const PyramidShape& shape) {
+  require_pyramid(op, x, shape);
+  const Window window{int(w.rank() > 0 ? w.size(0) : 0), 1, Padding::symmetric};
+  require_arguments(x, w, window);
+  return convolve(x, w, empty_like(x), {x.size(0), x.size(2), window, shape}, [=] {
+    Attributes result = attributes(window);
+    result["levels"] = name(shape);
+    return result;
+  });
 }
 
 }  // namespace fovea

@@ -1,5 +1,6 @@
 #pragma once
 #include "core/autograd.h"
+#include "cuda/kernels/pyramid.h"
 #include "cuda/kernels/window.h"
 #include "ops/support/epilogue.h"
 
@@ -13,5 +14,10 @@ namespace fovea {
 // 2: two interleaved ones of half the taps); dw[a,b,c] = sum over output positions of dy * x, summed in a
 // fixed order. Throws on other ranks, kernels and strides.
 Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, Epilogue* epilogue = nullptr);
+// The same in every level of a pyramid, with one w for all of them: x (N, P, C), P the pixels of all levels,
+// w (k, k, C), k 3 or 5, stride 1, k / 2 zeros on each side of a level -> (N, P, C). On CUDA one launch for
+// all levels, and so for each gradient; dw is summed over images and levels, in a fixed order. Throws on
+// other ranks, kernels and numbers of pixels, and on more than 8 levels.
+Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, const PyramidShape& shape);
 
 }  // namespace fovea

@@ -22,35 +22,63 @@
 namespace fovea::cuda {
 namespace {
 
-// The dims as kernels use them, in 32 bits: index arithmetic is a good part of what they do.
+// The dims as kernels use them, in 32 bits: index arithmetic is a good part of what they do. First a level.
+struct Level {
+  int in_height, in_width, out_height, out_width, pad_y, pad_x;
+  int in_first, out_first;  // pixels of an image before this level
+};
 struct Geometry {
-  int in_height, in_width, out_height, out_width, channels, kernel, stride, pad_y, pad_x;
+  int channels, kernel, stride, levels;
+  int in_pixels, out_pixels;  // of an image
+  Level level[PyramidShape::max_levels];
 
   explicit Geometry(const DepthwiseConv2dDims& d)
-      : in_height(int(d.in_height)),
-        in_width(int(d.in_width)),
-        out_height(int(d.out_height())),
-        out_width(int(d.out_width())),
-        channels(int(d.channels)),
+      : channels(int(d.channels)),
         kernel(d.window.kernel),
         stride(d.window.stride),
-        pad_y(int(d.window.pad_before(d.in_height))),
-        pad_x(int(d.window.pad_before(d.in_width))) {}
+        levels(int(d.in.levels.size())),
+        in_pixels(0),
+        out_pixels(0),
+        level{} {
+    const PyramidShape out = d.out();
+    for (size_t i = 0; i < d.in.levels.size(); ++i) {
+      const ImageSize from = d.in.levels[i], to = out.levels[i];
+      level[i] = {int(from.height),
+                  int(from.width),
+                  int(to.height),
+                  int(to.width),
+                  int(d.window.pad_before(from.height)),
+                  int(d.window.pad_before(from.width)),
+                  in_pixels,
+                  out_pixels};
+      in_pixels += int(from.pixels());
+      out_pixels += int(to.pixels());
+    }
+  }
 };
+
+// The level that a pixel of an image is in: the last that begins at it or before.
+__device__ inline Level level_of(int pixel, const Geometry& g, int Level::*first) {
+  int i = 0;
+  while (i + 1 < g.levels && pixel >= g.level[i + 1].*first) ++i;
+  return g.level[i];
+}
 
 // One thread one output: the definition.
 template <class T>
 __global__ void depthwise_naive(const T* x, const Accumulator<T>* w, T* y, Geometry g, int64_t n) {
   for (int64_t i : grid_stride(n)) {
-    const PixelPlace at(i, g.out_height, g.out_width, g.channels);
+    const int channel = int(i % g.channels), pixel = int(i / g.channels % g.out_pixels);
+    const int64_t image = i / g.channels / g.out_pixels;
+    const Level at = level_of(pixel, g, &Level::out_first);
+    const int row = (pixel - at.out_first) / at.out_width, column = (pixel - at.out_first) % at.out_width;
     Accumulator<T> sum = 0;
     for (int a = 0; a < g.kernel; ++a)
       for (int b = 0; b < g.kernel; ++b) {
-        const int row = at.row * g.stride + a - g.pad_y, column = at.column * g.stride + b - g.pad_x;
-        if (!inside(row, g.in_height) || !inside(column, g.in_width)) continue;
-        sum += Accumulator<T>(
-                   x[((at.image * g.in_height + row) * g.in_width + column) * g.channels + at.channel]) *
-               w[(a * g.kernel + b) * g.channels + at.channel];
+        const int under = row * g.stride + a - at.pad_y, beside = column * g.stride + b - at.pad_x;
+        if (!inside(under, at.in_height) || !inside(beside, at.in_width)) continue;
+        const int64_t from = image * g.in_pixels + at.in_first + under * at.in_width + beside;
+        sum += Accumulator<T>(x[from * g.channels + channel]) * w[(a * g.kernel + b) * g.channels + channel];
       }
     y[i] = T(sum);
   }
@@ -60,17 +88,19 @@ __global__ void depthwise_naive(const T* x, const Accumulator<T>* w, T* y, Geome
 template <class T>
 __global__ void input_gradient_naive(const Accumulator<T>* w, const T* dy, T* dx, Geometry g, int64_t n) {
   for (int64_t i : grid_stride(n)) {
-    const PixelPlace at(i, g.in_height, g.in_width, g.channels);
+    const int channel = int(i % g.channels), pixel = int(i / g.channels % g.in_pixels);
+    const int64_t image = i / g.channels / g.in_pixels;
+    const Level at = level_of(pixel, g, &Level::in_first);
+    const int row = (pixel - at.in_first) / at.in_width, column = (pixel - at.in_first) % at.in_width;
     Accumulator<T> sum = 0;
     for (int a = 0; a < g.kernel; ++a)
       for (int b = 0; b < g.kernel; ++b) {
-        const int o = at.row + g.pad_y - a, q = at.column + g.pad_x - b;  // times the stride
-        if (o % g.stride || q % g.stride || !inside(o, g.out_height * g.stride) ||
-            !inside(q, g.out_width * g.stride))
+        const int o = row + at.pad_y - a, q = column + at.pad_x - b;  // times the stride
+        if (o % g.stride || q % g.stride || !inside(o, at.out_height * g.stride) ||
+            !inside(q, at.out_width * g.stride))
           continue;
-        const int64_t row = at.image * g.out_height + o / g.stride;
-        sum += Accumulator<T>(dy[(row * g.out_width + q / g.stride) * g.channels + at.channel]) *
-               w[(a * g.kernel + b) * g.channels + at.channel];
+        const int64_t from = image * g.out_pixels + at.out_first + o / g.stride * at.out_width + q / g.stride;
+        sum += Accumulator<T>(dy[from * g.channels + channel]) * w[(a * g.kernel + b) * g.channels + channel];
       }
     dx[i] = T(sum);
   }
@@ -81,21 +111,29 @@ template <class T>
 __global__ void weight_gradient_naive(const T* x, const T* dy, Accumulator<T>* dw, Geometry g,
                                       int64_t batch) {
   for (int64_t i : grid_stride(int64_t(g.kernel) * g.kernel * g.channels)) {
-    const PixelPlace at(i, g.kernel, g.kernel, g.channels);  // row and column are a and b
+    const PixelPlace tap(i, g.kernel, g.kernel, g.channels);  // row and column are a and b
     Accumulator<T> sum = 0;
-    for (int64_t image = 0; image < batch; ++image)
-      for (int o = 0; o < g.out_height; ++o)
-        for (int q = 0; q < g.out_width; ++q) {
-          const int row = o * g.stride + at.row - g.pad_y, column = q * g.stride + at.column - g.pad_x;
-          if (!inside(row, g.in_height) || !inside(column, g.in_width)) continue;
-          sum +=
-              Accumulator<T>(dy[((image * g.out_height + o) * g.out_width + q) * g.channels + at.channel]) *
-              Accumulator<T>(
-                  x[((image * g.in_height + row) * g.in_width + column) * g.channels + at.channel]);
-        }
+    for (int l = 0; l < g.levels; ++l) {
+      const Level at = g.level[l];
+      for (int64_t image = 0; image < batch; ++image)
+        for (int o = 0; o < at.out_height; ++o)
+          for (int q = 0; q < at.out_width; ++q) {
+            const int row = o * g.stride + tap.row - at.pad_y, column = q * g.stride + tap.column - at.pad_x;
+            if (!inside(row, at.in_height) || !inside(column, at.in_width)) continue;
+            const int64_t from = image * g.in_pixels + at.in_first + row * at.in_width + column,
+                          to = image * g.out_pixels + at.out_first + o * at.out_width + q;
+            sum += Accumulator<T>(dy[to * g.channels + tap.channel]) *
+                   Accumulator<T>(x[from * g.channels + tap.channel]);
+          }
+    }
     dw[i] = sum;
   }
 }
+
+struct OneMap : Level {
+  int channels;
+  explicit OneMap(const Geometry& g) : Level(g.level[0]), channels(g.channels) {}
+};
 
 // Of a block. With two of them to a multiprocessor a thread may have 168 registers.
 inline constexpr int tile_threads = 192, max_packs = 32;
@@ -165,7 +203,7 @@ inline constexpr int forward_width = S == 1 ? 8 : 4;
 
 template <int K, int S, class T>
 __global__ void __launch_bounds__(tile_threads, 2)
-    depthwise_tiled(const T* x, const Accumulator<T>* w, T* y, Geometry g, Tiles tiles, ColumnGrid grid) {
+    depthwise_tiled(const T* x, const Accumulator<T>* w, T* y, OneMap g, Tiles tiles, ColumnGrid grid) {
   constexpr int N = channel_pack<T>, HEIGHT = forward_height, WIDTH = forward_width<S>;
   __shared__ Pack<Accumulator<T>, N> filter[K * K][max_packs];
   const ColumnPlace<N> at(grid);
@@ -206,7 +244,7 @@ inline constexpr int gradient_height = 2, gradient_width = 8;
 // the same.
 template <int K, int S, class T>
 __global__ void __launch_bounds__(tile_threads, 2)
-    input_gradient_tiled(const Accumulator<T>* w, const T* dy, T* dx, Geometry g, Tiles tiles,
+    input_gradient_tiled(const Accumulator<T>* w, const T* dy, T* dx, OneMap g, Tiles tiles,
                          ColumnGrid grid) {
   constexpr int N = channel_pack<T>, TAPS = (K + S - 1) / S, CELLS_Y = gradient_height / S,
                 CELLS_X = gradient_width / S;
@@ -251,7 +289,7 @@ inline constexpr int sum_height = 2, sum_width = 4;
 // into partial (chunks, k k, C). Stage 2 adds the chunks.
 template <int K, int S, class T>
 __global__ void __launch_bounds__(tile_threads, 2)
-    weight_gradient_tiled(const T* x, const T* dy, Accumulator<T>* partial, Geometry g, Tiles tiles,
+    weight_gradient_tiled(const T* x, const T* dy, Accumulator<T>* partial, OneMap g, Tiles tiles,
                           ColumnGrid grid) {
   constexpr int N = sum_pack<T, K>, HEIGHT = sum_height, WIDTH = sum_width;
   const ColumnPlace<N> at(grid);
@@ -297,7 +335,7 @@ inline constexpr ColumnPlan plan_for_tile_sums = {1024, 4, tile_threads, max_pac
 template <class T, class F>
 bool tiled(const DepthwiseConv2dDims& d, F&& f) {
   const Window window = d.window;
-  if (d.channels % channel_pack<T> != 0) return false;
+  if (d.channels % channel_pack<T> != 0 || d.in.levels.size() != 1) return false;
   if (window.kernel == 3 && window.stride == 1) return f.template operator()<3, 1>(), true;
   if (window.kernel == 3 && window.stride == 2) return f.template operator()<3, 2>(), true;
   if (window.kernel == 5 && window.stride == 1) return f.template operator()<5, 1>(), true;
@@ -309,35 +347,38 @@ bool tiled(const DepthwiseConv2dDims& d, F&& f) {
 
 template <class T>
 void depthwise_conv2d(const T* x, const Accumulator<T>* w, T* y, const DepthwiseConv2dDims& d) {
-  const Geometry g(d);
+  const Geometry all(d);
+  const OneMap g(all);
   const bool done = tiled<T>(d, [&]<int K, int S>() {
     const Tiles tiles(g.out_height, g.out_width, forward_height, forward_width<S>);
     const ColumnGrid grid = column_grid(1, tiles.of(d.batch), d.channels, channel_pack<T>, plan_for_tiles);
     launch(depthwise_tiled<K, S, T>, {grid}, x, w, y, g, tiles, grid);
   });
   if (done) return;
-  const int64_t n = d.batch * d.out_height() * d.out_row();
-  launch(depthwise_naive<T>, {grid_for(n), block_threads}, x, w, y, g, n);
+  const int64_t n = d.batch * all.out_pixels * d.channels;
+  launch(depthwise_naive<T>, {grid_for(n), block_threads}, x, w, y, all, n);
 }
 
 template <class T>
 void depthwise_conv2d_input_gradient(const Accumulator<T>* w, const T* dy, T* dx,
                                      const DepthwiseConv2dDims& d) {
-  const Geometry g(d);
+  const Geometry all(d);
+  const OneMap g(all);
   const bool done = tiled<T>(d, [&]<int K, int S>() {
     const Tiles tiles(g.in_height + g.pad_y % S, g.in_width + g.pad_x % S, gradient_height, gradient_width);
     const ColumnGrid grid = column_grid(1, tiles.of(d.batch), d.channels, channel_pack<T>, plan_for_tiles);
     launch(input_gradient_tiled<K, S, T>, {grid}, w, dy, dx, g, tiles, grid);
   });
   if (done) return;
-  const int64_t n = d.batch * d.in_height * d.in_row();
-  launch(input_gradient_naive<T>, {grid_for(n), block_threads}, w, dy, dx, g, n);
+  const int64_t n = d.batch * all.in_pixels * d.channels;
+  launch(input_gradient_naive<T>, {grid_for(n), block_threads}, w, dy, dx, all, n);
 }
 
 template <class T>
 void depthwise_conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* dw,
                                       const DepthwiseConv2dDims& d) {
-  const Geometry g(d);
+  const Geometry all(d);
+  const OneMap g(all);
   const bool done = tiled<T>(d, [&]<int K, int S>() {
     constexpr int N = sum_pack<T, K>;
     const Tiles tiles(g.out_height, g.out_width, sum_height, sum_width);
@@ -348,8 +389,8 @@ void depthwise_conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* d
     add_partials<Accumulator<T>>(partial.data(), dw, {1, grid.chunks, K * K * d.channels});
   });
   if (done) return;
-  const int64_t n = int64_t(g.kernel) * g.kernel * d.channels;
-  launch(weight_gradient_naive<T>, {grid_for(n), block_threads}, x, dy, dw, g, d.batch);
+  const int64_t n = int64_t(all.kernel) * all.kernel * d.channels;
+  launch(weight_gradient_naive<T>, {grid_for(n), block_threads}, x, dy, dw, all, d.batch);
 }
 
 #define INSTANTIATE(T)                                                                                \

@@ -42,6 +42,8 @@ TEST_CASE("op_bench counts what each direction of a convolution reads and writes
   CHECK(counted_bytes("depthwise_conv2d 2x4x4x64 k3 s1") == all_three(x, w, x));
   const int64_t x2 = 2 * 14 * 14 * 672 * 4, w2 = 5 * 5 * 672 * 4;
   CHECK(counted_bytes("depthwise_conv2d 2x14x14x672 k5 s2") == all_three(x2, w2, x2 / 4));
+  const int64_t pyramid = 2 * 5456 * 64 * 4;
+  CHECK(counted_bytes("depthwise_conv2d 2x5456x64 k3, a pyramid") == all_three(pyramid, w, pyramid));
   const int64_t image = 2 * 224 * 224 * 3 * 4, filter = 3 * 3 * 3 * 32 * 4, out = 2 * 112 * 112 * 32 * 4;
   CHECK(counted_bytes("conv2d 2x224x224x3 3x3 /2 -> 32") ==
         Counts{count("forward", image + filter + out), count("weight gradient", image + out + filter)});

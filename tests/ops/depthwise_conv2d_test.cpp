@@ -3,6 +3,8 @@
 #include <array>
 #include <catch2/catch.hpp>
 
+#include "core/autograd.h"
+#include "ops/shape_ops.h"
 #include "ops/support/attributes.h"
 #include "ops/support/channel_statistics.h"
 #include "ops/support/check_op.h"
@@ -79,6 +81,52 @@ TEST_CASE("depthwise convolution over many tiles, with channels for several bloc
       }
 }
 
+namespace {
+// A pyramid's convolution by those of its levels, each a tensor of its own.
+Tensor level_by_level(const Tensor& x, const Tensor& w, const PyramidShape& shape) {
+  Tensors levels;
+  int64_t begin = 0;
+  for (const auto& [height, width] : shape.levels) {
+    const int64_t end = begin + height * width;
+    const Tensor level = reshape(slice(x, 1, begin, end), {x.size(0), height, width, x.size(2)});
+    const Tensor y = depthwise_conv2d(level, w, {int(w.size(0)), 1, Padding::same});
+    levels.push_back(reshape(y, {x.size(0), height * width, x.size(2)}));
+    begin = end;
+  }
+  return concat(levels, 1);
+}
+}  // namespace
+
+TEST_CASE("depthwise convolution of a pyramid is that of its levels") {
+  Random random(6);
+  const std::vector<PyramidShape> shapes = {
+      {{{13, 6}}},
+      {{{1, 1}, {5, 2}}},
+      {{{37, 9}, {16, 16}, {8, 8}, {4, 4}, {2, 3}}},
+      {{{2, 2}, {3, 3}, {4, 4}, {5, 5}, {6, 6}, {7, 7}, {8, 8}, {9, 1}}}};
+  for (int kernel : {3, 5})
+    for (const PyramidShape& shape : shapes)
+      for (int64_t channels : {3, 8, 40}) {
+        if (channels == 3 && shape.levels.size() > 2) continue;
+        const Tensor x = randn({2, shape.pixels(), channels}, random, DType::float64);
+        const Tensor w = randn({kernel, kernel, channels}, random, DType::float64);
+        CAPTURE(kernel, shape.levels.size(), channels);
+        const Tensor dy = randn(x.shape(), random, DType::float64);
+        std::vector<std::vector<double>> results[2];
+        for (const bool whole : {false, true}) {
+          const Tensor in = x.clone().set_requires_grad(), filter = w.clone().set_requires_grad();
+          const Tensor y = whole ? depthwise_conv2d(in, filter, shape) : level_by_level(in, filter, shape);
+          y.backward(dy);
+          results[whole] = {y.values(), in.grad().values(), filter.grad().values()};
+        }
+        for (size_t i = 0; i < 3; ++i)
+          for (size_t k = 0; k < results[0][i].size(); ++k)
+            REQUIRE(results[1][i][k] == Approx(results[0][i][k]).margin(1e-12));
+        CHECK_NOTHROW(check_op([=](const Tensors& in) { return depthwise_conv2d(in[0], in[1], shape); },
+                               {x, w}, {.max_probes = 6, .parameters = {1}}));
+      }
+}
+
 TEST_CASE("depthwise convolution of no images has no output and a weight gradient of zeros") {
   for (Device device : {Device::cpu, Device::cuda})
     for (int64_t channels : {3, 8}) {
@@ -125,4 +173,13 @@ TEST_CASE("depthwise convolution refuses what it cannot do") {
   CHECK_THROWS_WITH(
       depthwise_conv2d(zeros({1, 4, 4, 3}), zeros({3, 3, 3}, DType::float32, Device::cuda), {3, 1}),
       Catch::Contains("is on cpu") && Catch::Contains("on cuda"));
+  const Tensor w = zeros({3, 3, 3});
+  CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 7, 3}), w, PyramidShape{{{2, 2}, {1, 2}}}),
+                    Catch::Contains("x is 1x7x3") && Catch::Contains("(N, 6, C) for the levels 2x2 1x2"));
+  CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 9, 3}), w, PyramidShape{std::vector<ImageSize>(9, {1, 1})}),
+                    Catch::Contains("1 to 8 levels") && Catch::Contains("got 9 levels"));
+  CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 4, 3}), w, PyramidShape{{{2, 2}, {0, 4}}}),
+                    Catch::Contains("at least one pixel"));
+  CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 4, 3}), zeros({7, 7, 3}), PyramidShape{{{2, 2}}}),
+                    Catch::Contains("kernel 7"));
 }

@@ -121,6 +121,11 @@ std::vector<TapeRow> rows() {
       {"depthwise_conv2d",
        [=](auto& in) { return Tensors{depthwise_conv2d(in[0], in[1], window)}; },
        {x({1, 4, 4, 2}), x({3, 3, 2})}},
+      {"depthwise_conv2d",
+       [=](auto& in) {
+         return Tensors{depthwise_conv2d(in[0], in[1], PyramidShape{{{2, 3}, {1, 2}}})};
+       },
+       {x({1, 8, 2}), x({3, 3, 2})}},
       {"focal_loss",
        [](auto& in) { return Tensors{focal_loss(in[0], in[1], in[2])}; },
        {x({3, 5}), labels(3), x({})},
