@@ -48,6 +48,10 @@ Tensor SeparableConv::forward(const Tensor& x, Epilogue* epilogue) const {
   return pointwise_.forward(depthwise_.forward(x), epilogue);
 }
 
+Tensor SeparableConv::forward(const Tensor& x, const PyramidShape& shape) const {
+  return pointwise_.forward(depthwise_.forward(x, shape));
+}
+
 ConvNorm::ConvNorm(int64_t in, int64_t out, bool bias, NormOptions norm, Random& random)
     : conv_(in, out, bias, random, Init::glorot_uniform), norm_(out, Activation::identity, norm) {
   add_child("conv.conv", conv_);

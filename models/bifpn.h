@@ -51,6 +51,8 @@ class SeparableConv : public Module {
   SeparableConv(int64_t in, int64_t out, bool bias, Padding padding, Init init, Random& random);
   Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
   Tensor forward(const Tensor& x, Epilogue* epilogue) const;
+  // In every level of a pyramid (N, P, in) -> (N, P, out), as depthwise_conv2d does.
+  Tensor forward(const Tensor& x, const PyramidShape& shape) const;
   void fill_bias(double value) const { pointwise_.fill_bias(value); }
 
  private:

@@ -113,6 +113,22 @@ Tensor DetectionHead::forward(const Tensors& features) const {
   return concat(outputs, 1);
 }
 
+Tensor DetectionHead::forward(const Tensor& pyramid, const PyramidShape& shape) const {
+  std::vector<int64_t> pixels;
+  for (const ImageSize& level : shape.levels) pixels.push_back(level.pixels());
+  const auto tower = [&](const Tensors& inputs) {
+    Tensor y = inputs[0];
+    for (const Repeat& repeat : repeats_) {
+      std::vector<BatchNormTensors> norms;
+      for (const auto& norm : repeat.norms) norms.push_back(norm->tensors());
+      y = batch_norm(repeat.conv->forward(y, shape), pixels, norms, repeat.norms[0]->options());
+    }
+    return predict_.forward(y, shape);
+  };
+  const Tensor x = run_part(tower, {pyramid}, {this});
+  return reshape(x, {x.size(0), x.numel() / x.size(0) / outputs_, outputs_});
+}
+
 namespace {
 
 std::unique_ptr<Backbone> checked(std::unique_ptr<Backbone> backbone) {
@@ -152,7 +168,17 @@ Tensors EfficientDet::pyramid(const Tensor& images) const {
 
 DetectorOutput EfficientDet::outputs(const Tensor& images) const {
   const Tensors features = pyramid(images);
-  return {class_net_.forward(features), box_net_.forward(features)};
+  // On the CPU level by level: a norm takes its statistics while the convolution's blocks are in the cache.
+  if (images.device() == Device::cpu) return {class_net_.forward(features), box_net_.forward(features)};
+  // On a GPU the small levels would be launches that it hardly notices: all levels in one.
+  PyramidShape shape;
+  Tensors parts;
+  for (const Tensor& feature : features) {
+    shape.levels.push_back({feature.size(1), feature.size(2)});
+    parts.push_back(reshape(feature, {feature.size(0), shape.levels.back().pixels(), feature.size(3)}));
+  }
+  const Tensor levels = concat(parts, 1);
+  return {class_net_.forward(levels, shape), box_net_.forward(levels, shape)};
 }
 
 }  // namespace fovea

@@ -43,6 +43,8 @@ class DetectionHead : public Module {
   // One feature for each level -> (N, anchors of all levels, outputs_per_anchor), in the order of
   // generate_anchors().
   Tensor forward(const Tensors& features) const;
+  // The same of the levels side by side in one tensor (N, P, C): each layer runs once for all of them.
+  Tensor forward(const Tensor& pyramid, const PyramidShape& shape) const;
 
  private:
   struct Repeat {

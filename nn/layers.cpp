@@ -84,6 +84,14 @@ Tensor DepthwiseConv2d::forward(const Tensor& x, Epilogue* epilogue) const {
   return y;
 }
 
+Tensor DepthwiseConv2d::forward(const Tensor& x, const PyramidShape& shape) const {
+  require(window_.stride == 1, "[DepthwiseConv2d] the stride is {}: in a pyramid it must be 1",
+          window_.stride);
+  const Tensor y = depthwise_conv2d(x, weight_, shape);
+  trace(*this, "depthwise " + window_text(window_), y, y.numel() * window_.kernel * window_.kernel);
+  return y;
+}
+
 Conv2d::Conv2d(Module& parent, const std::string& name, const Conv2dOptions& options)
     : Module(parent, name), window_{options.kernel, options.stride, options.padding} {
   make_weights(options, rng());
@@ -168,17 +176,17 @@ void BatchNorm::freeze() {
   frozen_ = frozen_for_good_ = true;
 }
 
-Tensor BatchNorm::forward(const Tensor& x, const ChannelStatistics* statistics) const {
+BatchNormOptions BatchNorm::options() const {
   BatchNormOptions options = options_;
   options.training = uses_batch_statistics();
   options.update_running = !is_recomputing();
-  const Tensor y = batch_norm(x, weight_, bias_, running_mean_, running_variance_, options, statistics);
-  trace_output(y);
-  return y;
+  return options;
 }
 
-EvaluationNorm BatchNorm::evaluation_norm() const {
-  return {{weight_, bias_, running_mean_, running_variance_}, options_};
+Tensor BatchNorm::forward(const Tensor& x, const ChannelStatistics* statistics) const {
+  const Tensor y = batch_norm(x, weight_, bias_, running_mean_, running_variance_, options(), statistics);
+  trace_output(y);
+  return y;
 }
 
 void BatchNorm::trace_output(const Tensor& y) const {

@@ -49,6 +49,8 @@ class DepthwiseConv2d : public Module {
   DepthwiseConv2d(int64_t channels, Window window, Random& random, Init init = Init::fan_out_normal);
   Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
   Tensor forward(const Tensor& x, Epilogue* epilogue) const;
+  // In every level of a pyramid (N, P, channels), with stride 1 and k / 2 zeros around each.
+  Tensor forward(const Tensor& x, const PyramidShape& shape) const;
 
  private:
   void make_weights(int64_t channels, Random& random, Init init);
@@ -101,8 +103,11 @@ class BatchNorm : public Module {
   Tensor forward(const Tensor& x, const ChannelStatistics* statistics) const;
   bool uses_batch_statistics() const { return training() && !frozen_; }
   // In evaluation, for a convolution to apply; `y`, what it made, is then traced as this layer's output.
-  EvaluationNorm evaluation_norm() const;
+  EvaluationNorm evaluation_norm() const { return {tensors(), options_}; }
   void trace_output(const Tensor& y) const;
+  // What batch_norm() is called with.
+  BatchNormTensors tensors() const { return {weight_, bias_, running_mean_, running_variance_}; }
+  BatchNormOptions options() const;
   void freeze_statistics(bool frozen) override { frozen_ = frozen || frozen_for_good_; }
   void freeze() override;
   void set_process_group(ProcessGroup* group) override { options_.process_group = group; }

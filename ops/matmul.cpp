@@ -128,7 +128,8 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
 }
 
 Tensor conv1x1(const Tensor& x, const Tensor& w, const Tensor& bias, Epilogue* epilogue) {
-  require(x.rank() == 4, "[conv1x1] x is {}, it must be (N, H, W, C)", x.shape());
+  require(x.rank() == 4 || x.rank() == 3,
+          "[conv1x1] x is {}, it must be (N, H, W, C), or (N, P, C) for a pyramid", x.shape());
   return product("conv1x1", x, w, bias, epilogue);
 }
 

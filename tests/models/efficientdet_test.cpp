@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "nn/trace.h"
+#include "ops/shape_ops.h"
 
 using namespace fovea;
 
@@ -65,6 +66,42 @@ TEST_CASE("every parameter of a detector gets a gradient") {
   for (const NamedTensor& p : model.parameters()) {
     CAPTURE(p.name);
     CHECK(p.tensor.grad().defined());
+  }
+}
+
+TEST_CASE("a head gives the same for the levels side by side as for one after the other") {
+  const EfficientDetSpec spec = efficientdet_spec("efficientdet_d-3");
+  Tensors outputs;
+  std::vector<std::vector<NamedTensor>> states;
+  std::vector<std::unique_ptr<DetectionHead>> heads;
+  for (const bool side_by_side : {false, true}) {
+    Random random(1);
+    heads.push_back(std::make_unique<DetectionHead>(spec, 7, -2, random));
+    Tensors levels, parts;
+    PyramidShape shape;
+    for (const auto& [h, w] : {std::pair<int64_t, int64_t>{9, 13}, {5, 7}, {3, 4}, {2, 2}, {1, 1}}) {
+      levels.push_back(randn({3, h, w, spec.fpn.channels}, random));
+      parts.push_back(reshape(levels.back(), {3, h * w, spec.fpn.channels}));
+      shape.levels.push_back({h, w});
+    }
+    const DetectionHead& head = *heads.back();
+    outputs.push_back(side_by_side ? head.forward(concat(parts, 1), shape) : head.forward(levels));
+    outputs.back().backward(randn(outputs.back().shape(), random));
+    states.push_back(state_dict(head));
+  }
+  const auto check_equal = [](const Tensor& a, const Tensor& b, double margin) {
+    const auto x = a.values(), y = b.values();
+    REQUIRE(x.size() == y.size());
+    double largest = 0;
+    for (double v : x) largest = std::max(largest, std::abs(v));
+    for (size_t i = 0; i < x.size(); ++i) REQUIRE(x[i] == Approx(y[i]).margin(margin * largest));
+  };
+  check_equal(outputs[0], outputs[1], 1e-5);
+  for (size_t i = 0; i < states[0].size(); ++i) {
+    CAPTURE(states[0][i].name);
+    check_equal(states[0][i].tensor, states[1][i].tensor, 1e-6);  // running averages among them
+    if (states[0][i].tensor.requires_grad())
+      check_equal(states[0][i].tensor.grad(), states[1][i].tensor.grad(), 1e-4);
   }
 }
 
