@@ -2,22 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <numeric>
 
 #include "core/parallel.h"
 #include "core/tape_observer.h"
 #include "cuda/kernels/batch_norm.h"
+#include "ops/shape_ops.h"
 #include "ops/support/attributes.h"
 #include "ops/support/channel_rows.h"
 #include "ops/support/dispatch.h"
 
 namespace fovea {
 namespace {
-
-struct Matrix {
-  int64_t rows, channels;
-};
 
 // y = f(x * a + b) for `rows` of the group's channels; a and b repeated by the group. y may be x.
 template <class F, class T>
@@ -31,10 +26,10 @@ void normalize_rows(const RowGroup& group, const T* x, const std::vector<T>& a, 
 
 // y = f(x * scale + shift), both (channels)
 template <class F, class T>
-void normalize_cpu(const T* x, const T* scale, const T* shift, T* y, Matrix dims) {
+void normalize_cpu(const T* x, const T* scale, const T* shift, T* y, const BatchNormDims& dims) {
   const RowGroup group(dims.channels);
   const std::vector<T> a = group.repeat<T>(scale), b = group.repeat<T>(shift);
-  parallel_chunks(dims.rows, chunk_rows(dims.channels), [&](int64_t, int64_t begin, int64_t end) {
+  parallel_chunks(dims.rows(0), chunk_rows(dims.channels), [&](int64_t, int64_t begin, int64_t end) {
     normalize_rows<F>(group, x + begin * dims.channels, a, b, y + begin * dims.channels, end - begin);
   });
 }
@@ -43,12 +38,12 @@ void normalize_cpu(const T* x, const T* scale, const T* shift, T* y, Matrix dims
 // inverse_std.
 template <class F, class T>
 void batch_norm_sums_cpu(const T* x, const T* dy, const T* scale, const T* shift, const T* mean, T* g,
-                         T* sum_g, T* sum_gx, Matrix dims) {
+                         T* sum_g, T* sum_gx, const BatchNormDims& dims) {
   const RowGroup group(dims.channels);
   const std::vector<T> a = group.repeat<T>(scale), b = group.repeat<T>(shift), m = group.repeat<T>(mean);
-  const int64_t chunk = chunk_rows(dims.channels), chunks = chunk_count(dims.rows, chunk);
+  const int64_t chunk = chunk_rows(dims.channels), chunks = chunk_count(dims.rows(0), chunk);
   std::vector<double> partial(static_cast<size_t>(2 * chunks * dims.channels));
-  parallel_chunks(dims.rows, chunk, [&](int64_t index, int64_t begin, int64_t end) {
+  parallel_chunks(dims.rows(0), chunk, [&](int64_t index, int64_t begin, int64_t end) {
     std::vector<T> first(a.size()), second(a.size());
     const T *from = x + begin * dims.channels, *gradient = dy + begin * dims.channels;
     T* kept = g + begin * dims.channels;
@@ -81,11 +76,11 @@ void batch_norm_sums_cpu(const T* x, const T* dy, const T* scale, const T* shift
 // (arXiv 1502.03167, section 3), with running averages they are 0.
 // dx holds g and is overwritten.
 template <class T>
-void batch_norm_dx_cpu(const T* x, const T* scale, const T* u, const T* v, T* dx, Matrix dims) {
+void batch_norm_dx_cpu(const T* x, const T* scale, const T* u, const T* v, T* dx, const BatchNormDims& dims) {
   const RowGroup group(dims.channels);
   const std::vector<T> a = group.repeat<T>(scale);
   const std::vector<T> constant = group.repeat<T>(u), slope = group.repeat<T>(v);
-  parallel_chunks(dims.rows, chunk_rows(dims.channels), [&](int64_t, int64_t begin, int64_t end) {
+  parallel_chunks(dims.rows(0), chunk_rows(dims.channels), [&](int64_t, int64_t begin, int64_t end) {
     const T* from = x + begin * dims.channels;
     T* to = dx + begin * dims.channels;
     group.each(end - begin, [&](int64_t at, int64_t count) {
@@ -98,16 +93,16 @@ void batch_norm_dx_cpu(const T* x, const T* scale, const T* u, const T* v, T* dx
 
 template <class F, class T>
 void batch_norm_backward_cpu(const T* x, const T* dy, const BatchNormCoefficients<T>& norm,
-                             bool batch_statistics, ProcessGroup* group, T* dx, T* dweight, T* dbias,
-                             Matrix dims) {
-  T *sum_g = dbias, *sum_gx = dweight;
+                             bool batch_statistics, ProcessGroup* group, T* dx,
+                             const BatchNormTable<T>& gradients, const BatchNormDims& dims) {
+  T *sum_g = gradients.of[0].bias, *sum_gx = gradients.of[0].weight;
   batch_norm_sums_cpu<F>(x, dy, norm.scale, norm.shift, norm.mean, dx, sum_g, sum_gx, dims);
   std::vector<T> u(size_t(dims.channels)), v(size_t(dims.channels));
   if (batch_statistics) {
     // The mean and the variance are of the rows of all processes, and so is what they carry.
     std::vector<double> sums(sum_g, sum_g + dims.channels);
     sums.insert(sums.end(), sum_gx, sum_gx + dims.channels);
-    sums.push_back(double(dims.rows));
+    sums.push_back(double(dims.rows(0)));
     if (group) group->all_reduce(std::span<double>(sums));
     const double *all_g = sums.data(), *all_gx = all_g + dims.channels, n = sums.back();
     for (int64_t i = 0; i < dims.channels; ++i) {
@@ -121,30 +116,6 @@ void batch_norm_backward_cpu(const T* x, const T* dy, const BatchNormCoefficient
   batch_norm_dx_cpu(x, norm.scale, u.data(), v.data(), dx, dims);
 }
 
-// A segment's rows one after another, as the loops want them: x itself where it is the only one, else a copy.
-template <class T>
-class SegmentRows {
- public:
-  SegmentRows(T* x, const BatchNormDims& d, int segment) : x_(x) {
-    if (d.segments == 1) return;
-    for (int i = 0; i < segment; ++i) x_ += d.size[i] * d.channels;
-    length_ = d.size[segment] * d.channels;
-    stride_ = d.pixels * d.channels;
-    copy_.resize(size_t(d.images * length_));
-    for (int64_t i = 0; i < d.images; ++i) std::copy_n(x_ + i * stride_, length_, copy_.data() + i * length_);
-  }
-  T* data() { return copy_.empty() ? x_ : copy_.data(); }
-  void write_back() const {
-    for (int64_t at = 0, i = 0; at < int64_t(copy_.size()); at += length_, ++i)
-      std::copy_n(copy_.data() + at, length_, x_ + i * stride_);
-  }
-
- private:
-  T* x_;
-  int64_t length_ = 0, stride_ = 0;  // an image's rows, from one image to the next
-  std::vector<T> copy_;
-};
-
 struct Coefficients {
   Tensor scale, shift, mean, inverse_std;  // (segments, C): y = x * scale + shift before the activation
 
@@ -154,9 +125,8 @@ struct Coefficients {
         mean(empty_like(scale)),
         inverse_std(empty_like(scale)) {}
   template <class R>
-  BatchNormCoefficients<R> pointers(int segment = 0) const {
-    const int64_t at = segment * scale.size(1);
-    return {scale.data<R>() + at, shift.data<R>() + at, mean.data<R>() + at, inverse_std.data<R>() + at};
+  BatchNormCoefficients<R> pointers() const {
+    return {scale.data<R>(), shift.data<R>(), mean.data<R>(), inverse_std.data<R>()};
   }
 };
 
@@ -164,14 +134,14 @@ double inverse_std_of(double variance, double epsilon) { return 1.0 / std::sqrt(
 
 template <class T>
 void from_statistics(const std::vector<double>& mean, const std::vector<double>& variance,
-                     const BatchNormTensors& norm, double epsilon, const BatchNormCoefficients<T>& c) {
+                     const BatchNormTensors& norm, double epsilon, const Coefficients& c) {
   for (int64_t i = 0; i < norm.weight.numel(); ++i) {
     const double inverse_std = inverse_std_of(variance[size_t(i)], epsilon);
     const double scale = norm.weight.data<T>()[i] * inverse_std;
-    c.scale[i] = T(scale);
-    c.shift[i] = T(norm.bias.data<T>()[i] - mean[size_t(i)] * scale);
-    c.mean[i] = T(mean[size_t(i)]);
-    c.inverse_std[i] = T(inverse_std);
+    c.scale.data<T>()[i] = T(scale);
+    c.shift.data<T>()[i] = T(norm.bias.data<T>()[i] - mean[size_t(i)] * scale);
+    c.mean.data<T>()[i] = T(mean[size_t(i)]);
+    c.inverse_std.data<T>()[i] = T(inverse_std);
   }
 }
 
@@ -186,27 +156,26 @@ void update_running(const ChannelStatistics& batch, const BatchNormTensors& norm
 }
 
 // What both of forward_cpu and forward_cuda are given.
-struct ForwardPass {
+struct Inputs {
   const Tensor& x;
-  const std::vector<BatchNormTensors>& norms;
+  const std::vector<BatchNormTensors>& norms;  // on the CPU one
   const BatchNormOptions& options;
   const ChannelStatistics* statistics;  // gathered on the CPU only
-  const Coefficients& coefficients;
-  const Tensor& y;
-  const BatchNormDims& dims;
+  BatchNormDims dims;
 };
 
 template <class T>
-void coefficients_cpu(const ForwardPass& in, const BatchNormTensors& norm, const T* x, Matrix dims,
-                      const BatchNormCoefficients<T>& c) {
+void coefficients_cpu(const Inputs& in, const Coefficients& c) {
+  const BatchNormTensors& norm = in.norms[0];
   const BatchNormOptions& options = in.options;
   if (!options.training)
     return from_statistics<T>(norm.running_mean.values(), norm.running_variance.values(), norm,
                               options.epsilon, c);
+  const int64_t rows = in.dims.rows(0), channels = in.dims.channels;
   ChannelStatistics own;
   const ChannelStatistics* gathered = in.statistics && in.statistics->ready() ? in.statistics : nullptr;
-  if (!gathered) gather(own, x, dims.rows, dims.channels), gathered = &own;
-  require(gathered->rows() == dims.rows && gathered->channels() == dims.channels,
+  if (!gathered) gather(own, in.x.data<T>(), rows, channels), gathered = &own;
+  require(gathered->rows() == rows && gathered->channels() == channels,
           "[batch_norm] the statistics given are of {}x{}, x is {}", gathered->rows(), gathered->channels(),
           in.x.shape());
   if (options.process_group) {
@@ -218,65 +187,25 @@ void coefficients_cpu(const ForwardPass& in, const BatchNormTensors& norm, const
 }
 
 template <class F, class T>
-void forward_cpu(const ForwardPass& in) {
-  for (int i = 0; i < in.dims.segments; ++i) {
-    const Matrix dims{in.dims.rows(i), in.dims.channels};
-    const BatchNormCoefficients<T> c = in.coefficients.pointers<T>(i);
-    SegmentRows<T> x(in.x.data<T>(), in.dims, i), y(in.y.data<T>(), in.dims, i);
-    coefficients_cpu<T>(in, in.norms[size_t(i)], x.data(), dims, c);
-    normalize_cpu<F, T>(x.data(), c.scale, c.shift, y.data(), dims);
-    y.write_back();
-  }
+void forward_cpu(const Inputs& in, const Coefficients& c, const Tensor& y) {
+  coefficients_cpu<T>(in, c);
+  normalize_cpu<F>(in.x.data<T>(), c.scale.data<T>(), c.shift.data<T>(), y.data<T>(), in.dims);
 }
 
 template <class F, class T>
-void forward_cuda(const ForwardPass& in) {
+void forward_cuda(const Inputs& in, const Coefficients& c, const Tensor& y) {
   using R = Accumulator<T>;
   BatchNormTable<R> table;
   table.epsilon = R(in.options.epsilon);
   table.momentum = R(in.options.momentum);
   const bool running = !in.options.training || in.options.update_running;
   for (size_t i = 0; i < in.norms.size(); ++i) {
-    const BatchNormTensors& norm = in.norms[i];
-    table.of[i] = {norm.weight.data<R>(), norm.bias.data<R>(),
-                   running ? norm.running_mean.data<R>() : nullptr,
-                   running ? norm.running_variance.data<R>() : nullptr};
+    const auto& [weight, bias, mean, variance] = in.norms[i];
+    table.of[i] = {weight.data<R>(), bias.data<R>(), running ? mean.data<R>() : nullptr,
+                   running ? variance.data<R>() : nullptr};
   }
-  cuda::batch_norm_forward<F, T>(in.x.data<T>(), table, in.options.training, in.options.process_group,
-                                 in.coefficients.pointers<R>(), in.y.data<T>(), in.dims);
-}
-
-// What both of backward_cpu and backward_cuda are given.
-struct BackwardPass {
-  const Tensor &x, &dy;
-  const Coefficients& coefficients;
-  const BatchNormOptions& options;
-  const Tensor& dx;
-  const Tensors &dweight, &dbias;  // each segment's
-  const BatchNormDims& dims;
-};
-
-template <class F, class T>
-void backward_cpu(const BackwardPass& in) {
-  for (int i = 0; i < in.dims.segments; ++i) {
-    SegmentRows<T> x(in.x.data<T>(), in.dims, i), dy(in.dy.data<T>(), in.dims, i),
-        dx(in.dx.data<T>(), in.dims, i);
-    batch_norm_backward_cpu<F, T>(x.data(), dy.data(), in.coefficients.pointers<T>(i), in.options.training,
-                                  in.options.process_group, dx.data(), in.dweight[size_t(i)].data<T>(),
-                                  in.dbias[size_t(i)].data<T>(), {in.dims.rows(i), in.dims.channels});
-    dx.write_back();
-  }
-}
-
-template <class F, class T>
-void backward_cuda(const BackwardPass& in) {
-  using R = Accumulator<T>;
-  BatchNormTable<R> gradients;
-  for (size_t i = 0; i < in.dweight.size(); ++i)
-    gradients.of[i] = {in.dweight[i].data<R>(), in.dbias[i].data<R>(), nullptr, nullptr};
-  cuda::batch_norm_backward<F, T>(in.x.data<T>(), in.dy.data<T>(), in.coefficients.pointers<R>(),
-                                  in.options.training, in.options.process_group, in.dx.data<T>(), gradients,
-                                  in.dims);
+  cuda::batch_norm_forward<F>(in.x.data<T>(), table, in.options.training, in.options.process_group,
+                              c.pointers<R>(), y.data<T>(), in.dims);
 }
 
 void check(const Tensor& x, const BatchNormTensors& norm) {
@@ -294,15 +223,13 @@ void check(const Tensor& x, const BatchNormTensors& norm) {
   require(x.numel() > 0, "[batch_norm] x is {}: there is nothing to take statistics of", x.shape());
 }
 
-Tensor normalized(const char* op, const Tensor& x, const std::vector<BatchNormTensors>& norms,
-                  const BatchNormOptions& options, const ChannelStatistics* statistics,
-                  const BatchNormDims& dims) {
-  const Coefficients c(norms[0].weight, dims.segments);
-  Tensor y = empty_like(x);
-  with_compute_dtype(x, op, [&]<class T>() {
+Tensor normalized(const char* op, const Inputs& in) {
+  const Coefficients c(in.norms[0].weight, in.dims.segments);
+  Tensor y = empty_like(in.x);
+  const BatchNormOptions& options = in.options;
+  with_compute_dtype(in.x, op, [&]<class T>() {
     with_activation(options.activation, [&]<class F>() {
-      on<T>(x.device(), forward_cpu<F, Accumulator<T>>,
-            forward_cuda<F, T>)({x, norms, options, statistics, c, y, dims});
+      on<T>(in.x.device(), forward_cpu<F, Accumulator<T>>, forward_cuda<F, T>)(in, c, y);
     });
   });
   const auto attributes = [&] {
@@ -310,25 +237,28 @@ Tensor normalized(const char* op, const Tensor& x, const std::vector<BatchNormTe
                       {"epsilon", options.epsilon},
                       {"activation", name(options.activation)}};
   };
-  Tensors inputs = {x};
-  for (const BatchNormTensors& n : norms)
-    inputs.insert(inputs.end(), {n.weight, n.bias, n.running_mean, n.running_variance});
-  return record(y, {op, attributes}, inputs, [op, x = x.detach(), c, dims, options](const Tensor& dy) {
-    const Tensor dx = empty_like(x);
-    Tensors dweight, dbias, all = {dx};
-    for (int i = 0; i < dims.segments; ++i) {
-      for (Tensors* gradients : {&dweight, &dbias})
-        gradients->push_back(empty({dims.channels}, c.scale.dtype(), x.device()));
-      all.insert(all.end(), {dweight.back(), dbias.back(), {}, {}});
-    }
+  Tensors inputs = {in.x};
+  for (const auto& [weight, bias, mean, variance] : in.norms)
+    inputs.insert(inputs.end(), {weight, bias, mean, variance});
+  const auto backward = [op, x = in.x.detach(), c, dims = in.dims, options](const Tensor& dy) {
+    Tensors gradients = {empty_like(x)};
+    for (int i = 0; i < dims.segments; ++i)
+      for (const bool average : {false, false, true, true})
+        gradients.push_back(average ? Tensor() : empty({dims.channels}, c.scale.dtype(), x.device()));
     with_compute_dtype(x, op, [&]<class T>() {
+      using R = Accumulator<T>;
+      BatchNormTable<R> table;
+      for (size_t i = 0; i < size_t(dims.segments); ++i)
+        table.of[i] = {gradients[4 * i + 1].data<R>(), gradients[4 * i + 2].data<R>(), nullptr, nullptr};
       with_activation(options.activation, [&]<class F>() {
-        on<T>(x.device(), backward_cpu<F, Accumulator<T>>,
-              backward_cuda<F, T>)({x, dy, c, options, dx, dweight, dbias, dims});
+        on<T>(x.device(), batch_norm_backward_cpu<F, R>, cuda::batch_norm_backward<F, T>)(
+            x.data<T>(), dy.data<T>(), c.pointers<R>(), options.training, options.process_group,
+            gradients[0].data<T>(), table, dims);
       });
     });
-    return all;
-  });
+    return gradients;
+  };
+  return record(y, {op, attributes}, inputs, backward);
 }
 
 }  // namespace
@@ -336,10 +266,10 @@ Tensor normalized(const char* op, const Tensor& x, const std::vector<BatchNormTe
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_variance, const BatchNormOptions& options,
                   const ChannelStatistics* statistics) {
-  const BatchNormTensors norm{weight, bias, running_mean, running_variance};
-  check(x, norm);
-  return normalized("batch_norm", x, {norm}, options, statistics,
-                    BatchNormDims::of_matrix(x.numel() / x.size(-1), x.size(-1)));
+  const std::vector<BatchNormTensors> norm = {{weight, bias, running_mean, running_variance}};
+  check(x, norm[0]);
+  const BatchNormDims dims = BatchNormDims::of_matrix(x.numel() / x.size(-1), x.size(-1));
+  return normalized("batch_norm", {x, norm, options, statistics, dims});
 }
 
 Tensor batch_norm(const Tensor& x, const std::vector<int64_t>& segments,
@@ -350,19 +280,27 @@ Tensor batch_norm(const Tensor& x, const std::vector<int64_t>& segments,
       "[batch_norm] x is {}, with {} segments and {} norms: give x as (N, P, C), and 1 to {} segments with "
       "a norm each",
       x.shape(), segments.size(), norms.size(), most);
-  BatchNormDims dims{x.size(0), x.size(1), x.size(2), int(segments.size()), {}};
-  std::copy(segments.begin(), segments.end(), dims.size);
+  BatchNormDims dims{x.size(0), x.size(1), x.size(2), int(segments.size())};
+  int64_t pixels = 0;
+  for (size_t i = 0; i < segments.size(); pixels += segments[i++]) dims.size[i] = segments[i];
   require(
-      *std::min_element(segments.begin(), segments.end()) > 0 &&
-          std::accumulate(segments.begin(), segments.end(), int64_t(0)) == dims.pixels,
+      *std::min_element(segments.begin(), segments.end()) > 0 && pixels == dims.pixels,
       "[batch_norm] the segments are of {} pixels, x is {}: they must add up to its second axis, and none "
       "be empty",
       fmt::join(segments, ", "), x.shape());
-  require(dims.images * dims.pixels <= std::numeric_limits<int32_t>::max(),
-          "[batch_norm] x is {}: norms of segments take up to {} rows", x.shape(),
-          std::numeric_limits<int32_t>::max());
+  require(x.size(0) * x.size(1) < int64_t(1) << 32, "[batch_norm] x is {}: it has 2^32 rows or more",
+          x.shape());
   for (const BatchNormTensors& norm : norms) check(x, norm);
-  return normalized("batch_norm_segments", x, norms, options, nullptr, dims);
+  if (x.device() == Device::cuda)
+    return normalized("batch_norm_segments", {x, norms, options, nullptr, dims});
+  Tensors parts;
+  int64_t begin = 0;
+  for (size_t i = 0; i < norms.size(); begin += segments[i++]) {
+    const auto& [weight, bias, mean, variance] = norms[i];
+    parts.push_back(
+        batch_norm(slice(x, 1, begin, begin + segments[i]), weight, bias, mean, variance, options));
+  }
+  return concat(parts, 1);
 }
 
 EvaluationNorm::EvaluationNorm(const BatchNormTensors& norm, const BatchNormOptions& options)

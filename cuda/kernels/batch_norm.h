@@ -52,10 +52,10 @@ void batch_norm_forward(const T* x, const BatchNormTable<Accumulator<T>>& norms,
                         ProcessGroup* group, const BatchNormCoefficients<Accumulator<T>>& coefficients, T* y,
                         const BatchNormDims& dims);
 
-// Writes dx and the parameters' gradients; mean and variance carry gradient where they are the batch's own.
+// Writes dx and the parameters' gradients; in training mean and variance carry gradient.
 template <class F, class T>
 void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Accumulator<T>>& coefficients,
-                         bool batch_statistics, ProcessGroup* group, T* dx,
+                         bool training, ProcessGroup* group, T* dx,
                          const BatchNormTable<Accumulator<T>>& gradients, const BatchNormDims& dims);
 
 }  // namespace cuda

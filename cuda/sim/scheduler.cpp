@@ -219,23 +219,21 @@ void run_block(unsigned linear) {
   }
 }
 
-[[noreturn]] void refuse(const Kernel& k, const std::string& what) {
-  throw CudaError(fmt::format("[simulator] {}: kernel {}, launched at {}", what, function_name(k.function),
-                              site(k.file, k.line)));
-}
-
 void check_limits(const Kernel& k) {
+  const auto refuse = [&](const std::string& what) {
+    throw CudaError(fmt::format("[simulator] {}: kernel {}, launched at {}", what, function_name(k.function),
+                                site(k.file, k.line)));
+  };
   const size_t threads = size_t(k.block.x) * k.block.y * k.block.z;
   if (threads == 0 || threads > 1024 || k.block.x > 1024 || k.block.y > 1024 || k.block.z > 64)
-    refuse(k, fmt::format("a block of {} x {} x {} threads: there may be 1 to 1024", k.block.x, k.block.y,
-                          k.block.z));
+    refuse(fmt::format("a block of {} x {} x {} threads: there may be 1 to 1024", k.block.x, k.block.y,
+                       k.block.z));
   if (k.grid.x == 0 || k.grid.y == 0 || k.grid.z == 0 || k.grid.x > 0x7fffffffu || k.grid.y > 65535 ||
       k.grid.z > 65535)
-    refuse(k, fmt::format("a grid of {} x {} x {} blocks: there may be 1 to 2147483647 x 65535 x 65535",
-                          k.grid.x, k.grid.y, k.grid.z));
+    refuse(fmt::format("a grid of {} x {} x {} blocks: there may be 1 to 2147483647 x 65535 x 65535",
+                       k.grid.x, k.grid.y, k.grid.z));
   if (k.shared_bytes > shared_limit)
-    refuse(k,
-           fmt::format("{} bytes of dynamic shared memory are too much: every GPU from sm_75 on can give {}",
+    refuse(fmt::format("{} bytes of dynamic shared memory are too much: every GPU from sm_75 on can give {}",
                        k.shared_bytes, shared_limit));
 }
 
@@ -275,9 +273,10 @@ void run(const Kernel& k) {
     for (size_t b = 0; b < blocks && fault.empty(); ++b) run_block(order[b]);
   }
   inside = false;
-  const size_t waiting = give_back_tickets();
-  if (fault.empty() && waiting > 0)
-    refuse(k, fmt::format("{} blocks have taken tickets, and none of them was the last", waiting));
+  if (const size_t waiting = give_back_tickets(); waiting > 0 && fault.empty())
+    fault = fmt::format(
+        "[simulator] {} blocks have taken tickets, and none of them was the last: kernel {}, launched at {}",
+        waiting, function_name(k.function), site(k.file, k.line));
   if (fault.empty()) return;
   fibers.made = 0;  // those that were broken off never come back
   fibers.idle.clear();

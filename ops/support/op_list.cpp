@@ -45,10 +45,7 @@ const std::vector<KernelFile>& kernel_files() {
        "binary_broadcast binary_packed affine_naive affine_packed quotient_naive quotient_packed "
        "sum_to_naive sum_to_tiled",
        "float32 float64 bfloat16"},
-      {"batch_norm",
-       "statistics_chunks coefficients_from_chunks normalize_chunks normalize_slab_packed sums_chunks "
-       "gradients_from_chunks gradient_chunks gradient_slab_packed",
-       "float32 float64 bfloat16"},
+      {"batch_norm", "sum_chunks finish_chunks apply_chunks whole_chunks", "float32 float64 bfloat16"},
       {"bifpn_node",
        "node_forward node_gradient fusion_backward upsample_backward pool_backward_naive "
        "pool_backward_packed",

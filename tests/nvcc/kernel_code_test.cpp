@@ -18,14 +18,10 @@ bool has(const KernelCode& kernel, const std::string& word) {
 
 std::vector<std::string> arguments_of(const std::string& name) {
   std::vector<std::string> result;
-  const size_t open = name.find('<');
-  if (open == std::string::npos) return result;
-  std::string text = name.substr(open + 1, name.rfind('>') - open - 1);
-  for (size_t at = 0; at <= text.size();) {
-    const size_t end = std::min(text.find(", ", at), text.size());
-    result.push_back(text.substr(at, end - at));
-    at = end + 2;
-  }
+  const size_t open = std::min(name.find('<'), name.size());
+  static const std::regex word("[^<>, ]+");  // those of arguments that are templates, too
+  for (std::sregex_iterator it(name.begin() + long(open), name.end(), word), end; it != end; ++it)
+    result.push_back(it->str());
   return result;
 }
 
