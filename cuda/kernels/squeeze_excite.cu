@@ -13,10 +13,6 @@
 namespace fovea::cuda {
 namespace {
 
-// Loads that a thread asks for before it uses the first, to hide the latency of memory: rows of an image
-// where stores come between, and terms of a sum.
-constexpr int rows_ahead = 4, terms_ahead = 8;
-
 // partial (batch, chunks, channels) = the sums over a chunk of pixels of x, or of x dy.
 template <class T, int N, bool times_gradient>
 __global__ void pixel_sums_chunks(const T* x, const T* dy, Accumulator<T>* partial, ColumnGrid grid) {
@@ -46,54 +42,37 @@ __global__ void scale_chunks(const T* from, const Accumulator<T>* scale, const A
   const Pack<R, N> factor = load_pack<N>(scale + channel);
   Pack<R, N> term = {};
   if (shift) term = load_pack<N>(shift + channel);
-  for (int64_t first = at.begin; first < at.end; first += rows_ahead * blockDim.y) {
-    Pack<T, N> pack[rows_ahead] = {};
-    UNROLL for (int i = 0; i < rows_ahead; ++i) {
-      const int64_t row = first + i * blockDim.y;
-      if (row < at.end) pack[i] = load_pack<N>(from + at.offset(row));
-    }
-    UNROLL for (int i = 0; i < rows_ahead; ++i) {
-      UNROLL for (int k = 0; k < N; ++k) {
-        pack[i].value[k] = T(R(pack[i].value[k]) * factor.value[k] + term.value[k]);
-      }
-      const int64_t row = first + i * blockDim.y;
-      if (row < at.end) store_pack(to + at.offset(row), pack[i]);
-    }
+  for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
+    Pack<T, N> pack = load_pack<N>(from + at.offset(row));
+    for (int k = 0; k < N; ++k) pack.value[k] = T(R(pack.value[k]) * factor.value[k] + term.value[k]);
+    store_pack(to + at.offset(row), pack);
   }
 }
 
 // Calls done(column, the sum over rows of value(row, column)) for each column, by one thread. Neighbouring
-// threads have neighbouring columns, so that a row-major matrix is read in whole lines. All threads of the
-// block must call it, with `shared` for a number each.
+// threads have neighbouring columns, so that a row-major matrix is read in whole lines; each takes four rows
+// or more, for the compiler loads four at once. All threads of the block must call it, with `shared` for a
+// number each.
 template <class R, class Value, class Done>
 __device__ void sum_columns(int rows, int columns, R* shared, Value value, Done done) {
-  const int threads = int(blockDim.x), thread = int(threadIdx.x);
-  const int width = columns < threads ? columns : threads, lines = threads / width, line = thread / width;
-  for (int column = thread % width, first = 0; first < columns; first += width, column += width) {
-    const bool inside = line < lines && column < columns;
+  const int threads = int(blockDim.x), thread = int(threadIdx.x),
+            width = columns < threads ? columns : threads;
+  const int useful = (rows + 3) / 4, lines = useful < threads / width ? useful : threads / width;
+  for (int first = 0; first < columns; first += width) {
+    const int column = first + thread % width, line = column < columns ? thread / width : lines;
     R sum = 0;
-    for (int begin = inside ? line : rows; begin < rows; begin += terms_ahead * lines) {
-      R term[terms_ahead];
-      UNROLL for (int i = 0; i < terms_ahead; ++i) {
-        const int row = begin + i * lines;
-        term[i] = row < rows ? value(row, column) : R(0);
-      }
-      UNROLL for (int i = 0; i < terms_ahead; ++i) { sum += term[i]; }
+    for (int row = line < lines ? line : rows; row < rows; row += lines) sum += value(row, column);
+    shared[thread] = sum;
+    __syncthreads();
+    if (thread < width && column < columns) {
+      for (int i = 1; i < lines; ++i) sum += shared[i * width + thread];
+      done(column, sum);
     }
-    for (int left = lines; left > 1;) {
-      const int half = (left + 1) / 2;
-      if (line >= half && line < left) shared[thread] = sum;
-      __syncthreads();
-      if (line < left - half) sum += shared[thread + half * width];
-      __syncthreads();
-      left = half;
-    }
-    if (inside && line == 0) done(column, sum);
+    __syncthreads();
   }
 }
 
 // The layers of one image, by blocks that each compute its means and its hidden layer, and `slab` factors.
-constexpr int gate_threads = 512;
 template <class R>
 __global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> se, R per_pixel, int slab) {
   const int channels = int(se.channels), reduced = int(se.reduced);
@@ -107,7 +86,6 @@ __global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> 
         pooled[c] = sum * per_pixel;
         if (first == 0) se.pooled[image * channels + c] = pooled[c];
       });
-  __syncthreads();
   sum_columns(
       channels, reduced, shared, [&](int c, int j) { return pooled[c] * se.w_reduce[c * reduced + j]; },
       [&](int j, R sum) {
@@ -115,7 +93,6 @@ __global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> 
         activated[j] = Swish::forward(sum);
         if (first == 0) se.hidden[image * reduced + j] = sum;
       });
-  __syncthreads();
   const int count = channels - first < slab ? channels - first : slab;
   sum_columns(
       reduced, count, shared,
@@ -133,7 +110,7 @@ struct Inner {
 };
 
 // From the sums of x dy, by blocks that each compute all of an image's `logit` and `slab` hidden numbers.
-constexpr int inner_threads = 256, hidden_slab = 8;
+constexpr int hidden_slab = 8;
 template <class R>
 __global__ void hidden_gradient_from_chunks(const R* partial, int chunks, SqueezeExcite<R> se, Inner<R> to) {
   const int channels = int(se.channels), reduced = int(se.reduced);
@@ -148,7 +125,6 @@ __global__ void hidden_gradient_from_chunks(const R* partial, int chunks, Squeez
         logit[c] = sum * gate * (1 - gate);
         if (first == 0) to.logit[image * channels + c] = logit[c];
       });
-  __syncthreads();
   const R* weights = se.w_expand + int64_t(first) * channels;
   const int count = reduced - first < hidden_slab ? reduced - first : hidden_slab;
   sum_columns(
@@ -161,7 +137,7 @@ __global__ void hidden_gradient_from_chunks(const R* partial, int chunks, Squeez
 }
 
 // to (rows, columns) = factor left right, where left (rows, inner) and right (inner, columns) lie as their
-// steps say. Where there are `sums`, they are those of right's columns: one more row, left being ones there.
+// steps say. Where there are `sums`, they are those of right's columns: one more row, for which left is ones.
 template <class R>
 struct Product {
   const R *left, *right;
@@ -169,42 +145,39 @@ struct Product {
   int rows, inner, columns;
   int left_row, left_inner, right_inner, right_column;
 
-  __host__ __device__ int64_t size() const { return int64_t(rows + (sums ? 1 : 0)) * columns; }
+  static constexpr int slab = 128;  // of columns, a block's
+  HD int slabs() const { return (columns + slab - 1) / slab; }
+  HD int blocks() const { return (rows + (sums ? 1 : 0)) * slabs(); }
 };
 
-// Three products in one launch: the y axis of the grid says which. A block has some numbers of the result.
-constexpr int product_slab = 128;
+// Three products in one launch, a block's part of one row after another.
+constexpr int product_threads = 256;
 template <class R>
-__global__ void small_products(Product<R> first, Product<R> second, Product<R> third) {
-  const Product<R> p = blockIdx.y == 0 ? first : blockIdx.y == 1 ? second : third;
-  const int64_t begin = int64_t(blockIdx.x) * product_slab, left = p.size() - begin;
-  if (left <= 0) return;
+__global__ void small_products(Product<R> p, Product<R> second, Product<R> third) {
+  int block = int(blockIdx.x);
+  if (block >= p.blocks()) block -= p.blocks(), p = second;
+  if (block >= p.blocks()) block -= p.blocks(), p = third;
+  const int row = block / p.slabs(), begin = block % p.slabs() * p.slab, left_over = p.columns - begin;
+  const R* left = row < p.rows ? p.left + int64_t(row) * p.left_row : nullptr;
+  R* to = left ? p.to + int64_t(row) * p.columns : p.sums;
   sum_columns(
-      p.inner, left < product_slab ? int(left) : product_slab, dynamic_shared<R>(),
-      [&](int k, int i) {
-        const int row = int((begin + i) / p.columns), column = int((begin + i) % p.columns);
-        const R factor = row < p.rows ? p.left[row * p.left_row + k * p.left_inner] : R(1);
-        return factor * p.right[k * p.right_inner + column * p.right_column];
+      p.inner, left_over < p.slab ? left_over : p.slab, dynamic_shared<R>(),
+      [&](int k, int c) {
+        const R number = p.right[int64_t(k) * p.right_inner + int64_t(begin + c) * p.right_column];
+        return left ? left[int64_t(k) * p.left_inner] * number : number;
       },
-      [&](int i, R sum) {
-        const int64_t of_sums = begin + i - int64_t(p.rows) * p.columns;
-        if (of_sums < 0)
-          p.to[begin + i] = sum * p.factor;
-        else
-          p.sums[of_sums] = sum;
-      });
+      [&](int c, R sum) { to[begin + c] = sum * p.factor; });
+}
+
+// For scaling: a row a thread, while that makes few waves of blocks.
+constexpr ColumnPlan plan_for_scaling = {4096, 1, 256, 32};
+
+// Of a block that adds up so many products: up to 16 of them a thread.
+unsigned threads_for(int64_t products) {
+  return unsigned(std::clamp<int64_t>(products / 512 * 32, 256, 1024));
 }
 
 unsigned blocks_of(int64_t n, int64_t slab) { return unsigned((n + slab - 1) / slab); }
-
-template <class T, int N>
-void scale(const T* from, const Accumulator<T>* scale, const Accumulator<T>* shift, T* to,
-           const SqueezeExcite<Accumulator<T>>& se) {
-  const ColumnGrid grid = column_grid(se.batch, se.pixels, se.channels, N, plan_for_elements);
-  LaunchConfig config(grid);
-  config.steps = blocks_of(grid.steps(), rows_ahead);
-  launch(scale_chunks<T, N>, config, from, scale, shift, to, grid);
-}
 
 }  // namespace
 
@@ -218,11 +191,13 @@ void squeeze_excite(const T* x, T* y, const SqueezeExcite<Accumulator<T>>& se) {
     // Few images make several blocks each, of 64 channels or more, so that no multiprocessor is idle.
     const int64_t wanted = std::max<int64_t>(1, 256 / std::max<int64_t>(1, se.batch));
     const int64_t slab = std::max<int64_t>(64, blocks_of(se.channels, wanted));
+    const unsigned threads = threads_for(se.channels * se.reduced);
     launch(gate_from_chunks<R>,
-           {unsigned(se.batch) * blocks_of(se.channels, slab), gate_threads,
-            size_t(se.channels + se.reduced + gate_threads) * sizeof(R)},
+           {unsigned(se.batch) * blocks_of(se.channels, slab), threads,
+            (size_t(se.channels + se.reduced) + threads) * sizeof(R)},
            partial.data(), int(sums.chunks), se, R(1.0 / double(se.pixels)), int(slab));
-    scale<T, N>(x, se.gate, nullptr, y, se);
+    const ColumnGrid grid = column_grid(se.batch, se.pixels, se.channels, N, plan_for_scaling);
+    launch(scale_chunks<T, N>, {grid}, x, se.gate, nullptr, y, grid);
   });
 }
 
@@ -238,8 +213,9 @@ void squeeze_excite_backward(const T* x, const T* dy, T* dx, const SqueezeExcite
     const ColumnGrid sums = column_grid(n, se.pixels, c, N, plan_for_sums);
     const Workspace<R> partial(sums.partials());
     launch(pixel_sums_chunks<T, N, true>, {sums, sums.shared_bytes<R>(N)}, x, dy, partial.data(), sums);
+    const unsigned threads = threads_for(se.channels * hidden_slab);
     launch(hidden_gradient_from_chunks<R>,
-           {unsigned(n) * blocks_of(s, hidden_slab), inner_threads, size_t(c + inner_threads) * sizeof(R)},
+           {unsigned(n) * blocks_of(s, hidden_slab), threads, (size_t(c) + threads) * sizeof(R)},
            partial.data(), int(sums.chunks), se, inner);
     const Product<R> expand{
         inner.activated, inner.logit, gradients.w_expand, gradients.b_expand, 1, s, n, c, 1, s, c, 1};
@@ -248,10 +224,11 @@ void squeeze_excite_backward(const T* x, const T* dy, T* dx, const SqueezeExcite
     const Product<R> means{
         inner.hidden, se.w_reduce, inner.pooled, nullptr, R(1.0 / double(se.pixels)), n, s, c, s, 1, 1, s};
     launch(small_products<R>,
-           {dim3(blocks_of(std::max({expand.size(), reduce.size(), means.size()}), product_slab), 3),
-            inner_threads, inner_threads * sizeof(R)},
+           {unsigned(expand.blocks() + reduce.blocks() + means.blocks()), product_threads,
+            product_threads * sizeof(R)},
            expand, reduce, means);
-    scale<T, N>(dy, se.gate, inner.pooled, dx, se);
+    const ColumnGrid grid = column_grid(n, se.pixels, c, N, plan_for_scaling);
+    launch(scale_chunks<T, N>, {grid}, dy, se.gate, inner.pooled, dx, grid);
   });
 }
 
