@@ -5,6 +5,7 @@
 // On CUDA the caches are emptied before each, and the time is that between two events. On a simulated device
 // it says nothing: there this only shows that each row runs. --json prints a line of JSON for each time.
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <iterator>
 #include <string>
@@ -303,9 +304,15 @@ void normalization(Bench& b) {
   b.row(fmt::format("batch_norm {} swish, 5 segments", pyramid.shape()), {pyramid}, [=] {
     return batch_norm(pyramid, {4096, 1024, 256, 64, 16}, norms, {.activation = Activation::swish});
   });
-  const Tensor s = b.activations({b.batch, 96});
   b.row(fmt::format("global_average_pool {}", x.shape()), {x}, [=] { return global_average_pool(x); });
-  b.row(fmt::format("scale_channels {}", x.shape()), {x, s}, [=] { return scale_channels(x, s); });
+  // B0's first, where the activation is largest, and its last, where the layers are.
+  for (const auto& [size, channels, reduced] : {std::array<int64_t, 3>{112, 32, 8}, {7, 1152, 48}}) {
+    const std::vector<Tensor> in{b.activations({b.batch, size, size, channels}),
+                                 b.parameters({channels, reduced}), b.parameters({reduced}),
+                                 b.parameters({reduced, channels}), b.parameters({channels})};
+    b.row(fmt::format("squeeze_excite {} -> {}", in[0].shape(), reduced), in,
+          [=] { return squeeze_excite(in[0], in[1], in[2], in[3], in[4]); });
+  }
 }
 
 void elementwise(Bench& b) {

@@ -4,9 +4,8 @@
 #include <cmath>
 
 #include "nn/trace.h"
-#include "ops/activation.h"
 #include "ops/dropout.h"
-#include "ops/shape_ops.h"
+#include "ops/reduction.h"
 #include "ops/squeeze_excite.h"
 
 namespace fovea {
@@ -96,10 +95,10 @@ MBConv::SqueezeExcite::SqueezeExcite(int64_t channels, int64_t reduced, Random& 
 }
 
 Tensor MBConv::SqueezeExcite::forward(const Tensor& x) const {
-  const int64_t n = x.size(0), channels = x.size(3);
-  const Tensor pooled = reshape(global_average_pool(x), {n, 1, 1, channels});
-  const Tensor gate = sigmoid(conv_expand.forward(swish(conv_reduce.forward(pooled))));
-  return scale_channels(x, reshape(gate, {n, channels}));
+  const Tensor y =
+      squeeze_excite(x, conv_reduce.weight(), conv_reduce.bias(), conv_expand.weight(), conv_expand.bias());
+  trace(*this, "squeeze and excite", y, x.size(0) * 2 * conv_reduce.weight().numel());
+  return y;
 }
 
 MBConv::MBConv(const Options& options, Random& random)

@@ -4,7 +4,7 @@
 #include "ops/activation.h"
 #include "ops/arithmetic.h"
 #include "ops/pool2d.h"
-#include "ops/squeeze_excite.h"
+#include "ops/reduction.h"
 
 namespace fovea {
 namespace {

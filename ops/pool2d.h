@@ -16,7 +16,7 @@ Tensor max_pool2d(const Tensor& x, Padding padding = Padding::same);
 // The mean of each window's pixels; those outside the image have no part in it, as in TensorFlow (in PyTorch
 // that is count_include_pad=False). A pixel's gradient is the sum over the windows that hold it of dy divided
 // by the window's pixels. Throws as max_pool2d does. The mean of a whole image is global_average_pool
-// (ops/squeeze_excite.h).
+// (ops/reduction.h).
 Tensor average_pool2d(const Tensor& x, const Window& window);
 
 }  // namespace fovea

@@ -134,6 +134,13 @@ Tensor mean(const Tensor& x, int axis, bool keep_axis) {
   return reduce_axis("mean", x, axis, keep_axis, true);
 }
 
+Tensor global_average_pool(const Tensor& x) {
+  require(x.rank() == 4 && x.size(1) * x.size(2) > 0,
+          "[global_average_pool] x is {}, it must be (N, H, W, C) with pixels", x.shape());
+  const int64_t n = x.size(0), channels = x.size(3);
+  return reduce("global_average_pool", x, {n, x.size(1) * x.size(2), channels}, {n, channels}, true);
+}
+
 Tensor max(const Tensor& x, int axis, bool keep_axis) {
   const int positive = x.shape().axis(axis);
   const Tensor y(reduced_shape(x.shape(), positive, keep_axis), x.dtype(), x.device());

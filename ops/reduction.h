@@ -12,6 +12,9 @@ Tensor sum(const Tensor& x, int axis, bool keep_axis = false);
 Tensor mean(const Tensor& x);  // of at least one element
 Tensor mean(const Tensor& x, int axis, bool keep_axis = false);
 
+// The mean over height and width: x (N, H, W, C) -> (N, C). Throws where there is no pixel.
+Tensor global_average_pool(const Tensor& x);
+
 // The largest along an axis, which is removed (kept with size 1 if keep_axis). A NaN counts as larger than
 // all numbers. The gradient goes to the first of the largest. Throws where there is no such axis, where it is
 // empty, and on dtypes that are not floating.

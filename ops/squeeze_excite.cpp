@@ -1,150 +1,169 @@
 #include "ops/squeeze_excite.h"
 
 #include "core/parallel.h"
+#include "cuda/kernels/activation.h"
 #include "cuda/kernels/squeeze_excite.h"
 #include "ops/support/channel_rows.h"
 #include "ops/support/dispatch.h"
+#include "ops/support/gemm.h"
 
 namespace fovea {
 namespace {
 
-int64_t chunks_of_image(const ImageDims& d) { return chunk_count(d.pixels, chunk_rows(d.channels)); }
-
-// Calls f(image, chunk, first pixel, pixels) for fixed pieces of each image, on all threads.
+// Calls f(n) for each image. Threads take images each, so that what an image's first loop has read is in the
+// cache for its second; where that would leave threads idle, the loops over its pixels run on all of them.
 template <class F>
-void for_image_chunks(const ImageDims& d, F&& f) {
-  const int64_t chunk = chunk_rows(d.channels), chunks = chunks_of_image(d);
-  parallel_for(d.batch * chunks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t n = i / chunks, first = i % chunks * chunk;
-      f(n, i % chunks, first, std::min(chunk, d.pixels - first));
-    }
+void for_images(int64_t batch, F&& f) {
+  const bool enough = batch % num_threads() == 0 || batch >= 4 * num_threads();
+  parallel_for(batch, enough ? 1 : batch, [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) f(n);
   });
 }
 
+// sums (channels) = factor times the sum over the pixels of one image of x, or of x dy unless that is null.
 template <class T>
-void sum_chunks(const std::vector<double>& partial, const ImageDims& d, double factor, T* sums) {
-  const int64_t chunks = chunks_of_image(d);
-  for (int64_t n = 0; n < d.batch; ++n)
-    for (int64_t c = 0; c < d.channels; ++c) {
-      double sum = 0;
-      for (int64_t k = 0; k < chunks; ++k) sum += partial[size_t((n * chunks + k) * d.channels + c)];
-      sums[n * d.channels + c] = T(sum * factor);
-    }
-}
-
-template <class T>
-void global_average_pool_cpu(const T* x, T* y, const ImageDims& d) {
-  const RowGroup group(d.channels);
-  const int64_t chunks = chunks_of_image(d);
-  std::vector<double> partial(static_cast<size_t>(d.batch * chunks * d.channels));
-  for_image_chunks(d, [&](int64_t n, int64_t k, int64_t first, int64_t count) {
+void pixel_sums(const T* x, const T* dy, double factor, T* sums, int64_t pixels, int64_t channels) {
+  const RowGroup group(channels);
+  const int64_t rows = chunk_rows(channels), chunks = chunk_count(pixels, rows);
+  std::vector<double> partial(static_cast<size_t>(chunks * channels));
+  parallel_chunks(pixels, rows, [&](int64_t chunk, int64_t begin, int64_t end) {
     std::vector<T> sum(static_cast<size_t>(group.width()));
-    const T* from = x + (n * d.pixels + first) * d.channels;
     T* s = sum.data();
-    group.each(count, [&](int64_t at, int64_t length) {
-      for (int64_t j = 0; j < length; ++j) s[j] += from[at + j];
-    });
-    group.fold(sum, partial.data() + (n * chunks + k) * d.channels);
-  });
-  sum_chunks(partial, d, 1.0 / double(d.pixels), y);
-}
-
-// to[pixel, c] = s[c] (x[pixel, c], or 1 where x is null) for each image: scaling, and the gradient of the
-// mean.
-template <class T>
-void scale_cpu(const T* x, const T* s, T* to, const ImageDims& d) {
-  const RowGroup group(d.channels);
-  for_image_chunks(d, [&](int64_t n, int64_t, int64_t first, int64_t count) {
-    const std::vector<T> repeated = group.repeat<T>(s + n * d.channels);
-    const T* scale = repeated.data();
-    const int64_t start = (n * d.pixels + first) * d.channels;
-    group.each(count, [&](int64_t at, int64_t length) {
-      if (x)
-        for (int64_t j = 0; j < length; ++j) to[start + at + j] = x[start + at + j] * scale[j];
+    group.each(end - begin, [&](int64_t at, int64_t length) {
+      const T *value = x + begin * channels + at, *gradient = dy ? dy + begin * channels + at : nullptr;
+      if (dy)
+        for (int64_t j = 0; j < length; ++j) s[j] += value[j] * gradient[j];
       else
-        for (int64_t j = 0; j < length; ++j) to[start + at + j] = scale[j];
+        for (int64_t j = 0; j < length; ++j) s[j] += value[j];
     });
+    group.fold(sum, partial.data() + chunk * channels);
   });
+  for (int64_t c = 0; c < channels; ++c) {
+    double sum = 0;
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) sum += partial[size_t(chunk * channels + c)];
+    sums[c] = T(sum * factor);
+  }
 }
 
+// to = from scale + shift for each pixel of one image, with a scale and a shift (channels) each.
 template <class T>
-void global_average_pool_backward_cpu(const T* dy, T* dx, const ImageDims& d) {
-  std::vector<T> share(static_cast<size_t>(d.batch * d.channels));
-  for (size_t i = 0; i < share.size(); ++i) share[i] = dy[i] / T(d.pixels);
-  scale_cpu<T>(nullptr, share.data(), dx, d);
-}
-
-template <class T>
-void scale_channels_backward_cpu(const T* x, const T* s, const T* dy, T* dx, T* ds, const ImageDims& d) {
-  const RowGroup group(d.channels);
-  const int64_t chunks = chunks_of_image(d);
-  std::vector<double> partial(static_cast<size_t>(d.batch * chunks * d.channels));
-  for_image_chunks(d, [&](int64_t n, int64_t k, int64_t first, int64_t count) {
-    const std::vector<T> repeated = group.repeat<T>(s + n * d.channels);
-    std::vector<T> sum(static_cast<size_t>(group.width()));
-    const T* scale = repeated.data();
-    T* q = sum.data();
-    const int64_t start = (n * d.pixels + first) * d.channels;
-    group.each(count, [&](int64_t at, int64_t length) {
-      const T *from = x + start + at, *gradient = dy + start + at;
-      T* to = dx + start + at;
+void scale_pixels(const T* from, const T* scale, const T* shift, T* to, int64_t pixels, int64_t channels) {
+  const RowGroup group(channels);
+  const std::vector<T> scales = group.repeat<T>(scale), shifts = group.repeat<T>(shift);
+  const T *factor = scales.data(), *term = shifts.data();
+  parallel_chunks(pixels, chunk_rows(channels), [&](int64_t, int64_t begin, int64_t end) {
+    group.each(end - begin, [&](int64_t at, int64_t length) {
+      const T* number = from + begin * channels + at;
+      T* result = to + begin * channels + at;
 #pragma omp simd
-      for (int64_t j = 0; j < length; ++j) {
-        to[j] = gradient[j] * scale[j];
-        q[j] += gradient[j] * from[j];
-      }
+      for (int64_t j = 0; j < length; ++j) result[j] = number[j] * factor[j] + term[j];
     });
-    group.fold(sum, partial.data() + (n * chunks + k) * d.channels);
   });
-  sum_chunks(partial, d, 1.0, ds);
 }
 
-ImageDims image_dims(const char* op, const Tensor& x) {
-  require(x.rank() == 4 && x.size(1) > 0 && x.size(2) > 0,
-          "[{}] x is {}, it must be (N, H, W, C) with pixels", op, x.shape());
-  return {x.size(0), x.size(1) * x.size(2), x.size(3)};
+template <class T>
+void squeeze_excite_cpu(const T* x, T* y, const SqueezeExcite<T>& se) {
+  const int64_t channels = se.channels, reduced = se.reduced, size = se.pixels * channels;
+  const std::vector<T> no_shift(static_cast<size_t>(channels));
+  for_images(se.batch, [&](int64_t n) {
+    T *pooled = se.pooled + n * channels, *hidden = se.hidden + n * reduced, *gate = se.gate + n * channels;
+    std::vector<T> activated(static_cast<size_t>(reduced));
+    pixel_sums<T>(x + n * size, nullptr, 1.0 / double(se.pixels), pooled, se.pixels, channels);
+    block_product(1, reduced, channels, pooled, se.w_reduce, hidden);
+    for (int64_t j = 0; j < reduced; ++j) {
+      hidden[j] += se.b_reduce[j];
+      activated[size_t(j)] = Swish::forward(hidden[j]);
+    }
+    block_product(1, channels, reduced, activated.data(), se.w_expand, gate);
+    for (int64_t c = 0; c < channels; ++c) gate[c] = Sigmoid::forward(gate[c] + se.b_expand[c]);
+    scale_pixels(x + n * size, gate, no_shift.data(), y + n * size, se.pixels, channels);
+  });
+}
+
+template <class T>
+void squeeze_excite_backward_cpu(const T* x, const T* dy, T* dx, const SqueezeExcite<T>& se,
+                                 const SqueezeExciteGradients<T>& gradients) {
+  const int64_t channels = se.channels, reduced = se.reduced, size = se.pixels * channels;
+  // Of all images: the gradients before the sigmoid and before the swish, and what the swish had made.
+  std::vector<T> logits(size_t(se.batch * channels)), hiddens(size_t(se.batch * reduced)), activated(hiddens);
+  for_images(se.batch, [&](int64_t n) {
+    const T *gate = se.gate + n * channels, *hidden = se.hidden + n * reduced;
+    T *logit = logits.data() + n * channels, *dhidden = hiddens.data() + n * reduced;
+    std::vector<T> dpooled(static_cast<size_t>(channels));
+    pixel_sums(x + n * size, dy + n * size, 1.0, logit, se.pixels, channels);
+    for (int64_t c = 0; c < channels; ++c) logit[c] *= gate[c] * (T(1) - gate[c]);
+    block_product(reduced, 1, channels, se.w_expand, logit, dhidden);
+    for (int64_t j = 0; j < reduced; ++j) {
+      dhidden[j] *= Swish::derivative(hidden[j]);
+      activated[size_t(n * reduced + j)] = Swish::forward(hidden[j]);
+    }
+    block_product(channels, 1, reduced, se.w_reduce, dhidden, dpooled.data());
+    for (T& number : dpooled) number /= T(se.pixels);
+    scale_pixels(dy + n * size, gate, dpooled.data(), dx + n * size, se.pixels, channels);
+  });
+  gemm_tn<T>(channels, reduced, se.batch, se.pooled, hiddens.data(), gradients.w_reduce);
+  gemm_tn<T>(reduced, channels, se.batch, activated.data(), logits.data(), gradients.w_expand);
+  const auto add_images = [&](const std::vector<T>& of_images, int64_t length, T* sum) {
+    std::fill_n(sum, length, T(0));
+    for (int64_t i = 0; i < se.batch * length; ++i) sum[i % length] += of_images[size_t(i)];
+  };
+  add_images(hiddens, reduced, gradients.b_reduce);
+  add_images(logits, channels, gradients.b_expand);
 }
 
 }  // namespace
 
-Tensor global_average_pool(const Tensor& x) {
-  const ImageDims d = image_dims("global_average_pool", x);
-  Tensor y({d.batch, d.channels}, x.dtype(), x.device());
-  with_compute_dtype(x, "global_average_pool", [&]<class T>() {
-    on<T>(x.device(), global_average_pool_cpu<Accumulator<T>>, cuda::global_average_pool<T>)(x.data<T>(),
-                                                                                             y.data<T>(), d);
-  });
-  return record(y, "global_average_pool", {x}, [shape = x.shape(), d](const Tensor& dy) -> Tensors {
-    Tensor dx(shape, dy.dtype(), dy.device());
-    with_compute_dtype(dy, "global_average_pool", [&]<class T>() {
-      on<T>(dy.device(), global_average_pool_backward_cpu<Accumulator<T>>,
-            cuda::global_average_pool_backward<T>)(dy.data<T>(), dx.data<T>(), d);
-    });
-    return {dx};
-  });
-}
-
-Tensor scale_channels(const Tensor& x, const Tensor& s) {
-  const ImageDims d = image_dims("scale_channels", x);
-  require(s.shape() == Shape({d.batch, d.channels}) && s.dtype() == x.dtype(),
-          "[scale_channels] s must be {} of {}x{} for x {}, got {} of {}", x.dtype(), d.batch, d.channels,
-          x.shape(), s.dtype(), s.shape());
-  require_one_device("scale_channels", {x, s});
+Tensor squeeze_excite(const Tensor& x, const Tensor& w_reduce, const Tensor& b_reduce, const Tensor& w_expand,
+                      const Tensor& b_expand) {
+  require(
+      x.rank() == 4 && x.size(1) * x.size(2) > 0 && x.size(3) > 0 && b_reduce.numel() > 0,
+      "[squeeze_excite] x is {}, it must be (N, H, W, C) with pixels and channels, and b_reduce {} not empty",
+      x.shape(), b_reduce.shape());
+  const DType dtype = accumulator_dtype(x.dtype());
+  const int64_t batch = x.size(0), channels = x.size(3), reduced = b_reduce.numel();
+  const auto check = [&](const char* name, const Tensor& layer, const Shape& shape) {
+    require(layer.shape() == shape && layer.dtype() == dtype,
+            "[squeeze_excite] {} must be {} of {} for x {} and b_reduce {}, got {} of {}", name, dtype, shape,
+            x.shape(), b_reduce.shape(), layer.dtype(), layer.shape());
+  };
+  check("w_reduce", w_reduce, {channels, reduced});
+  check("b_reduce", b_reduce, {reduced});
+  check("w_expand", w_expand, {reduced, channels});
+  check("b_expand", b_expand, {channels});
+  require_one_device("squeeze_excite", {x, w_reduce, b_reduce, w_expand, b_expand});
+  const Tensors layers{w_reduce.detach(), b_reduce.detach(), w_expand.detach(), b_expand.detach()};
+  const Tensor pooled({batch, channels}, dtype, x.device()), hidden({batch, reduced}, dtype, x.device());
+  const Tensor gate = empty_like(pooled);
+  const auto of = [=, pixels = x.size(1) * x.size(2)]<class R>(R) {
+    return SqueezeExcite<R>{batch,
+                            pixels,
+                            channels,
+                            reduced,
+                            layers[0].data<R>(),
+                            layers[1].data<R>(),
+                            layers[2].data<R>(),
+                            layers[3].data<R>(),
+                            pooled.data<R>(),
+                            hidden.data<R>(),
+                            gate.data<R>()};
+  };
   Tensor y = empty_like(x);
-  with_compute_dtype(x, "scale_channels", [&]<class T>() {
-    on<T>(x.device(), scale_cpu<Accumulator<T>>, cuda::scale_channels<T>)(x.data<T>(), s.data<T>(),
-                                                                          y.data<T>(), d);
+  with_compute_dtype(x, "squeeze_excite", [&]<class T>() {
+    using R = Accumulator<T>;
+    on<T>(x.device(), squeeze_excite_cpu<R>, cuda::squeeze_excite<T>)(x.data<T>(), y.data<T>(), of(R()));
   });
-  return record(
-      y, "scale_channels", {x, s}, [x = x.detach(), s = s.detach(), d](const Tensor& dy) -> Tensors {
-        Tensor dx = empty_like(x), ds = empty_like(s);
-        with_compute_dtype(x, "scale_channels", [&]<class T>() {
-          on<T>(x.device(), scale_channels_backward_cpu<Accumulator<T>>, cuda::scale_channels_backward<T>)(
-              x.data<T>(), s.data<T>(), dy.data<T>(), dx.data<T>(), ds.data<T>(), d);
-        });
-        return {dx, ds};
-      });
+  return record(y, "squeeze_excite", {x, w_reduce, b_reduce, w_expand, b_expand},
+                [x = x.detach(), layers, of](const Tensor& dy) -> Tensors {
+                  Tensors d{empty_like(x)};  // of x, then of the layers
+                  for (const Tensor& layer : layers) d.push_back(empty_like(layer));
+                  with_compute_dtype(x, "squeeze_excite", [&]<class T>() {
+                    using R = Accumulator<T>;
+                    on<T>(x.device(), squeeze_excite_backward_cpu<R>, cuda::squeeze_excite_backward<T>)(
+                        x.data<T>(), dy.data<T>(), d[0].data<T>(), of(R()),
+                        {d[1].data<R>(), d[2].data<R>(), d[3].data<R>(), d[4].data<R>()});
+                  });
+                  return d;
+                });
 }
 
 }  // namespace fovea

@@ -3,14 +3,14 @@
 
 namespace fovea {
 
-// The two memory-bound halves of squeeze-and-excitation (arXiv 1709.01507).
-
-// The mean over height and width: x (N, H, W, C) -> (N, C). The gradient is dy / (H W) at each pixel. Throws
-// where there is no pixel.
-Tensor global_average_pool(const Tensor& x);
-
-// Each channel of each image scaled: x (N, H, W, C), s (N, C) -> x * s. dx = dy * s and ds = sum over pixels
-// of dy * x in one pass. Throws where s is not one number of x's dtype for each image and channel.
-Tensor scale_channels(const Tensor& x, const Tensor& s);
+// Squeeze and excitation (arXiv 1709.01507) as EfficientNet has it: each channel of each image is scaled by a
+// factor that two small layers make of the means of all channels,
+//   y = x sigmoid(swish(global_average_pool(x) w_reduce + b_reduce) w_expand + b_expand)
+// with x (N, H, W, C), w_reduce (C, S), b_reduce (S), w_expand (S, C), b_expand (C), S at least 1. Where x is
+// bfloat16 the parameters are float32, and so is all between the means and the factors. The gradient reads x
+// and dy for the gradients of the factors, then dy again for dx = dy sigmoid(...) + dmeans / (H W). Throws
+// where there is no pixel, and where a parameter has another shape or dtype.
+Tensor squeeze_excite(const Tensor& x, const Tensor& w_reduce, const Tensor& b_reduce, const Tensor& w_expand,
+                      const Tensor& b_expand);
 
 }  // namespace fovea

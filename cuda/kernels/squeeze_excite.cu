@@ -1,123 +1,241 @@
-// The memory-bound halves of squeeze-and-excitation (arXiv 1709.01507). Bytes moved, of n = batch * pixels *
-// channels elements: pooling reads n, its gradient writes n, scaling 2 n, its gradient 3 n, each times
-// sizeof(T); the sums of stage 1 are at most 1024 per channel.
+// Squeeze and excitation (arXiv 1709.01507). Bytes moved, in passes over batch * pixels * channels numbers of
+// sizeof(T): forward 3 (the means 1, scaling 2), backward 4 (the sums of x dy 2, dx 2). The layers between
+// are small: their weights come from the L2 cache, once for each image.
 #include "cuda/kernels/squeeze_excite.h"
 
+#include <algorithm>
+
 #include "cuda/device/columns.h"
-#include "cuda/device/grid.h"
-#include "cuda/kernels/reduction.h"
+#include "cuda/kernels/activation.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
 
 namespace fovea::cuda {
 namespace {
 
-// One thread one element: the definition, and the kernel for channels that make no packs.
-template <class T>
-__global__ void scale_naive(const T* x, const T* s, T* y, ImageDims d) {
-  for (int64_t i : grid_stride(d.batch * d.pixels * d.channels))
-    y[i] = T(Accumulator<T>(x[i]) *
-             Accumulator<T>(s[i / (d.pixels * d.channels) * d.channels + i % d.channels]));
-}
-
-// A thread keeps the scales of its 16 bytes of channels and walks down the pixels.
-template <class T>
-__global__ void scale_packed(const T* x, const T* s, T* y, ColumnGrid grid) {
-  constexpr int size = pack_size<T>;
-  const ColumnPlace<size> at(grid);
-  if (!at.inside) return;
-  const Pack<T, size> scale = load_pack<size>(s + at.matrix * grid.columns + at.column);
-  for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
-    Pack<T, size> pack = load_pack<size>(x + at.offset(row));
-    for (int k = 0; k < size; ++k)
-      pack.value[k] = T(Accumulator<T>(pack.value[k]) * Accumulator<T>(scale.value[k]));
-    store_pack(y + at.offset(row), pack);
-  }
-}
-
-// One thread one channel of an image.
-template <class T>
-__global__ void scale_backward_naive(const T* x, const T* s, const T* dy, T* dx, T* ds, ImageDims d) {
-  for (int64_t i : grid_stride(d.batch * d.channels)) {
-    const int64_t first = i / d.channels * d.pixels * d.channels + i % d.channels;
-    double sum = 0;
-    for (int64_t pixel = 0; pixel < d.pixels; ++pixel) {
-      const int64_t j = first + pixel * d.channels;
-      sum += double(Accumulator<T>(dy[j])) * double(Accumulator<T>(x[j]));
-      dx[j] = T(Accumulator<T>(dy[j]) * Accumulator<T>(s[i]));
-    }
-    ds[i] = T(Accumulator<T>(sum));
-  }
-}
-
-// dx, and the sums of a chunk of pixels into partial (batch, chunks, channels), which cuda::add_partials adds
-// up.
-template <class T, int N>
-__global__ void scale_backward_chunks(const T* x, const T* s, const T* dy, T* dx, Accumulator<T>* partial,
-                                      ColumnGrid grid) {
+// partial (batch, chunks, channels) = the sums over a chunk of pixels of x, or of x dy.
+template <class T, int N, bool times_gradient>
+__global__ void pixel_sums_chunks(const T* x, const T* dy, Accumulator<T>* partial, ColumnGrid grid) {
+  using R = Accumulator<T>;
   const ColumnPlace<N> at(grid);
-  Pack<T, N> scale = {};
-  if (at.inside) scale = load_pack<N>(s + at.matrix * grid.columns + at.column);
-  Accumulator<T> sum[N] = {};
+  R sum[N] = {};
   for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
     const Pack<T, N> value = load_pack<N>(x + at.offset(row));
-    Pack<T, N> gradient = load_pack<N>(dy + at.offset(row));
-    for (int k = 0; k < N; ++k) {
-      const Accumulator<T> g = Accumulator<T>(gradient.value[k]);
-      sum[k] += g * Accumulator<T>(value.value[k]);
-      gradient.value[k] = T(g * Accumulator<T>(scale.value[k]));
-    }
-    store_pack(dx + at.offset(row), gradient);
+    Pack<T, N> gradient = {};
+    if (times_gradient) gradient = load_pack<N>(dy + at.offset(row));
+    for (int k = 0; k < N; ++k)
+      sum[k] += times_gradient ? R(value.value[k]) * R(gradient.value[k]) : R(value.value[k]);
   }
   block_column_sum(sum);
   if (at.first_line()) store_rounded<N>(partial + at.partial(grid), sum);
 }
 
-ReductionDims over_pixels(const ImageDims& d) { return {d.batch, d.pixels, d.channels}; }
+// to = from scale + shift, with a scale and a shift for each channel of each image; no shift where it is
+// null.
+template <class T, int N>
+__global__ void scale_chunks(const T* from, const Accumulator<T>* scale, const Accumulator<T>* shift, T* to,
+                             ColumnGrid grid) {
+  using R = Accumulator<T>;
+  const ColumnPlace<N> at(grid);
+  if (!at.inside) return;
+  const int64_t channel = at.matrix * grid.columns + at.column;
+  const Pack<R, N> factor = load_pack<N>(scale + channel);
+  Pack<R, N> term = {};
+  if (shift) term = load_pack<N>(shift + channel);
+  for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
+    Pack<T, N> pack = load_pack<N>(from + at.offset(row));
+    for (int k = 0; k < N; ++k) pack.value[k] = T(R(pack.value[k]) * factor.value[k] + term.value[k]);
+    store_pack(to + at.offset(row), pack);
+  }
+}
+
+// Calls done(column, the sum over rows of value(row, column)) for each column, by one thread. Neighbouring
+// threads have neighbouring columns, so that a row-major matrix is read in whole lines; each takes four rows
+// or more, for the compiler loads four at once. All threads of the block must call it, with `shared` for a
+// number each.
+template <class R, class Value, class Done>
+__device__ void sum_columns(int rows, int columns, R* shared, Value value, Done done) {
+  const int threads = int(blockDim.x), thread = int(threadIdx.x),
+            width = columns < threads ? columns : threads;
+  const int useful = (rows + 3) / 4, lines = useful < threads / width ? useful : threads / width;
+  for (int first = 0; first < columns; first += width) {
+    const int column = first + thread % width, line = column < columns ? thread / width : lines;
+    R sum = 0;
+    for (int row = line < lines ? line : rows; row < rows; row += lines) sum += value(row, column);
+    shared[thread] = sum;
+    __syncthreads();
+    if (thread < width && column < columns) {
+      for (int i = 1; i < lines; ++i) sum += shared[i * width + thread];
+      done(column, sum);
+    }
+    __syncthreads();
+  }
+}
+
+// The layers of one image, by blocks that each compute its means and its hidden layer, and `slab` factors.
+template <class R>
+__global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> se, R per_pixel, int slab) {
+  const int channels = int(se.channels), reduced = int(se.reduced);
+  R *pooled = dynamic_shared<R>(), *activated = pooled + channels, *shared = activated + reduced;
+  const int slabs = (channels + slab - 1) / slab, first = int(blockIdx.x) % slabs * slab;
+  const int64_t image = int(blockIdx.x) / slabs;
+  partial += image * chunks * channels;
+  sum_columns(
+      chunks, channels, shared, [&](int chunk, int c) { return partial[chunk * channels + c]; },
+      [&](int c, R sum) {
+        pooled[c] = sum * per_pixel;
+        if (first == 0) se.pooled[image * channels + c] = pooled[c];
+      });
+  sum_columns(
+      channels, reduced, shared, [&](int c, int j) { return pooled[c] * se.w_reduce[c * reduced + j]; },
+      [&](int j, R sum) {
+        sum += se.b_reduce[j];
+        activated[j] = Swish::forward(sum);
+        if (first == 0) se.hidden[image * reduced + j] = sum;
+      });
+  const int count = channels - first < slab ? channels - first : slab;
+  sum_columns(
+      reduced, count, shared,
+      [&](int j, int c) { return activated[j] * se.w_expand[j * channels + first + c]; },
+      [&](int c, R sum) {
+        se.gate[image * channels + first + c] = Sigmoid::forward(sum + se.b_expand[first + c]);
+      });
+}
+
+// The gradients before the sigmoid (batch, channels), before the swish (batch, reduced) and of the means,
+// divided by the pixels (batch, channels); and what the swish had made (batch, reduced).
+template <class R>
+struct Inner {
+  R *logit, *hidden, *pooled, *activated;
+};
+
+// From the sums of x dy, by blocks that each compute all of an image's `logit` and `slab` hidden numbers.
+constexpr int hidden_slab = 8;
+template <class R>
+__global__ void hidden_gradient_from_chunks(const R* partial, int chunks, SqueezeExcite<R> se, Inner<R> to) {
+  const int channels = int(se.channels), reduced = int(se.reduced);
+  R *logit = dynamic_shared<R>(), *shared = logit + channels;
+  const int slabs = (reduced + hidden_slab - 1) / hidden_slab, first = int(blockIdx.x) % slabs * hidden_slab;
+  const int64_t image = int(blockIdx.x) / slabs;
+  partial += image * chunks * channels;
+  sum_columns(
+      chunks, channels, shared, [&](int chunk, int c) { return partial[chunk * channels + c]; },
+      [&](int c, R sum) {
+        const R gate = se.gate[image * channels + c];
+        logit[c] = sum * gate * (1 - gate);
+        if (first == 0) to.logit[image * channels + c] = logit[c];
+      });
+  const R* weights = se.w_expand + int64_t(first) * channels;
+  const int count = reduced - first < hidden_slab ? reduced - first : hidden_slab;
+  sum_columns(
+      channels, count, shared, [&](int c, int j) { return logit[c] * weights[j * channels + c]; },
+      [&](int j, R sum) {
+        const int64_t at = image * reduced + first + j;
+        to.activated[at] = Swish::forward(se.hidden[at]);
+        to.hidden[at] = sum * Swish::derivative(se.hidden[at]);
+      });
+}
+
+// to (rows, columns) = factor left right, where left (rows, inner) and right (inner, columns) lie as their
+// steps say. Where there are `sums`, they are those of right's columns: one more row, for which left is ones.
+template <class R>
+struct Product {
+  const R *left, *right;
+  R *to, *sums, factor;
+  int rows, inner, columns;
+  int left_row, left_inner, right_inner, right_column;
+
+  static constexpr int slab = 128;  // of columns, a block's
+  HD int slabs() const { return (columns + slab - 1) / slab; }
+  HD int blocks() const { return (rows + (sums ? 1 : 0)) * slabs(); }
+};
+
+// Three products in one launch, a block's part of one row after another.
+constexpr int product_threads = 256;
+template <class R>
+__global__ void small_products(Product<R> p, Product<R> second, Product<R> third) {
+  int block = int(blockIdx.x);
+  if (block >= p.blocks()) block -= p.blocks(), p = second;
+  if (block >= p.blocks()) block -= p.blocks(), p = third;
+  const int row = block / p.slabs(), begin = block % p.slabs() * p.slab, left_over = p.columns - begin;
+  const R* left = row < p.rows ? p.left + int64_t(row) * p.left_row : nullptr;
+  R* to = left ? p.to + int64_t(row) * p.columns : p.sums;
+  sum_columns(
+      p.inner, left_over < p.slab ? left_over : p.slab, dynamic_shared<R>(),
+      [&](int k, int c) {
+        const R number = p.right[int64_t(k) * p.right_inner + int64_t(begin + c) * p.right_column];
+        return left ? left[int64_t(k) * p.left_inner] * number : number;
+      },
+      [&](int c, R sum) { to[begin + c] = sum * p.factor; });
+}
+
+// For scaling: a row a thread, while that makes few waves of blocks.
+constexpr ColumnPlan plan_for_scaling = {4096, 1, 256, 32};
+
+// Of a block that adds up so many products: up to 16 of them a thread.
+unsigned threads_for(int64_t products) {
+  return unsigned(std::clamp<int64_t>(products / 512 * 32, 256, 1024));
+}
+
+unsigned blocks_of(int64_t n, int64_t slab) { return unsigned((n + slab - 1) / slab); }
 
 }  // namespace
 
 template <class T>
-void global_average_pool(const T* x, T* y, const ImageDims& d) {
-  reduce(x, y, 1.0 / double(d.pixels), over_pixels(d));
-}
-
-template <class T>
-void global_average_pool_backward(const T* dy, T* dx, const ImageDims& d) {
-  repeat(dy, dx, 1.0 / double(d.pixels), over_pixels(d));
-}
-
-template <class T>
-void scale_channels(const T* x, const T* s, T* y, const ImageDims& d) {
-  if (packs_fit<T>(d.channels)) {
-    const ColumnGrid grid = column_grid(d.batch, d.pixels, d.channels, pack_size<T>, plan_for_elements);
-    launch(scale_packed<T>, {grid}, x, s, y, grid);
-  } else {
-    launch(scale_naive<T>, {grid_for(d.batch * d.pixels * d.channels), block_threads}, x, s, y, d);
-  }
-}
-
-template <class T>
-void scale_channels_backward(const T* x, const T* s, const T* dy, T* dx, T* ds, const ImageDims& d) {
-  if (d.batch * d.channels == 0) return;
-  if (d.pixels <= few_rows) {
-    launch(scale_backward_naive<T>, {grid_for(d.batch * d.channels), block_threads}, x, s, dy, dx, ds, d);
-    return;
-  }
-  with_column_pack<T>(d.channels, [&]<int N>() {
-    const ColumnGrid grid = column_grid(d.batch, d.pixels, d.channels, N, plan_for_sums);
-    const Workspace<Accumulator<T>> partial(grid.partials());
-    launch(scale_backward_chunks<T, N>, {grid, grid.shared_bytes<Accumulator<T>>(N)}, x, s, dy, dx,
-           partial.data(), grid);
-    add_partials(partial.data(), ds, {d.batch, grid.chunks, d.channels});
+void squeeze_excite(const T* x, T* y, const SqueezeExcite<Accumulator<T>>& se) {
+  using R = Accumulator<T>;
+  with_column_pack<T>(se.channels, [&]<int N>() {
+    const ColumnGrid sums = column_grid(se.batch, se.pixels, se.channels, N, plan_for_sums);
+    const Workspace<R> partial(sums.partials());
+    launch(pixel_sums_chunks<T, N, false>, {sums, sums.shared_bytes<R>(N)}, x, nullptr, partial.data(), sums);
+    // Few images make several blocks each, of 64 channels or more, so that no multiprocessor is idle.
+    const int64_t wanted = std::max<int64_t>(1, 256 / std::max<int64_t>(1, se.batch));
+    const int64_t slab = std::max<int64_t>(64, blocks_of(se.channels, wanted));
+    const unsigned threads = threads_for(se.channels * se.reduced);
+    launch(gate_from_chunks<R>,
+           {unsigned(se.batch) * blocks_of(se.channels, slab), threads,
+            (size_t(se.channels + se.reduced) + threads) * sizeof(R)},
+           partial.data(), int(sums.chunks), se, R(1.0 / double(se.pixels)), int(slab));
+    const ColumnGrid grid = column_grid(se.batch, se.pixels, se.channels, N, plan_for_scaling);
+    launch(scale_chunks<T, N>, {grid}, x, se.gate, nullptr, y, grid);
   });
 }
 
-#define INSTANTIATE(T)                                                           \
-  template void global_average_pool<T>(const T*, T*, const ImageDims&);          \
-  template void global_average_pool_backward<T>(const T*, T*, const ImageDims&); \
-  template void scale_channels<T>(const T*, const T*, T*, const ImageDims&);     \
-  template void scale_channels_backward<T>(const T*, const T*, const T*, T*, T*, const ImageDims&);
+template <class T>
+void squeeze_excite_backward(const T* x, const T* dy, T* dx, const SqueezeExcite<Accumulator<T>>& se,
+                             const SqueezeExciteGradients<Accumulator<T>>& gradients) {
+  using R = Accumulator<T>;
+  const int n = int(se.batch), c = int(se.channels), s = int(se.reduced);
+  const Workspace<R> logit(n * se.channels), hidden(n * se.reduced), pooled(n * se.channels),
+      activated(n * se.reduced);
+  const Inner<R> inner{logit.data(), hidden.data(), pooled.data(), activated.data()};
+  with_column_pack<T>(se.channels, [&]<int N>() {
+    const ColumnGrid sums = column_grid(n, se.pixels, c, N, plan_for_sums);
+    const Workspace<R> partial(sums.partials());
+    launch(pixel_sums_chunks<T, N, true>, {sums, sums.shared_bytes<R>(N)}, x, dy, partial.data(), sums);
+    const unsigned threads = threads_for(se.channels * hidden_slab);
+    launch(hidden_gradient_from_chunks<R>,
+           {unsigned(n) * blocks_of(s, hidden_slab), threads, (size_t(c) + threads) * sizeof(R)},
+           partial.data(), int(sums.chunks), se, inner);
+    const Product<R> expand{
+        inner.activated, inner.logit, gradients.w_expand, gradients.b_expand, 1, s, n, c, 1, s, c, 1};
+    const Product<R> reduce{
+        se.pooled, inner.hidden, gradients.w_reduce, gradients.b_reduce, 1, c, n, s, 1, c, s, 1};
+    const Product<R> means{
+        inner.hidden, se.w_reduce, inner.pooled, nullptr, R(1.0 / double(se.pixels)), n, s, c, s, 1, 1, s};
+    launch(small_products<R>,
+           {unsigned(expand.blocks() + reduce.blocks() + means.blocks()), product_threads,
+            product_threads * sizeof(R)},
+           expand, reduce, means);
+    const ColumnGrid grid = column_grid(n, se.pixels, c, N, plan_for_scaling);
+    launch(scale_chunks<T, N>, {grid}, dy, se.gate, inner.pooled, dx, grid);
+  });
+}
+
+#define INSTANTIATE(T)                                                                                   \
+  template void squeeze_excite<T>(const T*, T*, const SqueezeExcite<Accumulator<T>>&);                   \
+  template void squeeze_excite_backward<T>(const T*, const T*, T*, const SqueezeExcite<Accumulator<T>>&, \
+                                           const SqueezeExciteGradients<Accumulator<T>>&);
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)

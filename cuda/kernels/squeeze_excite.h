@@ -1,28 +1,38 @@
 #pragma once
 #include <cstdint>
 
+#include "cuda/device/bfloat16.h"
+
 namespace fovea {
 
-// Images as batch x pixels x channels: height and width do not matter.
-struct ImageDims {
-  int64_t batch = 0, pixels = 0, channels = 0;
+// Squeeze and excitation of images (batch, pixels, channels): height and width do not matter. R is the type
+// of the parameters and of all between the means and the factors.
+template <class R>
+struct SqueezeExcite {
+  int64_t batch, pixels, channels, reduced;
+  const R *w_reduce, *b_reduce;  // (channels, reduced), (reduced)
+  const R *w_expand, *b_expand;  // (reduced, channels), (channels)
+  R *pooled, *hidden, *gate;     // made forward, and kept: the means of x (batch, channels), the hidden layer
+                                 // before its swish (batch, reduced), the factors (batch, channels)
+};
+
+// The gradients of the parameters, in their shapes.
+template <class R>
+struct SqueezeExciteGradients {
+  R *w_reduce, *b_reduce, *w_expand, *b_expand;
 };
 
 namespace cuda {
 
-// x, y, dx, dy (batch, pixels, channels), s and means (batch, channels). T: float, double, bfloat16.
-
-// y (batch, channels) = the mean of x over pixels, and its gradient dx = dy / pixels at each pixel.
+// y = x gate, with gate = sigmoid(swish(pooled w_reduce + b_reduce) w_expand + b_expand); x and y are (batch,
+// pixels, channels). A block keeps channels + reduced numbers in shared memory, of which there is room for
+// tens of thousands. Three launches. T: float, double, bfloat16. Every sum has a fixed order.
 template <class T>
-void global_average_pool(const T* x, T* y, const ImageDims& dims);
+void squeeze_excite(const T* x, T* y, const SqueezeExcite<Accumulator<T>>& se);
+// Its gradients, from what the forward pass kept. Four launches.
 template <class T>
-void global_average_pool_backward(const T* dy, T* dx, const ImageDims& dims);
-
-// y = x * s, and its gradients dx = dy * s and ds = sum over pixels of dy * x, in one pass over x and dy.
-template <class T>
-void scale_channels(const T* x, const T* s, T* y, const ImageDims& dims);
-template <class T>
-void scale_channels_backward(const T* x, const T* s, const T* dy, T* dx, T* ds, const ImageDims& dims);
+void squeeze_excite_backward(const T* x, const T* dy, T* dx, const SqueezeExcite<Accumulator<T>>& se,
+                             const SqueezeExciteGradients<Accumulator<T>>& gradients);
 
 }  // namespace cuda
 }  // namespace fovea

@@ -6,7 +6,7 @@
 #include "nn/io/weights.h"
 #include "nn/layers.h"
 #include "ops/cross_entropy.h"
-#include "ops/squeeze_excite.h"
+#include "ops/reduction.h"
 #include "train/data/image/image_io.h"
 #include "train/data/loader/batches.h"
 #include "train/data/loader/image_folder_dataset.h"

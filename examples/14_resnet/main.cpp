@@ -9,7 +9,7 @@
 #include "ops/arithmetic.h"
 #include "ops/cross_entropy.h"
 #include "ops/pool2d.h"
-#include "ops/squeeze_excite.h"
+#include "ops/reduction.h"
 #include "train/optim/captured_step.h"
 
 using namespace fovea;

@@ -101,7 +101,7 @@ OnnxTranslation::Translate OnnxTranslation::translation_of(const std::string& op
       {"multiply", &T::arithmetic},
       {"divide", &T::arithmetic},
       {"global_average_pool", &T::global_average_pool},
-      {"scale_channels", &T::scale_channels},
+      {"squeeze_excite", &T::squeeze_excite},
       {"bifpn_node", &T::bifpn_node},
       {"max_pool2d", &T::max_pool2d},
       {"upsample_nearest", &T::resample},
@@ -289,21 +289,23 @@ std::string OnnxTranslation::arithmetic(const RecordedOp& op) {
 }
 
 std::string OnnxTranslation::global_average_pool(const RecordedOp& op) {
-  const std::string pooled = onnx_.add("GlobalAveragePool", {name(op.inputs[0])});
-  const std::string flat = onnx_.add("Flatten", {pooled});
-  pooled_[flat] = pooled;
-  return flat;
+  return onnx_.add("Flatten", {onnx_.add("GlobalAveragePool", {name(op.inputs[0])})});
 }
 
-std::string OnnxTranslation::scale_channels(const RecordedOp& op) {
-  const std::string& scale = name(op.inputs[1]);
-  const auto pooled = pooled_.find(scale);
-  const int64_t channels = shape(op.output)[3];
-  return onnx_.add(
-      "Mul", {name(op.inputs[0]),
-              pooled != pooled_.end()
-                  ? pooled->second
-                  : onnx_.add("Reshape", {scale, onnx_.list(std::vector<int64_t>{0, channels, 1, 1})})});
+std::string OnnxTranslation::squeeze_excite(const RecordedOp& op) {
+  const std::string& x = name(op.inputs[0]);
+  // A 1x1 convolution by input `weight` of the op and the bias behind it.
+  const auto layer = [&](const std::string& in, size_t weight) {
+    onnx_.set_scope(parent_of(weight_name(op.inputs[weight])));
+    const Tensor w = to_published(constant(op, weight), WeightLayout::pointwise);
+    const Tensor& b = constant(op, weight + 1);
+    return onnx_.add("Conv",
+                     {in, stored(op.inputs[weight], w.shape(), w.span<float>()),
+                      stored(op.inputs[weight + 1], b.shape(), b.span<float>())},
+                     window_attributes({1, 1}, {1, 1}, 1, 1));
+  };
+  const std::string hidden = activated(layer(onnx_.add("GlobalAveragePool", {x}), 1), "swish");
+  return onnx_.add("Mul", {x, activated(layer(hidden, 3), "sigmoid")});
 }
 
 std::string OnnxTranslation::reshape(const RecordedOp& op) {
@@ -312,8 +314,6 @@ std::string OnnxTranslation::reshape(const RecordedOp& op) {
           "[onnx] a reshape of {} to {} mixes the images of a batch: keep the first size", from, to);
   const std::string& x = name(op.inputs[0]);
   const auto one_pixel = [](const Shape& s) { return s.rank() == 4 && s[1] == 1 && s[2] == 1; };
-  if (one_pixel(to) && from.rank() == 2)  // a pooled tensor goes back to what it was
-    if (const auto pooled = pooled_.find(x); pooled != pooled_.end()) return pooled->second;
   const bool turn_before = from.rank() == 4 && !one_pixel(from),
              turn_after = to.rank() == 4 && !one_pixel(to);
   const std::string last =
@@ -322,7 +322,6 @@ std::string OnnxTranslation::reshape(const RecordedOp& op) {
   for (int i = 1; i < to.rank(); ++i) sizes.push_back(to[i]);
   if (one_pixel(to)) sizes = {0, to[3], 1, 1};
   const std::string y = onnx_.add("Reshape", {last, onnx_.list(sizes)});
-  if (one_pixel(from) && to.rank() == 2) pooled_[y] = x;
   return turn_after ? onnx_.add("Transpose", {y}, {{"perm", std::vector<int64_t>{0, 3, 1, 2}}}) : y;
 }
 

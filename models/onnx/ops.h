@@ -37,7 +37,7 @@ class OnnxTranslation {
   std::string activation(const RecordedOp& op);
   std::string arithmetic(const RecordedOp& op);
   std::string global_average_pool(const RecordedOp& op);
-  std::string scale_channels(const RecordedOp& op);
+  std::string squeeze_excite(const RecordedOp& op);
   std::string bifpn_node(const RecordedOp& op);
   std::string resample(const RecordedOp& op);
   std::string max_pool2d(const RecordedOp& op);
@@ -60,11 +60,10 @@ class OnnxTranslation {
   const RecordedGraph& recorded_;
   const std::vector<NamedTensor>& weights_;
   OnnxGraph& onnx_;
-  std::vector<std::string> names_;             // of values; "" until translated
-  std::vector<int> readers_;                   // of values
-  std::vector<const RecordedOp*> makers_;      // of values
-  std::map<int, std::string> stored_;          // the names of weights that are there as they are, by value
-  std::map<std::string, std::string> pooled_;  // (N, C, 1, 1) by the name of the same as (N, C)
+  std::vector<std::string> names_;         // of values; "" until translated
+  std::vector<int> readers_;               // of values
+  std::vector<const RecordedOp*> makers_;  // of values
+  std::map<int, std::string> stored_;      // the names of weights that are there as they are, by value
 };
 
 }  // namespace fovea

@@ -17,11 +17,10 @@ const std::vector<OpStem>& op_stems() {
       {"indexing", "gather where", "indexing", "tests/ops/indexing_test.cpp"},
       {"matmul", "matmul linear conv1x1", "gemm reduction", "tests/ops/matmul_test.cpp"},
       {"pool2d", "max_pool2d average_pool2d", "pool2d", "tests/ops/pool2d_test.cpp"},
-      {"reduction", "sum mean max argmax", "reduction", "tests/ops/reduction_test.cpp"},
+      {"reduction", "sum mean global_average_pool max argmax", "reduction", "tests/ops/reduction_test.cpp"},
       {"resample", "upsample_nearest", "bifpn_node", "tests/ops/resample_test.cpp"},
       {"shape_ops", "reshape concat slice transpose cast", "shape_ops", "tests/ops/shape_ops_test.cpp"},
-      {"squeeze_excite", "global_average_pool scale_channels", "squeeze_excite",
-       "tests/ops/squeeze_excite_test.cpp"},
+      {"squeeze_excite", "squeeze_excite", "squeeze_excite", "tests/ops/squeeze_excite_test.cpp"},
       {"unary", "exp log sqrt tanh", "activation", "tests/ops/unary_test.cpp"},
       {"anchor_matching", "", "anchor_matching", "tests/train/matching_test.cpp"},
       {"detection", "", "detection", "tests/models/postprocess_test.cpp"},
@@ -87,7 +86,8 @@ const std::vector<KernelFile>& kernel_files() {
        "float32 float64 bfloat16"},
       {"shape_ops", "cast_naive cast_packed copy_rows_kernel transpose_naive transpose_tiled",
        "float32 float64 bfloat16 int32 int64 uint8"},
-      {"squeeze_excite", "scale_naive scale_packed scale_backward_naive scale_backward_chunks",
+      {"squeeze_excite",
+       "pixel_sums_chunks scale_chunks gate_from_chunks hidden_gradient_from_chunks small_products",
        "float32 float64 bfloat16"},
   };
   return files;

@@ -50,8 +50,9 @@ TEST_CASE("op_bench counts what each direction of a convolution reads and writes
 }
 
 TEST_CASE("op_bench counts inputs, output and all gradients of other ops") {
-  const int64_t x = 2 * 112 * 112 * 96 * 4, s = 2 * 96 * 4;
-  CHECK(counted_bytes("scale_channels 2x112x112x96") ==
-        Counts{count("forward", x + s + x),             // x and s are read, y is written
-               count("backward", x + s + x + x + s)});  // x, s and dy are read, dx and ds written
+  const int64_t x = 2 * 112 * 112 * 32 * 4, layers = (32 * 8 + 8 + 8 * 32 + 32) * 4;
+  CHECK(counted_bytes("squeeze_excite 2x112x112x32 -> 8") ==
+        Counts{count("forward", x + layers + x),  // x and the layers are read, y is written
+               count("backward",
+                     x + layers + x + x + layers)});  // they and dy are read, their gradients written
 }

@@ -14,6 +14,18 @@ TEST_CASE("sums and means by hand") {
   CHECK(mean(x, 0).values() == std::vector<double>{2.5, 3.5, 4.5});
   CHECK(sum(x, -1, true).shape() == Shape{2, 1});
   CHECK(sum(zeros({0, 3}), 0).values() == std::vector<double>{0, 0, 0});
+  CHECK(global_average_pool(from_values({1, 1, 2, 2}, {1, 10, 3, 30})).values() ==
+        std::vector<double>{2, 20});
+}
+
+TEST_CASE("gradients of global average pooling, and its refusals") {
+  Random random(2);
+  for (const Shape& shape : {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 7}, Shape{3, 41, 13, 97}, Shape{2, 5, 3, 16},
+                             Shape{2, 37, 29, 24}, Shape{1, 4, 5, 272}})
+    CHECK_NOTHROW(check_op([](const Tensors& in) { return global_average_pool(in[0]); },
+                           {randn(shape, random, DType::float64)}, {.max_probes = 20}));
+  CHECK_THROWS_WITH(global_average_pool(zeros({2, 3})), Catch::Contains("2x3"));
+  CHECK_THROWS_WITH(global_average_pool(zeros({2, 0, 4, 3})), Catch::Contains("with pixels"));
 }
 
 TEST_CASE("maxima and their places by hand, with ties and NaN") {

@@ -13,6 +13,7 @@
 #include "ops/indexing.h"
 #include "ops/matmul.h"
 #include "ops/pool2d.h"
+#include "ops/reduction.h"
 #include "ops/resample.h"
 #include "ops/shape_ops.h"
 #include "ops/squeeze_excite.h"
@@ -206,9 +207,9 @@ std::vector<TapeRow> rows() {
       {"log", [](auto& in) { return Tensors{log(in[0])}; }, {x({7})}},
       {"sqrt", [](auto& in) { return Tensors{sqrt(in[0])}; }, {x({7})}},
       {"tanh", [](auto& in) { return Tensors{tanh(in[0])}; }, {x({7})}},
-      {"scale_channels",
-       [](auto& in) { return Tensors{scale_channels(in[0], in[1])}; },
-       {x({1, 4, 4, 3}), x({1, 3})}},
+      {"squeeze_excite",
+       [](auto& in) { return Tensors{squeeze_excite(in[0], in[1], in[2], in[3], in[4])}; },
+       {x({1, 4, 4, 3}), x({3, 2}), x({2}), x({2, 3}), x({3})}},
   };
 }
 
