@@ -7,6 +7,7 @@
 #include "ops/support/channel_rows.h"
 #include "ops/support/dispatch.h"
 #include "ops/support/gemm.h"
+#include "ops/support/parameter_casts.h"
 
 namespace fovea {
 namespace {
@@ -61,6 +62,12 @@ void column_sums_cpu(const T* dy, T* sums, int64_t rows, int64_t columns) {
   }
 }
 
+// A product of bfloat16 takes all its operands so; the parameters that training changes are float32.
+Tensor operand(const Tensor& parameter, DType dtype) {
+  const Tensor copy = ParameterCasts::find(parameter, dtype);
+  return copy.defined() ? copy : cast(parameter.detach(), dtype);
+}
+
 Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias,
                ChannelStatistics* statistics) {
   require(
@@ -79,9 +86,8 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
   Shape shape = x.shape();
   shape.set(-1, n);
   Tensor y(shape, x.dtype(), x.device());
-  // A product of bfloat16 takes all its operands so; the parameters that training changes are float32.
-  const Tensor factor = cast(w.detach(), x.dtype());
-  const Tensor addend = bias.defined() ? cast(bias.detach(), x.dtype()) : Tensor();
+  const Tensor factor = operand(w, x.dtype());
+  const Tensor addend = bias.defined() ? operand(bias, x.dtype()) : Tensor();
   with_compute_dtype(x, op, [&]<class T>() {
     const T* b = addend.defined() ? addend.data<T>() : nullptr;
     if constexpr (!std::is_same_v<T, bfloat16>)

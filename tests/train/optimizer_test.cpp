@@ -107,7 +107,7 @@ TEST_CASE("a parameter without a gradient stays, and the state has a name for ea
 
 namespace {
 
-const std::vector<Shape> few = {{1}, {3}, {5, 7}};                        // the naive kernels serve
+const std::vector<Shape> few = {{1}, {3}, {5, 7}};                        // a chunk each, and no pack
 const std::vector<Shape> many = {{1}, {3}, {64, 64}, {3, 1667}, {4097}};  // chunks of 16-byte accesses
 
 // The same weights for the same shapes, on each device.
