@@ -114,8 +114,22 @@ size_t free_memory_bytes() {
 Stream::Stream() {
   device_properties();  // says what to do where there is no device
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+  constexpr size_t bytes = max_tickets * sizeof(unsigned);
+  void* zeros = nullptr;
+  check(cudaMalloc(&zeros, bytes), "cudaMalloc");
+  check(cudaMemsetAsync(zeros, 0, bytes, stream_), "cudaMemsetAsync");
+  tickets_ = static_cast<unsigned*>(zeros);
 }
-Stream::~Stream() { static_cast<void>(cudaStreamDestroy(stream_)); }
+Stream::~Stream() {
+  static_cast<void>(cudaFree(tickets_));
+  static_cast<void>(cudaStreamDestroy(stream_));
+}
+
+unsigned* Stream::tickets(int64_t count) const {
+  if (count > max_tickets)
+    throw CudaError(fmt::format("a launch asks for {} tickets, there are {}", count, max_tickets));
+  return tickets_;
+}
 
 void Stream::synchronize() const {
   ++counters().synchronizations;

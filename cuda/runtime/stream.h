@@ -17,8 +17,17 @@ class Stream {
   cudaStream_t get() const { return stream_; }
   void synchronize() const;  // the host waits until all its work is done
 
+  // `count` zeros in device memory, for kernels of this stream whose last block finishes
+  // (cuda/device/last_block.h). Each launch leaves zeros, so all launches use the same ones, replays of
+  // graphs too: a graph that has such kernels is to be replayed on the stream that it was captured on. They
+  // are allocated with the stream, and not counted in device_memory_use(). Throws CudaError above
+  // max_tickets.
+  static constexpr int64_t max_tickets = 4096;
+  unsigned* tickets(int64_t count) const;
+
  private:
   cudaStream_t stream_ = nullptr;
+  unsigned* tickets_ = nullptr;
 };
 
 // A point in a stream's work.

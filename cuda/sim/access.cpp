@@ -18,8 +18,8 @@
 namespace fovea::sim {
 namespace {
 
-// The latest accesses to one 4-byte word. `who` packs thread (11 bits; from `several` on: more than one
-// reader), the warp's count of synchronisations (17) and which of the four bytes (4).
+// The latest accesses to one 4-byte word, in ticks. `who` packs thread (11 bits; from `several` on: more than
+// one reader), the warp's count of synchronisations (17) and which of the four bytes (4).
 struct Cell {
   uint32_t write_epoch, writer, read_epoch, reader;
 };
@@ -82,8 +82,9 @@ Regions& regions() {
 // Whether an earlier access and one by this thread now may come in either order.
 bool unordered(uint32_t epoch, uint32_t who, bool is_shared, uint32_t self, uint32_t warp_count) {
   if (epoch < epochs.launch) return false;
-  if (epoch < epochs.block) return !is_shared;  // another block of this launch
-  if (epoch < epochs.now) return false;         // a barrier lies between
+  if (epoch < epochs.block)  // another block of this launch
+    return !is_shared && !is_published(epoch, thread_of(who));
+  if (epoch < epochs.now) return false;  // a barrier lies between
   const uint32_t thread = thread_of(who);
   if (thread == self) return false;
   return thread == several_warps || warp_of(thread) != self / 32 || count_of(who) == (warp_count & 0x1FFFF);
@@ -111,13 +112,13 @@ void check_word(Cell& cell, uint32_t mask, bool write, bool is_shared, void* fro
                     describe(cell.read_epoch, cell.reader, "reads")),
         source_line(from));
   if (write) {
-    const bool mine = cell.write_epoch == epochs.now && thread_of(cell.writer) == self;
+    const bool mine = cell.write_epoch >= epochs.now && thread_of(cell.writer) == self;
     cell.writer = pack(self, warp_count, mask | (mine ? mask_of(cell.writer) : 0));
-    cell.write_epoch = epochs.now;
+    cell.write_epoch = epochs.tick;
     return;
   }
   uint32_t reader = self;
-  if (cell.read_epoch >= epochs.block && cell.read_epoch == epochs.now) {
+  if (cell.read_epoch >= epochs.now) {
     const uint32_t before = thread_of(cell.reader), both = mask & mask_of(cell.reader);
     // One cell remembers one set of bytes: of two readers' those that both have read, otherwise the later
     // one's.
@@ -132,7 +133,7 @@ void check_word(Cell& cell, uint32_t mask, bool write, bool is_shared, void* fro
     }
   }
   cell.reader = pack(reader, warp_count, mask);
-  cell.read_epoch = epochs.now;
+  cell.read_epoch = epochs.tick;
 }
 
 void check_words(const Region& region, uintptr_t address, size_t size, bool write, bool is_shared,
@@ -266,6 +267,12 @@ int atomicAdd(int* address, int value) {
 }
 unsigned atomicAdd(unsigned* address, unsigned value) {
   return atomically(address, [=](unsigned x) { return x + value; });
+}
+unsigned atomicInc(unsigned* address, unsigned most) {
+  const unsigned before = atomically(address, [=](unsigned x) { return x >= most ? 0 : x + 1; });
+  const fovea::sim::SimulatorCode simulator;
+  fovea::sim::take_ticket(address, before >= most);
+  return before;
 }
 int atomicMax(int* address, int value) {
   return atomically(address, [=](int x) { return x > value ? x : value; });

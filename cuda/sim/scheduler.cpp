@@ -32,7 +32,7 @@ uint3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace fovea::sim {
 
-Epochs epochs{1, 1, 1};
+Epochs epochs{1, 1, 1, 1};
 constinit thread_local bool in_kernel_code = false;
 
 namespace {
@@ -193,7 +193,7 @@ void start_fiber() {
 
 void run_block(unsigned linear) {
   blockIdx = {linear % gridDim.x, linear / gridDim.x % gridDim.y, linear / gridDim.x / gridDim.y};
-  epochs.block = ++epochs.now;
+  epochs.block = epochs.now = ++epochs.tick;
   prepare_shared(kernel->shared_bytes);
   const size_t n = size_t(blockDim.x) * blockDim.y * blockDim.z;
   block.threads.assign(n, {});
@@ -219,21 +219,23 @@ void run_block(unsigned linear) {
   }
 }
 
+[[noreturn]] void refuse(const Kernel& k, const std::string& what) {
+  throw CudaError(fmt::format("[simulator] {}: kernel {}, launched at {}", what, function_name(k.function),
+                              site(k.file, k.line)));
+}
+
 void check_limits(const Kernel& k) {
-  const auto refuse = [&](const std::string& what) {
-    throw CudaError(fmt::format("[simulator] {}: kernel {}, launched at {}", what, function_name(k.function),
-                                site(k.file, k.line)));
-  };
   const size_t threads = size_t(k.block.x) * k.block.y * k.block.z;
   if (threads == 0 || threads > 1024 || k.block.x > 1024 || k.block.y > 1024 || k.block.z > 64)
-    refuse(fmt::format("a block of {} x {} x {} threads: there may be 1 to 1024", k.block.x, k.block.y,
-                       k.block.z));
+    refuse(k, fmt::format("a block of {} x {} x {} threads: there may be 1 to 1024", k.block.x, k.block.y,
+                          k.block.z));
   if (k.grid.x == 0 || k.grid.y == 0 || k.grid.z == 0 || k.grid.x > 0x7fffffffu || k.grid.y > 65535 ||
       k.grid.z > 65535)
-    refuse(fmt::format("a grid of {} x {} x {} blocks: there may be 1 to 2147483647 x 65535 x 65535",
-                       k.grid.x, k.grid.y, k.grid.z));
+    refuse(k, fmt::format("a grid of {} x {} x {} blocks: there may be 1 to 2147483647 x 65535 x 65535",
+                          k.grid.x, k.grid.y, k.grid.z));
   if (k.shared_bytes > shared_limit)
-    refuse(fmt::format("{} bytes of dynamic shared memory are too much: every GPU from sm_75 on can give {}",
+    refuse(k,
+           fmt::format("{} bytes of dynamic shared memory are too much: every GPU from sm_75 on can give {}",
                        k.shared_bytes, shared_limit));
 }
 
@@ -262,7 +264,7 @@ void run(const Kernel& k) {
   blockDim = {k.block.x, k.block.y, k.block.z};
   scheduler = this_thread();
   fault.clear();
-  epochs.launch = ++epochs.now;
+  epochs.launch = epochs.now = ++epochs.tick;
   inside = true;
   const size_t blocks = size_t(k.grid.x) * k.grid.y * k.grid.z;
   if (options().order == Order::forward) {
@@ -273,6 +275,9 @@ void run(const Kernel& k) {
     for (size_t b = 0; b < blocks && fault.empty(); ++b) run_block(order[b]);
   }
   inside = false;
+  const size_t waiting = give_back_tickets();
+  if (fault.empty() && waiting > 0)
+    refuse(k, fmt::format("{} blocks have taken tickets, and none of them was the last", waiting));
   if (fault.empty()) return;
   fibers.made = 0;  // those that were broken off never come back
   fibers.idle.clear();
@@ -413,7 +418,7 @@ void __syncthreads(const char* file, int line) {
   me.line = line;
   if (++block.in_barrier < block.threads.size()) return wait();
   block.in_barrier = 0;
-  ++epochs.now;
+  epochs.now = ++epochs.tick;
   me.state = State::running;
   for (size_t i = block.order.size(); i-- > 0;)
     if (block.order[i] != current) make_ready(block.order[i]);

@@ -48,6 +48,7 @@ inline constexpr int warpSize = 32;
 
 void __syncthreads(FOVEA_SIM_SITE);
 void __syncwarp(unsigned mask = 0xffffffffu, FOVEA_SIM_SITE);
+void __threadfence();
 
 namespace fovea::sim {
 enum class WarpOp : uint8_t { sync, index, up, down, xor_, ballot };
@@ -98,6 +99,7 @@ inline int __all_sync(unsigned mask, int predicate, FOVEA_SIM_SITE) {
 // Of integers only: a float sum by atomics depends on the order in which threads come, and nothing here may.
 int atomicAdd(int* address, int value);
 unsigned atomicAdd(unsigned* address, unsigned value);
+unsigned atomicInc(unsigned* address, unsigned most);  // from `most` to 0; see cuda/device/last_block.h
 int atomicMax(int* address, int value);
 int atomicMin(int* address, int value);
 unsigned atomicOr(unsigned* address, unsigned value);

@@ -57,12 +57,20 @@ struct SimulatorCode {  // what kernels call holds one
 };
 unsigned current_thread();      // its number in the block
 unsigned current_warp_count();  // how often its warp has synchronised in this block
-struct Epochs {
-  uint32_t launch, block, now;  // counters of barriers: when the launch began, the block, the last barrier
+struct Epochs {                 // in ticks
+  uint32_t launch, block, now;  // when the launch began, the block, the last barrier
+  uint32_t tick;                // one more at each of these, and at each fence and ticket
 };
 extern Epochs epochs;
 size_t dynamic_shared_bytes();
 bool is_argument(const void* address);  // of the kernel that runs
+
+// ---- order between the blocks of a launch (fence.cpp)
+void take_ticket(unsigned* ticket, bool is_last);  // atomicInc's work; is_last: it went back to 0
+// Whether an access by another block at that tick comes before what this thread does now.
+bool is_published(uint32_t tick, uint32_t thread);
+// At the end of a launch: how many blocks took tickets without one being the last. The tickets are 0 again.
+size_t give_back_tickets();
 
 // Ends the launch that is running: run() throws with this sentence and where in the kernel it happened.
 [[noreturn]] void stop_kernel(const std::string& what, const std::string& where);
