@@ -97,30 +97,32 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
                 b, y.data<T>());
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad(), bias_needs = bias.requires_grad();
-  return record(y, op, {x, w, bias},
-                [op, x = x.detach(), factor, w_dtype = w.dtype(), x_needs, w_needs, bias_needs, m, n,
-                 k](const Tensor& dy) -> Tensors {
-                  Tensor dx, dw, db;
-                  with_compute_dtype(x, op, [&]<class T>() {
-                    if (w_needs) {
-                      Tensor sums({k, n}, accumulator_dtype(x.dtype()), x.device());
-                      multiply<T>(x.device(), gemm_tn<Accumulator<T>>, cuda::gemm_tn<T>, k, n, m, x.data<T>(),
-                                  dy.data<T>(), sums.data<Accumulator<T>>());
-                      dw = cast(sums, w_dtype);
-                    }
-                    if (bias_needs) {
-                      db = Tensor({n}, accumulator_dtype(x.dtype()), x.device());
-                      on<T>(x.device(), column_sums_cpu<Accumulator<T>>, cuda::column_sums<T>)(
-                          dy.data<T>(), db.data<Accumulator<T>>(), m, n);
-                    }
-                    if (x_needs) {
-                      dx = empty_like(x);
-                      multiply<T>(x.device(), gemm_nt<Accumulator<T>>, cuda::gemm_nt<T>, m, k, n,
-                                  dy.data<T>(), factor.data<T>(), dx.data<T>());
-                    }
-                  });
-                  return {dx, dw, db};
-                });
+  return record_adding(y, op, {x, w, bias},
+                       [op, x = x.detach(), factor, w_dtype = w.dtype(), x_needs, w_needs, bias_needs, m, n,
+                        k](const Tensor& dy, Node& node) -> Tensors {
+                         Tensor dx, dw, db;
+                         with_compute_dtype(x, op, [&]<class T>() {
+                           if (w_needs) {
+                             Tensor sums({k, n}, accumulator_dtype(x.dtype()), x.device());
+                             multiply<T>(x.device(), gemm_tn<Accumulator<T>>, cuda::gemm_tn<T>, k, n, m,
+                                         x.data<T>(), dy.data<T>(), sums.data<Accumulator<T>>());
+                             dw = cast(sums, w_dtype);
+                           }
+                           if (bias_needs) {
+                             db = Tensor({n}, accumulator_dtype(x.dtype()), x.device());
+                             on<T>(x.device(), column_sums_cpu<Accumulator<T>>, cuda::column_sums<T>)(
+                                 dy.data<T>(), db.data<Accumulator<T>>(), m, n);
+                           }
+                           if (x_needs) {
+                             dx = take_gradient(node, 0);
+                             const bool add = dx.defined();
+                             if (!add) dx = empty_like(x);
+                             multiply<T>(x.device(), gemm_nt<Accumulator<T>>, cuda::gemm_nt<T>, m, k, n,
+                                         dy.data<T>(), factor.data<T>(), dx.data<T>(), add);
+                           }
+                         });
+                         return {dx, dw, db};
+                       });
 }
 
 }  // namespace

@@ -7,11 +7,13 @@
 #include <cmath>
 
 #include "cuda/device/grid.h"
+#include "cuda/device/last_block.h"
 #include "cuda/device/reduce.h"
 #include "cuda/device/vector.h"
 #include "cuda/kernels/optimizer.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
+#include "cuda/runtime/stream.h"
 
 namespace fovea::cuda {
 namespace {
@@ -173,14 +175,15 @@ __global__ void each_number_chunked(MultiTensorTable<typename Rule::Row> table, 
   for (int i = packed + int(threadIdx.x); i < chunk.count; i += step) work.template at<1>(chunk.begin + i);
 }
 
-// ---- the gradient norm: a partial sum a chunk, then one block adds those up
+// ---- the gradient norm: a partial sum a chunk, and the last block adds those up
 
 // In double, which cannot overflow: 3.4e38 squared times any number of parameters is below 1e308.
 __device__ inline double square(float value) { return double(value) * double(value); }
 
-__global__ void squares_chunked(MultiTensorTable<OptimizedTensor> table, double* partial) {
-  const Chunk chunk = table.chunks[blockIdx.x];
-  const float* gradient = table.rows[chunk.tensor].gradient;
+__global__ void norm_chunked(MultiTensorTable<OptimizedTensor> table, double* partial, unsigned* ticket,
+                             double clip_norm, GradientNorm* result) {
+  const Chunk chunk = table.chunk_count > 0 ? table.chunks[blockIdx.x] : Chunk{};
+  const float* gradient = chunk.count > 0 ? table.rows[chunk.tensor].gradient : nullptr;
   const int count = gradient ? chunk.count : 0, step = int(blockDim.x);  // all threads must come to block_sum
   const int packed = aligned(gradient) ? count / pack * pack : 0;
   double sum = 0;
@@ -190,13 +193,10 @@ __global__ void squares_chunked(MultiTensorTable<OptimizedTensor> table, double*
   }
   for (int i = packed + int(threadIdx.x); i < count; i += step) sum += square(gradient[chunk.begin + i]);
   sum = block_sum(sum);
-  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
-}
-
-// One block.
-__global__ void finish_norm(const double* partial, int64_t count, double clip_norm, GradientNorm* result) {
-  double sum = 0;
-  for (int64_t i : grid_stride(count)) sum += partial[i];
+  if (threadIdx.x == 0 && table.chunk_count > 0) partial[blockIdx.x] = sum;
+  if (!is_last_block(ticket, gridDim.x)) return;
+  sum = 0;
+  for (int64_t i = threadIdx.x; i < table.chunk_count; i += step) sum += partial[i];
   sum = block_sum(sum);
   if (threadIdx.x != 0) return;
   const double norm = std::sqrt(sum);
@@ -226,10 +226,9 @@ std::vector<Chunk> chunks_of(const std::vector<int64_t>& sizes) {
 
 void gradient_norm(const MultiTensorTable<OptimizedTensor>& table, double clip_norm, GradientNorm* result) {
   const Workspace<double> partial(table.chunk_count);
-  launch(squares_chunked,
-         LaunchConfig(dim3(unsigned(table.chunk_count)), block_threads).moves(4 * table.numbers), table,
-         partial.data());
-  launch(finish_norm, {1, block_threads}, partial.data(), table.chunk_count, clip_norm, result);
+  const int64_t blocks = std::max<int64_t>(1, table.chunk_count);  // one writes the norm of nothing, too
+  launch(norm_chunked, LaunchConfig(dim3(unsigned(blocks)), block_threads).moves(4 * table.numbers), table,
+         partial.data(), current_stream().tickets(1), clip_norm, result);
 }
 
 void sgd(const MultiTensorTable<OptimizedTensor>& table, float momentum, const OptimizerStep* step,
