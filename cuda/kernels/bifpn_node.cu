@@ -158,9 +158,9 @@ __device__ void fusion_gradient(const Node<T>& node, const R* partial, const R* 
 // g = dy F'(z), unless null; dx of the inputs that have the node's size; the first maxima of those that are
 // pooled; and, unless null, dv, from each block's share of dw_k = sum g resample(x_k) in partial[k][block].
 // Loops over the inputs run to a constant, so that what they index becomes registers: as few as the node has
-// inputs. With two blocks to a multiprocessor a thread may have 128 registers.
+// inputs. With three blocks to a multiprocessor a thread may have 80 registers, with two 128.
 template <class F, int N, int Most, class T>
-__global__ void __launch_bounds__(block_threads, 2)
+__global__ void __launch_bounds__(block_threads, Most > 3 ? 2 : 3)
     node_gradient(Node<T> node, const T* dy, T* g, Accumulator<T>* partial, Accumulator<T>* dv,
                   unsigned* ticket, int64_t packs) {
   __shared__ Accumulator<T> w[max_node_inputs];
