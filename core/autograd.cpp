@@ -60,6 +60,11 @@ void require_no_gradient(const char* op, const char* input, const Tensor& tensor
 }
 
 Tensor record(Tensor output, const Op& op, const Tensors& inputs, Backward backward) {
+  return record_adding(std::move(output), op, inputs,
+                       [backward = std::move(backward)](const Tensor& dy, Node&) { return backward(dy); });
+}
+
+Tensor record_adding(Tensor output, const Op& op, const Tensors& inputs, AddingBackward backward) {
   TapeObserver::for_each([&](TapeObserver& observer) { observer.on_op(op, inputs, output); });
   bool needed = false;
   for (const Tensor& input : inputs) needed = needed || input.requires_grad();
@@ -70,6 +75,12 @@ Tensor record(Tensor output, const Op& op, const Tensors& inputs, Backward backw
   for (const Tensor& input : inputs) node->inputs.push_back(input.requires_grad() ? input.node() : nullptr);
   output.set_node(std::move(node));
   return output;
+}
+
+Tensor take_gradient(const Node& node, size_t i) {
+  if (!node.inputs[i]) return {};
+  Tensor sum = std::exchange(node.inputs[i]->grad, Tensor());
+  return !sum.defined() || sum.unique() ? sum : sum.clone();
 }
 
 void accumulate(Tensor& sum, const Tensor& term) {
@@ -120,10 +131,10 @@ void run_backward(const Tensor& root, const Tensor& gradient) {
             node->op, node->shape);
     Tensor grad_output = std::move(node->grad);
     node->grad = Tensor();
-    Backward backward = std::move(node->backward);
+    AddingBackward backward = std::move(node->backward);
     node->backward = nullptr;
     node->consumed = true;
-    const Tensors gradients = backward(grad_output);
+    const Tensors gradients = backward(grad_output, *node);
     TapeObserver::for_each([&](TapeObserver& observer) { observer.on_gradients(*node, gradients); });
     backward = nullptr;  // what was saved is free before the gradients travel on
     grad_output = Tensor();

@@ -10,17 +10,22 @@
 
 namespace fovea {
 
+struct Node;
+
 // Given d(loss)/d(output), returns d(loss)/d(input) for each input, in order; an undefined tensor where an
 // input needs none. What the closure captures is what the op keeps for the backward pass, and it is freed as
 // the pass uses it up.
 using Backward = std::function<Tensors(const Tensor& grad_output)>;
+// The same of an op whose kernels can add as they write: what take_gradient(node, i) gives of its node it
+// adds to the gradient that it returns for input i, which saves a pass over both.
+using AddingBackward = std::function<Tensors(const Tensor& grad_output, Node& node)>;
 
 // One entry of the tape: what made a tensor. A leaf's node has no inputs and keeps the gradient.
 struct Node {
   const char* op = "leaf";
   uint64_t sequence = 0;                      // creation order; backward runs in its reverse
   std::vector<std::shared_ptr<Node>> inputs;  // null where an input needs no gradient
-  Backward backward;                          // empty for leaves, and once used up
+  AddingBackward backward;                    // empty for leaves, and once used up
   bool consumed = false;
   Shape shape;  // of the tensor it stands for: a gradient must match
   DType dtype = DType::float32;
@@ -35,6 +40,11 @@ struct Node {
 // as it came and the closure is dropped. A TapeObserver sees the op in any case. `inputs` are all tensors
 // that the output depends on, including those that never need a gradient.
 Tensor record(Tensor output, const Op& op, const Tensors& inputs, Backward backward);
+Tensor record_adding(Tensor output, const Op& op, const Tensors& inputs, AddingBackward backward);
+
+// For an AddingBackward: what input i has collected from the ops made after this one, to be overwritten with
+// the sum. An undefined tensor where that is nothing, or the input needs no gradient.
+Tensor take_gradient(const Node& node, size_t i);
 
 // For an op that has no gradient for one of its inputs: throws where that input requires one. Without this a
 // loss that depends on it would get a gradient that lacks a part. Under NoGrad any tensor will do.

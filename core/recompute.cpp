@@ -24,13 +24,13 @@ class Recomputing {
 // collected by now comes first in the sum, as it does where the function's ops are on the tape themselves:
 // floating-point sums depend on their order.
 Tensors gradients_of(const std::function<Tensor(const Tensors&)>& function, const Tensors& inputs,
-                     const std::vector<std::weak_ptr<Node>>& nodes, const Tensor& grad_output) {
+                     const Node& node, const Tensor& grad_output) {
   Tensors leaves;
   for (size_t i = 0; i < inputs.size(); ++i) {
     Tensor leaf = inputs[i].defined() ? inputs[i].detach() : Tensor();
-    if (const std::shared_ptr<Node> node = nodes[i].lock()) {
+    if (node.inputs[i]) {
       leaf.set_requires_grad();
-      leaf.set_grad(std::exchange(node->grad, Tensor()));
+      leaf.set_grad(std::exchange(node.inputs[i]->grad, Tensor()));
     }
     leaves.push_back(std::move(leaf));
   }
@@ -70,18 +70,13 @@ Tensor recompute(const std::function<Tensor(const Tensors&)>& function, const Te
     output = function(inputs).detach();
   }
   Tensors kept, all = inputs;
-  std::vector<std::weak_ptr<Node>> nodes;  // weak: the tape's own links to them stay the only ones
-  for (const Tensor& input : inputs) {
-    kept.push_back(input.defined() ? input.detach() : Tensor());
-    nodes.push_back(input.requires_grad() ? input.node() : nullptr);
-  }
+  for (const Tensor& input : inputs) kept.push_back(input.defined() ? input.detach() : Tensor());
   all.insert(all.end(), parameters.begin(), parameters.end());
-  return record(output, "recompute", all,
-                [function, kept, nodes, count = all.size()](const Tensor& dy) -> Tensors {
-                  Tensors gradients = gradients_of(function, kept, nodes, dy);
-                  gradients.resize(count);  // the parameters have theirs already
-                  return gradients;
-                });
+  return record_adding(output, "recompute", all, [function, kept](const Tensor& dy, Node& node) -> Tensors {
+    Tensors gradients = gradients_of(function, kept, node, dy);
+    gradients.resize(node.inputs.size());  // the parameters have theirs already
+    return gradients;
+  });
 }
 
 }  // namespace fovea

@@ -19,6 +19,7 @@ class TapeObserver {
   // An op made `output` from `inputs`. All inputs are listed; those that were left out are undefined tensors.
   virtual void on_op(const Op&, const Tensors& /*inputs*/, const Tensor& /*output*/) {}
   // An op's backward function returned these, one for each input; undefined where an input needs none.
+  // A gradient may be the sum with what the input had collected before (AddingBackward).
   virtual void on_gradients(const Node&, const Tensors& /*gradients*/) {}
   // They have been added to those of the inputs: the op's part of the backward pass is done.
   virtual void on_backward_done(const Node&) {}

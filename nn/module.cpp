@@ -129,4 +129,10 @@ std::vector<NamedTensor> state_dict(const Module& model) {
   return weights;
 }
 
+ParameterCasts casts_of(const Module& model, DType activations) {
+  Tensors parameters;
+  for (const NamedTensor& p : model.parameters()) parameters.push_back(p.tensor);
+  return {parameters, activations};
+}
+
 }  // namespace fovea

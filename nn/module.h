@@ -6,6 +6,7 @@
 
 #include "core/autograd.h"
 #include "cuda/runtime/process_group.h"
+#include "ops/support/parameter_casts.h"
 
 namespace fovea {
 
@@ -117,5 +118,8 @@ class Module {
 
 // Parameters and buffers, in order: all numbers that make a trained network.
 std::vector<NamedTensor> state_dict(const Module& model);
+
+// Copies of its parameters for activations of this dtype, where products need any.
+ParameterCasts casts_of(const Module& model, DType activations);
 
 }  // namespace fovea

@@ -33,20 +33,16 @@ Tensor bifpn_node(const Tensors& inputs, const Tensor& weights, Fusion fusion, i
             "[bifpn_node] {} inputs need weights of shape {} in {}, got {}", count, count,
             accumulator_dtype(first.dtype()),
             weights.defined() ? fmt::format("{} in {}", weights.shape(), weights.dtype()) : "none");
-  ResampledSum node{"bifpn_node", {}, {}, fusion, height, width, activation, padding};
-  if (weights.defined()) node.weights = weights.detach();
+  ResampledSum sum{"bifpn_node", {}, {}, fusion, height, width, activation, padding};
+  if (weights.defined()) sum.weights = weights.detach();
   Tensors all = inputs;
-  std::vector<bool> needed;
-  for (const Tensor& x : inputs) {
-    node.inputs.push_back(x.detach());
-    needed.push_back(x.requires_grad());
-  }
+  for (const Tensor& x : inputs) sum.inputs.push_back(x.detach());
   all.push_back(weights);
   const auto attributes = [&] {
     return Attributes{{"fusion", name(fusion)}, {"activation", name(activation)}, {"padding", name(padding)}};
   };
-  return record(resampled_sum(node), {"bifpn_node", attributes}, all,
-                [node, needed](const Tensor& dy) { return resampled_sum_backward(node, dy, needed); });
+  return record_adding(resampled_sum(sum), {"bifpn_node", attributes}, all,
+                       [sum](const Tensor& dy, Node& node) { return resampled_sum_backward(sum, dy, node); });
 }
 
 }  // namespace fovea

@@ -7,6 +7,7 @@
 #include "ops/support/channel_rows.h"
 #include "ops/support/dispatch.h"
 #include "ops/support/gemm.h"
+#include "ops/support/parameter_casts.h"
 
 namespace fovea {
 namespace {
@@ -61,6 +62,12 @@ void column_sums_cpu(const T* dy, T* sums, int64_t rows, int64_t columns) {
   }
 }
 
+// A product of bfloat16 takes all its operands so; the parameters that training changes are float32.
+Tensor operand(const Tensor& parameter, DType dtype) {
+  const Tensor copy = ParameterCasts::find(parameter, dtype);
+  return copy.defined() ? copy : cast(parameter.detach(), dtype);
+}
+
 Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias, Epilogue* epilogue) {
   require(
       x.rank() >= 1 && w.rank() == 2 && x.size(-1) == w.size(0) &&
@@ -78,9 +85,8 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
   Shape shape = x.shape();
   shape.set(-1, n);
   Tensor y(shape, x.dtype(), x.device());
-  // A product of bfloat16 takes all its operands so; the parameters that training changes are float32.
-  const Tensor factor = cast(w.detach(), x.dtype());
-  const Tensor addend = bias.defined() ? cast(bias.detach(), x.dtype()) : Tensor();
+  const Tensor factor = operand(w, x.dtype());
+  const Tensor addend = bias.defined() ? operand(bias, x.dtype()) : Tensor();
   with_compute_dtype(x, op, [&]<class T>() {
     const T* b = addend.defined() ? addend.data<T>() : nullptr;
     if constexpr (!std::is_same_v<T, bfloat16>)
@@ -90,30 +96,32 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
                 b, y.data<T>());
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad(), bias_needs = bias.requires_grad();
-  return record(y, op, {x, w, bias},
-                [op, x = x.detach(), factor, w_dtype = w.dtype(), x_needs, w_needs, bias_needs, m, n,
-                 k](const Tensor& dy) -> Tensors {
-                  Tensor dx, dw, db;
-                  with_compute_dtype(x, op, [&]<class T>() {
-                    if (w_needs) {
-                      Tensor sums({k, n}, accumulator_dtype(x.dtype()), x.device());
-                      multiply<T>(x.device(), gemm_tn<Accumulator<T>>, cuda::gemm_tn<T>, k, n, m, x.data<T>(),
-                                  dy.data<T>(), sums.data<Accumulator<T>>());
-                      dw = cast(sums, w_dtype);
-                    }
-                    if (bias_needs) {
-                      db = Tensor({n}, accumulator_dtype(x.dtype()), x.device());
-                      on<T>(x.device(), column_sums_cpu<Accumulator<T>>, cuda::column_sums<T>)(
-                          dy.data<T>(), db.data<Accumulator<T>>(), m, n);
-                    }
-                    if (x_needs) {
-                      dx = empty_like(x);
-                      multiply<T>(x.device(), gemm_nt<Accumulator<T>>, cuda::gemm_nt<T>, m, k, n,
-                                  dy.data<T>(), factor.data<T>(), dx.data<T>());
-                    }
-                  });
-                  return {dx, dw, db};
-                });
+  return record_adding(y, op, {x, w, bias},
+                       [op, x = x.detach(), factor, w_dtype = w.dtype(), x_needs, w_needs, bias_needs, m, n,
+                        k](const Tensor& dy, Node& node) -> Tensors {
+                         Tensor dx, dw, db;
+                         with_compute_dtype(x, op, [&]<class T>() {
+                           if (w_needs) {
+                             Tensor sums({k, n}, accumulator_dtype(x.dtype()), x.device());
+                             multiply<T>(x.device(), gemm_tn<Accumulator<T>>, cuda::gemm_tn<T>, k, n, m,
+                                         x.data<T>(), dy.data<T>(), sums.data<Accumulator<T>>());
+                             dw = cast(sums, w_dtype);
+                           }
+                           if (bias_needs) {
+                             db = Tensor({n}, accumulator_dtype(x.dtype()), x.device());
+                             on<T>(x.device(), column_sums_cpu<Accumulator<T>>, cuda::column_sums<T>)(
+                                 dy.data<T>(), db.data<Accumulator<T>>(), m, n);
+                           }
+                           if (x_needs) {
+                             dx = take_gradient(node, 0);
+                             const bool add = dx.defined();
+                             if (!add) dx = empty_like(x);
+                             multiply<T>(x.device(), gemm_nt<Accumulator<T>>, cuda::gemm_nt<T>, m, k, n,
+                                         dy.data<T>(), factor.data<T>(), dx.data<T>(), add);
+                           }
+                         });
+                         return {dx, dw, db};
+                       });
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ void max_pool2d_backward_cpu(const T* x, const T* dy, T* dx, const Pool2dDims& d
   const int64_t inputs = d.inputs() / std::max<int64_t>(1, d.batch),
                 outputs = d.outputs() / std::max<int64_t>(1, d.batch);
   parallel_for(d.batch, 1, [&](int64_t begin, int64_t end) {
+    std::fill(dx + begin * inputs, dx + end * inputs, T(0));
     for (int64_t n = begin; n < end; ++n)
       max_pool_backward_image(x + n * inputs, dy + n * outputs, d.vertical, d.horizontal, d.channels, T(1),
                               dx + n * inputs);

@@ -11,8 +11,8 @@ Tensor upsample_nearest(const Tensor& x, int64_t height, int64_t width) {
   // The sum of one input.
   const ResampledSum one{"upsample_nearest",   {x.detach()}, {}, Fusion::sum, height, width,
                          Activation::identity, Padding::same};
-  return record(resampled_sum(one), one.op, {x}, [one](const Tensor& dy) -> Tensors {
-    return {resampled_sum_backward(one, dy, {true}).front()};
+  return record_adding(resampled_sum(one), one.op, {x}, [one](const Tensor& dy, Node& node) -> Tensors {
+    return {resampled_sum_backward(one, dy, node).front()};
   });
 }
 

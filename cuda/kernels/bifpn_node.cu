@@ -16,17 +16,22 @@
 //    windows that a pixel lies in, all of the window's pixels.
 // 3. An upsampled input's dx is made of g.
 // The gradients of the weights, dw_k = sum g resample(x_k), would cost a pass of their own over g and every
-// x: node_gradient adds them up while it has both, a partial sum for each block, and fusion_backward adds
-// those in the order of blocks.
+// x: node_gradient adds them up while it has both, a partial sum for each block, and its last block to finish
+// adds those in the order of blocks.
+// Where an input of the node has a gradient from elsewhere already, its dx is added to it: one more read.
 #include "cuda/kernels/bifpn_node.h"
 
+#include <algorithm>
+
 #include "cuda/device/grid.h"
+#include "cuda/device/last_block.h"
 #include "cuda/device/pooling.h"
 #include "cuda/device/reduce.h"
 #include "cuda/device/vector.h"
 #include "cuda/kernels/activation.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
+#include "cuda/runtime/stream.h"
 
 namespace fovea::cuda {
 namespace {
@@ -35,6 +40,7 @@ template <class T>
 struct Input {
   const T* x;
   T* dx;
+  bool adds;       // to what is in dx
   uint8_t* first;  // for each output, which pixel of its window was the first maximum; null where nobody asks
   Resample kind;
   PoolAxis vertical, horizontal;
@@ -93,6 +99,16 @@ __device__ Pack<Accumulator<T>, N> resampled(const Input<T>& in, const ImagePlac
   return result;
 }
 
+// N numbers of an input's dx, from i on: weight * sum.
+template <int N, class T>
+__device__ void write_gradient(const Input<T>& in, int64_t i, Accumulator<T> weight,
+                               const Accumulator<T>* sum) {
+  Pack<T, N> dx{};
+  if (in.adds) dx = load_pack<N>(in.dx + i);
+  for (int c = 0; c < N; ++c) dx.value[c] = T(Accumulator<T>(dx.value[c]) + weight * sum[c]);
+  store_pack(in.dx + i, dx);
+}
+
 template <class F, int N, class T>
 __global__ void node_forward(Node<T> node, T* y, int64_t packs) {
   __shared__ Accumulator<T> w[max_node_inputs];
@@ -110,13 +126,43 @@ __global__ void node_forward(Node<T> node, T* y, int64_t packs) {
   }
 }
 
+// From the partial sums of dw to dv, by one block: with s = sum_j w_j dw_j,
+//   fast_normalized  dv_k = (dw_k - s) / total where v_k > 0, else 0; total = sum_j max(v_j, 0) + epsilon
+//   softmax          dv_k = w_k (dw_k - s)
+// dw_k and s nearly cancel where one weight rules, so the difference is taken term by term: the w_j add up to
+// 1 - epsilon / total, or to 1, hence dw_k - s = sum_j w_j (dw_k - dw_j) + dw_k epsilon / total.
+template <class T, class R>
+__device__ void fusion_gradient(const Node<T>& node, const R* partial, const R* w, R* dv) {
+  __shared__ R dw[max_node_inputs];  // an array of the first thread's own would lie in memory
+  const int blocks = int(gridDim.x);
+  for (int k = 0; k < node.count; ++k) {
+    R sum = 0;
+    for (int b = int(threadIdx.x); b < blocks; b += int(blockDim.x)) sum += partial[k * blocks + b];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) dw[k] = sum;
+  }
+  if (threadIdx.x > 0) return;
+  R total = R(fusion_epsilon);
+  for (int k = 0; k < node.count; ++k) total += node.v[k] > R(0) ? node.v[k] : R(0);
+  const R missing = node.fusion == Fusion::softmax ? R(0) : R(fusion_epsilon) / total;
+  for (int k = 0; k < node.count; ++k) {
+    R change = dw[k] * missing;
+    for (int j = 0; j < node.count; ++j) change += w[j] * (dw[k] - dw[j]);
+    if (node.fusion == Fusion::softmax)
+      dv[k] = w[k] * change;
+    else
+      dv[k] = node.v[k] > R(0) ? change / total : R(0);
+  }
+}
+
 // g = dy F'(z), unless null; dx of the inputs that have the node's size; the first maxima of those that are
-// pooled; and this block's share of dw_k = sum g resample(x_k) as partial[k][block], unless null. Loops over
-// the inputs run to a constant, so that what they index becomes registers: as few as the node has inputs.
-// With two blocks to a multiprocessor a thread may have 128 registers.
+// pooled; and, unless null, dv, from each block's share of dw_k = sum g resample(x_k) in partial[k][block].
+// Loops over the inputs run to a constant, so that what they index becomes registers: as few as the node has
+// inputs. With three blocks to a multiprocessor a thread may have 80 registers, with two 128.
 template <class F, int N, int Most, class T>
-__global__ void __launch_bounds__(block_threads, 2)
-    node_gradient(Node<T> node, const T* dy, T* g, Accumulator<T>* partial, int64_t packs) {
+__global__ void __launch_bounds__(block_threads, Most > 3 ? 2 : 3)
+    node_gradient(Node<T> node, const T* dy, T* g, Accumulator<T>* partial, Accumulator<T>* dv,
+                  unsigned* ticket, int64_t packs) {
   __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
   Accumulator<T> dot[Most] = {};
@@ -140,51 +186,18 @@ __global__ void __launch_bounds__(block_threads, 2)
       if (k >= node.count) break;
       for (int c = 0; c < N; ++c) dot[k] += gradient[c] * x[k].value[c];
       if (node.input[k].kind != Resample::same || node.input[k].dx == nullptr) continue;
-      Pack<T, N> dx;
-      for (int c = 0; c < N; ++c) dx.value[c] = T(w[k] * gradient[c]);
-      store_pack(node.input[k].dx + i * N, dx);
+      write_gradient<N>(node.input[k], i * N, w[k], gradient);
     }
     if (g == nullptr) continue;
     store_rounded<N>(g + i * N, gradient);
   }
-  if (partial == nullptr) return;
+  if (dv == nullptr) return;
   for (int k = 0; k < Most; ++k) {
     if (k >= node.count) break;
     const Accumulator<T> sum = block_sum(dot[k]);
     if (threadIdx.x == 0) partial[k * gridDim.x + blockIdx.x] = sum;
   }
-}
-
-// From the partial sums of dw to dv, by one block: with s = sum_j w_j dw_j,
-//   fast_normalized  dv_k = (dw_k - s) / total where v_k > 0, else 0; total = sum_j max(v_j, 0) + epsilon
-//   softmax          dv_k = w_k (dw_k - s)
-// dw_k and s nearly cancel where one weight rules, so the difference is taken term by term: the w_j add up to
-// 1 - epsilon / total, or to 1, hence dw_k - s = sum_j w_j (dw_k - dw_j) + dw_k epsilon / total.
-template <class R>
-__global__ void fusion_backward(const R* partial, int blocks, const R* v, Fusion fusion, int count, R* dv) {
-  // The first thread's only: arrays of its own would lie in memory.
-  __shared__ R dw[max_node_inputs], w[max_node_inputs];
-  for (int k = 0; k < count; ++k) {
-    R sum = 0;
-    for (int b = int(threadIdx.x); b < blocks; b += int(blockDim.x)) sum += partial[k * blocks + b];
-    sum = block_sum(sum);
-    if (threadIdx.x == 0) dw[k] = sum;
-  }
-  if (threadIdx.x > 0) return;
-  R total = R(fusion_epsilon);
-  for (int k = 0; k < count; ++k) {
-    total += v[k] > R(0) ? v[k] : R(0);
-    w[k] = fusion_weight<R>(v, fusion, count, k);
-  }
-  const R missing = fusion == Fusion::softmax ? R(0) : R(fusion_epsilon) / total;
-  for (int k = 0; k < count; ++k) {
-    R change = dw[k] * missing;
-    for (int j = 0; j < count; ++j) change += w[j] * (dw[k] - dw[j]);
-    if (fusion == Fusion::softmax)
-      dv[k] = w[k] * change;
-    else
-      dv[k] = v[k] > R(0) ? change / total : R(0);
-  }
+  if (is_last_block(ticket, gridDim.x)) fusion_gradient(node, partial, w, dv);
 }
 
 // dx of upsampled input `which`: a pixel collects the gradients of its copies.
@@ -205,9 +218,7 @@ __global__ void upsample_backward(Node<T> node, int which, const T* g, int64_t p
         const Pack<T, N> copy = load_pack<N>(g + offset(at.n, y, x, v.out, h.out, node.channels) + at.c);
         for (int c = 0; c < N; ++c) sum[c] += Accumulator<T>(copy.value[c]);
       }
-    Pack<T, N> dx;
-    for (int c = 0; c < N; ++c) dx.value[c] = T(w[which] * sum[c]);
-    store_pack(in.dx + i * N, dx);
+    write_gradient<N>(in, i * N, w[which], sum);
   }
 }
 
@@ -230,7 +241,7 @@ __global__ void pool_backward_naive(Node<T> node, int which, const T* g, int64_t
         if (first == (at.y - v.start(y)) * h.kernel + at.x - h.start(x))
           sum += Accumulator<T>(g[offset(at.n, y, x, v.out, h.out, node.channels) + at.c]);
       }
-    in.dx[i] = T(w[which] * sum);
+    write_gradient<1>(in, i, w[which], &sum);
   }
 }
 
@@ -253,9 +264,7 @@ __global__ void pool_backward_packed(Node<T> node, int which, const T* g, int64_
         for (int c = 0; c < N; ++c)
           sum[c] += first.value[c] == number ? Accumulator<T>(gradient.value[c]) : Accumulator<T>(0);
       }
-    Pack<T, N> dx;
-    for (int c = 0; c < N; ++c) dx.value[c] = T(w[which] * sum[c]);
-    store_pack(in.dx + i * N, dx);
+    write_gradient<N>(in, i * N, w[which], sum);
   }
 }
 
@@ -270,8 +279,8 @@ Node<T> node_of(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v
   node.v = v;
   node.fusion = fusion;
   for (size_t k = 0; k < inputs.size(); ++k) {
-    const ResampleDims& d = inputs[k].dims;
-    node.input[k] = {inputs[k].x, inputs[k].dx, nullptr, d.kind, d.vertical_axis(), d.horizontal_axis()};
+    const auto& [x, dx, adds, d] = inputs[k];
+    node.input[k] = {x, dx, adds, nullptr, d.kind, d.vertical_axis(), d.horizontal_axis()};
   }
   return node;
 }
@@ -297,7 +306,7 @@ void backward(Node<T>& node, const T* dy, T* g, Accumulator<T>* dv, int64_t batc
   }
   // As many blocks as keep a GPU busy, and on each GPU as many: their number is part of the order of sums.
   const int64_t needed = (outputs / N + block_threads - 1) / block_threads;
-  const int blocks = int(needed < 1024 ? needed : 1024);
+  const int blocks = int(std::clamp<int64_t>(needed, 1, 1024));  // one writes dv, of no outputs too
   Workspace<Accumulator<T>> partial(int64_t(blocks) * node.count);
   constexpr int usual = 3;  // a BiFPN node has two or three
   const auto bytes_of = [&](const Input<T>& in) {
@@ -305,18 +314,16 @@ void backward(Node<T>& node, const T* dy, T* g, Accumulator<T>* dv, int64_t batc
   };
   int64_t moved = outputs * int64_t(sizeof(T)) * (g_wanted ? 2 : 1) + maxima;
   for (int k = 0; k < node.count; ++k)
-    moved += bytes_of(node.input[k]) * (node.input[k].kind == Resample::same && node.input[k].dx ? 2 : 1);
+    moved += bytes_of(node.input[k]) *
+             (node.input[k].kind == Resample::same && node.input[k].dx ? 2 + node.input[k].adds : 1);
   launch(node.count <= usual ? node_gradient<F, N, usual, T> : node_gradient<F, N, max_node_inputs, T>,
          LaunchConfig(dim3(unsigned(blocks)), block_threads).moves(moved), node, dy, g_wanted ? g : nullptr,
-         dv ? partial.data() : nullptr, outputs / N);
-  if (dv)
-    launch(fusion_backward<Accumulator<T>>, {1, block_threads}, partial.data(), blocks, node.v, node.fusion,
-           node.count, dv);
+         partial.data(), dv, current_stream().tickets(1), outputs / N);
   for (int k = 0; k < node.count; ++k) {
     const Input<T>& in = node.input[k];
     if (in.kind == Resample::same || in.dx == nullptr) continue;
     const int64_t n = batch * in.vertical.in * in.horizontal.in * node.channels;
-    const int64_t g_and_dx = outputs * int64_t(sizeof(T)) + bytes_of(in);
+    const int64_t g_and_dx = outputs * int64_t(sizeof(T)) + bytes_of(in) * (in.adds ? 2 : 1);
     const LaunchConfig config = LaunchConfig(grid_for(n / N), block_threads);
     if (in.kind == Resample::upsample)
       launch(upsample_backward<N, T>, config.moves(g_and_dx), node, k, g, n / N);

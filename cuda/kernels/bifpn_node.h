@@ -54,6 +54,7 @@ template <class T>
 struct NodeInput {
   const T* x;  // (batch, in_height, in_width, channels)
   T* dx;       // for the backward pass: its gradient, of the same shape; null where none is wanted
+  bool adds;   // to what is in dx
   ResampleDims dims;
 };
 
@@ -68,7 +69,8 @@ template <class F, class T>
 void bifpn_node(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v, Fusion fusion, T* y,
                 int64_t batch);
 
-// Overwrites each input's dx that is not null, and dv unless null. g is scratch space of y's size: dy F'(z).
+// Writes, or adds to, each input's dx that is not null, and writes dv unless null. g is scratch space of y's
+// size: dy F'(z).
 template <class F, class T>
 void bifpn_node_backward(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v, Fusion fusion,
                          const T* dy, T* g, Accumulator<T>* dv, int64_t batch);

@@ -106,7 +106,7 @@ void require_aligned(const char* name, const void* pointer) {
 
 template <class T, class Out>
 void multiply(int64_t rows, int64_t columns, int64_t inner, const T* a, bool a_transposed, const T* b,
-              bool b_transposed, const Out* bias, Out* c) {
+              bool b_transposed, const Out* bias, Out* c, bool add = false) {
   // In the words of gemm.h, where the operands have not changed places.
   require_aligned("a", b);
   require_aligned("b", a);
@@ -124,12 +124,12 @@ void multiply(int64_t rows, int64_t columns, int64_t inner, const T* a, bool a_t
     check(
         cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
         "bias");
-  const Accumulator<T> one = 1, zero = 0;
+  const Accumulator<T> one = 1, beta = add ? 1 : 0;
   const Workspace<std::byte> workspace(gemm_workspace_bytes, User::library);
-  LaunchTimer::note("gemm",
-                    int64_t(sizeof(T)) * inner * (rows + columns) + int64_t(sizeof(Out)) * rows * columns);
+  LaunchTimer::note("gemm", int64_t(sizeof(T)) * inner * (rows + columns) +
+                                int64_t(sizeof(Out)) * rows * columns * (add ? 2 : 1));
   check(
-      cublasLtMatmul(library.handle, plan.operation, &one, a, plan.a, b, plan.b, &zero, c, plan.c, c, plan.c,
+      cublasLtMatmul(library.handle, plan.operation, &one, a, plan.a, b, plan.b, &beta, c, plan.c, c, plan.c,
                      &plan.algorithm, workspace.data(), size_t(gemm_workspace_bytes), current_stream().get()),
       "cublasLtMatmul");
 }
@@ -150,10 +150,10 @@ void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, const T* bias
   for (int64_t row = 0; bias && row < m; ++row) copy_on_device(c + row * n, bias, size_t(n) * sizeof(T));
 }
 template <class T>
-void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c) {
-  if (m == 0 || n == 0) return;
+void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, bool add) {
+  if (m == 0 || n == 0 || (k == 0 && add)) return;
   if (k == 0) return fill_with_zeros(m, n, c);
-  multiply(n, m, k, b, true, a, false, static_cast<const T*>(nullptr), c);
+  multiply(n, m, k, b, true, a, false, static_cast<const T*>(nullptr), c, add);
 }
 template <class T>
 void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Accumulator<T>* c) {
@@ -165,7 +165,7 @@ void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Accumulato
 // A type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
 #define INSTANTIATE(T)                                                                \
   template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, const T*, T*); \
-  template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);        \
+  template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, bool);  \
   template void gemm_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, Accumulator<T>*);
 INSTANTIATE(float)
 INSTANTIATE(double)

@@ -20,9 +20,9 @@ inline constexpr int64_t gemm_workspace_bytes = int64_t(32) << 20;
 // only, so for bfloat16 it has been rounded; the sum is rounded once, when it is stored.
 template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, const T* bias, T* c);
-// c (m x n) = a (m x k) * b^T, with b (n x k)
+// c (m x n) = a (m x k) * b^T, with b (n x k); where `add`, c += that, rounded once
 template <class T>
-void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);
+void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, bool add);
 // c (m x n) = a^T * b, with a (k x m) and b (k x n): gradients of weights, hence of type Accumulator<T>
 template <class T>
 void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Accumulator<T>* c);

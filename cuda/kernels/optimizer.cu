@@ -1,16 +1,19 @@
-// Optimizer, gradient norm and moving average over all tensors of a network, each in a fixed number of
-// launches. Bytes moved per number: norm 4 (g), SGD 20 (w, m read and written, g read), AdamW 28 (v too),
-// average 12 (average read and written, w read), swap 16. The table costs up to 64 bytes a block of at most
-// 4096 numbers.
+// Optimizer, gradient norm, moving average and rounding over all tensors of a network, each in a fixed number
+// of launches. Bytes moved per number: norm 4 (g), SGD 20 (w, m read and written, g read), AdamW 28 (v too),
+// average 12 (average read and written, w read), swap 16, rounding 6. The table costs up to 64 bytes a block
+// of at most 4096 numbers.
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
 
 #include "cuda/device/grid.h"
+#include "cuda/device/last_block.h"
 #include "cuda/device/reduce.h"
 #include "cuda/device/vector.h"
 #include "cuda/kernels/optimizer.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
+#include "cuda/runtime/stream.h"
 
 namespace fovea::cuda {
 namespace {
@@ -143,18 +146,23 @@ struct Swap {
   __device__ OnTensor on(const Row& row) const { return {row}; }
 };
 
-// ---- and how it comes to each number
+struct Rounding {
+  using Row = RoundedTensor;
+  static constexpr int64_t bytes = 6;  // of a number
 
-// One number a thread, which looks for it from the first tensor on: the definition.
-template <class Rule>
-__global__ void each_number_naive(MultiTensorTable<typename Rule::Row> table, Rule rule) {
-  for (int64_t i : grid_stride(table.numbers)) {
-    int64_t tensor = 0, at = i;
-    for (; at >= table.rows[tensor].size; ++tensor) at -= table.rows[tensor].size;
-    const auto work = rule.on(table.rows[tensor]);
-    if (!work.idle) work.template at<1>(at);
-  }
-}
+  struct OnTensor {
+    Row row;
+    static constexpr bool idle = false;
+    __device__ bool packs() const { return aligned(row.weight) && aligned(row.copy); }
+    template <int N>
+    __device__ void at(int64_t i) const {
+      store_rounded<N>(row.copy + i, load_pack<N>(row.weight + i).value);
+    }
+  };
+  __device__ OnTensor on(const Row& row) const { return {row}; }
+};
+
+// ---- and how it comes to each number
 
 // A block a chunk, 16 bytes at a time.
 template <class Rule>
@@ -167,24 +175,15 @@ __global__ void each_number_chunked(MultiTensorTable<typename Rule::Row> table, 
   for (int i = packed + int(threadIdx.x); i < chunk.count; i += step) work.template at<1>(chunk.begin + i);
 }
 
-// ---- the gradient norm: a partial sum a chunk, then one block adds those up
+// ---- the gradient norm: a partial sum a chunk, and the last block adds those up
 
 // In double, which cannot overflow: 3.4e38 squared times any number of parameters is below 1e308.
 __device__ inline double square(float value) { return double(value) * double(value); }
 
-__global__ void squares_naive(MultiTensorTable<OptimizedTensor> table, double* partial) {
-  for (int64_t index : grid_stride(table.chunk_count)) {
-    const Chunk chunk = table.chunks[index];
-    const float* g = table.rows[chunk.tensor].gradient;
-    double sum = 0;
-    for (int i = 0; g && i < chunk.count; ++i) sum += square(g[chunk.begin + i]);
-    partial[index] = sum;
-  }
-}
-
-__global__ void squares_chunked(MultiTensorTable<OptimizedTensor> table, double* partial) {
-  const Chunk chunk = table.chunks[blockIdx.x];
-  const float* gradient = table.rows[chunk.tensor].gradient;
+__global__ void norm_chunked(MultiTensorTable<OptimizedTensor> table, double* partial, unsigned* ticket,
+                             double clip_norm, GradientNorm* result) {
+  const Chunk chunk = table.chunk_count > 0 ? table.chunks[blockIdx.x] : Chunk{};
+  const float* gradient = chunk.count > 0 ? table.rows[chunk.tensor].gradient : nullptr;
   const int count = gradient ? chunk.count : 0, step = int(blockDim.x);  // all threads must come to block_sum
   const int packed = aligned(gradient) ? count / pack * pack : 0;
   double sum = 0;
@@ -194,13 +193,10 @@ __global__ void squares_chunked(MultiTensorTable<OptimizedTensor> table, double*
   }
   for (int i = packed + int(threadIdx.x); i < count; i += step) sum += square(gradient[chunk.begin + i]);
   sum = block_sum(sum);
-  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
-}
-
-// One block.
-__global__ void finish_norm(const double* partial, int64_t count, double clip_norm, GradientNorm* result) {
-  double sum = 0;
-  for (int64_t i : grid_stride(count)) sum += partial[i];
+  if (threadIdx.x == 0 && table.chunk_count > 0) partial[blockIdx.x] = sum;
+  if (!is_last_block(ticket, gridDim.x)) return;
+  sum = 0;
+  for (int64_t i = threadIdx.x; i < table.chunk_count; i += step) sum += partial[i];
   sum = block_sum(sum);
   if (threadIdx.x != 0) return;
   const double norm = std::sqrt(sum);
@@ -211,30 +207,28 @@ __global__ void finish_norm(const double* partial, int64_t count, double clip_no
   ++result->updates;
 }
 
-// Fewer numbers would not fill a few blocks, and the naive kernels' search is short.
-constexpr int64_t numbers_for_chunks = 1024;
-
 template <class Row, class Rule>
 void each_number(const MultiTensorTable<Row>& table, const Rule& rule) {
-  if (table.numbers < numbers_for_chunks)
-    launch(each_number_naive<Rule>, {grid_for(table.numbers), block_threads}, table, rule);
-  else
-    launch(each_number_chunked<Rule>,
-           LaunchConfig(dim3(unsigned(table.chunk_count)), block_threads).moves(Rule::bytes * table.numbers),
-           table, rule);
+  launch(each_number_chunked<Rule>,
+         LaunchConfig(dim3(unsigned(table.chunk_count)), block_threads).moves(Rule::bytes * table.numbers),
+         table, rule);
 }
 
 }  // namespace
 
+std::vector<Chunk> chunks_of(const std::vector<int64_t>& sizes) {
+  std::vector<Chunk> chunks;
+  for (size_t k = 0; k < sizes.size(); ++k)
+    for (int64_t begin = 0; begin < sizes[k]; begin += chunk_numbers)
+      chunks.push_back({int32_t(k), int32_t(std::min(chunk_numbers, sizes[k] - begin)), begin});
+  return chunks;
+}
+
 void gradient_norm(const MultiTensorTable<OptimizedTensor>& table, double clip_norm, GradientNorm* result) {
   const Workspace<double> partial(table.chunk_count);
-  if (table.numbers < numbers_for_chunks)
-    launch(squares_naive, {grid_for(table.chunk_count), block_threads}, table, partial.data());
-  else
-    launch(squares_chunked,
-           LaunchConfig(dim3(unsigned(table.chunk_count)), block_threads).moves(4 * table.numbers), table,
-           partial.data());
-  launch(finish_norm, {1, block_threads}, partial.data(), table.chunk_count, clip_norm, result);
+  const int64_t blocks = std::max<int64_t>(1, table.chunk_count);  // one writes the norm of nothing, too
+  launch(norm_chunked, LaunchConfig(dim3(unsigned(blocks)), block_threads).moves(4 * table.numbers), table,
+         partial.data(), current_stream().tickets(1), clip_norm, result);
 }
 
 void sgd(const MultiTensorTable<OptimizedTensor>& table, float momentum, const OptimizerStep* step,
@@ -257,5 +251,7 @@ void update_average(const MultiTensorTable<AveragedTensor>& table, const float* 
 }
 
 void swap_with_average(const MultiTensorTable<AveragedTensor>& table) { each_number(table, Swap{}); }
+
+void round_all(const MultiTensorTable<RoundedTensor>& table) { each_number(table, Rounding{}); }
 
 }  // namespace fovea::cuda

@@ -1,5 +1,8 @@
 #pragma once
 #include <cstdint>
+#include <vector>
+
+#include "cuda/device/bfloat16.h"
 
 namespace fovea::cuda {
 
@@ -12,6 +15,7 @@ struct Chunk {
   int64_t begin;   // a multiple of chunk_numbers
 };
 inline constexpr int64_t chunk_numbers = 4096;
+std::vector<Chunk> chunks_of(const std::vector<int64_t>& sizes);  // of tensors of these sizes, in order
 
 // A row of the optimizer's table: one parameter.
 struct OptimizedTensor {
@@ -28,6 +32,12 @@ struct AveragedTensor {
   float *weight, *average;
   int64_t size;
   bool operator==(const AveragedTensor&) const = default;
+};
+// A row of a table of casts: one parameter.
+struct RoundedTensor {
+  const float* weight;
+  bfloat16* copy;
+  int64_t size;
 };
 
 // The table and its chunks, as a launch is given them.
@@ -69,5 +79,7 @@ void adamw(const MultiTensorTable<OptimizedTensor>& table, float beta1, float be
 // average += (1 - decay) (weight - average); the decay lies in device memory.
 void update_average(const MultiTensorTable<AveragedTensor>& table, const float* decay);
 void swap_with_average(const MultiTensorTable<AveragedTensor>& table);  // exchanges weight and average
+
+void round_all(const MultiTensorTable<RoundedTensor>& table);  // copy = weight, to nearest even
 
 }  // namespace fovea::cuda

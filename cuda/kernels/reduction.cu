@@ -6,9 +6,11 @@
 
 #include "cuda/device/columns.h"
 #include "cuda/device/grid.h"
+#include "cuda/device/last_block.h"
 #include "cuda/device/reduce.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
+#include "cuda/runtime/stream.h"
 
 namespace fovea::cuda {
 namespace {
@@ -24,28 +26,46 @@ __global__ void reduce_naive(const T* x, To* y, double factor, ReductionDims d) 
   }
 }
 
-// Stage 1: a block adds a chunk of the axis, 16 bytes a thread and row, into partial (outer, chunks, inner).
-// Where inner is 1 the lines of a block are neighbours in memory, and loads coalesce as well.
-template <class T, int N>
-__global__ void reduce_chunks(const T* x, Accumulator<T>* partial, ColumnGrid grid) {
-  const ColumnPlace<N> at(grid);
-  Accumulator<T> sum[N] = {};
-  for (int64_t row = at.begin; row < at.end; row += blockDim.y) {
-    const Pack<T, N> pack = load_pack<N>(x + at.offset(row));
+// The thread's share of its columns' sums over rows begin, begin + lines ... of x, a matrix from `first` on.
+template <int N, class T>
+__device__ void add_rows(const T* first, int64_t columns, int64_t begin, int64_t end, Accumulator<T>* sum) {
+  for (int64_t row = begin; row < end; row += blockDim.y) {
+    const Pack<T, N> pack = load_pack<N>(first + row * columns);
     for (int k = 0; k < N; ++k) sum[k] += Accumulator<T>(pack.value[k]);
   }
-  block_column_sum(sum);
-  if (at.first_line()) store_rounded<N>(partial + at.partial(grid), sum);
 }
 
-// Stage 2: the rows of `grid` are the chunks of stage 1.
+// A block adds a chunk of the axis, 16 bytes a thread and row, into partial (outer, chunks, inner), and the
+// last one of its columns adds up the chunks. Where inner is 1 the lines of a block are neighbours in memory,
+// and loads coalesce as well.
+template <class T, class To, int N>
+__global__ void reduce_chunks(const T* x, Accumulator<T>* partial, To* y, Accumulator<T> factor,
+                              unsigned* tickets, ColumnGrid grid) {
+  const ColumnPlace<N> at(grid);
+  Accumulator<T> sum[N] = {};
+  add_rows<N>(x + at.first, at.stride, at.begin, at.end, sum);
+  block_column_sum(sum);
+  if (grid.chunks > 1) {
+    if (at.first_line()) store_rounded<N>(partial + at.partial(grid), sum);
+    unsigned* ticket = tickets + at.matrix * grid.tiles + blockIdx.x % unsigned(grid.tiles);
+    if (!is_last_block(ticket, unsigned(grid.chunks))) return;
+    for (int k = 0; k < N; ++k) sum[k] = 0;
+    add_rows<N>(partial + at.matrix * grid.chunks * grid.columns + at.column, grid.columns, threadIdx.y,
+                at.inside ? grid.chunks : 0, sum);
+    block_column_sum(sum);
+  }
+  for (int k = 0; k < N; ++k) sum[k] *= factor;
+  if (at.first_line()) store_rounded<N>(y + at.matrix * grid.columns + at.column, sum);
+}
+
+// For partial sums that other kernels have written: the rows of `grid` are their chunks.
 template <class R, class To>
-__global__ void add_chunks(const R* partial, To* y, R factor, ColumnGrid grid) {
+__global__ void add_chunks(const R* partial, To* y, ColumnGrid grid) {
   const ColumnPlace<1> at(grid);
   R sum[1] = {};
   for (int64_t row = at.begin; row < at.end; row += blockDim.y) sum[0] += partial[at.offset(row)];
   block_column_sum(sum);
-  if (at.first_line()) y[at.partial(grid)] = To(sum[0] * factor);
+  if (at.first_line()) y[at.partial(grid)] = To(sum[0]);
 }
 
 template <class T>
@@ -113,12 +133,6 @@ __global__ void max_backward_naive(const T* dy, const int64_t* index, T* dx, Red
   }
 }
 
-template <class R, class To>
-void add_up(const R* partial, To* y, double factor, const ReductionDims& d) {
-  const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, 1, plan_for_partials);
-  launch(add_chunks<R, To>, {grid, grid.shared_bytes<R>(1)}, partial, y, R(factor), grid);
-}
-
 template <class T, class To>
 void reduce_to(const T* x, To* y, double factor, const ReductionDims& d) {
   if (d.outer * d.inner == 0) return;
@@ -129,8 +143,10 @@ void reduce_to(const T* x, To* y, double factor, const ReductionDims& d) {
   with_column_pack<T>(d.inner, [&]<int N>() {
     const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, N, plan_for_sums);
     const Workspace<Accumulator<T>> partial(grid.partials());
-    launch(reduce_chunks<T, N>, {grid, grid.shared_bytes<Accumulator<T>>(N)}, x, partial.data(), grid);
-    add_up(partial.data(), y, factor, {d.outer, grid.chunks, d.inner});
+    // Where there are many matrices, each is one chunk.
+    unsigned* tickets = current_stream().tickets(grid.chunks > 1 ? grid.matrices * grid.tiles : 0);
+    launch(reduce_chunks<T, To, N>, {grid, grid.shared_bytes<Accumulator<T>>(N)}, x, partial.data(), y,
+           Accumulator<T>(factor), tickets, grid);
   });
 }
 
@@ -158,8 +174,9 @@ void column_sums(const T* x, Accumulator<T>* sums, int64_t rows, int64_t columns
 }
 
 template <class T>
-void add_partials(const Accumulator<T>* partial, T* y, const ReductionDims& dims) {
-  add_up(partial, y, 1.0, dims);
+void add_partials(const Accumulator<T>* partial, T* y, const ReductionDims& d) {
+  const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, 1, plan_for_partials);
+  launch(add_chunks<Accumulator<T>, T>, {grid, grid.shared_bytes<Accumulator<T>>(1)}, partial, y, grid);
 }
 
 template <class T>

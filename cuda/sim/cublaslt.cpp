@@ -74,15 +74,16 @@ std::vector<float> widened(const bfloat16* x, size_t n) {
   return result;
 }
 
-// D = op(A) op(B), and the bias, of D's type, added to each column. Read by rows a column-major matrix is its
-// own transpose, hence D^T = op(B)^T op(A)^T.
+// D = op(A) op(B), where `add` + C, and the bias, of D's type, added to each column. Read by rows a
+// column-major matrix is its own transpose, hence D^T = op(B)^T op(A)^T.
 template <class T, class Out>
-void compute(const MatrixProduct& p) {
+void compute(const MatrixProduct& p, bool add) {
   const auto& [operation, la, lb, lc, ld] =
       std::tie(p.operation, p.a_layout, p.b_layout, p.c_layout, p.d_layout);
   const Unlocked unlocked;
   require_range("A", p.a, extent(la, sizeof(T)), la.leading == int64_t(la.rows));
   require_range("B", p.b, extent(lb, sizeof(T)), lb.leading == int64_t(lb.rows));
+  if (add) require_range("C", p.c, extent(lc, sizeof(Out)), lc.leading == int64_t(lc.rows));
   require_range("D", p.d, extent(ld, sizeof(Out)), false);
   const auto* bias =
       operation.epilogue == CUBLASLT_EPILOGUE_BIAS ? static_cast<const Out*>(operation.bias) : nullptr;
@@ -100,17 +101,19 @@ void compute(const MatrixProduct& p) {
     multiply(m, n, k, b, tb, a, ta, sums.data());
   for (int64_t i = 0; i < m; ++i) {
     Out* column = static_cast<Out*>(p.d) + i * ld.leading;
+    const Out* before = static_cast<const Out*>(p.c) + i * lc.leading;
     for (int64_t j = 0; j < n; ++j)
-      column[j] = Out(sums[size_t(i * n + j)] + (bias ? Accumulator<T>(bias[j]) : Accumulator<T>(0)));
+      column[j] = Out(sums[size_t(i * n + j)] + (bias ? Accumulator<T>(bias[j]) : Accumulator<T>(0)) +
+                      (add ? Accumulator<T>(before[j]) : Accumulator<T>(0)));
     mark_initialised(column, size_t(n) * sizeof(Out));
   }
 }
 
-void compute_product(const MatrixProduct& p) {
-  if (p.a_layout.type == CUDA_R_64F) return compute<double, double>(p);
-  if (p.a_layout.type == CUDA_R_32F) return compute<float, float>(p);
-  if (p.d_layout.type == CUDA_R_32F) return compute<bfloat16, float>(p);
-  compute<bfloat16, bfloat16>(p);
+void compute_product(const MatrixProduct& p, bool add) {
+  if (p.a_layout.type == CUDA_R_64F) return compute<double, double>(p, add);
+  if (p.a_layout.type == CUDA_R_32F) return compute<float, float>(p, add);
+  if (p.d_layout.type == CUDA_R_32F) return compute<bfloat16, float>(p, add);
+  compute<bfloat16, bfloat16>(p, add);
 }
 
 // alpha and beta have the scale type.
@@ -235,9 +238,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, 
   const MatrixProduct product{*operation, *a_layout, *b_layout, *c_layout, *d_layout, alpha,          a,
                               b,          beta,      c,         d,         workspace, workspace_bytes};
   require_call(product, algorithm);
-  if (scalar(alpha, operation->scale) != 1 || scalar(beta, operation->scale) != 0)
+  const double factor = scalar(beta, operation->scale);  // now: the work may be done after the call
+  if (scalar(alpha, operation->scale) != 1 || (factor != 0 && factor != 1))
     throw fovea::CudaError(
-        "[simulator] matrix product: alpha must be 1 and beta 0, others are not simulated");
-  submit(stream, [product] { compute_product(product); });
+        "[simulator] matrix product: alpha must be 1 and beta 0 or 1, others are not simulated");
+  submit(stream, [product, factor] { compute_product(product, factor == 1); });
   return CUBLAS_STATUS_SUCCESS;
 }

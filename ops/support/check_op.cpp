@@ -26,7 +26,7 @@ struct Place {
   }
 };
 
-// Copies of the inputs in `dtype`, as leaves, their gradients pre-filled with noise.
+// Copies of the inputs in `dtype`, as leaves, their gradients pre-filled with noise where that is not 0.
 Tensors leaves(const Tensors& inputs, const std::vector<bool>& differentiated, const Place& place,
                double noise) {
   Tensors result;
@@ -36,7 +36,7 @@ Tensors leaves(const Tensors& inputs, const std::vector<bool>& differentiated, c
     leaf = leaf.to(place.device);
     if (differentiated[i]) {
       leaf.set_requires_grad();
-      leaf.set_grad(full(leaf.shape(), noise, leaf.dtype(), place.device));
+      if (noise != 0) leaf.set_grad(full(leaf.shape(), noise, leaf.dtype(), place.device));
     }
     result.push_back(leaf);
   }
@@ -68,10 +68,11 @@ double weighted_sum(const Tensor& output, const Tensor& cotangent) {
   return sum;
 }
 
+constexpr double some_noise = 0.25;
+
 void check_gradients(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& differentiated,
                      const Tensor& cotangent, const CheckOptions& options) {
-  constexpr double noise = 0.25;
-  const Run analytic = run(f, inputs, differentiated, {DType::float64}, cotangent, noise);
+  const Run analytic = run(f, inputs, differentiated, {DType::float64}, cotangent, some_noise);
   NoGrad no_grad;
   Tensors probe;
   for (const Tensor& input : inputs) probe.push_back(input.clone());
@@ -87,7 +88,7 @@ void check_gradients(const OpFunction& f, const Tensors& inputs, const std::vect
       const double below = weighted_sum(f(probe), cotangent);
       x[k] = value;
       const double numeric = (above - below) / (2 * h),
-                   exact = analytic.gradients[i].data<double>()[k] - noise;
+                   exact = analytic.gradients[i].data<double>()[k] - some_noise;
       const double scale = std::max({1.0, std::abs(numeric), std::abs(exact)});
       require(std::abs(numeric - exact) <= options.gradient_tolerance * scale,
               "[check_op] gradient of input {} ({}) at element {}: {} by the op, {} by central difference", i,
@@ -164,8 +165,11 @@ Tensor rounded_to_bfloat16(const Tensor& x) {
 
 void check_cuda(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& differentiated,
                 const Tensor& cotangent, const Run& exact, const CheckOptions& options) {
-  compare(run(f, inputs, differentiated, {DType::float64, Device::cuda}, cotangent, 0), exact, 1e-10,
-          "CUDA float64");
+  // With noise, since an op may add to a gradient in its kernel; without any below.
+  const auto noisy = [&](Device device) {
+    return run(f, inputs, differentiated, {DType::float64, device}, cotangent, some_noise);
+  };
+  compare(noisy(Device::cuda), noisy(Device::cpu), 1e-10, "CUDA float64");
   const Run forward = run(f, inputs, differentiated, {DType::float32, Device::cuda}, cotangent, 0);
   compare(forward, exact, options.float32_tolerance, "CUDA float32");
   for (const auto order : {cuda::ThreadOrder::reverse, cuda::ThreadOrder::shuffled}) {

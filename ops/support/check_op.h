@@ -31,7 +31,7 @@ struct CheckOptions {
 // wrong:
 //  1. in float64, each input's gradient of sum(v * f(inputs)) for a random v (a plain sum would hide
 //     transposed or cancelling gradients) against central differences; gradients start from noise, so
-//     assigning instead of adding shows;
+//     assigning instead of adding shows, here and on CUDA in float64;
 //  2. in float32, output and gradients against float64;
 //  3. in float32, the same bits on 1, 2 and 3 threads;
 //  4. on Device::cuda: float64 equal to the CPU's to 1e-10 of the norm, float32 and bfloat16 within

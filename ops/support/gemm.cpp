@@ -69,10 +69,11 @@ constexpr int64_t min_rows = 64;
 constexpr int64_t block_columns = 256;
 
 template <class T>
-void gemm_by_columns(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Operand tb, T* c) {
+void gemm_by_columns(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Operand tb, T* c,
+                     Before before = Before::overwritten) {
   parallel_chunks(n, block_columns, [&](int64_t, int64_t begin, int64_t end) {
     const T* columns = tb.transposed ? b + begin * tb.leading : b + begin;
-    multiply(m, end - begin, k, a, {false, k}, columns, tb, c + begin, n);
+    multiply(m, end - begin, k, a, {false, k}, columns, tb, c + begin, n, before);
   });
 }
 
@@ -96,11 +97,12 @@ void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, const R
 }
 
 template <class T>
-void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c) {
+void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, bool add) {
   if (m == 0 || n == 0) return;
-  if (m <= min_rows && n >= 2 * block_columns) return gemm_by_columns(m, n, k, a, b, {true, k}, c);
+  const Before before = add ? Before::added_to : Before::overwritten;
+  if (m <= min_rows && n >= 2 * block_columns) return gemm_by_columns(m, n, k, a, b, {true, k}, c, before);
   parallel_chunks(m, gemm_block_rows(m, n, k), [&](int64_t, int64_t begin, int64_t end) {
-    multiply(end - begin, n, k, a + begin * k, {false, k}, b, {true, k}, c + begin * n, n);
+    multiply(end - begin, n, k, a + begin * k, {false, k}, b, {true, k}, c + begin * n, n, before);
   });
 }
 
@@ -149,7 +151,7 @@ void add_block_product_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* 
 // A type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
 #define INSTANTIATE(T)                                                                       \
   template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, const RowsDone&); \
-  template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);               \
+  template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, bool);         \
   template void gemm_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);               \
   template void block_product<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);         \
   template void add_block_product_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);  \

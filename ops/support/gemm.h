@@ -16,9 +16,9 @@ using RowsDone = std::function<void(int64_t block, int64_t begin, int64_t end)>;
 // c (m x n) = a (m x k) * b (k x n). T: float, double. Nothing is checked.
 template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, const RowsDone& done = {});
-// c (m x n) = a (m x k) * b^T, with b (n x k)
+// c (m x n) = a (m x k) * b^T, with b (n x k); where `add`, c += that
 template <class T>
-void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);
+void gemm_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, bool add);
 // c (m x n) = a^T * b, with a (k x m) and b (k x n); long sums over k are cut into partial sums
 template <class T>
 void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);

@@ -45,9 +45,7 @@ const std::vector<KernelFile>& kernel_files() {
        "sum_to_naive sum_to_tiled",
        "float32 float64 bfloat16"},
       {"batch_norm", "sum_chunks finish_chunks apply_chunks whole_chunks", "float32 float64 bfloat16"},
-      {"bifpn_node",
-       "node_forward node_gradient fusion_backward upsample_backward pool_backward_naive "
-       "pool_backward_packed",
+      {"bifpn_node", "node_forward node_gradient upsample_backward pool_backward_naive pool_backward_packed",
        "float32 float64 bfloat16"},
       {"conv2d",
        "conv2d_naive input_gradient_naive weight_gradient_naive transpose_naive conv2d_strips "
@@ -76,8 +74,7 @@ const std::vector<KernelFile>& kernel_files() {
        "float32 float64 bfloat16 int32 int64 uint8"},
       {"gemm", "cuBLASLt", "float32 float64 bfloat16"},
       {"indexing", "gather_naive gather_backward_naive where_naive", "float32 float64 bfloat16 int32 int64"},
-      {"optimizer", "each_number_naive each_number_chunked squares_naive squares_chunked finish_norm",
-       "float32"},
+      {"optimizer", "each_number_chunked norm_chunked", "float32"},
       {"pool2d", "max_pool max_pool_backward average_pool average_pool_backward", "float32 float64 bfloat16"},
       {"random", "normal_naive uniform_naive", "float32 float64 bfloat16"},
       {"reduction",

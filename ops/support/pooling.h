@@ -35,12 +35,11 @@ void for_largest(const T* image, const PoolAxis& v, const PoolAxis& h, int64_t c
   }
 }
 
-// dx = weight g of each window (g is out height x out width x channels), at its first maximum. Windows may
+// dx += weight g of each window (g is out height x out width x channels), at its first maximum. Windows may
 // overlap, so one image is one thread's.
 template <class T>
 void max_pool_backward_image(const T* image, const T* g, const PoolAxis& v, const PoolAxis& h,
                              int64_t channels, T weight, T* dx) {
-  std::fill_n(dx, int64_t(v.in) * h.in * channels, T(0));
   std::vector<T> left_over(static_cast<size_t>(channels));
   for (int y = 0; y < v.out; ++y)
     for (int x = 0; x < h.out; ++x) {

@@ -109,9 +109,11 @@ void resample_backward_cpu(const NodeInput<T>& in, T weight, const T* g, int64_t
   if (d.kind == Resample::pool) {
     const int64_t image = image_size(d);
     parallel_for(batch, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t n = begin; n < end; ++n)
+      for (int64_t n = begin; n < end; ++n) {
+        if (!in.adds) std::fill_n(in.dx + n * image, image, T(0));
         max_pool_backward_image(in.x + n * image, g + n * out_image, d.vertical_axis(), d.horizontal_axis(),
                                 d.channels, weight, in.dx + n * image);
+      }
     });
     return;
   }
@@ -119,11 +121,11 @@ void resample_backward_cpu(const NodeInput<T>& in, T weight, const T* g, int64_t
     for (int64_t r = begin; r < end; ++r) {
       const int64_t n = r / d.in_height, y = r % d.in_height;
       T* to = in.dx + r * row;
+      if (!in.adds) std::fill_n(to, row, T(0));
       if (d.kind == Resample::same) {
-        for (int64_t i = 0; i < row; ++i) to[i] = weight * g[r * row + i];
+        for (int64_t i = 0; i < row; ++i) to[i] += weight * g[r * row + i];
         continue;
       }
-      std::fill_n(to, row, T(0));
       for (int64_t oy = d.first(y, d.in_height, d.out_height); oy < d.first(y + 1, d.in_height, d.out_height);
            ++oy)
         for (int64_t x = 0; x < d.in_width; ++x)
@@ -176,13 +178,15 @@ void resampled_sum_backward_cpu(const std::vector<NodeInput<T>>& inputs, const T
   if (dv) fusion_backward_cpu(v, w, fusion, dw, dv);
 }
 
-// The inputs as the loops and kernels take them, with the gradients that are wanted of them.
+// The inputs as the loops and kernels take them, with the gradients that are wanted of them; `adds`: to what
+// these hold already.
 template <class T>
-std::vector<NodeInput<T>> node_inputs(const ResampledSum& of, const Tensors& gradients) {
+std::vector<NodeInput<T>> node_inputs(const ResampledSum& of, const Tensors& gradients = {},
+                                      const std::vector<bool>& adds = {}) {
   std::vector<NodeInput<T>> result;
   for (size_t i = 0; i < of.inputs.size(); ++i) {
     T* dx = i < gradients.size() && gradients[i].defined() ? gradients[i].data<T>() : nullptr;
-    result.push_back({of.inputs[i].data<T>(), dx, resample_dims(of.inputs[i], of)});
+    result.push_back({of.inputs[i].data<T>(), dx, dx && adds[i], resample_dims(of.inputs[i], of)});
   }
   return result;
 }
@@ -212,23 +216,27 @@ Tensor resampled_sum(const ResampledSum& of) {
   with_compute_dtype(y, of.op, [&]<class T>() {
     with_activation(of.activation, [&]<class F>() {
       on<T>(y.device(), resampled_sum_cpu<F, Accumulator<T>>, cuda::bifpn_node<F, T>)(
-          node_inputs<T>(of, {}), data_or_null<T>(of.weights), of.fusion, y.data<T>(), batch);
+          node_inputs<T>(of), data_or_null<T>(of.weights), of.fusion, y.data<T>(), batch);
     });
   });
   return y;
 }
 
-Tensors resampled_sum_backward(const ResampledSum& of, const Tensor& dy, const std::vector<bool>& needed) {
+Tensors resampled_sum_backward(const ResampledSum& of, const Tensor& dy, const Node& node) {
   Tensors gradients(of.inputs.size() + 1);
-  for (size_t i = 0; i < of.inputs.size(); ++i)
-    if (needed[i]) gradients[i] = empty_like(of.inputs[i]);
+  std::vector<bool> adds;
+  for (size_t i = 0; i < of.inputs.size(); ++i) {
+    gradients[i] = take_gradient(node, i);
+    adds.push_back(gradients[i].defined());
+    if (node.inputs[i] && !adds[i]) gradients[i] = empty_like(of.inputs[i]);
+  }
   if (of.weights.defined()) gradients.back() = empty_like(of.weights);
   const Tensor g = empty_like(dy);
   with_compute_dtype(dy, of.op, [&]<class T>() {
     with_activation(of.activation, [&]<class F>() {
       on<T>(dy.device(), resampled_sum_backward_cpu<F, Accumulator<T>>, cuda::bifpn_node_backward<F, T>)(
-          node_inputs<T>(of, gradients), data_or_null<T>(of.weights), of.fusion, dy.data<T>(), g.data<T>(),
-          data_or_null<T>(gradients.back()), dy.size(0));
+          node_inputs<T>(of, gradients, adds), data_or_null<T>(of.weights), of.fusion, dy.data<T>(),
+          g.data<T>(), data_or_null<T>(gradients.back()), dy.size(0));
     });
   });
   return gradients;

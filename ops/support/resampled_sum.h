@@ -1,7 +1,7 @@
 #pragma once
 #include <vector>
 
-#include "core/tensor.h"
+#include "core/autograd.h"
 #include "cuda/kernels/activation.h"
 #include "cuda/kernels/bifpn_node.h"
 
@@ -25,9 +25,10 @@ struct ResampledSum {
 // that the device does not compute in.
 Tensor resampled_sum(const ResampledSum& of);
 
-// The gradients of the inputs, undefined where `needed` (one for each input) is false, and behind them that
-// of the weights, undefined where there are none. dy has y's shape. Off the tape.
-Tensors resampled_sum_backward(const ResampledSum& of, const Tensor& dy, const std::vector<bool>& needed);
+// The gradients of the inputs, undefined where the op's node needs none, and behind them that of the weights,
+// undefined where there are none. What the inputs have collected before is taken and added. dy has y's shape.
+// Off the tape.
+Tensors resampled_sum_backward(const ResampledSum& of, const Tensor& dy, const Node& node);
 
 // The w_i of weights v_i, for the fusions that have some; in double, rounded once.
 std::vector<double> fused_weights(std::vector<double> v, Fusion fusion);

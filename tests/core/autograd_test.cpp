@@ -43,6 +43,44 @@ TEST_CASE("a gradient passed to two inputs is not corrupted by accumulation") {
   CHECK(b.grad().item() == 1);
 }
 
+TEST_CASE("an op may add to what its input has collected, and nobody else sees that change") {
+  std::vector<double> taken;  // what each op found
+  // y = factor x, whose backward pass adds by itself.
+  const auto scaled = [&](const Tensor& x, float factor) {
+    Tensor y = empty_like(x);
+    y.data<float>()[0] = factor * x.data<float>()[0];
+    return record_adding(y, "scaled", {x}, [factor, &taken](const Tensor& dy, Node& node) -> Tensors {
+      Tensor dx = take_gradient(node, 0);
+      taken.push_back(dx.defined() ? dx.item() : -1);
+      if (!dx.defined()) dx = zeros_like(dy);
+      dx.data<float>()[0] += factor * dy.data<float>()[0];
+      return {dx};
+    });
+  };
+  const Tensor x = from_values({1}, {3}).set_requires_grad();
+  const Tensor middle = scaled(x, 2);
+  // d/dmiddle = 5 + 7 + middle's own factors in the product
+  const Tensor y = product(scaled(middle, 5), scaled(middle, 7));
+  y.backward();
+  CHECK(x.grad().item() == 2 * 2 * 5 * 7 * 6);
+  CHECK(taken == std::vector<double>{-1, 7 * 30, -1});
+  const Tensor held = x.grad();
+  taken.clear();
+  scaled(x, 2).backward();
+  CHECK(taken == std::vector<double>{840});
+  CHECK(x.grad().item() == 842);
+  CHECK(held.item() == 840);
+  // The same input twice: the second finds nothing, and the engine adds.
+  const Tensor leaf = from_values({1}, {3}).set_requires_grad();
+  record_adding(from_values({1}, {6}), "twice", {leaf, leaf}, [](const Tensor& dy, Node& node) -> Tensors {
+    Tensor first = take_gradient(node, 0);
+    first.data<float>()[0] += 1;
+    CHECK_FALSE(take_gradient(node, 1).defined());
+    return {first, dy};
+  }).backward((leaf.set_grad(from_values({1}, {10})), from_values({1}, {1})));
+  CHECK(leaf.grad().item() == 12);
+}
+
 TEST_CASE("a second backward is explained") {
   const Tensor x = from_values({1}, {3}).set_requires_grad();
   const Tensor y = product(x, x);

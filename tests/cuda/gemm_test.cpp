@@ -48,8 +48,10 @@ TEMPLATE_TEST_CASE("matrix products by hand, with a bias of their output's type"
   CHECK(c.values() == std::vector<double>{4, 5, 10, 11});
   cuda::gemm<T>(2, 2, 3, a.data(), b.data(), bias.data(), c.data());
   CHECK(c.values() == std::vector<double>{14, 25, 20, 31});
-  cuda::gemm_nt<T>(2, 2, 3, a.data(), b.data(), c.data());  // b is (1 0 0), (1 1 1)
+  cuda::gemm_nt<T>(2, 2, 3, a.data(), b.data(), c.data(), false);  // b is (1 0 0), (1 1 1)
   CHECK(c.values() == std::vector<double>{1, 6, 4, 15});
+  cuda::gemm_nt<T>(2, 2, 3, a.data(), b.data(), c.data(), true);
+  CHECK(c.values() == std::vector<double>{2, 12, 8, 30});
   const OnDevice<Accumulator<T>> sums({0, 0, 0, 0, 0, 0, 0, 0, 0});
   cuda::gemm_tn<T>(3, 3, 2, a.data(), a.data(), sums.data());
   CHECK(sums.values() == std::vector<double>{17, 22, 27, 22, 29, 36, 27, 36, 45});
@@ -63,7 +65,9 @@ TEMPLATE_TEST_CASE("a sum over nothing is zero, or the bias", "", float, double,
   cuda::gemm<T>(2, 2, 0, none.data(), none.data(), no_bias<T>(), c.data());
   CHECK(c.values() == std::vector<double>{0, 0, 0, 0});
   const OnDevice<T> d({7, 7});
-  cuda::gemm_nt<T>(1, 2, 0, none.data(), none.data(), d.data());
+  cuda::gemm_nt<T>(1, 2, 0, none.data(), none.data(), d.data(), true);
+  CHECK(d.values() == std::vector<double>{7, 7});
+  cuda::gemm_nt<T>(1, 2, 0, none.data(), none.data(), d.data(), false);
   CHECK(d.values() == std::vector<double>{0, 0});
   const OnDevice<Accumulator<T>> sums({7, 7});
   cuda::gemm_tn<T>(1, 2, 0, none.data(), none.data(), sums.data());

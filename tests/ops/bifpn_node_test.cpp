@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "cuda/runtime/counters.h"
+#include "ops/arithmetic.h"
 #include "ops/support/check_op.h"
 
 using namespace fovea;
@@ -194,6 +196,42 @@ TEST_CASE("equal maxima and NaN: on CUDA gradients go to the pixels that they go
       }
       CHECK(gradients[0].values() == gradients[1].values());
     }
+}
+
+TEST_CASE("a node adds to the gradient that an input has from another, without a launch more") {
+  Random random(11);
+  for (const Device device : {Device::cpu, Device::cuda})
+    for (const DType dtype : {DType::float32, DType::bfloat16})
+      for (const int64_t channels : {3, 8}) {
+        if (device == Device::cpu && dtype == DType::bfloat16) continue;
+        CAPTURE(device == Device::cpu, dtype, channels);
+        Tensors levels;  // of the node's own size, finer and coarser
+        for (const int64_t size : {6, 12, 3}) levels.push_back(randn({2, size, size, channels}, random));
+        const Tensor dy1 = randn({2, 6, 6, channels}, random), dy2 = randn({2, 6, 6, channels}, random);
+        const auto on_device = [&](const Tensor& t) {
+          return from_values(t.shape(), t.values(), dtype).to(device);
+        };
+        const auto leaves = [&] {
+          Tensors result;
+          for (const Tensor& t : levels) result.push_back(on_device(t).clone().set_requires_grad());
+          return result;
+        };
+        const auto node = [](const Tensors& in) { return bifpn_node(in, {}, Fusion::sum, 6, 6); };
+        const Tensors one = leaves(), other = leaves(), both = leaves();
+        const auto launches = [](auto&& work) {
+          const int64_t before = cuda::counters().launches;
+          work();
+          return cuda::counters().launches - before;
+        };
+        const Tensor y1 = node(one), y2 = node(other), both1 = node(both), both2 = node(both);
+        const int64_t apart = launches([&] { y1.backward(on_device(dy1)), y2.backward(on_device(dy2)); });
+        CHECK(launches([&] { both1.backward(on_device(dy1)), both2.backward(on_device(dy2)); }) == apart);
+        for (size_t i = 0; i < levels.size(); ++i) {
+          const Tensor sum = from_values(levels[i].shape(), one[i].grad().values(), DType::float64) +
+                             from_values(levels[i].shape(), other[i].grad().values(), DType::float64);
+          CHECK(relative_difference(both[i].grad(), sum) < (dtype == DType::bfloat16 ? 4e-3 : 1e-6));
+        }
+      }
 }
 
 TEST_CASE("an empty batch") {

@@ -4,7 +4,9 @@
 
 #include "core/dry_run.h"
 #include "cuda/kernels/gemm.h"
+#include "cuda/runtime/counters.h"
 #include "cuda/runtime/memory.h"
+#include "ops/arithmetic.h"
 #include "ops/shape_ops.h"
 #include "ops/support/channel_statistics.h"
 #include "ops/support/check_op.h"
@@ -58,6 +60,29 @@ TEST_CASE("conv1x1 gathers its output's statistics") {
     CHECK(statistics.mean()[c] == Approx(mean).epsilon(1e-6));
     CHECK(statistics.variance()[c] == Approx(variance).epsilon(1e-5));
   }
+}
+
+TEST_CASE("a product adds to the gradient that its input has from another, without a pass of its own") {
+  Random random(4);
+  // Rows and columns in blocks, and the few rows of a classifier.
+  for (auto [m, k, n] : {std::tuple<int64_t, int64_t, int64_t>{130, 40, 24}, {3, 600, 7}})
+    for (const Device device : {Device::cpu, Device::cuda}) {
+      const Tensor w1 = randn({k, n}, random).to(device), w2 = randn({k, n}, random).to(device);
+      const Tensor x = randn({m, k}, random).to(device).clone().set_requires_grad();
+      const Tensor dy = randn({m, n}, random).to(device);
+      Tensors apart;
+      for (const Tensor& w : {w1, w2}) {
+        matmul(x, w).backward(dy);
+        apart.push_back(x.grad());
+        x.clear_grad();
+      }
+      const Tensor first = matmul(x, w1), second = matmul(x, w2);
+      first.backward(dy);
+      const int64_t before = cuda::counters().launches;
+      second.backward(dy);
+      CHECK(cuda::counters().launches == before);  // the library's products are none of ours
+      CHECK(relative_difference(x.grad(), apart[0] + apart[1]) < 1e-6);
+    }
 }
 
 TEST_CASE("products of sizes that disagree are refused with both shapes") {

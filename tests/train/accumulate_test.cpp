@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "cuda/runtime/profile.h"
 #include "ops/support/check_op.h"
 #include "tests/support/test_data.h"
 #include "train/classification/classification_task.h"
@@ -100,6 +101,30 @@ TEST_CASE("accumulated batches have the loss and the gradients of one large batc
     for (int64_t step = 4; step < 8; ++step) sum += step_of(alone, config, step).losses[0].second;
     CHECK(sum / 4 != Approx(expected.losses[0].second).epsilon(0.01));
   }
+}
+
+TEST_CASE("the weights of a step in bfloat16 are rounded once, however many batches it has") {
+  const TemporaryFolder folder;
+  synthesize_dataset(folder / "shapes", {.train_images = 2, .val_images = 1, .width = 64, .height = 64});
+  TrainConfig config = tiny_config(folder / "shapes");
+  config.device = "cuda";
+  config.precision = "bfloat16";
+  config.batch_size = 1;
+  config.accumulate = 2;
+  DetectionTask task(resolve_config(config, 2), open_dataset(folder / "shapes", "train"),
+                     open_dataset(folder / "shapes", "val"));
+  GradientStep gradients(task, config);
+  gradients.start(0, 1);
+  gradients.load(0);
+  const cuda::LaunchTimer timer;
+  gradients.compute();
+  int roundings = 0, casts = 0;
+  for (const cuda::LaunchTime& launch : timer.launches()) {
+    roundings += launch.kernel.starts_with("each_number_chunked<Rounding");
+    casts += launch.kernel.starts_with("cast_");
+  }
+  CHECK(roundings == 1);
+  CHECK(casts == config.accumulate);  // of the images
 }
 
 TEST_CASE("accumulated batches of a classifier weigh as much as one large batch") {

@@ -42,6 +42,30 @@ TEST_CASE("what is left open is as published") {
   CHECK_THROWS_WITH(timing.detection(1), Contains("efficientnet_b0 finds no boxes"));
 }
 
+// Each launch costs 1.5 to 2.5 us of a GPU's time, whatever it does (bench/NOTES.md): these only ever fall.
+TEST_CASE("a training step in bfloat16 has no more launches than it had") {
+  struct Most {
+    std::string model;
+    int64_t batch;
+    size_t launches;
+  };
+  for (const Most& most : {Most{"efficientdet_d0", 2, 1782}, Most{"efficientnet_b0", 8, 767}}) {
+    StepOptions options;
+    options.model = most.model;
+    options.batch = most.batch;
+    options.device = Device::cuda;
+    options.precision = DType::bfloat16;
+    StepTiming timing(options);
+    const auto launches = timing.training_launches();
+    INFO(most.model << " has " << launches.size() << " launches");
+    CHECK(launches.size() <= most.launches);
+    CHECK(launches.size() > most.launches * 9 / 10);  // or lower the bound
+    // Products find their weights cast.
+    const auto casts = [](const cuda::LaunchTime& launch) { return launch.kernel.starts_with("cast_"); };
+    CHECK(std::none_of(launches.begin(), launches.end(), casts));
+  }
+}
+
 TEST_CASE("the profile of a step holds its kernels on CUDA and its ops on the CPU") {
   StepTiming on_device(tiny(Device::cuda));
   int64_t update = 0, depthwise = 0;

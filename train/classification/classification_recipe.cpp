@@ -31,7 +31,8 @@ std::shared_ptr<EfficientNet> make_classification_network(const TrainConfig& con
   return model;
 }
 
-Recipe classification_recipe(std::shared_ptr<EfficientNet> model, const TrainConfig& config) {
+Recipe classification_recipe(std::shared_ptr<EfficientNet> model, ParameterCasts casts,
+                             const TrainConfig& config) {
   const auto forward = [model, precision = activation_dtype(config)](const Tensor& images) {
     return Tensors{model->forward(cast(images, precision))};
   };
@@ -42,7 +43,11 @@ Recipe classification_recipe(std::shared_ptr<EfficientNet> model, const TrainCon
   const auto empty_batch = [n, size](Device device) {
     return Batch{Tensor({n, size, size, 3}, DType::float32, device), {Tensor({n}, DType::int32, device)}};
   };
-  return {.model = std::move(model), .forward = forward, .losses = losses, .empty_batch = empty_batch};
+  return {.model = std::move(model),
+          .forward = forward,
+          .losses = losses,
+          .empty_batch = empty_batch,
+          .casts = std::move(casts)};
 }
 
 }  // namespace fovea

@@ -19,7 +19,8 @@ std::shared_ptr<EfficientNet> make_classification_network(const TrainConfig& con
                                                           bool regularized = true);
 
 // Softmax cross-entropy with label smoothing, the mean over the images. Output: logits (N, classes); target:
-// labels int32 (N).
-Recipe classification_recipe(std::shared_ptr<EfficientNet> model, const TrainConfig& config);
+// labels int32 (N). `casts`: casts_of() the model.
+Recipe classification_recipe(std::shared_ptr<EfficientNet> model, ParameterCasts casts,
+                             const TrainConfig& config);
 
 }  // namespace fovea

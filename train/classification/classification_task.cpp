@@ -58,7 +58,7 @@ ClassificationTask::ClassificationTask(const TrainConfig& config, Classification
 ClassificationTask::ClassificationTask(const TrainConfig& config, Classifier classifier,
                                        ClassificationDataset&& train, ClassificationDataset&& validation,
                                        ProcessGroup& group)
-    : Task(classification_recipe(classifier.shared_model(), config)),
+    : Task(classification_recipe(classifier.shared_model(), classifier.casts(), config)),
       config_(config),
       group_(group),
       share_(share_of_batch(group, config.batch_size)),

@@ -11,7 +11,8 @@ namespace fovea {
 Classifier::Classifier(const TrainConfig& config, std::vector<std::string> class_names)
     : precision_(activation_dtype(config)),
       class_names_(std::move(class_names)),
-      model_(make_classification_network(config, int64_t(class_names_.size()))) {
+      model_(make_classification_network(config, int64_t(class_names_.size()))),
+      casts_(casts_of(*model_, precision_)) {
   size_ = input_size(config, model_->spec());
 }
 
@@ -24,6 +25,7 @@ Classifier::Classifier(const ModelFile& file, Device device)
 }
 
 Tensor Classifier::forward(const Tensor& images) const {
+  const ParameterCasts::Scope scope(casts_);
   return model_->forward(cast(images, precision_));
 }
 

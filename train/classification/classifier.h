@@ -22,6 +22,7 @@ class Classifier {
   EfficientNet& model() { return *model_; }
   const EfficientNet& model() const { return *model_; }
   const std::shared_ptr<EfficientNet>& shared_model() const { return model_; }
+  const ParameterCasts& casts() const { return casts_; }  // of its weights, which forward() keeps up to date
   const std::vector<std::string>& class_names() const { return class_names_; }
   int size() const { return size_; }
   Device device() const { return model_->device(); }
@@ -38,6 +39,7 @@ class Classifier {
   DType precision_;
   std::vector<std::string> class_names_;
   std::shared_ptr<EfficientNet> model_;
+  ParameterCasts casts_;
 };
 
 }  // namespace fovea

@@ -48,7 +48,8 @@ std::shared_ptr<EfficientDet> make_detection_network(const TrainConfig& config, 
   return model;
 }
 
-Recipe detection_recipe(std::shared_ptr<EfficientDet> model, const TrainConfig& config) {
+Recipe detection_recipe(std::shared_ptr<EfficientDet> model, ParameterCasts casts,
+                        const TrainConfig& config) {
   const auto forward = [model, precision = activation_dtype(config)](const Tensor& images) {
     const DetectorOutput output = model->outputs(cast(images, precision));
     return Tensors{output.class_logits, output.box_codes};
@@ -77,7 +78,8 @@ Recipe detection_recipe(std::shared_ptr<EfficientDet> model, const TrainConfig& 
           .losses = losses,
           .losses_are_means = false,
           .empty_batch = empty_batch,
-          .constants = constants};
+          .constants = constants,
+          .casts = std::move(casts)};
 }
 
 }  // namespace fovea

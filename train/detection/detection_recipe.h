@@ -23,7 +23,7 @@ std::shared_ptr<EfficientDet> make_detection_network(const TrainConfig& config, 
 // Focal loss over classes + box_loss_weight * Huber loss over boxes (EfficientDet, section 5.1). Outputs are
 // DetectorOutput's two. Targets: classes, int32 (N, anchors), as AnchorMatcher writes them; box codes (N,
 // anchors, 4); and the number that both losses are divided by, the positive anchors of all the images of a
-// step + 1.
-Recipe detection_recipe(std::shared_ptr<EfficientDet> model, const TrainConfig& config);
+// step + 1. `casts`: casts_of() the model.
+Recipe detection_recipe(std::shared_ptr<EfficientDet> model, ParameterCasts casts, const TrainConfig& config);
 
 }  // namespace fovea

@@ -64,7 +64,7 @@ DetectionTask::DetectionTask(const TrainConfig& config, DetectionDataset train, 
 
 DetectionTask::DetectionTask(const TrainConfig& config, Detector detector, DetectionDataset&& train,
                              DetectionDataset&& validation, ProcessGroup& group)
-    : Task(detection_recipe(detector.shared_model(), config)),
+    : Task(detection_recipe(detector.shared_model(), detector.casts(), config)),
       config_(config),
       group_(group),
       train_(std::move(train)),

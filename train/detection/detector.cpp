@@ -41,7 +41,7 @@ Detector::Detector(const TrainConfig& config, std::vector<std::string> class_nam
       class_names_(std::move(class_names)),
       model_(make_detection_network(config, int64_t(class_names_.size()))) {
   size_ = input_size(config, model_->spec());
-  make_anchors();
+  make_anchors_and_casts();
 }
 
 Detector::Detector(std::shared_ptr<EfficientDet> model, std::array<int, 2> size,
@@ -54,11 +54,12 @@ Detector::Detector(std::shared_ptr<EfficientDet> model, std::array<int, 2> size,
           size_[0], size_[1]);
   require(int64_t(class_names_.size()) == model_->classes(),
           "[Detector] {} class names for a network of {} classes", class_names_.size(), model_->classes());
-  make_anchors();
+  make_anchors_and_casts();
 }
 
-void Detector::make_anchors() {
+void Detector::make_anchors_and_casts() {
   anchors_ = generate_anchors(size_[0], size_[1], model_->spec().anchors);
+  casts_ = casts_of(*model_, precision_);
   if (device() == Device::cuda) device_anchors_ = anchor_tensor(anchors_).to(Device::cuda);
 }
 
@@ -71,6 +72,7 @@ Detector::Detector(const ModelFile& file, Device device)
 }
 
 DetectorOutput Detector::outputs(const Tensor& images) const {
+  const ParameterCasts::Scope scope(casts_);
   return model_->outputs(cast(images, precision_));
 }
 

@@ -33,6 +33,7 @@ class Detector {
   EfficientDet& model() { return *model_; }
   const EfficientDet& model() const { return *model_; }
   const std::shared_ptr<EfficientDet>& shared_model() const { return model_; }
+  const ParameterCasts& casts() const { return casts_; }  // of its weights, which outputs() keeps up to date
   const std::vector<Box>& anchors() const { return anchors_; }
   const std::vector<std::string>& class_names() const { return class_names_; }
   Device device() const { return model_->device(); }
@@ -51,12 +52,13 @@ class Detector {
                                              const DetectOptions& options = {});
 
  private:
-  void make_anchors();
+  void make_anchors_and_casts();
 
   std::array<int, 2> size_;
   DType precision_;
   std::vector<std::string> class_names_;
   std::shared_ptr<EfficientDet> model_;
+  ParameterCasts casts_;
   std::vector<Box> anchors_;
   Tensor device_anchors_;  // (anchors, 4) on CUDA, where boxes are decoded and suppressed too
 };

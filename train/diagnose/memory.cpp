@@ -41,6 +41,7 @@ StepMemory step_memory(const TrainConfig& config, int64_t classes) {
   memory.batches = more();
 
   const int64_t passes = std::min<int64_t>(config.accumulate, 2);  // those after the second are like it
+  const ParameterCasts::Scope scope(recipe.casts);
   for (int64_t i = 0; i < passes; ++i) {
     const std::vector<NamedTensor> losses = recipe.losses_of(batches[size_t(i)]);
     if (i == 0) memory.activations = more();

@@ -9,7 +9,7 @@ namespace fovea {
 // The bytes of a training step on its device. They are found by walking through the step without computing it
 // (core/dry_run.h): exact for what tensors take on the CPU, in milliseconds, however large the step is.
 struct StepMemory {
-  int64_t weights = 0;      // and batch norm's running averages
+  int64_t weights = 0;      // batch norm's running averages, and the weights' casts
   int64_t optimizer = 0;    // momentum; AdamW's second moments
   int64_t averages = 0;     // of the weights, which are what is measured and kept
   int64_t batches = 0;      // images and targets, on the CPU those that wait for their turn, too

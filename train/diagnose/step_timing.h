@@ -49,7 +49,7 @@ class StepTiming {
 
  private:
   void step();  // clears the gradients, forward, loss, backward
-  Tensors outputs() { return recipe_.forward(batch_.images); }
+  Tensors outputs();
   void set_training(bool training);
 
   StepOptions options_;

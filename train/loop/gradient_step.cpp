@@ -44,6 +44,7 @@ std::vector<NamedTensor> GradientStep::compute() {
   const Recipe& recipe = task_.recipe();
   const double parts = recipe.losses_are_means ? double(accumulate_ * group_.size()) : 1;
   recipe.model->clear_gradients();
+  const ParameterCasts::Scope scope(recipe.casts);
   std::vector<Batch> batches;
   for (const DeviceBatch& loaded : batches_) batches.push_back(loaded.batch());
   batches = task_.prepare(std::move(batches));

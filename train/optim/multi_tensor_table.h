@@ -1,5 +1,4 @@
 #pragma once
-#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -19,9 +18,10 @@ class MultiTensorTables {
  public:
   explicit MultiTensorTables(const std::vector<NamedTensor>& tensors)
       : row_count_(tensors.size()),
-        chunks_(cut(tensors)),
+        chunks_(cuda::chunks_of(sizes_of(tensors))),
         eager_(row_count_),
         device_chunks_(int64_t(chunks_.size())) {
+    for (const cuda::Chunk& chunk : chunks_) numbers_ += chunk.count;
     cuda::copy_to_device(device_chunks_.data(), chunks_.data(), chunks_.size() * sizeof(cuda::Chunk));
   }
 
@@ -66,15 +66,10 @@ class MultiTensorTables {
     bool uploaded = false;
   };
 
-  std::vector<cuda::Chunk> cut(const std::vector<NamedTensor>& tensors) {
-    std::vector<cuda::Chunk> chunks;
-    for (size_t k = 0; k < tensors.size(); ++k) {
-      const int64_t size = tensors[k].tensor.numel();
-      for (int64_t begin = 0; begin < size; begin += cuda::chunk_numbers)
-        chunks.push_back({int32_t(k), int32_t(std::min(cuda::chunk_numbers, size - begin)), begin});
-      numbers_ += size;
-    }
-    return chunks;
+  static std::vector<int64_t> sizes_of(const std::vector<NamedTensor>& tensors) {
+    std::vector<int64_t> sizes;
+    for (const NamedTensor& t : tensors) sizes.push_back(t.tensor.numel());
+    return sizes;
   }
 
   cuda::MultiTensorTable<Row> view(const Table& table) const {

@@ -39,7 +39,7 @@ struct ParameterGroup {
 // All sums have a fixed order.
 //
 // It runs where the parameters are. A loop of one's own calls clear_gradients() and step(). On CUDA an update
-// is three launches however many parameters there are, and waits for nothing; in a graph (CapturedStep does
+// is two launches however many parameters there are, and waits for nothing; in a graph (CapturedStep does
 // this) each step is prepare(), the graph's replay of apply(), and, if wanted, norm(). Right after a capture
 // prepare() must be called once more, before the first replay.
 class Optimizer {

@@ -27,7 +27,8 @@ constexpr std::array kinds = {
         .make_task = make_detection_task,
         .make_recipe =
             [](const TrainConfig& config, int64_t classes, bool regularized) {
-              return detection_recipe(make_detection_network(config, classes, regularized), config);
+              const auto model = make_detection_network(config, classes, regularized);
+              return detection_recipe(model, casts_of(*model, activation_dtype(config)), config);
             },
         .load = [](const ModelFile& file, Device device) -> TrainedModel { return Detector(file, device); }},
     TaskKind{.name = "classification",
@@ -38,8 +39,8 @@ constexpr std::array kinds = {
              .make_task = make_classification_task,
              .make_recipe =
                  [](const TrainConfig& config, int64_t classes, bool regularized) {
-                   return classification_recipe(make_classification_network(config, classes, regularized),
-                                                config);
+                   const auto model = make_classification_network(config, classes, regularized);
+                   return classification_recipe(model, casts_of(*model, activation_dtype(config)), config);
                  },
              .load = [](const ModelFile& file, Device device) -> TrainedModel {
                return Classifier(file, device);
