@@ -21,7 +21,7 @@ struct ColumnGrid {
   dim3 block() const { return dim3(unsigned(width), unsigned(lines)); }
   int64_t steps() const { return (chunk_rows + lines - 1) / lines; }  // rows that a thread walks down
   // Numbers that one sum for each column of each chunk needs.
-  HD int64_t partials() const { return matrices * chunks * columns; }
+  int64_t partials() const { return matrices * chunks * columns; }
   // For block_column_sum of `count` values of type R a thread.
   template <class R>
   size_t shared_bytes(int count) const {
@@ -89,25 +89,22 @@ struct ColumnPlace {
   __device__ bool first_line() const { return inside && threadIdx.y == 0; }
 };
 
-// Adds `values` of the threads of a column, a tree of fixed shape with eight branches; the first line has the
-// sums. All threads must call it, with shared_bytes<R>(Count) of dynamic shared memory.
+// Adds `values` of the threads of a column, a tree of fixed shape; the first line has the sums. All threads
+// must call it, with shared_bytes<R>(Count) of dynamic shared memory.
 template <int Count, class R>
 __device__ inline void block_column_sum(R (&values)[Count]) {
   R* shared = dynamic_shared<R>();
   const int threads = int(blockDim.x * blockDim.y), thread = int(threadIdx.y * blockDim.x + threadIdx.x);
-  const int line = int(threadIdx.y);
   for (int lines = int(blockDim.y); lines > 1;) {
-    const int left = (lines + 7) / 8;
-    if (line >= left && line < lines)
+    const int half = (lines + 1) / 2, line = int(threadIdx.y);
+    if (line >= half && line < lines)
       for (int k = 0; k < Count; ++k) shared[k * threads + thread] = values[k];
     __syncthreads();
-    if (line < left)
-      for (int from = line + left; from < lines; from += left)
-        for (int k = 0; k < Count; ++k)
-          values[k] += shared[k * threads + thread + (from - line) * int(blockDim.x)];
-    lines = left;
+    if (line < lines - half)
+      for (int k = 0; k < Count; ++k) values[k] += shared[k * threads + thread + half * int(blockDim.x)];
+    __syncthreads();
+    lines = half;
   }
-  __syncthreads();  // the next call may overwrite what is read here
 }
 
 // Calls f.operator()<N>() with the columns of a thread: a pack of 16 bytes where rows can be read so, else 1.

@@ -104,7 +104,7 @@ class Chunks {
   template <class F>
   __device__ void for_each(F&& use) const {
     const R* from = first_;
-    for (int process = 0; process < processes_; ++process, from += 2 * grid_.partials())
+    for (int process = 0; process < processes_; ++process, from += 2 * grid_.chunks * grid_.columns)
       for (int64_t i = at_.inside ? threadIdx.y : at_.of.count; i < at_.of.count; i += blockDim.y) {
         const int64_t left = at_.of.rows - i * grid_.chunk_rows;
         use(left < grid_.chunk_rows ? left : grid_.chunk_rows, load_pack<N>(from + 2 * i * grid_.columns),

@@ -254,7 +254,7 @@ __global__ void finish_chunks(Pass pass, const typename Pass::R* partial, int ra
   const SegmentPlace<N> at(grid, grid.of[blockIdx.x / unsigned(grid.tiles)].first);
   R all[2 * N] = {}, own[2 * N] = {};
   pass.merge(Chunks<N, R>(partial, processes, at, grid), at, all);
-  pass.merge(Chunks<N, R>(partial + 2 * rank * grid.partials(), 1, at, grid), at, own);
+  pass.merge(Chunks<N, R>(partial + 2 * rank * grid.chunks * grid.columns, 1, at, grid), at, own);
   if (at.first_line()) pass.finish(all, own, at.of.rows * processes, at);
 }
 
