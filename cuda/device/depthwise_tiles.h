@@ -141,10 +141,10 @@ __device__ inline void copy_async(T* to, const T* from, bool wanted) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes)
                : "memory");
 #else
-  using Word = Pack<T, pack_size<T>>;
-  Word word = {};
-  if (wanted) word = load_pack<pack_size<T>>(from);
-  *reinterpret_cast<Word*>(to) = word;
+  constexpr int N = pack_size<T>;
+  Pack<T, N> pack = {};
+  if (wanted) pack = load_pack<N>(from);
+  *reinterpret_cast<Pack<T, N>*>(to) = pack;
 #endif
 }
 
