@@ -11,36 +11,6 @@
 namespace fovea {
 namespace {
 
-// One level of all images, as the loops see it.
-struct Level {
-  int64_t batch, channels, in_height, in_width, out_height, out_width, pad_y, pad_x;
-  int64_t in_first = 0, in_pixels, out_first = 0, out_pixels;  // of an image: before this level, and of all
-
-  int64_t in_row() const { return in_width * channels; }
-  int64_t out_row() const { return out_width * channels; }
-  // Where a row of an image begins.
-  int64_t in_at(int64_t image, int64_t row) const {
-    return (image * in_pixels + in_first + row * in_width) * channels;
-  }
-  int64_t out_at(int64_t image, int64_t row) const {
-    return (image * out_pixels + out_first + row * out_width) * channels;
-  }
-};
-
-template <class F>
-void for_levels(const DepthwiseConv2dDims& d, F&& f) {
-  const PyramidShape out = d.out();
-  int64_t in_first = 0, out_first = 0;
-  for (size_t i = 0; i < d.in.levels.size(); ++i) {
-    const ImageSize from = d.in.levels[i], to = out.levels[i];
-    f(Level{d.batch, d.channels, from.height, from.width, to.height, to.width,
-            d.window.pad_before(from.height), d.window.pad_before(from.width), in_first, d.in.pixels(),
-            out_first, out.pixels()});
-    in_first += from.pixels();
-    out_first += to.pixels();
-  }
-}
-
 // One row of a correlation: output pixel j, channel c is
 //   sum over rows a and taps t of rows[a][(first + j S + t) C + c] * weights[(a TAPS + t) C + c].
 // Forward and both input gradients are made of such rows.
@@ -124,19 +94,27 @@ int64_t band_rows(int64_t row_elements) {
 }
 
 template <int K, int S, class T>
-void forward_rows(const T* x, const T* w, T* y, const Level& d, Epilogue* epilogue) {
-  const int64_t rows = d.batch * d.out_height, band = band_rows(d.out_row());
-  if (epilogue) epilogue->prepare(rows * d.out_width, d.channels, chunk_count(rows, band));
+void forward_rows(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d, const DepthwiseLevel& at,
+                  Epilogue* epilogue) {
+  const int64_t rows = d.batch * at.out.height, band = band_rows(int64_t(at.out.width) * d.channels);
+  if (epilogue) epilogue->prepare(rows * at.out.width, d.channels, chunk_count(rows, band));
   parallel_chunks(rows, band, [&](int64_t index, int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      const int64_t n = r / d.out_height, o = r % d.out_height, top = o * S - d.pad_y;
-      const int a0 = int(std::max<int64_t>(0, -top)), a1 = int(std::min<int64_t>(K, d.in_height - top));
-      RowTask<T> task{{},       w + a0 * K * d.channels, a1 - a0,     d.in_width, d.channels,
-                      -d.pad_x, y + d.out_at(n, o),      d.out_width, d.channels};
-      for (int a = a0; a < a1; ++a) task.rows[a - a0] = x + d.in_at(n, top + a);
+      const int64_t n = r / at.out.height, o = r % at.out.height, top = o * S - at.pad_y;
+      const int a0 = int(std::max<int64_t>(0, -top)), a1 = int(std::min<int64_t>(K, at.in.height - top));
+      RowTask<T> task{{},
+                      w + a0 * K * d.channels,
+                      a1 - a0,
+                      at.in.width,
+                      d.channels,
+                      -at.pad_x,
+                      y + at.out.pixel(n, o) * d.channels,
+                      at.out.width,
+                      d.channels};
+      for (int a = a0; a < a1; ++a) task.rows[a - a0] = x + at.in.pixel(n, top + a) * d.channels;
       correlate_row<K, S>(task);
     }
-    if (epilogue) epilogue->block(index, y + begin * d.out_row(), (end - begin) * d.out_width);
+    if (epilogue) epilogue->block(index, y + begin * at.out.width * d.channels, (end - begin) * at.out.width);
   });
   if (epilogue) epilogue->finish();
 }
@@ -145,8 +123,9 @@ void forward_rows(const T* x, const T* w, T* y, const Level& d, Epilogue* epilog
 // a) / S. Along the row the same holds: for each parity e the pixels j = S q + e - p are a correlation over
 // dy with the taps e, e + S, ... in falling order.
 template <int K, int S, class T>
-void input_gradient_rows(const T* w, const T* dy, T* dx, const Level& d) {
-  const int64_t channels = d.channels, rows = d.batch * d.in_height;
+void input_gradient_rows(const T* w, const T* dy, T* dx, const DepthwiseConv2dDims& d,
+                         const DepthwiseLevel& at) {
+  const int64_t channels = d.channels, rows = d.batch * at.in.height;
   // turned[e]: (K, taps of parity e, C), rows in falling order as well
   constexpr int max_taps = (K + S - 1) / S;
   std::vector<T> turned[S];
@@ -158,16 +137,16 @@ void input_gradient_rows(const T* w, const T* dy, T* dx, const Level& d) {
         std::copy_n(w + ((K - 1 - a) * K + e + (taps - 1 - t) * S) * channels, channels,
                     turned[e].data() + (a * taps + t) * channels);
   }
-  parallel_chunks(rows, band_rows(d.in_row()), [&](int64_t, int64_t begin, int64_t end) {
+  parallel_chunks(rows, band_rows(at.in.width * channels), [&](int64_t, int64_t begin, int64_t end) {
     std::vector<T> weights(static_cast<size_t>(max_taps * max_taps * channels));
     for (int64_t r = begin; r < end; ++r) {
-      const int64_t n = r / d.in_height, i = r % d.in_height + d.pad_y;
+      const int64_t n = r / at.in.height, i = r % at.in.height + at.pad_y;
       const T* sources[5];
       int falling[5], count = 0;  // position of each source row's filter row in `turned`
       for (int a = K - 1; a >= 0; --a) {
         const int64_t o = (i - a) / S;
-        if ((i - a) % S != 0 || i < a || o >= d.out_height) continue;
-        sources[count] = dy + d.out_at(n, o);
+        if ((i - a) % S != 0 || i < a || o >= at.out.height) continue;
+        sources[count] = dy + at.out.pixel(n, o) * d.channels;
         falling[count++] = K - 1 - a;
       }
       for (int e = 0; e < S; ++e) {
@@ -176,16 +155,16 @@ void input_gradient_rows(const T* w, const T* dy, T* dx, const Level& d) {
           std::copy_n(turned[e].data() + falling[a] * taps * channels, taps * channels,
                       weights.data() + a * taps * channels);
         // Pixels j = S q + e - p >= 0 for q >= q0.
-        const int64_t q0 = d.pad_x > e ? (d.pad_x - e + S - 1) / S : 0, j0 = S * q0 + e - d.pad_x;
-        if (j0 >= d.in_width) continue;
+        const int64_t q0 = at.pad_x > e ? (at.pad_x - e + S - 1) / S : 0, j0 = S * q0 + e - at.pad_x;
+        if (j0 >= at.in.width) continue;
         RowTask<T> task{{},
                         weights.data(),
                         count,
-                        d.out_width,
+                        at.out.width,
                         channels,
                         q0 - (taps - 1),
-                        dx + d.in_at(n, r % d.in_height) + j0 * channels,
-                        (d.in_width - j0 + S - 1) / S,
+                        dx + at.in.pixel(n, r % at.in.height, j0) * channels,
+                        (at.in.width - j0 + S - 1) / S,
                         S * channels};
         std::copy_n(sources, count, task.rows);
         if (S == 1)
@@ -201,33 +180,33 @@ void input_gradient_rows(const T* w, const T* dy, T* dx, const Level& d) {
 
 // dw over the output rows [begin, end), for one channel block: all K x K sums in registers.
 template <class V, int K, int S, class T>
-void weight_gradient_block(const T* x, const T* dy, const T* zeros, T* dw, const Level& d, int64_t begin,
-                           int64_t end, int64_t c) {
-  const int64_t channels = d.channels, width = d.out_width;
-  const int64_t inside_begin = std::min(width, (d.pad_x + S - 1) / S);
-  const int64_t room = d.in_width - K + d.pad_x;
+void weight_gradient_block(const T* x, const T* dy, const T* zeros, T* dw, const DepthwiseConv2dDims& d,
+                           const DepthwiseLevel& at, int64_t begin, int64_t end, int64_t c) {
+  const int64_t channels = d.channels, width = at.out.width;
+  const int64_t inside_begin = std::min<int64_t>(width, (at.pad_x + S - 1) / S);
+  const int64_t room = at.in.width - K + at.pad_x;
   const int64_t inside_end = std::max(inside_begin, room < 0 ? 0 : std::min(width, room / S + 1));
   V sum[K][K] = {};
   for (int64_t r = begin; r < end; ++r) {
-    const int64_t n = r / d.out_height, o = r % d.out_height, top = o * S - d.pad_y;
+    const int64_t n = r / at.out.height, o = r % at.out.height, top = o * S - at.pad_y;
     const T* rows[K];  // rows outside the image are rows of zeros
     for (int a = 0; a < K; ++a) {
-      const bool outside = top + a < 0 || top + a >= d.in_height;
-      rows[a] = (outside ? zeros : x + d.in_at(n, top + a)) + c;
+      const bool outside = top + a < 0 || top + a >= at.in.height;
+      rows[a] = (outside ? zeros : x + at.in.pixel(n, top + a) * d.channels) + c;
     }
-    const T* gradient = dy + d.out_at(n, o) + c;
+    const T* gradient = dy + at.out.pixel(n, o) * d.channels + c;
     const auto border = [&](int64_t j) {
       const V g = load<V>(gradient + j * channels);
-      const int64_t left = j * S - d.pad_x;
+      const int64_t left = j * S - at.pad_x;
       for (int b = 0; b < K; ++b) {
-        if (left + b < 0 || left + b >= d.in_width) continue;
+        if (left + b < 0 || left + b >= at.in.width) continue;
         for (int a = 0; a < K; ++a) sum[a][b] += g * load<V>(rows[a] + (left + b) * channels);
       }
     };
     for (int64_t j = 0; j < inside_begin; ++j) border(j);
     for (int64_t j = inside_begin; j < inside_end; ++j) {
       const V g = load<V>(gradient + j * channels);
-      const int64_t left = (j * S - d.pad_x) * channels;
+      const int64_t left = (j * S - at.pad_x) * channels;
 #pragma GCC unroll 8
       for (int a = 0; a < K; ++a)
 #pragma GCC unroll 8
@@ -240,44 +219,52 @@ void weight_gradient_block(const T* x, const T* dy, const T* zeros, T* dw, const
 }
 
 template <int K, int S, class T>
-void weight_gradient_rows(const T* x, const T* dy, T* dw, const Level& d) {
+void weight_gradient_rows(const T* x, const T* dy, T* dw, const DepthwiseConv2dDims& d,
+                          const DepthwiseLevel& at) {
   // A chunk's rows stay in the second-level cache while block after block of channels passes over them.
-  const int64_t rows = d.batch * d.out_height, size = K * K * d.channels;
-  const int64_t chunk =
-      std::max<int64_t>(std::max<int64_t>(1, 131072 / (S * S * d.out_row() + 1)), (rows + 63) / 64);
+  const int64_t channels = d.channels, rows = d.batch * at.out.height, size = K * K * channels;
+  const int64_t chunk = std::max<int64_t>(
+      std::max<int64_t>(1, 131072 / (S * S * at.out.width * channels + 1)), (rows + 63) / 64);
   const int64_t chunks = chunk_count(rows, chunk);
-  std::vector<T> partial(static_cast<size_t>(chunks * size)), zeros(static_cast<size_t>(d.in_row()));
+  std::vector<T> partial(static_cast<size_t>(chunks * size)),
+      zeros(static_cast<size_t>(at.in.width * channels));
   parallel_chunks(rows, chunk, [&](int64_t index, int64_t begin, int64_t end) {
-    for_channel_blocks<T>(d.channels, [&]<class V>(int64_t c) {
-      weight_gradient_block<V, K, S>(x, dy, zeros.data(), partial.data() + index * size, d, begin, end, c);
+    for_channel_blocks<T>(channels, [&]<class V>(int64_t c) {
+      weight_gradient_block<V, K, S>(x, dy, zeros.data(), partial.data() + index * size, d, at, begin, end,
+                                     c);
     });
   });
   parallel_for(size, 1024, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      T sum = d.in_first == 0 ? 0 : dw[i];  // of the levels before
+      T sum = at.in.first == 0 ? 0 : dw[i];  // of the levels before
       for (int64_t index = 0; index < chunks; ++index) sum += partial[size_t(index * size + i)];
       dw[i] = sum;
     }
   });
 }
 
-// Calls f.operator()<K, S>() for the window's kernel and stride.
+// Calls f.operator()<K, S>() for a window's kernel and stride.
 template <class F>
-void with_window(Window window, F&& f) {
-  if (window.kernel == 3 && window.stride == 1) return f.template operator()<3, 1>();
-  if (window.kernel == 3 && window.stride == 2) return f.template operator()<3, 2>();
-  if (window.kernel == 5 && window.stride == 1) return f.template operator()<5, 1>();
-  if (window.kernel == 5 && window.stride == 2) return f.template operator()<5, 2>();
-  fail("[depthwise_conv2d] kernel {} with stride {} is not among 3 and 5 with 1 and 2", window.kernel,
-       window.stride);
+void with_window(int kernel, int stride, F&& f) {
+  if (kernel == 3 && stride == 1) return f.template operator()<3, 1>();
+  if (kernel == 3 && stride == 2) return f.template operator()<3, 2>();
+  if (kernel == 5 && stride == 1) return f.template operator()<5, 1>();
+  if (kernel == 5 && stride == 2) return f.template operator()<5, 2>();
+  fail("[depthwise_conv2d] kernel {} with stride {} is not among 3 and 5 with 1 and 2", kernel, stride);
+}
+// And for each level, f.operator()<K, S>(level).
+template <class F>
+void for_levels(const DepthwiseConv2dDims& d, F&& f) {
+  with_window(d.kernel, d.stride, [&]<int K, int S>() {
+    for (int l = 0; l < d.levels; ++l) f.template operator()<K, S>(d.level[l]);
+  });
 }
 
 template <class T>
 void depthwise_with_epilogue_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d,
                                  Epilogue* epilogue) {
-  with_window(d.window, [&]<int K, int S>() {
-    for_levels(d, [&](const Level& level) { forward_rows<K, S>(x, w, y, level, epilogue); });
-  });
+  for_levels(d,
+             [&]<int K, int S>(const DepthwiseLevel& at) { forward_rows<K, S>(x, w, y, d, at, epilogue); });
 }
 template <class T>
 void depthwise_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d) {
@@ -285,15 +272,12 @@ void depthwise_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d) {
 }
 template <class T>
 void depthwise_input_gradient_cpu(const T* w, const T* dy, T* dx, const DepthwiseConv2dDims& d) {
-  with_window(d.window, [&]<int K, int S>() {
-    for_levels(d, [&](const Level& level) { input_gradient_rows<K, S>(w, dy, dx, level); });
-  });
+  for_levels(d, [&]<int K, int S>(const DepthwiseLevel& at) { input_gradient_rows<K, S>(w, dy, dx, d, at); });
 }
 template <class T>
 void depthwise_weight_gradient_cpu(const T* x, const T* dy, T* dw, const DepthwiseConv2dDims& d) {
-  with_window(d.window, [&]<int K, int S>() {
-    for_levels(d, [&](const Level& level) { weight_gradient_rows<K, S>(x, dy, dw, level); });
-  });
+  for_levels(d,
+             [&]<int K, int S>(const DepthwiseLevel& at) { weight_gradient_rows<K, S>(x, dy, dw, d, at); });
 }
 
 constexpr const char* op = "depthwise_conv2d";
@@ -338,7 +322,7 @@ void require_arguments(const Tensor& x, const Tensor& w, Window window) {
       "[depthwise_conv2d] w must be {} of {}x{}x{} for x {}, got {} of {}", accumulator_dtype(x.dtype()),
       window.kernel, window.kernel, channels, x.shape(), w.dtype(), w.shape());
   require_one_device(op, {x, w});
-  with_window(window, []<int, int>() {});
+  with_window(window.kernel, window.stride, []<int, int>() {});
   require_window(op, window);
 }
 
@@ -349,9 +333,9 @@ Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, Epilogu
   require_arguments(x, w, window);
   if (x.numel() > 0) require_window_fits(op, x, window);
   const DepthwiseConv2dDims d{x.size(0), x.size(3), window, {{{x.size(1), x.size(2)}}}};
-  const ImageSize out = d.out().levels[0];
+  const FeatureMap& out = d.level[0].out;
   return convolve(
-      x, w, Tensor({d.batch, out.height, out.width, d.channels}, x.dtype(), x.device()), d,
+      x, w, Tensor({d.batch, out.height, out.width, x.size(3)}, x.dtype(), x.device()), d,
       [=] { return attributes(window); }, epilogue);
 }
 

@@ -2,22 +2,49 @@
 #include <cstdint>
 
 #include "cuda/device/bfloat16.h"
+#include "cuda/device/host_device.h"
 #include "cuda/kernels/pyramid.h"
 #include "cuda/kernels/window.h"
 
 namespace fovea {
 
-// Sizes of a depthwise convolution and what follows from them.
-struct DepthwiseConv2dDims {
-  int64_t batch = 0, channels = 0;
-  Window window;
-  PyramidShape in;  // the levels of an image: one where x is (N, H, W, C)
+// A level's feature map in each image of a tensor (N, P, C).
+struct FeatureMap {
+  int height = 0, width = 0;
+  int first = 0, image = 0;  // pixels of an image: before this level, and of all levels
 
-  PyramidShape out() const {
-    PyramidShape result = in;
-    for (ImageSize& level : result.levels)
-      level = {window.output_size(level.height), window.output_size(level.width)};
-    return result;
+  // The number of one of its pixels among those of all images.
+  FOVEA_HOST_DEVICE int64_t pixel(int64_t n, int64_t row, int64_t column = 0) const {
+    return n * image + first + row * width + column;
+  }
+};
+
+struct DepthwiseLevel {
+  FeatureMap in, out;
+  int pad_y = 0, pad_x = 0;  // zeros before the first row and column
+};
+
+// Sizes of a depthwise convolution and what follows from them: a table without pointers, which kernels take
+// as an argument, in 32 bits, since index arithmetic is a good part of what they do.
+struct DepthwiseConv2dDims {
+  int64_t batch = 0;
+  int channels = 0, kernel = 3, stride = 1;
+  int levels = 0;  // one where x is (N, H, W, C)
+  DepthwiseLevel level[PyramidShape::max_levels] = {};
+
+  DepthwiseConv2dDims(int64_t batch_, int64_t channels_, const Window& window, const PyramidShape& shape)
+      : batch(batch_), channels(int(channels_)), kernel(window.kernel), stride(window.stride) {
+    int in = 0, out = 0;
+    for (const ImageSize& size : shape.levels) {
+      DepthwiseLevel& l = level[levels++];
+      l.in = {int(size.height), int(size.width), in};
+      l.out = {int(window.output_size(size.height)), int(window.output_size(size.width)), out};
+      l.pad_y = int(window.pad_before(size.height));
+      l.pad_x = int(window.pad_before(size.width));
+      in += l.in.height * l.in.width;
+      out += l.out.height * l.out.width;
+    }
+    for (DepthwiseLevel& l : level) l.in.image = in, l.out.image = out;
   }
 };
 
@@ -25,7 +52,7 @@ namespace cuda {
 
 // y[n,i,j,c] = sum_{a,b} x[n, i s + a - p, j s + b - p, c] w[a,b,c], in each level of an image. x (N, P, C),
 // w (k, k, C), y (N, P', C); any window, fast ones for k 3 and 5 with stride 1 and 2. T: float, double,
-// bfloat16. One launch for all levels.
+// bfloat16. One launch for all levels, and so for the gradients.
 template <class T>
 void depthwise_conv2d(const T* x, const Accumulator<T>* w, T* y, const DepthwiseConv2dDims& dims);
 // dx (N, P, C) is written whole, pixels that no window sees too.

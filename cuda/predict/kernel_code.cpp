@@ -123,7 +123,7 @@ class Reader {
     for (size_t block = 0; block < kernel_.blocks.size(); ++block) {
       const bool in_loop = kernel_.innermost_loop(int(block)) >= 0;
       for (const PtxInstruction& i : kernel_.blocks[block].instructions) {
-        if (i.is("ld.global")) ++code.loads[i.access_bytes()];
+        if (i.loads_global()) ++code.loads[i.access_bytes()];
         if (i.is("st.global")) ++code.stores[i.access_bytes()];
         if (i.is("st.global") && in_loop) ++code.stores_in_loops[i.access_bytes()];
         if (!is_double_arithmetic(i)) continue;
@@ -164,6 +164,8 @@ class Reader {
       for (const PtxInstruction& i : kernel_.blocks[size_t(block)].instructions) {
         cost.instructions += machine_instructions(i);
         if (i.is("st.global")) cost.stored += i.access_bytes();
+        if (i.copies_async()) cost.loaded += i.access_bytes();  // and nothing waits before this:
+        if (i.is("cp.async.wait")) ++cost.rounds;
         if (is_barrier(i)) ++cost.barriers;
         if (i.is("st.global") || is_barrier(i)) end_segment();
         int of_this = 0;
@@ -224,18 +226,27 @@ class Reader {
     return int(kernel_.blocks.size());
   }
 
-  // The outermost loop that moves most. -1 where none moves anything.
+  // The outermost loop that moves most, those that bring tiles to shared memory before all others. -1 where
+  // none moves anything.
   int main_loop() const {
     int best = -1;
     double most = 0;
     for (int i = 0; i < int(kernel_.loops.size()); ++i) {
       if (kernel_.loops[size_t(i)].parent != -1 || kernel_.loops[size_t(i)].header > ticket_block()) continue;
       const CodeCost cost = cost_of_loop(i);
-      if (cost.loaded + cost.stored <= most) continue;
-      most = cost.loaded + cost.stored;
+      const double moved = (copies_async(i) ? 1e9 : 0) + cost.loaded + cost.stored;
+      if (moved <= most) continue;
+      most = moved;
       best = i;
     }
     return best;
+  }
+
+  bool copies_async(int loop) const {
+    for (const int block : kernel_.loops[size_t(loop)].blocks)
+      for (const PtxInstruction& i : kernel_.blocks[size_t(block)].instructions)
+        if (i.copies_async()) return true;
+    return false;
   }
 
   std::map<std::string, int> accesses(const std::vector<int>& blocks) const {

@@ -42,7 +42,7 @@ PtxInstruction instruction_of(std::string_view line) {
   result.operands = std::string(operands);
   const bool writes_first = !result.is("st.") && !result.is("bra") && !result.is("bar") &&
                             !result.is("ret") && !result.is("red") && !result.is("membar") &&
-                            !result.is("fence");
+                            !result.is("fence") && !result.is("cp.async");
   size_t end = 0;
   if (writes_first)
     end = operands.starts_with('{') ? operands.find('}') : std::min(operands.find(','), operands.size());
@@ -164,6 +164,7 @@ std::vector<PtxLoop> loops_of(const std::vector<PtxBlock>& blocks) {
 }  // namespace
 
 int PtxInstruction::access_bytes() const {
+  if (copies_async()) return std::atoi(operands.c_str() + operands.find("],", operands.find("],") + 1) + 2);
   int count = 1, bytes = 0;
   for (size_t at = 0; at < opcode.size();) {
     const size_t end = std::min(opcode.find('.', at), opcode.size());

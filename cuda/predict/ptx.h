@@ -16,8 +16,10 @@ struct PtxInstruction {
   bool predicated = false;
 
   bool is(std::string_view prefix) const { return opcode.starts_with(prefix); }
-  bool accesses_global() const { return is("ld.global") || is("st.global"); }
-  int access_bytes() const;  // of one load or store
+  bool loads_global() const { return is("ld.global") || copies_async(); }
+  bool accesses_global() const { return loads_global() || is("st.global"); }
+  bool copies_async() const { return is("cp.async.ca") || is("cp.async.cg"); }
+  int access_bytes() const;  // of one load, store or asynchronous copy
 };
 
 struct PtxBlock {  // instructions that run one after another

@@ -18,7 +18,7 @@ struct LaunchShape {
 
 // One piece of work that the device was asked for.
 struct LaunchTime {
-  std::string kernel;  // "depthwise_tiled<3, 1, bfloat16>"; also "gemm", "copy" and "fill"
+  std::string kernel;  // "depthwise_tiled<3, 1, 8, bfloat16>"; also "gemm", "copy" and "fill"
   int64_t bytes = 0;   // of the buffers it was given, each counted once, or what LaunchConfig::moves() said
   double seconds = 0;  // on the device, with what an event costs there: about a microsecond on a GPU
   LaunchShape shape;

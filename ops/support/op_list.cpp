@@ -11,7 +11,8 @@ const std::vector<OpStem>& op_stems() {
       {"conv2d", "conv2d", "conv2d conv2d_tiled", "tests/ops/conv2d_test.cpp"},
       {"cross_entropy", "softmax log_softmax softmax_cross_entropy", "cross_entropy",
        "tests/ops/cross_entropy_test.cpp"},
-      {"depthwise_conv2d", "depthwise_conv2d", "depthwise_conv2d", "tests/ops/depthwise_conv2d_test.cpp"},
+      {"depthwise_conv2d", "depthwise_conv2d", "depthwise_conv2d depthwise_weight_gradient",
+       "tests/ops/depthwise_conv2d_test.cpp"},
       {"detection_loss", "focal_loss huber_loss", "detection_loss", "tests/ops/detection_loss_test.cpp"},
       {"dropout", "dropout stochastic_depth stochastic_depth_add", "dropout", "tests/ops/dropout_test.cpp"},
       {"indexing", "gather where", "indexing", "tests/ops/indexing_test.cpp"},
@@ -56,9 +57,9 @@ const std::vector<KernelFile>& kernel_files() {
        "softmax_kernel softmax_backward_kernel log_softmax_kernel log_softmax_backward_kernel "
        "cross_entropy_rows mean_loss cross_entropy_backward_rows",
        "float32 float64 bfloat16"},
-      {"depthwise_conv2d",
-       "depthwise_naive input_gradient_naive weight_gradient_naive depthwise_tiled input_gradient_tiled "
-       "weight_gradient_tiled",
+      {"depthwise_conv2d", "depthwise_naive input_gradient_naive depthwise_tiled input_gradient_tiled",
+       "float32 float64 bfloat16"},
+      {"depthwise_weight_gradient", "weight_gradient_naive weight_gradient_tiled",
        "float32 float64 bfloat16"},
       {"detection",
        "begin_status rank_naive begin_search count_digits choose_digit gather_candidates sort_stage_naive "

@@ -129,6 +129,32 @@ TEST_CASE("what the last block does behind its ticket is not taken for the main 
   CHECK(code.once.loaded > 9 * 4);
 }
 
+TEST_CASE("copies to shared memory are loads that only cp.async.wait waits for") {
+  const KernelCode code = read_ptx(R"(.version 9.0
+.visible .entry fetch()
+{
+$L__BB0_1:
+	// begin inline asm
+	cp.async.cg.shared.global [%r1], [%rd1], 16, %r2;
+	// end inline asm
+	setp.lt.s32 	%p1, %r3, %r4;
+	@%p1 bra 	$L__BB0_1;
+
+	cp.async.wait_all;
+$L__BB0_2:
+	ld.global.v4.f32 	{%f1, %f2, %f3, %f4}, [%rd2];
+	ld.global.v4.f32 	{%f5, %f6, %f7, %f8}, [%rd3];
+	setp.lt.s32 	%p1, %r3, %r4;
+	@%p1 bra 	$L__BB0_2;
+	ret;
+}
+)")[0];
+  CHECK(code.loads == std::map<int, int>{{16, 3}});
+  CHECK(code.step.loaded == 16);  // the loop that fetches is the main one
+  CHECK(code.step.rounds == 0);
+  CHECK(code.once.rounds == 2);  // the wait, and the other loop
+}
+
 TEST_CASE("registers, shared memory and spills come from the report of ptxas, of the right architecture") {
   std::vector<KernelCode> kernels = read_ptx(ptx);
   add_ptxas_report(report, "sm_75", kernels);

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "core/autograd.h"
+#include "cuda/runtime/device.h"
 #include "ops/shape_ops.h"
 #include "ops/support/attributes.h"
 #include "ops/support/channel_statistics.h"
@@ -79,6 +80,34 @@ TEST_CASE("depthwise convolution over many tiles, with channels for several bloc
         CHECK_NOTHROW(check_op([=](const Tensors& in) { return depthwise_conv2d(in[0], in[1], window); },
                                {x, f}, {.max_probes = 4, .parameters = {1}}));
       }
+}
+
+// Enough tiles for threads of 8 rows, and for weight gradients whose partial sums are added in two stages.
+TEST_CASE("depthwise convolution of a large tensor in bfloat16 is that of float32") {
+  Random random(7);
+  const Tensor x = cast(randn({2, 17, 333, 512}, random).to(Device::cuda), DType::bfloat16);
+  for (const Window window : {Window{3, 1}, Window{5, 2}}) {
+    const Tensor w = randn({window.kernel, window.kernel, 512}, random);
+    const Shape out{2, window.output_size(17), window.output_size(333), 512};
+    const Tensor dy = cast(randn(out, random).to(Device::cuda), DType::bfloat16);
+    const auto run = [&](Device device, DType dtype) {
+      const Tensor in = cast(x, dtype).to(device).detach().set_requires_grad(),
+                   filter = w.to(device).detach().set_requires_grad();
+      const Tensor y = depthwise_conv2d(in, filter, window);
+      y.backward(cast(dy, dtype).to(device));
+      return Tensors{y.detach(), in.grad(), filter.grad()};
+    };
+    const Tensors exact = run(Device::cpu, DType::float32), ours = run(Device::cuda, DType::bfloat16);
+    CAPTURE(window.kernel, window.stride);
+    for (size_t i = 0; i < 3; ++i)
+      CHECK(relative_difference(cast(ours[i], DType::float32).to(Device::cpu), exact[i]) <
+            (i == 2 ? 1e-5 : 1e-2));
+    if (window.stride == 2) continue;
+    cuda::set_thread_order(cuda::ThreadOrder::shuffled);
+    const Tensors again = run(Device::cuda, DType::bfloat16);
+    cuda::set_thread_order(cuda::ThreadOrder::forward);
+    CHECK(again[2].values() == ours[2].values());
+  }
 }
 
 namespace {
