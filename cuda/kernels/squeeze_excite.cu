@@ -105,8 +105,8 @@ __global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> 
 }
 
 // From the sums of x dy: the gradients before the sigmoid (batch, channels) and before the swish (batch,
-// reduced), and what the swish had made (batch, reduced). A block computes all of the first for its image, and
-// hidden_slab numbers of the others.
+// reduced), and what the swish had made (batch, reduced). A block computes all of the first for its image,
+// and hidden_slab numbers of the others.
 constexpr int hidden_slab = 8;
 template <class R>
 __global__ void hidden_gradient_from_chunks(const R* partial, int chunks, SqueezeExcite<R> se, R* dlogit,
