@@ -31,7 +31,7 @@ TINY_STEPS = [
     ("efficientdet_d0", 1, 128, "detection", 1, 2),
 ]
 COMPILE_MODES = ["reduce-overhead", "max-autotune"]  # both replay CUDA graphs; the second tries out kernels first
-OPS_SHOWN = "depthwise_conv2d|batch_norm.*training|global_average_pool|scale_channels|bifpn_node|focal_loss"
+OPS_SHOWN = "depthwise_conv2d|batch_norm.*training|global_average_pool|squeeze_excite|bifpn_node|focal_loss"
 
 
 # --- PyTorch, in a process of its own ---
@@ -264,9 +264,15 @@ class Ops:
     def global_average_pool(self, name, numbers):
         return self.by_autograd([self.image(*numbers)], lambda x: x.mean((2, 3)))
 
-    def scale_channels(self, name, numbers):
-        n, _, _, c = numbers
-        return self.by_autograd([self.image(*numbers), self.random(n, c, 1, 1)], lambda x, s: x * s)
+    def squeeze_excite(self, name, numbers):
+        n, h, w, c, s = numbers
+        layers = [self.random(s, c, 1, 1), self.random(s), self.random(c, s, 1, 1), self.random(c)]
+
+        def f(x, w_reduce, b_reduce, w_expand, b_expand):
+            hidden = self.F.silu(self.F.conv2d(x.mean((2, 3), keepdim=True), w_reduce, b_reduce))
+            return x * self.torch.sigmoid(self.F.conv2d(hidden, w_expand, b_expand))
+
+        return self.by_autograd([self.image(n, h, w, c), *layers], f)
 
     def bifpn_node(self, name, numbers):
         n, h, w, c = numbers

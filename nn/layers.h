@@ -36,7 +36,6 @@ class PointwiseConv : public Module {
   Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
   Tensor forward(const Tensor& x, Epilogue* epilogue) const;
   void fill_bias(double value) const { bias_.fill(value); }
-  // For an op that does more than this layer.
   const Tensor& weight() const { return weight_; }
   const Tensor& bias() const { return bias_; }  // undefined where there is none
 

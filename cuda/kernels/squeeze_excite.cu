@@ -72,6 +72,8 @@ __device__ void sum_columns(int rows, int columns, R* shared, Value value, Done 
   }
 }
 
+constexpr int layer_threads = 1024;
+
 // The layers of one image, by blocks that each compute its means and its hidden layer, and `slab` factors.
 template <class R>
 __global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> se, R per_pixel, int slab) {
@@ -102,17 +104,13 @@ __global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> 
       });
 }
 
-// The gradients before the sigmoid (batch, channels), before the swish (batch, reduced) and of the means,
-// divided by the pixels (batch, channels); and what the swish had made (batch, reduced).
-template <class R>
-struct Inner {
-  R *logit, *hidden, *pooled, *activated;
-};
-
-// From the sums of x dy, by blocks that each compute all of an image's `logit` and `slab` hidden numbers.
+// From the sums of x dy: the gradients before the sigmoid (batch, channels) and before the swish (batch,
+// reduced), and what the swish had made (batch, reduced). A block computes all of the first for its image,
+// and hidden_slab numbers of the others.
 constexpr int hidden_slab = 8;
 template <class R>
-__global__ void hidden_gradient_from_chunks(const R* partial, int chunks, SqueezeExcite<R> se, Inner<R> to) {
+__global__ void hidden_gradient_from_chunks(const R* partial, int chunks, SqueezeExcite<R> se, R* dlogit,
+                                            R* dhidden, R* activated) {
   const int channels = int(se.channels), reduced = int(se.reduced);
   R *logit = dynamic_shared<R>(), *shared = logit + channels;
   const int slabs = (reduced + hidden_slab - 1) / hidden_slab, first = int(blockIdx.x) % slabs * hidden_slab;
@@ -123,7 +121,7 @@ __global__ void hidden_gradient_from_chunks(const R* partial, int chunks, Squeez
       [&](int c, R sum) {
         const R gate = se.gate[image * channels + c];
         logit[c] = sum * gate * (1 - gate);
-        if (first == 0) to.logit[image * channels + c] = logit[c];
+        if (first == 0) dlogit[image * channels + c] = logit[c];
       });
   const R* weights = se.w_expand + int64_t(first) * channels;
   const int count = reduced - first < hidden_slab ? reduced - first : hidden_slab;
@@ -131,8 +129,8 @@ __global__ void hidden_gradient_from_chunks(const R* partial, int chunks, Squeez
       channels, count, shared, [&](int c, int j) { return logit[c] * weights[j * channels + c]; },
       [&](int j, R sum) {
         const int64_t at = image * reduced + first + j;
-        to.activated[at] = Swish::forward(se.hidden[at]);
-        to.hidden[at] = sum * Swish::derivative(se.hidden[at]);
+        activated[at] = Swish::forward(se.hidden[at]);
+        dhidden[at] = sum * Swish::derivative(se.hidden[at]);
       });
 }
 
@@ -172,11 +170,6 @@ __global__ void small_products(Product<R> p, Product<R> second, Product<R> third
 // For scaling: a row a thread, while that makes few waves of blocks.
 constexpr ColumnPlan plan_for_scaling = {4096, 1, 256, 32};
 
-// Of a block that adds up so many products: up to 16 of them a thread.
-unsigned threads_for(int64_t products) {
-  return unsigned(std::clamp<int64_t>(products / 512 * 32, 256, 1024));
-}
-
 unsigned blocks_of(int64_t n, int64_t slab) { return unsigned((n + slab - 1) / slab); }
 
 }  // namespace
@@ -191,10 +184,9 @@ void squeeze_excite(const T* x, T* y, const SqueezeExcite<Accumulator<T>>& se) {
     // Few images make several blocks each, of 64 channels or more, so that no multiprocessor is idle.
     const int64_t wanted = std::max<int64_t>(1, 256 / std::max<int64_t>(1, se.batch));
     const int64_t slab = std::max<int64_t>(64, blocks_of(se.channels, wanted));
-    const unsigned threads = threads_for(se.channels * se.reduced);
     launch(gate_from_chunks<R>,
-           {unsigned(se.batch) * blocks_of(se.channels, slab), threads,
-            (size_t(se.channels + se.reduced) + threads) * sizeof(R)},
+           {unsigned(se.batch) * blocks_of(se.channels, slab), layer_threads,
+            size_t(se.channels + se.reduced + layer_threads) * sizeof(R)},
            partial.data(), int(sums.chunks), se, R(1.0 / double(se.pixels)), int(slab));
     const ColumnGrid grid = column_grid(se.batch, se.pixels, se.channels, N, plan_for_scaling);
     launch(scale_chunks<T, N>, {grid}, x, se.gate, nullptr, y, grid);
@@ -208,27 +200,25 @@ void squeeze_excite_backward(const T* x, const T* dy, T* dx, const SqueezeExcite
   const int n = int(se.batch), c = int(se.channels), s = int(se.reduced);
   const Workspace<R> logit(n * se.channels), hidden(n * se.reduced), pooled(n * se.channels),
       activated(n * se.reduced);
-  const Inner<R> inner{logit.data(), hidden.data(), pooled.data(), activated.data()};
   with_column_pack<T>(se.channels, [&]<int N>() {
     const ColumnGrid sums = column_grid(n, se.pixels, c, N, plan_for_sums);
     const Workspace<R> partial(sums.partials());
     launch(pixel_sums_chunks<T, N, true>, {sums, sums.shared_bytes<R>(N)}, x, dy, partial.data(), sums);
-    const unsigned threads = threads_for(se.channels * hidden_slab);
     launch(hidden_gradient_from_chunks<R>,
-           {unsigned(n) * blocks_of(s, hidden_slab), threads, (size_t(c) + threads) * sizeof(R)},
-           partial.data(), int(sums.chunks), se, inner);
+           {unsigned(n) * blocks_of(s, hidden_slab), layer_threads, size_t(c + layer_threads) * sizeof(R)},
+           partial.data(), int(sums.chunks), se, logit.data(), hidden.data(), activated.data());
     const Product<R> expand{
-        inner.activated, inner.logit, gradients.w_expand, gradients.b_expand, 1, s, n, c, 1, s, c, 1};
+        activated.data(), logit.data(), gradients.w_expand, gradients.b_expand, 1, s, n, c, 1, s, c, 1};
     const Product<R> reduce{
-        se.pooled, inner.hidden, gradients.w_reduce, gradients.b_reduce, 1, c, n, s, 1, c, s, 1};
+        se.pooled, hidden.data(), gradients.w_reduce, gradients.b_reduce, 1, c, n, s, 1, c, s, 1};
     const Product<R> means{
-        inner.hidden, se.w_reduce, inner.pooled, nullptr, R(1.0 / double(se.pixels)), n, s, c, s, 1, 1, s};
+        hidden.data(), se.w_reduce, pooled.data(), nullptr, R(1.0 / double(se.pixels)), n, s, c, s, 1, 1, s};
     launch(small_products<R>,
            {unsigned(expand.blocks() + reduce.blocks() + means.blocks()), product_threads,
             product_threads * sizeof(R)},
            expand, reduce, means);
     const ColumnGrid grid = column_grid(n, se.pixels, c, N, plan_for_scaling);
-    launch(scale_chunks<T, N>, {grid}, dy, se.gate, inner.pooled, dx, grid);
+    launch(scale_chunks<T, N>, {grid}, dy, se.gate, pooled.data(), dx, grid);
   });
 }
 
