@@ -6,6 +6,7 @@
 #include "cuda/kernels/batch_norm.h"
 #include "ops/support/attributes.h"
 #include "ops/support/channel_rows.h"
+#include "ops/support/channels.h"
 #include "ops/support/dispatch.h"
 
 namespace fovea {
@@ -197,6 +198,7 @@ void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tens
            const Tensor& variance) {
   require(x.rank() >= 2, "[batch_norm] x is {}, it needs channels last and at least one axis before them",
           x.shape());
+  if (weight.rank() == 1) require_channels("batch_norm", x, "weight", weight.shape(), weight.size(0));
   const Shape expected{x.size(-1)};
   for (const Tensor* t : {&weight, &bias, &mean, &variance})
     require(t->shape() == expected && t->dtype() == accumulator_dtype(x.dtype()),

@@ -4,6 +4,7 @@
 #include "core/simd.h"
 #include "cuda/kernels/depthwise_conv2d.h"
 #include "ops/support/attributes.h"
+#include "ops/support/channels.h"
 #include "ops/support/dispatch.h"
 #include "ops/support/window.h"
 
@@ -268,6 +269,7 @@ void depthwise_weight_gradient_cpu(const T* x, const T* dy, T* dw, const Depthwi
 Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, ChannelStatistics* statistics) {
   constexpr const char* op = "depthwise_conv2d";
   require(x.rank() == 4, "[depthwise_conv2d] x is {}, it must be (N, H, W, C)", x.shape());
+  if (w.rank() == 3) require_channels(op, x, "w", w.shape(), w.size(2));
   require(w.shape() == Shape{window.kernel, window.kernel, x.size(3)} &&
               w.dtype() == accumulator_dtype(x.dtype()),
           "[depthwise_conv2d] w must be {} of {}x{}x{} for x {}, got {} of {}", accumulator_dtype(x.dtype()),

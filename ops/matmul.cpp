@@ -5,6 +5,7 @@
 #include "cuda/kernels/reduction.h"
 #include "ops/shape_ops.h"
 #include "ops/support/channel_rows.h"
+#include "ops/support/channels.h"
 #include "ops/support/dispatch.h"
 #include "ops/support/gemm.h"
 
@@ -63,6 +64,7 @@ void column_sums_cpu(const T* dy, T* sums, int64_t rows, int64_t columns) {
 
 Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias,
                ChannelStatistics* statistics) {
+  if (w.rank() == 2) require_channels(op, x, "w", w.shape(), w.size(0));
   require(
       x.rank() >= 1 && w.rank() == 2 && x.size(-1) == w.size(0) &&
           (x.dtype() == w.dtype() || accumulator_dtype(x.dtype()) == w.dtype()),

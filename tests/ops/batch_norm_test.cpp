@@ -79,8 +79,7 @@ TEST_CASE("the statistics are those of all processes of the group, which is no g
   };
   for (const Device device : {Device::cpu, Device::cuda}) {
     Twins group;
-    const Result whole =
-        run(from_values({74, 24}, twice), from_values({74, 24}, dy_twice), device, nullptr);
+    const Result whole = run(from_values({74, 24}, twice), from_values({74, 24}, dy_twice), device, nullptr);
     const Result shared = run(half, dy_half, device, &group), alone = run(half, dy_half, device, nullptr);
     CHECK(close(shared.y, whole.y));
     CHECK(close(shared.dx, whole.dx));
@@ -182,7 +181,9 @@ TEST_CASE("statistics given by the producer change nothing but the time") {
 
 TEST_CASE("batch norm of the wrong sizes or of nothing is refused") {
   CHECK_THROWS_WITH(batch_norm(zeros({3, 4}), ones({3}), zeros({4}), zeros({4}), ones({4}), {}),
-                    Catch::Contains("[batch_norm] weight") && Catch::Contains("3x4"));
+                    Catch::Contains("[batch_norm] x 3x4 has 4 columns, weight 3 takes 3"));
+  CHECK_THROWS_WITH(batch_norm(zeros({2, 4, 8, 8}), ones({4}), zeros({4}), zeros({4}), ones({4}), {}),
+                    Catch::Contains("has 8 channels, weight 4 takes 4: images are (N, H, W, C)"));
   CHECK_THROWS_WITH(batch_norm(zeros({0, 4}), ones({4}), zeros({4}), zeros({4}), ones({4}), {}),
                     Catch::Contains("nothing to take statistics of"));
   CHECK_THROWS_WITH(
