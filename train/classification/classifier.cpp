@@ -23,15 +23,12 @@ Classifier::Classifier(const ModelFile& file, Device device)
   model_->set_training(false);
 }
 
-Tensor Classifier::forward(const Tensor& images) const {
-  return model_->forward(cast(images, precision_));
-}
+Tensor Classifier::forward(const Tensor& images) const { return model_->forward(cast(images, precision_)); }
 
 std::vector<double> Classifier::classify(const Image& image) {
   NoGrad no_grad;
-  Random unused;
   const Tensor input({1, size_, size_, 3});
-  prepare_for_classification(image, size_, false, unused, input.span<float>());
+  prepare_for_classification(image, size_, input.span<float>());
   return softmax(forward(input.to(device()))).values();
 }
 
