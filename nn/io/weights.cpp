@@ -131,8 +131,8 @@ LoadedWeights load_weights(const std::string& path, const Module& model, const L
   const std::string all_but_a_head =
       faults * 4 <= pairs.size()
           ? fmt::format(
-                "\n  {} tensors fit: to take these only, name the others in `LoadOptions::optional`, "
-                "or use load_pretrained() for a model whose class head is for other classes",
+                "\n  the other {} tensors fit: name these in `LoadOptions::optional` to leave them out; "
+                "load_pretrained() does so for the class heads of EfficientNet and EfficientDet",
                 pairs.size())
           : "";
   require(faults == 0, "{} holds the weights of another model; choose the one they belong to:{}{}{}{}", path,

@@ -149,10 +149,11 @@ TEST_CASE("a training starts from weights of other classes and of the other kind
   const auto published = make_detector(9, 1);
   save_weights(folder / "detector", *published);
   const auto fresh = make_detector(3, 2), model = make_detector(3, 2);
-  CHECK_THROWS_WITH(load_weights(folder / "detector", *model),
-                    Contains("class_net.predict.conv_pw.weight") &&
-                        Contains("tensors fit: to take these only, name the others in "
-                                 "`LoadOptions::optional`, or use load_pretrained()"));
+  CHECK_THROWS_WITH(
+      load_weights(folder / "detector", *model),
+      Contains("class_net.predict.conv_pw.weight") &&
+          Contains(
+              "tensors fit: name these in `LoadOptions::optional` to leave them out; load_pretrained()"));
 
   const LoadedWeights taken = load_pretrained(folder / "detector", *model);
   CHECK(taken.fresh ==
