@@ -40,6 +40,7 @@
 #include "train/optim/ema.h"
 #include "train/optim/optimizer.h"
 #include "train/optim/schedule.h"
+#include "train/optim/training.h"
 
 #include "models/anchors.h"
 #include "models/backbone.h"

@@ -141,9 +141,22 @@ EfficientNet::EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random
     : spec_(spec),
       stem_(3, round_channels(stem_channels, spec.width), {3, 2, spec.padding}, random),
       stem_norm_(round_channels(stem_channels, spec.width), Activation::swish, spec.norm) {
+  add_parts(classes, random);
+}
+
+EfficientNet::EfficientNet(Module& parent, const std::string& name, const EfficientNetSpec& spec,
+                           int64_t classes)
+    : Backbone(parent, name),
+      spec_(spec),
+      stem_(3, round_channels(stem_channels, spec.width), {3, 2, spec.padding}, rng()),
+      stem_norm_(round_channels(stem_channels, spec.width), Activation::swish, spec.norm) {
+  add_parts(classes, rng());
+}
+
+void EfficientNet::add_parts(int64_t classes, Random& random) {
   add_child("conv_stem", stem_);
   add_child("bn1", stem_norm_);
-  const EfficientNetPlan plan = efficientnet_plan(spec);
+  const EfficientNetPlan plan = efficientnet_plan(spec_);
   int64_t in = plan.stem_channels;
   int blocks = 0, index = 0;
   for (const EfficientNetStage& stage : plan.stages) blocks += stage.repeats;
@@ -154,9 +167,9 @@ EfficientNet::EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random
       const MBConv::Options options{in,
                                     stage.channels,
                                     stage.expansion,
-                                    {stage.kernel, i == 0 ? stage.stride : 1, spec.padding},
-                                    spec.drop_path * index / blocks,
-                                    spec.norm};
+                                    {stage.kernel, i == 0 ? stage.stride : 1, spec_.padding},
+                                    spec_.drop_path * index / blocks,
+                                    spec_.norm};
       stages_[s].push_back(std::make_unique<MBConv>(options, random));
       add_child(fmt::format("blocks.{}.{}", s, i), *stages_[s].back());
       in = stage.channels;
@@ -165,7 +178,7 @@ EfficientNet::EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random
   }
   if (classes > 0) {
     head_.emplace(in, plan.head_channels, false, random);
-    head_norm_.emplace(plan.head_channels, Activation::swish, spec.norm);
+    head_norm_.emplace(plan.head_channels, Activation::swish, spec_.norm);
     classifier_.emplace(plan.head_channels, classes, random, LinearOptions{.init = Init::fan_out_uniform});
     add_child("conv_head", *head_);
     add_child("bn2", *head_norm_);

@@ -84,8 +84,11 @@ class MBConv : public Module {
 // Stem and the seven stages. Parameter names are timm's.
 class EfficientNet : public Backbone {
  public:
-  // classes 0: features only, as a detector's backbone.
+  // A network by itself, or for a parent that adds it later; classes 0: features only, as a detector's
+  // backbone.
   EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random& random);
+  // A part of another network.
+  EfficientNet(Module& parent, const std::string& name, const EfficientNetSpec& spec, int64_t classes = 0);
 
   // images (N, H, W, 3), normalised -> logits (N, classes). Throws on other shapes and where the network was
   // made without classes.
@@ -98,6 +101,8 @@ class EfficientNet : public Backbone {
   const EfficientNetSpec& spec() const { return spec_; }
 
  private:
+  void add_parts(int64_t classes, Random& random);
+
   EfficientNetSpec spec_;
   Conv2d stem_;
   BatchNorm stem_norm_;

@@ -8,7 +8,7 @@ namespace fovea {
 Module::Module(Module& parent, const std::string& name) { parent.add_child(name, *this); }
 
 Tensor Module::forward(const Tensor&) const {
-  fail("[Module] {} does not make one tensor of one: it has no forward(x)",
+  fail("[Module] {} has no forward(x) that takes and returns one tensor",
        path_.empty() ? "the network" : path_);
 }
 

@@ -9,6 +9,7 @@
 #include "ops/shape_ops.h"
 #include "ops/support/attributes.h"
 #include "ops/support/channel_rows.h"
+#include "ops/support/channels.h"
 #include "ops/support/dispatch.h"
 
 namespace fovea {
@@ -212,6 +213,7 @@ void check(const Tensor& x, const BatchNormTensors& norm) {
   const auto& [weight, bias, mean, variance] = norm;
   require(x.rank() >= 2, "[batch_norm] x is {}, it needs channels last and at least one axis before them",
           x.shape());
+  if (weight.rank() == 1) require_channels("batch_norm", x, "weight", weight.shape(), weight.size(0));
   const Shape expected{x.size(-1)};
   for (const Tensor* t : {&weight, &bias, &mean, &variance})
     require(t->shape() == expected && t->dtype() == accumulator_dtype(x.dtype()),

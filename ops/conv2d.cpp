@@ -6,6 +6,7 @@
 #include "ops/arithmetic.h"
 #include "ops/shape_ops.h"
 #include "ops/support/attributes.h"
+#include "ops/support/channels.h"
 #include "ops/support/dispatch.h"
 #include "ops/support/patch_products.h"
 #include "ops/support/window.h"
@@ -168,6 +169,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, Window window, Epilogue* epilogu
           "[conv2d] x is {}, w is {}: they must be (N, H, W, Cin) and (k, k, Cin, Cout)", x.shape(),
           w.shape());
   require_window("conv2d", window);
+  require_channels("conv2d", x, "w", w.shape(), w.size(2));
   require(w.size(0) == window.kernel && w.size(1) == window.kernel && w.size(2) == x.size(3) &&
               w.dtype() == accumulator_dtype(x.dtype()),
           "[conv2d] w must be {} of {}x{}x{}xCout for x {}, got {} of {}", accumulator_dtype(x.dtype()),

@@ -4,6 +4,7 @@
 #include "core/simd.h"
 #include "cuda/kernels/depthwise_conv2d.h"
 #include "ops/support/attributes.h"
+#include "ops/support/channels.h"
 #include "ops/support/dispatch.h"
 #include "ops/support/pyramid.h"
 #include "ops/support/window.h"
@@ -317,6 +318,7 @@ Tensor convolve(const Tensor& x, const Tensor& w, Tensor y, const DepthwiseConv2
 
 void require_arguments(const Tensor& x, const Tensor& w, Window window) {
   const int64_t channels = x.size(x.rank() - 1);
+  if (w.rank() == 3) require_channels(op, x, "w", w.shape(), w.size(2));
   require(
       w.shape() == Shape{window.kernel, window.kernel, channels} && w.dtype() == accumulator_dtype(x.dtype()),
       "[depthwise_conv2d] w must be {} of {}x{}x{} for x {}, got {} of {}", accumulator_dtype(x.dtype()),

@@ -5,6 +5,7 @@
 #include "cuda/kernels/reduction.h"
 #include "ops/shape_ops.h"
 #include "ops/support/channel_rows.h"
+#include "ops/support/channels.h"
 #include "ops/support/dispatch.h"
 #include "ops/support/gemm.h"
 #include "ops/support/parameter_casts.h"
@@ -69,6 +70,7 @@ Tensor operand(const Tensor& parameter, DType dtype) {
 }
 
 Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias, Epilogue* epilogue) {
+  if (w.rank() == 2) require_channels(op, x, "w", w.shape(), w.size(0));
   require(
       x.rank() >= 1 && w.rank() == 2 && x.size(-1) == w.size(0) &&
           (x.dtype() == w.dtype() || accumulator_dtype(x.dtype()) == w.dtype()),

@@ -1,18 +1,15 @@
 // Lesson 12: a network of one's own on a folder of images, the training loop written out.
+#include <fovea/fovea.h>
+#include <fovea/train/data/image/image_io.h>
+#include <fovea/train/data/loader/batches.h>
+#include <fovea/train/data/loader/image_folder_dataset.h>
+#include <fovea/train/data/synth/synth_shapes.h>
+#include <fovea/train/evaluation/classification_metrics.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
-
-#include "core/error.h"
-#include "nn/io/weights.h"
-#include "nn/layers.h"
-#include "ops/cross_entropy.h"
-#include "ops/reduction.h"
-#include "train/data/image/image_io.h"
-#include "train/data/loader/batches.h"
-#include "train/data/loader/image_folder_dataset.h"
-#include "train/data/synth/synth_shapes.h"
-#include "train/evaluation/classification_metrics.h"
-#include "train/optim/optimizer.h"
+#include <sstream>
 
 using namespace fovea;
 
@@ -87,32 +84,49 @@ int main() try {
 
   Net net(7);  // the seed of its weights, and of dropout
   constexpr int epochs = 15;
-  auto loader = batches(image_folder("shapes/train", {.size = 32}),
-                        {.batch_size = 16, .shuffle = true, .seed = 1, .workers = 2});
+  const auto shapes = image_folder("shapes/train", {.size = 32});
+  auto loader = batches(shapes, {.batch_size = 16, .shuffle = true, .seed = 1, .workers = 2});
   AdamW optimizer(net.parameters());
   optimizer.set_schedule(
       WarmupCosine{.peak = 0.01, .warmup_steps = 10, .total_steps = epochs * loader.size()});
 
   std::printf("%lld parameters, %lld batches an epoch\n", (long long)net.parameter_count(),
               (long long)loader.size());
-  double first_loss = 0, last_loss = 0;
-  for (int epoch = 0; epoch < epochs; ++epoch)
+  double first_loss = 0, last_loss = 0, reached = 0;
+  for (int epoch = 0; epoch < epochs; ++epoch) {
+    last_loss = 0;  // the mean over the epoch
     for (const auto& [images, labels] : loader) {
       optimizer.clear_gradients();
       const Tensor loss = softmax_cross_entropy(net(images), labels);
       loss.backward();
       optimizer.step();
-      last_loss = loss.item();
-      if (optimizer.steps() == 1) first_loss = last_loss;
+      last_loss += loss.item() / double(loader.size());
     }
+    if (epoch == 0) first_loss = last_loss;
+    reached = measure(net, "shapes/val");
+    std::fprintf(stderr, "epoch %2d: loss %.3f, accuracy %.3f\n", epoch + 1, last_loss, reached);
+  }
   std::printf("the loss fell to a third: %s\n", last_loss < first_loss / 3 ? "yes" : "no");
-  const double reached = measure(net, "shapes/val");
   std::printf("accuracy on images it has not seen, above 0.95: %s\n", reached > 0.95 ? "yes" : "no");
+  save_weights("shapes.safetensors", net,
+               {{"classes", fmt::format("{}", fmt::join(shapes->class_names(), "\n"))}});
 
-  save_weights("shapes.safetensors", net);
+  // ---- a prediction, by a program that has only the file
+
   Net again(8);
-  load_weights("shapes.safetensors", again);
-  std::printf("the same from the file: %s\n", measure(again, "shapes/val") == reached ? "yes" : "no");
+  std::istringstream lines(load_weights("shapes.safetensors", again).metadata.at("classes"));
+  std::vector<std::string> classes;
+  for (std::string name; std::getline(lines, name);) classes.push_back(name);
+
+  again.set_training(false);
+  const NoGrad no_grad;
+  const std::string file = "shapes/val/ring/0.png";
+  const auto probabilities = softmax(again(read_image_for_classifier(file, 32))).values();
+  const auto best = std::max_element(probabilities.begin(), probabilities.end());
+  std::printf("%s: %s, probability %.1f\n", file.c_str(),
+              classes[size_t(best - probabilities.begin())].c_str(), *best);
+  std::printf("the same accuracy from the file: %s\n",
+              measure(again, "shapes/val") == reached ? "yes" : "no");
 } catch (const Error& error) {
   std::fprintf(stderr, "error: %s\n", error.what());
   return 1;

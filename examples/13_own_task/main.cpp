@@ -1,16 +1,13 @@
 // Lesson 13: a task of one's own, semantic segmentation, under the trainer: checkpoints, averaged weights,
 // metrics and resuming come with it.
+#include <fovea/fovea.h>
+#include <fovea/train/data/synth/synth_shapes.h>
+#include <fovea/train/loop/resolve_config.h>
+#include <fovea/train/loop/trainer.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
-
-#include "core/error.h"
-#include "models/efficientdet.h"
-#include "nn/layers.h"
-#include "ops/cross_entropy.h"
-#include "ops/shape_ops.h"
-#include "train/data/synth/synth_shapes.h"
-#include "train/loop/resolve_config.h"
-#include "train/loop/trainer.h"
 
 using namespace fovea;
 
@@ -23,20 +20,18 @@ constexpr int classes = 4;                              // background, ellipse, 
 
 struct Segmenter : Module {
   explicit Segmenter(uint64_t seed) : Module(seed) {
-    const EfficientDetSpec spec = efficientdet_spec("efficientdet_d-3");
-    backbone = std::make_unique<EfficientNet>(spec.backbone, 0, rng());
-    fpn = std::make_unique<BiFpn>(spec.fpn, backbone->feature_channels(), rng());
-    add_child("backbone", *backbone);
+    fpn = std::make_unique<BiFpn>(spec.fpn, backbone.feature_channels(), rng());
     add_child("fpn", *fpn);
     head = std::make_unique<Conv2d>(*this, "head",
                                     Conv2dOptions{.in = spec.fpn.channels, .out = classes, .kernel = 1});
   }
   // images (N, H, W, 3) -> logits (N, H / 8, W / 8, classes), from the pyramid's finest level
   Tensor forward(const Tensor& images) const override {
-    return head->forward(fpn->forward(backbone->features(images)).front());
+    return head->forward(fpn->forward(backbone.features(images)).front());
   }
 
-  std::unique_ptr<EfficientNet> backbone;
+  EfficientDetSpec spec = efficientdet_spec("efficientdet_d-3");
+  EfficientNet backbone{*this, "backbone", spec.backbone};
   std::unique_ptr<BiFpn> fpn;
   std::unique_ptr<Conv2d> head;
 };

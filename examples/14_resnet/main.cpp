@@ -1,16 +1,9 @@
 // Lesson 14: a ResNet from parts, on the CPU and, by one word, on a GPU, its step captured as one graph.
-#include <cstdio>
+#include <fovea/cuda/runtime/counters.h>
+#include <fovea/fovea.h>
 
-#include "core/error.h"
-#include "cuda/runtime/counters.h"
-#include "nn/layers.h"
-#include "nn/sequential.h"
-#include "ops/activation.h"
-#include "ops/arithmetic.h"
-#include "ops/cross_entropy.h"
-#include "ops/pool2d.h"
-#include "ops/reduction.h"
-#include "train/optim/captured_step.h"
+#include <cmath>
+#include <cstdio>
 
 using namespace fovea;
 

@@ -104,7 +104,7 @@ LoadedWeights load_weights(const std::string& path, const Module& model, const L
     return options.published_layouts ? weight.layout : WeightLayout::same;
   };
 
-  LoadedWeights loaded;
+  LoadedWeights loaded{.metadata = file.metadata()};
   std::vector<std::string> missing, mismatched, unexpected;
   std::vector<std::pair<NamedTensor, const SafetensorsFile::Entry*>> pairs;
   for (const NamedTensor& weight : state_dict(model)) {
@@ -126,11 +126,19 @@ LoadedWeights load_weights(const std::string& path, const Module& model, const L
   }
   for (const auto& [name, source] : sources)
     if (!source.used) (is_optional(name) ? loaded.unused : unexpected).push_back(source.entry->name);
-  require(missing.empty() && mismatched.empty() && unexpected.empty(),
-          "{} holds the weights of another model; choose the one they belong to:{}{}{}", path,
+  // A head for other classes is a few tensors out of many.
+  const size_t faults = missing.size() + mismatched.size() + unexpected.size();
+  const std::string all_but_a_head =
+      faults * 4 <= pairs.size()
+          ? fmt::format(
+                "\n  the other {} tensors fit: name these in `LoadOptions::optional` to leave them out; "
+                "load_pretrained() does so for the class heads of EfficientNet and EfficientDet",
+                pairs.size())
+          : "";
+  require(faults == 0, "{} holds the weights of another model; choose the one they belong to:{}{}{}{}", path,
           listed("tensors are missing in the file", missing),
           listed("have another shape in the file", mismatched),
-          listed("of the file have no place in the model", unexpected));
+          listed("of the file have no place in the model", unexpected), all_but_a_head);
   std::vector<Tensor> numbers;  // all are read before any is changed
   for (const auto& [weight, entry] : pairs)
     numbers.push_back(from_published(file.read_float32(*entry), weight.tensor.shape(), layout_of(weight)));

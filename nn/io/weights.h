@@ -19,6 +19,8 @@ Tensor to_published(const Tensor& ours, WeightLayout layout);
 
 // Atomic. What PyTorch's load_state_dict(safetensors.torch.load_file(path)) then takes whole; the counters
 // num_batches_tracked, which nothing computes with, are left out, and PyTorch does not ask for them.
+// `metadata`: what else should travel with the weights, such as the names of classes; load_weights() returns
+// it.
 void save_weights(const std::string& path, const Module& model,
                   const std::map<std::string, std::string>& metadata = {});
 
@@ -33,9 +35,10 @@ struct LoadOptions {
 
 // What load_weights() found.
 struct LoadedWeights {
-  size_t tensors = 0;               // taken from the file
-  std::vector<std::string> fresh;   // of the model, which keep what they have
-  std::vector<std::string> unused;  // of the file
+  size_t tensors = 0;                           // taken from the file
+  std::vector<std::string> fresh;               // of the model, which keep what they have
+  std::vector<std::string> unused;              // of the file
+  std::map<std::string, std::string> metadata;  // of the file: what save_weights() was given, and "format"
 };
 
 // Gives the model the numbers of a file, on whatever device it is. Throws Error that lists the tensors that

@@ -272,7 +272,7 @@ TEST_CASE("a classifier's input is the middle in evaluation, a random part in tr
   const Image image = noise(80, 60, 8);
   Canvas canvas(28, 28);
   Random random(4);
-  prepare_for_classification(image, 28, false, random, canvas.pixels());
+  prepare_for_classification(image, 28, {}, random, canvas.pixels());
   CHECK(random.position() == 0);
   const double side = 60 * 0.875, step = side / 28;
   for (int y = 0; y < 28; y += 3)
@@ -281,6 +281,7 @@ TEST_CASE("a classifier's input is the middle in evaluation, a random part in tr
                                                     30 - side / 2 + (y + 0.5) * step, step, 0))
                                         .margin(2e-3));
 
+  const ClassifierAugmentation both{.random_crop = true, .horizontal_flip = true};
   // On two ramps the ends of each output row and column tell which part was taken.
   Image ramp(200, 150);
   for (int y = 0; y < 150; ++y)
@@ -288,7 +289,7 @@ TEST_CASE("a classifier's input is the middle in evaluation, a random part in tr
   double smallest = 1, largest = 0;
   int flips = 0;
   for (int i = 0; i < 300; ++i) {
-    prepare_for_classification(ramp, 28, true, random, canvas.pixels());
+    prepare_for_classification(ramp, 28, both, random, canvas.pixels());
     const double across = canvas.at(20, 14, 0) - canvas.at(7, 14, 0),
                  down = canvas.at(14, 20, 1) - canvas.at(14, 7, 1);
     flips += across < 0;
@@ -304,9 +305,35 @@ TEST_CASE("a classifier's input is the middle in evaluation, a random part in tr
   CHECK(largest > 0.8);
   CHECK(largest <= 1.01);
 
-  prepare_for_classification(noise(400, 3, 9), 28, true, random,
+  prepare_for_classification(noise(400, 3, 9), 28, both, random,
                              canvas.pixels());  // no part has such an aspect
   for (float value : canvas.pixels()) REQUIRE(std::isfinite(value));
+}
+
+TEST_CASE("a classifier's images are flipped or cropped, each without the other") {
+  const Image image = noise(48, 40, 5);
+  Canvas plain(24, 24), varied(24, 24);
+  prepare_for_classification(image, 24, plain.pixels());
+  Random random(6);
+  int flips = 0;
+  for (int i = 0; i < 40; ++i) {
+    prepare_for_classification(image, 24, {.horizontal_flip = true}, random, varied.pixels());
+    const bool flipped = varied.at(0, 0, 0) != plain.at(0, 0, 0);
+    flips += flipped;
+    for (int y = 0; y < 24; ++y)
+      for (int x = 0; x < 24; ++x)
+        REQUIRE(varied.at(x, y, 1) == Approx(plain.at(flipped ? 23 - x : x, y, 1)).margin(0.01));
+  }
+  CHECK(flips > 8);
+  CHECK(flips < 32);
+
+  Image ramp(100, 100);
+  for (int y = 0; y < 100; ++y)
+    for (int x = 0; x < 100; ++x) ramp.at(x, y)[0] = uint8_t(2 * x);
+  for (int i = 0; i < 40; ++i) {
+    prepare_for_classification(ramp, 24, {.random_crop = true}, random, varied.pixels());
+    CHECK(varied.at(0, 12, 0) < varied.at(23, 12, 0));
+  }
 }
 
 TEST_CASE("augmentation refuses sizes and options that make no sense") {
@@ -317,7 +344,7 @@ TEST_CASE("augmentation refuses sizes and options that make no sense") {
                     Contains("the image is 0 x 0 pixels"));
   CHECK_THROWS_WITH(prepare_for_evaluation(image, {}, 16, 17, pixels),
                     Contains("the output is 17 x 16 pixels in 768 floats"));
-  CHECK_THROWS_WITH(prepare_for_classification(image, 0, true, random, {}), Contains("the output is 0 x 0"));
+  CHECK_THROWS_WITH(prepare_for_classification(image, 0, {}), Contains("the output is 0 x 0"));
   CHECK_THROWS_WITH(prepare_for_training(image, {}, 16, 16, {.scale_min = 0, .scale_max = 1}, random, pixels),
                     Contains("the scale jitter is 0 to 1"));
   CHECK_THROWS_WITH(

@@ -1,7 +1,10 @@
 #include "train/data/loader/batches.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <cstdio>
 #include <numeric>
 #include <set>
 
@@ -116,7 +119,8 @@ TEST_CASE("batches have the same bits for any number of workers") {
   write_images(folder);
   std::vector<Epoch> epochs;
   for (const int workers : {1, 3}) {
-    const auto data = image_folder(folder.path(), {.size = 16, .augment = true, .colours = {.hue = 0.2}});
+    const auto data = image_folder(
+        folder.path(), {.size = 16, .random_crop = true, .horizontal_flip = true, .colours = {.hue = 0.2}});
     Batches loader = batches(data, {.batch_size = 4, .shuffle = true, .seed = 1, .workers = workers});
     for (int i = 0; i < 3; ++i) epochs.push_back(next_epoch(loader));
   }
@@ -150,11 +154,20 @@ TEST_CASE("images by class, and an unreadable one is an error that names it") {
   CHECK(example.input.shape() == Shape{8, 8, 3});
   CHECK(example.target.item() == 1);
   CHECK(example.input.values() == data->get(3, other).input.values());
-  const auto varied = image_folder(folder.path(), {.size = 8, .augment = true});
+  const auto varied = image_folder(folder.path(), {.size = 8, .random_crop = true});
   CHECK(varied->get(3, random).input.values() != varied->get(3, other).input.values());
   CHECK(image_folder(folder.path(), {.class_names = {"dog", "cat"}})->get(0, random).target.item() == 0);
-  CHECK(image_folder(folder.path(), {.class_names = {"dog", "cow", "cat"}})->listing().warnings.size() == 1);
+  const ImageFolderOptions with_a_cow{.class_names = {"dog", "cow", "cat"}, .print_warnings = false};
+  CHECK(image_folder(folder.path(), with_a_cow)->listing().warnings.size() == 1);
   CHECK_THROWS_WITH(image_folder(folder.path(), {.size = 0}), Contains("`size` is 0"));
+
+  // A prediction starts from the same numbers.
+  const Tensor single = read_image_for_classifier(folder / "dog/1.png", 8);
+  CHECK(single.shape() == Shape{1, 8, 8, 3});
+  CHECK(data->listing().images[3].file == folder / "dog/1.png");
+  CHECK(single.values() == example.input.values());
+  CHECK_THROWS_WITH(read_image_for_classifier(folder / "dog/1.png", 0), Contains("`size` is 0"));
+  CHECK_THROWS_WITH(read_image_for_classifier(folder / "none.png", 8), Contains("none.png"));
 
   write_file_atomically(folder / "cat/9.png", "no image");
   Batches loader = batches(image_folder(folder.path()), {.batch_size = 3, .workers = 2});
@@ -165,6 +178,30 @@ TEST_CASE("images by class, and an unreadable one is an error that names it") {
       }(),
       Contains(folder / "cat/9.png"));
   CHECK(seen == 3);
+}
+
+TEST_CASE("what is wrong with a folder of images is printed once, unless it is not wanted") {
+  const TemporaryFolder folder;
+  write_images(folder);
+  create_folder(folder / "empty");
+  write_file_atomically(folder / "cat/notes.txt", "no image");
+  const auto printed = [&](const ImageFolderOptions& options) {
+    const std::string into = folder / "printed";
+    std::fflush(stderr);
+    const int before = ::dup(STDERR_FILENO);
+    REQUIRE(std::freopen(into.c_str(), "w", stderr));
+    image_folder(folder.path(), options);
+    std::fflush(stderr);
+    ::dup2(before, STDERR_FILENO);
+    ::close(before);
+    return read_file(into);
+  };
+  CHECK(printed({.print_warnings = false}).empty());
+  const std::string text = printed({});
+  CHECK(text.find("warning: " + (folder / "empty") + " holds no image: its class has none\n") !=
+        std::string::npos);
+  CHECK(text.find("the first is notes.txt: they are left out\n") != std::string::npos);
+  CHECK(printed({}).empty());
 }
 
 TEST_CASE("batches refuse what they cannot be made of") {

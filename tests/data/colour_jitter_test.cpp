@@ -121,12 +121,16 @@ TEST_CASE("limits of 0 draw nothing and change nothing") {
   CHECK(with != without);
 
   Random fourth(4), fifth(4);
-  prepare_for_classification(image, 8, true, fourth, without);
-  prepare_for_classification(image, 8, true, fifth, with, {.saturation = 1});
+  const auto prepare = [&](const ColourJitter& colours, Random& random, std::vector<float>& pixels) {
+    prepare_for_classification(image, 8, {.random_crop = true, .horizontal_flip = true, .colours = colours},
+                               random, pixels);
+  };
+  prepare({}, fourth, without);
+  prepare({.saturation = 1}, fifth, with);
   CHECK(fifth.position() == fourth.position() + 1);
   CHECK(with != without);
-  prepare_for_classification(image, 8, false, fourth, without);
-  prepare_for_classification(image, 8, false, fifth, with, {.saturation = 1});
+  prepare_for_classification(image, 8, without);
+  prepare_for_classification(image, 8, {}, fifth, with);
   CHECK(with == without);  // what is measured is never changed
 }
 

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <limits>
+#include <sstream>
 
 #include "core/error.h"
 #include "ops/shape_ops.h"
@@ -41,6 +42,19 @@ TEST_CASE("accuracy, top-k accuracy and confusions by hand") {
   const Tensor maps = logits.viewed_as({1, 2, 2, 3}), masks = labels.viewed_as({1, 2, 2});
   CHECK(accuracy(maps, masks) == 0.5);
   CHECK(confusion_matrix(maps, masks).counts == m.counts);
+}
+
+TEST_CASE("a confusion matrix is printed as a table") {
+  ConfusionMatrix m({"cat", "dög"}, {"cat", "dög", "missed"});
+  m.at(0, 0) = 12, m.at(0, 1) = 1, m.at(1, 1) = 1000;
+  const std::string table =
+      "truth \\ found  cat   dög  missed\n"
+      "cat             12     1       0\n"
+      "dög              0  1000       0";
+  CHECK(fmt::format("{}", m) == table);
+  std::ostringstream stream;
+  stream << m;
+  CHECK(stream.str() == table);
 }
 
 TEST_CASE("of equal scores the first class counts, and a NaN is never right") {

@@ -77,6 +77,24 @@ TEST_CASE("a backbone has neither head nor classifier") {
   CHECK_THROWS_WITH(backbone.forward(zeros({1, 32, 32, 3})), Contains("without a classifier"));
 }
 
+TEST_CASE("an EfficientNet is a part of another network in one line") {
+  struct Net : Module {
+    using Module::Module;
+    EfficientNet backbone{*this, "backbone", efficientnet_spec("efficientnet_b-3")};
+    EfficientNet classifier{*this, "classifier", efficientnet_spec("efficientnet_b-3"), 5};
+  };
+  const Net net(3), same(3), other(4);
+  CHECK(net.parameters().front().name == "backbone.conv_stem.weight");
+  CHECK(net.parameters().back().name == "classifier.classifier.bias");
+  CHECK(&net.backbone.rng() == &net.rng());
+  const auto first = [](const Net& n) { return n.parameters().front().tensor.values(); };
+  CHECK(first(net) == first(same));
+  CHECK(first(net) != first(other));
+  const Tensor images = zeros({1, 32, 32, 3});
+  CHECK(net.backbone.features(images).size() == 3);
+  CHECK(net.classifier(images).shape() == Shape{1, 5});
+}
+
 TEST_CASE("parameters have timm's names") {
   Random random(1);
   std::vector<std::string> names;
@@ -164,6 +182,5 @@ TEST_CASE("an unknown model, and images of a wrong shape, are explained") {
   CHECK(efficientnet_names().size() == 19);
   Random random(1);
   const EfficientNet model(efficientnet_spec("efficientnet_b-3"), 2, random);
-  CHECK_THROWS_WITH(model.forward(zeros({1, 3, 32, 32})),
-                    Contains("1x3x32x32") && Contains("(N, H, W, 3)"));
+  CHECK_THROWS_WITH(model.forward(zeros({1, 3, 32, 32})), Contains("1x3x32x32") && Contains("(N, H, W, 3)"));
 }

@@ -63,7 +63,8 @@ TEST_CASE("parts are registered where they are declared") {
     Linear a{*this, "same", 2, 2}, b{*this, "same", 2, 2};
   };
   CHECK_THROWS_WITH(Twice(), Contains("two children of the network are named same"));
-  CHECK_THROWS_WITH(Module()(zeros({1})), Contains("the network does not make one tensor of one"));
+  CHECK_THROWS_WITH(Module()(zeros({1})),
+                    Contains("the network has no forward(x) that takes and returns one tensor"));
 }
 
 TEST_CASE("the seed of a network decides on its weights") {
@@ -172,6 +173,7 @@ TEST_CASE("the weights of any network are saved and loaded") {
   CHECK(file.find("stem.weight")->shape == Shape{8, 3, 3, 3});  // PyTorch's layout
   const LoadedWeights loaded = load_weights(folder / "net.safetensors", second);
   CHECK(loaded.tensors == 10);
+  CHECK(loaded.metadata.at("made") == "by a test");
   const auto a = state_dict(first), b = state_dict(second);
   for (size_t i = 0; i < a.size(); ++i) {
     CAPTURE(a[i].name);

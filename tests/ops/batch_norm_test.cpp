@@ -285,7 +285,9 @@ TEST_CASE("batch norms of segments that do not make up the image are refused") {
 
 TEST_CASE("batch norm of the wrong sizes or of nothing is refused") {
   CHECK_THROWS_WITH(batch_norm(zeros({3, 4}), ones({3}), zeros({4}), zeros({4}), ones({4}), {}),
-                    Catch::Contains("[batch_norm] weight") && Catch::Contains("3x4"));
+                    Catch::Contains("[batch_norm] x 3x4 has 4 columns, weight 3 takes 3"));
+  CHECK_THROWS_WITH(batch_norm(zeros({2, 4, 8, 8}), ones({4}), zeros({4}), zeros({4}), ones({4}), {}),
+                    Catch::Contains("has 8 channels, weight 4 takes 4: images are (N, H, W, C)"));
   CHECK_THROWS_WITH(batch_norm(zeros({0, 4}), ones({4}), zeros({4}), zeros({4}), ones({4}), {}),
                     Catch::Contains("nothing to take statistics of"));
   CHECK_THROWS_WITH(

@@ -232,5 +232,10 @@ TEST_CASE("dense convolution refuses weights, windows and paddings that do not f
   CHECK_THROWS_WITH(conv2d(image, filter, {3, 1, Padding::pixels(-1)}), Contains("a padding of -1 pixels"));
   CHECK_THROWS_WITH(conv2d(zeros({1, 4, 4, 0}), zeros({3, 3, 0, 8}), {3, 1}), Contains("both need channels"));
   CHECK_THROWS_WITH(conv2d(zeros({1, 4, 4, 3}), zeros({3, 3, 4, 8}), {3, 1}), Catch::Contains("3x3x4x8"));
+  CHECK_THROWS_WITH(conv2d(zeros({4, 32, 32, 16}), zeros({3, 3, 32, 8}), {3, 1}),
+                    Catch::Contains("x 4x32x32x16 has 16 channels, w 3x3x32x8 takes 32") &&
+                        Catch::Contains(": images are (N, H, W, C)"));  // axis 1 would fit
+  CHECK_THROWS_WITH(conv2d(zeros({4, 8, 8, 16}), zeros({3, 3, 32, 8}), {3, 1}),
+                    !Catch::Contains("(N, H, W, C)"));
   CHECK_THROWS_WITH(conv2d(zeros({4, 4, 3}), zeros({3, 3, 3, 8}), {3, 1}), Catch::Contains("4x4x3"));
 }

@@ -190,7 +190,9 @@ TEST_CASE("on CUDA the statistics of a depthwise convolution are left to batch n
 
 TEST_CASE("depthwise convolution refuses what it cannot do") {
   CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 4, 4, 3}), zeros({3, 3, 4}), {3, 1}),
-                    Catch::Contains("3x3x3") && Catch::Contains("3x3x4"));
+                    Catch::Contains("x 1x4x4x3 has 3 channels, w 3x3x4 takes 4"));
+  CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 3, 8, 8}), zeros({3, 3, 3}), {3, 1}),
+                    Catch::Contains("w 3x3x3 takes 3: images are (N, H, W, C)"));
   CHECK_THROWS_WITH(depthwise_conv2d(zeros({4, 4, 3}), zeros({3, 3, 3}), {3, 1}),
                     Catch::Contains("(N, H, W, C)"));
   CHECK_THROWS_WITH(depthwise_conv2d(zeros({1, 4, 4, 3}), zeros({7, 7, 3}), {7, 1}),

@@ -87,6 +87,10 @@ TEST_CASE("a product adds to the gradient that its input has from another, witho
 
 TEST_CASE("products of sizes that disagree are refused with both shapes") {
   CHECK_THROWS_WITH(matmul(zeros({2, 3}), zeros({4, 2})), Catch::Contains("2x3") && Catch::Contains("4x2"));
+  CHECK_THROWS_WITH(linear(zeros({5, 2, 3}), zeros({4, 2}), {}),
+                    Catch::Contains("[linear] x 5x2x3 has 3 columns, w 4x2 takes 4"));
+  CHECK_THROWS_WITH(conv1x1(zeros({2, 4, 8, 8}), zeros({4, 2})),
+                    Catch::Contains("x 2x4x8x8 has 8 channels, w 4x2 takes 4: images are (N, H, W, C)"));
   CHECK_THROWS_WITH(linear(zeros({2, 3}), zeros({3, 2}), zeros({3})), Catch::Contains("[linear] bias"));
   CHECK_THROWS_WITH(conv1x1(zeros({2, 3}), zeros({3, 2})), Catch::Contains("(N, H, W, C)"));
 }

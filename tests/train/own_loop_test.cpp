@@ -3,13 +3,17 @@
 #include <cmath>
 
 #include "cuda/runtime/counters.h"
+#include "nn/io/weights.h"
 #include "nn/layers.h"
 #include "ops/arithmetic.h"
 #include "ops/reduction.h"
+#include "tests/support/test_data.h"
 #include "train/optim/captured_step.h"
 #include "train/optim/optimizer.h"
+#include "train/optim/training.h"
 
 using namespace fovea;
+using Catch::Contains;
 
 namespace {
 
@@ -142,4 +146,77 @@ TEST_CASE("a captured step computes what the loop written out does") {
   CHECK(train(Device::cuda, true) == on_device);
   for (size_t i = 0; i < plain.size(); ++i)
     CHECK(on_device[i] == Approx(plain[i]).epsilon(1e-3).margin(1e-5));
+}
+
+TEST_CASE("a loop that is saved and loaded computes the bits of one that was not interrupted") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "training.safetensors";
+  for (const Device device : {Device::cpu, Device::cuda})
+    for (const bool captured : {false, true}) {
+      CAPTURE(name(device), captured);
+      // Steps first .. last - 1; what remains of them is every number of the network.
+      const auto train = [&](Regression& net, Optimizer& optimizer, int64_t first, int64_t last) {
+        const Tensor x = zeros({8, 3}).to(device).clone();
+        const auto loss_of = [&] {
+          const Tensor error = net(x) - sum(x, 1, true);
+          return mean(error * error);
+        };
+        CapturedStep step(net, optimizer, loss_of);
+        for (int64_t i = first; i < last; ++i) {
+          x.copy_from(batch_of(i));
+          if (captured) {
+            step();
+            continue;
+          }
+          optimizer.clear_gradients();
+          loss_of().backward();
+          optimizer.step();
+        }
+        std::vector<double> numbers;
+        for (const NamedTensor& t : state_dict(net))
+          for (const double value : t.tensor.to(Device::cpu).values()) numbers.push_back(value);
+        return numbers;
+      };
+      Regression whole(4), begun(4), resumed(5);
+      for (Regression* net : {&whole, &begun, &resumed}) net->to(device);
+      AdamW all_steps(whole.parameters()), first_steps(begun.parameters()), last_steps(resumed.parameters());
+      for (AdamW* optimizer : {&all_steps, &first_steps, &last_steps})
+        optimizer->set_schedule(WarmupCosine{.peak = 0.05, .warmup_steps = 3, .total_steps = 10});
+      const auto expected = train(whole, all_steps, 0, 10);
+      train(begun, first_steps, 0, 5);
+      save_training(file, begun, first_steps);
+      load_training(file, resumed, last_steps);
+      CHECK(last_steps.steps() == 5);
+      CHECK(train(resumed, last_steps, 5, 10) == expected);
+    }
+}
+
+TEST_CASE("a training is loaded into nothing that it does not fit") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "training.safetensors";
+  Regression net(4);
+  Adam optimizer(net.parameters());
+  save_training(file, net, optimizer);
+
+  struct Other : Module {
+    using Module::Module;
+    Linear a{*this, "a", 3, 7};
+  };
+  Other other(1);
+  Adam of_other(other.parameters());
+  AdamW decoupled(net.parameters());
+  SGD sgd(net.parameters());
+  CHECK_THROWS_WITH(load_training(file, net, decoupled),
+                    Contains("holds a training by Adam, the optimizer given is AdamW"));
+  CHECK_THROWS_WITH(load_training(file, net, sgd), Contains("given is SGD"));
+  CHECK_THROWS_WITH(load_training(file, other, of_other), Contains("an optimizer of other parameters"));
+  Adam of_a(net.a.parameters());
+  CHECK_THROWS_WITH(load_training(file, net, of_a), Contains("weight.momentum is 3x7 here, and missing"));
+  const auto before = other.a.parameters()[0].tensor.values();
+  CHECK_THROWS_WITH(load_training(file, other, optimizer), Contains("the weights of another model"));
+  CHECK(other.a.parameters()[0].tensor.values() == before);
+  save_weights(folder / "weights", net);
+  CHECK_THROWS_WITH(load_training(folder / "weights", net, optimizer),
+                    Contains("is no training to go on with: its metadata has no optimizer"));
+  CHECK_THROWS_WITH(load_training(folder / "none", net, optimizer), Contains("none"));
 }

@@ -74,12 +74,16 @@ Batch ClassificationTask::make_batch(int64_t index) {
   const int64_t first = index * config_.batch_size + share_.first;
   const Tensor images({n, size, size, 3}), labels({n}, DType::int32);
   const std::vector<int64_t> chosen = sampler_.images(first, n);
+  ClassifierAugmentation augmentation;
+  if (config_.overfit == 0)
+    augmentation = {.random_crop = true,
+                    .horizontal_flip = true,
+                    .colours = {config_.brightness, config_.contrast, config_.saturation, config_.hue}};
   for (int64_t k = 0; k < n; ++k) {
     const size_t image = size_t(chosen[size_t(k)]);
     Random random(uint64_t(config_.seed), stream_of(RandomStream::augmentation, first + k));
-    prepare_for_classification(*train_images_.get(image), int(size), config_.overfit == 0, random,
-                               images.span<float>().subspan(size_t(k * pixels), size_t(pixels)),
-                               {config_.brightness, config_.contrast, config_.saturation, config_.hue});
+    prepare_for_classification(*train_images_.get(image), int(size), augmentation, random,
+                               images.span<float>().subspan(size_t(k * pixels), size_t(pixels)));
     labels.data<int32_t>()[k] = int32_t(train_.images[image].label);
   }
   return {images, {labels}};

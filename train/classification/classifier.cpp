@@ -31,9 +31,8 @@ Tensor Classifier::forward(const Tensor& images) const {
 
 std::vector<double> Classifier::classify(const Image& image) {
   NoGrad no_grad;
-  Random unused;
   const Tensor input({1, size_, size_, 3});
-  prepare_for_classification(image, size_, false, unused, input.span<float>());
+  prepare_for_classification(image, size_, input.span<float>());
   return softmax(forward(input.to(device()))).values();
 }
 

@@ -81,9 +81,8 @@ Tensor classify_dataset(const Classifier& classifier, const ClassificationDatase
   Prefetch<Tensor> prefetch(workers, size_t(workers) + 1, 0, turns.count, [&](int64_t index) {
     const int64_t begin = turns[index] * batch, n = std::min(batch, count - begin);
     const Tensor input({n, size, size, 3});
-    Random unused;
     for (int64_t i = 0; i < n; ++i)
-      prepare_for_classification(*images.get(size_t(begin + i)), size, false, unused,
+      prepare_for_classification(*images.get(size_t(begin + i)), size,
                                  input.span<float>().subspan(size_t(i * pixels), size_t(pixels)));
     return input;
   });

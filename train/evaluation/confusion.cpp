@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <ostream>
 
 #include "core/error.h"
 
@@ -40,6 +41,34 @@ ConfusionMatrix confusion_matrix(const std::vector<std::string>& class_names, st
     ++matrix.at(size_t(truths[i]), size_t(found[i]));
   }
   return matrix;
+}
+
+std::string to_string(const ConfusionMatrix& matrix) {
+  // Characters, not bytes, as fmt counts them where it pads.
+  const auto width = [](const std::string& text) {
+    return size_t(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  };
+  const std::string corner = "truth \\ found";
+  size_t first = width(corner);
+  for (const std::string& row : matrix.rows) first = std::max(first, width(row));
+  std::string text = fmt::format("{:<{}}", corner, first);
+  std::vector<size_t> widths;
+  for (size_t column = 0; column < matrix.columns.size(); ++column) {
+    widths.push_back(width(matrix.columns[column]));
+    for (size_t row = 0; row < matrix.rows.size(); ++row)
+      widths.back() = std::max(widths.back(), std::to_string(matrix.at(row, column)).size());
+    text += fmt::format("  {:>{}}", matrix.columns[column], widths.back());
+  }
+  for (size_t row = 0; row < matrix.rows.size(); ++row) {
+    text += fmt::format("\n{:<{}}", matrix.rows[row], first);
+    for (size_t column = 0; column < matrix.columns.size(); ++column)
+      text += fmt::format("  {:>{}}", matrix.at(row, column), widths[column]);
+  }
+  return text;
+}
+
+std::ostream& operator<<(std::ostream& stream, const ConfusionMatrix& matrix) {
+  return stream << to_string(matrix);
 }
 
 }  // namespace fovea

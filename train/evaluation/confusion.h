@@ -1,5 +1,8 @@
 #pragma once
+#include <fmt/format.h>
+
 #include <cstdint>
+#include <iosfwd>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,4 +37,22 @@ std::vector<Confusion> frequent_confusions(const ConfusionMatrix& matrix, size_t
 ConfusionMatrix confusion_matrix(const std::vector<std::string>& class_names, std::span<const int> truths,
                                  std::span<const int> found);
 
+// The matrix as a table with its names, a line for each row:
+//
+//   truth \ found  cat  dog
+//   cat             12    1
+//   dog              0    9
+std::string to_string(const ConfusionMatrix& matrix);
+
+// The same, for streams and, below, for fmt: fmt::print("{}\n", matrix).
+std::ostream& operator<<(std::ostream& stream, const ConfusionMatrix& matrix);
+
 }  // namespace fovea
+
+template <>
+struct fmt::formatter<fovea::ConfusionMatrix> : fmt::formatter<std::string> {
+  template <class Context>
+  auto format(const fovea::ConfusionMatrix& matrix, Context& context) const {
+    return fmt::formatter<std::string>::format(fovea::to_string(matrix), context);
+  }
+};

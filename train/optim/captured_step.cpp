@@ -3,7 +3,11 @@
 namespace fovea {
 
 CapturedStep::CapturedStep(Module& module, Optimizer& optimizer, std::function<Tensor()> loss)
-    : module_(module), optimizer_(optimizer), loss_of_(std::move(loss)), rng_(module.rng()) {
+    : module_(module),
+      optimizer_(optimizer),
+      loss_of_(std::move(loss)),
+      rng_(module.rng()),
+      step_(optimizer.steps()) {
   if (module.device() == Device::cpu) return;
   device_step_.emplace(1);
   graph_ = std::make_unique<cuda::Graph>();
@@ -17,7 +21,7 @@ void CapturedStep::compute() {
   loss.backward();
   optimizer_.apply();
   loss_ = loss.detach();
-  module_.rng().set_step(nullptr);
+  module_.rng() = rng_;  // where a replay leaves it, and where save_training() finds it
 }
 
 Tensor CapturedStep::operator()() {

@@ -41,7 +41,7 @@ class CapturedStep {
   std::function<Tensor()> loss_of_;
   // Dropout draws by the same keys in each step, and by the step's number, which is read where it runs.
   Random rng_;
-  int64_t step_ = 0;
+  int64_t step_;
   std::optional<cuda::Workspace<int64_t>> device_step_;
   cuda::StagedCopy staging_;
   Tensor loss_;

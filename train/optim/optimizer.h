@@ -47,9 +47,12 @@ class Optimizer {
   Optimizer(std::vector<NamedTensor> parameters, const OptimizerOptions& options);
   Optimizer(const std::vector<ParameterGroup>& groups, const OptimizerOptions& options);
 
+  OptimizerOptions::Kind kind() const { return options_.kind; }  // the rule that it follows
   void clear_gradients() const;  // of all parameters, before the next backward pass
   // One update from the gradients of the parameters, at the learning rate of the options or the schedule. One
-  // without a gradient stays as it is. Where the norm of all gradients is not finite nothing is changed.
+  // without a gradient stays as it is. Where the norm of all gradients is not finite nothing is changed, and
+  // skipped() is one more: a loop that asks for it now and then, on CUDA not in each step, learns of a
+  // training that diverges.
   void step();
   // The learning rate of each step from now on, by its number, from 0.
   void set_schedule(LearningRateSchedule schedule) { schedule_ = std::move(schedule); }
@@ -76,7 +79,7 @@ class Optimizer {
   double update(int64_t step, double learning_rate);
 
   // What a checkpoint must hold besides the weights and steps(): "<parameter>.momentum" and, for Adam and
-  // AdamW, "<parameter>.variance".
+  // AdamW, "<parameter>.variance". save_training() (train/optim/training.h) writes it.
   std::vector<NamedTensor> state() const;
 
  private:

@@ -336,14 +336,19 @@ Image image_of(std::span<const float> pixels, int height, int width) {
   return image;
 }
 
-void prepare_for_classification(const Image& image, int size, bool training, Random& random,
-                                std::span<float> pixels, const ColourJitter& jitter) {
+void prepare_for_classification(const Image& image, int size, std::span<float> pixels) {
+  Random unused;
+  prepare_for_classification(image, size, {}, unused, pixels);
+}
+
+void prepare_for_classification(const Image& image, int size, const ClassifierAugmentation& augmentation,
+                                Random& random, std::span<float> pixels) {
   check_image(image);
   check_output(size, size, pixels);
-  const Crop crop = training ? inception_crop(image, random) : centre_crop(image, 1, 0.875);
-  const bool flipped = training && random.chance(0.5);
+  const Crop crop = augmentation.random_crop ? inception_crop(image, random) : centre_crop(image, 1, 0.875);
+  const bool flipped = augmentation.horizontal_flip && random.chance(0.5);
   std::optional<PixelMap> colours;
-  if (training && jitter.any()) colours.emplace(random_colour_map(jitter, image, random));
+  if (augmentation.colours.any()) colours.emplace(random_colour_map(augmentation.colours, image, random));
   const double step = crop.width / size;
   resample(image, {flipped ? crop.left + crop.width : crop.left, flipped ? -step : step, size},
            {crop.top, crop.height / size, size}, colours, {pixels.data(), size, size, size_t(size) * 3});

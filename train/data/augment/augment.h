@@ -67,10 +67,21 @@ PreparedImage prepare_mosaic(std::span<const AnnotatedImage, 4> images, int heig
 // The image that prepared pixels (height x width x 3) show, for people to look at.
 Image image_of(std::span<const float> pixels, int height, int width);
 
-// For a classifier, square: training cuts out a random part of 8 to 100 % of the area, aspect 3/4 to 4/3, and
-// flips (Inception's crop); evaluation scales the shorter side to size / 0.875 and takes the centre.
-// Training changes the colours, too, where `jitter` says so.
-void prepare_for_classification(const Image& image, int size, bool training, Random& random,
-                                std::span<float> pixels, const ColourJitter& jitter = {});
+// How a classifier's training images are varied.
+struct ClassifierAugmentation {
+  // Inception's crop: a random part of 8 to 100 % of the area, its width / height 3/4 to 4/3; false: the
+  // centre, as in evaluation.
+  bool random_crop = false;
+  bool horizontal_flip = false;  // with probability 1/2
+  ColourJitter colours;
+};
+
+// For a classifier: the centre of the image, scaled so that the shorter side is size / 0.875, as a square of
+// size x size pixels (size x size x 3 floats), normalised by ImageNet's mean and standard deviation.
+void prepare_for_classification(const Image& image, int size, std::span<float> pixels);
+
+// The same, varied. Its random numbers come only from `random`, and are drawn only for what is asked for.
+void prepare_for_classification(const Image& image, int size, const ClassifierAugmentation& augmentation,
+                                Random& random, std::span<float> pixels);
 
 }  // namespace fovea

@@ -1,29 +1,56 @@
 #include "train/data/loader/image_folder_dataset.h"
 
+#include <cstdio>
+#include <mutex>
+#include <set>
+
 #include "core/error.h"
-#include "train/data/augment/augment.h"
 
 namespace fovea {
+namespace {
+
+// A program reads a folder again to measure on it, or to split it: what is wrong with it is said once.
+void print_new(const std::vector<std::string>& warnings) {
+  static std::mutex mutex;
+  static std::set<std::string> printed;
+  const std::lock_guard lock(mutex);
+  for (const std::string& warning : warnings)
+    if (printed.insert(warning).second) fmt::print(stderr, "warning: {}\n", warning);
+}
+
+void check_size(const char* function, int size) {
+  require(size >= 1, "[{}] `size` is {}: give the side of the inputs in pixels", function, size);
+}
+
+}  // namespace
 
 ImageFolder::ImageFolder(const std::string& folder, const ImageFolderOptions& options)
     : listing_(read_image_folder(folder, options.class_names)),
       options_(options),
       images_(files_of(listing_), options.cache_mb << 20) {
-  require(options.size >= 1, "[image_folder] `size` is {}: give the side of the inputs in pixels",
-          options.size);
+  check_size("image_folder", options.size);
+  if (options.print_warnings) print_new(listing_.warnings);
 }
 
 Example ImageFolder::get(int64_t index, Random& random) const {
   const ClassifiedImage& image = listing_.images.at(size_t(index));
   const Tensor input({options_.size, options_.size, 3});
-  prepare_for_classification(*images_.get(size_t(index)), options_.size, options_.augment, random,
-                             input.span<float>(), options_.colours);
+  prepare_for_classification(*images_.get(size_t(index)), options_.size,
+                             {options_.random_crop, options_.horizontal_flip, options_.colours}, random,
+                             input.span<float>());
   return {input, class_label(image.label)};
 }
 
 std::shared_ptr<const ImageFolder> image_folder(const std::string& folder,
                                                 const ImageFolderOptions& options) {
   return std::make_shared<ImageFolder>(folder, options);
+}
+
+Tensor read_image_for_classifier(const std::string& path, int size) {
+  check_size("read_image_for_classifier", size);
+  const Tensor input({1, size, size, 3});
+  prepare_for_classification(read_image(path), size, input.span<float>());
+  return input;
 }
 
 }  // namespace fovea

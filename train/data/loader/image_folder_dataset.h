@@ -1,7 +1,7 @@
 #pragma once
 #include <memory>
 
-#include "train/data/augment/colour_jitter.h"
+#include "train/data/augment/augment.h"
 #include "train/data/image/image_cache.h"
 #include "train/data/image_folder.h"
 #include "train/data/loader/dataset.h"
@@ -10,18 +10,21 @@ namespace fovea {
 
 // Of image_folder().
 struct ImageFolderOptions {
-  int size = 224;                        // height and width of the inputs in pixels
-  bool augment = false;                  // a random part, flipped at random; false: the centre
-  ColourJitter colours;                  // with `augment`
+  int size = 224;                // height and width of the inputs in pixels
+  bool random_crop = false;      // a random part of the image (ClassifierAugmentation); false: the centre
+  bool horizontal_flip = false;  // mirrors half of the images
+  ColourJitter colours;          // random changes of colour
   std::vector<std::string> class_names;  // those that a model knows; empty: the names of the folders
-  int64_t cache_mb = 1024;  // memory for decoded images, which are not decoded again while they fit
+  int64_t cache_mb = 1024;     // memory for decoded images, which are not decoded again while they fit
+  bool print_warnings = true;  // false: classes without images and files that are no images are not reported
 };
 
 // Images for a classifier from a folder for each class: inputs (size, size, 3) as prepare_for_classification
 // makes them, normalised by ImageNet's mean and standard deviation, and a class_label() each.
 class ImageFolder : public Dataset {
  public:
-  // Throws as read_image_folder does, and where `size` is below 1.
+  // Prints the warnings of the listing to stderr, each once in the life of the program. Throws as
+  // read_image_folder does, and where `size` is below 1.
   ImageFolder(const std::string& folder, const ImageFolderOptions& options);
 
   int64_t size() const override { return int64_t(listing_.images.size()); }
@@ -40,5 +43,10 @@ class ImageFolder : public Dataset {
 // The same as the constructor.
 std::shared_ptr<const ImageFolder> image_folder(const std::string& folder,
                                                 const ImageFolderOptions& options = {});
+
+// One image for a network that was trained on an ImageFolder of this `size`: (1, size, size, 3) on the CPU,
+// the numbers that ImageFolder gives without augmentation. Throws as read_image does, and where `size` is
+// below 1.
+Tensor read_image_for_classifier(const std::string& path, int size = 224);
 
 }  // namespace fovea

@@ -1,0 +1,18 @@
+#pragma once
+#include "core/error.h"
+#include "core/tensor.h"
+
+namespace fovea {
+
+// What an op refuses whose x, channels last, meets a parameter w made for another number of channels. The
+// usual cause is an image in NCHW, as PyTorch has them.
+inline void require_channels(const char* op, const Tensor& x, const char* w, const Shape& w_shape,
+                             int64_t takes) {
+  if (x.rank() == 0 || x.size(-1) == takes) return;
+  const bool channels_first = x.rank() == 4 && x.size(1) == takes;
+  fail("[{}] x {} has {} {}, {} {} takes {}{}", op, x.shape(), x.size(-1),
+       x.rank() == 4 ? "channels" : "columns", w, w_shape, takes,
+       channels_first ? ": images are (N, H, W, C)" : "");
+}
+
+}  // namespace fovea
