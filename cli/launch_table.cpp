@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <map>
 
+#include "cli/predict/launch_model.h"
 #include "core/error.h"
 #include "core/file.h"
-#include "cuda/predict/launch_model.h"
 #include "cuda/runtime/device.h"
 #include "train/diagnose/timing.h"
 

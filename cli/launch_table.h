@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/predict/gpu.h"
+#include "cli/predict/gpu.h"
 #include "cuda/runtime/profile.h"
 
 namespace fovea {

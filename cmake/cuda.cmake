@@ -1,8 +1,7 @@
 # The library of cuda/: the runtime, the kernels, and, where Device::cuda is simulated, the simulator. Each .cu file is
 # compiled by nvcc for GPUs or by the host compiler for the simulator.
 file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/kernels/*.cu)
-file(GLOB runtime CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.cpp ${PROJECT_SOURCE_DIR}/cuda/runtime/*.cpp
-  ${PROJECT_SOURCE_DIR}/cuda/predict/*.cpp)
+file(GLOB runtime CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.cpp ${PROJECT_SOURCE_DIR}/cuda/runtime/*.cpp)
 file(GLOB simulator CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/sim/*.cpp)
 
 # How the host compiler compiles .cu files: cuda/sim/README.md has the reasons. -fsanitize=thread makes it call the
@@ -66,13 +65,6 @@ function(fovea_use_cudnn target)
   endif()
 endfunction()
 
-# The table of kernels that predictions read, embedded: one quoted line each.
-file(STRINGS ${PROJECT_SOURCE_DIR}/cuda/predict/kernel_code.tsv kernel_code)
-list(TRANSFORM kernel_code REPLACE "^.+$" "\"\\0\\\\n\"")
-string(REPLACE ";" "\n" kernel_code "${kernel_code}")
-file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/kernel_code.inc CONTENT "${kernel_code}\n" @ONLY)
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/predict/kernel_code.tsv)
-
 if(FOVEA_DEVICE STREQUAL sim)
   fovea_simulated_sources(${kernels})
   add_library(fovea_cuda ${runtime} ${simulator} ${kernels})
@@ -88,7 +80,7 @@ elseif(FOVEA_DEVICE STREQUAL gpu)
 else()
   message(FATAL_ERROR "FOVEA_DEVICE is ${FOVEA_DEVICE}: it must be sim or gpu")
 endif()
-target_include_directories(fovea_cuda PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/generated)
+target_include_directories(fovea_cuda PRIVATE ${PROJECT_SOURCE_DIR})
 target_link_libraries(fovea_cuda PUBLIC fovea_flags fmt::fmt)
 set_target_properties(fovea_cuda PROPERTIES INSTALL_RPATH $ORIGIN)
 add_dependencies(fovea_cuda fovea_headers)  # and so do all that depend on it

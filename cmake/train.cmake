@@ -69,5 +69,6 @@ if(FOVEA_MPI)
 endif()
 
 if(EXISTS ${PROJECT_SOURCE_DIR}/cli/main.cpp)
-  fovea_program(fovea cli DEPENDS train models/onnx CLI11::CLI11 nlohmann_json::nlohmann_json)
+  include(cmake/predict.cmake)
+  fovea_program(fovea cli DEPENDS train predict models/onnx CLI11::CLI11 nlohmann_json::nlohmann_json)
 endif()

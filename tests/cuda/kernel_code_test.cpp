@@ -1,13 +1,13 @@
 // What is read from PTX, and what is predicted from it, on texts and launches made for it: no nvcc is needed.
-#include "cuda/predict/kernel_code.h"
+#include "cli/predict/kernel_code.h"
 
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
 
-#include "cuda/predict/gpu.h"
-#include "cuda/predict/launch_model.h"
-#include "cuda/predict/ptx.h"
+#include "cli/predict/gpu.h"
+#include "cli/predict/launch_model.h"
+#include "cli/predict/ptx.h"
 #include "cuda/runtime/error.h"
 
 using namespace fovea;

@@ -8,8 +8,8 @@
 
 #include <fmt/format.h>
 
-#include "cuda/predict/gpu.h"
-#include "cuda/predict/kernel_code.h"
+#include "cli/predict/gpu.h"
+#include "cli/predict/kernel_code.h"
 #include "cuda/runtime/error.h"
 
 namespace fovea {

@@ -1,4 +1,4 @@
-#include "cuda/predict/kernel_code.h"
+#include "cli/predict/kernel_code.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "cuda/predict/ptx.h"
+#include "cli/predict/ptx.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/profile.h"
 

@@ -1,4 +1,4 @@
-#include "cuda/predict/launch_model.h"
+#include "cli/predict/launch_model.h"
 
 #include <algorithm>
 #include <cmath>

@@ -40,7 +40,7 @@ std::vector<KernelCode> read_ptx(std::string_view ptx);
 void add_ptxas_report(std::string_view report, std::string_view architecture,
                       std::vector<KernelCode>& kernels);
 
-// cuda/predict/kernel_code.tsv: what predictions know of kernels where there is no nvcc.
+// cli/predict/kernel_code.tsv: what predictions know of kernels where there is no nvcc.
 // scripts/kernel_report --update writes it. Without kernels for float64, which no network uses.
 std::string write_code_table(const std::vector<KernelCode>& kernels, const std::string& compiler);
 struct CodeTable {

@@ -1,4 +1,4 @@
-#include "cuda/predict/gpu.h"
+#include "cli/predict/gpu.h"
 
 #include <algorithm>
 #include <cctype>

@@ -1,4 +1,4 @@
-#include "cuda/predict/ptx.h"
+#include "cli/predict/ptx.h"
 
 #include <algorithm>
 #include <cctype>
