@@ -116,7 +116,7 @@ Tensor DetectionHead::forward(const Tensors& features) const {
 Tensor DetectionHead::forward(const Tensor& pyramid, const PyramidShape& shape) const {
   std::vector<int64_t> pixels;
   for (const ImageSize& level : shape.levels) pixels.push_back(level.pixels());
-  const auto tower = [&](const Tensors& inputs) {
+  const auto tower = [this, shape, pixels](const Tensors& inputs) {
     Tensor y = inputs[0];
     for (const Repeat& repeat : repeats_) {
       std::vector<BatchNormTensors> norms;

@@ -39,6 +39,11 @@ std::vector<TapeRow> rows() {
   const auto fpn = std::make_shared<BiFpn>(spec.fpn, std::vector<int64_t>(3, spec.fpn.channels), random);
   const auto head = std::make_shared<DetectionHead>(spec, 4, 0.0, random);
   head->set_training(false);  // statistics of the coarsest level's one pixel would leave it no gradient
+  const PyramidShape levels{{{4, 3}, {2, 2}, {2, 1}, {1, 1}, {1, 1}}};
+  const Tensor few = x({1, levels.pixels(), 3}), side_by_side = x({1, levels.pixels(), spec.fpn.channels});
+  const auto depthwise = std::make_shared<DepthwiseConv2d>(3, Window{}, random);
+  const auto separable =
+      std::make_shared<SeparableConv>(3, 2, true, Padding::same, Init::fan_in_normal, random);
   const auto block = std::make_shared<MBConv>(
       MBConv::Options{.in = 3, .out = 3, .expansion = 2, .window = {}, .drop_path = 0, .norm = {}}, random);
   const auto conv = std::make_shared<PointwiseConv>(3, 2, false, random);
@@ -78,6 +83,10 @@ std::vector<TapeRow> rows() {
        forward_with_statistics<SeparableConv>(3, 2, true, Padding::same, Init::fan_in_normal, random),
        {pixels}},
       {"Linear::forward", forward_of<Linear>(3, 2, random), {x({5, 3})}},
+      {"DepthwiseConv2d::forward",
+       [=](auto& in) { return Tensors{depthwise->forward(in[0], levels)}; },
+       {few}},
+      {"SeparableConv::forward", [=](auto& in) { return Tensors{separable->forward(in[0], levels)}; }, {few}},
       {"PointwiseConv::forward", forward_of<PointwiseConv>(3, 2, true, random), {pixels}},
       {"DepthwiseConv2d::forward", forward_of<DepthwiseConv2d>(3, Window{}, random), {pixels}},
       {"Conv2d::forward", forward_of<Conv2d>(3, 2, Window{}, random), {pixels}},
@@ -94,6 +103,9 @@ std::vector<TapeRow> rows() {
        [=](auto& in) { return fpn->forward(in); },
        {features.begin(), features.begin() + 3}},
       {"DetectionHead::forward", [=](auto& in) { return Tensors{head->forward(in)}; }, features},
+      {"DetectionHead::forward",
+       [=](auto& in) { return Tensors{head->forward(in[0], levels)}; },
+       {side_by_side}},
       {"EfficientDet::outputs",
        [=](auto& in) {
          const DetectorOutput output = detector->outputs(in[0]);

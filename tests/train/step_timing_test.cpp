@@ -49,7 +49,7 @@ TEST_CASE("a training step in bfloat16 has no more launches than it had") {
     int64_t batch;
     size_t launches;
   };
-  for (const Most& most : {Most{"efficientdet_d0", 2, 1782}, Most{"efficientnet_b0", 8, 767}}) {
+  for (const Most& most : {Most{"efficientdet_d0", 2, 798}, Most{"efficientnet_b0", 8, 411}}) {
     StepOptions options;
     options.model = most.model;
     options.batch = most.batch;
@@ -82,7 +82,8 @@ TEST_CASE("the profile of a step holds its kernels on CUDA and its ops on the CP
     if (op.op == "depthwise_conv2d") calls = op.calls;
   }
   CHECK(calls > 20);
-  CHECK(depthwise == calls);
+  // On CUDA each layer of the two heads, three of them a head, runs once for the five levels.
+  CHECK(depthwise == calls - 2 * 3 * 4);
 }
 
 TEST_CASE("what cannot be timed is refused") {
