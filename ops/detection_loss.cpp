@@ -33,6 +33,18 @@ double ordered_sum(const std::vector<double>& partial) {
   return sum;
 }
 
+// The losses of `count` logits, and their gradients times `scale` where GRADIENT.
+template <bool THREE_HALVES, bool GRADIENT, class T>
+void focal_losses(const FocalLoss<T> focal, const T* x, const T* positive, const T* counted, T scale,
+                  T* losses, T* dx, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) {
+    const auto of = focal.template at<THREE_HALVES>(x[i], positive[i]);
+    losses[i] = of.loss * counted[i];
+    if constexpr (GRADIENT) dx[i] = scale * counted[i] * of.derivative;
+  }
+}
+
 // dx: the gradient, or null
 template <class T>
 void focal_loss_cpu(const T* x, const int32_t* targets, T* loss, T* dx, const FocalLoss<T>& focal,
@@ -44,27 +56,18 @@ void focal_loss_cpu(const T* x, const int32_t* targets, T* loss, T* dx, const Fo
                          // Written out, then summed: the compiler vectorises the two loops, but not both in
                          // one. In double: thousands of easy anchors, one after another, would cost a float's
                          // last digits where a build does not vectorise the sum.
-                         std::vector<T> values(static_cast<size_t>(count));
+                         std::vector<T> losses(static_cast<size_t>(count));
                          focal.with_gamma([&]<bool THREE_HALVES>() {
-                           T *value = values.data(), *gradient = dx + first;
-                           const T* logit = x + first;
-                           if (dx) {
-#pragma omp simd
-                             for (int64_t i = 0; i < count; ++i) {
-                               const auto of = focal.template at<THREE_HALVES>(logit[i], positive[i]);
-                               value[i] = of.loss * counted[i];
-                               gradient[i] = scale * counted[i] * of.derivative;
-                             }
-                           } else {
-#pragma omp simd
-                             for (int64_t i = 0; i < count; ++i)
-                               value[i] =
-                                   focal.template at<THREE_HALVES>(logit[i], positive[i]).loss * counted[i];
-                           }
+                           if (dx)
+                             focal_losses<THREE_HALVES, true>(focal, x + first, positive, counted, scale,
+                                                              losses.data(), dx + first, count);
+                           else
+                             focal_losses<THREE_HALVES, false>(focal, x + first, positive, counted, scale,
+                                                               losses.data(), dx, count);
                          });
                          double sum = 0;
 #pragma omp simd reduction(+ : sum)
-                         for (int64_t i = 0; i < count; ++i) sum += double(values[size_t(i)]);
+                         for (int64_t i = 0; i < count; ++i) sum += double(losses[size_t(i)]);
                          partial[size_t(index)] = sum;
                        });
   *loss = T(ordered_sum(partial) * (1 / double(*normalizer)));

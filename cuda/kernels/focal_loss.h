@@ -26,12 +26,14 @@ struct FocalLoss {
   // `positive` is 1 for an anchor with an object of this class, 0 for others. THREE_HALVES: gamma is 1.5.
   template <bool THREE_HALVES>
   FOVEA_HOST_DEVICE Result at(T x, T positive) const {
-    const T sign = positive > T(0) ? T(-1) : T(1);
-    const T y = sign * x, above = y > T(0) ? y : T(0), below = above - y;
-    const T h = exponential(T(-0.5) * (above + below)), log_part = log1p_of(h * h);
-    const T q = reciprocal_sqrt(T(1) + h * h), p = h * q;
-    const T v = y > T(0) ? q : p, u = v * v, rest = y > T(0) ? p * p : q * q;  // 1 - u, without cancellation
-    const T alpha_t = positive > T(0) ? alpha : T(1) - alpha, half_smoothing = T(0.5) * smoothing;
+    const T sign = T(1) - T(2) * positive, alpha_t = alpha * positive + (T(1) - alpha) * (T(1) - positive);
+    const T y = sign * x, size = y < T(0) ? -y : y, above = T(0.5) * (size + y), below = T(0.5) * (size - y);
+    const T h = exponential(T(-0.5) * size), t = h * h, log_part = log1p_of(t);
+    // One choice between y > 0 and the rest, so that loops over logits vectorise: m^2 is 1 or t, and t + (1 -
+    // m^2) the other of them, without cancellation.
+    const T m = y > T(0) ? T(1) : h, q = reciprocal_sqrt(T(1) + t), v = m * q;
+    const T u = v * v, rest = q * q * (t + (T(1) - m * m));  // rest = 1 - u
+    const T half_smoothing = T(0.5) * smoothing;
     const T weight = alpha_t * (THREE_HALVES ? u * v : exponential(-gamma * (below + log_part)));
     const T cross_entropy = above + log_part - half_smoothing * y;
     return {weight * cross_entropy, sign * weight * (u - half_smoothing + gamma * rest * cross_entropy)};
