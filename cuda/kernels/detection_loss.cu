@@ -225,7 +225,7 @@ void focal_loss(const T* x, const int32_t* targets, Accumulator<T>* loss, T* dx,
 
 template <class T>
 void scale_gradient(T* dx, const Accumulator<T>* factor, int64_t n) {
-  launch(scale_unless_one<T>, {grid_for(n), block_threads}, dx, factor, n);
+  launch(scale_unless_one<T>, {LossGrid(n)}, dx, factor, n);
 }
 
 template <class T>
