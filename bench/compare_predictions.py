@@ -6,6 +6,9 @@
 Runs `fovea bench --profile --gpu h200` for the three training steps whose measured times lie in bench/results, and
 compares kernel by kernel. A measured kernel's time has what its event cost subtracted: the events' sum is longer than
 the step as one graph replay, by as much for each launch. --kernels prints every kernel, not only the worst ones.
+
+Most kernels have been rewritten since that run: the table of docs/cuda.md is of commit 7c6379f, built beside this one
+and named with --build.
 """
 
 import argparse

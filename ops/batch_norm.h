@@ -30,6 +30,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                   const Tensor& running_variance, const BatchNormOptions& options,
                   const ChannelStatistics* statistics = nullptr);
 
+// What a batch norm learns and remembers.
 struct BatchNormTensors {
   Tensor weight, bias, running_mean, running_variance;  // (C) each
 };
@@ -50,6 +51,7 @@ class EvaluationNorm : public Epilogue {
   // Whether a convolution of x can be given one.
   static bool takes(const Tensor& x);
 
+  // Throws where the convolution has another number of channels than the norm.
   void prepare(int64_t rows, int64_t channels, int64_t blocks) override;
   void block(int64_t index, float* values, int64_t rows) override;
   void block(int64_t index, double* values, int64_t rows) override;

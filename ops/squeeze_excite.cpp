@@ -84,7 +84,7 @@ template <class T>
 void squeeze_excite_backward_cpu(const T* x, const T* dy, T* dx, const SqueezeExcite<T>& se,
                                  const SqueezeExciteGradients<T>& gradients) {
   const int64_t channels = se.channels, reduced = se.reduced, size = se.pixels * channels;
-  // Of all images: the gradients before the sigmoid and before the swish, and what the swish had made.
+  // The gradients of all images before the sigmoid and before the swish, and what the swish had made.
   std::vector<T> logits(size_t(se.batch * channels)), hiddens(size_t(se.batch * reduced)), activated(hiddens);
   for_images(se.batch, [&](int64_t n) {
     const T *gate = se.gate + n * channels, *hidden = se.hidden + n * reduced;

@@ -36,7 +36,7 @@ struct Axis {
   }
   // The last that `output` meets.
   HD static constexpr int last(int output) { return GRADIENT ? output / S + turns - 1 : output * S + K - 1; }
-  // The first outputs of a map may be the latter half of S: so many lie before it.
+  // How many outputs lie before a map, whose first ones may be the latter half of S.
   HD static constexpr int before(int pad) { return GRADIENT ? pad % S : 0; }
   // The source pixel under the first output.
   HD static constexpr int begin(int pad) { return GRADIENT ? pad / S - (turns - 1) : -pad; }
@@ -55,6 +55,7 @@ struct SharedTile {
   int rows, columns, pitch;
   unsigned reciprocal;  // of columns, times 2^20
 
+  // rows_ x columns_ pixels, of which a thread begins `step` after its neighbour.
   SharedTile(int rows_, int columns_, int step)
       : rows(rows_),
         columns(columns_),
@@ -68,12 +69,13 @@ struct SharedTile {
 // The tiles of all images: a block has one of them, or several, and a slab of channels.
 struct Tiling {
   DepthwiseConv2dDims d;
-  // Of an image: the tiles before each level, those beside each other in it, and all. Of the channels: slabs.
+  // An image's tiles: those before each level, those beside each other in it, and all; and slabs of channels.
   int first[PyramidShape::max_levels] = {}, across[PyramidShape::max_levels] = {}, tiles = 0, slabs = 0;
-  // Of a block: threads of the same channels, below and beside each other. Of a thread: rows of the result.
+  // A block's threads of the same channels, below and beside each other, and the rows of a thread's result.
   int rows = 1, columns = 1, height = 0;
   SharedTile source{1, 1, 1};
 
+  // Tiles whose threads each make `height` rows.
   template <class A, class T>
   static Tiling of(const DepthwiseConv2dDims& d, int height) {
     Tiling t{d};
@@ -101,8 +103,8 @@ struct Tiling {
     return t;
   }
   int64_t count() const { return d.batch * tiles; }
-  // Of a launch with so many blocks for each slab; `steps`: of a thread's loop over tiles or, without one,
-  // copies.
+  // The launch with this many blocks for each slab; `steps` are those of a thread's loop over tiles or, where
+  // there is none, its copies.
   template <class T>
   LaunchConfig config(int64_t blocks, int64_t shared_pixels, int64_t steps) const {
     LaunchConfig result({unsigned(blocks * slabs)}, {unsigned(slab<T> / 2), unsigned(rows * columns)},
@@ -112,12 +114,13 @@ struct Tiling {
   }
 };
 
-// Of a tile: its first output, counted from the first tile of its level.
+// Where a tile lies: its first output, counted from the first tile of its level.
 struct TilePlace {
   DepthwiseLevel level;
   int64_t image;
   int row, column;
 
+  // `tile` counts those of all images.
   __device__ TilePlace(unsigned tile, const Tiling& t) {
     image = tile / unsigned(t.tiles);
     tile %= unsigned(t.tiles);

@@ -24,6 +24,7 @@ struct SegmentGrid : ColumnGrid {
   int segments = 1;
   int64_t pixels = 0;
 
+  // Rounds of rows of the thread that has most.
   int64_t steps() const {
     int64_t most = 0;
     for (int i = 0; i < segments; ++i) most = std::max(most, std::min(of[i].rows, chunk_rows));
@@ -57,7 +58,9 @@ struct SegmentPlace {
   int64_t chunk, first, begin, end, column, channels, gap;
   bool inside;
 
+  // The place in this block's chunk.
   __device__ explicit SegmentPlace(const SegmentGrid& g) : SegmentPlace(g, blockIdx.x / unsigned(g.tiles)) {}
+  // The place in a chunk given.
   __device__ SegmentPlace(const SegmentGrid& g, int64_t chunk_) : chunk(chunk_), channels(g.columns) {
     segment = 0;
     of = g.of[0];
@@ -70,6 +73,7 @@ struct SegmentPlace {
     begin = inside ? first + threadIdx.y : end;
     gap = g.pixels - of.size;
   }
+  // The first of the thread's numbers in a row of the segment.
   __device__ int64_t offset(int64_t row) const {
     // The division is for rows below 2^32 only, and costs less so.
     const int64_t skipped = gap ? int64_t(unsigned(row) / unsigned(of.size)) * gap : 0;

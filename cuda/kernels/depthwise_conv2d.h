@@ -19,6 +19,7 @@ struct FeatureMap {
   }
 };
 
+// One level: what comes in, what goes out.
 struct DepthwiseLevel {
   FeatureMap in, out;
   int pad_y = 0, pad_x = 0;  // zeros before the first row and column
@@ -32,6 +33,7 @@ struct DepthwiseConv2dDims {
   int levels = 0;  // one where x is (N, H, W, C)
   DepthwiseLevel level[PyramidShape::max_levels] = {};
 
+  // Throws nothing: the ops check sizes before.
   DepthwiseConv2dDims(int64_t batch_, int64_t channels_, const Window& window, const PyramidShape& shape)
       : batch(batch_), channels(int(channels_)), kernel(window.kernel), stride(window.stride) {
     int in = 0, out = 0;

@@ -20,6 +20,7 @@ template <class T>
 struct FocalLoss {
   T alpha, gamma, smoothing;
 
+  // What at() gives for one logit.
   struct Result {
     T loss, derivative;  // with respect to x
   };

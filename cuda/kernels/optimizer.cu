@@ -226,7 +226,8 @@ std::vector<Chunk> chunks_of(const std::vector<int64_t>& sizes) {
 
 void gradient_norm(const MultiTensorTable<OptimizedTensor>& table, double clip_norm, GradientNorm* result) {
   const Workspace<double> partial(table.chunk_count);
-  const int64_t blocks = std::max<int64_t>(1, table.chunk_count);  // one writes the norm of nothing, too
+  const int64_t blocks =
+      std::max<int64_t>(1, table.chunk_count);  // no parameters: one block writes a norm of 0
   launch(norm_chunked, LaunchConfig(dim3(unsigned(blocks)), block_threads).moves(4 * table.numbers), table,
          partial.data(), current_stream().tickets(1), clip_norm, result);
 }

@@ -4,7 +4,7 @@
 
 namespace fovea {
 
-// Of a feature map, in pixels.
+// The size of a feature map, in pixels.
 struct ImageSize {
   int64_t height = 0, width = 0;
 

@@ -13,6 +13,7 @@ class Epilogue {
   Epilogue& operator=(const Epilogue&) = default;
   virtual ~Epilogue() = default;
 
+  // For an output (rows, channels) that will come in so many blocks.
   virtual void prepare(int64_t rows, int64_t channels, int64_t blocks) = 0;
   // values (rows, channels), which may be changed in place.
   virtual void block(int64_t index, float* values, int64_t rows) = 0;

@@ -19,8 +19,8 @@ namespace fovea {
 class ParameterCasts {
  public:
   ParameterCasts() = default;  // of no parameters
-  // Of the float32 parameters on CUDA, where dtype is bfloat16; nothing else is ever cast for a product. They
-  // take 2 bytes a number. Not under capture: a table of them goes to the device.
+  // Copies of the float32 parameters on CUDA, where dtype is bfloat16; nothing else is ever cast for a
+  // product. They take 2 bytes a number. Not under capture: a table of them goes to the device.
   ParameterCasts(const Tensors& parameters, DType dtype);
 
   // While one lives, the ops of this thread take the copies, which its constructor has brought up to date:
@@ -45,8 +45,8 @@ class ParameterCasts {
   static Tensor find(const Tensor& parameter, DType dtype);
 
  private:
-  // Of the parameter's numbers, whichever handle names them. Holding them keeps their address from becoming
-  // another tensor's.
+  // A copy of the parameter's numbers, whichever handle names them. Holding them keeps their address from
+  // becoming another tensor's.
   struct Copy {
     Tensor parameter, copy;
   };

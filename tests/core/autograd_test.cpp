@@ -43,7 +43,7 @@ TEST_CASE("a gradient passed to two inputs is not corrupted by accumulation") {
   CHECK(b.grad().item() == 1);
 }
 
-TEST_CASE("an op may add to what its input has collected, and nobody else sees that change") {
+TEST_CASE("an op may add to what its input has collected, and no other holder sees that change") {
   std::vector<double> taken;  // what each op found
   // y = factor x, whose backward pass adds by itself.
   const auto scaled = [&](const Tensor& x, float factor) {

@@ -19,7 +19,7 @@ bool has(const KernelCode& kernel, const std::string& word) {
 std::vector<std::string> arguments_of(const std::string& name) {
   std::vector<std::string> result;
   const size_t open = std::min(name.find('<'), name.size());
-  static const std::regex word("[^<>, ]+");  // those of arguments that are templates, too
+  static const std::regex word("[^<>, ]+");  // also those of arguments that are templates
   for (std::sregex_iterator it(name.begin() + long(open), name.end(), word), end; it != end; ++it)
     result.push_back(it->str());
   return result;

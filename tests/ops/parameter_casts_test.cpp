@@ -106,7 +106,7 @@ TEST_CASE("scopes within each other find the copies of both, and none after they
         REQUIRE(copy.defined());
         CHECK(copy.values() == cast(p.detach(), DType::bfloat16).values());
       }
-      // Of the same numbers under another shape, in no other dtype.
+      // The same numbers are found under another shape, but in no other dtype.
       CHECK(ParameterCasts::find(reshape(w1.detach(), {131, 37}), DType::bfloat16).shape() == Shape{131, 37});
       CHECK_FALSE(ParameterCasts::find(w1, DType::float64).defined());
     }

@@ -34,7 +34,7 @@ struct Recipe {
   std::function<Batch(Device)> empty_batch = {};
   // The float32 tensors that stay on the device beside the weights. Only needed to predict memory.
   std::vector<Shape> constants = {};
-  // Of the weights: a step computes its gradients in a scope of these.
+  // Casts of the weights: a step computes its gradients in a scope of these.
   ParameterCasts casts = {};
 };
 
