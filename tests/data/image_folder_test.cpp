@@ -48,7 +48,7 @@ TEST_CASE("given classes decide labels, what is missing or no image is a warning
   REQUIRE(dataset.warnings.size() == 3);
   CHECK_THAT(dataset.warnings[0], Contains("has no folder of the class \"cow\""));
   CHECK_THAT(dataset.warnings[1],
-             Contains("cat holds 2 files that do not end in") && Contains("the first is 1.webp"));
+             Contains("cat: 2 files are left out") && Contains("the first is 1.webp"));
   CHECK_THAT(dataset.warnings[2], Contains("bird holds no image"));
   CHECK_THROWS_WITH(
       read_image_folder(folder.path(), {"dog", "cat"}),

@@ -35,6 +35,12 @@ TEST_CASE("accuracy, top-k accuracy and confusions by hand") {
   CHECK(m.rows == std::vector<std::string>{"a", "b", "c"});
   CHECK(confusion_matrix(logits, labels).columns == std::vector<std::string>{"0", "1", "2"});
 
+  ConfusionMatrix batches;  // added up
+  for (int i = 0; i < 2; ++i) batches += m;
+  CHECK(batches.counts == std::vector<int64_t>{2, 0, 0, 2, 2, 2, 0, 0, 0});
+  CHECK(batches.rows == m.rows);
+  CHECK_THROWS_WITH(batches += confusion_matrix(logits, labels), Contains("0, 1, 2") && Contains("a, b, c"));
+
   for (const DType dtype : {DType::float64, DType::bfloat16}) {
     CHECK(accuracy(cast(logits, dtype), labels) == 0.5);
     CHECK(accuracy(cast(logits, dtype).to(Device::cuda), labels.to(Device::cuda)) == 0.5);

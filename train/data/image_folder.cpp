@@ -21,8 +21,8 @@ void read_class(const std::string& folder, int label, ClassificationDataset& dat
   }
   if (!others.empty())
     dataset.warnings.push_back(fmt::format(
-        "{} holds {} files that do not end in .jpg, .jpeg, .png or .bmp, the first is {}: they are left out",
-        folder, others.size(), others.front()));
+        "{}: {} left out whose name does not end in .jpg, .jpeg, .png or .bmp, the first is {}", folder,
+        others.size() == 1 ? "1 file is" : fmt::format("{} files are", others.size()), others.front()));
   if (dataset.images.size() == before)
     dataset.warnings.push_back(fmt::format("{} holds no image: its class has none", folder));
 }

@@ -16,6 +16,15 @@ int64_t ConfusionMatrix::row_sum(size_t row) const {
   return std::accumulate(first, first + long(columns.size()), int64_t(0));
 }
 
+ConfusionMatrix& ConfusionMatrix::operator+=(const ConfusionMatrix& other) {
+  if (counts.empty()) return *this = other;
+  require(rows == other.rows && columns == other.columns,
+          "[ConfusionMatrix] counts of the classes {} cannot be added to those of {}",
+          fmt::join(other.rows, ", "), fmt::join(rows, ", "));
+  for (size_t i = 0; i < counts.size(); ++i) counts[i] += other.counts[i];
+  return *this;
+}
+
 std::vector<Confusion> frequent_confusions(const ConfusionMatrix& matrix, size_t most) {
   std::vector<Confusion> cells;
   for (size_t row = 0; row < matrix.rows.size(); ++row)

@@ -20,6 +20,9 @@ struct ConfusionMatrix {
   int64_t& at(size_t row, size_t column) { return counts[row * columns.size() + column]; }
   int64_t at(size_t row, size_t column) const { return counts[row * columns.size() + column]; }
   int64_t row_sum(size_t row) const;  // of its counts
+  // Adds the counts of another batch. An empty matrix takes the other's classes; otherwise throws Error where
+  // these differ.
+  ConfusionMatrix& operator+=(const ConfusionMatrix& other);
 };
 
 // One cell off the diagonal.
