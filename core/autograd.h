@@ -16,8 +16,8 @@ struct Node;
 // input needs none. What the closure captures is what the op keeps for the backward pass, and it is freed as
 // the pass uses it up.
 using Backward = std::function<Tensors(const Tensor& grad_output)>;
-// The same of an op whose kernels can add as they write: what take_gradient(node, i) gives of its node it
-// adds to the gradient that it returns for input i, which saves a pass over both.
+// For ops whose kernels can add as they write: the gradient returned for input i must include what
+// take_gradient(node, i) returned, which saves a pass over both.
 using AddingBackward = std::function<Tensors(const Tensor& grad_output, Node& node)>;
 
 // One entry of the tape: what made a tensor. A leaf's node has no inputs and keeps the gradient.

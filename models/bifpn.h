@@ -83,12 +83,14 @@ class BiFpn : public Module {
   // features (N, H, W, C) of the backbone, finest first -> one tensor of spec.channels for each level, each
   // half the size of the one before, rounded up.
   Tensors forward(const Tensors& features) const;
+  using Module::forward;  // of one tensor: it refuses
 
  private:
   struct Node : Module {
     Node(const BiFpnSpec& spec, const BiFpnNodePlan& plan, const std::vector<int64_t>& input_channels,
          Random& random);
     Tensor forward(const Tensors& all, int64_t height, int64_t width) const;
+    using Module::forward;
 
     Fusion fusion;
     Padding padding;

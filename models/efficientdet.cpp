@@ -1,5 +1,6 @@
 #include "models/efficientdet.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -113,6 +114,14 @@ Tensor DetectionHead::forward(const Tensors& features) const {
   return concat(outputs, 1);
 }
 
+bool DetectionHead::norms_in_one_mode() const {
+  return std::all_of(repeats_.begin(), repeats_.end(), [](const Repeat& repeat) {
+    const bool first = repeat.norms[0]->uses_batch_statistics();
+    return std::all_of(repeat.norms.begin(), repeat.norms.end(),
+                       [&](const auto& norm) { return norm->uses_batch_statistics() == first; });
+  });
+}
+
 Tensor DetectionHead::forward(const Tensor& pyramid, const PyramidShape& shape) const {
   std::vector<int64_t> pixels;
   for (const ImageSize& level : shape.levels) pixels.push_back(level.pixels());
@@ -122,6 +131,7 @@ Tensor DetectionHead::forward(const Tensor& pyramid, const PyramidShape& shape) 
       std::vector<BatchNormTensors> norms;
       for (const auto& norm : repeat.norms) norms.push_back(norm->tensors());
       y = batch_norm(repeat.conv->forward(y, shape), pixels, norms, repeat.norms[0]->options());
+      repeat.norms[0]->trace_output(y);  // a line for all levels, as of the convolutions
     }
     return predict_.forward(y, shape);
   };
@@ -169,8 +179,10 @@ Tensors EfficientDet::pyramid(const Tensor& images) const {
 DetectorOutput EfficientDet::outputs(const Tensor& images) const {
   const Tensors features = pyramid(images);
   // On the CPU level by level: a norm takes its statistics while the convolution's blocks are in the cache.
-  if (images.device() == Device::cpu) return {class_net_.forward(features), box_net_.forward(features)};
-  // On a GPU the small levels would be launches that it hardly notices: all levels in one.
+  const bool one_mode = class_net_.norms_in_one_mode() && box_net_.norms_in_one_mode();
+  if (images.device() == Device::cpu || !one_mode)
+    return {class_net_.forward(features), box_net_.forward(features)};
+  // The small levels would leave a GPU mostly idle, so each layer runs once over all levels.
   PyramidShape shape;
   Tensors parts;
   for (const Tensor& feature : features) {

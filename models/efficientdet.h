@@ -43,8 +43,12 @@ class DetectionHead : public Module {
   // One feature for each level -> (N, anchors of all levels, outputs_per_anchor), in the order of
   // generate_anchors().
   Tensor forward(const Tensors& features) const;
-  // The same of the levels side by side in one tensor (N, P, C): each layer runs once for all of them.
+  // The same for the levels side by side in one tensor (N, P, C): each layer runs once for all of them. The
+  // norms of a layer must be in one mode.
   Tensor forward(const Tensor& pyramid, const PyramidShape& shape) const;
+  using Module::forward;  // of one tensor: it refuses
+  // Whether the norms of each layer all take the batch's statistics, or none does: one level may be frozen.
+  bool norms_in_one_mode() const;
 
  private:
   struct Repeat {

@@ -85,8 +85,9 @@ Tensor DepthwiseConv2d::forward(const Tensor& x, Epilogue* epilogue) const {
 }
 
 Tensor DepthwiseConv2d::forward(const Tensor& x, const PyramidShape& shape) const {
-  require(window_.stride == 1, "[DepthwiseConv2d] the stride is {}: in a pyramid it must be 1",
-          window_.stride);
+  require(window_.stride == 1 && window_.pad_before(window_.kernel) == window_.kernel / 2,
+          "[DepthwiseConv2d] stride {}, {} zeros at the edge: in a pyramid they must be 1 and {}",
+          window_.stride, window_.pad_before(window_.kernel), window_.kernel / 2);
   const Tensor y = depthwise_conv2d(x, weight_, shape);
   trace(*this, "depthwise " + window_text(window_), y, y.numel() * window_.kernel * window_.kernel);
   return y;

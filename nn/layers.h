@@ -165,6 +165,7 @@ Tensor conv_norm(const Convolution& conv, const BatchNorm& norm, const Tensor& x
     if (!EvaluationNorm::takes(x)) return norm.forward(conv.forward(x));
     EvaluationNorm normalize = norm.evaluation_norm();
     const Tensor y = conv.forward(x, &normalize);
+    require(normalize.applied(), "[conv_norm] the convolution did not call its epilogue");
     norm.trace_output(y);
     return y;
   }

@@ -55,7 +55,8 @@ class EvaluationNorm : public Epilogue {
   void prepare(int64_t rows, int64_t channels, int64_t blocks) override;
   void block(int64_t index, float* values, int64_t rows) override;
   void block(int64_t index, double* values, int64_t rows) override;
-  void finish() override {}
+  void finish() override { applied_ = true; }
+  bool applied() const { return applied_; }  // always in a dry run
 
  private:
   template <class T>
@@ -63,6 +64,7 @@ class EvaluationNorm : public Epilogue {
 
   std::vector<double> scale_, shift_;
   Activation activation_;
+  bool applied_ = is_dry_run();
 };
 
 }  // namespace fovea

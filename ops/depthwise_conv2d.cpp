@@ -317,6 +317,9 @@ Tensor convolve(const Tensor& x, const Tensor& w, Tensor y, const DepthwiseConv2
 }
 
 void require_arguments(const Tensor& x, const Tensor& w, Window window) {
+  const int64_t of_image = x.numel() / std::max<int64_t>(x.size(0), 1);
+  require(of_image < int64_t(1) << 31,
+          "[depthwise_conv2d] x {} has {} numbers an image: at most 2^31 - 1 fit", x.shape(), of_image);
   const int64_t channels = x.size(x.rank() - 1);
   if (w.rank() == 3) require_channels(op, x, "w", w.shape(), w.size(2));
   require(

@@ -73,7 +73,7 @@ void focal_loss_cpu(const T* x, const int32_t* targets, T* loss, T* dx, const Fo
   *loss = T(ordered_sum(partial) * (1 / double(*normalizer)));
 }
 
-// The gradient of a loss by itself is 1: then there is nothing to do.
+// Does nothing if the factor is 1, as when backward() is called on this loss itself.
 template <class T>
 void scale_gradient_cpu(T* dx, const T* factor, int64_t n) {
   if (*factor == T(1)) return;

@@ -10,7 +10,8 @@ namespace fovea {
 // normalizer > 0 (EfficientDet: positives in the batch + 1) is one number, beside the logits: it changes from
 // step to step, and a captured graph finds it in memory. Normalizer and loss are float32 where the logits are
 // bfloat16. Where a gradient is recorded, the forward pass computes it as well, since most of the arithmetic
-// is shared, and keeps it in place of the logits. Throws on a target or a normalizer out of range, on the
+// is shared, and keeps it in place of the logits;
+// where the loss is scaled, that rounds it twice. Throws on a target or a normalizer out of range, on the
 // CPU: CUDA, which never makes the host wait, gives a NaN for such a target. Throws where the normalizer
 // requires a gradient: it gets none.
 Tensor focal_loss(const Tensor& logits, const Tensor& targets, const Tensor& normalizer,

@@ -36,7 +36,7 @@ struct Axis {
   }
   // The last that `output` meets.
   HD static constexpr int last(int output) { return GRADIENT ? output / S + turns - 1 : output * S + K - 1; }
-  // How many outputs lie before a map, whose first ones may be the latter half of S.
+  // Outputs before the map's first: its group of S may begin outside of the map.
   HD static constexpr int before(int pad) { return GRADIENT ? pad % S : 0; }
   // The source pixel under the first output.
   HD static constexpr int begin(int pad) { return GRADIENT ? pad / S - (turns - 1) : -pad; }
@@ -134,8 +134,8 @@ struct TilePlace {
 };
 
 // Starts to copy 16 bytes from global to shared memory; the thread does not wait and needs no registers for
-// them. Where not `wanted` zeros are written, and nothing is read. Before a GPU of compute capability 8.0,
-// and in the simulator, the thread does copy them itself.
+// them. Where not `wanted` zeros are written, and nothing is read. Below compute capability 8.0 and in
+// the simulator the copy is synchronous.
 template <class T>
 __device__ inline void copy_async(T* to, const T* from, bool wanted) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800

@@ -24,7 +24,7 @@ struct SegmentGrid : ColumnGrid {
   int segments = 1;
   int64_t pixels = 0;
 
-  // Rounds of rows of the thread that has most.
+  // Loop iterations of the busiest thread.
   int64_t steps() const {
     int64_t most = 0;
     for (int i = 0; i < segments; ++i) most = std::max(most, std::min(of[i].rows, chunk_rows));
@@ -75,7 +75,7 @@ struct SegmentPlace {
   }
   // The first of the thread's numbers in a row of the segment.
   __device__ int64_t offset(int64_t row) const {
-    // The division is for rows below 2^32 only, and costs less so.
+    // A 32-bit division is cheaper, and rows are below 2^32 here.
     const int64_t skipped = gap ? int64_t(unsigned(row) / unsigned(of.size)) * gap : 0;
     return (of.begin + row + skipped) * channels + column;
   }

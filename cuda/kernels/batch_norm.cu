@@ -57,7 +57,7 @@ struct Statistics {
   }
 
   // As Chan, Golub and LeVeque do, all at once, relative to the first chunk's mean: that keeps the digits
-  // without arithmetic in double, which GPUs made for games do at 1/64 of the rate.
+  // without arithmetic in double, which consumer GPUs run at 1/64 of the rate.
   template <int N>
   __device__ void merge(const Chunks<N, R>& chunks, const SegmentPlace<N>& at, R (&sums)[2 * N]) const {
     if (!training) return;

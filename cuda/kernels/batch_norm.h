@@ -19,8 +19,8 @@ struct BatchNormDims {
   int64_t rows(int segment) const { return images * size[segment]; }  // that its statistics run over
 };
 
-// One batch norm, (channels) each. The running averages may be null in training, which does not move them
-// then, and are among gradients, of which there are those of weight and bias only.
+// One batch norm, (channels) each. Running averages that are null are not updated in
+// training; in a table of gradients they are always null.
 template <class R>
 struct BatchNormParameters {
   R *weight, *bias, *running_mean, *running_variance;

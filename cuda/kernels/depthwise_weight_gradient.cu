@@ -147,7 +147,7 @@ void depthwise_conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* d
     const Tiling t = Tiling::of<Axis<K, S, false>, T>(d, rows_of_thread<S>);
     const SharedTile dy_tile(t.rows * t.height, t.columns * width, width);
     // As many blocks as the GPU holds, each with the same number of tiles or one fewer.
-    const int64_t most = std::max(1, multiprocessors * blocks_held<K, T> / t.slabs),
+    const int64_t most = std::max(1, multiprocessors * blocks_held<K, T> / std::max(1, t.slabs)),
                   each = std::max<int64_t>(1, (t.count() + most - 1) / most),
                   chunks = std::max<int64_t>(1, (t.count() + each - 1) / each),
                   groups = (chunks + chunks_together - 1) / chunks_together;

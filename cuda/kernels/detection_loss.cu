@@ -133,7 +133,7 @@ __global__ void focal_loss_packed(const T* x, const int32_t* targets, T* dx, Foc
   loss.finish(sum);
 }
 
-// Where the factor is 1, which the gradient of a loss by itself is, no number is touched.
+// Does nothing if the factor is 1, as when backward() is called on this loss itself.
 template <class T>
 __global__ void scale_unless_one(T* dx, const Accumulator<T>* factor, int64_t n) {
   const Accumulator<T> f = *factor;

@@ -28,7 +28,7 @@ struct FocalLoss {
   template <bool THREE_HALVES>
   FOVEA_HOST_DEVICE Result at(T x, T positive) const {
     const T sign = T(1) - T(2) * positive, alpha_t = alpha * positive + (T(1) - alpha) * (T(1) - positive);
-    const T y = sign * x, size = y < T(0) ? -y : y, above = T(0.5) * (size + y), below = T(0.5) * (size - y);
+    const T y = sign * x, size = y < T(0) ? -y : y, above = y > T(0) ? y : T(0), below = above - y;
     const T h = exponential(T(-0.5) * size), t = h * h, log_part = log1p_of(t);
     // One choice between y > 0 and the rest, so that loops over logits vectorise: m^2 is 1 or t, and t + (1 -
     // m^2) the other of them, without cancellation.

@@ -26,7 +26,7 @@ namespace cuda {
 
 // y = x gate, with gate = sigmoid(swish(pooled w_reduce + b_reduce) w_expand + b_expand); x and y are (batch,
 // pixels, channels). A block keeps channels + reduced numbers in shared memory, of which there is room for
-// tens of thousands. Three launches. T: float, double, bfloat16. Every sum has a fixed order.
+// 7000 and more on any GPU. Three launches. T: float, double, bfloat16. Every sum has a fixed order.
 template <class T>
 void squeeze_excite(const T* x, T* y, const SqueezeExcite<Accumulator<T>>& se);
 // Its gradients, from what the forward pass kept. Four launches.

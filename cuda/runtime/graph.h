@@ -26,7 +26,9 @@ class Graph {
   void capture(const std::function<void()>& work);
 
   bool captured() const { return executable_ != nullptr; }
-  void replay() const;  // on the current stream
+  // On the current stream, which must be that of capture(), or it throws CudaError: kernels of the graph hold
+  // that stream's tickets (Stream::tickets).
+  void replay() const;
 
   // One of many runs of the same work: the first two are warm-ups, the third is captured and replayed, later
   // ones are replayed. `after_capture` brings what the capture asked for beside the graph.
@@ -35,7 +37,8 @@ class Graph {
  private:
   MemoryPool pool_;
   cudaGraphExec_t executable_ = nullptr;
-  int warm_ups_ = 0;  // of run()
+  const unsigned* tickets_ = nullptr;  // those of the stream of capture()
+  int warm_ups_ = 0;                   // of run()
 };
 
 bool is_capturing();  // on this thread

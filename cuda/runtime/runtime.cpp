@@ -258,6 +258,7 @@ void Graph::run(const std::function<void()>& work, const std::function<void()>& 
 void Graph::capture(const std::function<void()>& work) {
   const PoolGuard pool(pool_);
   const cudaStream_t stream = current_stream().get();
+  tickets_ = current_stream().tickets(0);
   if (executable_) check(cudaGraphExecDestroy(std::exchange(executable_, nullptr)), "cudaGraphExecDestroy");
   check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
   capturing = true;
@@ -279,6 +280,8 @@ void Graph::capture(const std::function<void()>& work) {
 
 void Graph::replay() const {
   if (!executable_) throw CudaError("a graph was replayed that was never captured");
+  if (current_stream().tickets(0) != tickets_)
+    throw CudaError("a graph was replayed on another stream than it was captured on");
   ++counters().graph_replays;
   check(cudaGraphLaunch(executable_, current_stream().get()), "cudaGraphLaunch");
 }

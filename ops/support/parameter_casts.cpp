@@ -39,12 +39,12 @@ ParameterCasts::ParameterCasts(const Tensors& parameters, DType dtype) {
   chunks_ = on_device(chunks);
 }
 
-ParameterCasts::Scope::Scope(const ParameterCasts& casts)
-    : casts_(casts), outer_(std::exchange(innermost, this)) {
-  if (casts.numbers_ == 0 || is_dry_run()) return;
-  cuda::round_all({reinterpret_cast<const cuda::RoundedTensor*>(casts.rows_.raw()),
-                   reinterpret_cast<const cuda::Chunk*>(casts.chunks_.raw()), casts.chunk_count_,
-                   casts.numbers_});
+ParameterCasts::Scope::Scope(const ParameterCasts& casts) : casts_(casts), outer_(innermost) {
+  if (casts.numbers_ > 0 && !is_dry_run())
+    cuda::round_all({reinterpret_cast<const cuda::RoundedTensor*>(casts.rows_.raw()),
+                     reinterpret_cast<const cuda::Chunk*>(casts.chunks_.raw()), casts.chunk_count_,
+                     casts.numbers_});
+  innermost = this;  // last: where the launch throws there is no scope
 }
 
 ParameterCasts::Scope::~Scope() { innermost = outer_; }

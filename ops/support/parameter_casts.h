@@ -25,12 +25,13 @@ class ParameterCasts {
 
   // While one lives, the ops of this thread take the copies, which its constructor has brought up to date:
   // one launch on the current stream, which may be captured. The parameters must keep their numbers
-  // meanwhile. Where scopes are nested, the copies of all of them are found. What the tape keeps for a
-  // backward pass are the copies themselves, so the pass comes before the next scope, as it comes before the
-  // next update.
+  // meanwhile. Where scopes are nested, the copies of all of them are found. The tape
+  // refers to the copies themselves: call backward() before the next scope begins and before the weights
+  // change.
   class Scope {
    public:
     explicit Scope(const ParameterCasts& casts);
+    explicit Scope(ParameterCasts&& casts) = delete;  // it would outlive them
     ~Scope();
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;

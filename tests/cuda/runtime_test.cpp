@@ -127,6 +127,11 @@ TEST_CASE("a captured graph replays on new numbers in the same places, without a
   graph.capture(work);
   CHECK(graph.captured());
   CHECK(on_host(sum.data(), n)[5] == 11.0f);  // recorded, not run
+  {
+    const cuda::Stream other;
+    const cuda::StreamGuard guard(other);
+    CHECK_THROWS_WITH(graph.replay(), Contains("another stream"));
+  }
   { const cuda::Workspace<float> of_somebody_else(n); }
 
   const cuda::Counters before = cuda::counters();

@@ -105,6 +105,25 @@ TEST_CASE("a head gives the same for the levels side by side as for one after th
   }
 }
 
+TEST_CASE("on CUDA a head with one frozen level leaves that level's running averages, as on the CPU") {
+  Random random(1);
+  EfficientDet model(efficientdet_spec("efficientdet_d-3"), 2, random);
+  model.for_each([](Module& module) {
+    if (module.path() == "class_net.bn_rep.0.1.bn") module.freeze();
+  });
+  model.to(Device::cuda);
+  model.outputs(rand({1, 32, 32, 3}, random).to(Device::cuda));
+  int64_t frozen = 0, moved = 0;
+  for (const NamedTensor& b : model.buffers()) {
+    if (!b.name.starts_with("class_net.bn_rep.0.") || !b.name.ends_with("running_mean")) continue;
+    const auto mean = b.tensor.values();
+    const bool still = std::all_of(mean.begin(), mean.end(), [](double v) { return v == 0; });
+    ++(still ? frozen : moved);
+  }
+  CHECK(frozen == 1);
+  CHECK(moved == 4);
+}
+
 TEST_CASE("an unknown model is answered with the known ones") {
   CHECK_THROWS_WITH(efficientdet_spec("efficientdet_d9"),
                     Catch::Contains("efficientdet_d7x") && Catch::Contains("efficientdet_d-2"));

@@ -179,6 +179,12 @@ TEST_CASE("norm after convolution has the same bits in evaluation, with and with
   check_evaluation(Conv2d(6, 10, {3, 1}, random), 10, x, random);
   check_evaluation(Conv2d(3, 8, {3, 2}, random), 8, randn({1, 33, 31, 3}, random), random);
 
+  const PyramidShape one{{{5, 4}}};
+  const Tensor pixels = randn({2, 20, 6}, random);
+  CHECK_NOTHROW(DepthwiseConv2d(6, {3, 1, Padding::pixels(1)}, random).forward(pixels, one));
+  CHECK_THROWS_WITH(DepthwiseConv2d(6, {3, 1, Padding::valid}, random).forward(pixels, one),
+                    Catch::Contains("0 zeros at the edge"));
+
   BatchNorm norm(8, Activation::swish);
   norm.set_training(false);
   const NoGrad no_grad;

@@ -20,8 +20,8 @@ class DetectionTask : public Task {
   DetectionTask(const TrainConfig& config, DetectionDataset train, DetectionDataset validation,
                 ProcessGroup& group = single_process());
 
-  // On a detector of one's own making: the config's model and weights are not looked at, its
-  // precision is.
+  // On a detector of one's own making: config.model and config.init_from are
+  // ignored, config.precision is used.
   DetectionTask(const TrainConfig& config, Detector detector, DetectionDataset&& train,
                 DetectionDataset&& validation, ProcessGroup& group = single_process());
 

@@ -25,6 +25,7 @@ void CapturedStep::compute() {
 }
 
 Tensor CapturedStep::operator()() {
+  step_ = optimizer_.steps();  // that of the optimizer, whatever called it in between
   if (device_step_) staging_.copy(device_step_->data(), &step_, sizeof step_);
   const double rate = optimizer_.learning_rate();
   optimizer_.prepare_step();
@@ -32,7 +33,6 @@ Tensor CapturedStep::operator()() {
     graph_->run([this] { compute(); }, [&] { optimizer_.prepare(optimizer_.steps() - 1, rate); });
   else
     compute();
-  ++step_;
   return loss_;
 }
 
