@@ -112,7 +112,7 @@ TEST_CASE("on CUDA a head with one frozen level leaves that level's running aver
     if (module.path() == "class_net.bn_rep.0.1.bn") module.freeze();
   });
   model.to(Device::cuda);
-  model.outputs(rand({1, 32, 32, 3}, random).to(Device::cuda));
+  model.outputs(rand({2, 32, 32, 3}, random).to(Device::cuda));
   int64_t frozen = 0, moved = 0;
   for (const NamedTensor& b : model.buffers()) {
     if (!b.name.starts_with("class_net.bn_rep.0.") || !b.name.ends_with("running_mean")) continue;
