@@ -19,7 +19,7 @@ struct PtxInstruction {
   bool loads_global() const { return is("ld.global") || copies_async(); }
   bool accesses_global() const { return loads_global() || is("st.global"); }
   bool copies_async() const { return is("cp.async.ca") || is("cp.async.cg"); }
-  int access_bytes() const;  // of one load, store or asynchronous copy
+  int access_bytes() const;  // what one load, store or asynchronous copy moves
 };
 
 struct PtxBlock {  // instructions that run one after another

@@ -53,7 +53,7 @@ inline constexpr int tile_threads = slab<T> / 2 * max_lines;
 // gap of one pixel: without it both would ask the same banks.
 struct SharedTile {
   int rows, columns, pitch;
-  unsigned reciprocal;  // of columns, times 2^20
+  unsigned reciprocal;  // 2^20 / columns, rounded up
 
   // rows_ x columns_ pixels, of which a thread begins `step` after its neighbour.
   SharedTile(int rows_, int columns_, int step)

@@ -81,7 +81,8 @@ struct SegmentPlace {
   }
   __device__ int64_t coefficient() const { return segment * channels + column; }
   __device__ bool first_line() const { return inside && threadIdx.y == 0; }
-  __device__ int64_t group(const SegmentGrid& g) const { return segment * g.tiles + tile; }  // of blocks
+  // The number of the group of blocks that finish together: those of a segment and a tile of channels.
+  __device__ int64_t group(const SegmentGrid& g) const { return segment * g.tiles + tile; }
 };
 
 // Two sums a column for each chunk of each process, (processes, chunks, 2, channels): of those the ones of

@@ -27,7 +27,7 @@ __device__ inline bool aligned(const void* pointer) { return reinterpret_cast<ui
 
 struct Sgd {
   using Row = OptimizedTensor;
-  static constexpr int64_t bytes = 20;  // of a number
+  static constexpr int64_t bytes = 20;  // moved for a number
   float momentum;
   const OptimizerStep* step;
   const GradientNorm* norm;
@@ -61,7 +61,7 @@ struct Sgd {
 template <bool decay_in_gradient>
 struct AdamRule {
   using Row = OptimizedTensor;
-  static constexpr int64_t bytes = 28;  // of a number
+  static constexpr int64_t bytes = 28;  // moved for a number
   float beta1, beta2, epsilon;
   const OptimizerStep* step;
   const GradientNorm* norm;
@@ -109,7 +109,7 @@ using AdamW = AdamRule<false>;
 
 struct MovingAverage {
   using Row = AveragedTensor;
-  static constexpr int64_t bytes = 12;  // of a number
+  static constexpr int64_t bytes = 12;  // moved for a number
   const float* decay;
 
   struct OnTensor {
@@ -130,7 +130,7 @@ struct MovingAverage {
 
 struct Swap {
   using Row = AveragedTensor;
-  static constexpr int64_t bytes = 16;  // of a number
+  static constexpr int64_t bytes = 16;  // moved for a number
 
   struct OnTensor {
     Row row;
@@ -148,7 +148,7 @@ struct Swap {
 
 struct Rounding {
   using Row = RoundedTensor;
-  static constexpr int64_t bytes = 6;  // of a number
+  static constexpr int64_t bytes = 6;  // moved for a number
 
   struct OnTensor {
     Row row;

@@ -34,7 +34,7 @@ struct SmallNetwork : Module {
     add_child("pointwise", pointwise);
     add_child("classifier", classifier);
   }
-  Tensor forward(const Tensor& images) const {
+  Tensor forward(const Tensor& images) const override {
     const Tensor x = conv_norm(stem, stem_norm, images);
     return classifier.forward(pointwise.forward(conv_norm(depthwise, depthwise_norm, x)));
   }
