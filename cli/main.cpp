@@ -3,15 +3,17 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <new>
+#include <thread>
 
 #include "cli/commands.h"
 #include "cli/flag_names.h"
+#include "cli/signals.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "train/loop/nearest_name.h"
@@ -19,30 +21,6 @@
 #include "train/parallel/mpi_process_group.h"
 
 namespace fovea {
-namespace {
-
-std::atomic<bool> stop = false;
-
-char last_words[400] = "";
-
-void on_signal(int number) {
-  if (number == SIGTERM && ::write(STDERR_FILENO, last_words, std::strlen(last_words)) < 0)
-    std::_Exit(128 + number);
-  if (stop.exchange(true)) std::_Exit(128 + number);
-}
-
-}  // namespace
-
-const std::atomic<bool>& stop_requested() {
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
-  return stop;
-}
-
-void set_last_words(const std::string& text) {
-  std::snprintf(last_words, sizeof last_words, "%s", text.c_str());
-}
-
 void print_warnings(const std::string& name, const std::vector<std::string>& warnings) {
   constexpr size_t shown = 5;
   for (size_t i = 0; i < warnings.size() && i < shown; ++i)
@@ -66,7 +44,9 @@ void use_short_spin(char** argv) {
 
 void complain(const std::string& text) {
   // An error of all processes is said by the first, which ends the others, by SIGTERM.
-  if (fovea::joined_rank() > 0 && (::sleep(5), fovea::stop_requested())) std::_Exit(1);
+  if (fovea::joined_rank() > 0)
+    for (int i = 0; i < 50; ++i, std::this_thread::sleep_for(std::chrono::milliseconds(100)))
+      if (fovea::stop_requested()) std::_Exit(1);
   fmt::print(stderr, "fovea: {}\n", fovea::with_flags(text));
   fovea::abort_processes();
 }
@@ -114,6 +94,7 @@ std::string missing_argument(const CLI::App& program, const CLI::RequiredError& 
 // own.
 int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
   use_short_spin(argv);
+  fovea::start_signal_thread();
   CLI::App program{
       "Fovea trains EfficientDet detectors and EfficientNet classifiers, and shows how it does it.", "fovea"};
   program.require_subcommand(1);

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/flag_names.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "train/parallel/data_parallel.h"

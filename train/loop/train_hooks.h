@@ -23,7 +23,8 @@ struct TrainProgress {
 struct TrainHooks {
   std::function<void(const TrainProgress&)> on_step;
   std::function<void(const std::string&)> on_message;  // one sentence worth telling
-  // Set from outside (Ctrl-C): finish the step, keep a checkpoint, return.
+  // Set from outside (Ctrl-C): finish the step, keep a checkpoint, return. From a thread in sigwait(), not from
+  // a handler, unless that has a stack of its own (SA_ONSTACK): see cli/signals.h.
   const std::atomic<bool>* stop = nullptr;
 };
 

@@ -1,0 +1,22 @@
+#pragma once
+#include <atomic>
+#include <string>
+
+namespace fovea {
+
+// Ctrl-C (SIGINT) and SIGTERM, taken by a thread that waits for them: every other thread blocks both, and no
+// handler ever runs. oneDNN's generated code for small products holds other values in the stack pointer, so
+// the frame of a handler would be written over the heap, or over a tensor.
+
+// Starts that thread. For main() to call before anything starts another one, once.
+void start_signal_thread();
+
+// Set by Ctrl-C and SIGTERM from the first call on; before it they end the program as they do any other. A
+// second one ends the program at once.
+const std::atomic<bool>& stop_requested();
+
+// What is printed on SIGTERM, by which mpirun ends the processes that are left when one is lost: they wait
+// for it in vain, and say no more. At most 399 bytes count; "": nothing.
+void set_last_words(const std::string& text);
+
+}  // namespace fovea
