@@ -5,8 +5,8 @@
 namespace fovea {
 
 // Ctrl-C (SIGINT) and SIGTERM, taken by a thread that waits for them: every other thread blocks both, and no
-// handler ever runs. oneDNN's generated code for small products holds other values in the stack pointer, so
-// the frame of a handler would be written over the heap, or over a tensor.
+// handler ever runs. In oneDNN's generated code for products the stack pointer may point into the heap, and
+// the frame of a handler would be written there (oneDNN's issue 4845, fixed there in March 2026).
 
 // Starts that thread. For main() to call before anything starts another one, once.
 void start_signal_thread();
