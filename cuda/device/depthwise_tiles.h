@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "cuda/device/pixel.h"
+#include "cuda/device/sm_80.h"
 #include "cuda/device/unroll.h"
 #include "cuda/device/vector.h"
 #include "cuda/kernels/depthwise_conv2d.h"
@@ -132,31 +133,6 @@ struct TilePlace {
     column = int(in_level % across) * t.columns * width;
   }
 };
-
-// Starts to copy 16 bytes from global to shared memory; the thread does not wait and needs no registers for
-// them. Where not `wanted` zeros are written, and nothing is read. Below compute capability 8.0 and in
-// the simulator the copy is synchronous.
-template <class T>
-__device__ inline void copy_async(T* to, const T* from, bool wanted) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  const unsigned address = unsigned(__cvta_generic_to_shared(to));
-  const int bytes = wanted ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes)
-               : "memory");
-#else
-  constexpr int N = pack_size<T>;
-  Pack<T, N> pack = {};
-  if (wanted) pack = load_pack<N>(from);
-  *reinterpret_cast<Pack<T, N>*>(to) = pack;
-#endif
-}
-
-// Waits for the copies that this thread has started. Those of other threads are there after a barrier.
-__device__ inline void wait_for_copies() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.wait_all;" ::: "memory");
-#endif
-}
 
 // Brings the pixels of a map from (top, left) on to shared memory, in a slab's channels from `first` on. All
 // threads of the block take part.
