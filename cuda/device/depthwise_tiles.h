@@ -43,8 +43,9 @@ struct Axis {
   HD static constexpr int begin(int pad) { return GRADIENT ? pad / S - (turns - 1) : -pad; }
 };
 
-inline constexpr int width = 4;      // columns of the result that a thread has
-inline constexpr int max_lines = 8;  // threads of a block with the same channels
+inline constexpr int width = 4;              // columns of the result that a thread has
+inline constexpr int max_lines = 8;          // threads of a block with the same channels
+inline constexpr int multiprocessors = 132;  // that numbers of blocks are made for
 template <class T>
 inline constexpr int slab = 64 / int(sizeof(T));  // channels of a block
 template <class T>
@@ -104,6 +105,13 @@ struct Tiling {
     return t;
   }
   int64_t count() const { return d.batch * tiles; }
+  // Blocks of each slab where they loop over tiles: as many as the GPU holds, each with the same number of
+  // tiles or one fewer.
+  int64_t chunks(int blocks_held) const {
+    const int64_t most = std::max(1, multiprocessors * blocks_held / std::max(1, slabs)),
+                  each = std::max<int64_t>(1, (count() + most - 1) / most);
+    return std::max<int64_t>(1, (count() + each - 1) / each);
+  }
   // The launch with this many blocks for each slab; `steps` are those of a thread's loop over tiles or, where
   // there is none, its copies.
   template <class T>

@@ -29,8 +29,9 @@ struct OutputEpilogue {
 // y = f(scale * conv + shift) in a thread's N neighbouring channels.
 template <int N>
 struct OutputNorm {
-  float scale[N], shift[N];
+  float scale[N] = {}, shift[N] = {};
 
+  OutputNorm() = default;
   __device__ OutputNorm(const OutputEpilogue& of, int channel) {
     const auto weight = load_pack<N>(of.weight + channel), bias = load_pack<N>(of.bias + channel),
                mean = load_pack<N>(of.mean + channel), variance = load_pack<N>(of.variance + channel);
@@ -39,42 +40,43 @@ struct OutputNorm {
       shift[k] = bias.value[k] - mean.value[k] * scale[k];
     }
   }
-};
-
-// Applies the activation to N values: one branch for all of them.
-template <int N>
-__device__ inline void activate(Activation activation, float (&values)[N]) {
-#define FOVEA_CASE(name, F)                                                   \
-  case Activation::name:                                                      \
-    UNROLL for (int k = 0; k < N; ++k) { values[k] = F::forward(values[k]); } \
-    break;
-  switch (activation) { FOVEA_ACTIVATIONS(FOVEA_CASE) }
+  // To several pixels' numbers, of all N channels each: one branch for the activation of all of them.
+  template <int Count>
+  __device__ void apply(Activation activation, float (&values)[Count]) const {
+    UNROLL for (int i = 0; i < Count; ++i) { values[i] = values[i] * scale[i % N] + shift[i % N]; }
+#define FOVEA_CASE(name, F)                                                       \
+  case Activation::name:                                                          \
+    UNROLL for (int i = 0; i < Count; ++i) { values[i] = F::forward(values[i]); } \
+    return;
+    switch (activation) { FOVEA_ACTIVATIONS(FOVEA_CASE) }
 #undef FOVEA_CASE
-}
+  }
+};
 
 // Sums over a chunk in N neighbouring channels, about a pivot: with one of the chunk's own values, near the
 // others, nothing cancels in sum (y - mean)^2 = sum (y - p)^2 - (sum (y - p))^2 / n.
 template <int N>
 struct OutputSums {
-  float pivot[N] = {}, sum[N] = {}, squares[N] = {};
+  float pivot[N] = {};
+  float values[2 * N] = {};  // sums of distances from the pivot, then of their squares
 
   // `value` as it was rounded.
   __device__ void add(int k, float value) {
     const float distance = value - pivot[k];
-    sum[k] += distance;
-    squares[k] += distance * distance;
+    values[k] += distance;
+    values[N + k] += distance * distance;
   }
   // By one thread that has the sums of the whole chunk, whose threads had the same pivot; 0 without rows.
   __device__ void store(const OutputEpilogue& to, int64_t chunk, int rows, int channel, int channels) const {
     const float n = rows > 0 ? float(rows) : 1.0f;
-    Pack<float, N> mean, about_mean;
+    Pack<float, N> mean, squares;
     UNROLL for (int k = 0; k < N; ++k) {
-      mean.value[k] = pivot[k] + sum[k] / n;
-      about_mean.value[k] = squares[k] - sum[k] * sum[k] / n;
+      mean.value[k] = pivot[k] + values[k] / n;
+      squares.value[k] = values[N + k] - values[k] * values[k] / n;
     }
     float* of_chunk = to.statistics + 2 * chunk * channels + channel;
     store_pack(of_chunk, mean);
-    store_pack(of_chunk + channels, about_mean);
+    store_pack(of_chunk + channels, squares);
     if (channel == 0) to.rows[chunk] = rows;
   }
 };
