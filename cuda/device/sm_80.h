@@ -66,16 +66,16 @@ template <bool TURNED>
 __device__ inline void load_matrices(uint32_t (&to)[4], const Pack<bfloat16, 8>* row) {
 #ifdef FOVEA_SM_80
   const unsigned address = unsigned(__cvta_generic_to_shared(row));
+#define FOVEA_LDMATRIX(turn)                                                              \
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4" turn ".shared.b16 {%0, %1, %2, %3}, [%4];" \
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])                       \
+               : "r"(address)                                                             \
+               : "memory")
   if constexpr (TURNED)
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-                 : "r"(address)
-                 : "memory");
+    FOVEA_LDMATRIX(".trans");
   else
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-                 : "r"(address)
-                 : "memory");
+    FOVEA_LDMATRIX("");
+#undef FOVEA_LDMATRIX
 #elif defined(FOVEA_SIM)
   const Pack<bfloat16, 8> numbers = *row;
   sim::matrix_operation(TURNED ? sim::WarpOp::load_turned : sim::WarpOp::load_matrices,
@@ -88,7 +88,7 @@ __device__ inline void load_matrices(uint32_t (&to)[4], const Pack<bfloat16, 8>*
 // sum (16 x 8) += a (16 x 16) b (16 x 8), in float. The four matrices of `a` are rows 0 to 7 and 8 to 15 of
 // its left half, then of its right half, as load_matrices() gives them; the two of `b` are its upper and its
 // lower half, turned. A lane has sum[row][2 column] and the next, then those of row + 8.
-__device__ inline void multiply_add(float* sum, const uint32_t (&a)[4], const uint32_t* b) {
+__device__ inline void multiply_add(float (&sum)[4], const uint32_t (&a)[4], const uint32_t* b) {
 #ifdef FOVEA_SM_80
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "

@@ -114,8 +114,8 @@ void multiply(int64_t rows, int64_t columns, int64_t inner, const T* a, bool a_t
   require_aligned("the bias", bias);
   require_aligned("c", c);
   if constexpr (std::is_same_v<Out, bfloat16>)
-    if (!b_transposed && prefers_tiles(columns, rows, inner))
-      return gemm_tiled<T>({int(columns), int(rows), int(inner), b, a, bias, c, a_transposed, add});
+    if (!b_transposed && !add && prefers_tiles(columns, rows, inner))
+      return gemm_tiled<T>({int(columns), int(rows), int(inner), b, a, bias, c, a_transposed});
   const std::lock_guard lock(library.mutex);
   if (!library.created) check(cublasLtCreate(&library.handle), "cublasLtCreate");
   library.created = true;

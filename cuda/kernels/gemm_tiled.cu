@@ -25,7 +25,7 @@ inline constexpr int most_pairs = 3;  // of four, the sums would not stay in reg
 
 // What a launch does beside multiplying.
 struct Forward {
-  static constexpr bool turned = false, adds = false, gathers = false, normalizes = false;
+  static constexpr bool turned = false, gathers = false, normalizes = false;
 };
 struct ForwardStatistics : Forward {
   static constexpr bool gathers = true;
@@ -35,9 +35,6 @@ struct ForwardNorm : Forward {
 };
 struct InputGradient : Forward {
   static constexpr bool turned = true;
-};
-struct AddedInputGradient : InputGradient {
-  static constexpr bool adds = true;
 };
 
 // Where things lie in shared memory, in packs. Rows whose packs are odd in number begin in different banks.
@@ -121,21 +118,11 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
   };
   for (int stage = 0; stage + 1 < stages; ++stage) copy_next(stage);
 
-  // A lane's packs of 16 rows of the result: of every lines-th row, from `line` on.
-  constexpr int lines = 32 / own, staged_packs = own | 1, turns = (half_rows + lines - 1) / lines;
+  // A lane's packs of 16 rows of the result are those of every lines-th row, from `line` on.
+  constexpr int lines = 32 / own, staged_packs = own | 1;
   Numbers* const staged = shared + at.staged + warp * half_rows * staged_packs;
   const int line = lane / own, column = first_column + (across + lane % own) * pack;
-  const auto each_pack = [&](int first_row, auto&& f) {
-    bfloat16* const c = p.c + int64_t(first_row) * p.columns + column;
-    UNROLL for (int i = 0; i < turns; ++i) {
-      const int row = line + i * lines;
-      const bool inside = first_row + row < p.rows && column < p.columns;
-      if (line < lines && row < half_rows)
-        f(i, inside, staged + row * staged_packs + lane % own, c + row * p.columns);
-    }
-  };
-
-  float sums[2][own * 4] = {};
+  float sums[2][own][4] = {};
   OutputSums<pack> statistics;
   int stage = 0, rows = 0;
   NO_UNROLL for (int tile = chunk; tile < tiles.row_tiles; tile += tiles.chunks) {
@@ -162,47 +149,34 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
           else
             load_matrices<true>(of_b, b + (k + lane % 16) * (b_packs | 1) + number);
           UNROLL for (int half = 0; half < 2; ++half) {
-            multiply_add(sums[half] + i * 4, of_a[half], of_b);
-            multiply_add(sums[half] + i * 4 + 4, of_a[half], of_b + 2);
+            multiply_add(sums[half][i], of_a[half], of_b);
+            multiply_add(sums[half][i + 1], of_a[half], of_b + 2);
           }
         }
       }
     }
     UNROLL for (int half = 0; half < 2; ++half) {
       const int first_row = tile * tile_rows + down * 32 + half * half_rows;
-      float(&values)[own * 4] = sums[half];
-      if constexpr (Pass::adds) {
-        Numbers before[turns] = {};  // all of them on their way at once
-        each_pack(first_row, [&](int i, bool inside, Numbers*, const bfloat16* from) {
-          if (inside) before[i] = load_pack<pack>(from);
-        });
-        each_pack(first_row, [&](int i, bool, Numbers* here, const bfloat16*) { *here = before[i]; });
-        __syncwarp();
-      }
       // Rows lane / 4 and, eight below, the other.
       uint32_t* const words = reinterpret_cast<uint32_t*>(staged + lane / 4 * staged_packs) + lane % 4;
       UNROLL for (int i = 0; i < own; ++i) {
+        float(&values)[4] = sums[half][i];
         const int number = (across + i) * pack + lane % 4 * 2;
-        UNROLL for (int k = 0; k < 4; ++k) {
-          float& value = values[i * 4 + k];
-          if constexpr (Pass::normalizes) value *= scale[number + k % 2];
-          if constexpr (!Pass::turned) value += shift[number + k % 2];
-          if constexpr (Pass::adds) {
-            const uint32_t word = words[k / 2 * 8 * staged_packs * 4 + i * 4];
-            bfloat16 before;
-            before.bits = uint16_t(k % 2 ? word >> 16 : word);
-            value += float(before);
-          }
+        OutputNorm<2> norm;
+        UNROLL for (int k = 0; k < 2; ++k) {
+          norm.scale[k] = scale[number + k];
+          norm.shift[k] = shift[number + k];
         }
-      }
-      if constexpr (Pass::normalizes) activate(p.epilogue.activation, values);
-      UNROLL for (int i = 0; i < own; ++i) {
+        if constexpr (Pass::normalizes) {
+          norm.apply(p.epilogue.activation, values);
+        } else {
+          UNROLL for (int k = 0; k < 4; ++k) { values[k] += norm.shift[k % 2]; }
+        }
         UNROLL for (int k = 0; k < 4; k += 2) {
-          words[k / 2 * 8 * staged_packs * 4 + i * 4] =
-              rounded_pair(values[i * 4 + k], values[i * 4 + k + 1]);
+          words[k / 2 * 8 * staged_packs * 4 + i * 4] = rounded_pair(values[k], values[k + 1]);
+          values[k] = values[k + 1] = 0;
         }
       }
-      UNROLL for (float& value : values) { value = 0; }
       __syncwarp();
       if constexpr (Pass::gathers) {
         if (tile == chunk && half == 0) {  // the pivot: the chunk's first row
@@ -214,14 +188,16 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
           statistics.pivot[k] = float(first[across + lane % own].value[k]);
         }
       }
-      each_pack(first_row, [&](int, bool inside, const Numbers* here, bfloat16* to) {
-        if (!inside) return;
-        const Numbers numbers = *here;
-        store_pack(to, numbers);
+      bfloat16* const c = p.c + int64_t(first_row) * p.columns + column;
+      UNROLL for (int i = 0; i < (half_rows + lines - 1) / lines; ++i) {
+        const int row = line + i * lines;
+        if (line >= lines || row >= half_rows || first_row + row >= p.rows || column >= p.columns) continue;
+        const Numbers numbers = staged[row * staged_packs + lane % own];
+        store_pack(c + row * p.columns, numbers);
         if constexpr (Pass::gathers) {
           UNROLL for (int k = 0; k < pack; ++k) { statistics.add(k, float(numbers.value[k])); }
         }
-      });
+      }
       __syncwarp();
     }
     rows += p.rows - tile * tile_rows < tile_rows ? p.rows - tile * tile_rows : tile_rows;
@@ -231,21 +207,17 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
     // Of all threads, where the ring was; then of each column, in the order of warps and lanes.
     float* const partial = reinterpret_cast<float*>(shared);
     __syncthreads();
-    UNROLL for (int k = 0; k < pack; ++k) {
-      partial[k * tile_threads + thread] = statistics.sum[k];
-      partial[(pack + k) * tile_threads + thread] = statistics.squares[k];
-    }
+    UNROLL for (int k = 0; k < 2 * pack; ++k) { partial[k * tile_threads + thread] = statistics.values[k]; }
     __syncthreads();
     if (thread >= columns || first_column + thread >= p.columns) return;
     const int number = thread / pack, k = thread % pack;
     OutputSums<1> of_column;
     of_column.pivot[0] = float(first[number].value[k]);
-    for (int i = 0; i < warps_down; ++i)
-      for (int j = 0; j < lines; ++j) {
-        const int from = (number / own * warps_down + i) * 32 + j * own + number % own;
-        of_column.sum[0] += partial[k * tile_threads + from];
-        of_column.squares[0] += partial[(pack + k) * tile_threads + from];
-      }
+    for (int i = 0; i < warps_down * lines; ++i) {
+      const int from = (number / own * warps_down + i / lines) * 32 + i % lines * own + number % own;
+      of_column.values[0] += partial[k * tile_threads + from];
+      of_column.values[1] += partial[(pack + k) * tile_threads + from];
+    }
     of_column.store(p.epilogue, chunk, rows, first_column + thread, p.columns);
   }
 }
@@ -291,12 +263,11 @@ void gemm_tiled(const TiledGemm<T>& p) {
   const int64_t c_size = int64_t(p.rows) * p.columns, chunks = p.epilogue.statistics ? tiles.chunks : 0;
   LaunchConfig config(dim3(unsigned(tiles.chunks * tiles.column_tiles)), dim3(tile_threads),
                       tiles.shared_bytes);
-  config.bytes = int64_t(sizeof(T)) * (int64_t(p.inner) * (p.rows + p.columns) + c_size * (p.add ? 2 : 1)) +
+  config.bytes = int64_t(sizeof(T)) * (int64_t(p.inner) * (p.rows + p.columns) + c_size) +
                  int64_t(sizeof(float)) * 2 * chunks * p.columns;
   config.steps = (tiles.row_tiles + tiles.chunks - 1) / tiles.chunks;
   const auto start = [&]<int PAIRS>() {
-    const auto kernel = p.turned && p.add       ? product_tiled<PAIRS, AddedInputGradient>
-                        : p.turned              ? product_tiled<PAIRS, InputGradient>
+    const auto kernel = p.turned                ? product_tiled<PAIRS, InputGradient>
                         : p.epilogue.statistics ? product_tiled<PAIRS, ForwardStatistics>
                         : p.epilogue.weight     ? product_tiled<PAIRS, ForwardNorm>
                                                 : product_tiled<PAIRS, Forward>;

@@ -15,7 +15,7 @@ struct TiledGemm {
   int rows = 0, columns = 0, inner = 0;
   const T *a = nullptr, *b = nullptr, *bias = nullptr;
   T* c = nullptr;
-  bool turned = false, add = false;
+  bool turned = false;
   OutputEpilogue epilogue = {};
 };
 

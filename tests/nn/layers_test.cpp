@@ -197,6 +197,23 @@ TEST_CASE("norm after convolution has the same bits in evaluation, with and with
                     Catch::Contains("8 channels") && Catch::Contains("of 7"));
 }
 
+TEST_CASE("on CUDA a 1x1 convolution applies the norm after it in evaluation") {
+  Random random(2);
+  const PointwiseConv conv(24, 40, true, random);
+  BatchNorm norm(40, Activation::swish);
+  wear_in(norm, random);
+  norm.set_training(false);
+  for (const Module* module : {static_cast<const Module*>(&conv), static_cast<const Module*>(&norm)})
+    for (const auto& tensors : {module->parameters(), module->buffers()})
+      for (const NamedTensor& t : tensors) t.tensor.move_to(Device::cuda);
+  const NoGrad no_grad;
+  const Tensor x = cast(randn({1, 67, 70, 24}, random), DType::bfloat16).to(Device::cuda);
+  const Tensor apart = norm.forward(conv.forward(x));
+  const int64_t before = cuda::counters().launches;
+  CHECK(relative_difference(conv_norm(conv, norm, x), apart) < 1e-2);
+  CHECK(cuda::counters().launches - before == 3);  // the product, and the casts of weight and bias
+}
+
 TEST_CASE("on CUDA a depthwise convolution applies the norm after it in evaluation, of today's parameters") {
   Random random(1);
   const auto to_cuda = [](const Module& module) {
