@@ -280,8 +280,16 @@ void convolutions(Bench& b) {
         [=](const Tensor& x, const Tensor& w) { return conv2d(x, w, window); }, c,
         [=](const Tensor& x, const Tensor& w) { return conv2d(x, w, c.window); });
   }
-  b.convolution(fmt::format("conv1x1 {}x56x56x24 -> 144", b.batch), b.activations({b.batch, 56, 56, 24}),
-                b.parameters({24, 144}), [](const Tensor& x, const Tensor& w) { return conv1x1(x, w); });
+  // The products of B0 from its widest map to its narrowest.
+  for (const auto& [size, in, out] : {std::array<int64_t, 3>{112, 16, 96},
+                                      {56, 144, 24},
+                                      {56, 24, 144},
+                                      {28, 40, 240},
+                                      {14, 80, 480},
+                                      {7, 192, 1152}})
+    b.convolution(fmt::format("conv1x1 {}x{}x{}x{} -> {}", b.batch, size, size, in, out),
+                  b.activations({b.batch, size, size, in}), b.parameters({in, out}),
+                  [](const Tensor& x, const Tensor& w) { return conv1x1(x, w); });
 }
 
 void normalization(Bench& b) {

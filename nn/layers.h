@@ -157,19 +157,19 @@ class MaxPool2d : public Module {
   Window window_;
 };
 
-// norm(conv(x)). On the CPU the statistics are taken, or in evaluation the norm is applied, while the
-// convolution's output is still in the cache.
+// norm(conv(x)). The statistics are taken, or in evaluation the norm is applied, where the convolution's
+// output is made: on the CPU while it is still in the cache, on CUDA in the kernel, where that can do it.
 template <class Convolution>
 Tensor conv_norm(const Convolution& conv, const BatchNorm& norm, const Tensor& x) {
   if (!norm.uses_batch_statistics()) {
-    if (!EvaluationNorm::takes(x)) return norm.forward(conv.forward(x));
+    if (!EvaluationNorm::takes()) return norm.forward(conv.forward(x));
     EvaluationNorm normalize = norm.evaluation_norm();
     const Tensor y = conv.forward(x, &normalize);
-    require(normalize.applied(), "[conv_norm] the convolution did not call its epilogue");
+    if (!normalize.applied()) return norm.forward(y);
     norm.trace_output(y);
     return y;
   }
-  ChannelStatistics statistics;
+  ChannelStatistics statistics(norm.options().process_group);
   const Tensor y = conv.forward(x, &statistics);
   return norm.forward(y, &statistics);
 }

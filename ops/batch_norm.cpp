@@ -5,6 +5,7 @@
 
 #include "core/parallel.h"
 #include "core/tape_observer.h"
+#include "cuda/device/output_epilogue.h"
 #include "cuda/kernels/batch_norm.h"
 #include "ops/shape_ops.h"
 #include "ops/support/attributes.h"
@@ -161,7 +162,7 @@ struct Inputs {
   const Tensor& x;
   const std::vector<BatchNormTensors>& norms;  // on the CPU one
   const BatchNormOptions& options;
-  const ChannelStatistics* statistics;  // gathered on the CPU only
+  const ChannelStatistics* statistics;
   BatchNormDims dims;
 };
 
@@ -176,9 +177,6 @@ void coefficients_cpu(const Inputs& in, const Coefficients& c) {
   ChannelStatistics own;
   const ChannelStatistics* gathered = in.statistics && in.statistics->ready() ? in.statistics : nullptr;
   if (!gathered) gather(own, in.x.data<T>(), rows, channels), gathered = &own;
-  require(gathered->rows() == rows && gathered->channels() == channels,
-          "[batch_norm] the statistics given are of {}x{}, x is {}", gathered->rows(), gathered->channels(),
-          in.x.shape());
   if (options.process_group) {
     own = *gathered, gathered = &own;
     own.merge_processes(*options.process_group);
@@ -205,8 +203,13 @@ void forward_cuda(const Inputs& in, const Coefficients& c, const Tensor& y) {
     table.of[i] = {weight.data<R>(), bias.data<R>(), running ? mean.data<R>() : nullptr,
                    running ? variance.data<R>() : nullptr};
   }
+  BatchNormChunks chunks;
+  if (in.options.training && in.statistics && in.statistics->chunk_rows().defined()) {
+    const Tensor rows = in.statistics->chunk_rows();
+    chunks = {rows.numel(), rows.data<int>(), in.statistics->chunk_statistics().data<float>()};
+  }
   cuda::batch_norm_forward<F>(in.x.data<T>(), table, in.options.training, in.options.process_group,
-                              c.pointers<R>(), y.data<T>(), in.dims);
+                              c.pointers<R>(), y.data<T>(), in.dims, chunks);
 }
 
 void check(const Tensor& x, const BatchNormTensors& norm) {
@@ -271,6 +274,10 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   const std::vector<BatchNormTensors> norm = {{weight, bias, running_mean, running_variance}};
   check(x, norm[0]);
   const BatchNormDims dims = BatchNormDims::of_matrix(x.numel() / x.size(-1), x.size(-1));
+  if (statistics && (statistics->ready() || statistics->chunk_rows().defined()))
+    require(statistics->rows() == dims.pixels && statistics->channels() == dims.channels,
+            "[batch_norm] the statistics given are of {}x{}, x is {}", statistics->rows(),
+            statistics->channels(), x.shape());
   return normalized("batch_norm", {x, norm, options, statistics, dims});
 }
 
@@ -306,8 +313,8 @@ Tensor batch_norm(const Tensor& x, const std::vector<int64_t>& segments,
 }
 
 EvaluationNorm::EvaluationNorm(const BatchNormTensors& norm, const BatchNormOptions& options)
-    : activation_(options.activation) {
-  if (is_dry_run()) return;
+    : norm_(norm), options_(options), applied_(is_dry_run() && norm.weight.device() == Device::cpu) {
+  if (is_dry_run() || norm.weight.device() == Device::cuda) return;
   scale_ = norm.weight.values();
   shift_ = norm.bias.values();
   const std::vector<double> mean = norm.running_mean.values(), variance = norm.running_variance.values();
@@ -317,9 +324,20 @@ EvaluationNorm::EvaluationNorm(const BatchNormTensors& norm, const BatchNormOpti
   }
 }
 
-bool EvaluationNorm::takes(const Tensor& x) {
+bool EvaluationNorm::takes() {
   // Observers are to see the convolution and the norm as two ops.
-  return x.device() == Device::cpu && !grad_enabled() && !TapeObserver::any();
+  return !grad_enabled() && !TapeObserver::any();
+}
+
+OutputEpilogue EvaluationNorm::on_cuda(const Tensor& y, int64_t) {
+  check(y, norm_);
+  applied_ = true;
+  return {.weight = norm_.weight.data<float>(),
+          .bias = norm_.bias.data<float>(),
+          .mean = norm_.running_mean.data<float>(),
+          .variance = norm_.running_variance.data<float>(),
+          .epsilon = float(options_.epsilon),
+          .activation = options_.activation};
 }
 
 void EvaluationNorm::prepare(int64_t, int64_t channels, int64_t) {
@@ -330,7 +348,7 @@ void EvaluationNorm::prepare(int64_t, int64_t channels, int64_t) {
 template <class T>
 void EvaluationNorm::normalize(T* values, int64_t rows) const {
   const RowGroup group{int64_t(scale_.size())};
-  with_activation(activation_, [&]<class F>() {
+  with_activation(options_.activation, [&]<class F>() {
     normalize_rows<F>(group, values, group.repeat<T>(scale_.data()), group.repeat<T>(shift_.data()), values,
                       rows);
   });

@@ -20,8 +20,8 @@ struct BatchNormOptions {
 // one pass. x (..., C) of any rank from 2; weight, bias, running_mean, running_variance (C), all four
 // float32 where x is float32 or bfloat16. In training mean and (biased) variance are those of all rows of x,
 // and the running averages move towards them, the variance as n / (n - 1) times the batch's as PyTorch does.
-// `statistics` are x's own where its producer gathered them, which it does on the CPU only; otherwise null or
-// not ready, and x is read once more. With a process group the rows are those of all its
+// `statistics` are x's own where its producer gathered them, so that x is read once less; otherwise null or
+// without any. With a process group the rows are those of all its
 // processes, which must have equally many. Needs at least one row; throws on shapes that disagree and
 // where a running average requires a gradient: it gets none. Backward keeps
 // x alone: the normalised value and the activation's derivative are computed again, which costs arithmetic
@@ -42,29 +42,32 @@ struct BatchNormTensors {
 Tensor batch_norm(const Tensor& x, const std::vector<int64_t>& segments,
                   const std::vector<BatchNormTensors>& norms, const BatchNormOptions& options);
 
-// batch_norm() in evaluation, applied by the convolution before it to each block of its output: one pass over
-// memory less, the same bits. On the CPU only, where no gradient is recorded; x (..., C) as for batch_norm().
+// batch_norm() in evaluation, applied by the convolution before it to its output, where no gradient is
+// recorded: on the CPU with the same bits and one pass over memory less, on CUDA by the kernels that can,
+// which round once and save two passes and two launches. x (..., C) as for batch_norm().
 class EvaluationNorm : public Epilogue {
  public:
-  // Reads the parameters now: it lives no longer than the forward pass.
+  // It lives no longer than the forward pass: parameters on the CPU are read now.
   EvaluationNorm(const BatchNormTensors& norm, const BatchNormOptions& options);
-  // Whether a convolution of x can be given one.
-  static bool takes(const Tensor& x);
+  // Whether a convolution can be given one now.
+  static bool takes();
 
   // Throws where the convolution has another number of channels than the norm.
   void prepare(int64_t rows, int64_t channels, int64_t blocks) override;
   void block(int64_t index, float* values, int64_t rows) override;
   void block(int64_t index, double* values, int64_t rows) override;
   void finish() override { applied_ = true; }
-  bool applied() const { return applied_; }  // always in a dry run
+  OutputEpilogue on_cuda(const Tensor& y, int64_t chunks) override;
+  bool applied() const { return applied_; }  // on the CPU always in a dry run
 
  private:
   template <class T>
   void normalize(T* values, int64_t rows) const;
 
+  BatchNormTensors norm_;
+  BatchNormOptions options_;
   std::vector<double> scale_, shift_;
-  Activation activation_;
-  bool applied_ = is_dry_run();
+  bool applied_;
 };
 
 }  // namespace fovea

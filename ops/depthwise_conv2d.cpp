@@ -2,6 +2,7 @@
 
 #include "core/parallel.h"
 #include "core/simd.h"
+#include "cuda/device/output_epilogue.h"
 #include "cuda/kernels/depthwise_conv2d.h"
 #include "ops/support/attributes.h"
 #include "ops/support/channels.h"
@@ -268,7 +269,7 @@ void depthwise_with_epilogue_cpu(const T* x, const T* w, T* y, const DepthwiseCo
              [&]<int K, int S>(const DepthwiseLevel& at) { forward_rows<K, S>(x, w, y, d, at, epilogue); });
 }
 template <class T>
-void depthwise_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d) {
+void depthwise_cpu(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d, const OutputEpilogue&) {
   depthwise_with_epilogue_cpu<T>(x, w, y, d, nullptr);
 }
 template <class T>
@@ -288,11 +289,14 @@ constexpr const char* op = "depthwise_conv2d";
 Tensor convolve(const Tensor& x, const Tensor& w, Tensor y, const DepthwiseConv2dDims& d,
                 std::function<Attributes()> attributes, Epilogue* epilogue = nullptr) {
   with_compute_dtype(x, op, [&]<class T>() {
+    OutputEpilogue on_cuda;
+    if (epilogue && x.device() == Device::cuda)
+      if (const int64_t chunks = cuda::depthwise_conv2d_chunks<T>(d)) on_cuda = epilogue->on_cuda(y, chunks);
     if constexpr (!std::is_same_v<T, bfloat16>)
       if (epilogue && x.device() == Device::cpu && !is_dry_run())
         return depthwise_with_epilogue_cpu<T>(x.data<T>(), w.data<T>(), y.data<T>(), d, epilogue);
     on<T>(x.device(), depthwise_cpu<Accumulator<T>>, cuda::depthwise_conv2d<T>)(
-        x.data<T>(), w.data<Accumulator<T>>(), y.data<T>(), d);
+        x.data<T>(), w.data<Accumulator<T>>(), y.data<T>(), d, on_cuda);
   });
   const bool x_needs = x.requires_grad(), w_needs = w.requires_grad();
   return record(y, {op, std::move(attributes)}, {x, w},

@@ -2,6 +2,7 @@
 
 #include "core/parallel.h"
 #include "cuda/kernels/gemm.h"
+#include "cuda/kernels/gemm_tiled.h"
 #include "cuda/kernels/reduction.h"
 #include "ops/shape_ops.h"
 #include "ops/support/channel_rows.h"
@@ -94,6 +95,13 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
     if constexpr (!std::is_same_v<T, bfloat16>)
       if (epilogue && x.device() == Device::cpu && !is_dry_run())
         return linear_with_epilogue_cpu<T>(x.data<T>(), w.data<T>(), b, y.data<T>(), m, n, k, epilogue);
+    if constexpr (std::is_same_v<T, bfloat16>)
+      if (epilogue && x.device() == Device::cuda && cuda::prefers_tiles(m, n, k)) {
+        cuda::TiledGemm<T> tiled{int(m), int(n), int(k), x.data<T>(), factor.data<T>(), b, y.data<T>()};
+        tiled.epilogue = epilogue->on_cuda(y, cuda::GemmTiles::of(m, n, k).chunks);
+        if (!is_dry_run()) cuda::gemm_tiled(tiled);
+        return;
+      }
     multiply<T>(x.device(), linear_cpu<Accumulator<T>>, cuda::gemm<T>, m, n, k, x.data<T>(), factor.data<T>(),
                 b, y.data<T>());
   });

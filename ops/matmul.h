@@ -15,8 +15,9 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias);
 
 // The 1x1 convolution: x (N, H, W, Cin), or (N, P, Cin) for the levels of a pyramid; w (Cin, Cout), bias
 // (Cout) or undefined. In NHWC it is one matrix product and nothing is moved. On the CPU an `epilogue` is
-// called for each block of the output, which has its bias by then; on CUDA it is not, and the batch norm that
-// follows does the work. Gradients as linear. Throws as matmul does, and where x is no such tensor.
+// called for each block of the output, which has its bias by then; on CUDA the kernel does its work where the
+// product is one of cuda/kernels/gemm_tiled.h, and otherwise the batch norm that follows. Gradients as
+// linear. Throws as matmul does, and where x is no such tensor.
 Tensor conv1x1(const Tensor& x, const Tensor& w, const Tensor& bias = {}, Epilogue* epilogue = nullptr);
 
 }  // namespace fovea

@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "cuda/device/pixel.h"
+#include "cuda/device/sm_80.h"
 #include "cuda/device/unroll.h"
 #include "cuda/device/vector.h"
 #include "cuda/kernels/depthwise_conv2d.h"
@@ -42,8 +43,9 @@ struct Axis {
   HD static constexpr int begin(int pad) { return GRADIENT ? pad / S - (turns - 1) : -pad; }
 };
 
-inline constexpr int width = 4;      // columns of the result that a thread has
-inline constexpr int max_lines = 8;  // threads of a block with the same channels
+inline constexpr int width = 4;              // columns of the result that a thread has
+inline constexpr int max_lines = 8;          // threads of a block with the same channels
+inline constexpr int multiprocessors = 132;  // that numbers of blocks are made for
 template <class T>
 inline constexpr int slab = 64 / int(sizeof(T));  // channels of a block
 template <class T>
@@ -103,6 +105,13 @@ struct Tiling {
     return t;
   }
   int64_t count() const { return d.batch * tiles; }
+  // Blocks of each slab where they loop over tiles: as many as the GPU holds, each with the same number of
+  // tiles or one fewer.
+  int64_t chunks(int blocks_held) const {
+    const int64_t most = std::max(1, multiprocessors * blocks_held / std::max(1, slabs)),
+                  each = std::max<int64_t>(1, (count() + most - 1) / most);
+    return std::max<int64_t>(1, (count() + each - 1) / each);
+  }
   // The launch with this many blocks for each slab; `steps` are those of a thread's loop over tiles or, where
   // there is none, its copies.
   template <class T>
@@ -132,31 +141,6 @@ struct TilePlace {
     column = int(in_level % across) * t.columns * width;
   }
 };
-
-// Starts to copy 16 bytes from global to shared memory; the thread does not wait and needs no registers for
-// them. Where not `wanted` zeros are written, and nothing is read. Below compute capability 8.0 and in
-// the simulator the copy is synchronous.
-template <class T>
-__device__ inline void copy_async(T* to, const T* from, bool wanted) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  const unsigned address = unsigned(__cvta_generic_to_shared(to));
-  const int bytes = wanted ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes)
-               : "memory");
-#else
-  constexpr int N = pack_size<T>;
-  Pack<T, N> pack = {};
-  if (wanted) pack = load_pack<N>(from);
-  *reinterpret_cast<Pack<T, N>*>(to) = pack;
-#endif
-}
-
-// Waits for the copies that this thread has started. Those of other threads are there after a barrier.
-__device__ inline void wait_for_copies() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.wait_all;" ::: "memory");
-#endif
-}
 
 // Brings the pixels of a map from (top, left) on to shared memory, in a slab's channels from `first` on. All
 // threads of the block take part.

@@ -4,7 +4,8 @@
 //
 // Both directions are two launches: sums over chunks of the rows, which the last block of each tile of
 // channels merges into what the second launch needs, which is elementwise. Where a block can hold all rows of
-// its channels, each direction is one launch.
+// its channels, each direction is one launch. Where the convolution before has gathered the statistics, the
+// first launch forward only merges them.
 #include "cuda/kernels/batch_norm.h"
 
 #include <cmath>
@@ -245,17 +246,18 @@ __global__ void sum_chunks(Pass pass, typename Pass::R* partial, unsigned* ticke
   if (at.first_line()) pass.finish(all, all, at.of.rows, at);
 }
 
-// Where the chunks of several processes have been gathered, or there are no sums. One block a segment and
-// tile.
+// Where the chunks of several processes have been gathered, where they were given, with their numbers of
+// rows, or where there are no sums. One block a segment and tile.
 template <class Pass, int N>
-__global__ void finish_chunks(Pass pass, const typename Pass::R* partial, int rank, int processes,
-                              SegmentGrid grid) {
+__global__ void finish_chunks(Pass pass, const typename Pass::R* partial, const int* rows, int rank,
+                              int processes, SegmentGrid grid) {
   using R = typename Pass::R;
   const SegmentPlace<N> at(grid, grid.of[blockIdx.x / unsigned(grid.tiles)].first);
   R all[2 * N] = {}, own[2 * N] = {};
-  pass.merge(Chunks<N, R>(partial, processes, at, grid), at, all);
-  pass.merge(Chunks<N, R>(partial + 2 * rank * grid.chunks * grid.columns, 1, at, grid), at, own);
-  if (at.first_line()) pass.finish(all, own, at.of.rows * processes, at);
+  pass.merge(Chunks<N, R>(partial, processes, at, grid, rows), at, all);
+  if (processes > 1)
+    pass.merge(Chunks<N, R>(partial + 2 * rank * grid.chunks * grid.columns, 1, at, grid), at, own);
+  if (at.first_line()) pass.finish(all, processes > 1 ? own : all, at.of.rows * processes, at);
 }
 
 template <class Pass, int N>
@@ -283,35 +285,49 @@ constexpr ColumnPlan plan_for_chunks = {264, 4, 256, 32}, plan_for_tiles = {528,
 // All rows in one block, with 32 bytes of channels a row, a sector of memory, while a thread has few rows.
 constexpr ColumnPlan plan_for_slabs = {1, int64_t(1) << 40, slab_threads, 2};
 constexpr int64_t most_slab_steps = 4;
+// Chunks given, each tile of 32 channels by one block.
+constexpr ColumnPlan plan_for_given = {1, int64_t(1) << 40, 256, 4};
+
+SegmentGrid grid_of(const BatchNormDims& d, int pack, ColumnPlan plan) {
+  return segment_grid(d.images, std::span(d.size, size_t(d.segments)), d.channels, pack, plan);
+}
 
 template <class T, class Pass>
-void run(const Pass& pass, ProcessGroup* of, const BatchNormDims& d) {
+void run(const Pass& pass, ProcessGroup* of, const BatchNormDims& d, const BatchNormChunks& given = {}) {
   using R = Accumulator<T>;
   using Sums = typename Pass::Sums;
   static_assert(BatchNormDims::max_segments == max_segments);
   ProcessGroup& group = of && pass.training ? *of : single_process();
   const bool alone = group.size() == 1;
   with_column_pack<T>(d.channels, [&]<int N>() {
-    const auto grid_of = [&](ColumnPlan plan) {
-      return segment_grid(d.images, std::span(d.size, size_t(d.segments)), d.channels, N, plan);
-    };
-    if (const SegmentGrid slabs = grid_of(plan_for_slabs); alone && slabs.steps() <= most_slab_steps)
+    const SegmentGrid slabs = grid_of(d, N, plan_for_slabs), elements = grid_of(d, N, plan_for_elements);
+    if (alone && !given.count && slabs.steps() <= most_slab_steps)
       return launch(whole_chunks<Pass, N>, {slabs, slabs.shared_bytes<R>(2 * N)}, pass, slabs);
-    const SegmentGrid grid =
-        grid_of(d.channels / N > plan_for_chunks.columns ? plan_for_tiles : plan_for_chunks);
+    SegmentGrid grid = grid_of(d, N,
+                               given.count                                ? plan_for_given
+                               : d.channels / N > plan_for_chunks.columns ? plan_for_tiles
+                                                                          : plan_for_chunks);
+    if (given.count) grid.of[0].count = grid.chunks = given.count;
     const size_t shared_bytes = grid.shared_bytes<R>(2 * N);
     const int64_t groups = grid.segments * grid.tiles, size = 2 * grid.partials();
+    const auto finish = [&](const R* partial) {
+      launch(finish_chunks<Sums, N>,
+             LaunchConfig(dim3(unsigned(groups)), grid.block(), shared_bytes)
+                 .moves(size * group.size() * int64_t(sizeof(R))),
+             pass, partial, given.rows, group.rank(), group.size(), grid);
+    };
+    if constexpr (std::is_same_v<R, float>) {
+      if (given.count) {
+        finish(given.statistics);
+        return launch(apply_chunks<Pass, N>, {elements}, pass, elements);
+      }
+    }
     const Workspace<R> partial(size * group.size());
     if (pass.has_sums())
       launch(sum_chunks<Sums, N>, {grid, shared_bytes}, pass, partial.data() + size * group.rank(),
              alone ? current_stream().tickets(groups) : nullptr, grid);
     if (!alone) group.all_gather_on_device(partial.data(), size_t(size) * sizeof(R));
-    if (!alone || !pass.has_sums())
-      launch(finish_chunks<Sums, N>,
-             LaunchConfig(dim3(unsigned(groups)), grid.block(), shared_bytes)
-                 .moves(size * group.size() * int64_t(sizeof(R))),
-             pass, partial.data(), group.rank(), group.size(), grid);
-    const SegmentGrid elements = grid_of(plan_for_elements);
+    if (!alone || !pass.has_sums()) finish(partial.data());
     launch(apply_chunks<Pass, N>, {elements}, pass, elements);
   });
 }
@@ -321,8 +337,15 @@ void run(const Pass& pass, ProcessGroup* of, const BatchNormDims& d) {
 template <class F, class T>
 void batch_norm_forward(const T* x, const BatchNormTable<Accumulator<T>>& norms, bool training,
                         ProcessGroup* group, const BatchNormCoefficients<Accumulator<T>>& coefficients, T* y,
-                        const BatchNormDims& d) {
-  run<T>(Normalize<F, T>{{x, training, norms, coefficients}, y}, group, d);
+                        const BatchNormDims& d, const BatchNormChunks& given) {
+  run<T>(Normalize<F, T>{{x, training, norms, coefficients}, y}, group, d, given);
+}
+
+template <class T>
+bool batch_norm_is_one_launch(const BatchNormDims& d) {
+  int64_t steps = 0;
+  with_column_pack<T>(d.channels, [&]<int N>() { steps = grid_of(d, N, plan_for_slabs).steps(); });
+  return steps <= most_slab_steps;
 }
 
 template <class F, class T>
@@ -336,11 +359,14 @@ void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Ac
 #define INSTANTIATE(F, T)                                                                                   \
   template void batch_norm_forward<F, T>(const T*, const BatchNormTable<Accumulator<T>>&, bool,             \
                                          ProcessGroup*, const BatchNormCoefficients<Accumulator<T>>&, T*,   \
-                                         const BatchNormDims&);                                             \
+                                         const BatchNormDims&, const BatchNormChunks&);                     \
   template void batch_norm_backward<F, T>(const T*, const T*, const BatchNormCoefficients<Accumulator<T>>&, \
                                           bool, ProcessGroup*, T*, const BatchNormTable<Accumulator<T>>&,   \
                                           const BatchNormDims&);
 #define FOR_EACH_DTYPE(name, F) INSTANTIATE(F, float) INSTANTIATE(F, double) INSTANTIATE(F, bfloat16)
 FOVEA_ACTIVATIONS(FOR_EACH_DTYPE)
+template bool batch_norm_is_one_launch<float>(const BatchNormDims&);
+template bool batch_norm_is_one_launch<double>(const BatchNormDims&);
+template bool batch_norm_is_one_launch<bfloat16>(const BatchNormDims&);
 
 }  // namespace fovea::cuda

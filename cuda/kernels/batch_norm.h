@@ -38,6 +38,14 @@ struct BatchNormCoefficients {
   R *scale, *shift, *mean, *inverse_std;
 };
 
+// Statistics of x that the kernel which made it has gathered in chunks of its rows, as OutputEpilogue says
+// (cuda/device/output_epilogue.h). No chunks: none.
+struct BatchNormChunks {
+  int64_t count = 0;
+  const int* rows = nullptr;
+  const float* statistics = nullptr;
+};
+
 namespace cuda {
 
 // x, y, dx, dy of type T: float, double, bfloat16; all else of type R = Accumulator<T>. F: one of
@@ -46,11 +54,15 @@ namespace cuda {
 
 // y = F(x * scale + shift). In training it first writes the coefficients, from mean and biased variance of x,
 // and moves the running averages towards the batch's: running = (1 - momentum) running + momentum batch, the
-// variance as rows / (rows - 1) times the batch's. Otherwise from the running averages.
+// variance as rows / (rows - 1) times the batch's. Otherwise from the running averages. Statistics may be
+// given for float and bfloat16, one segment and one process: x is then read once.
 template <class F, class T>
 void batch_norm_forward(const T* x, const BatchNormTable<Accumulator<T>>& norms, bool training,
                         ProcessGroup* group, const BatchNormCoefficients<Accumulator<T>>& coefficients, T* y,
-                        const BatchNormDims& dims);
+                        const BatchNormDims& dims, const BatchNormChunks& given = {});
+// Whether training forward is one launch where there is one process, so that statistics given would not help.
+template <class T>
+bool batch_norm_is_one_launch(const BatchNormDims& dims);
 
 // Writes dx and the parameters' gradients; in training mean and variance carry gradient.
 template <class F, class T>

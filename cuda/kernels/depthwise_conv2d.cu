@@ -5,8 +5,10 @@
 // The naive kernels read each input k k / (s s) times. In the tiled ones (depthwise_tiles.h) a thread walks
 // down the rows of its pixels once; each row meets all outputs that it belongs to, and an output is stored
 // when its last row has come. Filter and sums are in registers.
+#include "cuda/device/columns.h"
 #include "cuda/device/depthwise_tiles.h"
 #include "cuda/device/grid.h"
+#include "cuda/device/output_epilogue.h"
 
 namespace fovea::cuda {
 namespace {
@@ -67,114 +69,186 @@ __global__ void input_gradient_naive(const Accumulator<T>* w, const T* dy, T* dx
   }
 }
 
-// One tile of the forward pass or of the input gradient.
-template <int K, int S, bool GRADIENT, int HEIGHT, class T>
-__device__ inline void correlate(const T* from, const float* w, T* to, const Tiling& t) {
+// What a tiled kernel does with its output (output_epilogue.h).
+struct Plain {};
+struct Normalized {};
+struct Gathered {};
+
+// The forward pass or the input gradient in the tiles chunk, chunk + chunks, ... of a slab of channels; one
+// tile, except where statistics are gathered: a block then has one chunk of them.
+template <int K, int S, bool GRADIENT, int HEIGHT, class Output, class T>
+__device__ inline void correlate(const T* from, const float* w, T* to, const Tiling& t, int chunks,
+                                 const OutputEpilogue& epilogue) {
   using A = Axis<K, S, GRADIENT>;
+  constexpr bool normalized = std::is_same_v<Output, Normalized>, gathered = std::is_same_v<Output, Gathered>;
   constexpr int STEP = A::step(width);
   T* const shared = dynamic_shared<T>();
   const int channels = t.d.channels, first = int(blockIdx.x % unsigned(t.slabs)) * slab<T>,
-            channel = first + 2 * int(threadIdx.x);
-  const TilePlace at(blockIdx.x / unsigned(t.slabs), t);
-  const FeatureMap& map = at.level.*A::to;
-  fetch<STEP>(shared, t.source, from, at.level.*A::from, at.image, A::begin(at.level.pad_y) + A::step(at.row),
-              A::begin(at.level.pad_x) + A::step(at.column), first, channels);
-  float filter[K * K][2] = {};
-  if (channel < channels) {
-    UNROLL for (int tap = 0; tap < K * K; ++tap) { load_pair(filter[tap], w + tap * channels + channel); }
-  }
-  wait_for_copies();
-  __syncthreads();
-
+            channel = first + 2 * int(threadIdx.x), chunk = int(blockIdx.x / unsigned(t.slabs));
   const int thread_row = int(threadIdx.y / unsigned(t.columns)),
             thread_column = int(threadIdx.y % unsigned(t.columns));
-  const int row = at.row - A::before(at.level.pad_y) + thread_row * HEIGHT,
-            column = at.column - A::before(at.level.pad_x) + thread_column * width;
-  if (channel >= channels || row >= map.height || column >= map.width) return;
   const int pitch = t.source.pitch * slab<T>;
-  const T* source = shared + thread_row * A::step(HEIGHT) * pitch + thread_column * (STEP + 1) * slab<T> +
-                    2 * int(threadIdx.x);
-  T* result = to + map.pixel(at.image, row, column) * channels + channel;
-  const int rows = map.height - row, columns = map.width - column, line = map.width * channels;
-  float sum[HEIGHT][width][2] = {};
-  UNROLL for (int i = 0; i < A::span(HEIGHT); ++i, source += pitch) {
-    UNROLL for (int j = 0; j < A::span(width); ++j) {
-      float number[2];
-      load_pair(number, source + (j + j / STEP) * slab<T>);
-      UNROLL for (int a = 0; a < K; ++a) {
-        UNROLL for (int b = 0; b < K; ++b) {
-          const int r = A::output(i, a), p = A::output(j, b);
-          if (r < 0 || r >= HEIGHT || p < 0 || p >= width) continue;
-          sum[r][p][0] += filter[a * K + b][0] * number[0];
-          sum[r][p][1] += filter[a * K + b][1] * number[1];
+  float filter[K * K][2] = {};
+  OutputNorm<2> norm;
+  OutputSums<2> sums;
+  int gathered_rows = 0;
+  NO_UNROLL for (int index = chunk;;) {
+    const TilePlace at(unsigned(index), t);
+    const FeatureMap& map = at.level.*A::to;
+    fetch<STEP>(shared, t.source, from, at.level.*A::from, at.image,
+                A::begin(at.level.pad_y) + A::step(at.row), A::begin(at.level.pad_x) + A::step(at.column),
+                first, channels);
+    if (channel < channels && index == chunk) {
+      UNROLL for (int tap = 0; tap < K * K; ++tap) { load_pair(filter[tap], w + tap * channels + channel); }
+      if constexpr (normalized) norm = OutputNorm<2>(epilogue, channel);
+    }
+    wait_for_copies();
+    __syncthreads();
+
+    const int row = at.row - A::before(at.level.pad_y) + thread_row * HEIGHT,
+              column = at.column - A::before(at.level.pad_x) + thread_column * width;
+    if constexpr (gathered) {
+      if (index == chunk) {  // the pivot is the tile's first output
+        UNROLL for (int tap = 0; tap < K * K; ++tap) {
+          float number[2];
+          load_pair(number,
+                    shared + tap / K * pitch + (tap % K + tap % K / STEP) * slab<T> + 2 * int(threadIdx.x));
+          UNROLL for (int k = 0; k < 2; ++k) { sums.pivot[k] += filter[tap][k] * number[k]; }
+        }
+      }
+      const int rows = t.rows * HEIGHT, columns = t.columns * width;
+      gathered_rows += (rows < map.height - at.row ? rows : map.height - at.row) *
+                       (columns < map.width - at.column ? columns : map.width - at.column);
+    }
+    if (channel < channels && row < map.height && column < map.width) {
+      const T* source = shared + thread_row * A::step(HEIGHT) * pitch + thread_column * (STEP + 1) * slab<T> +
+                        2 * int(threadIdx.x);
+      T* result = to + map.pixel(at.image, row, column) * channels + channel;
+      const int rows = map.height - row, columns = map.width - column, line = map.width * channels;
+      float sum[HEIGHT][width * 2] = {};
+      UNROLL for (int i = 0; i < A::span(HEIGHT); ++i, source += pitch) {
+        UNROLL for (int j = 0; j < A::span(width); ++j) {
+          float number[2];
+          load_pair(number, source + (j + j / STEP) * slab<T>);
+          UNROLL for (int a = 0; a < K; ++a) {
+            UNROLL for (int b = 0; b < K; ++b) {
+              const int r = A::output(i, a), p = A::output(j, b);
+              if (r < 0 || r >= HEIGHT || p < 0 || p >= width) continue;
+              UNROLL for (int k = 0; k < 2; ++k) { sum[r][2 * p + k] += filter[a * K + b][k] * number[k]; }
+            }
+          }
+        }
+        UNROLL for (int r = 0; r < HEIGHT; ++r) {
+          if (A::last(r) != i) continue;
+          if constexpr (normalized) norm.apply(epilogue.activation, sum[r]);
+          const bool above = A::before(1) && r == 0 && row < 0;
+          UNROLL for (int p = 0; p < width; ++p) {
+            const bool left = A::before(1) && p == 0 && column < 0;
+            if (r >= rows || p >= columns || above || left) continue;
+            const Pack<T, 2> rounded = {T(sum[r][2 * p]), T(sum[r][2 * p + 1])};
+            store_pack(result + p * channels, rounded);
+            if constexpr (gathered) {
+              UNROLL for (int k = 0; k < 2; ++k) { sums.add(k, float(rounded.value[k])); }
+            }
+          }
+          result += line;
         }
       }
     }
-    UNROLL for (int r = 0; r < HEIGHT; ++r) {
-      if (A::last(r) != i) continue;
-      const bool above = A::before(1) && r == 0 && row < 0;
-      UNROLL for (int p = 0; p < width; ++p) {
-        const bool left = A::before(1) && p == 0 && column < 0;
-        if (r < rows && p < columns && !above && !left) store_rounded<2>(result + p * channels, sum[r][p]);
-      }
-      result += line;
-    }
+    if constexpr (!gathered) return;
+    __syncthreads();
+    if ((index += chunks) >= t.d.batch * t.tiles) break;
   }
+  block_column_sum(sums.values);
+  if (threadIdx.y == 0 && channel < channels) sums.store(epilogue, chunk, gathered_rows, channel, channels);
 }
 
 // Threads that a multiprocessor is to hold: more leave too few registers.
-template <int K, int S>
-inline constexpr int threads_held = K == 5   ? 512
-                                    : S == 2 ? 768
-                                             : 1024;
+template <int K, int S, class Output>
+inline constexpr int threads_held = K == 5                                       ? 512
+                                    : S == 2 || std::is_same_v<Output, Gathered> ? 768
+                                                                                 : 1024;
+template <int K, int S, class Output, class T>
+inline constexpr int blocks_held = threads_held<K, S, Output> / tile_threads<T>;
 
-template <int K, int S, int HEIGHT, class T>
-__global__ void __launch_bounds__(tile_threads<T>, threads_held<K, S> / tile_threads<T>)
-    depthwise_tiled(const T* x, const float* w, T* y, Tiling t) {
-  correlate<K, S, false, HEIGHT>(x, w, y, t);
+template <int K, int S, int HEIGHT, class Output, class T>
+__global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, S, Output, T>)
+    depthwise_tiled(const T* x, const float* w, T* y, Tiling t, int chunks, OutputEpilogue epilogue) {
+  correlate<K, S, false, HEIGHT, Output>(x, w, y, t, chunks, epilogue);
 }
 template <int K, int S, int HEIGHT, class T>
-__global__ void __launch_bounds__(tile_threads<T>, threads_held<K, S> / tile_threads<T>)
+__global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, S, Plain, T>)
     input_gradient_tiled(const T* dy, const float* w, T* dx, Tiling t) {
-  correlate<K, S, true, HEIGHT>(dy, w, dx, t);
+  correlate<K, S, true, HEIGHT, Plain>(dy, w, dx, t, 0, {});
 }
 
-// The more rows a thread has, the fewer are read twice; where that makes too few threads, they have 2.
-template <int K, int S, bool GRADIENT, int HEIGHT, class T>
-void launch_tiles(const T* from, const float* w, T* to, const DepthwiseConv2dDims& d) {
-  const Tiling t = Tiling::of<Axis<K, S, GRADIENT>, T>(d, HEIGHT);
-  const int threads = t.rows * t.columns * slab<T> / 2;
-  if constexpr (HEIGHT > 2)
-    if (t.count() * t.slabs * threads < 1 << 15) return launch_tiles<K, S, GRADIENT, 2>(from, w, to, d);
-  const int copies = t.source.rows * t.source.columns * slab<T> / pack_size<T>;
-  const LaunchConfig config =
-      t.template config<T>(t.count(), t.source.pixels(), (copies + threads - 1) / threads);
-  if constexpr (GRADIENT)
-    launch(input_gradient_tiled<K, S, HEIGHT, T>, config, from, w, to, t);
-  else
-    launch(depthwise_tiled<K, S, HEIGHT, T>, config, from, w, to, t);
+// Calls f.operator()<HEIGHT>() with the tiles. The more rows a thread has, the fewer are read twice; where
+// that makes too few threads, they have 2.
+template <int K, int S, bool GRADIENT, class T, class F>
+void with_tiling(const DepthwiseConv2dDims& d, F&& f) {
+  constexpr int tall = GRADIENT || S == 1 ? 8 : 4;
+  const Tiling t = Tiling::of<Axis<K, S, GRADIENT>, T>(d, tall);
+  if (t.count() * t.slabs * t.rows * t.columns * slab<T> / 2 >= 1 << 15)
+    return f.template operator()<tall>(t);
+  f.template operator()<2>(Tiling::of<Axis<K, S, GRADIENT>, T>(d, 2));
+}
+
+// The launch with this many blocks for each slab.
+template <class T>
+LaunchConfig tile_config(const Tiling& t, int64_t blocks) {
+  const int threads = t.rows * t.columns * slab<T> / 2,
+            copies = t.source.rows * t.source.columns * slab<T> / pack_size<T>;
+  LaunchConfig config = t.config<T>(blocks, t.source.pixels(), (copies + threads - 1) / threads);
+  config.shared_bytes = std::max(config.shared_bytes, size_t(threads) * 4 * sizeof(float));
+  return config;
 }
 
 }  // namespace
 
 template <class T>
-void depthwise_conv2d(const T* x, const Accumulator<T>* w, T* y, const DepthwiseConv2dDims& d) {
-  if (tiled<T>(d, [&]<int K, int S>() { launch_tiles<K, S, false, S == 1 ? 8 : 4>(x, w, y, d); })) return;
+int64_t depthwise_conv2d_chunks(const DepthwiseConv2dDims& d) {
+  int64_t chunks = 0;
+  tiled<T>(d, [&]<int K, int S>() {
+    with_tiling<K, S, false, T>(
+        d, [&]<int>(const Tiling& t) { chunks = t.chunks(blocks_held<K, S, Gathered, T>); });
+  });
+  return chunks;
+}
+
+template <class T>
+void depthwise_conv2d(const T* x, const Accumulator<T>* w, T* y, const DepthwiseConv2dDims& d,
+                      const OutputEpilogue& epilogue) {
+  const bool done = tiled<T>(d, [&]<int K, int S>() {
+    with_tiling<K, S, false, T>(d, [&]<int HEIGHT>(const Tiling& t) {
+      const auto run = [&]<class Output>(Output, int64_t chunks) {
+        launch(depthwise_tiled<K, S, HEIGHT, Output, T>, tile_config<T>(t, chunks), x, w, y, t, int(chunks),
+               epilogue);
+      };
+      if (epilogue.statistics) return run(Gathered(), t.chunks(blocks_held<K, S, Gathered, T>));
+      epilogue.weight ? run(Normalized(), t.count()) : run(Plain(), t.count());
+    });
+  });
   const int64_t n = d.batch * d.level[0].out.image * d.channels;
-  launch(depthwise_naive<T>, {grid_for(n), block_threads}, x, w, y, d, n);
+  if (!done) launch(depthwise_naive<T>, {grid_for(n), block_threads}, x, w, y, d, n);
 }
 
 template <class T>
 void depthwise_conv2d_input_gradient(const Accumulator<T>* w, const T* dy, T* dx,
                                      const DepthwiseConv2dDims& d) {
-  if (tiled<T>(d, [&]<int K, int S>() { launch_tiles<K, S, true, 8>(dy, w, dx, d); })) return;
+  const bool done = tiled<T>(d, [&]<int K, int S>() {
+    with_tiling<K, S, true, T>(d, [&]<int HEIGHT>(const Tiling& t) {
+      launch(input_gradient_tiled<K, S, HEIGHT, T>, tile_config<T>(t, t.count()), dy, w, dx, t);
+    });
+  });
   const int64_t n = d.batch * d.level[0].in.image * d.channels;
-  launch(input_gradient_naive<T>, {grid_for(n), block_threads}, w, dy, dx, d, n);
+  if (!done) launch(input_gradient_naive<T>, {grid_for(n), block_threads}, w, dy, dx, d, n);
 }
 
-#define INSTANTIATE(T)                                                                                \
-  template void depthwise_conv2d<T>(const T*, const Accumulator<T>*, T*, const DepthwiseConv2dDims&); \
-  template void depthwise_conv2d_input_gradient<T>(const Accumulator<T>*, const T*, T*,               \
+#define INSTANTIATE(T)                                                                               \
+  template int64_t depthwise_conv2d_chunks<T>(const DepthwiseConv2dDims&);                           \
+  template void depthwise_conv2d<T>(const T*, const Accumulator<T>*, T*, const DepthwiseConv2dDims&, \
+                                    const OutputEpilogue&);                                          \
+  template void depthwise_conv2d_input_gradient<T>(const Accumulator<T>*, const T*, T*,              \
                                                    const DepthwiseConv2dDims&);
 INSTANTIATE(float)
 INSTANTIATE(double)

@@ -8,6 +8,8 @@
 
 namespace fovea {
 
+struct OutputEpilogue;  // cuda/device/output_epilogue.h
+
 // A level's feature map in each image of a tensor (N, P, C).
 struct FeatureMap {
   int height = 0, width = 0;
@@ -54,9 +56,14 @@ namespace cuda {
 
 // y[n,i,j,c] = sum_{a,b} x[n, i s + a - p, j s + b - p, c] w[a,b,c], in each level of an image. x (N, P, C),
 // w (k, k, C), y (N, P', C); any window, fast ones for k 3 and 5 with stride 1 and 2. T: float, double,
-// bfloat16. One launch for all levels, and so for the gradients.
+// bfloat16. One launch for all levels, and so for the gradients. An epilogue that asks for something is for
+// the fast kernels only.
 template <class T>
-void depthwise_conv2d(const T* x, const Accumulator<T>* w, T* y, const DepthwiseConv2dDims& dims);
+void depthwise_conv2d(const T* x, const Accumulator<T>* w, T* y, const DepthwiseConv2dDims& dims,
+                      const OutputEpilogue& epilogue);
+// The chunks of the statistics that an epilogue may ask it for; 0 where it takes no epilogue.
+template <class T>
+int64_t depthwise_conv2d_chunks(const DepthwiseConv2dDims& dims);
 // dx (N, P, C) is written whole, pixels that no window sees too.
 template <class T>
 void depthwise_conv2d_input_gradient(const Accumulator<T>* w, const T* dy, T* dx,

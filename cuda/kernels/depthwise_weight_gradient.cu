@@ -32,12 +32,12 @@ __global__ void weight_gradient_naive(const T* x, const T* dy, Accumulator<T>* d
   }
 }
 
-// Blocks that a multiprocessor is to hold, and the multiprocessors that their number is made for.
+// Blocks that a multiprocessor is to hold.
 template <int K, class T>
 inline constexpr int blocks_held = (K == 5 ? 512 : 768) / tile_threads<T>;
 template <int S>
 inline constexpr int rows_of_thread = S == 1 ? 4 : 2;
-inline constexpr int multiprocessors = 132, chunks_together = 16;
+inline constexpr int chunks_together = 16;
 
 // Adds `count` sums (k, k, SLAB), one after another, into to[tap stride + channel], for channels below
 // `channels`. By all THREADS of the block.
@@ -146,10 +146,7 @@ void depthwise_conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* d
   const bool done = tiled<T>(d, [&]<int K, int S>() {
     const Tiling t = Tiling::of<Axis<K, S, false>, T>(d, rows_of_thread<S>);
     const SharedTile dy_tile(t.rows * t.height, t.columns * width, width);
-    // As many blocks as the GPU holds, each with the same number of tiles or one fewer.
-    const int64_t most = std::max(1, multiprocessors * blocks_held<K, T> / std::max(1, t.slabs)),
-                  each = std::max<int64_t>(1, (t.count() + most - 1) / most),
-                  chunks = std::max<int64_t>(1, (t.count() + each - 1) / each),
+    const int64_t chunks = t.chunks(blocks_held<K, T>), each = (t.count() + chunks - 1) / chunks,
                   groups = (chunks + chunks_together - 1) / chunks_together;
     const Workspace<float> partial(t.slabs * (chunks + groups) * K * K * slab<T>);
     const int pixels = t.source.pixels() + dy_tile.pixels(),

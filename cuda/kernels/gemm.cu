@@ -1,5 +1,5 @@
-// cuBLASLt. It thinks in columns: a row-major c = a b is, read by columns, c^T = b^T a^T, so the operands
-// change places.
+// cuBLASLt, or a kernel of our own where that is faster (gemm_tiled.h). The library thinks in columns: a
+// row-major c = a b is, read by columns, c^T = b^T a^T, so the operands change places.
 #include "cuda/kernels/gemm.h"
 
 #include <map>
@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "cuda/cublaslt.h"
+#include "cuda/kernels/gemm_tiled.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/memory.h"
 #include "cuda/runtime/profile.h"
@@ -112,6 +113,9 @@ void multiply(int64_t rows, int64_t columns, int64_t inner, const T* a, bool a_t
   require_aligned("b", a);
   require_aligned("the bias", bias);
   require_aligned("c", c);
+  if constexpr (std::is_same_v<Out, bfloat16>)
+    if (!b_transposed && !add && prefers_tiles(columns, rows, inner))
+      return gemm_tiled<T>({int(columns), int(rows), int(inner), b, a, bias, c, a_transposed});
   const std::lock_guard lock(library.mutex);
   if (!library.created) check(cublasLtCreate(&library.handle), "cublasLtCreate");
   library.created = true;

@@ -126,7 +126,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device != 0) return cudaErrorInvalidDevice;
   size_t free, total;
   cudaMemGetInfo(&free, &total);
-  *properties = {"simulated CUDA device", total, 7, 5, 4, shared_limit};
+  *properties = {"simulated CUDA device", total, 8, 0, 4, shared_limit};
   return cudaSuccess;
 }
 

@@ -357,14 +357,21 @@ uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int parameter,
     wait();
     return block.threads[self].result;
   }
-  if (mask == existing) ++block.warp_count[warp];
+  const bool of_matrices = op >= WarpOp::load_matrices;
+  if (mask == existing && !of_matrices) ++block.warp_count[warp];
+  if (of_matrices) {
+    const MatrixLane* lanes[32];
+    for (unsigned l = 0; l < 32; ++l)
+      lanes[l] = reinterpret_cast<const MatrixLane*>(block.threads[first + l].value);
+    work_on_matrices(op, lanes);
+  }
   uint64_t ballot = 0;
   for (unsigned l = 0; l < 32; ++l)
     if (mask >> l & 1 && block.threads[first + l].value) ballot |= 1u << l;
   for (unsigned l = 0; l < 32; ++l) {
     if (!(mask >> l & 1)) continue;
     Thread& reader = block.threads[first + l];
-    if (op == WarpOp::ballot || op == WarpOp::sync) {
+    if (op == WarpOp::ballot || op == WarpOp::sync || of_matrices) {
       reader.result = ballot;
       continue;
     }

@@ -51,7 +51,7 @@ void __syncwarp(unsigned mask = 0xffffffffu, FOVEA_SIM_SITE);
 void __threadfence();
 
 namespace fovea::sim {
-enum class WarpOp : uint8_t { sync, index, up, down, xor_, ballot };
+enum class WarpOp : uint8_t { sync, index, up, down, xor_, ballot, load_matrices, load_turned, multiply_add };
 // Waits until all lanes named by the mask have come with the same mask and operation; returns what this lane
 // gets.
 uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int parameter, int width, const char* file,
@@ -65,6 +65,16 @@ T shuffle(WarpOp op, unsigned mask, T value, int parameter, int width, const cha
   bits = warp_operation(op, mask, bits, parameter, width, file, line);
   std::memcpy(&value, &bits, sizeof value);
   return value;
+}
+
+// A lane's part in one of the last three, which take all 32 (cuda/device/sm_80.h): its parts of the matrices
+// and of the result.
+struct MatrixLane {
+  const void *a, *b;
+  void* result;
+};
+inline void matrix_operation(WarpOp op, const MatrixLane& lane, FOVEA_SIM_SITE) {
+  warp_operation(op, 0xffffffffu, reinterpret_cast<uint64_t>(&lane), 0, 32, file, line);
 }
 void* dynamic_shared_memory();
 }  // namespace fovea::sim

@@ -63,7 +63,9 @@ struct Epochs {                 // in ticks
 };
 extern Epochs epochs;
 size_t dynamic_shared_bytes();
-bool is_argument(const void* address);  // of the kernel that runs
+void work_on_matrices(WarpOp op,
+                      const MatrixLane* const* lanes);  // of 32 lanes that have come (matrices.cpp)
+bool is_argument(const void* address);                  // of the kernel that runs
 
 // ---- order between the blocks of a launch (fence.cpp)
 void take_ticket(unsigned* ticket, bool is_last);  // atomicInc's work; is_last: it went back to 0

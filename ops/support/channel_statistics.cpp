@@ -1,6 +1,8 @@
 #include "ops/support/channel_statistics.h"
 
 #include "core/parallel.h"
+#include "cuda/device/output_epilogue.h"
+#include "cuda/kernels/batch_norm.h"
 #include "ops/support/channel_rows.h"
 
 namespace fovea {
@@ -77,6 +79,20 @@ void ChannelStatistics::finish() {
   for (double& v : variance_)
     v = v > 0 ? v / double(rows_) : (v == v ? 0 : v);  // rounding below 0 is 0; a NaN stays
   ready_ = true;
+}
+
+OutputEpilogue ChannelStatistics::on_cuda(const Tensor& y, int64_t chunks) {
+  channels_ = y.size(-1);
+  rows_ = y.numel() / std::max<int64_t>(channels_, 1);
+  chunk_rows_ = chunk_statistics_ = {};
+  const auto dims = BatchNormDims::of_matrix(rows_, channels_);
+  if (rows_ == 0 || (group_ && group_->size() > 1) ||
+      (y.dtype() == DType::bfloat16 ? cuda::batch_norm_is_one_launch<bfloat16>(dims)
+                                    : cuda::batch_norm_is_one_launch<float>(dims)))
+    return {};
+  chunk_rows_ = empty({chunks}, DType::int32, Device::cuda);
+  chunk_statistics_ = empty({chunks, 2, channels_}, DType::float32, Device::cuda);
+  return {.rows = chunk_rows_.data<int>(), .statistics = chunk_statistics_.data<float>()};
 }
 
 void ChannelStatistics::merge_processes(ProcessGroup& group) {

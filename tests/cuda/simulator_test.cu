@@ -13,6 +13,7 @@
 #include "cuda/device/bfloat16.h"
 #include "cuda/device/grid.h"
 #include "cuda/device/reduce.h"
+#include "cuda/device/sm_80.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
@@ -116,6 +117,34 @@ __global__ void shuffle_from_outside(int* y) {
 
 __global__ void shuffle_unnamed(int* y) {
   y[threadIdx.x] = __shfl_sync(0x0000ffffu, int(threadIdx.x), 0);  // line: unnamed
+}
+
+__global__ void multiply_without_some(float* y) {
+  const uint32_t a[4] = {}, b[2] = {};
+  float sum[4] = {};
+  if (threadIdx.x < 16) multiply_add(sum, a, b);
+  y[threadIdx.x] = sum[0];
+}
+
+__global__ void multiply_beside_load(float* y) {
+  Pack<bfloat16, 8>* const shared = dynamic_shared<Pack<bfloat16, 8>>();
+  shared[threadIdx.x] = {};
+  uint32_t a[4] = {};
+  float sum[4] = {};
+  if (threadIdx.x < 16)
+    multiply_add(sum, a, a);
+  else
+    load_matrices<false>(a, shared + threadIdx.x);
+  y[threadIdx.x] = sum[0];
+}
+
+// A matrix is no barrier: what another lane has stored is not there yet.
+__global__ void load_without_sync(uint32_t* y) {
+  Pack<bfloat16, 8>* const shared = dynamic_shared<Pack<bfloat16, 8>>();
+  shared[threadIdx.x] = {};
+  uint32_t to[4];
+  load_matrices<false>(to, shared + (threadIdx.x ^ 1));
+  y[threadIdx.x] = to[0];
 }
 
 __global__ void deadlock(int* y) {
@@ -344,6 +373,24 @@ TEST_CASE("warp operations with a wrong mask are reported") {
              Contains("bad mask: lane 16 calls") && Contains("thread (16, 0, 0)") &&
                  Contains(line_marked("unnamed")));
   CHECK_THAT(message_of([&] { launch(deadlock, {1, 64}, y.data()); }), Contains(line_marked("locked")));
+}
+
+TEST_CASE("operations of a warp on matrices are reported where some lanes do not come, or come for another") {
+  const OnDevice<float> y(std::vector<float>(32, 1));
+  const OnDevice<uint32_t> words(std::vector<uint32_t>(32, 1));
+  CHECK_THAT(message_of([&] {
+               launch(multiply_without_some, {1, 32}, y.data());
+             }),
+             (Contains("bad mask") || Contains("deadlock")) && Contains("sm_80.h"));
+  CHECK_THAT(message_of([&] { launch(multiply_without_some, {1, 16}, y.data()); }), Contains("bad mask"));
+  CHECK_THAT(message_of([&] {
+               launch(multiply_beside_load, {1, 32, 512}, y.data());
+             }),
+             Contains("must call one operation"));
+  CHECK_THAT(message_of([&] {
+               launch(load_without_sync, {1, 32, 512}, words.data());
+             }),
+             Contains("uninitialised shared memory") || Contains("race"));
 }
 
 TEST_CASE("limits of a launch are enforced") {

@@ -3,9 +3,14 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <tuple>
 
 #include "core/tape_observer.h"
+#include "cuda/runtime/counters.h"
+#include "cuda/runtime/graph.h"
 #include "nn/trace.h"
+#include "ops/shape_ops.h"
+#include "ops/support/check_op.h"
 
 using namespace fovea;
 
@@ -190,6 +195,55 @@ TEST_CASE("norm after convolution has the same bits in evaluation, with and with
   const NoGrad no_grad;
   CHECK_THROWS_WITH(conv_norm(PointwiseConv(6, 7, false, random), norm, x),
                     Catch::Contains("8 channels") && Catch::Contains("of 7"));
+}
+
+TEST_CASE("on CUDA a 1x1 convolution applies the norm after it in evaluation") {
+  Random random(2);
+  const PointwiseConv conv(24, 40, true, random);
+  BatchNorm norm(40, Activation::swish);
+  wear_in(norm, random);
+  norm.set_training(false);
+  for (const Module* module : {static_cast<const Module*>(&conv), static_cast<const Module*>(&norm)})
+    for (const auto& tensors : {module->parameters(), module->buffers()})
+      for (const NamedTensor& t : tensors) t.tensor.move_to(Device::cuda);
+  const NoGrad no_grad;
+  const Tensor x = cast(randn({1, 67, 70, 24}, random), DType::bfloat16).to(Device::cuda);
+  const Tensor apart = norm.forward(conv.forward(x));
+  const int64_t before = cuda::counters().launches;
+  CHECK(relative_difference(conv_norm(conv, norm, x), apart) < 1e-2);
+  CHECK(cuda::counters().launches - before == 3);  // the product, and the casts of weight and bias
+}
+
+TEST_CASE("on CUDA a depthwise convolution applies the norm after it in evaluation, of today's parameters") {
+  Random random(1);
+  const auto to_cuda = [](const Module& module) {
+    for (const auto& tensors : {module.parameters(), module.buffers()})
+      for (const NamedTensor& t : tensors) t.tensor.move_to(Device::cuda);
+  };
+  // Where channels are not whole packs, the norm is by itself.
+  for (const auto& [dtype, channels, together] :
+       {std::tuple{DType::bfloat16, 40, true}, {DType::float32, 40, true}, {DType::float32, 7, false}})
+    for (const Activation activation : all_activations)
+      for (const Window window : {Window{3, 1}, Window{5, 2}}) {
+        CAPTURE(name(dtype), channels, name(activation), window.kernel);
+        const DepthwiseConv2d conv(channels, window, random);
+        BatchNorm norm(channels, activation);
+        norm.set_training(false);
+        to_cuda(conv), to_cuda(norm);
+        const Tensor x = cast(randn({2, 67, 39, channels}, random), dtype).to(Device::cuda);
+        const NoGrad no_grad;
+        Tensor y;
+        cuda::Graph graph;
+        graph.warm_up([&] { y = conv_norm(conv, norm, x); });
+        graph.capture([&] { y = conv_norm(conv, norm, x); });
+        const int64_t before = cuda::counters().launches;
+        conv_norm(conv, norm, x);
+        CHECK((cuda::counters().launches - before == 1) == together);
+        wear_in(norm, random);  // as an average of the weights that is swapped in
+        graph.replay();
+        CHECK(relative_difference(y, norm.forward(conv.forward(x))) <
+              (dtype == DType::float32 ? 1e-5 : 1e-2));
+      }
 }
 
 TEST_CASE("a gradient that is not zero reaches every parameter") {

@@ -2,13 +2,16 @@
 
 #include <array>
 #include <catch2/catch.hpp>
+#include <numeric>
 
 #include "core/autograd.h"
 #include "cuda/runtime/device.h"
+#include "ops/batch_norm.h"
 #include "ops/shape_ops.h"
 #include "ops/support/attributes.h"
 #include "ops/support/channel_statistics.h"
 #include "ops/support/check_op.h"
+#include "ops/support/dispatch.h"
 
 using namespace fovea;
 
@@ -180,12 +183,51 @@ TEST_CASE("depthwise convolution gathers its output's statistics") {
   }
 }
 
-TEST_CASE("on CUDA the statistics of a depthwise convolution are left to batch norm") {
-  const Tensor x = zeros({1, 4, 4, 8}, DType::bfloat16, Device::cuda),
-               w = zeros({3, 3, 8}, DType::float32, Device::cuda);
-  ChannelStatistics statistics;
-  CHECK(depthwise_conv2d(x, w, {3, 1}, &statistics).dtype() == DType::bfloat16);
-  CHECK(!statistics.ready());
+TEST_CASE("on CUDA the statistics of a depthwise convolution are those that batch norm takes itself") {
+  Random random(4);
+  for (const DType dtype : {DType::float32, DType::bfloat16})
+    for (const Window window : {Window{3, 1}, Window{3, 2}, Window{5, 1}, Window{5, 2}})
+      // Several tiles a block and a last slab of 8 channels; fewer rows a thread, and tiles that the map
+      // cuts.
+      for (const Shape& shape : {Shape{9, 96, 97, 40}, Shape{5, 131, 53, 8}}) {
+        CAPTURE(name(dtype), window.kernel, window.stride, shape[0]);
+        const int64_t channels = shape[3];
+        const Tensor w = rand({window.kernel, window.kernel, channels}, random).to(Device::cuda);
+        const Tensor x = cast(rand(shape, random, 20, 21), dtype).to(Device::cuda);
+        ChannelStatistics statistics;
+        const Tensor y = depthwise_conv2d(x, w, window, &statistics);
+        CHECK(y.values() == depthwise_conv2d(x, w, window).values());
+        CHECK(!statistics.ready());
+        CHECK(statistics.chunk_rows().defined());
+        const auto rows = statistics.chunk_rows().values();
+        CHECK(std::accumulate(rows.begin(), rows.end(), 0.0) == double(y.numel() / channels));
+        const Tensor weight = rand({channels}, random).to(Device::cuda), bias = weight.clone();
+        const BatchNormOptions options{.momentum = 1, .activation = Activation::swish};
+        const auto normalized = [&](const ChannelStatistics* given) {
+          const Tensor mean = zeros({channels}, DType::float32, Device::cuda), variance = mean.clone();
+          const Tensor z = batch_norm(y, weight, bias, mean, variance, options, given);
+          return Tensors{mean, variance, z};
+        };
+        const Tensors given = normalized(&statistics), own = normalized(nullptr);
+        CHECK(relative_difference(given[0], own[0]) < 1e-6);
+        CHECK(relative_difference(given[1], own[1]) < 1e-5);
+        CHECK(relative_difference(given[2], own[2]) < (dtype == DType::float32 ? 1e-5 : 1e-2));
+      }
+}
+
+TEST_CASE("on CUDA the statistics of a depthwise convolution are left to batch norm where that is as well") {
+  const auto gathers = [](const Shape& shape, DType dtype) {
+    ChannelStatistics statistics;
+    const Tensor x = zeros(shape, dtype, Device::cuda),
+                 w = zeros({3, 3, shape[3]}, accumulator_dtype(dtype), Device::cuda);
+    depthwise_conv2d(x, w, {3, 1}, &statistics);
+    return statistics.chunk_rows().defined();
+  };
+  CHECK(gathers({2, 80, 80, 8}, DType::bfloat16));
+  CHECK(!gathers({2, 8, 8, 8}, DType::bfloat16));   // the whole norm is one launch
+  CHECK(!gathers({2, 80, 80, 7}, DType::float32));  // no tiles
+  CHECK(!gathers({2, 80, 80, 8}, DType::float64));
+  CHECK(!gathers({0, 80, 80, 8}, DType::bfloat16));
 }
 
 TEST_CASE("depthwise convolution refuses what it cannot do") {

@@ -4,9 +4,11 @@
 
 #include "core/dry_run.h"
 #include "cuda/kernels/gemm.h"
+#include "cuda/kernels/gemm_tiled.h"
 #include "cuda/runtime/counters.h"
 #include "cuda/runtime/memory.h"
 #include "ops/arithmetic.h"
+#include "ops/batch_norm.h"
 #include "ops/shape_ops.h"
 #include "ops/support/channel_statistics.h"
 #include "ops/support/check_op.h"
@@ -60,6 +62,40 @@ TEST_CASE("conv1x1 gathers its output's statistics") {
     CHECK(statistics.mean()[c] == Approx(mean).epsilon(1e-6));
     CHECK(statistics.variance()[c] == Approx(variance).epsilon(1e-5));
   }
+}
+
+TEST_CASE("on CUDA the statistics of a 1x1 convolution are those that batch norm takes itself") {
+  Random random(4);
+  const Tensor x = cast(rand({9, 67, 64, 24}, random), DType::bfloat16).to(Device::cuda);
+  const Tensor w = rand({24, 40}, random).to(Device::cuda), b = full({40}, 20).to(Device::cuda);
+  ChannelStatistics statistics;
+  const Tensor y = conv1x1(x, w, b, &statistics);
+  CHECK(y.values() == conv1x1(x, w, b).values());
+  REQUIRE(statistics.chunk_rows().defined());
+  const Tensor weight = rand({40}, random).to(Device::cuda), bias = weight.clone();
+  const auto normalized = [&](const ChannelStatistics* given) {
+    const Tensor mean = zeros({40}, DType::float32, Device::cuda), variance = mean.clone();
+    const Tensor z =
+        batch_norm(y, weight, bias, mean, variance, {.momentum = 1, .activation = Activation::swish}, given);
+    return Tensors{mean, variance, z};
+  };
+  const Tensors given = normalized(&statistics), own = normalized(nullptr);
+  CHECK(relative_difference(given[0], own[0]) < 1e-6);
+  CHECK(relative_difference(given[1], own[1]) < 1e-5);
+  CHECK(relative_difference(given[2], own[2]) < 1e-2);
+}
+
+TEST_CASE("which products a kernel of our own does, and their gradients") {
+  CHECK(cuda::prefers_tiles(4096, 96, 24));
+  CHECK(!cuda::prefers_tiles(4095, 96, 24));    // few rows
+  CHECK(!cuda::prefers_tiles(4096, 192, 144));  // bound by arithmetic
+  CHECK(!cuda::prefers_tiles(4096, 24, 900));   // does not fit into shared memory
+  CHECK(!cuda::prefers_tiles(4096, 36, 64));    // no whole packs
+  Random random(5);
+  const Tensor x = randn({4099, 24}, random, DType::float64), w = randn({24, 40}, random, DType::float64),
+               bias = randn({40}, random, DType::float64);
+  CHECK_NOTHROW(check_op([](const Tensors& in) { return linear(in[0], in[1], in[2]); }, {x, w, bias},
+                         {.max_probes = 3, .parameters = {1, 2}}));
 }
 
 TEST_CASE("a product adds to the gradient that its input has from another, without a pass of its own") {

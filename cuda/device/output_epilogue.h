@@ -1,0 +1,84 @@
+#pragma once
+#include <cmath>
+#include <cstdint>
+
+#include "cuda/device/vector.h"
+#include "cuda/kernels/activation.h"
+
+namespace fovea {
+
+// What a kernel that makes the output of a convolution, (rows, channels) of float or bfloat16, does with it
+// for the batch norm that follows: in evaluation it applies the norm, in training it gathers the statistics
+// of what it writes. Either of the two, or neither.
+struct OutputEpilogue {
+  // Evaluation; null: none. y = f(weight (conv - mean) / sqrt(variance + epsilon) + bias), rounded once,
+  // (channels) each. Parameters and not coefficients, which would have to be kept in step with them: a
+  // thread makes those of its channels (OutputNorm).
+  const float *weight = nullptr, *bias = nullptr, *mean = nullptr, *variance = nullptr;
+  float epsilon = 0;
+  Activation activation = Activation::identity;
+
+  // Training; null: none. The rows of the output are dealt out to chunks, in any way that depends on the
+  // sizes only. A chunk has its number of rows, (chunks), and the mean and the squared distances from it,
+  // added, of the rounded outputs, (chunks, 2, channels). It may have no rows, the first one excepted. A
+  // chunk is all that one block makes of its channels, in a loop over tiles, so that there are few of them.
+  int* rows = nullptr;
+  float* statistics = nullptr;
+};
+
+// y = f(scale * conv + shift) in a thread's N neighbouring channels.
+template <int N>
+struct OutputNorm {
+  float scale[N] = {}, shift[N] = {};
+
+  OutputNorm() = default;
+  __device__ OutputNorm(const OutputEpilogue& of, int channel) {
+    const auto weight = load_pack<N>(of.weight + channel), bias = load_pack<N>(of.bias + channel),
+               mean = load_pack<N>(of.mean + channel), variance = load_pack<N>(of.variance + channel);
+    UNROLL for (int k = 0; k < N; ++k) {
+      scale[k] = weight.value[k] * (1 / std::sqrt(variance.value[k] + of.epsilon));
+      shift[k] = bias.value[k] - mean.value[k] * scale[k];
+    }
+  }
+  // To several pixels' numbers, of all N channels each: one branch for the activation of all of them.
+  template <int Count>
+  __device__ void apply(Activation activation, float (&values)[Count]) const {
+    UNROLL for (int i = 0; i < Count; ++i) { values[i] = values[i] * scale[i % N] + shift[i % N]; }
+#define FOVEA_CASE(name, F)                                                       \
+  case Activation::name:                                                          \
+    UNROLL for (int i = 0; i < Count; ++i) { values[i] = F::forward(values[i]); } \
+    return;
+    switch (activation) { FOVEA_ACTIVATIONS(FOVEA_CASE) }
+#undef FOVEA_CASE
+  }
+};
+
+// Sums over a chunk in N neighbouring channels, about a pivot: with one of the chunk's own values, near the
+// others, nothing cancels in sum (y - mean)^2 = sum (y - p)^2 - (sum (y - p))^2 / n.
+template <int N>
+struct OutputSums {
+  float pivot[N] = {};
+  float values[2 * N] = {};  // sums of distances from the pivot, then of their squares
+
+  // `value` as it was rounded.
+  __device__ void add(int k, float value) {
+    const float distance = value - pivot[k];
+    values[k] += distance;
+    values[N + k] += distance * distance;
+  }
+  // By one thread that has the sums of the whole chunk, whose threads had the same pivot; 0 without rows.
+  __device__ void store(const OutputEpilogue& to, int64_t chunk, int rows, int channel, int channels) const {
+    const float n = rows > 0 ? float(rows) : 1.0f;
+    Pack<float, N> mean, squares;
+    UNROLL for (int k = 0; k < N; ++k) {
+      mean.value[k] = pivot[k] + values[k] / n;
+      squares.value[k] = values[N + k] - values[k] * values[k] / n;
+    }
+    float* of_chunk = to.statistics + 2 * chunk * channels + channel;
+    store_pack(of_chunk, mean);
+    store_pack(of_chunk + channels, squares);
+    if (channel == 0) to.rows[chunk] = rows;
+  }
+};
+
+}  // namespace fovea
