@@ -10,6 +10,7 @@
 #include "cuda/runtime/memory.h"
 #include "models/box_coder.h"
 #include "models/nms.h"
+#include "ops/support/dispatch.h"
 
 namespace fovea {
 namespace {
@@ -119,10 +120,10 @@ std::vector<KeptBox> suppressed(std::span<const Box> boxes, std::span<const floa
                                  .max_detections = options.max_detections});
 }
 
-void check_on_device(const char* what, const Tensor& tensor, const Shape& shape) {
-  require(tensor.device() == Device::cuda && tensor.dtype() == DType::float32,
-          "[detect_on_device] the {} are {} on {}: they must be float32 on {}", what, tensor.dtype(),
-          name(tensor.device()), name(Device::cuda));
+void check_on_device(const char* what, const Tensor& tensor, DType dtype, const Shape& shape) {
+  require(tensor.device() == Device::cuda && tensor.dtype() == dtype,
+          "[detect_on_device] the {} are {} on {}: they must be {} on {}", what, tensor.dtype(),
+          name(tensor.device()), dtype, name(Device::cuda));
   require(tensor.shape() == shape, "[detect_on_device] the {} have shape {}: it must be {}", what,
           tensor.shape(), shape);
 }
@@ -224,20 +225,27 @@ void DeviceDetection::load(std::span<const ImageFrame> frames) {
 }
 
 void DeviceDetection::compute(const Tensor& class_logits, const Tensor& box_codes, const Tensor& anchors) {
-  check_on_device("class logits", class_logits, {images_, anchors_, classes_});
-  check_on_device("box codes", box_codes, {images_, anchors_, 4});
-  check_on_device("anchors", anchors, {anchors_, 4});
+  const bool half = class_logits.dtype() == DType::bfloat16;
+  const DType dtype = half ? DType::bfloat16 : DType::float32;
+  check_on_device("class logits", class_logits, dtype, {images_, anchors_, classes_});
+  check_on_device("box codes", box_codes, dtype, {images_, anchors_, 4});
+  check_on_device("anchors", anchors, DType::float32, {anchors_, 4});
   box_codes_ = box_codes;
   const int64_t n = anchors_ * classes_;
   if (images_ == 0 || n == 0) return;
   const cuda::DecodedCandidates decoded{boxes_.data(), scores_.data(), labels_.data()};
   auto* kept = reinterpret_cast<cuda::DetectedBox*>(results_.data());
   auto* status = reinterpret_cast<cuda::DetectionStatus*>(results_.data() + kept_bytes_);
-  const float *logits = class_logits.data<float>(), *codes = box_codes.data<float>();
-  cuda::top_candidates(logits, candidates_.data(), status, images_, n, options_.top_k,
-                       logit_bar(options_.score_threshold));
-  cuda::decode_candidates(candidates_.data(), logits, codes, anchors.data<float>(), limits_.data(), decoded,
-                          status, images_, room_, anchors_, classes_, options_.score_threshold);
+  with_compute_dtype(class_logits, "detect_on_device", [&]<class T>() {
+    if constexpr (!std::is_same_v<T, double>) {
+      const T *logits = class_logits.data<T>(), *codes = box_codes.data<T>();
+      cuda::top_candidates(logits, candidates_.data(), status, images_, n, options_.top_k,
+                           logit_bar(options_.score_threshold));
+      cuda::decode_candidates(candidates_.data(), logits, codes, anchors.data<float>(), limits_.data(),
+                              decoded, status, images_, options_.top_k, room_, anchors_, classes_,
+                              options_.score_threshold);
+    }
+  });
   cuda::suppress(decoded, kept, status, images_, room_,
                  {.soft = options_.soft_nms,
                   .iou_threshold = options_.iou_threshold,
@@ -258,7 +266,9 @@ std::vector<std::vector<Detection>> DeviceDetection::read() const {
     if (said[i].bad_code != cuda::nothing_wrong) {
       uint64_t candidate;
       cuda::copy_to_host(&candidate, candidates_.data() + i * room_ + said[i].bad_code / 4, sizeof candidate);
-      const int64_t anchor = cuda::candidate_index(candidate) / classes_, number = said[i].bad_code % 4;
+      const int64_t anchor =
+                        cuda::candidate_index(candidate, cuda::index_bits(anchors_ * classes_)) / classes_,
+                    number = said[i].bad_code % 4;
       refuse_code(int(number), anchor,
                   float(box_codes_.values()[size_t((i * anchors_ + anchor) * 4 + number)]));
     }

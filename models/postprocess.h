@@ -44,9 +44,10 @@ std::vector<std::vector<Detection>> detect_batch(std::span<const float> class_lo
                                                  std::span<const ImageFrame> frames,
                                                  const DetectOptions& options = {});
 
-// The same on Device::cuda: class_logits (N, num_anchors, num_classes), box_codes (N, num_anchors, 4) and
-// anchors (num_anchors, 4), all float32. The host waits once, for the detections. They are those of
-// detect_batch() in the same order, boxes and scores up to the rounding of exp.
+// The same on Device::cuda: class_logits (N, num_anchors, num_classes) and box_codes (N, num_anchors, 4),
+// both float32 or both bfloat16, and anchors (num_anchors, 4), float32; N at most 4096. The host waits once,
+// for the detections. They are those of detect_batch() in the same order, boxes and scores up to the rounding
+// of exp.
 std::vector<std::vector<Detection>> detect_on_device(const Tensor& class_logits, const Tensor& box_codes,
                                                      const Tensor& anchors,
                                                      std::span<const ImageFrame> frames,

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "ops/shape_ops.h"
-
 namespace fovea {
 
 CapturedDetection::CapturedDetection(Network network, const Tensor& anchors, int64_t classes,
@@ -21,7 +19,7 @@ void CapturedDetection::load(const Tensor& images, std::span<const ImageFrame> f
 void CapturedDetection::compute() {
   const NoGrad no_grad;
   const DetectorOutput output = network_(images_);
-  boxes_.compute(cast(output.class_logits, DType::float32), cast(output.box_codes, DType::float32), anchors_);
+  boxes_.compute(output.class_logits, output.box_codes, anchors_);
 }
 
 std::vector<std::vector<Detection>> CapturedDetection::detect(const Tensor& images,
