@@ -26,11 +26,11 @@ namespace {
 constexpr int64_t max_shared_room = 8192;  // candidates that one block sorts, in 64 KB of shared memory
 constexpr int search_threads = 512, radix_bits = 13, bins = 1 << radix_bits;
 
+// Makes candidates of logits: 0 of those that are not greater than the bar, or NaN.
 struct CandidateKey {
   float bar;
   int index_bits;
 
-  // 0 for those that are not greater than the bar, or NaN.
   template <class T>
   __device__ uint64_t operator()(T logit, int64_t index) const {
     constexpr int unused = 32 - 8 * int(sizeof(T));
@@ -42,10 +42,10 @@ struct CandidateKey {
   }
 };
 
-// A radix search from the top finds the k-th best candidate without sorting, 13 bits a pass.
-// Keys are unique, so exactly k are at least as good. It is done where those that begin with the bits known
-// fit into the candidates' room as they are: usually after two passes, which know the logit in bfloat16 and a
-// part of the index. What remains of the passes does nothing then.
+// A radix search from the top finds the k-th best candidate without sorting, 13 bits a pass. Keys are unique,
+// so exactly k are at least as good. It is done where those that begin with the bits known fit into the
+// candidates' room as they are: usually after two passes, which know a bfloat16 and a part of the index. What
+// remains of the passes does nothing then.
 struct Search {
   uint64_t threshold;  // the bits known of the k-th best, then zeros
   int32_t wanted;      // its place among those that begin with these bits
@@ -335,9 +335,7 @@ __global__ void suppress_softly(DecodedCandidates decoded, DetectedBox* results,
 }  // namespace
 
 int64_t candidate_room(int64_t n, int64_t k) {
-  int64_t room = 1;
-  while (room < std::min(n, k)) room *= 2;
-  return room;
+  return int64_t(std::bit_ceil(uint64_t(std::max<int64_t>(std::min(n, k), 1))));
 }
 
 template <class T>

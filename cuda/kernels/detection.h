@@ -1,4 +1,5 @@
 #pragma once
+#include <bit>
 #include <cstdint>
 
 #include "cuda/device/box_edges.h"
@@ -26,11 +27,7 @@ struct DetectionStatus {
 // A candidate is one number: its logit in the upper bits, mapped to an integer of the same order, and in the
 // lower index_bits(n) the complement of its index: greater is better, and of equal logits the lower index. 0
 // is no candidate.
-inline int index_bits(int64_t n) {
-  int bits = 0;
-  while (int64_t(1) << bits < n) ++bits;
-  return bits;
-}
+inline int index_bits(int64_t n) { return int(std::bit_width(uint64_t(n - 1))); }
 FOVEA_HOST_DEVICE inline int64_t candidate_index(uint64_t candidate, int index_bits) {
   return ~int64_t(candidate) & ((int64_t(1) << index_bits) - 1);
 }
