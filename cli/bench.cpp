@@ -117,10 +117,12 @@ void run_bench(BenchFlags flags) {
   fmt::print("{:<14} {:>10.0f} MB of the process at most\n", "memory", resident_peak_mb());
   if (!flags.profile) return;
   if (step.device == Device::cuda) {
-    const std::vector<cuda::LaunchTime> launches = timing.training_launches();
-    print_launches(launches, gpu);
+    const bool steps = flags.only != "detection";
+    const auto launches = steps ? timing.training_launches() : timing.detection_launches();
     if (!flags.launches.empty())
       write_launches(flags.launches, launches, gpu.value_or(cuda::find_gpu("H200")));
+    print_launches(steps ? "one step" : "one detection", launches, gpu);
+    if (flags.only.empty() && detector) print_launches("one detection", timing.detection_launches(), gpu);
   } else {
     print_ops(timing.training_ops(), step.batch);
   }
@@ -149,13 +151,15 @@ void add_bench_command(CLI::App& program) {
       ->check(CLI::IsMember({"training", "forward", "detection"}));
   command->add_flag(
       "--profile", flags->profile,
-      "also a table of what a training step spends its time on: ops on the CPU, kernels on cuda");
+      "also a table of what a training step spends its time on: ops on the CPU, kernels on cuda; there "
+      "another of a detection, and only that with --only detection");
   command->add_option(
       "--gpu", flags->gpu,
       "with --profile: also predict each launch's time on H200, H100, A100, L4, RTX4090 or T4 "
       "(default: H200 where the device is simulated)");
-  command->add_option("--launches", flags->launches,
-                      "with --profile: also write each launch, its shape and its times to this CSV file");
+  command->add_option(
+      "--launches", flags->launches,
+      "with --profile: also write each launch of the first table, its shape and its times to this CSV file");
   command->add_flag("--json", flags->json, "with --only: each repeat's seconds, for another program to read");
   command->callback([flags] { run_bench(*flags); });
 }

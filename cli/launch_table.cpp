@@ -30,7 +30,8 @@ struct KernelRow {
 
 }  // namespace
 
-void print_launches(const std::vector<cuda::LaunchTime>& launches, const std::optional<cuda::Gpu>& gpu) {
+void print_launches(const std::string& what, const std::vector<cuda::LaunchTime>& launches,
+                    const std::optional<cuda::Gpu>& gpu) {
   std::map<std::string, KernelRow> by_name;
   KernelRow all{"all"};
   int64_t unknown = 0;
@@ -73,7 +74,7 @@ void print_launches(const std::vector<cuda::LaunchTime>& launches, const std::op
         "off); waves and\n"
         "bytes in flight are means over the launches\n",
         gpu->name);
-  fmt::print("{:<60} {:>8} {:>10} {:>10}", "one step, by kernel", "launches", "MB", "bound, ms");
+  fmt::print("{:<60} {:>8} {:>10} {:>10}", what + ", by kernel", "launches", "MB", "bound, ms");
   if (measured) fmt::print(" {:>10} {:>7} {:>9} {:>8}", "ms", "share", "GB/s", "of bound");
   if (gpu)
     fmt::print(" {:>13} {:>7} {:>8} {:>7} {:>9}  {}", "predicted, ms", "share", "of bound", "waves",

@@ -8,10 +8,11 @@
 
 namespace fovea {
 
-// Prints the launches of a training step kernel by kernel, those that take longest first: how many, their
+// Prints the launches of `what`, "one step", kernel by kernel, those that take longest first: how many, their
 // bytes, their measured times where the device is a GPU, and what they are predicted to take on `gpu` where
 // one is named. Throws Error where there is neither.
-void print_launches(const std::vector<cuda::LaunchTime>& launches, const std::optional<cuda::Gpu>& gpu);
+void print_launches(const std::string& what, const std::vector<cuda::LaunchTime>& launches,
+                    const std::optional<cuda::Gpu>& gpu);
 
 // Writes each launch as a row of comma-separated values, in order: kernel, shape, bytes, measured
 // microseconds (0 where the device is simulated) and the prediction. Throws Error where the file cannot be

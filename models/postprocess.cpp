@@ -10,6 +10,7 @@
 #include "cuda/runtime/memory.h"
 #include "models/box_coder.h"
 #include "models/nms.h"
+#include "ops/support/dispatch.h"
 
 namespace fovea {
 namespace {
@@ -119,21 +120,10 @@ std::vector<KeptBox> suppressed(std::span<const Box> boxes, std::span<const floa
                                  .max_detections = options.max_detections});
 }
 
-// Height and width of each image in pixels of the network's input, 0 where boxes are not clipped.
-Tensor limits_on_device(std::span<const ImageFrame> frames) {
-  const Tensor limits({int64_t(frames.size()), 2});
-  float* limit = limits.data<float>();
-  for (const ImageFrame& frame : frames) {
-    *limit++ = float(frame.height * frame.scale);
-    *limit++ = float(frame.width * frame.scale);
-  }
-  return limits.to(Device::cuda);
-}
-
-void check_on_device(const char* what, const Tensor& tensor, const Shape& shape) {
-  require(tensor.device() == Device::cuda && tensor.dtype() == DType::float32,
-          "[detect_on_device] the {} are {} on {}: they must be float32 on {}", what, tensor.dtype(),
-          name(tensor.device()), name(Device::cuda));
+void check_on_device(const char* what, const Tensor& tensor, DType dtype, const Shape& shape) {
+  require(tensor.device() == Device::cuda && tensor.dtype() == dtype,
+          "[detect_on_device] the {} are {} on {}: they must be {} on {}", what, tensor.dtype(),
+          name(tensor.device()), dtype, name(Device::cuda));
   require(tensor.shape() == shape, "[detect_on_device] the {} have shape {}: it must be {}", what,
           tensor.shape(), shape);
 }
@@ -197,6 +187,100 @@ std::vector<std::vector<Detection>> detect_batch(std::span<const float> class_lo
   return detections;
 }
 
+DeviceDetection::DeviceDetection(int64_t images, int64_t anchors, int64_t classes,
+                                 const DetectOptions& options)
+    : images_(images),
+      anchors_(anchors),
+      classes_(classes),
+      room_(cuda::candidate_room(anchors * classes, options.top_k)),
+      most_(std::min<int64_t>(options.max_detections, room_)),
+      options_(options),
+      limits_(images * 2),
+      scores_(images * room_),
+      candidates_(images * room_),
+      boxes_(images * room_),
+      labels_(images * room_),
+      kept_bytes_(size_t(images * std::max<int64_t>(most_, 0)) * sizeof(cuda::DetectedBox)),
+      results_(int64_t(kept_bytes_ + size_t(images) * sizeof(cuda::DetectionStatus))),
+      on_host_(kept_bytes_ + size_t(images) * sizeof(cuda::DetectionStatus)) {
+  require(anchors * classes < int64_t(1) << 29,
+          "[detect_on_device] an image has {} class logits: at most 2^29 can be numbered", anchors * classes);
+  check(size_t(anchors * classes), size_t(anchors) * 4, size_t(anchors), int(classes), {}, options);
+  suppressed({}, {}, {}, options);  // checks its options
+}
+
+void DeviceDetection::load(std::span<const ImageFrame> frames) {
+  require(int64_t(frames.size()) == images_, "[detect_on_device] there are {} frames for {} images",
+          frames.size(), images_);
+  // Height and width of each image in pixels of the network's input, 0 where boxes are not clipped.
+  std::vector<float> limits;
+  for (const ImageFrame& frame : frames) {
+    check(size_t(anchors_ * classes_), size_t(anchors_) * 4, size_t(anchors_), int(classes_), frame,
+          options_);
+    limits.push_back(float(frame.height * frame.scale));
+    limits.push_back(float(frame.width * frame.scale));
+  }
+  frames_.assign(frames.begin(), frames.end());
+  if (images_ > 0) staging_.copy(limits_.data(), limits.data(), limits.size() * sizeof(float));
+}
+
+void DeviceDetection::compute(const Tensor& class_logits, const Tensor& box_codes, const Tensor& anchors) {
+  const bool half = class_logits.dtype() == DType::bfloat16;
+  const DType dtype = half ? DType::bfloat16 : DType::float32;
+  check_on_device("class logits", class_logits, dtype, {images_, anchors_, classes_});
+  check_on_device("box codes", box_codes, dtype, {images_, anchors_, 4});
+  check_on_device("anchors", anchors, DType::float32, {anchors_, 4});
+  box_codes_ = box_codes;
+  const int64_t n = anchors_ * classes_;
+  if (images_ == 0 || n == 0) return;
+  const cuda::DecodedCandidates decoded{boxes_.data(), scores_.data(), labels_.data()};
+  auto* kept = reinterpret_cast<cuda::DetectedBox*>(results_.data());
+  auto* status = reinterpret_cast<cuda::DetectionStatus*>(results_.data() + kept_bytes_);
+  with_compute_dtype(class_logits, "detect_on_device", [&]<class T>() {
+    if constexpr (!std::is_same_v<T, double>) {
+      const T *logits = class_logits.data<T>(), *codes = box_codes.data<T>();
+      cuda::top_candidates(logits, candidates_.data(), status, images_, n, options_.top_k,
+                           logit_bar(options_.score_threshold));
+      cuda::decode_candidates(candidates_.data(), logits, codes, anchors.data<float>(), limits_.data(),
+                              decoded, status, images_, options_.top_k, room_, anchors_, classes_,
+                              options_.score_threshold);
+    }
+  });
+  cuda::suppress(decoded, kept, status, images_, room_,
+                 {.soft = options_.soft_nms,
+                  .iou_threshold = options_.iou_threshold,
+                  .sigma = options_.soft_nms_sigma,
+                  .score_threshold = options_.score_threshold,
+                  .most = int32_t(most_)});
+  cuda::copy_to_host_async(on_host_.data(), results_.data(), on_host_.bytes());
+}
+
+std::vector<std::vector<Detection>> DeviceDetection::read() const {
+  std::vector<std::vector<Detection>> detections(frames_.size());
+  if (images_ == 0 || anchors_ == 0) return detections;
+  cuda::current_stream().synchronize();
+  const auto* found = reinterpret_cast<const cuda::DetectedBox*>(on_host_.data());
+  const auto* said = reinterpret_cast<const cuda::DetectionStatus*>(on_host_.data() + kept_bytes_);
+  for (int64_t i = 0; i < images_; ++i) {
+    if (said[i].nan_logit != cuda::nothing_wrong) refuse_logit(said[i].nan_logit, int(classes_));
+    if (said[i].bad_code != cuda::nothing_wrong) {
+      uint64_t candidate;
+      cuda::copy_to_host(&candidate, candidates_.data() + i * room_ + said[i].bad_code / 4, sizeof candidate);
+      const int64_t anchor =
+                        cuda::candidate_index(candidate, cuda::index_bits(anchors_ * classes_)) / classes_,
+                    number = said[i].bad_code % 4;
+      refuse_code(int(number), anchor,
+                  float(box_codes_.values()[size_t((i * anchors_ + anchor) * 4 + number)]));
+    }
+    for (int32_t d = 0; d < said[i].count; ++d) {
+      const auto& [box, score, label] = found[i * most_ + d];
+      const Box in_input{box.ymin, box.xmin, box.ymax, box.xmax};
+      detections[size_t(i)].push_back({original(in_input, frames_[size_t(i)]), score, label});
+    }
+  }
+  return detections;
+}
+
 std::vector<std::vector<Detection>> detect_on_device(const Tensor& class_logits, const Tensor& box_codes,
                                                      const Tensor& anchors,
                                                      std::span<const ImageFrame> frames,
@@ -204,67 +288,10 @@ std::vector<std::vector<Detection>> detect_on_device(const Tensor& class_logits,
   require(class_logits.rank() == 3 && class_logits.size(2) >= 1,
           "[detect_on_device] the class logits have shape {}: it must be images x anchors x classes",
           class_logits.shape());
-  const int64_t images = int64_t(frames.size());
-  const int64_t num_anchors = class_logits.size(1), classes = class_logits.size(2), n = num_anchors * classes;
-  require(n < int64_t(1) << 29,
-          "[detect_on_device] an image has {} class logits: at most 2^29 can be numbered", n);
-  check_on_device("class logits", class_logits, {images, num_anchors, classes});
-  check_on_device("box codes", box_codes, {images, num_anchors, 4});
-  check_on_device("anchors", anchors, {num_anchors, 4});
-  for (const ImageFrame& frame : frames)
-    check(size_t(n), size_t(num_anchors) * 4, size_t(num_anchors), int(classes), frame, options);
-  suppressed({}, {}, {}, options);  // checks its options
-  std::vector<std::vector<Detection>> detections(frames.size());
-  if (images == 0 || n == 0) return detections;
-
-  const int64_t room = cuda::candidate_room(n, options.top_k);
-  const int64_t most = std::min<int64_t>(options.max_detections, room);
-  const cuda::Workspace<uint64_t> candidates(images * room);
-  const cuda::Workspace<BoxEdges> boxes(images * room);
-  const cuda::Workspace<float> scores(images * room);
-  const cuda::Workspace<int32_t> labels(images * room);
-  const cuda::DecodedCandidates decoded{boxes.data(), scores.data(), labels.data()};
-  // Boxes and status in one piece, so that one copy brings both.
-  const size_t box_bytes = size_t(images * most) * sizeof(cuda::DetectedBox);
-  const size_t bytes = box_bytes + size_t(images) * sizeof(cuda::DetectionStatus);
-  const cuda::Workspace<std::byte> results(static_cast<int64_t>(bytes));
-  auto* kept = reinterpret_cast<cuda::DetectedBox*>(results.data());
-  auto* status = reinterpret_cast<cuda::DetectionStatus*>(results.data() + box_bytes);
-
-  const float *logits = class_logits.data<float>(), *codes = box_codes.data<float>();
-  const Tensor limits = limits_on_device(frames);
-  cuda::top_candidates(logits, candidates.data(), status, images, n, options.top_k,
-                       logit_bar(options.score_threshold));
-  cuda::decode_candidates(candidates.data(), logits, codes, anchors.data<float>(), limits.data<float>(),
-                          decoded, status, images, room, num_anchors, classes, options.score_threshold);
-  cuda::suppress(decoded, kept, status, images, room,
-                 {.soft = options.soft_nms,
-                  .iou_threshold = options.iou_threshold,
-                  .sigma = options.soft_nms_sigma,
-                  .score_threshold = options.score_threshold,
-                  .most = int32_t(most)});
-
-  std::vector<std::byte> on_host(bytes);
-  cuda::copy_to_host(on_host.data(), results.data(), bytes);
-  const auto* found = reinterpret_cast<const cuda::DetectedBox*>(on_host.data());
-  const auto* said = reinterpret_cast<const cuda::DetectionStatus*>(on_host.data() + box_bytes);
-  for (int64_t i = 0; i < images; ++i) {
-    if (said[i].nan_logit != cuda::nothing_wrong) refuse_logit(said[i].nan_logit, int(classes));
-    if (said[i].bad_code != cuda::nothing_wrong) {
-      uint64_t candidate;
-      cuda::copy_to_host(&candidate, candidates.data() + i * room + said[i].bad_code / 4, sizeof candidate);
-      const int64_t anchor = cuda::candidate_index(candidate) / classes, number = said[i].bad_code % 4;
-      float value;
-      cuda::copy_to_host(&value, codes + (i * num_anchors + anchor) * 4 + number, sizeof value);
-      refuse_code(int(number), anchor, value);
-    }
-    for (int32_t d = 0; d < said[i].count; ++d) {
-      const auto& [box, score, label] = found[i * most + d];
-      const Box in_input{box.ymin, box.xmin, box.ymax, box.xmax};
-      detections[size_t(i)].push_back({original(in_input, frames[size_t(i)]), score, label});
-    }
-  }
-  return detections;
+  DeviceDetection detection(int64_t(frames.size()), class_logits.size(1), class_logits.size(2), options);
+  detection.load(frames);
+  detection.compute(class_logits, box_codes, anchors);
+  return detection.read();
 }
 
 }  // namespace fovea

@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "cuda/kernels/detection.h"
+#include "cuda/runtime/staged_copy.h"
 #include "models/box.h"
 
 namespace fovea {
@@ -16,6 +18,7 @@ struct DetectOptions {
   bool soft_nms = false;        // gaussian soft NMS (google/automl's choice) instead of hard NMS (effdet's)
   float iou_threshold = 0.5f;   // of hard NMS
   float soft_nms_sigma = 0.5f;  // of soft NMS
+  bool operator==(const DetectOptions&) const = default;
 };
 
 // How the original image lies in the network's input: scaled and put in the top left corner (letterbox).
@@ -41,12 +44,43 @@ std::vector<std::vector<Detection>> detect_batch(std::span<const float> class_lo
                                                  std::span<const ImageFrame> frames,
                                                  const DetectOptions& options = {});
 
-// The same on Device::cuda: class_logits (N, num_anchors, num_classes), box_codes (N, num_anchors, 4) and
-// anchors (num_anchors, 4), all float32. The host waits once, for the detections. They are those of
-// detect_batch() in the same order, boxes and scores up to the rounding of exp.
+// The same on Device::cuda: class_logits (N, num_anchors, num_classes) and box_codes (N, num_anchors, 4),
+// both float32 or both bfloat16, and anchors (num_anchors, 4), float32; N at most 4096. The host waits once,
+// for the detections. They are those of detect_batch() in the same order, boxes and scores up to the rounding
+// of exp.
 std::vector<std::vector<Detection>> detect_on_device(const Tensor& class_logits, const Tensor& box_codes,
                                                      const Tensor& anchors,
                                                      std::span<const ImageFrame> frames,
                                                      const DetectOptions& options = {});
+
+// detect_on_device() in parts, for batch after batch of one shape: load() the frames, compute(), read(). What
+// compute() asks of the device may be captured in a graph, and then be replayed in its place.
+class DeviceDetection {
+ public:
+  // Of `images` x `anchors` x `classes` logits. Throws where an image has 2^29 logits or more, or an option
+  // is not valid.
+  DeviceDetection(int64_t images, int64_t anchors, int64_t classes, const DetectOptions& options);
+
+  // Throws where there is not one frame an image, or one is not valid.
+  void load(std::span<const ImageFrame> frames);
+  // Tensors as those of detect_on_device(), or it throws. They must keep their numbers until read() is done.
+  void compute(const Tensor& class_logits, const Tensor& box_codes, const Tensor& anchors);
+  // The host waits for the device: its only wait.
+  std::vector<std::vector<Detection>> read() const;
+
+ private:
+  int64_t images_, anchors_, classes_, room_, most_;
+  DetectOptions options_;
+  std::vector<ImageFrame> frames_;
+  cuda::StagedCopy staging_;
+  cuda::Workspace<float> limits_, scores_;
+  cuda::Workspace<uint64_t> candidates_;
+  cuda::Workspace<BoxEdges> boxes_;
+  cuda::Workspace<int32_t> labels_;
+  size_t kept_bytes_;  // boxes and status lie in one piece, so that one copy brings both
+  cuda::Workspace<std::byte> results_;
+  cuda::PinnedMemory on_host_;
+  Tensor box_codes_;  // for what a fault says
+};
 
 }  // namespace fovea

@@ -1,149 +1,152 @@
 // Detections from the network's outputs: the best k logits of an image, their boxes, and suppression. Bytes
-// moved: the n logits of an image are read four times, 16 n in all (n = anchors x classes: 4.4 million for
-// EfficientDet-D0 and 90 classes; up to seven times where logits are equal at the edge). All else is some
-// hundred bytes for each of k candidates.
+// moved: the n logits of an image are read three times, four where many of them are equal (n = anchors x
+// classes: 4.4 million for EfficientDet-D0 and 90 classes, 9 MB in bfloat16). All else is some hundred bytes
+// for each of k candidates.
 #include "cuda/kernels/detection.h"
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
+#include "cuda/device/bfloat16.h"
 #include "cuda/device/box.h"
 #include "cuda/device/grid.h"
+#include "cuda/device/last_block.h"
+#include "cuda/device/reduce.h"
 #include "cuda/device/vector.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
+#include "cuda/runtime/stream.h"
 
 namespace fovea::cuda {
 namespace {
 
 // ---- the best k logits
 
-constexpr int64_t few_logits = 1024;       // up to which each is compared with each
 constexpr int64_t max_shared_room = 8192;  // candidates that one block sorts, in 64 KB of shared memory
-constexpr int radix_bits = 11, bins = 1 << radix_bits;
-constexpr int radix_passes = 6;  // 11 bits each of five, and the last 9 of the 64
+constexpr int search_threads = 512, radix_bits = 13, bins = 1 << radix_bits;
 
-__device__ inline uint64_t candidate_key(float logit, int64_t index, float bar) {
-  uint32_t bits;
-  memcpy(&bits, &logit, sizeof bits);
-  if (logit == 0) bits = 0;  // -0 is 0
-  bits = bits >> 31 ? ~bits : bits | 0x80000000u;
-  return logit > bar ? uint64_t(bits) << 32 | (0xffffffffu - uint32_t(index)) : 0;  // 0 for NaN
-}
+// Makes candidates of logits: 0 of those that are not greater than the bar, or NaN.
+struct CandidateKey {
+  float bar;
+  int index_bits;
 
-__global__ void begin_status(DetectionStatus* status, int64_t images) {
-  for (int64_t i : grid_stride(images)) status[i] = {0, nothing_wrong, nothing_wrong};
-}
-
-// The definition: a candidate's place is the number of better ones.
-__global__ void rank_naive(const float* logits, uint64_t* candidates, DetectionStatus* status, int64_t images,
-                           int64_t n, int64_t k, int64_t room, float bar) {
-  for (int64_t i : grid_stride(images * n)) {
-    const float* row = logits + i / n * n;
-    const int64_t index = i % n;
-    if (row[index] != row[index]) atomicMin(&status[i / n].nan_logit, int32_t(index));
-    const uint64_t key = candidate_key(row[index], index, bar);
-    if (key == 0) continue;
-    int64_t better = 0;
-    for (int64_t j = 0; j < n; ++j) better += candidate_key(row[j], j, bar) > key;
-    if (better < k) candidates[i / n * room + better] = key;
+  template <class T>
+  __device__ uint64_t operator()(T logit, int64_t index) const {
+    constexpr int unused = 32 - 8 * int(sizeof(T));
+    const float x = float(logit) + 0.0f;  // -0 is 0
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits >> 31 ? ~bits : bits | 0x80000000u) >> unused;
+    return x > bar ? uint64_t(bits) << index_bits | uint64_t((int64_t(1) << index_bits) - 1 - index) : 0;
   }
-}
+};
 
-// Many logits: a radix search from the top finds the k-th best candidate without sorting, 11 bits a pass.
-// Keys are unique, so exactly k are at least as good. Three passes know the logit; where it is that of one
-// candidate only, or all of them are taken, the search is done, and the passes that would go on by the index
-// do nothing.
+// A radix search from the top finds the k-th best candidate without sorting, 13 bits a pass. Keys are unique,
+// so exactly k are at least as good. It is done where those that begin with the bits known fit into the
+// candidates' room as they are: usually after two passes, which know a bfloat16 and a part of the index. What
+// remains of the passes does nothing then.
 struct Search {
   uint64_t threshold;  // the bits known of the k-th best, then zeros
   int32_t wanted;      // its place among those that begin with these bits
   int32_t found;       // candidates gathered
   int32_t done;
 };
-HD inline int digit_bits(int pass) {
-  return pass < radix_passes - 1 ? radix_bits : 64 - (radix_passes - 1) * radix_bits;
-}
-HD inline int digit_shift(int pass) { return pass < radix_passes - 1 ? 64 - (pass + 1) * radix_bits : 0; }
 
-__global__ void begin_search(Search* search, int64_t images, int64_t k) {
-  for (int64_t i : grid_stride(images)) search[i] = {0, int32_t(k), 0, 0};
+__global__ void begin_search(DetectionStatus* status, uint64_t* candidates, Search* searches, int* counts,
+                             int64_t images, int64_t room, int64_t k) {
+  for (int64_t i : grid_stride(images * (bins > room ? bins : room))) {
+    if (i < images) {
+      status[i] = {0, nothing_wrong, nothing_wrong};
+      searches[i] = {0, int32_t(k), 0, 0};
+    }
+    if (i < images * room) candidates[i] = 0;
+    if (i < images * bins) counts[i] = 0;
+  }
 }
 
 // Calls f(logit, index) for the logits of an image that this thread has, N at a time.
-template <int N, class F>
-__device__ inline void each_logit(const float* logits, int64_t n, F f) {
-  const float* row = logits + blockIdx.y * n;
+template <int N, class T, class F>
+__device__ inline void each_logit(const T* logits, int64_t n, F f) {
+  const T* row = logits + blockIdx.y * n;
   for (int64_t p : grid_stride(n / N)) {
-    const Pack<float, N> pack = load_pack<N>(row + p * N);
+    const Pack<T, N> pack = load_pack<N>(row + p * N);
     for (int k = 0; k < N; ++k) f(pack.value[k], p * N + k);
   }
 }
 
-// Of the candidates that begin with the known bits: how many have which digit next. First in shared memory.
-template <int N>
-__global__ void count_digits(const float* logits, const Search* searches, int* counts,
-                             DetectionStatus* status, int64_t n, float bar, int pass) {
+// Of the candidates that begin with the bits known, those above `shift_before`: how many have which digit
+// next, the bits from `shift` on. The last block of an image to finish then chooses the digit that the wanted
+// one has, and leaves the counts at 0 for the next pass.
+template <class T, int N>
+__global__ void __launch_bounds__(search_threads)
+    count_digits(const T* logits, Search* searches, int* counts, DetectionStatus* status, unsigned* tickets,
+                 int64_t n, int64_t k, int64_t room, CandidateKey key_of, int shift_before, int shift) {
+  constexpr int own = bins / search_threads, warps = search_threads / 32;
   __shared__ int of_block[bins];
-  if (searches[blockIdx.y].done) return;
-  const uint64_t known = searches[blockIdx.y].threshold;
-  const int shift = digit_shift(pass), bits = digit_bits(pass);
-  int* nan_logit = &status[blockIdx.y].nan_logit;
-  for (int b = int(threadIdx.x); b < bins; b += int(blockDim.x)) of_block[b] = 0;
-  __syncthreads();
-  each_logit<N>(logits, n, [=](float logit, int64_t index) {
-    if (pass == 0 && logit != logit) atomicMin(nan_logit, int32_t(index));
-    const uint64_t key = candidate_key(logit, index, bar);
-    if (key != 0 && (key ^ known) >> shift >> bits == 0)
-      atomicAdd(&of_block[key >> shift & ((1u << bits) - 1)], 1);
-  });
-  __syncthreads();
-  for (int b = int(threadIdx.x); b < bins; b += int(blockDim.x))
-    if (of_block[b]) atomicAdd(&counts[blockIdx.y * bins + b], of_block[b]);
-}
-
-// The digit that the wanted candidate has. One block an image; leaves the counts at 0 for the next pass.
-__global__ void choose_digit(Search* searches, int* counts, int pass) {
-  constexpr int own = bins / block_threads;
-  __shared__ int at_least[block_threads + 1];  // candidates in the bins of this thread and of those above
-  Search& search = searches[blockIdx.x];
+  __shared__ int of_warps[warps];
+  Search& search = searches[blockIdx.y];
   if (search.done) return;
-  const int thread = int(threadIdx.x), wanted = search.wanted;
-  int count[own], sum = 0;
-  for (int b = 0; b < own; ++b) {
-    int& bin = counts[blockIdx.x * bins + thread * own + b];
-    sum += count[b] = bin;
-    bin = 0;
-  }
-  at_least[thread] = sum;
-  if (thread == 0) at_least[block_threads] = 0;
-  for (int step = 1; step < block_threads; step *= 2) {
-    __syncthreads();
-    const int above = thread + step < block_threads ? at_least[thread + step] : 0;
-    __syncthreads();
-    at_least[thread] += above;
+  const uint64_t known = search.threshold;
+  const int wanted = search.wanted, thread = int(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  const bool first = known == 0;
+  counts += blockIdx.y * bins;
+  for (int b = thread; b < bins; b += search_threads) of_block[b] = 0;
+  __syncthreads();
+  int digit = 0, run = 0;  // equal ones in a row are counted at once: early in a training, most logits are
+  each_logit<N>(logits, n, [&](T logit, int64_t index) {
+    const float value = float(logit);
+    if (first && value != value) atomicMin(&status[blockIdx.y].nan_logit, int32_t(index));
+    const uint64_t key = key_of(logit, index);
+    if (key == 0 || (key ^ known) >> shift_before != 0) return;
+    const int next = int(key >> shift) & ((1 << (shift_before - shift)) - 1);
+    if (next != digit && run > 0) {
+      atomicAdd(&of_block[digit], run);
+      run = 0;
+    }
+    digit = next;
+    ++run;
+  });
+  if (run > 0) atomicAdd(&of_block[digit], run);
+  __syncthreads();
+  for (int b = thread; b < bins; b += search_threads)
+    if (of_block[b]) atomicAdd(&counts[b], of_block[b]);
+  if (!is_last_block(tickets + blockIdx.y, gridDim.x)) return;
+
+  for (int b = thread; b < bins; b += search_threads) {
+    of_block[b] = counts[b];
+    counts[b] = 0;
   }
   __syncthreads();
-  if (pass == 0 && at_least[0] <= wanted) {  // there are no more than k: all are taken
-    if (thread == 0) search.done = 1;
-    return;
+  const int* own_bins = of_block + thread * own;
+  int sum = 0;
+  for (int b = 0; b < own; ++b) sum += own_bins[b];
+  int at_least = sum;  // candidates in the bins of this thread and of those above
+  for (int step = 1; step < 32; step *= 2) {
+    const int above = __shfl_down_sync(all_lanes, at_least, step);
+    if (lane + step < 32) at_least += above;
   }
-  if (at_least[thread] < wanted || at_least[thread + 1] >= wanted) return;
-  int rest = wanted - at_least[thread + 1], b = own - 1;
-  for (; count[b] < rest; --b) rest -= count[b];
-  search.threshold |= uint64_t(thread * own + b) << digit_shift(pass);
+  if (lane == 0) of_warps[warp] = at_least;
+  __syncthreads();
+  for (int w = warp + 1; w < warps; ++w) at_least += of_warps[w];
+  if (thread == 0 && at_least < wanted) search.done = 1;  // there are fewer than k: all are taken
+  if (at_least < wanted || at_least - sum >= wanted) return;
+  int rest = wanted - (at_least - sum), b = own - 1;
+  for (; own_bins[b] < rest; --b) rest -= own_bins[b];
+  search.threshold = known | uint64_t(thread * own + b) << shift;
   search.wanted = rest;
-  search.done = count[b] == rest;  // all with this digit are taken, whatever follows
+  search.done = k - rest + own_bins[b] <= room;
 }
 
 // In any order: they are sorted next.
-template <int N>
-__global__ void gather_candidates(const float* logits, Search* searches, uint64_t* candidates, int64_t n,
-                                  int64_t room, float bar) {
+template <class T, int N>
+__global__ void gather_candidates(const T* logits, Search* searches, uint64_t* candidates, int64_t n,
+                                  int64_t room, CandidateKey key_of) {
   const uint64_t threshold = searches[blockIdx.y].threshold;
   int* found = &searches[blockIdx.y].found;
   uint64_t* row = candidates + blockIdx.y * room;
-  each_logit<N>(logits, n, [=](float logit, int64_t index) {
-    const uint64_t key = candidate_key(logit, index, bar);
+  each_logit<N>(logits, n, [=](T logit, int64_t index) {
+    const uint64_t key = key_of(logit, index);
     if (key != 0 && key >= threshold) row[atomicAdd(found, 1)] = key;
   });
 }
@@ -175,7 +178,12 @@ __global__ void sort_shared(uint64_t* candidates, int room) {
   for (int size = 2; size <= room; size *= 2)
     for (int stride = size / 2; stride > 0; stride /= 2) {
       for (int pair = thread; pair < room / 2; pair += threads) compare_and_swap(row, pair, size, stride);
-      __syncthreads();
+      // Up to a stride of 32 the comparators of a warp stay within 64 numbers, which no other warp has.
+      const int next = stride > 1 ? stride / 2 : size;
+      if (stride > 32 || next > 32)
+        __syncthreads();
+      else
+        __syncwarp();
     }
   for (int i = thread; i < room; i += threads) candidates[int64_t(blockIdx.x) * room + i] = row[i];
 }
@@ -193,62 +201,89 @@ void sort_candidates(uint64_t* candidates, int64_t images, int64_t room) {
              room, size, stride);
 }
 
-template <int N>
-void search_candidates(const float* logits, uint64_t* candidates, DetectionStatus* status, int64_t images,
-                       int64_t n, int64_t k, int64_t room, float bar) {
-  constexpr int64_t of_thread = 16;  // logits at least: a block of 256 has 2048 bins to clear and add
-  const dim3 grid(grid_for((n + of_thread - 1) / of_thread).x, unsigned(images));
-  const Workspace<Search> searches(images);
-  const Workspace<int> counts(images * bins);
-  fill_bytes(counts.data(), 0, size_t(images) * bins * sizeof(int));
-  launch(begin_search, {grid_for(images), block_threads}, searches.data(), images, k);
-  for (int pass = 0; pass < radix_passes; ++pass) {
-    launch(count_digits<N>, {grid, block_threads}, logits, searches.data(), counts.data(), status, n, bar,
-           pass);
-    launch(choose_digit, {dim3(unsigned(images)), block_threads}, searches.data(), counts.data(), pass);
-  }
-  launch(gather_candidates<N>, {grid, block_threads}, logits, searches.data(), candidates, n, room, bar);
-  sort_candidates(candidates, images, room);
-}
-
 // ---- boxes
 
-__global__ void decode(const uint64_t* candidates, const float* logits, const BoxEdges* codes,
-                       const BoxEdges* anchors, const float* limits, DecodedCandidates decoded,
-                       DetectionStatus* status, int64_t images, int64_t room, int64_t num_anchors,
-                       int64_t classes, float score_threshold) {
+template <class T>
+__global__ void decode(const uint64_t* candidates, const T* logits, const T* codes, const BoxEdges* anchors,
+                       const float* limits, DecodedCandidates decoded, DetectionStatus* status,
+                       int64_t images, int64_t k, int64_t room, int64_t num_anchors, int64_t classes,
+                       int index_bits, float score_threshold) {
   for (int64_t i : grid_stride(images * room)) {
     const uint64_t candidate = candidates[i];
     decoded.scores[i] = 0;
-    if (candidate == 0) continue;
-    const int64_t image = i / room, index = int64_t(0xffffffffu - uint32_t(candidate)),
-                  anchor = index / classes;
-    const BoxEdges code = codes[image * num_anchors + anchor];
-    const float numbers[4] = {code.ymin, code.xmin, code.ymax, code.xmax};
-    for (int k = 3; k >= 0; --k)  // x - x is 0 for finite numbers only
-      if (!(numbers[k] - numbers[k] == 0)) atomicMin(&status[image].bad_code, int32_t(i % room * 4 + k));
+    if (candidate == 0 || i % room >= k) continue;
+    const int64_t image = i / room, index = candidate_index(candidate, index_bits), anchor = index / classes;
+    const Pack<T, 4> pack = load_pack<4>(codes + (image * num_anchors + anchor) * 4);
+    const float code[4] = {float(pack.value[0]), float(pack.value[1]), float(pack.value[2]),
+                           float(pack.value[3])};
+    for (int j = 3; j >= 0; --j)  // x - x is 0 for finite numbers only
+      if (!(code[j] - code[j] == 0)) atomicMin(&status[image].bad_code, int32_t(i % room * 4 + j));
 
-    BoxEdges box = decode_box(anchors[anchor], code);
+    BoxEdges box = decode_box(anchors[anchor], {code[0], code[1], code[2], code[3]});
     const float height = limits[image * 2], width = limits[image * 2 + 1];
     if (height > 0) {
       box = {fminf(fmaxf(box.ymin, 0.0f), height), fminf(fmaxf(box.xmin, 0.0f), width),
              fminf(fmaxf(box.ymax, 0.0f), height), fminf(fmaxf(box.xmax, 0.0f), width)};
       if (!(box.height() > 0 && box.width() > 0)) continue;  // in the letterbox's padding
     }
-    const float score = 1 / (1 + std::exp(-logits[image * num_anchors * classes + index]));
+    const float score = 1 / (1 + std::exp(-float(logits[image * num_anchors * classes + index])));
     decoded.boxes[i] = box;
     decoded.labels[i] = int32_t(index % classes);
     if (score > score_threshold) decoded.scores[i] = score;
   }
 }
 
-// ---- suppression
+// ---- suppression: one block an image
 
-// One block an image, one sweep over the candidates for each box kept: their labels and scores, and the boxes
-// of one label, which stay in the caches. Greater scores first, of equal ones the first candidate; those at 0
-// are out.
-template <bool soft>
-__global__ void suppress_kernel(DecodedCandidates decoded, DetectedBox* results, DetectionStatus* status,
+// Greedy: candidates come best first, so each is kept that no kept one covers. A thread has one of the next
+// candidates; warp after warp keeps from its 32 what is left, and those behind look at what is new.
+__global__ void suppress_in_order(DecodedCandidates decoded, DetectedBox* results, DetectionStatus* status,
+                                  int64_t room, Suppression suppression) {
+  __shared__ int counts[2];  // kept after a warp's turn; the next warp writes the other one
+  const int thread = int(threadIdx.x), lane = thread % 32, warp = thread / 32, warps = int(blockDim.x) / 32;
+  DetectedBox* kept = results + int64_t(blockIdx.x) * suppression.most;
+  int count = 0;
+  for (int64_t first = 0; first < room && count < suppression.most; first += blockDim.x) {
+    const int64_t i = blockIdx.x * room + first + thread;
+    DetectedBox own = {{0, 0, 0, 0}, 0, -1};
+    if (first + thread < room && decoded.scores[i] > 0)
+      own = {decoded.boxes[i], decoded.scores[i], decoded.labels[i]};
+    bool left = own.score > 0;
+    const auto look_at = [&](const BoxEdges& box, int32_t label) {
+      if (label == own.label && intersection_over_union(own.box, box) > suppression.iou_threshold)
+        left = false;
+    };
+    int seen = 0;
+    for (int turn = 0; turn < warps && count < suppression.most; ++turn) {
+      if (turn <= warp)
+        for (; seen < count && left; ++seen) look_at(kept[seen].box, kept[seen].label);
+      if (turn == warp) {
+        unsigned lanes = __ballot_sync(all_lanes, left);
+        for (; lanes != 0 && count < suppression.most; ++count) {
+          const int best = __ffs(int(lanes)) - 1;
+          const BoxEdges box = {
+              __shfl_sync(all_lanes, own.box.ymin, best), __shfl_sync(all_lanes, own.box.xmin, best),
+              __shfl_sync(all_lanes, own.box.ymax, best), __shfl_sync(all_lanes, own.box.xmax, best)};
+          look_at(box, __shfl_sync(all_lanes, own.label, best));
+          if (lane == best) {
+            kept[count] = own;
+            left = false;
+          }
+          lanes = __ballot_sync(all_lanes, left);
+        }
+        if (lane == 0) counts[turn % 2] = count;
+      }
+      __syncthreads();
+      count = counts[turn % 2];
+    }
+  }
+  if (thread == 0) status[blockIdx.x].count = count;
+}
+
+// Gaussian soft NMS: one sweep over the candidates for each box kept, over their labels and scores, and the
+// boxes of one label, which stay in the caches. Greater scores first, of equal ones the first candidate;
+// those at 0 are out.
+__global__ void suppress_softly(DecodedCandidates decoded, DetectedBox* results, DetectionStatus* status,
                                 int64_t room, Suppression suppression) {
   __shared__ uint64_t of_warps[32];
   const int thread = int(threadIdx.x), lane = thread % 32, warps = int(blockDim.x) / 32;
@@ -269,12 +304,8 @@ __global__ void suppress_kernel(DecodedCandidates decoded, DetectedBox* results,
         score = 0;
       } else if (labels[i] == kept_label) {
         const float overlap = intersection_over_union(boxes[i], kept_box);
-        if (soft) {
-          if (overlap > 0) score *= std::exp(-(overlap * overlap) / suppression.sigma);
-          if (!(score > suppression.score_threshold)) score = 0;
-        } else if (overlap > suppression.iou_threshold) {
-          score = 0;
-        }
+        if (overlap > 0) score *= std::exp(-(overlap * overlap) / suppression.sigma);
+        if (!(score > suppression.score_threshold)) score = 0;
       }
       if (score != before) scores[i] = score;
       uint32_t bits;
@@ -304,40 +335,60 @@ __global__ void suppress_kernel(DecodedCandidates decoded, DetectedBox* results,
 }  // namespace
 
 int64_t candidate_room(int64_t n, int64_t k) {
-  int64_t room = 1;
-  while (room < std::min(n, k)) room *= 2;
-  return room;
+  return int64_t(std::bit_ceil(uint64_t(std::max<int64_t>(std::min(n, k), 1))));
 }
 
-void top_candidates(const float* logits, uint64_t* candidates, DetectionStatus* status, int64_t images,
-                    int64_t n, int64_t k, float bar) {
+template <class T>
+void top_candidates(const T* logits, uint64_t* candidates, DetectionStatus* status, int64_t images, int64_t n,
+                    int64_t k, float bar) {
   const int64_t room = candidate_room(n, k);
-  fill_bytes(candidates, 0, size_t(images * room) * sizeof(uint64_t));
-  launch(begin_status, {grid_for(images), block_threads}, status, images);
+  const CandidateKey key_of{bar, index_bits(n)};
   k = std::min(n, k);
-  if (n <= few_logits)
-    launch(rank_naive, {grid_for(images * n), block_threads}, logits, candidates, status, images, n, k, room,
-           bar);
-  else if (packs_fit<float>(n))
-    search_candidates<pack_size<float>>(logits, candidates, status, images, n, k, room, bar);
-  else
-    search_candidates<1>(logits, candidates, status, images, n, k, room, bar);
+  const Workspace<Search> searches(images);
+  const Workspace<int> counts(images * bins);
+  launch(begin_search, {grid_for(images * std::max<int64_t>(bins, room)), block_threads}, status, candidates,
+         searches.data(), counts.data(), images, room, k);
+  // A block has at least 16 logits a thread, so that its bins are not most of its work; and there are no more
+  // blocks than keep a GPU busy.
+  constexpr int64_t of_block = 16 * search_threads, most_blocks = 1024;
+  const dim3 grid(unsigned(std::min((n + of_block - 1) / of_block, most_blocks / images + 1)),
+                  unsigned(images));
+  const bool packs = packs_fit<T>(n);
+  const auto count = packs ? count_digits<T, pack_size<T>> : count_digits<T, 1>;
+  const auto gather = packs ? gather_candidates<T, pack_size<T>> : gather_candidates<T, 1>;
+  for (int shift = 8 * int(sizeof(T)) + key_of.index_bits; shift > 0;) {
+    const int before = std::exchange(shift, std::max(shift - radix_bits, 0));
+    launch(count, {grid, search_threads}, logits, searches.data(), counts.data(), status,
+           current_stream().tickets(images), n, k, room, key_of, before, shift);
+  }
+  launch(gather, {grid, search_threads}, logits, searches.data(), candidates, n, room, key_of);
+  sort_candidates(candidates, images, room);
 }
 
-void decode_candidates(const uint64_t* candidates, const float* logits, const float* codes,
-                       const float* anchors, const float* limits, const DecodedCandidates& decoded,
-                       DetectionStatus* status, int64_t images, int64_t room, int64_t num_anchors,
-                       int64_t classes, float score_threshold) {
-  launch(decode, {grid_for(images * room), block_threads}, candidates, logits,
-         reinterpret_cast<const BoxEdges*>(codes), reinterpret_cast<const BoxEdges*>(anchors), limits,
-         decoded, status, images, room, num_anchors, classes, score_threshold);
+template <class T>
+void decode_candidates(const uint64_t* candidates, const T* logits, const T* codes, const float* anchors,
+                       const float* limits, const DecodedCandidates& decoded, DetectionStatus* status,
+                       int64_t images, int64_t k, int64_t room, int64_t num_anchors, int64_t classes,
+                       float score_threshold) {
+  constexpr int64_t each = sizeof(uint64_t) + 5 * sizeof(T) + 2 * sizeof(BoxEdges) + 2 * sizeof(float);
+  launch(decode<T>, LaunchConfig(grid_for(images * room), block_threads).moves(images * room * each),
+         candidates, logits, codes, reinterpret_cast<const BoxEdges*>(anchors), limits, decoded, status,
+         images, k, room, num_anchors, classes, index_bits(num_anchors * classes), score_threshold);
 }
+
+#define INSTANTIATE(T)                                                                                   \
+  template void top_candidates(const T*, uint64_t*, DetectionStatus*, int64_t, int64_t, int64_t, float); \
+  template void decode_candidates(const uint64_t*, const T*, const T*, const float*, const float*,       \
+                                  const DecodedCandidates&, DetectionStatus*, int64_t, int64_t, int64_t, \
+                                  int64_t, int64_t, float);
+INSTANTIATE(float)
+INSTANTIATE(bfloat16)
 
 void suppress(const DecodedCandidates& decoded, DetectedBox* results, DetectionStatus* status, int64_t images,
               int64_t room, const Suppression& suppression) {
   const unsigned threads = unsigned(std::clamp<int64_t>((room + 31) / 32 * 32, 32, 1024));
-  const auto kernel = suppression.soft ? suppress_kernel<true> : suppress_kernel<false>;
-  launch(kernel, {dim3(unsigned(images)), threads}, decoded, results, status, room, suppression);
+  launch(suppression.soft ? suppress_softly : suppress_in_order, {dim3(unsigned(images)), threads}, decoded,
+         results, status, room, suppression);
 }
 
 }  // namespace fovea::cuda

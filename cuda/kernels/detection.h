@@ -1,7 +1,9 @@
 #pragma once
+#include <bit>
 #include <cstdint>
 
 #include "cuda/device/box_edges.h"
+#include "cuda/device/host_device.h"
 
 namespace fovea::cuda {
 
@@ -22,31 +24,37 @@ struct DetectionStatus {
   int32_t bad_code;   // 4 r + i: number i of candidate r's code is the first not finite; or nothing_wrong
 };
 
-// A candidate is one number: its logit in the upper half, mapped to an integer of the same order, and the
-// complement of its index in the lower: greater is better, and of equal logits the lower index. 0 is no
-// candidate.
-inline int64_t candidate_index(uint64_t candidate) { return int64_t(0xffffffffu - uint32_t(candidate)); }
+// A candidate is one number: its logit in the upper bits, mapped to an integer of the same order, and in the
+// lower index_bits(n) the complement of its index: greater is better, and of equal logits the lower index. 0
+// is no candidate.
+inline int index_bits(int64_t n) { return int(std::bit_width(uint64_t(n - 1))); }
+FOVEA_HOST_DEVICE inline int64_t candidate_index(uint64_t candidate, int index_bits) {
+  return ~int64_t(candidate) & ((int64_t(1) << index_bits) - 1);
+}
 
 // The places of an image for its k best candidates, which are sorted in them: the next power of two.
 int64_t candidate_room(int64_t n, int64_t k);
 
-// The k best of the logits greater than `bar`, best first, then zeros: candidates (images, candidate_room(n,
-// k)). Begins status (images), and reports NaN there.
-void top_candidates(const float* logits, uint64_t* candidates, DetectionStatus* status, int64_t images,
-                    int64_t n, int64_t k, float bar);
+// The k best of the logits greater than `bar`, best first: candidates (images, candidate_room(n, k)), of
+// which the places from k on hold others or 0. Begins status (images), and reports NaN there. At most
+// Stream::max_tickets images. T, here and below: float or bfloat16.
+template <class T>
+void top_candidates(const T* logits, uint64_t* candidates, DetectionStatus* status, int64_t images, int64_t n,
+                    int64_t k, float bar);
 
 // Where decode_candidates() writes: images x room of each.
 struct DecodedCandidates {
   BoxEdges* boxes;
-  float* scores;  // 0 for those that do not score more than the threshold, or whose box has no area
+  float* scores;  // 0 from place k on, of those that score no more than the threshold or have no area
   int32_t* labels;
 };
 // All arrays (images, room): the candidates' sigmoids and boxes, from codes (images, anchors, 4) and anchors
 // (anchors, 4), clipped to limits (images, 2), height and width, where these are greater than 0.
-void decode_candidates(const uint64_t* candidates, const float* logits, const float* codes,
-                       const float* anchors, const float* limits, const DecodedCandidates& decoded,
-                       DetectionStatus* status, int64_t images, int64_t room, int64_t num_anchors,
-                       int64_t classes, float score_threshold);
+template <class T>
+void decode_candidates(const uint64_t* candidates, const T* logits, const T* codes, const float* anchors,
+                       const float* limits, const DecodedCandidates& decoded, DetectionStatus* status,
+                       int64_t images, int64_t k, int64_t room, int64_t num_anchors, int64_t classes,
+                       float score_threshold);
 
 // Of suppress().
 struct Suppression {
@@ -55,7 +63,8 @@ struct Suppression {
   float sigma = 0.5f, score_threshold = 0.001f;  // of the soft one
   int32_t most = 100;                            // boxes left
 };
-// nms() or soft_nms() of models/nms.h: results (images, most) and the counts. Overwrites the scores.
+// nms() or soft_nms() of models/nms.h, by candidates as they are sorted: results (images, most) and the
+// counts. The soft one overwrites the scores.
 void suppress(const DecodedCandidates& decoded, DetectedBox* results, DetectionStatus* status, int64_t images,
               int64_t room, const Suppression& suppression);
 

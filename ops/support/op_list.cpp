@@ -62,8 +62,8 @@ const std::vector<KernelFile>& kernel_files() {
       {"depthwise_weight_gradient", "weight_gradient_naive weight_gradient_tiled",
        "float32 float64 bfloat16"},
       {"detection",
-       "begin_status rank_naive begin_search count_digits choose_digit gather_candidates sort_stage_naive "
-       "sort_shared decode suppress_kernel",
+       "begin_search count_digits gather_candidates sort_stage_naive sort_shared decode suppress_in_order "
+       "suppress_softly",
        "float32"},
       {"detection_loss",
        "focal_loss_naive focal_loss_packed scale_unless_one "

@@ -44,8 +44,8 @@ TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is
                     "cuda", "--profile", "--gpu", gpu, "--launches", file})
         .wait();
   };
-  const auto total = [](const ProgramResult& result) {  // of the last row: predicted milliseconds
-    const std::string row = result.output.substr(result.output.rfind("\nall ") + 1);
+  const auto total = [](const ProgramResult& result) {  // of the step's last row: predicted milliseconds
+    const std::string row = result.output.substr(result.output.find("\nall ") + 1);
     std::istringstream words(row);
     std::string name;
     double launches = 0, megabytes = 0, bound = 0, predicted = 0;
@@ -57,6 +57,10 @@ TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is
   CHECK_THAT(h200.output,
              Contains("depthwise_tiled<3, 1, 2, bfloat16>") && Contains("limited by") && Contains("latency"));
   CHECK_THAT(h200.output, !Contains("64 registers were assumed"));  // every kernel of a step is in the table
+  const size_t detection = h200.output.find("\none detection, by kernel");
+  REQUIRE(detection != std::string::npos);
+  CHECK(detection > h200.output.find("\none step, by kernel"));
+  CHECK(h200.output.find("\nsuppress_in_order ") > detection);  // to the boxes after suppression
 
   std::ifstream rows(file);
   std::string line;
@@ -68,6 +72,12 @@ TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is
   CHECK(count > 300);
   CHECK(total(h200) > count * 0.9e-3);  // milliseconds: no launch is for nothing
   CHECK(total(h200) < 20);
+
+  const ProgramResult only = Program({"bench", "efficientdet_d-3", "--image-size", "64", "--batch-size", "2",
+                                      "--device", "cuda", "--profile", "--only", "detection"})
+                                 .wait();
+  REQUIRE(only.exit_code == 0);
+  CHECK_THAT(only.output, Contains("one detection, by kernel") && !Contains("one step, by kernel"));
 
   const ProgramResult t4 = run("t4");
   REQUIRE(t4.exit_code == 0);

@@ -9,6 +9,7 @@
 #include "models/anchors.h"
 #include "models/box_coder.h"
 #include "models/nms.h"
+#include "ops/shape_ops.h"
 #include "tests/support/box_goldens.h"
 
 using namespace fovea;
@@ -200,20 +201,21 @@ Tensor on_device(const Shape& shape, const std::vector<float>& values) {
   return tensor.to(Device::cuda);
 }
 
-std::vector<std::vector<Detection>> run_on_device(const Batch& batch, const DetectOptions& options = {}) {
+std::vector<std::vector<Detection>> run_on_device(const Batch& batch, const DetectOptions& options = {},
+                                                  DType dtype = DType::float32) {
   const int64_t n = int64_t(batch.frames.size()), anchors = int64_t(batch.anchors.size());
   std::vector<float> edges;
   for (const Box& a : batch.anchors) edges.insert(edges.end(), {a.ymin, a.xmin, a.ymax, a.xmax});
-  return detect_on_device(on_device({n, anchors, batch.classes}, batch.logits),
-                          on_device({n, anchors, 4}, batch.codes), on_device({anchors, 4}, edges),
-                          batch.frames, options);
+  return detect_on_device(cast(on_device({n, anchors, batch.classes}, batch.logits), dtype),
+                          cast(on_device({n, anchors, 4}, batch.codes), dtype),
+                          on_device({anchors, 4}, edges), batch.frames, options);
 }
 
 // Runs both; the number of detections.
-size_t compare_with_cpu(const Batch& batch, const DetectOptions& options) {
+size_t compare_with_cpu(const Batch& batch, const DetectOptions& options, DType dtype = DType::float32) {
   const auto expected =
       detect_batch(batch.logits, batch.codes, batch.anchors, int(batch.classes), batch.frames, options);
-  const auto found = run_on_device(batch, options);
+  const auto found = run_on_device(batch, options, dtype);
   REQUIRE(found.size() == expected.size());
   size_t count = 0;
   for (size_t i = 0; i < found.size(); ++i) {
@@ -234,7 +236,7 @@ size_t compare_with_cpu(const Batch& batch, const DetectOptions& options) {
   }
   for (const auto order : {cuda::ThreadOrder::reverse, cuda::ThreadOrder::shuffled}) {
     cuda::set_thread_order(order);
-    const auto again = run_on_device(batch, options);
+    const auto again = run_on_device(batch, options, dtype);
     cuda::set_thread_order(cuda::ThreadOrder::forward);
     for (size_t i = 0; i < found.size(); ++i) CHECK(same(again[i], found[i]));
   }
@@ -255,13 +257,13 @@ TEST_CASE("detections on CUDA are the CPU's, whatever order threads come in") {
   };
   const std::vector<Row> rows = {
       {1, 1, {whole}, 3, {}},
-      {37, 3, {small, whole}, 1, {.top_k = 20}},  // each logit against each
+      {37, 3, {small, whole}, 1, {.top_k = 20}},
       {341,
        3,
        {whole},
        1,
        {.top_k = 5000, .max_detections = 20, .score_threshold = 0}},         // all that there are
-      {346, 3, {clipped, whole}, 1, {.top_k = 200, .max_detections = 500}},  // radix search, 1038 logits
+      {346, 3, {clipped, whole}, 1, {.top_k = 200, .max_detections = 500}},  // number by number
       {774,
        4,
        {whole, clipped, small},
@@ -281,6 +283,24 @@ TEST_CASE("detections on CUDA are the CPU's, whatever order threads come in") {
     const Batch batch = random_batch(uint32_t(row.anchors), row.anchors, row.classes, row.frames, row.high);
     const size_t count = compare_with_cpu(batch, row.options);
     CHECK((count > 0) == (row.high > -7));
+  }
+}
+
+TEST_CASE("detections on CUDA from bfloat16 are the CPU's from the same numbers") {
+  const std::vector<ImageFrame> frames{{}, {.scale = 0.5, .height = 200, .width = 256}};
+  for (const size_t anchors : {774, 501}) {  // in packs, and number by number
+    Batch batch = random_batch(36, anchors, 5, frames, 2);
+    for (std::vector<float>* numbers : {&batch.logits, &batch.codes})
+      for (float& x : *numbers) x = float(bfloat16(x));
+    // More equal ones at the edge than the candidates have room for, so that the index decides.
+    std::fill(batch.logits.begin() + 100, batch.logits.begin() + 1900, -1.5f);
+    for (const int k : {1, 30, 700, 2000})
+      CHECK(compare_with_cpu(batch, {.top_k = k, .soft_nms = k == 30}, DType::bfloat16) > 0);
+    batch.logits[302] = NAN;
+    CHECK_THROWS_WITH(run_on_device(batch, {}, DType::bfloat16), Contains("class 2 at anchor 60 is NaN"));
+    batch.logits[302] = 0;
+    std::fill(batch.codes.begin(), batch.codes.end(), INFINITY);
+    CHECK_THROWS_WITH(run_on_device(batch, {}, DType::bfloat16), Contains("is inf"));
   }
 }
 

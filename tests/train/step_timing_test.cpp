@@ -66,6 +66,28 @@ TEST_CASE("a training step in bfloat16 has no more launches than it had") {
   }
 }
 
+TEST_CASE("a detection has no more launches than it had, and reads its logits as few times") {
+  StepOptions options;
+  options.model = "efficientdet_d0";
+  options.batch = 1;
+  options.device = Device::cuda;
+  options.precision = DType::bfloat16;
+  StepTiming timing(options);
+  const auto launches = timing.detection_launches();
+  constexpr size_t most = 311;
+  INFO("a detection has " << launches.size() << " launches");
+  CHECK(launches.size() <= most);
+  CHECK(launches.size() > most * 9 / 10);  // or lower the bound
+  // All after the network: eight kernels, and the copy that brings the boxes.
+  const auto begin = std::find_if(launches.begin(), launches.end(),
+                                  [](const auto& launch) { return launch.kernel == "begin_search"; });
+  CHECK(launches.end() - begin == 9);
+  const int64_t logits = 2 * 49104 * 90;  // bytes
+  int64_t bytes = 0;
+  for (auto launch = begin; launch != launches.end(); ++launch) bytes += launch->bytes;
+  CHECK(bytes < 5 * logits);  // of the four passes, at most, the last one often finds all done
+}
+
 TEST_CASE("the profile of a step holds its kernels on CUDA and its ops on the CPU") {
   StepTiming on_device(tiny(Device::cuda));
   int64_t update = 0, depthwise = 0;

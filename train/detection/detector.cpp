@@ -19,6 +19,12 @@ struct EvaluationBatch {
   std::vector<ImageFrame> frames;
 };
 
+bool in_evaluation_mode(Module& model) {
+  bool result = true;
+  model.for_each([&](const Module& part) { result = result && !part.training(); });
+  return result;
+}
+
 // Each process has found what is in some of the images: now all have all.
 void share_detections(std::vector<std::vector<Detection>>& detections, ProcessGroup& group) {
   if (group.size() == 1) return;
@@ -59,8 +65,24 @@ Detector::Detector(std::shared_ptr<EfficientDet> model, std::array<int, 2> size,
 
 void Detector::make_anchors_and_casts() {
   anchors_ = generate_anchors(size_[0], size_[1], model_->spec().anchors);
+  state_ = state_dict(*model_);
+  follow_moved_weights();
+}
+
+void Detector::follow_moved_weights() {
+  std::vector<std::byte*> addresses;
+  for (const NamedTensor& weight : state_) addresses.push_back(weight.tensor.raw());
+  if (addresses == addresses_) return;
+  addresses_ = std::move(addresses);
   casts_ = casts_of(*model_, precision_);
-  if (device() == Device::cuda) device_anchors_ = anchor_tensor(anchors_).to(Device::cuda);
+  captured_.reset();
+  if (device() == Device::cpu) return;
+  const auto network = [model = model_, casts = casts_, precision = precision_](const Tensor& images) {
+    const ParameterCasts::Scope scope(casts);
+    return model->outputs(cast(images, precision));
+  };
+  captured_ = std::make_shared<CapturedDetections>(network, anchor_tensor(anchors_).to(Device::cuda),
+                                                   int64_t(class_names_.size()));
 }
 
 Detector::Detector(const ModelFile& file, Device device)
@@ -79,12 +101,19 @@ DetectorOutput Detector::outputs(const Tensor& images) const {
 std::vector<std::vector<Detection>> Detector::detect(const Tensor& images, std::span<const ImageFrame> frames,
                                                      const DetectOptions& options) {
   NoGrad no_grad;
-  const DetectorOutput output = outputs(images.to(device()));
-  const Tensor logits = cast(output.class_logits, DType::float32),
-               codes = cast(output.box_codes, DType::float32);
-  if (device() == Device::cuda) return detect_on_device(logits, codes, device_anchors_, frames, options);
-  return detect_batch(logits.span<float>(), codes.span<float>(), anchors_, int(class_names_.size()), frames,
-                      options);
+  follow_moved_weights();
+  if (device() == Device::cpu) {
+    const DetectorOutput output = outputs(images);
+    const Tensor logits = cast(output.class_logits, DType::float32),
+                 codes = cast(output.box_codes, DType::float32);
+    return detect_batch(logits.span<float>(), codes.span<float>(), anchors_, int(class_names_.size()), frames,
+                        options);
+  }
+  CapturedDetection& captured = captured_->of(images, options);
+  if (in_evaluation_mode(*model_)) return captured.detect(images, frames);
+  captured.load(images, frames);  // a graph would go on in training mode
+  captured.compute();
+  return captured.read();
 }
 
 std::vector<Detection> Detector::detect(const Image& image, const DetectOptions& options) {
@@ -119,6 +148,7 @@ std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const Det
       result[image++] = std::move(found);
     if (on_progress) on_progress(std::min(count, turns[index + 1] * evaluation_batch), count);
   }
+  detector.drop_graphs();  // a training goes on and needs the memory
   share_detections(result, group);
   return result;
 }

@@ -10,6 +10,7 @@
 #include "train/data/dataset.h"
 #include "train/data/image/image.h"
 #include "train/data/image/image_cache.h"
+#include "train/detection/captured_detection.h"
 #include "train/evaluation/coco_evaluation.h"
 #include "train/loop/config.h"
 #include "train/loop/model_file.h"
@@ -47,12 +48,20 @@ class Detector {
   // Letterboxes the image, runs the network and reads its outputs; boxes in pixels of the image, best
   // score first.
   std::vector<Detection> detect(const Image& image, const DetectOptions& options = {});
-  // images (N, height, width, 3) as prepare_for_evaluation makes them, with their frames.
+  // images (N, height, width, 3) as prepare_for_evaluation makes them, with their frames. In evaluation mode
+  // on CUDA, batches of one shape soon become a graph (captured_detection.h). It reads the weights as they
+  // are when it is replayed; graphs are dropped where parameters or buffers have moved, to another device for
+  // example.
   std::vector<std::vector<Detection>> detect(const Tensor& images, std::span<const ImageFrame> frames,
                                              const DetectOptions& options = {});
+  // Gives back the memory that graphs keep for the next batches.
+  void drop_graphs() {
+    if (captured_) captured_->clear();
+  }
 
  private:
   void make_anchors_and_casts();
+  void follow_moved_weights();
 
   std::array<int, 2> size_;
   DType precision_;
@@ -60,7 +69,9 @@ class Detector {
   std::shared_ptr<EfficientDet> model_;
   ParameterCasts casts_;
   std::vector<Box> anchors_;
-  Tensor device_anchors_;  // (anchors, 4) on CUDA, where boxes are decoded and suppressed too
+  std::vector<NamedTensor> state_;                // of the network: handles, which see where its numbers move
+  std::vector<std::byte*> addresses_;             // of the numbers that the casts and the graphs were made of
+  std::shared_ptr<CapturedDetections> captured_;  // on CUDA
 };
 
 // Called with the number of images that are done, and of all.

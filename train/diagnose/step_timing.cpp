@@ -5,7 +5,6 @@
 #include "cuda/runtime/graph.h"
 #include "models/anchors.h"
 #include "models/efficientdet.h"
-#include "models/postprocess.h"
 #include "ops/detection_loss.h"
 #include "ops/shape_ops.h"
 #include "train/diagnose/timing.h"
@@ -77,8 +76,10 @@ StepTiming::StepTiming(const StepOptions& options) : options_(options) {
   batch_ = recipe_.empty_batch(Device::cpu);
   o.image_size = batch_.images.size(1);
   batch_.images = randn(batch_.images.shape(), random.next_random_key(), o.precision, o.device);
+  const int size = int(o.image_size);
   if (const auto* detector = dynamic_cast<const EfficientDet*>(recipe_.model.get()))
-    anchors_ = generate_anchors(int(o.image_size), int(o.image_size), detector->spec().anchors);
+    anchors_ = generate_anchors(size, size, detector->spec().anchors);
+  frames_.assign(size_t(o.batch), {1, size, size});
   make_up_targets(batch_.targets, o.classes, random);
   for (Tensor& target : batch_.targets) target.move_to(o.device);
 }
@@ -138,59 +139,74 @@ std::vector<double> StepTiming::forward(int repeats) {
   return times_of(Device::cuda, repeats, [&] { graph.replay(); });
 }
 
+CapturedDetection StepTiming::captured_detection() {
+  require(!anchors_.empty(), "{} finds no boxes: detection can only be timed for detectors", options_.model);
+  set_training(false);
+  const auto network = [this](const Tensor& images) {
+    const ParameterCasts::Scope scope(recipe_.casts);
+    const Tensors outputs = recipe_.forward(images);
+    return DetectorOutput{outputs[0], outputs[1]};
+  };
+  return {network, anchor_tensor(anchors_).to(Device::cuda), options_.classes, batch_.images.shape(),
+          DType::float32};
+}
+
 std::vector<double> StepTiming::detection(int repeats) {
   require(!anchors_.empty(), "{} finds no boxes: detection can only be timed for detectors", options_.model);
   set_training(false);
   const NoGrad no_grad;
-  const std::vector<ImageFrame> frames(size_t(options_.batch),
-                                       {1, int(options_.image_size), int(options_.image_size)});
   if (options_.device == Device::cpu)
     return times_of(Device::cpu, repeats, [&] {
       const Tensors output = outputs();
-      detect_batch(output[0].span<float>(), output[1].span<float>(), anchors_, int(options_.classes), frames);
+      detect_batch(output[0].span<float>(), output[1].span<float>(), anchors_, int(options_.classes),
+                   frames_);
     });
-  const Tensor anchors = anchor_tensor(anchors_).to(Device::cuda);
-  Tensors output;
-  const auto work = [&] {
-    output = outputs();
-    for (Tensor& t : output) t = cast(t, DType::float32);
-  };
-  cuda::Graph graph;
-  graph.warm_up(work);
-  output = {};
-  graph.capture(work);
-  return times_of(Device::cpu, repeats, [&] {  // the host waits for the boxes
-    graph.replay();
-    detect_on_device(output[0], output[1], anchors, frames);
-  });
+  CapturedDetection detection = captured_detection();
+  const Tensor images = cast(batch_.images, DType::float32);
+  // By the host's clock: it waits for the boxes.
+  return times_of(Device::cpu, repeats, [&] { detection.detect(images, frames_); });
 }
 
-std::vector<cuda::LaunchTime> StepTiming::training_launches() {
+// What `work` asks the device for, in a capture. `prepare` precedes each of its runs: of the warm-ups, and of
+// the replays, whose last one's times stay.
+std::vector<cuda::LaunchTime> StepTiming::launches_of(const std::function<void()>& work,
+                                                      const std::function<void()>& prepare) const {
   require(options_.device == Device::cuda, "launches are recorded on `device` cuda");
-  set_training(true);
-  Optimizer optimizer = plain_sgd(*recipe_.model);
-  const auto work = [&] {
-    step();
-    optimizer.apply();
-  };
   cuda::Graph graph;
-  constexpr int warm_ups = 2;
+  constexpr int warm_ups = 2, replays = 5;
   for (int i = 0; i < warm_ups && !cuda::is_simulated(); ++i) {
-    optimizer.prepare(i, learning_rate);
+    prepare();
     graph.warm_up(work);
   }
-  optimizer.prepare(warm_ups, learning_rate);
+  prepare();
   cuda::LaunchTimer timer;
   graph.capture([&] {
     work();
     timer.stop();
   });
-  recipe_.model->clear_gradients();
   if (cuda::is_simulated()) return timer.launches();
-  optimizer.prepare(warm_ups, learning_rate);
-  constexpr int replays = 5;  // the last one's times stay
+  prepare();
   for (int i = 0; i < replays; ++i) graph.replay();
   return timer.times();
+}
+
+std::vector<cuda::LaunchTime> StepTiming::training_launches() {
+  set_training(true);
+  Optimizer optimizer = plain_sgd(*recipe_.model);
+  const std::vector<cuda::LaunchTime> launches = launches_of(
+      [&] {
+        step();
+        optimizer.apply();
+      },
+      [&] { optimizer.prepare(0, learning_rate); });
+  recipe_.model->clear_gradients();
+  return launches;
+}
+
+std::vector<cuda::LaunchTime> StepTiming::detection_launches() {
+  CapturedDetection detection = captured_detection();
+  detection.load(cast(batch_.images, DType::float32), frames_);
+  return launches_of([&] { detection.compute(); }, [] {});
 }
 
 std::vector<OpTime> StepTiming::training_ops() {

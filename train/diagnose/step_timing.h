@@ -1,10 +1,12 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "cuda/runtime/profile.h"
 #include "models/box.h"
+#include "train/detection/captured_detection.h"
 #include "train/diagnose/op_times.h"
 #include "train/loop/recipe.h"
 
@@ -39,23 +41,29 @@ class StepTiming {
   // Evaluation mode, without gradients: a detector's class logits and box codes.
   std::vector<double> forward(int repeats);
   // A detector's forward pass and what makes boxes of it: best candidates, decoding, non-maximum suppression.
-  // By the host's clock on CUDA too, from the asking to the boxes on the host.
+  // By the host's clock on CUDA too, from the asking to the boxes on the host; the images are there already.
   std::vector<double> detection(int repeats);
 
   // One training step in pieces: on CUDA what it asks the device for, in order, on the CPU op by op. On a
   // simulated device, whose times say nothing, the launches are recorded and not run.
   std::vector<cuda::LaunchTime> training_launches();
+  // The same of one detection, from a batch on the device to its boxes on the host.
+  std::vector<cuda::LaunchTime> detection_launches();
   std::vector<OpTime> training_ops();
 
  private:
   void step();  // clears the gradients, forward, loss, backward
   Tensors outputs();
   void set_training(bool training);
+  CapturedDetection captured_detection();
+  std::vector<cuda::LaunchTime> launches_of(const std::function<void()>& work,
+                                            const std::function<void()>& prepare) const;
 
   StepOptions options_;
   Recipe recipe_;
   Batch batch_;
-  std::vector<Box> anchors_;  // of a detector
+  std::vector<Box> anchors_;        // of a detector
+  std::vector<ImageFrame> frames_;  // likewise
 };
 
 }  // namespace fovea
