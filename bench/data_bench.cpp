@@ -3,6 +3,7 @@
 // of 5,000 images, on all threads.
 //   data_bench [FOLDER...]    640 x 480 px JPEGs that are made here, and the first 200 images of each folder
 #include <algorithm>
+#include <ctime>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "core/file.h"
 #include "core/parallel.h"
+#include "cuda/runtime/device.h"
 #include "train/data/augment/augment.h"
 #include "train/data/image/image_io.h"
 #include "train/data/synth/synth_scene.h"
@@ -41,9 +43,31 @@ std::vector<std::string> files_in(const std::string& folder) {
   return files;
 }
 
+// By the processor's time, which is that of the one thread, however busy the machine is.
 void row(const char* what, size_t images, const std::function<void()>& f) {
-  const double seconds = median_of(times_of(Device::cpu, repeats, f)) / double(images);
+  std::vector<double> times;
+  for (int i = 0; i < repeats; ++i) {
+    const std::clock_t begin = std::clock();
+    f();
+    times.push_back(double(std::clock() - begin) / CLOCKS_PER_SEC);
+  }
+  const double seconds = median_of(times) / double(images);
   fmt::print("  {:<34} {:>8.0f} images/s  {:>7.3f} ms an image\n", what, 1 / seconds, 1e3 * seconds);
+}
+
+// The kernel that makes a batch's input of the bytes, between two events.
+void on_device(const std::vector<Image>& images) {
+  const int64_t n = std::min<int64_t>(int64_t(images.size()), 16);
+  Random random(1);
+  const InputBatch batch({n, input_size, input_size, 3}, DType::bfloat16, Device::cuda);
+  for (int64_t i = 0; i < n; ++i)
+    prepare_for_training(images[size_t(i)], {}, input_size, input_size, {.scale_min = 0.5, .scale_max = 1.5},
+                         random, batch.image(i));
+  const Tensor bytes = batch.packed->bytes().to(Device::cuda), input = batch.packed->empty_input();
+  const double seconds =
+      median_of(times_of(Device::cuda, 20, [&] { batch.packed->unpack(bytes, input); })) / double(n);
+  fmt::print("  {:<34} {:>8.0f} images/s  {:>7.4f} ms an image, {:.2f} MB of bytes\n", "kernel on the device",
+             1 / seconds, 1e3 * seconds, double(batch.packed->used()) / double(n) / 1e6);
 }
 
 void read_images(const std::string& name, const std::vector<std::string>& files) {
@@ -71,6 +95,15 @@ void read_images(const std::string& name, const std::vector<std::string>& files)
   row("augment, colours too", files.size(), [&] {
     augment({.scale_min = 0.5, .scale_max = 1.5, .colours = {0.2, 0.2, 0.2, 0.05}});
   });
+  row("pack for the device", files.size(), [&] {
+    Random random(1);
+    for (const Image& image : images) {
+      PackedImages packed({1, input_size, input_size, 3}, DType::bfloat16);
+      prepare_for_training(image, {}, input_size, input_size, {.scale_min = 0.5, .scale_max = 1.5}, random,
+                           InputImage(packed, 0));
+    }
+  });
+  if (!cuda::is_simulated()) on_device(images);
   row("copy of the input, float32", files.size(), [&] {
     for (size_t i = 0; i < files.size(); ++i) std::copy(input.begin(), input.end(), copy.begin());
   });
