@@ -1,10 +1,10 @@
 // A network's input from the bytes of images. Bytes moved: those of the jobs, and 3 sizeof(T) a pixel of the
-// input. Three taps an axis where an image is enlarged, more where it is reduced: 27 loads of bytes a pixel
-// and more, nearly all of them from the caches.
+// input; a pixel reads 27 bytes of its source, more where the image is reduced, nearly all from the caches.
 #include "cuda/kernels/prepare_images.h"
 
 #include "cuda/device/bfloat16.h"
 #include "cuda/device/grid.h"
+#include "cuda/device/math.h"
 #include "cuda/device/unroll.h"
 #include "cuda/runtime/launch.h"
 
@@ -15,16 +15,16 @@ struct Colour {
   float value[3];  // red, green, blue
 };
 
-// Columns first, as the CPU mixes rows before it goes along them: the sums have the same order.
+// Columns first, as on the CPU: the sums have the same order.
 __device__ inline Colour filtered(const ImageJob& job, const std::byte* bytes, int x, int y) {
-  const auto* source = reinterpret_cast<const uint8_t*>(bytes + job.source);
   const int32_t left = reinterpret_cast<const int32_t*>(bytes + job.across.first)[x];
   const int32_t top = reinterpret_cast<const int32_t*>(bytes + job.down.first)[y];
   const float* along = reinterpret_cast<const float*>(bytes + job.across.weights) + x * job.across.taps;
   const float* down = reinterpret_cast<const float*>(bytes + job.down.weights) + y * job.down.taps;
   Colour sum{};
   for (int i = 0; i < job.across.taps; ++i) {
-    const uint8_t* pixel = source + (int64_t(top) * job.source_width + left + i) * 3;
+    const int64_t place = (int64_t(top) * job.source_width + left + i) * 3;
+    const auto* pixel = reinterpret_cast<const uint8_t*>(bytes + job.source + place);
     Colour column{};
     for (int k = 0; k < job.down.taps; ++k, pixel += int64_t(job.source_width) * 3)
       UNROLL for (int c = 0; c < 3; ++c) column.value[c] += down[k] * float(pixel[c]);
@@ -36,12 +36,10 @@ __device__ inline Colour filtered(const ImageJob& job, const std::byte* bytes, i
 __device__ inline Colour normalized(const ImageJob& job, const Colour& colour) {
   Colour result{};
   UNROLL for (int c = 0; c < 3; ++c) {
-    float v = colour.value[c];
-    if (job.changes_colours) {
-      const float* row = job.colours[c];
-      v = colour.value[0] * row[0] + colour.value[1] * row[1] + colour.value[2] * row[2] + row[3];
-      v = v < 0.0f ? 0.0f : v > 255.0f ? 255.0f : v;
-    }
+    const float *from = colour.value, *row = job.colours[c];
+    float v = from[c];
+    if (job.changes_colours)
+      v = fminf(fmaxf(from[0] * row[0] + from[1] * row[1] + from[2] * row[2] + row[3], 0.0f), 255.0f);
     result.value[c] = v * job.gain[c] + job.shift[c];
   }
   return result;
@@ -54,8 +52,7 @@ __global__ void prepare_images_naive(const std::byte* bytes, T* images, int heig
     const int y = int(i / job.across.size), x = int(i % job.across.size);
     Colour colour{};
     if (job.across.taps == 0) {
-      const float* ready = reinterpret_cast<const float*>(bytes + job.source) + i * 3;
-      colour = {{ready[0], ready[1], ready[2]}};
+      colour = reinterpret_cast<const Colour*>(bytes + job.source)[i];
     } else if (x < job.across.count && y < job.down.count) {
       colour = normalized(job, filtered(job, bytes, x, y));
     }

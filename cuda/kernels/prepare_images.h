@@ -16,8 +16,7 @@ struct ImageJob {
   };
   Axis across, down;
   int64_t source;  // red, green and blue bytes; where taps is 0 float32, size x size pixels ready for use
-  int32_t source_width, image;  // pixels of a row of the source; the place in the batch
-  int32_t changes_colours;
+  int32_t source_width, image, changes_colours;  // pixels of a source's row; place in the batch; 0 or 1
   float colours[3][4];      // red, green and blue from the source's and 1, then cut off at 0 and 255
   float gain[3], shift[3];  // what is written is value * gain + shift
 };

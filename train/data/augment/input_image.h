@@ -18,14 +18,14 @@ class PackedImages {
   // They become (N, H, W, 3) of float32 or bfloat16.
   PackedImages(const Shape& shape, DType dtype);
 
-  const Shape& shape() const { return shape_; }
-  void add(int64_t index, const Image& image, const Resampling& how);
+  const Shape& shape() const { return shape_; }                        // of the input
+  void add(int64_t index, const Image& image, const Resampling& how);  // a part of input `index`
 
   // What is to be brought to the device, `used` bytes at the beginning of a tensor that has as many in every
   // batch of this shape.
   const Tensor& bytes() const { return bytes_; }
   int64_t used() const { return used_; }
-  Tensor empty_input() const { return Tensor(shape_, dtype_, Device::cuda); }
+  Tensor empty_input() const { return Tensor(shape_, dtype_, Device::cuda); }  // for unpack()
   // Asks the device to make the input of these bytes, and does not wait. Each pixel must have been drawn.
   void unpack(const Tensor& bytes_on_device, const Tensor& input) const;
 
@@ -43,11 +43,11 @@ class PackedImages {
 class InputImage {
  public:
   template <std::convertible_to<std::span<float>> Pixels>
-  InputImage(Pixels&& pixels) : pixels_(pixels) {}
-  InputImage(PackedImages& packed, int64_t index) : packed_(&packed), index_(index) {}
+  InputImage(Pixels&& pixels) : pixels_(pixels) {}  // memory that outlives it
+  InputImage(PackedImages& packed, int64_t index) : packed_(&packed), index_(index) {}  // an entry
 
   void check(int height, int width) const;  // throws Error where it is not of this size, or has no pixel
-  void draw(const Image& image, const Resampling& how) const;
+  void draw(const Image& image, const Resampling& how) const;  // a part of it
 
  private:
   std::span<float> pixels_;
@@ -60,10 +60,10 @@ struct InputBatch {
   Tensor pixels;                         // (N, H, W, 3)
   std::shared_ptr<PackedImages> packed;  // in its place for a network on CUDA
 
-  InputBatch(const Tensor& pixels_on_host) : pixels(pixels_on_host) {}
-  InputBatch(const Shape& shape, DType dtype, Device device);
-  InputImage image(int64_t index) const;
-  Tensor on_device() const;  // for which the host may wait
+  InputBatch(const Tensor& pixels_on_host) : pixels(pixels_on_host) {}  // float32
+  InputBatch(const Shape& shape, DType dtype, Device device);           // dtype: that of one on CUDA
+  InputImage image(int64_t index) const;                                // to be drawn
+  Tensor on_device() const;                                             // for which the host may wait
 };
 
 }  // namespace fovea
