@@ -20,7 +20,7 @@ namespace {
 struct EvalFlags {
   std::string weights, model, class_names, data, split = "val", output, truth, detections, device = "cpu";
   double iou_threshold = 0.5;
-  int64_t workers = 1;
+  int64_t workers = 0;
 };
 
 // Every figure with all its digits, for comparing evaluators.
@@ -106,7 +106,9 @@ void add_eval_command(CLI::App& program) {
                       "folder to write into: report.html, which shows what is wrong and the worst images; "
                       "pictures/, detections.json and mistakes.csv");
   command->add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
-  command->add_option("--workers", flags->workers, "threads that prepare images")->check(CLI::Range(1, 256));
+  command
+      ->add_option("--workers", flags->workers, "threads that prepare images (default: as for `fovea train`)")
+      ->check(CLI::Range(1, 256));
   command->add_option("--truth", flags->truth,
                       "instead of a checkpoint: COCO annotations (.json), or a folder of text files \"class "
                       "x y width height\"");

@@ -11,6 +11,7 @@
 #include "models/efficientdet.h"
 #include "nn/trace.h"
 #include "ops/support/op_list.h"
+#include "train/data/image/image_io.h"
 #include "train/diagnose/memory.h"
 #include "train/loop/config.h"
 #include "train/loop/model_file.h"
@@ -226,8 +227,8 @@ void add_info_command(CLI::App& program) {
   command->callback([flags] {
     if (flags->config.model == "ops") return print_ops();
     if (!flags->config.model.empty()) return run_info(*flags);
-    fmt::print("detectors:   {}\nclassifiers: {}\n", fmt::join(efficientdet_names(), " "),
-               fmt::join(efficientnet_names(), " "));
+    fmt::print("detectors:   {}\nclassifiers: {}\nJPEGs are decoded by {}\n",
+               fmt::join(efficientdet_names(), " "), fmt::join(efficientnet_names(), " "), jpeg_decoder());
   });
 }
 

@@ -13,16 +13,15 @@ namespace fovea::cuda {
 // filled while the other is read.
 class StagedCopy {
  public:
-  // Behind the work already in the current stream. `bytes` must be those of the first call. The host waits
-  // only where it is two copies ahead, and then the device has work for as long (Counters::throttles).
+  // Behind the work already in the current stream. The host waits where it is two copies ahead, and then the
+  // device has work for as long (Counters::throttles); and where `bytes` are more than ever before.
   void copy(void* to, const void* from, size_t bytes) {
     std::unique_ptr<Buffer>& buffer = buffers_[next_];
     next_ = 1 - next_;
-    if (!buffer) {
-      buffer = std::make_unique<Buffer>();
-      buffer->memory = std::make_unique<PinnedMemory>(bytes);
-    }
+    if (!buffer) buffer = std::make_unique<Buffer>();
     buffer->copied.throttle();
+    if (!buffer->memory || buffer->memory->bytes() < bytes)
+      buffer->memory = std::make_unique<PinnedMemory>(bytes);
     std::memcpy(buffer->memory->data(), from, bytes);
     copy_to_device(to, buffer->memory->data(), bytes);
     buffer->copied.record(current_stream());

@@ -27,6 +27,7 @@ const std::vector<OpStem>& op_stems() {
       {"detection", "", "detection", "tests/models/postprocess_test.cpp"},
       {"elementwise", "", "elementwise", "tests/core/tensor_test.cpp"},
       {"optimizer", "", "optimizer", "tests/cuda/optimizer_test.cpp"},
+      {"prepare_images", "", "prepare_images", "tests/data/input_image_test.cpp"},
       {"random", "", "random", "tests/core/tensor_test.cpp"},
   };
   return stems;
@@ -78,6 +79,7 @@ const std::vector<KernelFile>& kernel_files() {
       {"indexing", "gather_naive gather_backward_naive where_naive", "float32 float64 bfloat16 int32 int64"},
       {"optimizer", "each_number_chunked norm_chunked", "float32"},
       {"pool2d", "max_pool max_pool_backward average_pool average_pool_backward", "float32 float64 bfloat16"},
+      {"prepare_images", "prepare_images_naive", "float32 bfloat16"},
       {"random", "normal_naive uniform_naive", "float32 float64 bfloat16"},
       {"reduction",
        "reduce_naive reduce_chunks add_chunks repeat_naive repeat_packed max_naive max_rows "

@@ -2,6 +2,7 @@
 
 #include "core/file.h"
 #include "tests/support/program.h"
+#include "train/data/image/image_io.h"
 
 using namespace fovea;
 using Catch::Contains;
@@ -31,6 +32,13 @@ TEST_CASE("fovea info tells a model's sizes, and the memory of a training step")
   CHECK(peak({"--device", "cuda"}) < 0.6 * plain);  // bfloat16
   CHECK_THAT(run_program({"info", "efficientdet_d0", "--batch", "2", "--memory", "8GiB"}).output,
              Contains("a training step of 2 images on cpu, float32, adamw") && Contains("in 8.6 GB\n"));
+}
+
+TEST_CASE("fovea info lists the models and says which library decodes JPEGs") {
+  const ProgramResult result = run_program({"info"});
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.output, Contains("efficientnet_b7") &&
+                                Contains(std::string("JPEGs are decoded by ") + jpeg_decoder() + "\n"));
 }
 
 TEST_CASE("fovea info draws a network") {

@@ -344,7 +344,8 @@ TEST_CASE("augmentation refuses sizes and options that make no sense") {
                     Contains("the image is 0 x 0 pixels"));
   CHECK_THROWS_WITH(prepare_for_evaluation(image, {}, 16, 17, pixels),
                     Contains("the output is 17 x 16 pixels in 768 floats"));
-  CHECK_THROWS_WITH(prepare_for_classification(image, 0, {}), Contains("the output is 0 x 0"));
+  CHECK_THROWS_WITH(prepare_for_classification(image, 0, std::span<float>()),
+                    Contains("the output is 0 x 0"));
   CHECK_THROWS_WITH(prepare_for_training(image, {}, 16, 16, {.scale_min = 0, .scale_max = 1}, random, pixels),
                     Contains("the scale jitter is 0 to 1"));
   CHECK_THROWS_WITH(

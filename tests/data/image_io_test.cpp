@@ -9,6 +9,15 @@
 #include "core/file.h"
 #include "tests/support/test_data.h"
 
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_IMPLEMENTATION
+#define STBI_ONLY_JPEG
+#define STBI_NO_STDIO
+#define STBI_MALLOC(size) std::calloc(1, size)
+#define STBI_REALLOC(memory, size) std::realloc(memory, size)
+#define STBI_FREE(memory) std::free(memory)
+#include <stb/stb_image.h>
+
 using namespace fovea;
 using namespace std::string_literals;
 using Catch::Contains;
@@ -187,6 +196,33 @@ TEST_CASE("JPEG of grey, progressive, with restarts, CMYK, BMP of 24 bits and a 
   };
   CHECK(decode_image(bmp(), "bmp").pixels == pixels(upper, lower));
   CHECK(decode_image(bmp(-2), "bmp from the top").pixels == pixels(lower, upper));
+}
+
+TEST_CASE("JPEGs have stb_image's values but for rounding, and exactly those where a file is damaged") {
+  const auto by_stb = [](const std::string& bytes) {
+    int width = 0, height = 0, channels = 0;
+    uint8_t* pixels = stbi_load_from_memory(reinterpret_cast<const uint8_t*>(bytes.data()), int(bytes.size()),
+                                            &width, &height, &channels, 3);
+    REQUIRE(pixels);
+    const std::vector<uint8_t> result(pixels, pixels + size_t(width) * size_t(height) * 3);
+    std::free(pixels);
+    return result;
+  };
+  Image noise(203, 101);
+  for (size_t i = 0; i < noise.pixels.size(); ++i) noise.pixels[i] = uint8_t(i * i / 7777 + i % 3 * 60);
+  for (const int quality : {50, 100}) {  // a quarter of the chroma, and all of it
+    const std::string bytes = encode_jpeg(noise, quality);
+    const std::vector<uint8_t> expected = by_stb(bytes), found = decode_image(bytes, "noise").pixels;
+    REQUIRE(found.size() == expected.size());
+    int most = 0;
+    for (size_t i = 0; i < found.size(); ++i) most = std::max(most, std::abs(found[i] - expected[i]));
+    CHECK(most <= 4);
+    CHECK((most > 0) == (jpeg_decoder() == "libjpeg-turbo"s));
+    std::string damaged = bytes;
+    damaged.insert(bytes.size() - 2, "that is no part of the image");  // before the marker of its end
+    CHECK(decode_image(damaged, "damaged").pixels == by_stb(damaged));
+  }
+  CHECK(decode_image(golden("cmyk.jpg"), "cmyk").pixels == by_stb(golden("cmyk.jpg")));
 }
 
 TEST_CASE("every EXIF orientation is turned upright") {

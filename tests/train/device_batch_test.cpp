@@ -1,5 +1,7 @@
 #include "train/loop/device_batch.h"
 
+#include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 
 #include "cuda/runtime/counters.h"
@@ -41,6 +43,36 @@ TEST_CASE("each step reads its own batch, however far the device is behind the h
       CHECK(targets[size_t(step)].to(Device::cpu).values() == std::vector<double>(2, 10 * step + 5));
     }
   }
+}
+
+TEST_CASE("each step makes its own input of packed images, of any number of bytes") {
+  const auto packed = [](int width) {
+    Image image(width, 7);
+    std::fill(image.pixels.begin(), image.pixels.end(), uint8_t(10 * width));
+    auto batch = std::make_shared<PackedImages>(Shape{1, 8, 8, 3}, DType::float32);
+    InputImage(*batch, 0).draw(image, {{0, 1, width}, {0, 1, 7}, {}, 0, 0, 8, 8, 8});
+    return batch;
+  };
+  for (const cuda::Execution execution : executions()) {
+    const WithExecution with(execution);
+    DeviceBatch batch(Device::cuda);
+    std::vector<Tensor> seen;
+    for (const int width : {3, 5, 4, 8, 1, 6}) {
+      batch.load({{}, {}, packed(width)}, width);
+      seen.push_back(batch.batch().images * 1);
+    }
+    for (size_t i = 0; i < seen.size(); ++i) {
+      const int width = std::array{3, 5, 4, 8, 1, 6}[i];
+      const std::vector<double> values = seen[i].to(Device::cpu).values();
+      CHECK(values[0] == Approx((10 * width / 255.0 - 0.485) / 0.229));
+      CHECK(std::count(values.begin(), values.end(), 0) == (64 - 7 * width) * 3);
+    }
+  }
+  DeviceBatch batch(Device::cuda);
+  batch.load({{}, {}, packed(3)}, 0);
+  const auto other = std::make_shared<PackedImages>(Shape{2, 8, 8, 3}, DType::float32);
+  CHECK_THROWS_WITH(batch.load({{}, {}, other}, 1),
+                    Contains("[DeviceBatch] a batch is of 2x8x8x3, those before were of 1x8x8x3"));
 }
 
 TEST_CASE("each step reads its own scalars, however far the device is behind the host") {

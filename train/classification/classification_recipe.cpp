@@ -40,8 +40,8 @@ Recipe classification_recipe(std::shared_ptr<EfficientNet> model, ParameterCasts
     return std::vector<NamedTensor>{{"train/loss", softmax_cross_entropy(outputs[0], targets[0], smoothing)}};
   };
   const int64_t n = config.batch_size, size = input_size(config, model->spec());
-  const auto empty_batch = [n, size](Device device) {
-    return Batch{Tensor({n, size, size, 3}, DType::float32, device), {Tensor({n}, DType::int32, device)}};
+  const auto empty_batch = [n, size, precision = activation_dtype(config)](Device device) {
+    return Batch{Tensor({n, size, size, 3}, precision, device), {Tensor({n}, DType::int32, device)}};
   };
   return {.model = std::move(model),
           .forward = forward,

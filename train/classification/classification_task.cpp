@@ -70,9 +70,10 @@ ClassificationTask::ClassificationTask(const TrainConfig& config, Classifier cla
       validation_images_(files_of(validation_), config.cache_mb << 19) {}
 
 Batch ClassificationTask::make_batch(int64_t index) {
-  const int64_t n = share_.count, size = classifier_.size(), pixels = size * size * 3;
+  const int64_t n = share_.count;
   const int64_t first = index * config_.batch_size + share_.first;
-  const Tensor images({n, size, size, 3}), labels({n}, DType::int32);
+  const InputBatch input = classifier_.input(n);
+  const Tensor labels({n}, DType::int32);
   const std::vector<int64_t> chosen = sampler_.images(first, n);
   ClassifierAugmentation augmentation;
   if (config_.overfit == 0)
@@ -82,11 +83,11 @@ Batch ClassificationTask::make_batch(int64_t index) {
   for (int64_t k = 0; k < n; ++k) {
     const size_t image = size_t(chosen[size_t(k)]);
     Random random(uint64_t(config_.seed), stream_of(RandomStream::augmentation, first + k));
-    prepare_for_classification(*train_images_.get(image), int(size), augmentation, random,
-                               images.span<float>().subspan(size_t(k * pixels), size_t(pixels)));
+    prepare_for_classification(*train_images_.get(image), classifier_.size(), augmentation, random,
+                               input.image(k));
     labels.data<int32_t>()[k] = int32_t(train_.images[image].label);
   }
-  return {images, {labels}};
+  return {input.pixels, {labels}, input.packed};
 }
 
 NamedValues ClassificationTask::evaluate() {

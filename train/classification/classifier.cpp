@@ -31,9 +31,9 @@ Tensor Classifier::forward(const Tensor& images) const {
 
 std::vector<double> Classifier::classify(const Image& image) {
   NoGrad no_grad;
-  const Tensor input({1, size_, size_, 3});
-  prepare_for_classification(image, size_, input.span<float>());
-  return softmax(forward(input.to(device()))).values();
+  const InputBatch batch = input(1);
+  prepare_for_classification(image, size_, batch.image(0));
+  return softmax(forward(batch.on_device())).values();
 }
 
 }  // namespace fovea

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "models/efficientnet.h"
+#include "train/data/augment/input_image.h"
 #include "train/data/image/image.h"
 #include "train/loop/config.h"
 #include "train/loop/model_file.h"
@@ -26,8 +27,10 @@ class Classifier {
   const std::vector<std::string>& class_names() const { return class_names_; }
   int size() const { return size_; }
   Device device() const { return model_->device(); }
+  // An input of `count` images, for prepare_for_classification() to draw.
+  InputBatch input(int64_t count) const { return {{count, size_, size_, 3}, precision_, device()}; }
 
-  // The logits (N, classes) of images (N, size, size, 3), float32 on its device: computed in the configured
+  // The logits (N, classes) of images (N, size, size, 3) on its device: computed in the configured
   // precision.
   Tensor forward(const Tensor& images) const;
 

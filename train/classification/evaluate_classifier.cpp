@@ -75,22 +75,22 @@ Tensor classify_dataset(const Classifier& classifier, const ClassificationDatase
                         ImageCache& images, int workers, ProcessGroup& group) {
   const int size = classifier.size();
   constexpr int64_t batch = 16;
-  const int64_t count = int64_t(dataset.images.size()), pixels = int64_t(size) * size * 3;
+  const int64_t count = int64_t(dataset.images.size());
   const int64_t classes = int64_t(dataset.class_names.size());
   const Turns turns = turns_of(group, (count + batch - 1) / batch);
-  Prefetch<Tensor> prefetch(workers, size_t(workers) + 1, 0, turns.count, [&](int64_t index) {
+  workers = workers_for(classifier.device(), workers);
+  Prefetch<InputBatch> prefetch(workers, size_t(workers) + 1, 0, turns.count, [&](int64_t index) {
     const int64_t begin = turns[index] * batch, n = std::min(batch, count - begin);
-    const Tensor input({n, size, size, 3});
+    const InputBatch input = classifier.input(n);
     for (int64_t i = 0; i < n; ++i)
-      prepare_for_classification(*images.get(size_t(begin + i)), size,
-                                 input.span<float>().subspan(size_t(i * pixels), size_t(pixels)));
+      prepare_for_classification(*images.get(size_t(begin + i)), size, input.image(i));
     return input;
   });
   NoGrad no_grad;
   const Tensor result = zeros({count, classes});
   for (int64_t index = 0; index < turns.count; ++index) {
     const int64_t begin = turns[index] * batch;
-    const Tensor input = prefetch.next().to(classifier.device());
+    const Tensor input = prefetch.next().on_device();
     const Tensor probabilities = cast(softmax(classifier.forward(input)), DType::float32).to(Device::cpu);
     std::copy_n(probabilities.data<float>(), probabilities.numel(), result.data<float>() + begin * classes);
   }

@@ -1,4 +1,7 @@
 #pragma once
+#include <omp.h>
+
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -10,10 +13,19 @@
 #include <thread>
 #include <vector>
 
+#include "core/device.h"
 #include "core/error.h"
 #include "core/parallel.h"
 
 namespace fovea {
+
+// Threads that prepare images: `asked`, or where that is 0 what suits the device. Beside a GPU the cores have
+// little else to do: all but one, and 16 at most, each of which holds a batch. On the CPU one, since a core
+// that computes takes longer over an image than one that prepares it.
+inline int workers_for(Device device, int64_t asked) {
+  if (asked > 0) return int(asked);
+  return device == Device::cpu ? 1 : std::clamp(omp_get_num_procs() - 1, 1, 16);
+}
 
 // Items made ahead of time by background threads: a bounded queue that hands out make(first), make(first +
 // 1), ... in this order, so that what a training sees does not depend on how fast its threads are. `capacity`

@@ -34,7 +34,7 @@ DetectionBatches::DetectionBatches(const TrainConfig& config, const DetectionDat
   if (config.mosaic > 0) truth_room_ *= 4;
 }
 
-PreparedImage DetectionBatches::prepare(size_t index, Random& random, std::span<float> pixels) {
+PreparedImage DetectionBatches::prepare(size_t index, Random& random, const InputImage& input) {
   const AugmentOptions options{config_.horizontal_flip,
                                config_.vertical_flip,
                                config_.scale_min,
@@ -51,29 +51,27 @@ PreparedImage DetectionBatches::prepare(size_t index, Random& random, std::span<
     images[i] = images_.get(chosen[i]);
     annotated[i] = {images[i].get(), dataset_.images[chosen[i]].annotations};
   }
-  if (mosaic)
-    return prepare_mosaic(annotated, detector_.height(), detector_.width(), options, random, pixels);
+  if (mosaic) return prepare_mosaic(annotated, detector_.height(), detector_.width(), options, random, input);
   return prepare_for_training(*images[0], annotated[0].annotations, detector_.height(), detector_.width(),
-                              options, random, pixels);
+                              options, random, input);
 }
 
-std::vector<PreparedImage> DetectionBatches::images(int64_t index, const Tensor& images) {
+std::vector<PreparedImage> DetectionBatches::images(int64_t index, const InputBatch& images) {
   const int64_t first = index * config_.batch_size + share_.first;
-  const size_t pixels = size_t(detector_.height()) * size_t(detector_.width()) * 3;
   const std::vector<int64_t> chosen = sampler_.images(first, share_.count);
   std::vector<PreparedImage> prepared;
   for (int64_t k = 0; k < share_.count; ++k) {
     Random random(uint64_t(config_.seed), stream_of(RandomStream::augmentation, first + k));
-    prepared.push_back(
-        prepare(size_t(chosen[size_t(k)]), random, images.span<float>().subspan(size_t(k) * pixels, pixels)));
+    prepared.push_back(prepare(size_t(chosen[size_t(k)]), random, images.image(k)));
   }
   return prepared;
 }
 
 Batch DetectionBatches::make(int64_t index) {
   const int64_t n = share_.count, anchors = matcher_.num_anchors();
-  Batch batch{empty_images(), {}};
-  const std::vector<PreparedImage> prepared = images(index, batch.images);
+  const InputBatch input = detector_.input(n);
+  const std::vector<PreparedImage> prepared = images(index, input);
+  Batch batch{input.pixels, {}, input.packed};
   std::vector<MatchTruths> truths;
   for (const PreparedImage& image : prepared) truths.push_back({image.boxes, image.labels, image.crowds});
   if (detector_.device() == Device::cuda) {

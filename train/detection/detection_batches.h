@@ -19,17 +19,17 @@ class DetectionBatches {
   DetectionBatches(const TrainConfig& config, const DetectionDataset& dataset, const Detector& detector,
                    const ProcessGroup& group = single_process());
 
-  // images (N, H, W, 3), normalised. For a detector on the CPU the targets are matched already: classes
+  // images (N, H, W, 3), normalised; for a detector on CUDA packed. For a detector on the CPU the targets are matched already: classes
   // int32 (N, anchors), box codes (N, anchors, 4), and the number of positive anchors + 1. One on CUDA
   // matches them itself: the targets are PaddedTruths' two.
   Batch make(int64_t index);
   // Only the images of a batch, into images (N, H, W, 3), with their boxes in pixels of these.
-  std::vector<PreparedImage> images(int64_t index, const Tensor& images);
+  std::vector<PreparedImage> images(int64_t index, const InputBatch& images);
   Tensor empty_images() const { return Tensor({share_.count, detector_.height(), detector_.width(), 3}); }
   int64_t samples_per_epoch() const { return sampler_.samples_per_epoch(); }
 
  private:
-  PreparedImage prepare(size_t index, Random& random, std::span<float> pixels);
+  PreparedImage prepare(size_t index, Random& random, const InputImage& input);
 
   const TrainConfig& config_;
   BatchShare share_;

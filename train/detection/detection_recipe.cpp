@@ -65,8 +65,8 @@ Recipe detection_recipe(std::shared_ptr<EfficientDet> model, ParameterCasts cast
   const auto [height, width] = input_size(config, model->spec());
   const int64_t n = config.batch_size, h = height, w = width,
                 anchors = count_anchors(height, width, model->spec().anchors);
-  const auto empty_batch = [=](Device device) {
-    return Batch{Tensor({n, h, w, 3}, DType::float32, device),
+  const auto empty_batch = [=, precision = activation_dtype(config)](Device device) {
+    return Batch{Tensor({n, h, w, 3}, precision, device),
                  {Tensor({n, anchors}, DType::int32, device), Tensor({n, anchors, 4}, DType::float32, device),
                   Tensor({}, DType::float32, device)}};
   };

@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t evaluation_batch = 8;
 
 struct EvaluationBatch {
-  Tensor images;
+  InputBatch images;
   std::vector<ImageFrame> frames;
 };
 
@@ -117,26 +117,25 @@ std::vector<std::vector<Detection>> Detector::detect(const Tensor& images, std::
 }
 
 std::vector<Detection> Detector::detect(const Image& image, const DetectOptions& options) {
-  const Tensor input({1, height(), width(), 3});
-  const PreparedImage prepared = prepare_for_evaluation(image, {}, height(), width(), input.span<float>());
-  return detect(input, std::span(&prepared.frame, 1), options).front();
+  const InputBatch batch = input(1);
+  const PreparedImage prepared = prepare_for_evaluation(image, {}, height(), width(), batch.image(0));
+  return detect(batch.on_device(), std::span(&prepared.frame, 1), options).front();
 }
 
 std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset,
                                                    ImageCache& images, int workers,
                                                    const DetectOptions& options,
                                                    const OnProgress& on_progress, ProcessGroup& group) {
-  const int64_t count = int64_t(dataset.images.size()),
-                pixels = int64_t(detector.height()) * detector.width() * 3;
+  const int64_t count = int64_t(dataset.images.size());
   const Turns turns = turns_of(group, (count + evaluation_batch - 1) / evaluation_batch);
+  workers = workers_for(detector.device(), workers);
   Prefetch<EvaluationBatch> prefetch(workers, size_t(workers) + 1, 0, turns.count, [&](int64_t index) {
     const int64_t begin = turns[index] * evaluation_batch, n = std::min(evaluation_batch, count - begin);
-    EvaluationBatch batch{Tensor({n, detector.height(), detector.width(), 3}), {}};
+    EvaluationBatch batch{detector.input(n), {}};
     for (int64_t i = 0; i < n; ++i)
-      batch.frames.push_back(
-          prepare_for_evaluation(*images.get(size_t(begin + i)), {}, detector.height(), detector.width(),
-                                 batch.images.span<float>().subspan(size_t(i * pixels), size_t(pixels)))
-              .frame);
+      batch.frames.push_back(prepare_for_evaluation(*images.get(size_t(begin + i)), {}, detector.height(),
+                                                    detector.width(), batch.images.image(i))
+                                 .frame);
     return batch;
   });
   std::vector<std::vector<Detection>> result;
@@ -144,7 +143,7 @@ std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const Det
   for (int64_t index = 0; index < turns.count; ++index) {
     const EvaluationBatch batch = prefetch.next();
     size_t image = size_t(turns[index] * evaluation_batch);
-    for (auto& found : detector.detect(batch.images, batch.frames, options))
+    for (auto& found : detector.detect(batch.images.on_device(), batch.frames, options))
       result[image++] = std::move(found);
     if (on_progress) on_progress(std::min(count, turns[index + 1] * evaluation_batch), count);
   }

@@ -7,6 +7,7 @@
 #include "cuda/runtime/process_group.h"
 #include "models/efficientdet.h"
 #include "models/postprocess.h"
+#include "train/data/augment/input_image.h"
 #include "train/data/dataset.h"
 #include "train/data/image/image.h"
 #include "train/data/image/image_cache.h"
@@ -40,8 +41,10 @@ class Detector {
   Device device() const { return model_->device(); }
   int height() const { return size_[0]; }
   int width() const { return size_[1]; }
+  // An input of `count` images, for prepare_for_evaluation() and the like to draw.
+  InputBatch input(int64_t count) const { return {{count, height(), width(), 3}, precision_, device()}; }
 
-  // The network's output for images (N, height, width, 3), float32 on its device: computed in the configured
+  // The network's output for images (N, height, width, 3) on its device: computed in the configured
   // precision.
   DetectorOutput outputs(const Tensor& images) const;
 
@@ -78,8 +81,8 @@ class Detector {
 using OnProgress = std::function<void(int64_t done, int64_t total)>;
 
 // What the detector finds in every image of a data set, in its order; `images` has the same files. Images
-// are prepared by `workers` threads while the network runs. The processes of a group share the work, and all
-// get the whole result.
+// are prepared by `workers` threads (0: workers_for()) while the network runs. The processes of a group share
+// the work, and all get the whole result.
 std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset,
                                                    ImageCache& images, int workers,
                                                    const DetectOptions& options = {},

@@ -6,6 +6,7 @@
 #include "core/dry_run.h"
 #include "core/error.h"
 #include "cuda/runtime/device.h"
+#include "train/data/prefetch.h"
 #include "train/loop/initialization.h"
 #include "train/run/task_kind.h"
 
@@ -36,7 +37,8 @@ StepMemory step_memory(const TrainConfig& config, int64_t classes) {
   memory.averages = more();
   // On the CPU the batches that are ready or being made share the memory with those in use.
   std::vector<Batch> waiting, batches;
-  for (int64_t i = 0; i < config.workers + 2; ++i) waiting.push_back(recipe.empty_batch(Device::cpu));
+  for (int64_t i = 0; i < workers_for(device, config.workers) + 2; ++i)
+    waiting.push_back(recipe.empty_batch(Device::cpu));
   for (int64_t i = 0; i < config.accumulate; ++i) batches.push_back(recipe.empty_batch(device));
   memory.batches = more();
 

@@ -155,7 +155,7 @@ void check_config(const TrainConfig& c) {
           c.patience);
   in_range("checkpoint_every", c.checkpoint_every, 0.001, 1e6);
   in_range("seed", double(c.seed), 0, 1e15);
-  in_range("workers", double(c.workers), 1, 256);
+  in_range("workers", double(c.workers), 0, 256);
   in_range("cache_mb", double(c.cache_mb), 0, 1e7);
 }
 

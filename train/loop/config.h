@@ -69,7 +69,7 @@ struct TrainConfig {
   int64_t patience = 0;
   double checkpoint_every = 1;
   int64_t seed = 1;
-  int64_t workers = 1;
+  int64_t workers = 0;
   int64_t cache_mb = 1024;
 
   bool operator==(const TrainConfig&) const = default;
@@ -156,7 +156,8 @@ void for_each_field(Config& c, F&& f) {
   f("patience", c.patience, "stop when so many measurements in a row were no better than the best; 0: never");
   f("checkpoint_every", c.checkpoint_every, "epochs from one checkpoint to the next");
   f("seed", c.seed, "same seed, same weights to the last bit");
-  f("workers", c.workers, "threads that prepare images");
+  f("workers", c.workers,
+    "threads that prepare images; 0: one on the CPU, on cuda one for each core but one, at most 16");
   f("cache_mb", c.cache_mb, "memory for decoded images; they are not decoded again while they fit");
 }
 

@@ -30,7 +30,19 @@ void DeviceBatch::load(const Batch& batch, int64_t index) {
           "[DeviceBatch] a batch has {} targets, those before had {}", batch.targets.size(),
           batch_.targets.size());
   staged_targets_.resize(batch.targets.size());
-  bring(batch.images, batch_.images, staged_images_);
+  if (batch.packed) {
+    const PackedImages& packed = *batch.packed;
+    if (!batch_.images.defined()) {
+      batch_.images = packed.empty_input();
+      packed_ = Tensor(packed.bytes().shape(), DType::uint8, device_);
+    }
+    require(batch_.images.shape() == packed.shape(),
+            "[DeviceBatch] a batch is of {}, those before were of {}", packed.shape(), batch_.images.shape());
+    staged_images_.copy(packed_.raw(), packed.bytes().raw(), size_t(packed.used()));
+    packed.unpack(packed_, batch_.images);
+  } else {
+    bring(batch.images, batch_.images, staged_images_);
+  }
   for (size_t i = 0; i < batch.targets.size(); ++i)
     bring(batch.targets[i], batch_.targets[i], staged_targets_[i]);
   bring(index_tensor(index), index_, staged_index_);

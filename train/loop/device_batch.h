@@ -26,7 +26,7 @@ class DeviceBatch {
 
   Device device_;
   Batch batch_;
-  Tensor index_;
+  Tensor index_, packed_;  // packed_: what batch_.images are made of
   cuda::StagedCopy staged_images_, staged_index_;
   std::deque<cuda::StagedCopy> staged_targets_;
 };

@@ -22,7 +22,7 @@ GradientStep::GradientStep(Task& task, const TrainConfig& config, ProcessGroup& 
     : task_(task),
       group_(group),
       accumulate_(config.accumulate),
-      workers_(config.workers),
+      workers_(workers_for(task.model().device(), config.workers)),
       seed_(uint64_t(config.seed)),
       parameters_(task.model().parameters()) {
   for (int64_t k = 0; k < accumulate_; ++k) batches_.emplace_back(task.model().device());

@@ -15,7 +15,7 @@ namespace fovea {
 // those of a step to the device, compute() runs the forward and backward pass for each of them.
 class GradientStep {
  public:
-  // config.accumulate batches make a step, config.workers threads make them.
+  // config.accumulate batches make a step, workers_for() threads make them.
   GradientStep(Task& task, const TrainConfig& config, ProcessGroup& group = single_process());
 
   // The batches of steps first .. end - 1 will be asked for, in order: their preparation begins.

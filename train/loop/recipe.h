@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "nn/module.h"
+#include "train/data/augment/input_image.h"
 
 namespace fovea {
 
@@ -11,6 +12,8 @@ namespace fovea {
 struct Batch {
   Tensor images;    // (N, H, W, C)
   Tensors targets;  // as the recipe's losses() read them
+  // In place of `images`, which the device makes of them: see DeviceBatch.
+  std::shared_ptr<const PackedImages> packed = nullptr;
 };
 
 // A network, what it is fed and its loss: all that a training step computes. The same one is trained, has its

@@ -3,142 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <optional>
 #include <utility>
 
 #include "core/error.h"
-#include "core/simd.h"
 #include "train/data/augment/crop.h"
 
 namespace fovea {
 namespace {
-
-// Red, green, blue and one lane that is thrown away: a pixel as a register of four floats.
-typedef float Pixel __attribute__((vector_size(16)));
-
-// (byte / 255 - mean) / deviation as one multiply-add, with the statistics of ImageNet.
-constexpr Pixel gain{1 / (255 * 0.229f), 1 / (255 * 0.224f), 1 / (255 * 0.225f), 0};
-constexpr Pixel shift{-0.485f / 0.229f, -0.456f / 0.224f, -0.406f / 0.225f, 0};
-
-// Where the pixels of the output lie along one axis of the image: the centre of pixel i at origin + (i +
-// 1/2) * step, in pixels of the image. A negative step reads it backwards.
-struct Line {
-  double origin, step;
-  int count;
-};
-
-// Output pixel i is the sum over t of weights[i * taps + t] * source[first[i] + t].
-struct Filter {
-  int taps;
-  std::vector<int> first;
-  std::vector<float> weights;
-  int begin, end;  // the source pixels that are read
-};
-
-// A triangle as wide as two steps, or as two source pixels where the step is smaller (PIL's BILINEAR): plain
-// linear interpolation when enlarging, and no source pixel falls between two output pixels when reducing. At
-// the edge of the image the triangle is cut off and what remains weighs 1.
-Filter triangle_filter(int source_size, const Line& line) {
-  const double support = std::max(std::abs(line.step), 1.0);
-  const int taps = std::min(source_size, int(std::min(2 * support, double(source_size))) + 1);
-  Filter filter{taps, {}, std::vector<float>(size_t(line.count) * taps), source_size, 0};
-  for (int i = 0; i < line.count; ++i) {
-    const double centre = line.origin + (i + 0.5) * line.step;
-    const int first = int(std::clamp(std::ceil(centre - support - 0.5), 0.0, double(source_size - taps)));
-    const auto weight = [&](int t) {
-      return std::max(0.0, 1 - std::abs(first + t + 0.5 - centre) / support);
-    };
-    double sum = 0;
-    for (int t = 0; t < taps; ++t) sum += weight(t);
-    for (int t = 0; t < taps; ++t) filter.weights[size_t(i) * taps + t] = float(weight(t) / sum);
-    filter.first.push_back(first);
-    filter.begin = std::min(filter.begin, first);
-    filter.end = std::max(filter.end, first + taps);
-  }
-  return filter;
-}
-
-// row[i] = the weighted sum of source[i + t * stride] over t.
-void mix_rows(const uint8_t* source, size_t stride, const float* weights, int taps, float* row, size_t n) {
-  std::fill_n(row, n, 0.0f);
-  for (int t = 0; t < taps; ++t, source += stride) {
-    const float weight = weights[t];
-    if (weight == 0) continue;
-#pragma omp simd
-    for (size_t i = 0; i < n; ++i) row[i] += weight * float(source[i]);
-  }
-}
-
-// A ColourMap for pixels as registers: the columns of its matrix, and the offset.
-struct PixelMap {
-  Pixel red, green, blue, offset;
-
-  explicit PixelMap(const ColourMap& map)
-      : red(column(map, 0)), green(column(map, 1)), blue(column(map, 2)), offset(pixel(map.offset)) {}
-  Pixel operator()(Pixel p) const {
-    constexpr Pixel black{}, white{255, 255, 255, 255};
-    p = p[0] * red + p[1] * green + p[2] * blue + offset;
-    p = p < black ? black : p;
-    return p > white ? white : p;
-  }
-
- private:
-  static Pixel pixel(const std::array<double, 3>& c) {
-    return Pixel{float(c[0]), float(c[1]), float(c[2]), 0};
-  }
-  static Pixel column(const ColourMap& map, size_t i) {
-    return pixel({map.matrix[0][i], map.matrix[1][i], map.matrix[2][i]});
-  }
-};
-
-// One row of the output from a row of the image that starts at column filter.begin; one float behind the
-// row is read, too. The colours change, where they do, after filtering: both are linear.
-void mix_columns(const float* row, const Filter& filter, const std::optional<PixelMap>& colours,
-                 float* output) {
-  for (size_t x = 0; x < filter.first.size(); ++x) {
-    const float* source = row + size_t(filter.first[x] - filter.begin) * 3;
-    const float* weights = &filter.weights[x * filter.taps];
-    Pixel sum{};
-    for (int t = 0; t < filter.taps; ++t) sum += weights[t] * load<Pixel>(source + size_t(t) * 3);
-    if (colours) sum = (*colours)(sum);
-    sum = sum * gain + shift;
-    std::memcpy(output + x * 3, &sum, 3 * sizeof(float));
-  }
-}
-
-// The part of the network's input that one image fills, rows `stride` floats apart.
-struct Area {
-  float* pixels;
-  int height, width;
-  size_t stride;
-};
-
-// Samples the image into the top left corner of the area (normalised) and fills the rest of it with 0. Rows
-// are mixed first: that pass reads the bytes in order, and all that it leaves is one row in the first-level
-// cache.
-void resample(const Image& image, const Line& columns, const Line& rows,
-              const std::optional<PixelMap>& colours, const Area& area) {
-  const Filter across = triangle_filter(image.width, columns), down = triangle_filter(image.height, rows);
-  const size_t used = size_t(across.end - across.begin) * 3;
-  std::vector<float> row(used + 1);
-  for (int y = 0; y < area.height; ++y) {
-    float* output = area.pixels + size_t(y) * area.stride;
-    const int filled = y < rows.count ? columns.count : 0;
-    if (filled) {
-      mix_rows(image.at(across.begin, down.first[size_t(y)]), size_t(image.width) * 3,
-               &down.weights[size_t(y) * down.taps], down.taps, row.data(), used);
-      mix_columns(row.data(), across, colours, output);
-    }
-    std::fill(output + size_t(filled) * 3, output + size_t(area.width) * 3, 0.0f);
-  }
-}
-
-void check_output(int height, int width, std::span<float> pixels) {
-  require(height >= 1 && width >= 1 && pixels.size() == size_t(height) * width * 3,
-          "[augment] the output is {} x {} pixels in {} floats: give at least one pixel, 3 floats each",
-          width, height, pixels.size());
-}
 
 void check_image(const Image& image) {
   require(
@@ -186,16 +58,24 @@ std::optional<Box> place(const Annotation& annotation, const Image& image, const
   return enough ? std::optional(box) : std::nullopt;
 }
 
+// The part of the network's input that one image fills.
+struct Area {
+  const InputImage& input;
+  int input_width;
+  int left, top, width, height;
+};
+
 PreparedImage prepare(const Image& image, std::span<const Annotation> annotations, const Placement& placement,
-                      const std::optional<PixelMap>& colours, double least, const Area& area) {
+                      const std::optional<ColourMap>& colours, double least, const Area& area) {
   const double step = 1 / placement.scale;
   // An axis of the image, read backwards where it is flipped.
   const auto line = [&](bool flipped, double offset, int source, int limit) {
-    return Line{flipped ? source - offset * step : offset * step, flipped ? -step : step,
-                covered(source * placement.scale - offset, limit)};
+    return SampleLine{flipped ? source - offset * step : offset * step, flipped ? -step : step,
+                      covered(source * placement.scale - offset, limit)};
   };
-  resample(image, line(placement.mirrored, placement.offset_x, image.width, area.width),
-           line(placement.upside_down, placement.offset_y, image.height, area.height), colours, area);
+  area.input.draw(image, {line(placement.mirrored, placement.offset_x, image.width, area.width),
+                          line(placement.upside_down, placement.offset_y, image.height, area.height), colours,
+                          area.left, area.top, area.width, area.height, area.input_width});
 
   PreparedImage prepared;
   prepared.frame = {placement.scale, image.height, image.width};
@@ -237,8 +117,8 @@ PreparedImage augment(const Image& image, std::span<const Annotation> annotation
   placement.scale = letterbox_scale(image, factor * height, factor * width);
   placement.offset_x = std::max(0.0, image.width * placement.scale - area.width) * random.uniform();
   placement.offset_y = std::max(0.0, image.height * placement.scale - area.height) * random.uniform();
-  std::optional<PixelMap> colours;
-  if (options.colours.any()) colours.emplace(random_colour_map(options.colours, image, random));
+  std::optional<ColourMap> colours;
+  if (options.colours.any()) colours = random_colour_map(options.colours, image, random);
   return prepare(image, annotations, placement, colours, 1, area);
 }
 
@@ -280,27 +160,26 @@ Crop inception_crop(const Image& image, Random& random) {
 }  // namespace
 
 PreparedImage prepare_for_evaluation(const Image& image, std::span<const Annotation> annotations, int height,
-                                     int width, std::span<float> pixels) {
+                                     int width, const InputImage& input) {
   check_image(image);
-  check_output(height, width, pixels);
+  input.check(height, width);
   return prepare(image, annotations, {letterbox_scale(image, height, width)}, {}, 0,
-                 {pixels.data(), height, width, size_t(width) * 3});
+                 {input, width, 0, 0, width, height});
 }
 
 PreparedImage prepare_for_training(const Image& image, std::span<const Annotation> annotations, int height,
                                    int width, const AugmentOptions& options, Random& random,
-                                   std::span<float> pixels) {
+                                   const InputImage& input) {
   check_image(image);
-  check_output(height, width, pixels);
+  input.check(height, width);
   check_options(options);
-  return augment(image, annotations, height, width, options, random,
-                 {pixels.data(), height, width, size_t(width) * 3});
+  return augment(image, annotations, height, width, options, random, {input, width, 0, 0, width, height});
 }
 
 PreparedImage prepare_mosaic(std::span<const AnnotatedImage, 4> images, int height, int width,
-                             const AugmentOptions& options, Random& random, std::span<float> pixels) {
+                             const AugmentOptions& options, Random& random, const InputImage& input) {
   for (const AnnotatedImage& annotated : images) check_image(*annotated.image);
-  check_output(height, width, pixels);
+  input.check(height, width);
   check_options(options);
   require(height >= 2 && width >= 2, "[augment] a mosaic of {} x {} pixels has no room for four images",
           width, height);
@@ -311,8 +190,7 @@ PreparedImage prepare_mosaic(std::span<const AnnotatedImage, 4> images, int heig
   PreparedImage mosaic;
   for (size_t i = 0; i < 4; ++i) {
     const int left = i % 2 ? x : 0, top = i / 2 ? y : 0;
-    const Area area{pixels.data() + (size_t(top) * width + left) * 3, i / 2 ? height - y : y,
-                    i % 2 ? width - x : x, size_t(width) * 3};
+    const Area area{input, width, left, top, i % 2 ? width - x : x, i / 2 ? height - y : y};
     PreparedImage part =
         augment(*images[i].image, images[i].annotations, height, width, options, random, area);
     move_by(part.boxes, left, top);
@@ -330,28 +208,34 @@ Image image_of(std::span<const float> pixels, int height, int width) {
           height, pixels.size());
   Image image(width, height);
   for (size_t i = 0; i < pixels.size(); ++i) {
-    const double value = (double(pixels[i]) - shift[i % 3]) / gain[i % 3];
+    const double value = (double(pixels[i]) - image_shift[i % 3]) / image_gain[i % 3];
     image.pixels[i] = uint8_t(std::lround(std::clamp(value, 0.0, 255.0)));
   }
   return image;
 }
 
-void prepare_for_classification(const Image& image, int size, std::span<float> pixels) {
+void prepare_for_classification(const Image& image, int size, const InputImage& input) {
   Random unused;
-  prepare_for_classification(image, size, {}, unused, pixels);
+  prepare_for_classification(image, size, {}, unused, input);
 }
 
 void prepare_for_classification(const Image& image, int size, const ClassifierAugmentation& augmentation,
-                                Random& random, std::span<float> pixels) {
+                                Random& random, const InputImage& input) {
   check_image(image);
-  check_output(size, size, pixels);
+  input.check(size, size);
   const Crop crop = augmentation.random_crop ? inception_crop(image, random) : centre_crop(image, 1, 0.875);
   const bool flipped = augmentation.horizontal_flip && random.chance(0.5);
-  std::optional<PixelMap> colours;
-  if (augmentation.colours.any()) colours.emplace(random_colour_map(augmentation.colours, image, random));
+  std::optional<ColourMap> colours;
+  if (augmentation.colours.any()) colours = random_colour_map(augmentation.colours, image, random);
   const double step = crop.width / size;
-  resample(image, {flipped ? crop.left + crop.width : crop.left, flipped ? -step : step, size},
-           {crop.top, crop.height / size, size}, colours, {pixels.data(), size, size, size_t(size) * 3});
+  input.draw(image, {{flipped ? crop.left + crop.width : crop.left, flipped ? -step : step, size},
+                     {crop.top, crop.height / size, size},
+                     colours,
+                     0,
+                     0,
+                     size,
+                     size,
+                     size});
 }
 
 }  // namespace fovea

@@ -7,6 +7,7 @@
 #include "models/box.h"
 #include "models/postprocess.h"
 #include "train/data/augment/colour_jitter.h"
+#include "train/data/augment/input_image.h"
 #include "train/data/dataset.h"
 #include "train/data/image/image.h"
 
@@ -40,12 +41,12 @@ struct AnnotatedImage {
 };
 
 // Letterbox: scaled to fit into height x width with its aspect kept, put in the top left corner, the rest
-// filled with the mean colour, 0 after normalisation (google/automl dataloader.py). `pixels` (height
-// x width x 3) receives the image normalised by ImageNet's mean and standard deviation. Downscaling filters
+// filled with the mean colour, 0 after normalisation (google/automl dataloader.py). `input` receives the
+// image of height x width pixels, normalised by ImageNet's mean and standard deviation. Downscaling filters
 // (a triangle of two steps' width), so small objects do not flicker. Boxes without area after clipping to the
 // image are left out.
 PreparedImage prepare_for_evaluation(const Image& image, std::span<const Annotation> annotations, int height,
-                                     int width, std::span<float> pixels);
+                                     int width, const InputImage& input);
 
 // The same after the published augmentation: flip (the vertical one is ours); a random factor on the
 // letterbox scale; where the scaled image is larger than the input, a random crop of it; boxes clipped to
@@ -53,7 +54,7 @@ PreparedImage prepare_for_evaluation(const Image& image, std::span<const Annotat
 // come only from `random`.
 PreparedImage prepare_for_training(const Image& image, std::span<const Annotation> annotations, int height,
                                    int width, const AugmentOptions& options, Random& random,
-                                   std::span<float> pixels);
+                                   const InputImage& input);
 
 // Four images as one (YOLOv4's mosaic, arXiv 2004.10934, section 3.3): a random point, from a quarter to
 // three quarters of width and height, divides the input into four areas. Each image is flipped, scaled and
@@ -62,7 +63,7 @@ PreparedImage prepare_for_training(const Image& image, std::span<const Annotatio
 // Boxes are cut off at the edges of their area and left out where less than a pixel remains. The images
 // follow each other in rows; so do boxes and labels. The frame is the input's.
 PreparedImage prepare_mosaic(std::span<const AnnotatedImage, 4> images, int height, int width,
-                             const AugmentOptions& options, Random& random, std::span<float> pixels);
+                             const AugmentOptions& options, Random& random, const InputImage& input);
 
 // The image that prepared pixels (height x width x 3) show, for people to look at.
 Image image_of(std::span<const float> pixels, int height, int width);
@@ -77,11 +78,11 @@ struct ClassifierAugmentation {
 };
 
 // For a classifier: the centre of the image, scaled so that the shorter side is size / 0.875, as a square of
-// size x size pixels (size x size x 3 floats), normalised by ImageNet's mean and standard deviation.
-void prepare_for_classification(const Image& image, int size, std::span<float> pixels);
+// size x size pixels, normalised by ImageNet's mean and standard deviation.
+void prepare_for_classification(const Image& image, int size, const InputImage& input);
 
 // The same, varied. Its random numbers come only from `random`, and are drawn only for what is asked for.
 void prepare_for_classification(const Image& image, int size, const ClassifierAugmentation& augmentation,
-                                Random& random, std::span<float> pixels);
+                                Random& random, const InputImage& input);
 
 }  // namespace fovea

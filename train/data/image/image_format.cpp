@@ -58,7 +58,10 @@ ImageContainer read_jpeg(std::string_view bytes, bool header_only) {
       const size_t length = std::max<size_t>(big_endian(bytes.substr(at + 2, 2)), 2);
       const std::string_view payload = bytes.substr(at + 4, length - 2);
       if (code == application_1 && payload.starts_with(exif_start) && jpeg.exif.empty()) jpeg.exif = payload;
-      if (code == huffman_tables && !has_sound_huffman_tables(payload)) jpeg.sound = false;
+      if (code == huffman_tables) {
+        jpeg.has_huffman_tables = true;
+        if (!has_sound_huffman_tables(payload)) jpeg.sound = false;
+      }
       at += 2 + length;
     }
   }

@@ -7,10 +7,11 @@ namespace fovea {
 
 // What the container around an image tells, without the image being decoded.
 struct ImageContainer {
-  const char* format = "";  // JPEG, PNG or BMP
-  bool complete = false;    // the file reaches to the image's end
-  bool sound = true;        // false: no JPEG can have its Huffman tables
-  std::string exif;         // "Exif\0\0" and the TIFF block after it; empty where the file has none
+  const char* format = "";          // JPEG, PNG or BMP
+  bool complete = false;            // the file reaches to the image's end
+  bool sound = true;                // false: no JPEG can have its Huffman tables
+  bool has_huffman_tables = false;  // a JPEG defines some
+  std::string exif;                 // "Exif\0\0" and the TIFF block after it; empty where the file has none
 };
 
 // Walks the segments of a JPEG, the chunks of a PNG or the header of a BMP. When a file is cut short

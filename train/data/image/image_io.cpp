@@ -7,6 +7,8 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -14,6 +16,9 @@
 
 #ifdef FOVEA_EXIF
 #include <libexif/exif-data.h>
+#endif
+#ifdef FOVEA_TURBOJPEG
+#include <turbojpeg.h>
 #endif
 
 // The code of both libraries, static to this file: a program may bring its own copy of them.
@@ -87,6 +92,33 @@ Image upright(const uint8_t* stored, int width, int height, int orientation) {
   return image;
 }
 
+// A JPEG of this size by libjpeg-turbo, which takes half of stb_image's time; its values differ from
+// stb_image's by 3 at most, mostly by 0. Nothing where this build has no libjpeg-turbo, and where it finds
+// anything to complain of: what becomes of such a file, and what is said of it, is stb_image's to decide, so
+// every build refuses the same files by the same sentences. It would decode a JPEG that defines no Huffman
+// table, as frames of Motion JPEG, by the usual tables.
+std::optional<Image> decode_by_turbo([[maybe_unused]] const ImageContainer& container,
+                                     [[maybe_unused]] std::string_view bytes, [[maybe_unused]] int width,
+                                     [[maybe_unused]] int height) {
+#ifdef FOVEA_TURBOJPEG
+  if (!container.has_huffman_tables) return std::nullopt;
+  const std::unique_ptr<void, decltype(&tjDestroy)> decoder(tjInitDecompress(), tjDestroy);
+  const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
+  int own_width = 0, own_height = 0, sampling = 0, colours = 0;
+  if (!decoder || tjDecompressHeader3(decoder.get(), data, bytes.size(), &own_width, &own_height, &sampling,
+                                      &colours) != 0)
+    return std::nullopt;
+  if (own_width != width || own_height != height) return std::nullopt;
+  Image image(width, height);
+  if (tjDecompress2(decoder.get(), data, bytes.size(), image.pixels.data(), width, 0, height, TJPF_RGB,
+                    TJFLAG_STOPONWARNING) != 0)
+    return std::nullopt;
+  return image;
+#else
+  return std::nullopt;
+#endif
+}
+
 std::string ending(const std::string& path) {
   std::string text = std::filesystem::path(path).extension().string();
   std::transform(text.begin(), text.end(), text.begin(),
@@ -138,11 +170,23 @@ Image decode_image(std::string_view bytes, const std::string& name) {
     require(can_hold(*container, bytes.size(), std::abs(int64_t(width) * height)),
             "{} is damaged: it says it is {} x {} pixels, which its {} bytes cannot hold; copy it again",
             name, width, height, bytes.size());
+    if (auto image = decode_by_turbo(*container, bytes, width, height)) {
+      const int orientation = read_orientation(container->exif, name);
+      return orientation == 1 ? std::move(*image) : upright(image->pixels.data(), width, height, orientation);
+    }
   }
   const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
       stbi_load_from_memory(data, size, &width, &height, &channels, 3), stbi_image_free);
   if (!pixels) fail("{} cannot be decoded: {}", name, failure_reason());
   return upright(pixels.get(), width, height, read_orientation(container->exif, name));
+}
+
+const char* jpeg_decoder() {
+#ifdef FOVEA_TURBOJPEG
+  return "libjpeg-turbo";
+#else
+  return "stb_image";
+#endif
 }
 
 Image read_image(const std::string& path) { return decode_image(read_file(path), path); }
