@@ -56,7 +56,8 @@ class EvaluationNorm : public Epilogue {
   void block(int64_t index, float* values, int64_t rows) override;
   void block(int64_t index, double* values, int64_t rows) override;
   void finish() override { applied_ = true; }
-  bool applied() const { return applied_; }  // always in a dry run
+  bool applied() const { return applied_; }                      // always in a dry run
+  EvaluationNorm of_channels(int64_t begin, int64_t end) const;  // that part of it
 
  private:
   template <class T>
