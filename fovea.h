@@ -19,6 +19,7 @@
 #include "ops/detection_loss.h"
 #include "ops/dropout.h"
 #include "ops/indexing.h"
+#include "ops/inverted_bottleneck.h"
 #include "ops/matmul.h"
 #include "ops/pool2d.h"
 #include "ops/reduction.h"

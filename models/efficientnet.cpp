@@ -5,6 +5,7 @@
 
 #include "nn/trace.h"
 #include "ops/dropout.h"
+#include "ops/inverted_bottleneck.h"
 #include "ops/reduction.h"
 #include "ops/squeeze_excite.h"
 
@@ -125,6 +126,20 @@ MBConv::MBConv(const Options& options, Random& random)
 
 Tensor MBConv::forward(const Tensor& x) const {
   const bool shortcut = options_.window.stride == 1 && options_.in == options_.out;
+  if (!training() && x.device() == Device::cpu && EvaluationNorm::takes() && !is_dry_run() && !is_traced()) {
+    InvertedBottleneck block{.w_depthwise = depthwise_.weight(),
+                             .window = options_.window,
+                             .depthwise_norm = depthwise_norm_.evaluation_norm(),
+                             .w_reduce = squeeze_excite_.conv_reduce.weight(),
+                             .b_reduce = squeeze_excite_.conv_reduce.bias(),
+                             .w_excite = squeeze_excite_.conv_expand.weight(),
+                             .b_excite = squeeze_excite_.conv_expand.bias(),
+                             .w_project = project_.weight(),
+                             .project_norm = project_norm_.evaluation_norm(),
+                             .shortcut = shortcut};
+    if (expand_) block.w_expand = expand_->weight(), block.expand_norm = expand_norm_->evaluation_norm();
+    return inverted_bottleneck(x, block);
+  }
   const RandomKey key = shortcut && training() ? rng().next_random_key() : RandomKey{};
   const auto block = [this, shortcut, key](const Tensors& inputs) {
     const Tensor& in = inputs[0];

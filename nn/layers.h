@@ -51,6 +51,7 @@ class DepthwiseConv2d : public Module {
   DepthwiseConv2d(int64_t channels, Window window, Random& random, Init init = Init::fan_out_normal);
   Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
   Tensor forward(const Tensor& x, Epilogue* epilogue) const;
+  const Tensor& weight() const { return weight_; }
   // In every level of a pyramid (N, P, channels), with stride 1 and k / 2 zeros around each.
   Tensor forward(const Tensor& x, const PyramidShape& shape) const;
 

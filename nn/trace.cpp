@@ -7,6 +7,7 @@ thread_local Trace* current = nullptr;
 
 Trace::Trace() : previous_(current) { current = this; }
 Trace::~Trace() { current = previous_; }
+bool is_traced() { return current != nullptr; }
 
 void trace(const Module& layer, const std::string& kind, const Tensor& output, int64_t multiply_adds) {
   if (!current) return;

@@ -30,6 +30,7 @@ class Trace {
   Trace* previous_;
 };
 
+bool is_traced();  // whether one lives on this thread
 // Notes a layer if somebody traces.
 void trace(const Module& layer, const std::string& kind, const Tensor& output, int64_t multiply_adds);
 

@@ -345,6 +345,13 @@ void EvaluationNorm::prepare(int64_t, int64_t channels, int64_t) {
           "[batch_norm] it is of {} channels, the convolution before it of {}", scale_.size(), channels);
 }
 
+EvaluationNorm EvaluationNorm::of_channels(int64_t begin, int64_t end) const {
+  EvaluationNorm part = *this;
+  part.scale_.assign(scale_.begin() + begin, scale_.begin() + end);
+  part.shift_.assign(shift_.begin() + begin, shift_.begin() + end);
+  return part;
+}
+
 template <class T>
 void EvaluationNorm::normalize(T* values, int64_t rows) const {
   const RowGroup group{int64_t(scale_.size())};

@@ -59,6 +59,7 @@ class EvaluationNorm : public Epilogue {
   void finish() override { applied_ = true; }
   OutputEpilogue on_cuda(const Tensor& y, int64_t chunks) override;
   bool applied() const { return applied_; }  // on the CPU always in a dry run
+  EvaluationNorm of_channels(int64_t begin, int64_t end) const;  // that part of it
 
  private:
   template <class T>

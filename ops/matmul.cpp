@@ -46,22 +46,8 @@ void multiply(Device device, Cpu* cpu, Cuda* cuda, Arguments... arguments) {
 
 template <class T>
 void column_sums_cpu(const T* dy, T* sums, int64_t rows, int64_t columns) {
-  const RowGroup group(columns);
-  const int64_t chunk = chunk_rows(columns), chunks = chunk_count(rows, chunk);
-  std::vector<double> partial(static_cast<size_t>(chunks * columns));
-  parallel_chunks(rows, chunk, [&](int64_t index, int64_t begin, int64_t end) {
-    std::vector<T> sum(static_cast<size_t>(group.width()));
-    group.each(end - begin, [&](int64_t at, int64_t count) {
-      const T* row = dy + begin * columns + at;
-      for (int64_t j = 0; j < count; ++j) sum[size_t(j)] += row[j];
-    });
-    group.fold(sum, partial.data() + index * columns);
-  });
-  for (int64_t c = 0; c < columns; ++c) {
-    double sum = 0;
-    for (int64_t index = 0; index < chunks; ++index) sum += partial[size_t(index * columns + c)];
-    sums[c] = T(sum);
-  }
+  column_sums<T>(
+      rows, columns, 1.0, [dy](int64_t i) { return dy[i]; }, sums);
 }
 
 // A product of bfloat16 takes all its operands so; the parameters that training changes are float32.

@@ -20,31 +20,6 @@ void for_images(int64_t batch, F&& f) {
   });
 }
 
-// sums (channels) = factor times the sum over the pixels of one image of x, or of x dy unless that is null.
-template <class T>
-void pixel_sums(const T* x, const T* dy, double factor, T* sums, int64_t pixels, int64_t channels) {
-  const RowGroup group(channels);
-  const int64_t rows = chunk_rows(channels), chunks = chunk_count(pixels, rows);
-  std::vector<double> partial(static_cast<size_t>(chunks * channels));
-  parallel_chunks(pixels, rows, [&](int64_t chunk, int64_t begin, int64_t end) {
-    std::vector<T> sum(static_cast<size_t>(group.width()));
-    T* s = sum.data();
-    group.each(end - begin, [&](int64_t at, int64_t length) {
-      const T *value = x + begin * channels + at, *gradient = dy ? dy + begin * channels + at : nullptr;
-      if (dy)
-        for (int64_t j = 0; j < length; ++j) s[j] += value[j] * gradient[j];
-      else
-        for (int64_t j = 0; j < length; ++j) s[j] += value[j];
-    });
-    group.fold(sum, partial.data() + chunk * channels);
-  });
-  for (int64_t c = 0; c < channels; ++c) {
-    double sum = 0;
-    for (int64_t chunk = 0; chunk < chunks; ++chunk) sum += partial[size_t(chunk * channels + c)];
-    sums[c] = T(sum * factor);
-  }
-}
-
 // to = from scale + shift for each pixel of one image, with a scale and a shift (channels) each.
 template <class T>
 void scale_pixels(const T* from, const T* scale, const T* shift, T* to, int64_t pixels, int64_t channels) {
@@ -68,7 +43,9 @@ void squeeze_excite_cpu(const T* x, T* y, const SqueezeExcite<T>& se) {
   for_images(se.batch, [&](int64_t n) {
     T *pooled = se.pooled + n * channels, *hidden = se.hidden + n * reduced, *gate = se.gate + n * channels;
     std::vector<T> activated(static_cast<size_t>(reduced));
-    pixel_sums<T>(x + n * size, nullptr, 1.0 / double(se.pixels), pooled, se.pixels, channels);
+    const T* image = x + n * size;
+    column_sums<T>(
+        se.pixels, channels, 1.0 / double(se.pixels), [image](int64_t i) { return image[i]; }, pooled);
     block_product(1, reduced, channels, pooled, se.w_reduce, hidden);
     for (int64_t j = 0; j < reduced; ++j) {
       hidden[j] += se.b_reduce[j];
@@ -90,7 +67,10 @@ void squeeze_excite_backward_cpu(const T* x, const T* dy, T* dx, const SqueezeEx
     const T *gate = se.gate + n * channels, *hidden = se.hidden + n * reduced;
     T *logit = logits.data() + n * channels, *dhidden = hiddens.data() + n * reduced;
     std::vector<T> dpooled(static_cast<size_t>(channels));
-    pixel_sums(x + n * size, dy + n * size, 1.0, logit, se.pixels, channels);
+    const auto product = [image = x + n * size, dimage = dy + n * size](int64_t i) {
+      return image[i] * dimage[i];
+    };
+    column_sums<T>(se.pixels, channels, 1.0, product, logit);
     for (int64_t c = 0; c < channels; ++c) logit[c] *= gate[c] * (T(1) - gate[c]);
     block_product(reduced, 1, channels, se.w_expand, logit, dhidden);
     for (int64_t j = 0; j < reduced; ++j) {

@@ -2,6 +2,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/parallel.h"
+
 namespace fovea {
 
 // Loops over the rows of a rows x channels matrix are loops over channels inside, which the compiler turns
@@ -22,7 +24,8 @@ class RowGroup {
   template <class T, class U>
   std::vector<T> repeat(const U* coefficients) const {
     std::vector<T> result(static_cast<size_t>(width()));
-    for (int64_t i = 0; i < width(); ++i) result[size_t(i)] = T(coefficients[i % channels_]);
+    for (int64_t i = 0; i < width(); i += channels_)
+      for (int64_t c = 0; c < channels_; ++c) result[size_t(i + c)] = T(coefficients[c]);
     return result;
   }
 
@@ -50,6 +53,29 @@ class RowGroup {
 // Rows of a chunk whose two or three operands stay in the second-level cache.
 inline int64_t chunk_rows(int64_t channels) {
   return channels >= 32768 ? 1 : 32768 / (channels > 0 ? channels : 1);
+}
+
+// sums[c] = factor times the sum over all rows of term(i), i being the element of column c in a row of a
+// rows x channels matrix. The order is fixed: in T within a chunk of rows, over the chunks in float64.
+template <class T, class Term>
+void column_sums(int64_t rows, int64_t channels, double factor, const Term& term, T* sums) {
+  const RowGroup group(channels);
+  const int64_t chunk = chunk_rows(channels), chunks = chunk_count(rows, chunk);
+  std::vector<double> partial(static_cast<size_t>(chunks * channels));
+  parallel_chunks(rows, chunk, [&](int64_t index, int64_t begin, int64_t end) {
+    std::vector<T> of_chunk(static_cast<size_t>(group.width()));
+    group.each(end - begin, [&, term, s = of_chunk.data()](int64_t at, int64_t count) {
+      const int64_t first = begin * channels + at;
+#pragma omp simd
+      for (int64_t j = 0; j < count; ++j) s[j] += term(first + j);
+    });
+    group.fold(of_chunk, partial.data() + index * channels);
+  });
+  for (int64_t c = 0; c < channels; ++c) {
+    double sum = 0;
+    for (int64_t index = 0; index < chunks; ++index) sum += partial[size_t(index * channels + c)];
+    sums[c] = T(sum * factor);
+  }
 }
 
 }  // namespace fovea

@@ -16,6 +16,7 @@ const std::vector<OpStem>& op_stems() {
       {"detection_loss", "focal_loss huber_loss", "detection_loss", "tests/ops/detection_loss_test.cpp"},
       {"dropout", "dropout stochastic_depth stochastic_depth_add", "dropout", "tests/ops/dropout_test.cpp"},
       {"indexing", "gather where", "indexing", "tests/ops/indexing_test.cpp"},
+      {"inverted_bottleneck", "inverted_bottleneck", "", "tests/ops/inverted_bottleneck_test.cpp"},
       {"matmul", "matmul linear conv1x1", "gemm gemm_tiled reduction", "tests/ops/matmul_test.cpp"},
       {"pool2d", "max_pool2d average_pool2d", "pool2d", "tests/ops/pool2d_test.cpp"},
       {"reduction", "sum mean global_average_pool max argmax", "reduction", "tests/ops/reduction_test.cpp"},

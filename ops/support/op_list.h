@@ -11,7 +11,7 @@ namespace fovea {
 struct OpStem {
   std::string stem;     // "matmul": ops/matmul.h, or cuda/kernels/<stem>.h where there are no ops
   std::string ops;      // "matmul linear conv1x1"
-  std::string kernels;  // the stems of their kernels' files: "gemm reduction"
+  std::string kernels;  // the stems of their kernels' files: "gemm reduction"; none of an op for the CPU only
   std::string tests;    // "tests/ops/matmul_test.cpp"
 };
 const std::vector<OpStem>& op_stems();

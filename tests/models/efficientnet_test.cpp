@@ -49,6 +49,28 @@ TEST_CASE("the classifier starts uniform within 1 / sqrt(classes), its bias at 0
   CHECK(bias.tensor.values() == std::vector<double>(25, 0.0));
 }
 
+TEST_CASE(
+    "in evaluation a block is computed at once, and layer by layer for whoever traces: the same within "
+    "rounding") {
+  Random random(3);
+  EfficientNet model(efficientnet_spec("efficientnet_b-3"), 5, random);
+  const Tensor images = randn({2, 75, 64, 3}, random);
+  model.forward(images);  // running averages that are not those of the start
+  model.set_training(false);
+  const NoGrad no_grad;
+  const std::vector<double> at_once = model.forward(images).values();
+  const Trace trace;
+  const std::vector<double> by_layers = model.forward(images).values();
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < by_layers.size(); ++i) {
+    difference = std::max(difference, std::abs(at_once[i] - by_layers[i]));
+    size = std::max(size, std::abs(by_layers[i]));
+  }
+  CHECK(difference < 1e-5 * size);
+  CHECK(std::count_if(trace.layers.begin(), trace.layers.end(),
+                      [](const TracedLayer& layer) { return layer.kind == "squeeze and excite"; }) > 5);
+}
+
 TEST_CASE("B0 to B7 have timm's number of parameters to the last one") {
   // timm.create_model("tf_efficientnet_b0"), ...: 1000 classes
   const std::vector<int64_t> expected = {5288548,  7794184,  9109994,  12233232,

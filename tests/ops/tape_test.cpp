@@ -11,6 +11,7 @@
 #include "ops/detection_loss.h"
 #include "ops/dropout.h"
 #include "ops/indexing.h"
+#include "ops/inverted_bottleneck.h"
 #include "ops/matmul.h"
 #include "ops/pool2d.h"
 #include "ops/reduction.h"
@@ -174,6 +175,22 @@ std::vector<TapeRow> rows() {
       {"mean", [](auto& in) { return Tensors{mean(in[0])}; }, {x({3, 2})}},
       {"mean", [](auto& in) { return Tensors{mean(in[0], 1)}; }, {x({3, 2})}},
       {"max", [](auto& in) { return Tensors{max(in[0], 1)}; }, {x({3, 2})}},
+      {"inverted_bottleneck",
+       [=](auto& in) {
+         const BatchNormTensors ones_only{ones({8}), ones({8}), ones({8}), ones({8})};
+         const EvaluationNorm norm(ones_only, {.training = false});
+         return Tensors{inverted_bottleneck(in[0], {.w_depthwise = ones({3, 3, 8}),
+                                                    .window = window,
+                                                    .depthwise_norm = norm,
+                                                    .w_reduce = ones({8, 2}),
+                                                    .b_reduce = ones({2}),
+                                                    .w_excite = ones({2, 8}),
+                                                    .b_excite = ones({8}),
+                                                    .w_project = ones({8, 8}),
+                                                    .project_norm = norm})};
+       },
+       {x({1, 4, 4, 8})},
+       {0}},
       {"argmax", [](auto& in) { return Tensors{argmax(in[0], 1)}; }, {x({3, 2})}, {0}},
       {"max_pool2d", [](auto& in) { return Tensors{max_pool2d(in[0])}; }, {x({1, 4, 4, 3})}},
       {"max_pool2d",
