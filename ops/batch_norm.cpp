@@ -203,11 +203,9 @@ void forward_cuda(const Inputs& in, const Coefficients& c, const Tensor& y) {
     table.of[i] = {weight.data<R>(), bias.data<R>(), running ? mean.data<R>() : nullptr,
                    running ? variance.data<R>() : nullptr};
   }
-  BatchNormChunks chunks;
-  if (in.options.training && in.statistics && in.statistics->chunk_rows().defined()) {
-    const Tensor rows = in.statistics->chunk_rows();
-    chunks = {rows.numel(), rows.data<int>(), in.statistics->chunk_statistics().data<float>()};
-  }
+  BatchNormChunks<R> chunks;
+  if (const Tensor rows = in.statistics ? in.statistics->chunk_rows() : Tensor(); rows.defined())
+    chunks = {rows.numel(), rows.data<int>(), in.statistics->chunk_statistics().data<R>()};
   cuda::batch_norm_forward<F>(in.x.data<T>(), table, in.options.training, in.options.process_group,
                               c.pointers<R>(), y.data<T>(), in.dims, chunks);
 }
@@ -332,12 +330,9 @@ bool EvaluationNorm::takes() {
 OutputEpilogue EvaluationNorm::on_cuda(const Tensor& y, int64_t) {
   check(y, norm_);
   applied_ = true;
-  return {.weight = norm_.weight.data<float>(),
-          .bias = norm_.bias.data<float>(),
-          .mean = norm_.running_mean.data<float>(),
-          .variance = norm_.running_variance.data<float>(),
-          .epsilon = float(options_.epsilon),
-          .activation = options_.activation};
+  const auto& [weight, bias, mean, variance] = norm_;
+  return {weight.data<float>(),   bias.data<float>(),      mean.data<float>(),
+          variance.data<float>(), float(options_.epsilon), options_.activation};
 }
 
 void EvaluationNorm::prepare(int64_t, int64_t channels, int64_t) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "cuda/device/unroll.h"
 #include "cuda/device/vector.h"
 #include "cuda/platform.h"
 
@@ -89,22 +90,33 @@ struct ColumnPlace {
   __device__ bool first_line() const { return inside && threadIdx.y == 0; }
 };
 
-// Adds `values` of the threads of a column, a tree of fixed shape; the first line has the sums. All threads
-// must call it, with shared_bytes<R>(Count) of dynamic shared memory.
+// Adds `values` of the threads of a column in a fixed order; the first line has the sums. All threads must
+// call it, with shared_bytes<R>(Count) of dynamic shared memory. First up to 4 threads for each value add a
+// part of its lines each, then the first line adds what these have.
 template <int Count, class R>
 __device__ inline void block_column_sum(R (&values)[Count]) {
   R* shared = dynamic_shared<R>();
-  const int threads = int(blockDim.x * blockDim.y), thread = int(threadIdx.y * blockDim.x + threadIdx.x);
-  for (int lines = int(blockDim.y); lines > 1;) {
-    const int half = (lines + 1) / 2, line = int(threadIdx.y);
-    if (line >= half && line < lines)
-      for (int k = 0; k < Count; ++k) shared[k * threads + thread] = values[k];
-    __syncthreads();
-    if (line < lines - half)
-      for (int k = 0; k < Count; ++k) values[k] += shared[k * threads + thread + half * int(blockDim.x)];
-    __syncthreads();
-    lines = half;
+  const int width = int(blockDim.x), threads = width * int(blockDim.y),
+            thread = int(threadIdx.y) * width + int(threadIdx.x);
+  int parts = int(blockDim.y) / Count;
+  parts = parts < 1 ? 1 : parts > 4 ? 4 : parts;
+  const int abreast = parts * width;
+  UNROLL for (int k = 0; k < Count; ++k) { shared[k * threads + thread] = values[k]; }
+  __syncthreads();
+  NO_UNROLL for (int i = thread; i < Count * abreast; i += threads) {
+    R* const of_part = shared + i / abreast * threads;
+    R sum = R(0);
+    UNROLL_BY_4 for (int j = i % abreast; j < threads; j += abreast) sum += of_part[j];
+    of_part[i % abreast] = sum;
   }
+  __syncthreads();
+  if (threadIdx.y == 0) {
+    UNROLL for (int k = 0; k < Count; ++k) {
+      values[k] = shared[k * threads + thread];
+      for (int part = 1; part < parts; ++part) values[k] += shared[k * threads + part * width + thread];
+    }
+  }
+  __syncthreads();
 }
 
 // Calls f.operator()<N>() with the columns of a thread: a pack of 16 bytes where rows can be read so, else 1.

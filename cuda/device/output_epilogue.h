@@ -7,21 +7,19 @@
 
 namespace fovea {
 
-// What a kernel that makes the output of a convolution, (rows, channels) of float or bfloat16, does with it
-// for the batch norm that follows: in evaluation it applies the norm, in training it gathers the statistics
-// of what it writes. Either of the two, or neither.
+// What a kernel that makes a convolution's output, (rows, channels) of float or bfloat16, does with it for
+// the batch norm that follows: it applies the norm, or gathers the statistics of what it writes, or neither.
 struct OutputEpilogue {
-  // Evaluation; null: none. y = f(weight (conv - mean) / sqrt(variance + epsilon) + bias), rounded once,
-  // (channels) each. Parameters and not coefficients, which would have to be kept in step with them: a
-  // thread makes those of its channels (OutputNorm).
+  // Evaluation; null: none. y = f(weight (conv - mean) / sqrt(variance + epsilon) + bias), rounded once;
+  // (channels) each. They are the parameters, since coefficients would have to be kept in step with them.
   const float *weight = nullptr, *bias = nullptr, *mean = nullptr, *variance = nullptr;
   float epsilon = 0;
   Activation activation = Activation::identity;
 
-  // Training; null: none. The rows of the output are dealt out to chunks, in any way that depends on the
-  // sizes only. A chunk has its number of rows, (chunks), and the mean and the squared distances from it,
-  // added, of the rounded outputs, (chunks, 2, channels). It may have no rows, the first one excepted. A
-  // chunk is all that one block makes of its channels, in a loop over tiles, so that there are few of them.
+  // Training; null: none. The rows are dealt out to chunks, in a way that depends on the sizes only: what one
+  // block makes of its channels, in a loop over tiles, so that there are few. Each has its number of rows,
+  // (chunks), which may be 0 but in the first, and of the rounded outputs the mean, and the squared distances
+  // from it, added: (chunks, 2, channels).
   int* rows = nullptr;
   float* statistics = nullptr;
 };
@@ -53,8 +51,8 @@ struct OutputNorm {
   }
 };
 
-// Sums over a chunk in N neighbouring channels, about a pivot: with one of the chunk's own values, near the
-// others, nothing cancels in sum (y - mean)^2 = sum (y - p)^2 - (sum (y - p))^2 / n.
+// Sums over a chunk in N neighbouring channels. With a pivot p near the values, such as one of them, nothing
+// cancels in sum (y - mean)^2 = sum (y - p)^2 - (sum (y - p))^2 / n.
 template <int N>
 struct OutputSums {
   float pivot[N] = {};

@@ -112,23 +112,14 @@ class Chunks {
   template <class F>
   __device__ void for_each(F&& use) const {
     const R* from = first_;
-    constexpr int at_once = 4;  // chunks that a thread loads before it uses the first
     for (int process = 0; process < processes_; ++process, from += 2 * grid_.chunks * grid_.columns)
-      NO_UNROLL for (int64_t first = at_.inside ? threadIdx.y : at_.of.count; first < at_.of.count;
-                     first += at_once * blockDim.y) {
-        int64_t rows[at_once];
-        Pack<R, N> sums[at_once][2];
-        UNROLL for (int k = 0; k < at_once; ++k) {
-          const int64_t i = first + k * blockDim.y, left = at_.of.rows - i * grid_.chunk_rows;
-          if (i >= at_.of.count) break;
-          rows[k] = rows_ ? rows_[i] : left < grid_.chunk_rows ? left : grid_.chunk_rows;
-          UNROLL for (int j = 0; j < 2; ++j) {
-            sums[k][j] = load_pack<N>(from + (2 * i + j) * grid_.columns);
-          }
-        }
-        UNROLL for (int k = 0; k < at_once; ++k) {
-          if (first + k * blockDim.y < at_.of.count) use(rows[k], sums[k][0], sums[k][1]);
-        }
+      UNROLL_BY_4 for (int64_t i = at_.inside ? threadIdx.y : at_.of.count; i < at_.of.count;
+                       i += blockDim.y) {
+        const int64_t left = at_.of.rows - i * grid_.chunk_rows;
+        use(rows_                     ? rows_[i]
+            : left < grid_.chunk_rows ? left
+                                      : grid_.chunk_rows,
+            load_pack<N>(from + 2 * i * grid_.columns), load_pack<N>(from + (2 * i + 1) * grid_.columns));
       }
   }
 

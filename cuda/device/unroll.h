@@ -2,12 +2,14 @@
 
 // UNROLL stands before a loop of constant length over arrays that are to stay in registers: an index that is
 // not a constant would put them into memory. NO_UNROLL before one whose steps should not be mixed: the
-// compiler would load for many of them at once, and run out of registers. The simulator's compiler needs
-// neither word.
+// compiler would load for many of them at once, and run out of registers. UNROLL_BY_4 before one of unknown
+// length whose loads need not wait for each other. The simulator's compiler needs none of these words.
 #ifdef __CUDACC__
 #define UNROLL _Pragma("unroll")
 #define NO_UNROLL _Pragma("unroll 1")
+#define UNROLL_BY_4 _Pragma("unroll 4")
 #else
 #define UNROLL
 #define NO_UNROLL
+#define UNROLL_BY_4
 #endif

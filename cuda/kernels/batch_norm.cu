@@ -32,8 +32,10 @@ struct Statistics {
   bool training;
   BatchNormTable<R> norms;
   BatchNormCoefficients<R> norm;
+  BatchNormChunks<R> given;
 
-  bool has_sums() const { return training; }  // otherwise the coefficients are of the running averages
+  // Otherwise the coefficients are of the running averages, or of the statistics given.
+  bool has_sums() const { return training && !given.count; }
 
   // In one pass: with p, the first row, near the values, nothing cancels in
   // sum (x - mean)^2 = sum (x - p)^2 - (sum (x - p))^2 / n.
@@ -147,6 +149,7 @@ struct GradientSums {
   bool training;  // otherwise the statistics carry no gradient
   BatchNormTable<R> gradients;
   BatchNormCoefficients<R> norm;
+  BatchNormChunks<R> given;  // none
   // (segments, channels) each: what dx = scale * g - constant - x * slope needs, the terms of mean and
   // variance (arXiv 1502.03167, section 3).
   R *constant, *slope;
@@ -246,15 +249,15 @@ __global__ void sum_chunks(Pass pass, typename Pass::R* partial, unsigned* ticke
   if (at.first_line()) pass.finish(all, all, at.of.rows, at);
 }
 
-// Where the chunks of several processes have been gathered, where they were given, with their numbers of
-// rows, or where there are no sums. One block a segment and tile.
+// Where the chunks of several processes have been gathered, where they were given, or where there are none.
+// One block a segment and tile.
 template <class Pass, int N>
-__global__ void finish_chunks(Pass pass, const typename Pass::R* partial, const int* rows, int rank,
-                              int processes, SegmentGrid grid) {
+__global__ void finish_chunks(Pass pass, const typename Pass::R* partial, int rank, int processes,
+                              SegmentGrid grid) {
   using R = typename Pass::R;
   const SegmentPlace<N> at(grid, grid.of[blockIdx.x / unsigned(grid.tiles)].first);
   R all[2 * N] = {}, own[2 * N] = {};
-  pass.merge(Chunks<N, R>(partial, processes, at, grid, rows), at, all);
+  pass.merge(Chunks<N, R>(partial, processes, at, grid, pass.given.rows), at, all);
   if (processes > 1)
     pass.merge(Chunks<N, R>(partial + 2 * rank * grid.chunks * grid.columns, 1, at, grid), at, own);
   if (at.first_line()) pass.finish(all, processes > 1 ? own : all, at.of.rows * processes, at);
@@ -285,49 +288,42 @@ constexpr ColumnPlan plan_for_chunks = {264, 4, 256, 32}, plan_for_tiles = {528,
 // All rows in one block, with 32 bytes of channels a row, a sector of memory, while a thread has few rows.
 constexpr ColumnPlan plan_for_slabs = {1, int64_t(1) << 40, slab_threads, 2};
 constexpr int64_t most_slab_steps = 4;
-// Chunks given, each tile of 32 channels by one block.
-constexpr ColumnPlan plan_for_given = {1, int64_t(1) << 40, 256, 4};
+constexpr ColumnPlan plan_for_given = {1, int64_t(1) << 40, 256, 4};  // 32 channels a block, and all chunks
 
 SegmentGrid grid_of(const BatchNormDims& d, int pack, ColumnPlan plan) {
   return segment_grid(d.images, std::span(d.size, size_t(d.segments)), d.channels, pack, plan);
 }
 
 template <class T, class Pass>
-void run(const Pass& pass, ProcessGroup* of, const BatchNormDims& d, const BatchNormChunks& given = {}) {
+void run(const Pass& pass, ProcessGroup* of, const BatchNormDims& d) {
   using R = Accumulator<T>;
   using Sums = typename Pass::Sums;
   static_assert(BatchNormDims::max_segments == max_segments);
   ProcessGroup& group = of && pass.training ? *of : single_process();
   const bool alone = group.size() == 1;
+  const int64_t given = pass.given.count;
   with_column_pack<T>(d.channels, [&]<int N>() {
-    const SegmentGrid slabs = grid_of(d, N, plan_for_slabs), elements = grid_of(d, N, plan_for_elements);
-    if (alone && !given.count && slabs.steps() <= most_slab_steps)
+    if (const SegmentGrid slabs = grid_of(d, N, plan_for_slabs);
+        alone && !given && slabs.steps() <= most_slab_steps)
       return launch(whole_chunks<Pass, N>, {slabs, slabs.shared_bytes<R>(2 * N)}, pass, slabs);
     SegmentGrid grid = grid_of(d, N,
-                               given.count                                ? plan_for_given
+                               given                                      ? plan_for_given
                                : d.channels / N > plan_for_chunks.columns ? plan_for_tiles
                                                                           : plan_for_chunks);
-    if (given.count) grid.of[0].count = grid.chunks = given.count;
+    if (given) grid.of[0].count = grid.chunks = given;
     const size_t shared_bytes = grid.shared_bytes<R>(2 * N);
     const int64_t groups = grid.segments * grid.tiles, size = 2 * grid.partials();
-    const auto finish = [&](const R* partial) {
-      launch(finish_chunks<Sums, N>,
-             LaunchConfig(dim3(unsigned(groups)), grid.block(), shared_bytes)
-                 .moves(size * group.size() * int64_t(sizeof(R))),
-             pass, partial, given.rows, group.rank(), group.size(), grid);
-    };
-    if constexpr (std::is_same_v<R, float>) {
-      if (given.count) {
-        finish(given.statistics);
-        return launch(apply_chunks<Pass, N>, {elements}, pass, elements);
-      }
-    }
-    const Workspace<R> partial(size * group.size());
+    const Workspace<R> partial(given ? 0 : size * group.size());
     if (pass.has_sums())
       launch(sum_chunks<Sums, N>, {grid, shared_bytes}, pass, partial.data() + size * group.rank(),
              alone ? current_stream().tickets(groups) : nullptr, grid);
     if (!alone) group.all_gather_on_device(partial.data(), size_t(size) * sizeof(R));
-    if (!alone || !pass.has_sums()) finish(partial.data());
+    if (!alone || !pass.has_sums())
+      launch(finish_chunks<Sums, N>,
+             LaunchConfig(dim3(unsigned(groups)), grid.block(), shared_bytes)
+                 .moves(size * group.size() * int64_t(sizeof(R))),
+             pass, given ? pass.given.statistics : partial.data(), group.rank(), group.size(), grid);
+    const SegmentGrid elements = grid_of(d, N, plan_for_elements);
     launch(apply_chunks<Pass, N>, {elements}, pass, elements);
   });
 }
@@ -337,15 +333,14 @@ void run(const Pass& pass, ProcessGroup* of, const BatchNormDims& d, const Batch
 template <class F, class T>
 void batch_norm_forward(const T* x, const BatchNormTable<Accumulator<T>>& norms, bool training,
                         ProcessGroup* group, const BatchNormCoefficients<Accumulator<T>>& coefficients, T* y,
-                        const BatchNormDims& d, const BatchNormChunks& given) {
-  run<T>(Normalize<F, T>{{x, training, norms, coefficients}, y}, group, d, given);
+                        const BatchNormDims& d, const BatchNormChunks<Accumulator<T>>& given) {
+  Normalize<F, T> pass{{x, training, norms, coefficients, given}, y};
+  if (group && group->size() > 1) pass.given = {};  // those of the others are not known
+  run<T>(pass, group, d);
 }
 
-template <class T>
-bool batch_norm_is_one_launch(const BatchNormDims& d) {
-  int64_t steps = 0;
-  with_column_pack<T>(d.channels, [&]<int N>() { steps = grid_of(d, N, plan_for_slabs).steps(); });
-  return steps <= most_slab_steps;
+bool batch_norm_is_one_launch(const BatchNormDims& d, int pack) {
+  return grid_of(d, pack, plan_for_slabs).steps() <= most_slab_steps;
 }
 
 template <class F, class T>
@@ -353,20 +348,17 @@ void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Ac
                          bool training, ProcessGroup* group, T* dx,
                          const BatchNormTable<Accumulator<T>>& gradients, const BatchNormDims& d) {
   const Workspace<Accumulator<T>> constant(d.segments * d.channels), slope(d.segments * d.channels);
-  run<T>(Gradient<F, T>{{x, dy, training, gradients, norm, constant.data(), slope.data()}, dx}, group, d);
+  run<T>(Gradient<F, T>{{x, dy, training, gradients, norm, {}, constant.data(), slope.data()}, dx}, group, d);
 }
 
 #define INSTANTIATE(F, T)                                                                                   \
   template void batch_norm_forward<F, T>(const T*, const BatchNormTable<Accumulator<T>>&, bool,             \
                                          ProcessGroup*, const BatchNormCoefficients<Accumulator<T>>&, T*,   \
-                                         const BatchNormDims&, const BatchNormChunks&);                     \
+                                         const BatchNormDims&, const BatchNormChunks<Accumulator<T>>&);     \
   template void batch_norm_backward<F, T>(const T*, const T*, const BatchNormCoefficients<Accumulator<T>>&, \
                                           bool, ProcessGroup*, T*, const BatchNormTable<Accumulator<T>>&,   \
                                           const BatchNormDims&);
 #define FOR_EACH_DTYPE(name, F) INSTANTIATE(F, float) INSTANTIATE(F, double) INSTANTIATE(F, bfloat16)
 FOVEA_ACTIVATIONS(FOR_EACH_DTYPE)
-template bool batch_norm_is_one_launch<float>(const BatchNormDims&);
-template bool batch_norm_is_one_launch<double>(const BatchNormDims&);
-template bool batch_norm_is_one_launch<bfloat16>(const BatchNormDims&);
 
 }  // namespace fovea::cuda

@@ -40,10 +40,11 @@ struct BatchNormCoefficients {
 
 // Statistics of x that the kernel which made it has gathered in chunks of its rows, as OutputEpilogue says
 // (cuda/device/output_epilogue.h). No chunks: none.
+template <class R>
 struct BatchNormChunks {
   int64_t count = 0;
   const int* rows = nullptr;
-  const float* statistics = nullptr;
+  const R* statistics = nullptr;
 };
 
 namespace cuda {
@@ -59,10 +60,9 @@ namespace cuda {
 template <class F, class T>
 void batch_norm_forward(const T* x, const BatchNormTable<Accumulator<T>>& norms, bool training,
                         ProcessGroup* group, const BatchNormCoefficients<Accumulator<T>>& coefficients, T* y,
-                        const BatchNormDims& dims, const BatchNormChunks& given = {});
-// Whether training forward is one launch where there is one process, so that statistics given would not help.
-template <class T>
-bool batch_norm_is_one_launch(const BatchNormDims& dims);
+                        const BatchNormDims& dims, const BatchNormChunks<Accumulator<T>>& given);
+// Whether in one process all is one launch, with packs of so many channels: statistics would not help.
+bool batch_norm_is_one_launch(const BatchNormDims& dims, int pack);
 
 // Writes dx and the parameters' gradients; in training mean and variance carry gradient.
 template <class F, class T>

@@ -74,8 +74,8 @@ struct Plain {};
 struct Normalized {};
 struct Gathered {};
 
-// The forward pass or the input gradient in the tiles chunk, chunk + chunks, ... of a slab of channels; one
-// tile, except where statistics are gathered: a block then has one chunk of them.
+// The forward pass or the input gradient in a tile of a slab of channels, or, where statistics are gathered,
+// in the tiles chunk, chunk + chunks, ...
 template <int K, int S, bool GRADIENT, int HEIGHT, class Output, class T>
 __device__ inline void correlate(const T* from, const float* w, T* to, const Tiling& t, int chunks,
                                  const OutputEpilogue& epilogue) {
@@ -159,7 +159,7 @@ __device__ inline void correlate(const T* from, const float* w, T* to, const Til
     __syncthreads();
     if ((index += chunks) >= t.d.batch * t.tiles) break;
   }
-  block_column_sum(sums.values);
+  block_column_sum(sums.values);  // in 16 bytes a thread, fewer than the tile has
   if (threadIdx.y == 0 && channel < channels) sums.store(epilogue, chunk, gathered_rows, channel, channels);
 }
 
@@ -196,11 +196,10 @@ void with_tiling(const DepthwiseConv2dDims& d, F&& f) {
 // The launch with this many blocks for each slab.
 template <class T>
 LaunchConfig tile_config(const Tiling& t, int64_t blocks) {
-  const int threads = t.rows * t.columns * slab<T> / 2,
-            copies = t.source.rows * t.source.columns * slab<T> / pack_size<T>;
-  LaunchConfig config = t.config<T>(blocks, t.source.pixels(), (copies + threads - 1) / threads);
-  config.shared_bytes = std::max(config.shared_bytes, size_t(threads) * 4 * sizeof(float));
-  return config;
+  const int64_t threads = t.rows * t.columns * slab<T> / 2,
+                copies = t.source.rows * t.source.columns * slab<T> / pack_size<T>, tiles = t.count();
+  return t.config<T>(blocks, t.source.pixels(),
+                     blocks < tiles ? (tiles + blocks - 1) / blocks : (copies + threads - 1) / threads);
 }
 
 }  // namespace

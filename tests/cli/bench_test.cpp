@@ -54,8 +54,8 @@ TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is
   };
   const ProgramResult h200 = run("h200");
   REQUIRE(h200.exit_code == 0);
-  CHECK_THAT(h200.output,
-             Contains("depthwise_tiled<3, 1, 2, bfloat16>") && Contains("limited by") && Contains("latency"));
+  CHECK_THAT(h200.output, Contains("depthwise_tiled<3, 1, 2, Plain, bfloat16>") && Contains("limited by") &&
+                              Contains("latency"));
   CHECK_THAT(h200.output, !Contains("64 registers were assumed"));  // every kernel of a step is in the table
   const size_t detection = h200.output.find("\none detection, by kernel");
   REQUIRE(detection != std::string::npos);
