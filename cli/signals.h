@@ -4,14 +4,15 @@
 
 namespace fovea {
 
-// Ctrl-C (SIGINT) and SIGTERM, taken by a thread that waits for them: every other thread blocks both, and no
+// Ctrl-C (SIGINT), SIGTERM, and SIGHUP of a terminal that is closed (unless it is ignored, as under nohup),
+// taken by a thread that waits for them: every other thread blocks them, and no
 // handler ever runs. oneDNN's generated code for small products holds other values in the stack pointer, so
 // the frame of a handler would be written over the heap, or over a tensor.
 
 // Starts that thread. For main() to call before anything starts another one, once.
 void start_signal_thread();
 
-// Set by Ctrl-C and SIGTERM from the first call on; before it they end the program as they do any other. A
+// Set by these signals from the first call on; before it they end the program as they do any other. A
 // second one ends the program at once.
 const std::atomic<bool>& stop_requested();
 
