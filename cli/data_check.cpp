@@ -10,6 +10,7 @@
 #include "cli/flag_names.h"
 #include "cli/progress.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "models/efficientdet.h"
 #include "train/data/check.h"
 #include "train/data/image/image_io.h"
@@ -158,6 +159,7 @@ void run_check(const CheckFlags& flags) {
   }
   print_faults(check, flags.full);
   if (!flags.mosaic.empty() && !images.empty()) {
+    for (const LabelledImage* image : images) protect_files(std::span(&image->file, 1));
     write_image(flags.mosaic, draw_mosaic(images, check.data.class_names));
     fmt::print("\nimages with their boxes: {}\n", flags.mosaic);
   }

@@ -1,15 +1,18 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "train/classification/classification_task.h"
 #include "train/classification/evaluate_classifier.h"
 #include "train/data/coco.h"
 #include "train/detection/evaluate_detector.h"
 #include "train/evaluation/box_folder.h"
+#include "train/evaluation/check.h"
 #include "train/evaluation/results.h"
 #include "train/evaluation/voc_evaluation.h"
 #include "train/run/task_kind.h"
@@ -20,8 +23,13 @@ namespace {
 struct EvalFlags {
   std::string weights, model, class_names, data, split = "val", output, truth, detections, device = "cpu";
   double iou_threshold = 0.5;
-  int64_t workers = 0;
+  int64_t workers = 0, max_detections = 0;
 };
+
+void warn_of_crowding(const DetectionDataset& truth, int64_t max_detections) {
+  if (const std::string text = too_many_objects(truth, max_detections); !text.empty())
+    print_warnings(truth.name, {text});
+}
 
 // Every figure with all its digits, for comparing evaluators.
 void print_digits(const CocoFigures& figures, const DetectionDataset& truth) {
@@ -55,12 +63,23 @@ void evaluate_files(const EvalFlags& flags) {
   }
   const DetectionDataset truth = read_coco(flags.truth, {}, {}, {.require_images = false});
   print_warnings(truth.name, truth.warnings);
-  print_digits(evaluate_coco(truth, read_coco_results(flags.detections, truth)), truth);
+  const int64_t most = std::max<int64_t>(100, flags.max_detections);
+  warn_of_crowding(truth, most);
+  print_digits(evaluate_coco(truth, read_coco_results(flags.detections, truth), most), truth);
+}
+
+// Before the work: no result may be written over what is read.
+void require_output_apart(const EvalFlags& flags, const std::vector<std::string>& images) {
+  if (flags.output.empty()) return;
+  protect_files(images);
+  for (const char* place : {"", "/pictures"}) require_unprotected(flags.output + place);
 }
 
 void measure(Detector& detector, const TrainConfig& config, const EvalFlags& flags) {
   const DetectionDataset dataset = open_dataset(config.data, flags.split, detector.class_names());
   print_warnings(dataset.name, dataset.warnings);
+  warn_of_crowding(dataset, config.max_detections);
+  require_output_apart(flags, files_of(dataset));
   fmt::print("{}", evaluate_detector(detector, dataset, config, flags.output));
 }
 
@@ -68,6 +87,7 @@ void measure(Classifier& classifier, const TrainConfig& config, const EvalFlags&
   const ClassificationDataset dataset =
       open_classification_split(config.data, flags.split, classifier.class_names());
   print_warnings(dataset.name, dataset.warnings);
+  require_output_apart(flags, files_of(dataset));
   fmt::print("{}", evaluate_classifier(classifier, dataset, config, flags.output));
 }
 
@@ -79,11 +99,13 @@ void run_eval(const EvalFlags& flags) {
   }
   require(!flags.weights.empty(),
           "give a checkpoint, like runs/1/best.safetensors, or --truth and --detections");
+  protect_files(std::vector{flags.weights, flags.class_names});
   const ModelFile model(flags.weights, {flags.model, flags.class_names});
   TrainConfig config = model.state().config;
   if (!flags.data.empty()) config.data = flags.data;
   require(!config.data.empty(), "published weights know no data set: give --data");
   config.workers = flags.workers;
+  if (flags.max_detections > 0) config.max_detections = flags.max_detections;
   TrainedModel trained = load_model(model, parse_device(flags.device));
   std::visit([&](auto& network) { measure(network, config, flags); }, trained);
 }
@@ -109,6 +131,12 @@ void add_eval_command(CLI::App& program) {
   command
       ->add_option("--workers", flags->workers, "threads that prepare images (default: as for `fovea train`)")
       ->check(CLI::Range(1, 256));
+  command
+      ->add_option(
+          "--max-detections", flags->max_detections,
+          "boxes of each image that count (default: as in the training, 100); COCO's figures count 100 "
+          "of a class, or so many where it is more")
+      ->check(CLI::Range(1, 5000));
   command->add_option("--truth", flags->truth,
                       "instead of a checkpoint: COCO annotations (.json), or a folder of text files \"class "
                       "x y width height\"");

@@ -1,8 +1,10 @@
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "models/onnx/export.h"
 #include "models/weights.h"
 #include "train/run/task_kind.h"
@@ -31,18 +33,30 @@ void write_onnx(const Classifier& classifier, const ExportFlags& flags) {
   fmt::print("{}: images (batch, 3, {}, {}) -> logits\n", flags.output, classifier.size(), classifier.size());
 }
 
-void write_weights(const Module& model, const ExportFlags& flags) {
+// `class_names`: those that the network was trained with here; none of published weights, whose files have
+// none.
+void write_weights(const Module& model, const std::vector<std::string>& class_names,
+                   const ExportFlags& flags) {
   require(!flags.detections, "--detections is for ONNX files: {} only holds weights", flags.output);
-  save_weights(flags.output, model);
+  constexpr auto replace = nlohmann::json::error_handler_t::replace;
+  std::map<std::string, std::string> metadata;
+  if (!class_names.empty())
+    metadata["class_names"] = nlohmann::json(class_names).dump(-1, ' ', false, replace);
+  save_weights(flags.output, model, metadata);
   fmt::print("{}: {} parameters by timm's and effdet's names\n", flags.output, model.parameter_count());
 }
 
-void run_export(const ExportFlags& flags) {
-  const TrainedModel trained = load_model(ModelFile(flags.weights, {flags.model, flags.class_names}));
+void run_export(ExportFlags flags) {
+  protect_files(std::vector{flags.weights, flags.class_names});
+  require_unprotected(flags.output);
+  const ModelFile file(flags.weights, {flags.model, flags.class_names});
+  if (flags.detect.max_detections == 0) flags.detect.max_detections = int(file.state().config.max_detections);
+  const TrainedModel trained = load_model(file);
   std::visit(
       [&](const auto& network) {
         if (flags.output.ends_with(".safetensors"))
-          write_weights(network.model(), flags);
+          write_weights(network.model(),
+                        file.is_checkpoint() ? network.class_names() : std::vector<std::string>(), flags);
         else
           write_onnx(network, flags);
       },
@@ -100,10 +114,12 @@ void add_export_command(CLI::App& program) {
       ->check(CLI::Range(0.0, 1.0))
       ->needs(detections)
       ->capture_default_str();
-  command->add_option("--max-detections", flags->detect.max_detections, "boxes of each image")
+  flags->detect.max_detections = 0;
+  command
+      ->add_option("--max-detections", flags->detect.max_detections,
+                   "boxes of each image (default: as in the training, 100)")
       ->check(CLI::Range(1, 100'000))
-      ->needs(detections)
-      ->capture_default_str();
+      ->needs(detections);
   command->callback([flags] { run_export(*flags); });
 }
 

@@ -145,6 +145,7 @@ void print_memory(const Subject& subject, int64_t limit) {
 }
 
 void run_info(const InfoFlags& flags) {
+  protect_files(std::vector{flags.config.model});
   Subject subject = subject_of(flags);
   subject.config.recompute = flags.recompute;
   if (!flags.graph.empty()) {

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <mutex>
 #include <new>
 #include <thread>
 
@@ -16,6 +17,7 @@
 #include "cli/signals.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "train/data/image/image_io.h"
 #include "train/loop/nearest_name.h"
 #include "train/parallel/data_parallel.h"
 #include "train/parallel/mpi_process_group.h"
@@ -47,7 +49,7 @@ void complain(const std::string& text) {
   if (fovea::joined_rank() > 0)
     for (int i = 0; i < 50; ++i, std::this_thread::sleep_for(std::chrono::milliseconds(100)))
       if (fovea::stop_requested()) std::_Exit(1);
-  fmt::print(stderr, "fovea: {}\n", fovea::with_flags(text));
+  std::fputs(fmt::format("fovea: {}\n", fovea::with_flags(text)).c_str(), stderr);  // may fail: no throw
   fovea::abort_processes();
 }
 
@@ -95,6 +97,11 @@ std::string missing_argument(const CLI::App& program, const CLI::RequiredError& 
 int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
   use_short_spin(argv);
   fovea::start_signal_thread();
+  fovea::set_image_notes(
+      [](const std::string& text) {  // the first of them; the others say the same of others
+        static std::once_flag said;
+        std::call_once(said, [&] { std::fputs(fmt::format("note: {}\n", text).c_str(), stderr); });
+      });
   CLI::App program{
       "Fovea trains EfficientDet detectors and EfficientNet classifiers, and shows how it does it.", "fovea"};
   program.require_subcommand(1);

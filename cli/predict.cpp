@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
@@ -5,13 +7,16 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <set>
 
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/video.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "train/data/image/image_io.h"
 #include "train/report/draw.h"
+#include "train/report/result_names.h"
 #include "train/run/task_kind.h"
 
 namespace fovea {
@@ -20,135 +25,285 @@ namespace {
 namespace fs = std::filesystem;
 
 struct PredictFlags {
-  std::string weights, images, model, class_names, output = "predictions", device = "cpu";
-  double threshold = 0.3;
-  bool soft_nms = false;
+  std::string weights, images, model, class_names, output, device = "cpu", camera;
+  double threshold = 0.3, frame_rate = 0;
+  int max_detections = 0;
+  bool soft_nms = false, recursive = false;
+  DetectOptions detect;  // what the flags and the weights' file come to
+
+  bool is_video() const { return !camera.empty() || images == "-" || has_video_ending(images); }
 };
 
-// The images of a folder by their endings, sorted; or the one file.
-std::vector<std::string> image_files(const std::string& path) {
-  if (!fs::is_directory(path)) {
-    require(fs::exists(path), "{} does not exist: give an image, or a folder of images", path);
-    return {path};
+// The images that were asked for, their names below the folder, and what is left out there.
+struct ImageFiles {
+  std::vector<std::string> files, names, others, folders;
+};
+
+void add_images(const fs::path& folder, const PredictFlags& flags, ImageFiles& found) {
+  std::set<fs::path> paths;
+  for (const auto& entry : fs::directory_iterator(folder)) paths.insert(entry.path());
+  std::error_code error;
+  for (const fs::path& path : paths) {
+    const std::string name = path.lexically_relative(flags.images).string();
+    if (path.filename().string().starts_with('.') || fs::equivalent(path, flags.output, error)) continue;
+    if (fs::is_directory(path, error) && flags.recursive && !fs::is_symlink(path, error))
+      add_images(path, flags, found);
+    else if (fs::is_directory(path, error))
+      found.folders.push_back(name);
+    else if (!has_image_ending(name))
+      found.others.push_back(name);
+    else
+      found.files.push_back(path.string()), found.names.push_back(name);
   }
-  std::vector<std::string> files;
-  for (const fs::directory_entry& entry : fs::directory_iterator(path))
-    if (has_image_ending(entry.path().string())) files.push_back(entry.path().string());
-  std::sort(files.begin(), files.end());
-  require(!files.empty(), "{} has no image: files ending in .jpg, .jpeg, .png or .bmp are looked for", path);
-  return files;
 }
 
-// Calls f(image, file, id) for each image, ids from 1, and returns how many there were. One bad file among
-// many is a warning; where it is the only file, it is an error.
-int64_t for_each_image(const std::string& path,
-                       const std::function<void(const Image&, const std::string&, int64_t)>& f) {
-  const std::vector<std::string> files = image_files(path);
+// The images of a folder by their endings, sorted; or the one file. No result may lie among them, where it
+// would replace one, or be taken for one later.
+ImageFiles image_files(const PredictFlags& flags) {
+  const std::string& path = flags.images;
+  require(fs::exists(path), "{} does not exist: give an image, a folder of images or a video", path);
+  ImageFiles found;
+  if (fs::is_directory(path))
+    add_images(path, flags, found);
+  else
+    found = {{path}, {fs::path(path).filename().string()}, {}, {}};
+  const auto note = [&](const std::vector<std::string>& left, const char* what) {
+    if (!left.empty())
+      fmt::print(stderr, "note: {}: {} {}, like {}\n", path, left.size(), what, left.front());
+  };
+  note(found.others, "files are left out, which are no images by their names");
+  note(found.folders, "folders are not looked into, which --recursive does");
+  require(!found.files.empty(), "{} has no image: files ending in {} are looked for", path,
+          fmt::join(image_endings, ", "));
+  std::error_code error;
+  for (const std::string& file : found.files) {
+    const fs::path folder = fs::path(file).parent_path();
+    require(!fs::equivalent(folder.empty() ? "." : folder, flags.output, error),
+            "--output is {}, the folder of {}: results must not lie among the images, choose another one",
+            flags.output, file);
+  }
+  protect_files(found.files);
+  require_unprotected(flags.output);
+  return found;
+}
+
+// Calls f(image, name, result, id) for each image, ids from 1, `result` being the name for what is made of
+// it, and returns how many there were. One bad file among many is a warning; where it is the only file, it is
+// an error.
+int64_t for_each_image(
+    const PredictFlags& flags,
+    const std::function<void(const Image&, const std::string&, const std::string&, int64_t)>& f) {
+  const ImageFiles images = image_files(flags);
+  create_folder(flags.output);
+  const std::vector<std::string> results = result_names(images.names);
+  const size_t count = images.files.size();
   ProgressLine line;
-  int64_t id = 0, readable = 0;
-  for (const std::string& file : files) {
-    ++id;
+  int64_t readable = 0;
+  for (size_t i = 0; i < count; ++i) {
     Image image;
     try {
-      image = read_image(file);
+      image = read_image(images.files[i]);
     } catch (const Error& error) {
-      if (files.size() == 1) throw;
+      if (count == 1) throw;
       line.message(fmt::format("warning: {}: left out", error.what()));
       continue;
     }
     ++readable;
-    f(image, file, id);
-    line.show(double(id) / double(files.size()), fmt::format("{}/{} images", id, files.size()));
+    f(image, images.names[i], results[i], int64_t(i) + 1);
+    line.show(double(i + 1) / double(count), fmt::format("{}/{} images", i + 1, count));
   }
-  require(readable > 0, "none of the {} files in {} could be read", files.size(), path);
+  require(readable > 0, "none of the {} files in {} could be read", count, flags.images);
   line.finish();
   return readable;
 }
 
-void predict(Detector& detector, const ModelFile& model, const PredictFlags& flags) {
-  DetectOptions options;
-  options.soft_nms = flags.soft_nms;
+// Writes the list, and says what else lies in the folder.
+void write_results(const PredictFlags& flags, const std::string& name, const nlohmann::ordered_json& results,
+                   std::set<std::string> written) {
+  constexpr auto replace = nlohmann::json::error_handler_t::replace;  // bytes of names that are no UTF-8
+  write_file_atomically(flags.output + "/" + name, results.dump(1, ' ', false, replace) + "\n");
+  written.insert(name);
+  if (const std::string left = left_from_before(flags.output, written); !left.empty())
+    fmt::print(stderr, "warning: {}\n", left);
+}
+
+nlohmann::ordered_json entry_of(const Detection& detection, const Detector& detector,
+                                const ModelFile& model) {
+  const Box& b = detection.box;
+  return {{"category_id", model.state().category_ids[size_t(detection.label)]},
+          {"category", detector.class_names()[size_t(detection.label)]},
+          {"bbox", {b.xmin, b.ymin, b.width(), b.height()}},
+          {"score", detection.score}};
+}
+
+void predict_images(Detector& detector, const ModelFile& model, const PredictFlags& flags) {
   nlohmann::ordered_json results = nlohmann::json::array();
+  std::set<std::string> written;
   int64_t found = 0;
-  const int64_t count =
-      for_each_image(flags.images, [&](const Image& image, const std::string& file, int64_t id) {
-        const auto detections = detector.detect(image, options);
+  const int64_t count = for_each_image(
+      flags, [&](const Image& image, const std::string& file, const std::string& result, int64_t id) {
+        const auto detections = detector.detect(image, flags.detect);
         for (const Detection& detection : detections) {
-          const Box& b = detection.box;
           found += detection.score >= flags.threshold;
-          results.push_back({{"image_id", id},
-                             {"file_name", fs::path(file).filename().string()},
-                             {"category_id", model.state().category_ids[size_t(detection.label)]},
-                             {"category", detector.class_names()[size_t(detection.label)]},
-                             {"bbox", {b.xmin, b.ymin, b.width(), b.height()}},
-                             {"score", detection.score}});
+          results.push_back({{"image_id", id}, {"file_name", file}});
+          results.back().update(entry_of(detection, detector, model));
         }
-        write_image(fmt::format("{}/{}.jpg", flags.output, fs::path(file).stem().string()),
+        const std::string drawn = result + ".jpg";
+        create_folder(fs::path(flags.output + "/" + drawn).parent_path().string());
+        write_image(flags.output + "/" + drawn,
                     draw_detections(image, detections, detector.class_names(), flags.threshold));
+        written.insert(drawn);
       });
-  write_file_atomically(flags.output + "/detections.json", results.dump(1) + "\n");
+  write_results(flags, "detections.json", results, written);
   fmt::print("{} objects of score {} and more in {} images; annotated images and detections.json are in {}\n",
              found, flags.threshold, count, flags.output);
 }
 
-void predict(Classifier& classifier, const ModelFile&, const PredictFlags& flags) {
+// The classes of highest probability.
+nlohmann::ordered_json best_classes(Classifier& classifier, const Image& image) {
   constexpr size_t shown = 5;
   const std::vector<std::string>& names = classifier.class_names();
+  const std::vector<double> probabilities = classifier.classify(image);
+  std::vector<size_t> order(probabilities.size());
+  std::iota(order.begin(), order.end(), size_t(0));
+  const size_t best = std::min(shown, order.size());
+  std::partial_sort(order.begin(), order.begin() + long(best), order.end(),
+                    [&](size_t a, size_t b) { return probabilities[a] > probabilities[b]; });
+  nlohmann::ordered_json classes = nlohmann::json::array();
+  for (size_t i = 0; i < best; ++i)
+    classes.push_back(
+        {{"class", order[i]}, {"name", names[order[i]]}, {"probability", probabilities[order[i]]}});
+  return classes;
+}
+
+void predict_images(Classifier& classifier, const ModelFile&, const PredictFlags& flags) {
   nlohmann::ordered_json results = nlohmann::json::array();
-  for_each_image(flags.images, [&](const Image& image, const std::string& file, int64_t) {
-    const std::vector<double> probabilities = classifier.classify(image);
-    std::vector<size_t> order(probabilities.size());
-    std::iota(order.begin(), order.end(), size_t(0));
-    const size_t best = std::min(shown, order.size());
-    std::partial_sort(order.begin(), order.begin() + long(best), order.end(),
-                      [&](size_t a, size_t b) { return probabilities[a] > probabilities[b]; });
-    const std::string name = fs::path(file).filename().string();
-    nlohmann::ordered_json classes = nlohmann::json::array();
-    fmt::print("{}:", name);
-    for (size_t i = 0; i < best; ++i) {
-      fmt::print("{} {} {:.3f}", i ? "," : "", names[order[i]], probabilities[order[i]]);
-      classes.push_back(
-          {{"class", order[i]}, {"name", names[order[i]]}, {"probability", probabilities[order[i]]}});
-    }
+  for_each_image(flags, [&](const Image& image, const std::string& file, const std::string&, int64_t) {
+    const nlohmann::ordered_json classes = best_classes(classifier, image);
+    fmt::print("{}:", file);
+    for (size_t i = 0; i < classes.size(); ++i)
+      fmt::print("{} {} {:.3f}", i ? "," : "", classes[i]["name"].get<std::string>(),
+                 classes[i]["probability"].get<double>());
     fmt::print("\n");
-    results.push_back({{"file_name", name}, {"classes", classes}});
+    results.push_back({{"file_name", file}, {"classes", classes}});
   });
-  write_file_atomically(flags.output + "/classes.json", results.dump(1) + "\n");
+  write_results(flags, "classes.json", results, {});
   fmt::print("classes.json is in {}\n", flags.output);
 }
 
-void run_predict(const PredictFlags& flags) {
+// What is said of one frame; it is drawn into the frame.
+nlohmann::ordered_json look(Detector& detector, const ModelFile& model, const PredictFlags& flags,
+                            Image& frame) {
+  const auto detections = detector.detect(frame, flags.detect);
+  nlohmann::ordered_json found = nlohmann::json::array();
+  for (const Detection& detection : detections)
+    if (detection.score >= flags.threshold) found.push_back(entry_of(detection, detector, model));
+  frame = draw_detections(frame, detections, detector.class_names(), flags.threshold);
+  return {{"detections", found}};
+}
+
+nlohmann::ordered_json look(Classifier& classifier, const ModelFile&, const PredictFlags&, Image& frame) {
+  const nlohmann::ordered_json classes = best_classes(classifier, frame);
+  const std::string text = fmt::format("{} {:.2f}", classes[0]["name"].get<std::string>(),
+                                       classes[0]["probability"].get<double>());
+  const DrawnBox whole{0, 0, double(frame.width), double(frame.height), classes[0]["class"].get<int>(), text};
+  frame = draw_boxes(frame, std::span(&whole, 1));
+  return {{"classes", classes}};
+}
+
+template <class Network>
+void predict_video(Network& network, const ModelFile& model, const PredictFlags& flags) {
+  const VideoRequest request{.input = flags.camera.empty() ? flags.images : flags.camera,
+                             .camera = !flags.camera.empty(),
+                             .output = flags.output,
+                             .frame_rate = flags.frame_rate};
+  const int64_t frames =
+      for_each_frame(request, [&](Image& frame) { return look(network, model, flags, frame); });
+  fmt::print(stderr, "{} frames{}\n", frames,
+             flags.output.empty() ? "; --output found.mp4 draws them" : " are in " + flags.output);
+}
+
+// What is asked for goes together, and no output is an input.
+void check_flags(const PredictFlags& flags) {
+  require(flags.images.empty() != flags.camera.empty(),
+          "give an image, a folder of images, a video, - for a stream, or --camera");
+  require(flags.is_video() || flags.frame_rate == 0,
+          "--frame-rate is for a stream or a camera: leave it out");
+  require(flags.output.empty() || flags.is_video() == has_video_ending(flags.output),
+          "--output is {}: of a video it is a video, like found.mp4, and of images a folder", flags.output);
+  require(flags.images != "-" || ::isatty(STDIN_FILENO) == 0,
+          "- is a stream on the standard input, which is a terminal: give one, as in `... | fovea predict`");
+  protect_files(std::vector{flags.weights, flags.class_names});
+  if (!flags.is_video()) return;
+  if (flags.camera.empty() && flags.images != "-")
+    require(fs::exists(flags.images), "{} does not exist: give a video", flags.images);
+  protect_files(std::span(&flags.images, 1));
+  if (!flags.output.empty()) require_unprotected(flags.output);
+}
+
+void run_predict(PredictFlags flags) {
+  check_flags(flags);
+  if (flags.output.empty() && !flags.is_video()) flags.output = "predictions";
   const ModelFile model(flags.weights, {flags.model, flags.class_names});
-  create_folder(flags.output);
+  flags.detect.soft_nms = flags.soft_nms;
+  flags.detect.max_detections =
+      flags.max_detections > 0 ? flags.max_detections : int(model.state().config.max_detections);
   TrainedModel trained = load_model(model, parse_device(flags.device));
-  std::visit([&](auto& network) { predict(network, model, flags); }, trained);
+  std::visit(
+      [&](auto& network) {
+        if (flags.is_video())
+          predict_video(network, model, flags);
+        else
+          predict_images(network, model, flags);
+      },
+      trained);
 }
 
 }  // namespace
 
 void add_predict_command(CLI::App& program) {
   auto flags = std::make_shared<PredictFlags>();
-  CLI::App* command = program.add_subcommand("predict", "Find objects in images, or name whole images");
+  CLI::App* command =
+      program.add_subcommand("predict", "Find objects in images or videos, or name whole images");
   command->footer(
       "\nExamples:\n"
       "  fovea predict runs/1/best.safetensors photos --output found\n"
-      "  fovea predict model.safetensors photos --model tf_efficientdet_d0     (effdet's weights)");
+      "  fovea predict model.safetensors photos --model tf_efficientdet_d0     (effdet's weights)\n"
+      "  fovea predict runs/1/best.safetensors clip.mp4 --output found.mp4 > found.jsonl\n"
+      "  fovea predict runs/1/best.safetensors --camera");
   command
       ->add_option("weights", flags->weights,
                    "what `fovea train` wrote: runs/1/best.safetensors; or a safetensors file of timm's or "
                    "effdet's weights")
       ->required();
-  command->add_option("images", flags->images, "an image, or a folder of images")->required();
+  command->add_option("images", flags->images,
+                      "an image, a folder of images, a video, or - for a video on the standard input: of a "
+                      "video every frame is a line of JSON on the standard output");
+  command->add_flag("--recursive", flags->recursive, "look into the folder's folders, too");
+  command
+      ->add_option("--camera", flags->camera,
+                   "instead of images: a camera (default: /dev/video0), until Ctrl-C")
+      ->expected(0, 1)
+      ->default_str("/dev/video0");
+  command
+      ->add_option("--frame-rate", flags->frame_rate,
+                   "frames a second of a camera or a stream (default: all as they come, written as 25)")
+      ->check(CLI::Range(0.01, 1000.0));
   command->add_option("--model", flags->model,
                       "of published weights: like tf_efficientdet_d0 (default: the one in the file's name)");
   command->add_option("--class-names", flags->class_names,
                       "of published weights: a text file, one name a line (default: COCO's or ImageNet's)");
-  command->add_option("--output", flags->output, "folder for the annotated images and detections.json")
-      ->capture_default_str();
+  command->add_option("--output", flags->output,
+                      "folder for the annotated images and detections.json (default: predictions); of a "
+                      "video a file like found.mp4 (default: none)");
   command->add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
   command->add_option("--threshold", flags->threshold, "smallest score that is drawn")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
+  command
+      ->add_option("--max-detections", flags->max_detections,
+                   "boxes of each image (default: as in the training, 100)")
+      ->check(CLI::Range(1, 5000));
   command->add_flag("--soft-nms", flags->soft_nms,
                     "lower the scores of overlapping boxes instead of dropping them");
   command->callback([flags] { run_predict(*flags); });

@@ -16,6 +16,13 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+// Never throws, as fmt::print does: a terminal that went away must not end the work, which has something to
+// save.
+void say(const std::string& text) {
+  std::fputs(text.c_str(), stderr);
+  std::fflush(stderr);
+}
+
 }  // namespace
 
 ProgressLine::ProgressLine() : terminal_(::isatty(STDERR_FILENO) != 0) {}
@@ -27,23 +34,22 @@ void ProgressLine::show(double fraction, const std::string& text) {
                         std::string(size_t(width - filled), ' '), std::floor(100 * fraction), text);
   if (const double time = now(); time - last_shown_ > (terminal_ ? 0.1 : 10)) {
     last_shown_ = time;
-    fmt::print(stderr, "{}{}{}", terminal_ ? "\r\x1b[K" : "", latest_, terminal_ ? "" : "\n");
-    std::fflush(stderr);
+    say(terminal_ ? "\r\x1b[K" + latest_ : latest_ + "\n");
   }
 }
 
 void ProgressLine::erase() {
-  if (terminal_ && last_shown_ > 0) fmt::print(stderr, "\r\x1b[K");
+  if (terminal_ && last_shown_ > 0) say("\r\x1b[K");
 }
 
 void ProgressLine::message(const std::string& text) {
   erase();
-  fmt::print(stderr, "{}\n", text);
+  say(text + "\n");
 }
 
 void ProgressLine::finish() {
   erase();
-  if (!latest_.empty()) fmt::print(stderr, "{}\n", latest_);
+  if (!latest_.empty()) say(latest_ + "\n");
   latest_.clear();
   last_shown_ = 0;
 }

@@ -4,14 +4,15 @@
 
 namespace fovea {
 
-// Ctrl-C (SIGINT) and SIGTERM, taken by a thread that waits for them: every other thread blocks both, and no
-// handler ever runs. In oneDNN's generated code for products the stack pointer may point into the heap, and
-// the frame of a handler would be written there (oneDNN's issue 4845, fixed there in March 2026).
+// Ctrl-C (SIGINT), SIGTERM, and SIGHUP of a terminal that is closed (unless it is ignored, as under nohup),
+// taken by a thread that waits for them: every other thread blocks them, and no handler ever runs. In
+// oneDNN's generated code for products the stack pointer may point into the heap, and the frame of a handler
+// would be written there (oneDNN's issue 4845, fixed there in March 2026).
 
 // Starts that thread. For main() to call before anything starts another one, once.
 void start_signal_thread();
 
-// Set by Ctrl-C and SIGTERM from the first call on; before it they end the program as they do any other. A
+// Set by these signals from the first call on; before it they end the program as they do any other. A
 // second one ends the program at once.
 const std::atomic<bool>& stop_requested();
 

@@ -59,15 +59,23 @@ std::string next_run_folder(ProcessGroup& group) {
   return fmt::format("runs/{}", int(all_gather(group, {double(i)})[0][0]));  // the same in all processes
 }
 
+// Before the first step: no file of the run may replace one that is read.
+void require_run_apart(const TrainFlags& flags, const TrainingRun& run, const std::string& folder) {
+  protect_files(run.files());
+  protect_files(std::vector{run.config().init_from});
+  if (!std::filesystem::exists(folder + "/last.safetensors")) protect_files(std::vector{flags.config_file});
+  for (const char* place : {"", "/pictures"}) require_unprotected(folder + place);
+}
+
 // A new run, or the one that the folder holds already.
 TrainingRun open_run(const TrainFlags& flags, const std::string& folder, ProcessGroup& group) {
   if (!flags.resume.empty()) {
     require(flags.run.empty() && flags.config_file.empty(),
             "--resume takes everything from the run's folder: leave out --run and --config");
     for (const auto& [name, option] : flags.fields)
-      require(option->count() == 0,
+      require(option->count() == 0 || name == "data",
               "--resume goes on with the settings the run was started with: leave out {}", flag_of(name));
-    return resume_run(folder, group);
+    return resume_run(folder, group, flags.config.data);
   }
   const nlohmann::json given = given_settings(flags);
   if (!holds_run(folder)) return start_run(chosen_config(given), folder, group);
@@ -116,6 +124,7 @@ void run_train(const TrainFlags& flags) {
   TrainingRun run = open_run(flags, folder, group);
   const std::string description = run.description();
   if (group.is_main_process()) {
+    require_run_apart(flags, run, folder);
     print_warnings(run.name(), run.warnings());
     fmt::print(stderr, "{}\n", description);
   }
@@ -156,7 +165,8 @@ void add_train_command(CLI::App& program) {
       "folder for what the training makes (default: runs/1, runs/2, ...); one that holds a run "
       "of the same settings goes on with it");
   command->add_option("--resume", flags->resume,
-                      "folder of a run that was stopped: go on to the same weights, bit for bit");
+                      "folder of a run that was stopped: go on to the same weights, bit for bit; with --data "
+                      "where the same images and boxes are in another place now");
   command->add_option("--config", flags->config_file,
                       "JSON file of these settings, as a run's config.json; flags override it");
   command->add_flag(

@@ -1,13 +1,19 @@
 #include "core/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <map>
+#include <mutex>
+#include <optional>
 
 #include "core/error.h"
 
@@ -44,6 +50,29 @@ bool write_all(int descriptor, std::string_view bytes) {
     bytes.remove_prefix(size_t(written));
   }
   return true;
+}
+
+// Device and inode.
+using FileIdentity = std::pair<dev_t, ino_t>;
+
+std::optional<FileIdentity> identity_of(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+  return FileIdentity{status.st_dev, status.st_ino};
+}
+
+std::mutex protection;
+std::map<FileIdentity, std::string> protected_files;
+
+void require_file_unprotected(const std::string& path) {
+  const auto identity = identity_of(path);
+  if (!identity) return;
+  const std::lock_guard lock(protection);
+  const auto found = protected_files.find(*identity);
+  if (found == protected_files.end()) return;
+  if (identity_of(found->second) == identity)
+    fail("{} is a file that is read here, and would be overwritten: let the output go elsewhere", path);
+  protected_files.erase(found);  // it was removed, and another file has its number now
 }
 
 // The system would cut the name there, and find another file.
@@ -89,6 +118,7 @@ MappedFile::~MappedFile() {
 
 void write_file_atomically(const std::string& path, std::span<const std::string_view> parts) {
   const std::string temporary = path + ".part";
+  for (const std::string& name : {path, temporary}) require_file_unprotected(name);
   const auto give_up = [&](const std::string& why) {
     ::unlink(temporary.c_str());
     fail("{} cannot be written: {}; what was there before is unchanged", path, why);
@@ -108,6 +138,49 @@ void write_file_atomically(const std::string& path, std::span<const std::string_
 
 void write_file_atomically(const std::string& path, std::string_view content) {
   write_file_atomically(path, std::span(&content, 1));
+}
+
+void protect_files(std::span<const std::string> paths) {
+  const std::lock_guard lock(protection);
+  for (const std::string& path : paths)
+    if (const auto identity = identity_of(path)) protected_files[*identity] = path;
+}
+
+void require_unprotected(const std::string& path) {
+  require_file_unprotected(path);
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error))
+    require_file_unprotected(entry.path().string());
+}
+
+FileLock::FileLock(const std::string& path, const std::string& what)
+    : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
+  require(descriptor_ >= 0, "{} cannot be written: {}", path, reason());
+  if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) {
+    const std::string owner = std::to_string(::getpid()) + "\n";
+    [[maybe_unused]] const bool written =
+        ::ftruncate(descriptor_, 0) == 0 && write_all(descriptor_, owner);  // for the message below only
+  } else if (errno == EWOULDBLOCK) {
+    ::close(descriptor_);
+    std::string owner = read_file(path);
+    owner = owner.substr(0, owner.find('\n'));
+    fail("{} is in use by another process{}: wait for its end, or stop it", what,
+         owner.empty() ? "" : ", " + owner);
+  }
+}
+
+FileLock::~FileLock() { ::close(descriptor_); }
+
+std::string found_instead(std::string_view content) {
+  if (content.starts_with("version https://git-lfs.github.com/spec/"))
+    return "it is a Git LFS pointer, which stands for the file: run `git lfs pull` where it was cloned";
+  std::string start(content.substr(0, 200));
+  start.erase(0,
+              std::min(start.find('<'), start.size()));  // white space and a byte-order mark may come before
+  std::transform(start.begin(), start.end(), start.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (start.starts_with("<!doctype html") || start.starts_with("<html"))
+    return "it is a web page, which the download gave in its place: open its address in a browser";
+  return "";
 }
 
 bool path_exists(const std::string& path) {

@@ -29,6 +29,34 @@ class MappedFile {
 void write_file_atomically(const std::string& path, std::span<const std::string_view> parts);
 void write_file_atomically(const std::string& path, std::string_view content);
 
+// Files that a program reads and must not lose: from here on write_file_atomically() refuses to replace one
+// of them, under whatever name or link it is reached (they are known by device and inode). Names of files
+// that are not there are passed over.
+void protect_files(std::span<const std::string> paths);
+
+// Throws Error where `path`, or a file directly in the folder `path`, is a protected file: for those who ask
+// before a long work whether they may write there.
+void require_unprotected(const std::string& path);
+
+// A lock on what a file stands for, held while the object lives: the system takes it away when the process
+// ends, however it ends. The file holds the owner's process id and is left behind, which means nothing.
+class FileLock {
+ public:
+  // Makes the file. Throws Error, which names `what` and the process, where another holds the lock; where the
+  // file system knows no locks, there is none.
+  FileLock(const std::string& path, const std::string& what);
+  ~FileLock();
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+// What a file is that is not what was expected, in a clause for a message, for kinds that downloads and
+// clones leave in the place of large files: a Git LFS pointer, a web page. Empty where it is neither.
+std::string found_instead(std::string_view content);
+
 // Whether something, a file, or a folder is there under this name. False too where the system will not say: a
 // name that is too long or has a zero byte, a folder above it that may not be searched. Names that come out
 // of files must not end the program.

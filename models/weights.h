@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <vector>
 
 #include "nn/io/safetensors.h"
 #include "nn/io/weights.h"
@@ -10,8 +11,15 @@ namespace fovea {
 // load_weights(), more tolerant, for a training to start from: a detector takes the backbone from a
 // classifier's file, and the other way round; the class head (class_net.predict.*, classifier.*) stays as it
 // is where the file's has other classes. A file may also be a checkpoint of Fovea's, whose averaged weights
-// are taken. Everything else must fit.
-LoadedWeights load_pretrained(const std::string& path, const Module& model);
+// are taken. Everything else must fit. Where the file has the names of its classes and `class_names` are
+// given, they are compared: the same ones in another order bring the head's columns into the model's order,
+// others leave the head as it is, even where they are as many.
+LoadedWeights load_pretrained(const std::string& path, const Module& model,
+                              const std::vector<std::string>& class_names = {});
+
+// The names of the classes in a file's metadata, as checkpoints and `fovea export` write them; none where it
+// has none.
+std::vector<std::string> class_names_in(const SafetensorsFile& file);
 
 // Whether the module or tensor of this name belongs to an EfficientNet's stem or blocks, in a detector
 // ("backbone.blocks.1.0") or by itself ("blocks.1.0"): neither a classifier's head nor a detector's neck and

@@ -1,6 +1,7 @@
 #include "nn/io/json.h"
 
 #include "core/error.h"
+#include "core/file.h"
 
 namespace fovea {
 namespace {
@@ -36,6 +37,8 @@ nlohmann::json parse_json(std::string_view text, const std::string& source, cons
   try {
     return nlohmann::json::parse(text, visit);
   } catch (const nlohmann::json::exception& error) {
+    if (const std::string found = found_instead(text); !found.empty())
+      fail("{} is not {}: {}", source, what, found);
     constexpr size_t longest =
         300;  // the token at fault, which the reason quotes, may be as long as the file
     const std::string reason =

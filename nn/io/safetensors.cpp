@@ -148,6 +148,14 @@ void SafetensorsFile::parse_header() {
         "here. Convert it in Python: safetensors.torch.save_file(torch.load('in.pth', weights_only=True), "
         "'out.safetensors')",
         path_);
+    if (const std::string what = found_instead(content); !what.empty())
+      fail("{} is not a safetensors file: {}", path_, what);
+    require(!content.starts_with('{') || content.find("\"weight_map\"") == content.npos,
+            "{} is the index of weights that are split over several files: join them in Python, "
+            "safetensors.torch.save_file({{k: v for f in files for k, v in "
+            "safetensors.torch.load_file(f).items()}}, "
+            "'whole.safetensors')",
+            path_);
     fail("{} is not a safetensors file, or is cut short: its header should have {} bytes, the file has {}",
          path_, length, content.size());
   }

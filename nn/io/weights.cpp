@@ -4,7 +4,6 @@
 #include <map>
 
 #include "core/error.h"
-#include "nn/io/safetensors.h"
 
 namespace fovea {
 namespace {
@@ -89,12 +88,31 @@ void save_weights(const std::string& path, const Module& model,
   write_safetensors(path, all, published_weights(model));
 }
 
+std::string wrapper_prefix(const SafetensorsFile& file, const std::vector<NamedTensor>& model) {
+  std::string prefix;
+  const auto begins = [&](const auto& named) { return named.name.starts_with(prefix); };
+  for (bool longer = !file.entries().empty(); longer;) {
+    longer = false;
+    for (const char* wrapper : {"module.", "model.", "_orig_mod."}) {
+      const std::string shorter = prefix;
+      prefix += wrapper;
+      longer = std::all_of(file.entries().begin(), file.entries().end(), begins) &&
+               std::none_of(model.begin(), model.end(), begins);
+      if (longer) break;
+      prefix = shorter;
+    }
+  }
+  return prefix;
+}
+
 LoadedWeights load_weights(const std::string& path, const Module& model, const LoadOptions& options) {
   const SafetensorsFile file(path);
+  const std::string prefix =
+      options.prefix.empty() ? wrapper_prefix(file, state_dict(model)) : options.prefix;
   std::map<std::string, Source> sources;  // by the model's names
   for (const SafetensorsFile::Entry& entry : file.entries()) {
-    if (!entry.name.starts_with(options.prefix) || entry.name.ends_with("num_batches_tracked")) continue;
-    const std::string name = entry.name.substr(options.prefix.size());
+    if (!entry.name.starts_with(prefix) || entry.name.ends_with("num_batches_tracked")) continue;
+    const std::string name = entry.name.substr(prefix.size());
     sources.emplace(options.rename ? options.rename(name) : name, Source{&entry});
   }
   const auto is_optional = [&](const std::string& name) {

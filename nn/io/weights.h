@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/io/safetensors.h"
 #include "nn/module.h"
 
 namespace fovea {
@@ -24,9 +25,15 @@ Tensor to_published(const Tensor& ours, WeightLayout layout);
 void save_weights(const std::string& path, const Module& model,
                   const std::map<std::string, std::string>& metadata = {});
 
+// What wrappers of PyTorch put before every name in a file: "module." (DataParallel), "model.", "_orig_mod."
+// (torch.compile), or several of them. Empty where not every tensor's name begins so, and where one of the
+// model's own names does.
+std::string wrapper_prefix(const SafetensorsFile& file, const std::vector<NamedTensor>& model = {});
+
 // How the tensors of a file and of a model find each other.
 struct LoadOptions {
-  std::string prefix;  // only tensors whose names begin with this are looked at, and it is taken off
+  // Only tensors whose names begin with this are looked at, and it is taken off; "": wrapper_prefix().
+  std::string prefix;
   std::function<std::string(const std::string&)> rename;  // from the file's name to the model's
   // Whether a tensor, by the model's name for it, may be missing on either side or have another shape.
   std::function<bool(const std::string&)> optional;

@@ -1,6 +1,7 @@
 #include "core/file.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <csignal>
@@ -113,4 +114,49 @@ TEST_CASE("whether a name is there can be asked of any text") {
                               folder / std::string("file\0", 5),
                               folder / std::string(1, '\0')};
   for (const std::string& name : none) CHECK_FALSE((path_exists(name) || is_file(name) || is_folder(name)));
+}
+
+TEST_CASE("a file that is read is not written over, under whatever name") {
+  const TemporaryFolder folder;
+  namespace fs = std::filesystem;
+  for (const char* name : {"photo.jpg", "gone.jpg", "x.part"}) write_file_atomically(folder / name, name);
+  fs::create_hard_link(folder / "photo.jpg", folder / "hard.jpg");
+  fs::create_symlink(folder / "photo.jpg", folder / "soft.jpg");
+  protect_files(std::vector{folder / "photo.jpg", folder / "gone.jpg", folder / "x.part", folder / "none"});
+  for (const char* name : {"photo.jpg", "hard.jpg", "soft.jpg", "./photo.jpg"}) {
+    CAPTURE(name);
+    CHECK_THROWS_WITH(write_file_atomically(folder / name, "result"),
+                      Contains("is a file that is read here, and would be overwritten"));
+    CHECK_THROWS(require_unprotected(folder / name));
+  }
+  CHECK_THROWS(write_file_atomically(folder / "x", "result"));  // by way of x.part
+  CHECK_THROWS(require_unprotected(folder.path()));
+  CHECK(read_file(folder / "photo.jpg") == "photo.jpg");
+  write_file_atomically(folder / "other.jpg", "result");
+  require_unprotected(folder / "nowhere");
+
+  // A file that has the number of a removed one is not taken for it.
+  fs::rename(folder / "gone.jpg", folder / "other.jpg");
+  write_file_atomically(folder / "other.jpg", "result");
+}
+
+TEST_CASE("a lock is held by one, and names the process") {
+  const TemporaryFolder folder;
+  {
+    const FileLock lock(folder / "lock", "the run");
+    CHECK_THROWS_WITH(
+        FileLock(folder / "lock", "the run"),
+        fmt::format("the run is in use by another process, {}: wait for its end, or stop it", ::getpid()));
+  }
+  const FileLock again(folder / "lock", "the run");
+  CHECK_THROWS_WITH(FileLock(folder / "no/lock", "the run"), Contains("no/lock cannot be written"));
+}
+
+TEST_CASE("what downloads and clones leave in the place of a file is told") {
+  CHECK_THAT(found_instead("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 9\n"),
+             Contains("Git LFS pointer"));
+  for (const char* page : {"<!DOCTYPE html><html>", "\n  <html lang=\"en\">", "\xEF\xBB\xBF<!doctype HTML>"})
+    CHECK_THAT(found_instead(page), Contains("web page"));
+  for (const char* other : {"", "{}", "<svg>", "<?xml version='1.0'?><annotation>"})
+    CHECK(found_instead(other).empty());
 }

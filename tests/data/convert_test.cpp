@@ -193,6 +193,25 @@ TEST_CASE("convert: what the new format cannot hold is said") {
   CHECK_THAT(yolo.warnings[0], Contains("1 objects are marked as difficult"));
 }
 
+TEST_CASE("convert: class names that YAML would take for something else are quoted") {
+  const TemporaryFolder folder;
+  create_folder(folder / "in/annotations");
+  write_image(folder / "in/a.jpg", plain_image(1));
+  DetectionDataset dataset;
+  dataset.class_names = {"no", "yes", "on", "1.0", "0x1F", "null", "a: b # c", "~"};
+  for (int id = 1; id <= 8; ++id) dataset.category_ids.push_back(id);
+  dataset.images.push_back({folder / "in/a.jpg", 1, width, height, {}});
+  for (int label = 0; label < 8; ++label)
+    dataset.images[0].annotations.push_back(
+        {.x = 1, .y = 2, .width = 30, .height = 40, .area = 1200, .label = label});
+  write_coco(folder / "in/annotations/no.json", dataset, folder / "in");  // a split's name, too
+  convert(folder / "in", folder / "yolo", DatasetFormat::yolo);
+  CHECK(read_file(folder / "yolo/data.yaml") ==
+        "\"no\": \"images/no\"\nnames:\n  0: \"no\"\n  1: \"yes\"\n  2: \"on\"\n  3: \"1.0\"\n  4: \"0x1F\"\n"
+        "  5: \"null\"\n  6: \"a: b # c\"\n  7: \"~\"\n");
+  CHECK(open_dataset(folder / "yolo", "no").class_names == dataset.class_names);
+}
+
 TEST_CASE("convert: images are copied or linked") {
   const TemporaryFolder out;
   const Coco coco;

@@ -225,6 +225,26 @@ TEST_CASE("tables of COCO's figures") {
   CHECK_THROWS_WITH(class_table(figures, {"cell"}), Contains("1 names for 3 classes"));
 }
 
+TEST_CASE("more than 100 detections of a class in an image count where it is asked for") {
+  DetectionDataset truth;
+  truth.class_names = {"cell"};
+  truth.category_ids = {1};
+  truth.images.push_back({"a.jpg", 1, 2000, 20, {}});
+  DatasetDetections detections(1);
+  for (int i = 0; i < 125; ++i) {
+    truth.images[0].annotations.push_back({.x = 10.0 * i, .y = 1, .width = 8, .height = 8, .area = 64});
+    detections[0].push_back({10.0 * i, 1, 8, 8, 0.5, 0});
+  }
+  CHECK(evaluate_coco(truth, detections).ar100 == Approx(0.8));
+  CHECK(evaluate_coco(truth, detections, 50).ar100 == Approx(0.8));  // COCO's own number at least
+  const CocoFigures all = evaluate_coco(truth, detections, 1000);
+  CHECK(all.ar100 == 1);
+  CHECK(all.ap == Approx(1));
+  CHECK(all.ar10 == Approx(10.0 / 125));
+  CHECK_THAT(coco_table(all), Contains("area=   all | maxDets=1000 ] = 1.000") &&
+                                  Contains("area=   all | maxDets= 10 ] = 0.080"));
+}
+
 TEST_CASE("COCO's evaluation refuses detections that cannot be measured") {
   const Small good;
   const auto evaluate = [](const Small& set) { return evaluate_coco(set.truth, set.detections); };

@@ -82,7 +82,8 @@ TEST_CASE("results come back as they were written, to the last bit") {
 
   write_coco_results(folder / "results.json", truth, {{}, {{1, 2.5, 3, 4, 0.75, 1}}, {}});
   CHECK(read_file(folder / "results.json") ==
-        "[\n{\"image_id\":7,\"category_id\":90,\"bbox\":[1,2.5,3,4],\"score\":0.75}\n]\n");
+        "[\n{\"image_id\":7,\"file_name\":\"b.jpg\",\"category_id\":90,\"bbox\":[1,2.5,3,4],\"score\":0.75}"
+        "\n]\n");
   write_coco_results(folder / "results.json", truth, DatasetDetections(3));
   CHECK(read_coco_results(folder / "results.json", truth) == DatasetDetections(3));
 }

@@ -5,6 +5,7 @@
 
 #include "core/file.h"
 #include "models/efficientdet.h"
+#include "nn/layers.h"
 #include "tests/support/test_data.h"
 
 using namespace fovea;
@@ -208,4 +209,57 @@ TEST_CASE("a backbone is stem and blocks") {
   for (const char* name :
        {"", "backbone", "bn2", "bn1x", "conv_head.weight", "fpn.cell.0", "class_net.bn_rep.0.0.bn"})
     CHECK_FALSE(is_backbone(name));
+}
+
+TEST_CASE("names that a wrapper of PyTorch's put something before are taken without it") {
+  const TemporaryFolder folder;
+  const auto model = make_detector(3, 1);
+  for (const std::string prefix : {"module.", "model.", "_orig_mod.", "module.model."}) {
+    CAPTURE(prefix);
+    auto tensors = published_weights(*model);
+    for (NamedTensor& t : tensors) t.name = prefix + t.name;
+    write_safetensors(folder / "w", {}, tensors);
+    CHECK(classes_in_weights(SafetensorsFile(folder / "w"), 9) == 3);
+    const auto plain = make_detector(3, 2), tolerant = make_detector(3, 2);
+    load_weights(folder / "w", *plain);
+    CHECK(load_pretrained(folder / "w", *tolerant).fresh.empty());
+    for (const auto* to : {plain.get(), tolerant.get()})
+      CHECK(weight(*to, "class_net.predict.conv_pw.weight").values() ==
+            weight(*model, "class_net.predict.conv_pw.weight").values());
+  }
+  struct Wrapped : Module {  // whose own names begin so
+    Linear model{*this, "model", 2, 3};
+  } wrapped;
+  save_weights(folder / "own", wrapped);
+  CHECK(load_weights(folder / "own", wrapped).tensors == 2);
+}
+
+TEST_CASE("the columns of a class head follow the names of the classes") {
+  const TemporaryFolder folder;
+  const auto model = make_detector(3, 1), reordered = make_detector(3, 2), fresh = make_detector(3, 2);
+  save_weights(folder / "w", *model, {{"class_names", R"(["red","green","blue"])"}});
+  load_pretrained(folder / "w", *reordered, {"blue", "red", "green"});
+  const std::string head = "class_net.predict.conv_pw.";
+  for (const char* part : {"weight", "bias"}) {
+    const auto from = weight(*model, head + part).values(), to = weight(*reordered, head + part).values();
+    REQUIRE(from.size() % 27 == 0);  // nine anchors of three classes
+    for (size_t i = 0; i < from.size(); i += 3)
+      CHECK((to[i] == from[i + 2] && to[i + 1] == from[i] && to[i + 2] == from[i + 1]));
+  }
+  CHECK(weight(*reordered, "class_net.predict.conv_dw.weight").values() ==
+        weight(*model, "class_net.predict.conv_dw.weight").values());
+
+  const auto others = make_detector(3, 2);
+  const LoadedWeights taken = load_pretrained(folder / "w", *others, {"red", "green", "yellow"});
+  CHECK(taken.fresh == std::vector<std::string>{head + "weight", head + "bias"});
+  CHECK(weight(*others, head + "weight").values() == weight(*fresh, head + "weight").values());
+
+  const auto names = make_classifier(2, 1), swapped = make_classifier(2, 2);
+  save_weights(folder / "c", *names, {{"class_names", R"(["a","b"])"}});
+  load_pretrained(folder / "c", *swapped, {"b", "a"});
+  const auto from = weight(*names, "classifier.weight").values(),
+             to = weight(*swapped, "classifier.weight").values();
+  for (size_t i = 0; i < from.size(); i += 2) CHECK((to[i] == from[i + 1] && to[i + 1] == from[i]));
+  save_weights(folder / "odd", *names, {{"class_names", "cats and dogs"}});  // another program's
+  CHECK(load_pretrained(folder / "odd", *swapped, {"b", "a"}).fresh.empty());
 }

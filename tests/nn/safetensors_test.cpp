@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cstring>
 
+#include "core/error.h"
 #include "core/file.h"
 #include "tests/support/test_data.h"
 
@@ -95,4 +96,22 @@ TEST_CASE("hostile headers are refused with the tensor's name") {
   CHECK_THROWS_WITH(read("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]},"
                          "\"b\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}"),
                     Contains("tensor b starts at byte 0"));
+}
+
+TEST_CASE("what stands in the place of weights is told") {
+  const TemporaryFolder folder;
+  const auto error = [&](const std::string& content) {
+    write_file_atomically(folder / "w.safetensors", content);
+    try {
+      SafetensorsFile file(folder / "w.safetensors");
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  CHECK_THAT(error("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 5\n"),
+             Contains("w.safetensors is not a safetensors file: it is a Git LFS pointer"));
+  CHECK_THAT(error("<!DOCTYPE html>\n<html><body>404</body></html>"), Contains("it is a web page"));
+  CHECK_THAT(error(R"({"metadata": {}, "weight_map": {"a": "model-00001-of-00002.safetensors"}})"),
+             Contains("is the index of weights that are split over several files: join them in Python"));
 }

@@ -1,5 +1,6 @@
-// What a build without ONNX, libexif and yaml-cpp says when it is asked for what they do. This program has
-// the sources in question compiled that way (tests/CMakeLists.txt), and everything else from the libraries.
+// What a build without ONNX, libexif, libwebp, libtiff and yaml-cpp says when it is asked for what they do.
+// This program has the sources in question compiled that way (tests/CMakeLists.txt), and everything else from
+// the libraries.
 #include <catch2/catch.hpp>
 
 #include "core/error.h"
@@ -42,4 +43,15 @@ TEST_CASE("without yaml-cpp a YOLO data set with a YAML file is recognised and n
       file + " cannot be read: this build has no YAML; install libyaml-cpp-dev, and build Fovea again");
   write_file_atomically(file, "title: no data set\n");
   CHECK_FALSE(find_yolo_layout(folder.path()).has_value());
+}
+
+TEST_CASE("without libwebp and libtiff their images are recognised and not read") {
+  const std::string images = std::string(FOVEA_SOURCE_DIR) + "/tests/golden/images/";
+  const std::string
+      webp = " is a WebP image, which this build cannot read: install libwebp-dev, and build Fovea again",
+      tiff = " is a TIFF image, which this build cannot read: install libtiff-dev, and build Fovea again";
+  CHECK_THROWS_WITH(read_image(images + "lossless.webp"), images + "lossless.webp" + webp);
+  CHECK_THROWS_WITH(read_image_header(images + "lossless.webp"), images + "lossless.webp" + webp);
+  CHECK_THROWS_WITH(read_image(images + "lzw.tif"), images + "lzw.tif" + tiff);
+  CHECK(read_image(images + "palette.gif").width == 24);
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "core/checksum.h"
 #include "core/error.h"
 #include "train/classification/classification_recipe.h"
 #include "train/classification/evaluate_classifier.h"
@@ -116,6 +117,12 @@ std::vector<std::string> ClassificationTask::warnings() const {
   return all;
 }
 
+std::vector<std::string> ClassificationTask::files() const {
+  std::vector<std::string> all = files_of(train_), measured = files_of(validation_);
+  all.insert(all.end(), measured.begin(), measured.end());
+  return all;
+}
+
 TaskResult ClassificationTask::finish(const std::string& folder) {
   Classifier best(ModelFile(folder + "/best.safetensors"));
   double top1 = 0;
@@ -151,6 +158,10 @@ std::unique_ptr<Task> make_classification_task(TrainingState& state, ProcessGrou
   c = resolve_config(c, int64_t(train.images.size()));
   state.class_names = train.class_names;
   for (size_t i = 0; i < train.class_names.size(); ++i) state.category_ids.push_back(int(i) + 1);
+  Checksum labels;
+  for (const ClassificationDataset* dataset : {&train, &validation})
+    for (const ClassifiedImage& image : dataset->images) labels.add(uint64_t(image.label));
+  state.labels_checksum = labels.text();
   return std::make_unique<ClassificationTask>(c, std::move(train), std::move(validation), group);
 }
 

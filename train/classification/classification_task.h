@@ -27,6 +27,7 @@ class ClassificationTask : public Task {
   std::string name() const override { return train_.name; }
   std::string description() const override;
   std::vector<std::string> warnings() const override;
+  std::vector<std::string> files() const override;
   TaskResult finish(const std::string& folder) override;
 
  private:

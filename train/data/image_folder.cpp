@@ -21,7 +21,7 @@ void read_class(const std::string& folder, int label, ClassificationDataset& dat
   }
   if (!others.empty())
     dataset.warnings.push_back(fmt::format(
-        "{}: {} left out whose name does not end in .jpg, .jpeg, .png or .bmp, the first is {}", folder,
+        "{}: {} left out whose name ends as no image's, the first is {}", folder,
         others.size() == 1 ? "1 file is" : fmt::format("{} files are", others.size()), others.front()));
   if (dataset.images.size() == before)
     dataset.warnings.push_back(fmt::format("{} holds no image: its class has none", folder));
@@ -33,8 +33,8 @@ void check_not_empty(const ClassificationDataset& dataset, const std::vector<std
     require(folder_names(dataset.name + "/" + name).empty(),
             "{} holds no images but folders of folders: give one of them, such as {}/{}", dataset.name,
             dataset.name, name);
-  fail("{} holds {} folders, but no image in any: files ending in .jpg, .jpeg, .png or .bmp are looked for",
-       dataset.name, folders.size());
+  fail("{} holds {} folders, but no image in any: files ending in {} are looked for", dataset.name,
+       folders.size(), fmt::join(image_endings, ", "));
 }
 
 }  // namespace

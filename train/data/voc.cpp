@@ -151,8 +151,12 @@ class Reader {
   // behind when a file is renamed.
   std::optional<std::string> find_image(const std::string& stem, const std::string& file_name) const {
     const std::string base = folder_ + "/JPEGImages/";
-    for (const char* ending : {".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG", ".BMP"})
+    for (std::string ending : image_endings) {
       if (is_file(base + stem + ending)) return base + stem + ending;
+      std::transform(ending.begin(), ending.end(), ending.begin(),
+                     [](unsigned char c) { return std::toupper(c); });
+      if (is_file(base + stem + ending)) return base + stem + ending;
+    }
     if (is_file(base + file_name)) return base + file_name;
     return std::nullopt;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/checksum.h"
 #include "core/error.h"
 #include "ops/arithmetic.h"
 #include "train/data/anchor_fit.h"
@@ -104,9 +105,9 @@ std::vector<Batch> DetectionTask::prepare(std::vector<Batch> batches) {
 }
 
 NamedValues DetectionTask::evaluate() {
-  const auto detections =
-      detect_dataset(detector_, validation_, validation_images_, int(config_.workers), {}, {}, group_);
-  const CocoFigures figures = evaluate_coco(validation_, scored_boxes(detections));
+  const auto detections = detect_dataset(detector_, validation_, validation_images_, int(config_.workers),
+                                         {.max_detections = int(config_.max_detections)}, {}, group_);
+  const CocoFigures figures = evaluate_coco(validation_, scored_boxes(detections), config_.max_detections);
   NamedValues values;
   for (size_t i = 0; i < figures.values().size(); ++i)
     values.emplace_back(fmt::format("validation/{}", CocoFigures::names()[i]), figures.values()[i]);
@@ -127,6 +128,12 @@ std::string DetectionTask::description() const {
 std::vector<std::string> DetectionTask::warnings() const {
   std::vector<std::string> all = train_.warnings;
   all.insert(all.end(), validation_.warnings.begin(), validation_.warnings.end());
+  return all;
+}
+
+std::vector<std::string> DetectionTask::files() const {
+  std::vector<std::string> all = files_of(train_), measured = files_of(validation_);
+  all.insert(all.end(), measured.begin(), measured.end());
   return all;
 }
 
@@ -180,6 +187,16 @@ std::unique_ptr<Task> make_detection_task(TrainingState& state, ProcessGroup& gr
   warn_before_training(train, validation, c);
   state.class_names = train.class_names;
   state.category_ids = train.category_ids;
+  Checksum labels;
+  for (const DetectionDataset* dataset : {&train, &validation})
+    for (const LabelledImage& image : dataset->images) {
+      labels.add(uint64_t(image.annotations.size()));
+      for (const Annotation& a : image.annotations) {
+        labels.add(uint64_t(a.label) << 2 | uint64_t(a.crowd) << 1 | uint64_t(a.difficult));
+        for (const double number : {a.x, a.y, a.width, a.height}) labels.add(number);
+      }
+    }
+  state.labels_checksum = labels.text();
   return std::make_unique<DetectionTask>(c, std::move(train), std::move(validation), group);
 }
 

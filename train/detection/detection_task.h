@@ -37,6 +37,7 @@ class DetectionTask : public Task {
   std::string name() const override { return train_.name; }
   std::string description() const override;
   std::vector<std::string> warnings() const override;
+  std::vector<std::string> files() const override;
   void begin(const std::string& folder) override;  // writes augmented.jpg
   TaskResult finish(const std::string& folder) override;
 

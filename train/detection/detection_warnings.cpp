@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "train/data/anchor_fit.h"
 #include "train/detection/detection_recipe.h"
+#include "train/evaluation/check.h"
 
 namespace fovea {
 namespace {
@@ -67,6 +68,10 @@ void warn_before_training(DetectionDataset& train, const DetectionDataset& valid
                           better.width, better.anchor_scale, 100 * (1 - better.covered));
     warnings.push_back(text + fmt::format("; `fovea data check {}` shows their sizes", config.data));
   }
+  for (const DetectionDataset* dataset : {static_cast<const DetectionDataset*>(&train), &validation})
+    if (std::string text = too_many_objects(*dataset, config.max_detections);
+        !text.empty() && (dataset == &train || config.overfit == 0))  // whose two are one
+      warnings.push_back(std::move(text));
   if (train.warnings.size() > few_faults && double(train.warnings.size()) > too_many_faults * double(boxes))
     warnings.push_back(
         fmt::format("{} has {} faults beside {} good boxes: `fovea data check {}` tells whether the boxes' "

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -12,6 +13,7 @@
 #include "train/report/draw.h"
 #include "train/report/learning_curves.h"
 #include "train/report/mistake_images.h"
+#include "train/report/result_names.h"
 #include "train/report/run_report.h"
 
 namespace fovea {
@@ -35,8 +37,10 @@ struct Measured {
   }
 };
 
-void write_report(const Measured& measured, ImageCache& images, const Detector& detector,
-                  const DetectionDataset& dataset, const TrainConfig& config, const std::string& folder) {
+// A sentence about pictures of earlier evaluations, or nothing.
+std::string write_report(const Measured& measured, ImageCache& images, const Detector& detector,
+                         const DetectionDataset& dataset, const TrainConfig& config,
+                         const std::string& folder) {
   RunReport report;
   report.title = fmt::format("{} on {}", config.model, dataset.name);
   report.summary = {
@@ -54,14 +58,19 @@ void write_report(const Measured& measured, ImageCache& images, const Detector& 
   report.class_names = dataset.class_names;
   report.figures = measured.coco;
   create_folder(folder + "/pictures");
+  std::vector<std::string> files;
+  for (const LabelledImage& image : dataset.images)
+    files.push_back(std::filesystem::path(image.file).filename().string());
+  const std::vector<std::string> names = result_names(files);
+  std::set<std::string> written;
   const size_t stride = std::max<size_t>(1, dataset.images.size() / images_in_report);
   for (size_t i = 0; i < dataset.images.size() && report.images.size() < images_in_report; i += stride) {
     const auto image = images.get(i);
-    const std::string stem = std::filesystem::path(dataset.images[i].file).stem().string();
-    report.images.push_back({stem,
+    report.images.push_back({names[i],
                              draw_annotations(*image, dataset.images[i].annotations, dataset.class_names),
                              draw_detections(*image, measured.detections[i], dataset.class_names)});
-    write_image(fmt::format("{}/pictures/{}.jpg", folder, stem), report.images.back().detections);
+    write_image(fmt::format("{}/pictures/{}.jpg", folder, names[i]), report.images.back().detections);
+    written.insert(names[i] + ".jpg");
   }
   report.mistakes =
       measured.mistakes_text() +
@@ -73,6 +82,7 @@ void write_report(const Measured& measured, ImageCache& images, const Detector& 
                                          measured.mistakes.images[i], dataset.class_names));
   write_run_report(folder + "/report.html", report);
   write_file_atomically(folder + "/mistakes.csv", mistakes_csv(measured.mistakes, dataset));
+  return left_from_before(folder + "/pictures", written);
 }
 
 }  // namespace
@@ -80,10 +90,11 @@ void write_report(const Measured& measured, ImageCache& images, const Detector& 
 std::string evaluate_detector(Detector& detector, const DetectionDataset& dataset, const TrainConfig& config,
                               const std::string& folder, CocoFigures* figures, ProcessGroup& group) {
   ImageCache images(files_of(dataset), config.cache_mb << 20);
+  const DetectOptions options{.max_detections = int(config.max_detections)};
   Measured measured{
-      detect_dataset(detector, dataset, images, int(config.workers), {}, {}, group), {}, {}, {}};
+      detect_dataset(detector, dataset, images, int(config.workers), options, {}, group), {}, {}, {}};
   const DatasetDetections scored = scored_boxes(measured.detections);
-  measured.coco = evaluate_coco(dataset, scored);
+  measured.coco = evaluate_coco(dataset, scored, config.max_detections);
   measured.voc = evaluate_voc(dataset, scored, 0.5);
   if (figures) *figures = measured.coco;
   measured.mistakes = find_mistakes(dataset, scored, best_score_threshold(dataset, scored));
@@ -92,9 +103,10 @@ std::string evaluate_detector(Detector& detector, const DetectionDataset& datase
                   class_table(measured.coco, dataset.class_names), measured.voc.mean_ap,
                   measured.voc.mean_ap_11_points, measured.mistakes_text());
   if (folder.empty()) return text;
-  write_report(measured, images, detector, dataset, config, folder);
+  const std::string left = write_report(measured, images, detector, dataset, config, folder);
   write_coco_results(folder + "/detections.json", dataset, scored);
-  return text + fmt::format("\nreport:   {0}/report.html\nimages:   {0}/pictures\n", folder);
+  return text + fmt::format("\nreport:   {0}/report.html\nimages:   {0}/pictures{1}\n", folder,
+                            left.empty() ? "" : "\nwarning:  " + left);
 }
 
 }  // namespace fovea

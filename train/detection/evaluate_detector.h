@@ -6,10 +6,10 @@
 namespace fovea {
 
 // Measures a detector on a data set and returns the 12 COCO figures, those of each class, VOC's AP50 and what
-// it gets wrong as text, and the first of these in `figures` if it is given. Where `folder` is not empty it
-// gets report.html, with curves from its metrics.csv where it has one, pictures/*.jpg, detections.json (COCO
-// results) and mistakes.csv (errors of each image). The processes of a group share the work; their folder
-// is empty but for one.
+// it gets wrong as text, and the first of these in `figures` if it is given. config.max_detections boxes of
+// an image count. Where `folder` is not empty it gets report.html, with curves from its metrics.csv where it
+// has one, pictures/*.jpg, detections.json (COCO results) and mistakes.csv (errors of each image). The
+// processes of a group share the work; their folder is empty but for one.
 std::string evaluate_detector(Detector& detector, const DetectionDataset& dataset, const TrainConfig& config,
                               const std::string& folder, CocoFigures* figures = nullptr,
                               ProcessGroup& group = single_process());

@@ -1,5 +1,6 @@
 #include "train/evaluation/check.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -43,6 +44,22 @@ void check_detections(const DetectionDataset& truth, const DatasetDetections& de
       check_number(box.score, "score", k, image);
     }
   }
+}
+
+std::string too_many_objects(const DetectionDataset& truth, int64_t max_detections) {
+  int64_t images = 0, most = 0;
+  std::string file;
+  for (const LabelledImage& image : truth.images) {
+    const int64_t objects = std::count_if(image.annotations.begin(), image.annotations.end(),
+                                          [](const Annotation& a) { return !a.crowd; });
+    images += objects > max_detections;
+    if (objects > most) most = objects, file = image.file;
+  }
+  if (images == 0) return "";
+  return fmt::format(
+      "{} has {} image{} with more objects than the {} that are looked for in one, {} with {}: give "
+      "`max_detections` {} or more",
+      truth.name, images, images == 1 ? "" : "s", max_detections, file, most, most);
 }
 
 }  // namespace fovea

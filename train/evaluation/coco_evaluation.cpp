@@ -15,8 +15,9 @@ namespace fovea {
 namespace {
 
 constexpr size_t num_thresholds = 10, num_recalls = 101;
-constexpr size_t max_detections = 100;  // of one class in one image
-constexpr std::array<size_t, 3> recall_limits{1, 10, max_detections};
+// Detections of one class in one image that count for the first two recalls; the caller says the third.
+constexpr std::array<size_t, 2> small_recall_limits{1, 10};
+constexpr size_t recall_limits = 3;
 
 // Both ends belong to the range, as in pycocotools: an object of exactly 32^2 is small and medium.
 struct AreaRange {
@@ -54,7 +55,7 @@ struct Judgement {
 struct Curves {
   int64_t objects = 0;
   std::array<std::array<double, num_recalls>, num_thresholds> precision{};
-  std::array<std::array<double, num_thresholds>, recall_limits.size()> recall{};
+  std::array<std::array<double, num_thresholds>, recall_limits> recall{};
 };
 using ClassCurves = std::array<Curves, area_ranges.size()>;
 
@@ -175,7 +176,7 @@ double recall_within(const Judgement& judgement, size_t threshold, size_t limit)
 }
 
 // cocoeval.accumulate. Sorts the detections of all images by score, equal scores by image and rank.
-Curves accumulate(Judgement& judgement) {
+Curves accumulate(Judgement& judgement, size_t most) {
   Curves curves;
   curves.objects = judgement.objects;
   if (judgement.objects == 0) return curves;
@@ -183,23 +184,23 @@ Curves accumulate(Judgement& judgement) {
                    [](const JudgedDetection& a, const JudgedDetection& b) { return a.score > b.score; });
   for (size_t t = 0; t < num_thresholds; ++t) {
     curves.precision[t] = precision_curve(judgement, t);
-    for (size_t m = 0; m < recall_limits.size(); ++m)
-      curves.recall[m][t] = recall_within(judgement, t, recall_limits[m]);
+    for (size_t m = 0; m < recall_limits; ++m)
+      curves.recall[m][t] = recall_within(judgement, t, m < 2 ? small_recall_limits[m] : most);
   }
   return curves;
 }
 
-ClassCurves evaluate_class(std::vector<ImageObjects>& images) {
+ClassCurves evaluate_class(std::vector<ImageObjects>& images, size_t most) {
   std::array<Judgement, area_ranges.size()> judgements;
   for (ImageObjects& objects : images) {
     std::stable_sort(objects.detections.begin(), objects.detections.end(),
                      [](const ScoredBox* a, const ScoredBox* b) { return a->score > b->score; });
-    objects.detections.resize(std::min(objects.detections.size(), max_detections));
+    objects.detections.resize(std::min(objects.detections.size(), most));
     const auto ious = iou_table(objects);
     for (size_t a = 0; a < area_ranges.size(); ++a) judge_image(objects, ious, area_ranges[a], judgements[a]);
   }
   ClassCurves curves;
-  for (size_t a = 0; a < area_ranges.size(); ++a) curves[a] = accumulate(judgements[a]);
+  for (size_t a = 0; a < area_ranges.size(); ++a) curves[a] = accumulate(judgements[a], most);
   return curves;
 }
 
@@ -296,14 +297,17 @@ DatasetDetections scored_boxes(const std::vector<std::vector<Detection>>& detect
   return result;
 }
 
-CocoFigures evaluate_coco(const DetectionDataset& truth, const DatasetDetections& detections) {
+CocoFigures evaluate_coco(const DetectionDataset& truth, const DatasetDetections& detections,
+                          int64_t max_detections) {
   check_detections(truth, detections);
+  const int64_t most = std::max<int64_t>(100, max_detections);
   auto objects = objects_by_class(truth, detections);
   std::vector<ClassCurves> classes(objects.size());
 #pragma omp parallel for schedule(dynamic)
-  for (size_t c = 0; c < classes.size(); ++c) classes[c] = evaluate_class(objects[c]);
+  for (size_t c = 0; c < classes.size(); ++c) classes[c] = evaluate_class(objects[c], size_t(most));
 
   CocoFigures figures;
+  figures.max_detections = most;
   figures.ap = mean_precision(classes, all);
   figures.ap50 = mean_precision_at(classes, 0);
   figures.ap75 = mean_precision_at(classes, 5);

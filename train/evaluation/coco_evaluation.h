@@ -40,6 +40,7 @@ struct CocoFigures {
   double ap = -1, ap50 = -1, ap75 = -1, ap_small = -1, ap_medium = -1, ap_large = -1;
   double ar1 = -1, ar10 = -1, ar100 = -1, ar_small = -1, ar_medium = -1, ar_large = -1;
   std::vector<ClassFigures> classes;
+  int64_t max_detections = 100;  // of a class in an image, which were counted for all but ar1 and ar10
 
   std::array<double, 12> values() const;              // in the order of names()
   static const std::array<const char*, 12>& names();  // "AP", "AP50", "AP75", "AP_small", ... "AR_large"
@@ -47,11 +48,13 @@ struct CocoFigures {
 
 // Evaluates as pycocotools does, equal but for the rounding of the means: IoU thresholds 0.50:0.05:0.95;
 // areas all, small up to 32^2, medium up to 96^2, large beyond, by the annotation's area field and width *
-// height of detections; the best 1 / 10 / 100 detections of each class in an image; crowd regions absorb
-// detections. Equal scores count in the order of the image ids, then of the list. The figures do not depend
-// on the number of threads. Throws Error where detections.size() is not the number of images, a score or
-// coordinate is not finite or a label has no class.
-CocoFigures evaluate_coco(const DetectionDataset& truth, const DatasetDetections& detections);
+// height of detections; the best 1 / 10 / 100 detections of each class in an image, and where
+// `max_detections` is more than 100, so many instead of 100 (params.maxDets = [1, 10, most]); crowd regions
+// absorb detections. Equal scores count in the order of the image ids, then of the list. The figures do not
+// depend on the number of threads. Throws Error where detections.size() is not the number of images, a score
+// or coordinate is not finite or a label has no class.
+CocoFigures evaluate_coco(const DetectionDataset& truth, const DatasetDetections& detections,
+                          int64_t max_detections = 100);
 
 // An object by the edges of its box.
 struct LabelledBox {

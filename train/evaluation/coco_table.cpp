@@ -26,13 +26,13 @@ std::string coco_table(const CocoFigures& figures) {
                                                     "0.50:0.95", "0.50:0.95", "0.50:0.95", "0.50:0.95"};
   static constexpr std::array<const char*, 12> areas{"all", "all", "all", "small", "medium", "large",
                                                      "all", "all", "all", "small", "medium", "large"};
-  static constexpr std::array<int, 12> limits{100, 100, 100, 100, 100, 100, 1, 10, 100, 100, 100, 100};
+  const auto limit = [&](size_t i) { return i == 6 ? 1 : i == 7 ? 10 : figures.max_detections; };
   const auto values = figures.values();
   std::string table;
   for (size_t i = 0; i < values.size(); ++i)
     table += fmt::format(" {:<18} {} @[ IoU={:<9} | area={:>6} | maxDets={:>3} ] = {:.3f}\n",
                          i < 6 ? "Average Precision" : "Average Recall", i < 6 ? "(AP)" : "(AR)", ious[i],
-                         areas[i], limits[i], values[i]);
+                         areas[i], limit(i), values[i]);
   return table;
 }
 

@@ -1,5 +1,6 @@
 #include "train/evaluation/results.h"
 
+#include <filesystem>
 #include <iterator>
 #include <unordered_map>
 
@@ -106,11 +107,13 @@ void write_coco_results(const std::string& path, const DetectionDataset& truth,
   std::string text = "[";
   const char* separator = "\n";
   for (size_t i = 0; i < detections.size(); ++i) {
+    const std::string name = json(std::filesystem::path(truth.images[i].file).filename().string())
+                                 .dump(-1, ' ', false, json::error_handler_t::replace);
     for (const ScoredBox& box : detections[i]) {
       fmt::format_to(std::back_inserter(text),
-                     R"({}{{"image_id":{},"category_id":{},"bbox":[{},{},{},{}],"score":{}}})", separator,
-                     truth.images[i].id, truth.category_ids[size_t(box.label)], box.x, box.y, box.width,
-                     box.height, box.score);
+                     R"({}{{"image_id":{},"file_name":{},"category_id":{},"bbox":[{},{},{},{}],"score":{}}})",
+                     separator, truth.images[i].id, name, truth.category_ids[size_t(box.label)], box.x, box.y,
+                     box.width, box.height, box.score);
       separator = ",\n";
     }
   }

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "core/checksum.h"
 #include "core/error.h"
 #include "nn/io/json.h"
 #include "nn/io/safetensors.h"
@@ -9,20 +10,12 @@
 namespace fovea {
 namespace {
 
-// FNV-1a over 64-bit words: finds a flipped bit in a file of the right length.
-uint64_t checksum(const std::vector<NamedTensor>& tensors) {
-  uint64_t hash = 14695981039346656037u;
-  const auto add = [&](uint64_t word) { hash = (hash ^ word) * 1099511628211u; };
-  for (const NamedTensor& t : tensors) {
-    const std::byte* bytes = t.tensor.raw();
-    const size_t size = size_t(t.tensor.bytes());
-    for (size_t i = 0; i < size; i += 8) {
-      uint64_t word = 0;
-      std::memcpy(&word, bytes + i, std::min<size_t>(8, size - i));
-      add(word);
-    }
-  }
-  return hash;
+// Finds a flipped bit in a file of the right length.
+std::string checksum(const std::vector<NamedTensor>& tensors) {
+  Checksum sum;
+  for (const NamedTensor& t : tensors)
+    sum.add(std::string_view(reinterpret_cast<const char*>(t.tensor.raw()), size_t(t.tensor.bytes())));
+  return sum.text();
 }
 
 // nlohmann::json would turn any number into a whole one, and one that does not fit into another.
@@ -53,9 +46,11 @@ void save_checkpoint(const std::string& path, const TrainingState& state,
       {"config", config_to_json(state.config)},
       {"class_names", nlohmann::json(state.class_names).dump()},
       {"category_ids", nlohmann::json(state.category_ids).dump()},
+      {"labels_checksum", state.labels_checksum},
+      {"files_checksum", state.files_checksum},
       {"step", std::to_string(state.step)},
       {"measured_since_best", std::to_string(state.measured_since_best)},
-      {"checksum", std::to_string(checksum(all))}};
+      {"checksum", checksum(all)}};
   if (state.best) metadata["best"] = nlohmann::json(*state.best).dump();
   write_safetensors(path, metadata, all);
 }
@@ -73,7 +68,7 @@ Checkpoint::Checkpoint(const std::string& path) : path_(path) {
   require(text("fovea_checkpoint") == "1",
           "{} was written by another version of Fovea (checkpoint format {}, this one reads 1)", path,
           text("fovea_checkpoint"));
-  require(text("checksum") == std::to_string(checksum(file.tensors)),
+  require(text("checksum") == checksum(file.tensors),
           "{} was altered after it was written: the checksum of its numbers is another", path);
   state_.config = config_from_json(text("config"), path);
   const auto value = [&](const char* key) {
@@ -84,6 +79,8 @@ Checkpoint::Checkpoint(const std::string& path) : path_(path) {
     for (const auto& id : value("category_ids").get<std::vector<nlohmann::json>>())
       state_.category_ids.push_back(whole_number<int>(id, path, "category_ids"));
     state_.step = whole_number<int64_t>(value("step"), path, "step");
+    state_.labels_checksum = file.metadata["labels_checksum"];  // "" where there is none
+    state_.files_checksum = file.metadata["files_checksum"];
     if (file.metadata.contains("best"))  // not before the first validation
       state_.best = value("best").get<double>();
     if (file.metadata.contains("measured_since_best"))  // not in files from before there was patience

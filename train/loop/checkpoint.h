@@ -16,6 +16,9 @@ struct TrainingState {
   TrainConfig config;  // as resolved: what was done
   std::vector<std::string> class_names;
   std::vector<int> category_ids;
+  // Of the data set, both lists: boxes and classes of all images in their order, and the images' files. Empty
+  // in checkpoints from before they were kept.
+  std::string labels_checksum, files_checksum;
   int64_t step = 0;                 // steps done
   std::optional<double> best;       // the best validation figure so far, a finite number
   int64_t measured_since_best = 0;  // validations since the figure last grew

@@ -148,6 +148,7 @@ void check_config(const TrainConfig& c) {
   in_range("focal_gamma", c.focal_gamma, 0, 10);
   in_range("label_smoothing", c.label_smoothing, 0, 0.99);
   in_range("box_loss_weight", c.box_loss_weight, 0, 1e6);
+  in_range("max_detections", double(c.max_detections), 1, 5000);  // as many anchors as are decoded
   in_range("validate_every", c.validate_every, 0, 1e6);
   in_range("patience", double(c.patience), 0, 1e6);
   require(c.patience == 0 || c.validate_every > 0,

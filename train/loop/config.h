@@ -64,6 +64,7 @@ struct TrainConfig {
   double focal_gamma = 1.5;
   double label_smoothing = 0;
   double box_loss_weight = 50;
+  int64_t max_detections = 100;
 
   double validate_every = 5;
   int64_t patience = 0;
@@ -152,6 +153,8 @@ void for_each_field(Config& c, F&& f) {
   f("focal_gamma", c.focal_gamma, "how little easy anchors count in the focal loss");
   f("label_smoothing", c.label_smoothing, "0 to below 1");
   f("box_loss_weight", c.box_loss_weight, "of the box loss in the sum");
+  f("max_detections", c.max_detections,
+    "boxes of an image that are kept and measured, of all classes together");
   f("validate_every", c.validate_every, "epochs from one measurement to the next; 0: only at the end");
   f("patience", c.patience, "stop when so many measurements in a row were no better than the best; 0: never");
   f("checkpoint_every", c.checkpoint_every, "epochs from one checkpoint to the next");

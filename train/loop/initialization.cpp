@@ -6,9 +6,10 @@
 
 namespace fovea {
 
-std::string initialize(const Module& model, const TrainConfig& config) {
+std::string initialize(const Module& model, const TrainConfig& config,
+                       const std::vector<std::string>& class_names) {
   if (config.init_from.empty()) return "";
-  const LoadedWeights taken = load_pretrained(config.init_from, model);
+  const LoadedWeights taken = load_pretrained(config.init_from, model, class_names);
   std::string text = fmt::format("starts from {} of {} tensors in {}", taken.tensors,
                                  taken.tensors + taken.fresh.size(), config.init_from);
   if (!taken.fresh.empty())

@@ -52,9 +52,11 @@ ModelFile::ModelFile(const std::string& path, const Options& options) : path_(pa
   const int64_t classes = classes_in_weights(file, anchors);
   require(classes > 0, "{} has no {}: it does not hold the weights of a whole {}", path,
           detector ? "class_net.predict.conv_pw.bias" : "classifier.bias", model);
-  state_.class_names = options.class_names_file.empty()
-                           ? published_class_names(detector, size_t(classes))
-                           : read_class_names(options.class_names_file, size_t(classes));
+  state_.class_names = class_names_in(file);
+  if (!options.class_names_file.empty())
+    state_.class_names = read_class_names(options.class_names_file, size_t(classes));
+  else if (state_.class_names.size() != size_t(classes))
+    state_.class_names = published_class_names(detector, size_t(classes));
   // COCO's ids, and those of other detectors in the field, begin at 1.
   for (int i = 0; i < int(classes); ++i) state_.category_ids.push_back(detector ? i + 1 : i);
 }

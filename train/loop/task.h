@@ -39,6 +39,7 @@ class Task {
   virtual std::string name() const { return ""; }         // of the data
   virtual std::string description() const { return ""; }  // what is about to be done, in a few lines
   virtual std::vector<std::string> warnings() const { return {}; }  // faults of the data, not fatal
+  virtual std::vector<std::string> files() const { return {}; }     // what it reads while it trains
   virtual void begin(const std::string& /*folder*/) {
   }  // before the first step of a new run; the folder exists
   // Measures best.safetensors and writes report and results into the folder.

@@ -24,9 +24,23 @@ Trainer::Trainer(Task& task, TrainingState state, std::string folder, TrainHooks
       training_step_(task, state_.config, group) {}
 
 void Trainer::resume(const Checkpoint& checkpoint) {
-  require(checkpoint.state().config == state_.config && checkpoint.state().class_names == state_.class_names,
-          "the run in {} was started on other data: {} has changed since; start a new run in another folder",
-          folder_, state_.config.data);
+  const TrainingState& saved = checkpoint.state();
+  TrainConfig config = saved.config;  // the folder may be another one, what is in it must not
+  const bool moved = config.data != state_.config.data;
+  config.data = state_.config.data;
+  const auto same = [](const std::string& then, const std::string& now) {
+    return then.empty() || then == now;
+  };
+  const char* changed = saved.class_names != state_.class_names                ? "its classes"
+                        : config != state_.config                              ? "the number of its images"
+                        : !same(saved.labels_checksum, state_.labels_checksum) ? "its labels"
+                        : moved && !same(saved.files_checksum, state_.files_checksum) ? "its images"
+                                                                                      : nullptr;
+  if (changed)
+    fail(
+        "the run in {} was started on other data: {} has changed since ({}); start a new run in another "
+        "folder",
+        folder_, state_.config.data, changed);
   checkpoint.restore("model.", state_dict(task_.model()));
   checkpoint.restore("ema.", training_step_.ema().state());
   checkpoint.restore("optimizer.", training_step_.optimizer().state());

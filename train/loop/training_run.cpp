@@ -14,7 +14,7 @@ TrainingRun::TrainingRun(std::unique_ptr<Task> task, TrainingState state, std::s
     : task_(std::move(task)), state_(std::move(state)), folder_(std::move(folder)), group_(group) {
   // Before anything is written; a run that goes on has its weights in its last checkpoint.
   if (!std::filesystem::exists(folder_ + "/last.safetensors"))
-    start_ = initialize(task_->model(), state_.config);
+    start_ = initialize(task_->model(), state_.config, state_.class_names);
 }
 
 std::string TrainingRun::description() const {
@@ -26,10 +26,13 @@ std::string TrainingRun::description() const {
 bool TrainingRun::train(const TrainHooks& hooks) {
   const std::string last = folder_ + "/last.safetensors";
   trainer_ = std::make_unique<Trainer>(*task_, state_, folder_, hooks, group_);
+  if (group_.is_main_process()) {
+    create_folder(folder_);
+    if (!lock_) lock_ = std::make_unique<FileLock>(folder_ + "/lock", "the run in " + folder_);
+  }
   if (std::filesystem::exists(last)) {
     trainer_->resume(Checkpoint(last));
   } else if (group_.is_main_process()) {
-    create_folder(folder_);
     task_->begin(folder_);
   }
   const bool complete = trainer_->run();

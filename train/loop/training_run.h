@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "core/file.h"
 #include "train/loop/trainer.h"
 
 namespace fovea {
@@ -16,10 +17,12 @@ class TrainingRun {
   std::string name() const { return task_->name(); }
   // Faults of the data that training can go on with.
   std::vector<std::string> warnings() const { return task_->warnings(); }
+  std::vector<std::string> files() const { return task_->files(); }  // what is read while it trains
   std::string description() const;  // what is about to be done, in a few lines
   int64_t step() const { return trainer_ ? trainer_->step() : 0; }
 
-  bool train(const TrainHooks& hooks);  // see Trainer::run
+  // See Trainer::run. Throws Error too where another process trains in the folder.
+  bool train(const TrainHooks& hooks);
 
   // Measures best.safetensors on the validation split, writes report.html, images and results into the
   // folder, and returns the figures as text to print. `failure` of the result: one sentence where
@@ -37,6 +40,7 @@ class TrainingRun {
   ProcessGroup& group_;
   std::string start_;  // where the first weights come from; empty where they are random
   std::unique_ptr<Trainer> trainer_;
+  std::unique_ptr<FileLock> lock_;  // of the folder, from train() on
 };
 
 }  // namespace fovea

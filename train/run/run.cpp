@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "core/checksum.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/parallel.h"
@@ -14,12 +15,29 @@
 namespace fovea {
 namespace {
 
+// Tells whether these are the same files in the same order, under whatever names: by each one's size, its
+// first and its last 4096 bytes.
+std::string checksum_of_files(const std::vector<std::string>& files) {
+  constexpr size_t part = 4096;
+  Checksum sum;
+  for (const std::string& path : files) {
+    if (!is_file(path)) continue;
+    const MappedFile file(path);
+    const std::string_view bytes = file.content();
+    sum.add(uint64_t(bytes.size()));
+    for (const auto end : {bytes.substr(0, part), bytes.substr(bytes.size() - std::min(bytes.size(), part))})
+      sum.add(end);
+  }
+  return sum.text();
+}
+
 std::unique_ptr<Task> make_task(TrainingState& state, ProcessGroup& group) {
   check_task_config(state.config);
   if (state.config.device == "cuda") group.select_device();
   state.config = with_kind_defaults(state.config);
   std::unique_ptr<Task> task = task_kind(state.config.task).make_task(state, group);
   freeze(task->model(), state.config);
+  state.files_checksum = checksum_of_files(task->files());
   return task;
 }
 
@@ -39,7 +57,7 @@ TrainingRun start_run(const TrainConfig& config, const std::string& folder, Proc
   return {std::move(task), std::move(state), folder, group};
 }
 
-TrainingRun resume_run(const std::string& folder, ProcessGroup& group) {
+TrainingRun resume_run(const std::string& folder, ProcessGroup& group, const std::string& data) {
   const std::string last = folder + "/last.safetensors", config_file = folder + "/config.json";
   TrainingState state;
   if (std::filesystem::exists(last)) {
@@ -49,6 +67,7 @@ TrainingRun resume_run(const std::string& folder, ProcessGroup& group) {
             "{} holds no run to resume: it has neither last.safetensors nor config.json", folder);
     state.config = config_from_json(read_file(config_file), config_file);
   }
+  if (!data.empty()) state.config.data = data;
   auto task = make_task(state, group);
   return {std::move(task), std::move(state), folder, group};
 }
@@ -89,7 +108,7 @@ LearningRateSearch search_learning_rate(const TrainConfig& config, const TrainHo
   TrainingState state;
   state.config = config;
   const auto task = make_task(state, single_process());
-  initialize(task->model(), state.config);
+  initialize(task->model(), state.config, state.class_names);
   return find_learning_rate(*task, state.config, hooks);
 }
 

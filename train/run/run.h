@@ -13,8 +13,12 @@ namespace fovea {
 // share of every batch.
 TrainingRun start_run(const TrainConfig& config, const std::string& folder,
                       ProcessGroup& group = single_process());
-// Goes on with the run in a folder, from its last.safetensors, with the settings it was started with.
-TrainingRun resume_run(const std::string& folder, ProcessGroup& group = single_process());
+// Goes on with the run in a folder, from its last.safetensors, with the settings it was started with. `data`:
+// the data set's folder where it was moved; "": where it was. TrainingRun::train() throws Error where the
+// data set is not the one that the run was started on: by its classes, boxes and number of images, and from
+// another folder by the images' files, too.
+TrainingRun resume_run(const std::string& folder, ProcessGroup& group = single_process(),
+                       const std::string& data = "");
 
 bool holds_run(const std::string& folder);  // begun, stopped or complete
 // resume_run, for those who name settings once more: throws Error naming the first of the fields `given` of

@@ -109,12 +109,50 @@ ImageContainer read_bmp(std::string_view bytes) {
   return {.format = "BMP", .complete = int64_t(bytes.size()) >= end};
 }
 
+// GIF89a specification: a screen of 13 bytes and its colours, then extensions (0x21) and pictures (0x2C) of
+// sub-blocks, each behind a byte with its length, 0 at the end.
+ImageContainer read_gif(std::string_view bytes) {
+  constexpr uint8_t extension = 0x21, picture = 0x2C;
+  const auto byte = [&](size_t i) { return i < bytes.size() ? uint8_t(bytes[i]) : uint8_t(0); };
+  const auto colours = [&](size_t flags) { return byte(flags) & 0x80 ? size_t(6) << (byte(flags) & 7) : 0; };
+  size_t at = 13 + colours(10);
+  while (byte(at) == extension || byte(at) == picture) {
+    const bool is_picture = byte(at) == picture;
+    at += is_picture ? 11 + colours(at + 9) : 2;
+    while (byte(at) > 0) at += 1 + byte(at);
+    if (at >= bytes.size()) break;
+    if (is_picture) return {.format = "GIF", .complete = true};
+    ++at;
+  }
+  return {.format = "GIF"};
+}
+
+// RFC 9649: "RIFF", the number of bytes that follow, "WEBP", and chunks of a name, a length and data, padded
+// to an even length.
+ImageContainer read_webp(std::string_view bytes) {
+  ImageContainer webp{.format = "WebP"};
+  const size_t end = size_t(little_endian(bytes.substr(4, 4))) + 8;
+  webp.complete = bytes.size() >= end;
+  for (size_t at = 12; at + 8 <= std::min(end, bytes.size());) {
+    const size_t length = little_endian(bytes.substr(at + 4, 4));
+    const std::string_view data = bytes.substr(at + 8, length);
+    if (bytes.substr(at, 4) == "EXIF")  // some programs put JPEG's beginning before it
+      webp.exif = (data.starts_with(exif_start) ? "" : std::string(exif_start)).append(data);
+    at += 8 + length + length % 2;
+  }
+  return webp;
+}
+
 }  // namespace
 
 std::optional<ImageContainer> read_image_container(std::string_view bytes, bool header_only) {
   if (bytes.starts_with("\xFF\xD8\xFF"sv)) return read_jpeg(bytes, header_only);
   if (bytes.starts_with("\x89PNG\r\n\x1A\n"sv)) return read_png(bytes);
   if (bytes.starts_with("BM"sv)) return read_bmp(bytes);
+  if (bytes.starts_with("GIF87a"sv) || bytes.starts_with("GIF89a"sv)) return read_gif(bytes);
+  if (bytes.starts_with("RIFF"sv) && bytes.substr(0, 12).ends_with("WEBP"sv)) return read_webp(bytes);
+  for (const auto start : {"II*\0"sv, "MM\0*"sv, "II+\0"sv, "MM\0+"sv})  // + is BigTIFF
+    if (bytes.starts_with(start)) return ImageContainer{.format = "TIFF", .complete = true};
   return std::nullopt;
 }
 

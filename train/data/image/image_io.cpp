@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "train/data/image/image_format.h"
+#include "train/data/image/optional_formats.h"
 
 #ifdef FOVEA_EXIF
 #include <libexif/exif-data.h>
@@ -27,6 +28,7 @@
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_ONLY_BMP
+#define STBI_ONLY_GIF
 #define STBI_NO_STDIO
 // Zeroed: a JPEG may use a table that it never defined, or lack a scan, and stb_image would decode it with
 // what lay in this memory before, past the end of its tables where that is no table. A table of zeros decodes
@@ -70,14 +72,19 @@ int read_orientation(const std::string& exif, [[maybe_unused]] const std::string
 // Whether so many bytes can be an image of so many pixels. A block of 8 x 8 in a JPEG takes a bit or more
 // (T.81, F.1.2), and deflated data unpack to 1032 times their size at most
 // (https://www.zlib.net/zlib_tech.html), in a PNG of 1 bit a pixel or more. A small file that claims more
-// would fill the memory. Of a BMP all bytes are known to be there.
+// would fill the memory. Of a BMP all bytes are known to be there. The other formats have no such bound: a
+// picture of one colour takes next to nothing, and is believed up to 64 million pixels.
 bool can_hold(const ImageContainer& container, size_t bytes, int64_t pixels) {
   const std::string_view format = container.format;
   const int64_t most = format == "JPEG" ? 8 * 64 : 8 * 1032;
-  return format == "BMP" || pixels <= int64_t(bytes) * most;
+  const int64_t believed = format == "JPEG" || format == "PNG" ? 0 : int64_t(1) << 26;
+  return format == "BMP" || pixels <= std::max(believed, int64_t(bytes) * most);
 }
 
-Image upright(const uint8_t* stored, int width, int height, int orientation) {
+Image upright(Image&& image_stored, int orientation) {
+  if (orientation == 1) return std::move(image_stored);
+  const auto& [width, height, pixels] = image_stored;
+  const uint8_t* stored = pixels.data();
   const bool transposed = orientation >= 5;  // a row of the file is a column of the image
   const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
@@ -139,6 +146,68 @@ std::string failure_reason() {
   return reason;
 }
 
+std::function<void(const std::string&)>& image_notes() {
+  static std::function<void(const std::string&)> notes;
+  return notes;
+}
+
+// Throws where the bytes are those of no image.
+ImageContainer container_of(std::string_view bytes, const std::string& name, bool header_only) {
+  require(!bytes.empty(), "{} is empty: an image was expected", name);
+  require(bytes.size() <= INT_MAX, "{} has {} bytes: images of up to 2 GiB can be read", name, bytes.size());
+  auto container = read_image_container(bytes, header_only);
+  const std::string found = container ? "" : found_instead(bytes);
+  require(container.has_value(), "{} is no image that can be read: {}", name,
+          found.empty() ? "its content is neither JPEG, PNG, BMP, GIF, WebP nor TIFF" : found);
+  require(container->complete || header_only,
+          "{} is cut short: it stops after {} bytes, before the end of the image; copy it again", name,
+          bytes.size());
+  require(container->sound, "{} is damaged: its Huffman tables are none that a JPEG can have", name);
+  return std::move(*container);
+}
+
+// As the file has it, the height of a BMP negative where it is stored from the top.
+StoredSize stored_size(std::string_view bytes, const ImageContainer& container, const std::string& name) {
+  const std::string_view format = container.format;
+  StoredSize size;
+  if (format == "TIFF") {
+    size = tiff_size(bytes, name);
+    require(size.width >= 1 && size.height >= 1, "{} cannot be decoded: it has no pixels", name);
+    return size;
+  }
+  if (format == "WebP") {
+    size = webp_size(bytes, name);
+  } else {
+    int channels = 0;
+    const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
+    if (!stbi_info_from_memory(data, int(bytes.size()), &size.width, &size.height, &channels)) {
+      stbi_image_free(  // the decoder fails too, and knows the reason
+          stbi_load_from_memory(data, int(bytes.size()), &size.width, &size.height, &channels, 3));
+      fail("{} cannot be decoded: {}", name, failure_reason());
+    }
+  }
+  size.orientation = read_orientation(container.exif, name);
+  return size;
+}
+
+Image decode_by_stb(std::string_view bytes, const std::string& name) {
+  const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
+  const int size = int(bytes.size());
+  int width = 0, height = 0, channels = 0;
+  if (stbi_is_16_bit_from_memory(data, size)) {
+    const std::unique_ptr<stbi_us, decltype(&stbi_image_free)> pixels(
+        stbi_load_16_from_memory(data, size, &width, &height, &channels, 3), stbi_image_free);
+    if (!pixels) fail("{} cannot be decoded: {}", name, failure_reason());
+    return from_16_bits(pixels.get(), width, height, 3, name);
+  }
+  const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
+      stbi_load_from_memory(data, size, &width, &height, &channels, 3), stbi_image_free);
+  if (!pixels) fail("{} cannot be decoded: {}", name, failure_reason());
+  Image image(width, height);
+  std::memcpy(image.pixels.data(), pixels.get(), image.pixels.size());
+  return image;
+}
+
 void check_pixels(const Image& image) {
   require(image.width >= 1 && image.height >= 1 &&
               image.pixels.size() == size_t(image.width) * size_t(image.height) * 3,
@@ -148,37 +217,46 @@ void check_pixels(const Image& image) {
 
 }  // namespace
 
-Image decode_image(std::string_view bytes, const std::string& name) {
-  require(!bytes.empty(), "{} is empty: an image was expected", name);
-  require(bytes.size() <= INT_MAX, "{} has {} bytes: images of up to 2 GiB can be read", name, bytes.size());
-  const auto container = read_image_container(bytes);
-  require(container.has_value(), "{} is no image that can be read: its content is neither JPEG, PNG nor BMP",
-          name);
-  require(container->complete,
-          "{} is cut short: it stops after {} bytes, before the end of the image; copy it again", name,
-          bytes.size());
-  require(container->sound, "{} is damaged: its Huffman tables are none that a JPEG can have", name);
+void set_image_notes(std::function<void(const std::string&)> on_note) { image_notes() = std::move(on_note); }
 
-  const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
-  const int size = int(bytes.size());
-  int width = 0, height = 0, channels = 0;
-  // Where this fails, the decoder fails too, and knows the reason. The height of a BMP may be negative.
-  if (stbi_info_from_memory(data, size, &width, &height, &channels)) {
-    require(std::max(std::abs(int64_t(width)), std::abs(int64_t(height))) <= longest_side,
-            "{} is {} x {} pixels: at most {} on a side can be read, make it smaller", name, width, height,
-            longest_side);
-    require(can_hold(*container, bytes.size(), std::abs(int64_t(width) * height)),
-            "{} is damaged: it says it is {} x {} pixels, which its {} bytes cannot hold; copy it again",
-            name, width, height, bytes.size());
-    if (auto image = decode_by_turbo(*container, bytes, width, height)) {
-      const int orientation = read_orientation(container->exif, name);
-      return orientation == 1 ? std::move(*image) : upright(image->pixels.data(), width, height, orientation);
+Image from_16_bits(const uint16_t* pixels, int width, int height, int channels, const std::string& name) {
+  constexpr uint16_t most_of_12_bits = 4095;
+  const size_t count = size_t(width) * size_t(height), all = size_t(channels), colours = channels < 3 ? 1 : 3;
+  uint16_t most = 0;
+  for (size_t i = 0; i < count; ++i)
+    for (size_t c = 0; c < colours; ++c) most = std::max(most, pixels[i * all + c]);
+  const bool stretch = most <= most_of_12_bits && most > 0;
+  Image image(width, height);
+  for (size_t i = 0; i < count; ++i)
+    for (size_t c = 0; c < 3; ++c) {
+      const int value = pixels[i * all + (colours == 1 ? 0 : c)];
+      image.pixels[i * 3 + c] =
+          uint8_t(stretch ? (value * 255 + most_of_12_bits / 2) / most_of_12_bits : value >> 8);
     }
-  }
-  const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
-      stbi_load_from_memory(data, size, &width, &height, &channels, 3), stbi_image_free);
-  if (!pixels) fail("{} cannot be decoded: {}", name, failure_reason());
-  return upright(pixels.get(), width, height, read_orientation(container->exif, name));
+  if (stretch && image_notes())
+    image_notes()(fmt::format(
+        "{} has 16 bits and no value above 4095: its 12 bits are stretched over the whole range", name));
+  return image;
+}
+
+Image decode_image(std::string_view bytes, const std::string& name) {
+  const ImageContainer container = container_of(bytes, name, false);
+  // The height of a BMP may be negative.
+  const std::string_view format = container.format;
+  const auto [width, height, orientation] = stored_size(bytes, container, name);
+  require(std::max(std::abs(int64_t(width)), std::abs(int64_t(height))) <= longest_side,
+          "{} is {} x {} pixels: at most {} on a side can be read, make it smaller", name, width, height,
+          longest_side);
+  require(can_hold(container, bytes.size(), std::abs(int64_t(width) * height)),
+          "{} is damaged: it says it is {} x {} pixels, which its {} bytes cannot hold; copy it again", name,
+          width, height, bytes.size());
+  if (format == "JPEG")
+    if (auto image = decode_by_turbo(container, bytes, width, height))
+      return upright(std::move(*image), orientation);
+  return upright(format == "WebP"   ? decode_webp(bytes, name)
+                 : format == "TIFF" ? decode_tiff(bytes, name)
+                                    : decode_by_stb(bytes, name),
+                 orientation);
 }
 
 const char* jpeg_decoder() {
@@ -192,20 +270,11 @@ const char* jpeg_decoder() {
 Image read_image(const std::string& path) { return decode_image(read_file(path), path); }
 
 ImageHeader decode_image_header(std::string_view bytes, const std::string& name) {
-  require(!bytes.empty(), "{} is empty: an image was expected", name);
-  require(bytes.size() <= INT_MAX, "{} has {} bytes: images of up to 2 GiB can be read", name, bytes.size());
-  const auto container = read_image_container(bytes, true);
-  require(container.has_value(), "{} is no image that can be read: its content is neither JPEG, PNG nor BMP",
-          name);
-  require(container->sound, "{} is damaged: its Huffman tables are none that a JPEG can have", name);
-  int width = 0, height = 0, channels = 0;
-  if (!stbi_info_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()), int(bytes.size()), &width,
-                             &height, &channels))
-    fail("{} cannot be decoded: {}", name, failure_reason());
+  const ImageContainer container = container_of(bytes, name, true);
+  auto [width, height, orientation] = stored_size(bytes, container, name);
   height = std::abs(height);  // of a BMP stored from the top it is negative
-  const int orientation = read_orientation(container->exif, name);
   if (orientation >= 5) std::swap(width, height);
-  return {container->format, width, height, orientation};
+  return {container.format, width, height, orientation};
 }
 
 ImageHeader read_image_header(const std::string& path) {
@@ -214,8 +283,7 @@ ImageHeader read_image_header(const std::string& path) {
 }
 
 bool has_image_ending(const std::string& path) {
-  const std::string text = ending(path);
-  return text == ".jpg" || text == ".jpeg" || text == ".png" || text == ".bmp";
+  return std::find(image_endings.begin(), image_endings.end(), ending(path)) != image_endings.end();
 }
 
 std::string encode_png(const Image& image) {

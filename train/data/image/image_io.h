@@ -1,4 +1,6 @@
 #pragma once
+#include <array>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -6,10 +8,12 @@
 
 namespace fovea {
 
-// Decodes a JPEG, PNG or BMP file, told by its content, to 8-bit RGB: grey is repeated, a palette looked up,
-// 16 bits are cut to 8, alpha is dropped. The image is turned upright as its EXIF orientation says. Throws
-// Error naming the file when it cannot be opened, is empty, is no image, is cut short or damaged, or is
-// larger than 16384 pixels on a side. May be called from many threads.
+// Decodes a JPEG, PNG, BMP, GIF (the first picture), WebP or TIFF (the first page) file, told by its content,
+// to 8-bit RGB: grey is repeated, a palette looked up, 16 bits are cut to 8 or, where they hold 12, stretched
+// (set_image_notes), alpha is dropped. WebP and TIFF need a build with libwebp and libtiff. The image is
+// turned upright as its EXIF orientation says. Throws Error naming the file when it cannot be opened, is
+// empty, is no image, is cut short or damaged, or is larger than 16384 pixels on a side. May be called from
+// many threads.
 Image read_image(const std::string& path);
 
 // The same from bytes in memory; `name` stands for the file in errors.
@@ -19,9 +23,13 @@ Image decode_image(std::string_view bytes, const std::string& name);
 // The values of a pixel differ by up to 3 of 255, so the same training on JPEGs ends at other bits.
 const char* jpeg_decoder();
 
+// Sets what is called, from the thread that decodes, with each sentence about an image that was read in a way
+// that may surprise. For programs, once, before anything is read.
+void set_image_notes(std::function<void(const std::string&)> on_note);
+
 // What an image's file holds before its pixels.
 struct ImageHeader {
-  const char* format = "";    // JPEG, PNG or BMP
+  const char* format = "";    // JPEG, PNG, BMP, GIF, WebP or TIFF
   int width = 0, height = 0;  // upright, as decode_image gives it
   int orientation =
       1;  // of EXIF 2.3; 1: stored upright; from 5 on width and height are stored the other way round
@@ -32,8 +40,10 @@ struct ImageHeader {
 ImageHeader read_image_header(const std::string& path);
 ImageHeader decode_image_header(std::string_view bytes, const std::string& name);
 
-// Whether the name has an ending of the files that read_image reads: .jpg, .jpeg, .png or .bmp, in capitals
-// or not.
+// The endings of the files that read_image reads.
+inline constexpr std::array image_endings{".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"};
+
+// Whether the name has one of them, in capitals or not.
 bool has_image_ending(const std::string& path);
 
 // Writes .png or .jpg (quality 92), atomically. Throws Error on another ending or where the file cannot be
