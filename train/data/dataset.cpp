@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "train/data/coco.h"
+#include "train/data/image_sizes.h"
 #include "train/data/listing.h"
 #include "train/data/voc.h"
 #include "train/data/yolo.h"
@@ -140,21 +141,18 @@ DetectionDataset open_yolo(const std::string& folder, const std::string& split,
 DetectionDataset open_dataset(const std::string& folder, const std::string& split,
                               const std::vector<std::string>& class_names, ReadLog* log) {
   require(is_folder(folder), "{} is no folder: give the folder of a data set", folder);
-  switch (dataset_format(folder)) {
-    case DatasetFormat::voc:
-      return open_voc(folder, split, class_names, log);
-    case DatasetFormat::coco:
-      return open_coco(folder, split, class_names, log);
-    case DatasetFormat::yolo:
-      return open_yolo(folder, split, class_names, log);
-    case DatasetFormat::none:
-      break;
-  }
-  fail(
-      "{} is no data set: neither Annotations/*.xml with ImageSets/Main/*.txt (Pascal VOC), "
-      "annotations/*.json "
-      "(COCO), nor data.yaml or classes.txt with images/ and labels/ (YOLO) is in it",
-      folder);
+  const DatasetFormat format = dataset_format(folder);
+  require(format != DatasetFormat::none,
+          "{} is no data set: neither Annotations/*.xml with ImageSets/Main/*.txt (Pascal VOC), "
+          "annotations/*.json "
+          "(COCO), nor data.yaml or classes.txt with images/ and labels/ (YOLO) is in it",
+          folder);
+  const auto open = format == DatasetFormat::voc    ? open_voc
+                    : format == DatasetFormat::coco ? open_coco
+                                                    : open_yolo;
+  DetectionDataset dataset = open(folder, split, class_names, log);
+  settle_sizes(dataset, format != DatasetFormat::yolo, log);
+  return dataset;
 }
 
 DatasetFormat dataset_format(const std::string& folder) {

@@ -154,20 +154,6 @@ std::vector<Problem> image_faults(const LabelledImage& image, const ScannedImage
   std::vector<Problem> faults;
   if (!ends_as(image.file, header.format))
     faults.push_back({ProblemKind::wrong_ending, fmt::format("{} is a {}", image.file, header.format)});
-  const bool turned = header.orientation >= 5;
-  if (image.width != header.width || image.height != header.height) {
-    const bool before_turning = turned && image.width == header.height && image.height == header.width;
-    faults.push_back(
-        {ProblemKind::image_size,
-         fmt::format("{} has {} x {} pixels, its annotation says {} x {}: {}", image.file, header.width,
-                     header.height, image.width, image.height,
-                     before_turning ? "its boxes seem to be of the image before it is turned upright"
-                                    : "its boxes are taken as pixels of the image")});
-  }
-  if (header.orientation != 1)
-    faults.push_back({ProblemKind::turned_image,
-                      fmt::format("{} has the EXIF orientation {}: its boxes must be of the upright image",
-                                  image.file, header.orientation)});
   return faults;
 }
 

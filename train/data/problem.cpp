@@ -8,6 +8,7 @@ const ProblemText& text_of(ProblemKind kind) {
       {Severity::error, "annotations that cannot be read"},
       {Severity::error, "classes that are not in the list of classes"},
       {Severity::error, "images that cannot be decoded"},
+      {Severity::error, "images of another size than their annotation's, of which the boxes may be"},
       {Severity::error, "boxes whose numbers are in another order or unit"},
       {Severity::error, "nothing to learn from"},
       {Severity::warning, "splits that are not there"},
@@ -34,6 +35,20 @@ const ProblemText& text_of(ProblemKind kind) {
   };
   static_assert(std::size(texts) == size_t(ignored_field) + 1);
   return texts[size_t(kind)];
+}
+
+std::string summary_of(ProblemKind kind, const std::vector<std::string>& texts) {
+  return texts.size() == 1
+             ? texts.front()
+             : fmt::format("{} {}; the first: {}", texts.size(), text_of(kind).heading, texts.front());
+}
+
+void warn_of(ProblemKind kind, const std::vector<std::string>& texts, std::vector<std::string>& warnings,
+             ReadLog* log) {
+  if (texts.empty()) return;
+  warnings.push_back(summary_of(kind, texts));
+  for (const std::string& text : texts)
+    if (log) log->faults.push_back({kind, text});
 }
 
 }  // namespace fovea

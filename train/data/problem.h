@@ -14,6 +14,7 @@ enum class ProblemKind {
   malformed,
   unknown_class,
   broken_image,
+  unknown_size,
   box_order,
   no_object,
   // A training goes on, with less or worse to learn from.
@@ -71,6 +72,14 @@ struct ReadLog {
   std::vector<Problem> faults;
   std::vector<RawBox> boxes;  // all that are four numbers, those that are left out or cut off too
 };
+
+// Faults of one kind in one sentence: their number, what they are, and the first of them; a single one as it
+// is.
+std::string summary_of(ProblemKind kind, const std::vector<std::string>& texts);
+
+// Puts the summary among the warnings, and with a log each fault into it. Nothing where there is none.
+void warn_of(ProblemKind kind, const std::vector<std::string>& texts, std::vector<std::string>& warnings,
+             ReadLog* log);
 
 // An error that knows its kind of fault; a log keeps other errors as ProblemKind::malformed.
 class ProblemError : public Error {

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "train/data/image/image_io.h"
+#include "train/data/image_sizes.h"
 #include "train/data/listing.h"
 
 namespace fovea {
@@ -177,9 +178,7 @@ class Reader {
       image.height = int(height);
       return;
     }
-    const Image decoded = fovea::read_image(image.file);
-    image.width = decoded.width;
-    image.height = decoded.height;
+    take_own_size(image);
     warn(ProblemKind::missing_size, "{}: <size> is {} x {}: the size of {}, {} x {}, is taken", file.path(),
          width, height, image.file, image.width, image.height);
   }
@@ -203,8 +202,11 @@ class Reader {
       return warn_of_box(xmax < xmin || ymax < ymin ? ProblemKind::reversed_box : ProblemKind::empty_box,
                          "which is no positive finite size: the box is left out");
 
-    const double left = std::max(xmin, 0.0), right = std::min(xmax, double(image.width));
-    const double top = std::max(ymin, 0.0), bottom = std::min(ymax, double(image.height));
+    double left = std::max(xmin, 0.0), right = std::min(xmax, double(image.width));
+    double top = std::max(ymin, 0.0), bottom = std::min(ymax, double(image.height));
+    if ((right != xmax || bottom != ymax) &&
+        !has_own_size(image))  // settle_sizes() sees which of them is wrong
+      left = xmin, right = xmax, top = ymin, bottom = ymax;
     if (!(right > left && bottom > top))
       return warn_of_box(ProblemKind::outside_box, "which is outside its image: the box is left out");
     if (left != xmin || right != xmax || top != ymin || bottom != ymax)

@@ -8,8 +8,8 @@
 #include <set>
 
 #include "core/file.h"
-#include "core/parallel.h"
 #include "train/data/image/image_io.h"
+#include "train/data/image_sizes.h"
 #include "train/data/listing.h"
 #include "train/data/yolo_layout.h"
 
@@ -79,7 +79,7 @@ class Reader {
       for (const std::string& source : found->second) add_source(split, source);
     }
     require(!image_files_.empty(), "{} has no image: a data set needs one", dataset_.name);
-    read_sizes();
+    headers_ = read_headers(image_files_);
     size_t labelled = 0;
     for (size_t i = 0; i < image_files_.size(); ++i) attempt(log_, [&] { labelled += read_image(i); });
     require(!dataset_.images.empty(), "no image of {} can be read", dataset_.name);
@@ -126,29 +126,12 @@ class Reader {
       warn(ProblemKind::listed_twice, "{} names {} again: it is taken once", source, file);
   }
 
-  struct Size {
-    int width = 0, height = 0;
-    std::string error;
-  };
-
-  void read_sizes() {
-    sizes_.resize(image_files_.size());
-    parallel_for(int64_t(image_files_.size()), 1, [&](int64_t begin, int64_t end) {
-      for (size_t i = size_t(begin); i < size_t(end); ++i) try {
-          const ImageHeader header = read_image_header(image_files_[i]);
-          sizes_[i] = {header.width, header.height, ""};
-        } catch (const Error& error) {
-          sizes_[i].error = error.what();
-        }
-    });
-  }
-
   // Whether there was a text file.
   bool read_image(size_t index) {
-    const Size& size = sizes_[index];
-    if (!size.error.empty()) fail_as(ProblemKind::broken_image, "{}", size.error);
+    const auto& [header, error] = headers_[index];
+    if (!error.empty()) fail_as(ProblemKind::broken_image, "{}", error);
     LabelledImage image{
-        image_files_[index], int64_t(dataset_.images.size()) + 1, size.width, size.height, {}};
+        image_files_[index], int64_t(dataset_.images.size()) + 1, header.width, header.height, {}};
     const std::string file = yolo_label_file(image.file);
     const bool labelled = is_file(file);
     if (labelled) {
@@ -213,7 +196,7 @@ class Reader {
   DetectionDataset dataset_;
   std::vector<std::string> image_files_;
   std::set<std::string> seen_;
-  std::vector<Size> sizes_;
+  std::vector<HeaderOrError> headers_;
 };
 
 }  // namespace

@@ -73,9 +73,7 @@ bool can_hold(const ImageContainer& container, size_t bytes, int64_t pixels) {
 }
 
 Image upright(const uint8_t* stored, int width, int height, int orientation) {
-  const bool transposed = orientation >= 5;  // a row of the file is a column of the image
-  const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
-  const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+  const auto [mirror_x, mirror_y, transposed] = turn_of(orientation);
   Image image(transposed ? height : width, transposed ? width : height);
   for (int y = 0; y < image.height; ++y)
     for (int x = 0; x < image.width; ++x) {
@@ -143,6 +141,12 @@ Image decode_image(std::string_view bytes, const std::string& name) {
       stbi_load_from_memory(data, size, &width, &height, &channels, 3), stbi_image_free);
   if (!pixels) fail("{} cannot be decoded: {}", name, failure_reason());
   return upright(pixels.get(), width, height, read_orientation(container->exif, name));
+}
+
+Turn turn_of(int orientation) {
+  return {.mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8,
+          .mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7,
+          .transposed = orientation >= 5};
 }
 
 Image read_image(const std::string& path) { return decode_image(read_file(path), path); }
