@@ -8,6 +8,7 @@
 #include "train/classification/classification_task.h"
 #include "train/classification/evaluate_classifier.h"
 #include "train/data/coco.h"
+#include "train/data/held_out.h"
 #include "train/detection/evaluate_detector.h"
 #include "train/evaluation/box_folder.h"
 #include "train/evaluation/results.h"
@@ -59,7 +60,8 @@ void evaluate_files(const EvalFlags& flags) {
 }
 
 void measure(Detector& detector, const TrainConfig& config, const EvalFlags& flags) {
-  const DetectionDataset dataset = open_dataset(config.data, flags.split, detector.class_names());
+  const DetectionDataset dataset =
+      open_or_draw(config.data, flags.split, uint64_t(config.seed), detector.class_names());
   print_warnings(dataset.name, dataset.warnings);
   fmt::print("{}", evaluate_detector(detector, dataset, config, flags.output));
 }

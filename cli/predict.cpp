@@ -3,13 +3,13 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "nn/io/json.h"
 #include "train/data/image/image_io.h"
 #include "train/report/draw.h"
 #include "train/run/task_kind.h"
@@ -86,7 +86,7 @@ void predict(Detector& detector, const ModelFile& model, const PredictFlags& fla
         write_image(fmt::format("{}/{}.jpg", flags.output, fs::path(file).stem().string()),
                     draw_detections(image, detections, detector.class_names(), flags.threshold));
       });
-  write_file_atomically(flags.output + "/detections.json", results.dump(1) + "\n");
+  write_file_atomically(flags.output + "/detections.json", dump_json(results, 1) + "\n");
   fmt::print("{} objects of score {} and more in {} images; annotated images and detections.json are in {}\n",
              found, flags.threshold, count, flags.output);
 }
@@ -113,7 +113,7 @@ void predict(Classifier& classifier, const ModelFile&, const PredictFlags& flags
     fmt::print("\n");
     results.push_back({{"file_name", name}, {"classes", classes}});
   });
-  write_file_atomically(flags.output + "/classes.json", results.dump(1) + "\n");
+  write_file_atomically(flags.output + "/classes.json", dump_json(results, 1) + "\n");
   fmt::print("classes.json is in {}\n", flags.output);
 }
 

@@ -119,7 +119,7 @@ TEST_CASE("sizes: only the size is wrong where width and height are exchanged or
   const DetectionDataset dataset = coco.read();
   CHECK(box_of(dataset, 0) == Box{100, 60, 50, 50});
   CHECK(box_of(dataset, 1) == Box{100, 60, 50, 50});
-  CHECK_THAT(dataset.warnings.back(),
+  CHECK_THAT(dataset.warnings.at(0),
              Contains("3 images whose size") && Contains("taken as pixels of the image"));
 }
 

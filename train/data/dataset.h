@@ -15,6 +15,10 @@ struct Annotation {
   int label = 0;           // index into DetectionDataset::class_names
   bool crowd = false;      // COCO iscrowd: ignored in training, absorbs detections in evaluation
   bool difficult = false;  // VOC difficult: not counted in VOC evaluation
+
+  bool has_area() const {
+    return width > 0 && height > 0;
+  }  // one without counts in evaluation, and teaches nothing
 };
 
 // An image and the objects in it.

@@ -110,26 +110,16 @@ double correlation(const ScannedImage& a, const ScannedImage& b) {
   return std::inner_product(a.look.begin(), a.look.end(), b.look.begin(), 0.0);
 }
 
-// All pairs; few come as far as the correlation.
 void find_similar(const std::vector<PlacedImage>& images, std::vector<Problem>& faults) {
-  constexpr int max_bits = 10;
-  std::vector<std::vector<size_t>> similar(images.size());
-  parallel_for(int64_t(images.size()), 64, [&](int64_t begin, int64_t end) {
-    for (size_t i = size_t(begin); i < size_t(end); ++i)
-      for (size_t j = 0; j < images.size(); ++j) {
-        const ScannedImage &a = *images[i].scan, &b = *images[j].scan;
-        if (j >= i || std::popcount(a.look_hash ^ b.look_hash) > max_bits) continue;
-        if (images[i].split != images[j].split && a.bytes_hash != b.bytes_hash && correlation(a, b) >= alike)
-          similar[i].push_back(j);
-      }
-  });
-  for (size_t i = 0; i < images.size(); ++i)
-    for (const size_t j : similar[i]) {
-      const PlacedImage &a = images[j], &b = images[i];
+  std::vector<const ScannedImage*> scans;
+  for (const PlacedImage& image : images) scans.push_back(image.scan);
+  for (const auto& [j, i] : alike_pairs(scans)) {
+    const PlacedImage &a = images[j], &b = images[i];
+    if (a.split != b.split && a.scan->bytes_hash != b.scan->bytes_hash)
       faults.push_back({ProblemKind::similar_image,
                         fmt::format("{} ({}) and {} ({}) correlate by {:.3f}", a.image->file, a.split,
                                     b.image->file, b.split, correlation(*a.scan, *b.scan))});
-    }
+  }
 }
 
 }  // namespace
@@ -146,6 +136,23 @@ std::vector<ScannedImage> scan_images(const std::vector<std::string>& files, con
     if (on_scanned) on_scanned(from + n, count);
   }
   return scans;
+}
+
+// All pairs; few come as far as the correlation.
+std::vector<std::pair<size_t, size_t>> alike_pairs(const std::vector<const ScannedImage*>& scans) {
+  constexpr int max_bits = 10;
+  std::vector<std::vector<size_t>> alike_before(scans.size());
+  parallel_for(int64_t(scans.size()), 64, [&](int64_t begin, int64_t end) {
+    for (size_t i = size_t(begin); i < size_t(end); ++i)
+      for (size_t j = 0; j < i; ++j)
+        if (std::popcount(scans[i]->look_hash ^ scans[j]->look_hash) <= max_bits &&
+            correlation(*scans[i], *scans[j]) >= alike)
+          alike_before[i].push_back(j);
+  });
+  std::vector<std::pair<size_t, size_t>> pairs;
+  for (size_t i = 0; i < scans.size(); ++i)
+    for (const size_t j : alike_before[i]) pairs.emplace_back(j, i);
+  return pairs;
 }
 
 std::vector<Problem> image_faults(const LabelledImage& image, const ScannedImage& scan) {

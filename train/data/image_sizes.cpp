@@ -74,8 +74,8 @@ class Settlement {
     }
     for (size_t i = 0; i < files.size(); ++i)
       if (headers[i].error.empty()) settle(dataset_.images[i], headers[i].header, stored && !upright);
-    warn_of(ProblemKind::image_size, assumed_, dataset_.warnings, log);
     warn_of(ProblemKind::turned_image, unsure_, dataset_.warnings, log);
+    warn_of(ProblemKind::image_size, assumed_, dataset_.warnings, log);
     for (const std::string& text : known_)
       if (log) log->faults.push_back({ProblemKind::turned_image, text});
     for (const std::string& text : unknown_)
