@@ -109,6 +109,8 @@ TEST_CASE("a data set of one split is trained on, and what is not UTF-8 never en
   fs::copy(shapes(), data, fs::copy_options::recursive);
   fs::remove(data + "/annotations/instances_val.json");
   fs::rename(data + "/annotations/instances_train.json", data + "/annotations/instances_default.json");
+  fs::rename(data + "/train", data + "/default");
+  fs::remove_all(data + "/val");
   const auto check = run_program({"data", "check", data});
   CHECK(check.exit_code == 0);
   CHECK_THAT(check.output,
