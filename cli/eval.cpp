@@ -10,6 +10,7 @@
 #include "train/classification/classification_task.h"
 #include "train/classification/evaluate_classifier.h"
 #include "train/data/coco.h"
+#include "train/data/held_out.h"
 #include "train/detection/evaluate_detector.h"
 #include "train/evaluation/box_folder.h"
 #include "train/evaluation/check.h"
@@ -76,7 +77,8 @@ void require_output_apart(const EvalFlags& flags, const std::vector<std::string>
 }
 
 void measure(Detector& detector, const TrainConfig& config, const EvalFlags& flags) {
-  const DetectionDataset dataset = open_dataset(config.data, flags.split, detector.class_names());
+  const DetectionDataset dataset =
+      open_or_draw(config.data, flags.split, uint64_t(config.seed), detector.class_names());
   print_warnings(dataset.name, dataset.warnings);
   warn_of_crowding(dataset, config.max_detections);
   require_output_apart(flags, files_of(dataset));

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <map>
 
+#include "core/utf8.h"
 #include "train/loop/config.h"
 
 namespace fovea {
@@ -44,7 +45,7 @@ std::string with_flags(const std::string& text) {
       at = end + 1;
     }
   }
-  return result;
+  return escape_bytes(result);
 }
 
 }  // namespace fovea

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
 
@@ -14,6 +13,7 @@
 #include "cli/video.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "nn/io/json.h"
 #include "train/data/image/image_io.h"
 #include "train/report/draw.h"
 #include "train/report/result_names.h"
@@ -120,8 +120,7 @@ int64_t for_each_image(
 // Writes the list, and says what else lies in the folder.
 void write_results(const PredictFlags& flags, const std::string& name, const nlohmann::ordered_json& results,
                    std::set<std::string> written) {
-  constexpr auto replace = nlohmann::json::error_handler_t::replace;  // bytes of names that are no UTF-8
-  write_file_atomically(flags.output + "/" + name, results.dump(1, ' ', false, replace) + "\n");
+  write_file_atomically(flags.output + "/" + name, dump_json(results, 1) + "\n");
   written.insert(name);
   if (const std::string left = left_from_before(flags.output, written); !left.empty())
     fmt::print(stderr, "warning: {}\n", left);

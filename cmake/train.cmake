@@ -54,7 +54,7 @@ string(REPLACE ";" "\n" imagenet_classes "${imagenet_classes}")
 file(CONFIGURE OUTPUT generated/imagenet_classes.inc CONTENT "${imagenet_classes}\n" @ONLY)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS train/data/imagenet_classes.txt)
 
-fovea_library(train/data ROOMS image augment synth loader DEPENDS models PRIVATE ${json} pugixml::pugixml)
+fovea_library(train/data ROOMS files layout image augment synth loader DEPENDS models PRIVATE ${json} pugixml::pugixml)
 target_include_directories(fovea_train_data PRIVATE ${PROJECT_BINARY_DIR}/generated)
 if(FOVEA_EXIF)
   target_link_libraries(fovea_train_data PRIVATE PkgConfig::exif)

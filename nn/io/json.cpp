@@ -1,7 +1,10 @@
 #include "nn/io/json.h"
 
+#include <cmath>
+
 #include "core/error.h"
 #include "core/file.h"
+#include "core/utf8.h"
 
 namespace fovea {
 namespace {
@@ -29,6 +32,13 @@ void check_depth(std::string_view text, const std::string& source) {
   }
 }
 
+template <class Json>
+void escape_all(Json& value) {
+  if (auto* text = value.template get_ptr<std::string*>()) *text = escape_bytes(*text);
+  if (value.is_structured())
+    for (Json& item : value) escape_all(item);
+}
+
 }  // namespace
 
 nlohmann::json parse_json(std::string_view text, const std::string& source, const std::string& what,
@@ -47,5 +57,20 @@ nlohmann::json parse_json(std::string_view text, const std::string& source, cons
          reason.substr(reason.find(' ') + 1, longest));
   }
 }
+
+nlohmann::json plain_number(const nlohmann::json& value) {
+  constexpr size_t longest = 40;
+  constexpr double exact = double(int64_t(1) << 53);  // below it a double has every whole number
+  nlohmann::json number = value;
+  if (const auto* text = value.get_ptr<const std::string*>(); text && text->size() <= longest)
+    number = nlohmann::json::parse(*text, nullptr, false);
+  if (!number.is_number()) return value;
+  if (!number.is_number_float()) return number;
+  const auto real = number.get<double>();
+  return std::abs(real) <= exact && real == std::trunc(real) ? nlohmann::json(int64_t(real)) : number;
+}
+
+void escape_texts(nlohmann::json& value) { escape_all(value); }
+void escape_texts(nlohmann::ordered_json& value) { escape_all(value); }
 
 }  // namespace fovea

@@ -102,3 +102,38 @@ TEST_CASE("data convert on a full disk leaves nothing, and refuses a folder that
   CHECK(format.exit_code == 1);
   CHECK_THAT(format.errors, Contains("--to") && Contains("tfrecord"));
 }
+
+TEST_CASE("a data set of one split is trained on, and what is not UTF-8 never ends a run") {
+  const TemporaryFolder folder;
+  const std::string data = folder / "caf\xE9";
+  fs::copy(shapes(), data, fs::copy_options::recursive);
+  fs::remove(data + "/annotations/instances_val.json");
+  fs::rename(data + "/annotations/instances_train.json", data + "/annotations/instances_default.json");
+  fs::rename(data + "/train", data + "/default");
+  fs::remove_all(data + "/val");
+  const auto check = run_program({"data", "check", data});
+  CHECK(check.exit_code == 0);
+  CHECK_THAT(check.output,
+             Contains("caf\\xE9 has only the split \"default\": a training holds every fifth image out"));
+  const auto train =
+      run_program({"train", "--data", data, "--run", folder / "run", "--model", "efficientdet_d-3",
+                   "--image-size", "64", "--batch-size", "2", "--steps", "1"});
+  CAPTURE(train.errors);
+  CHECK(train.exit_code == 0);
+  CHECK_THAT(train.errors, Contains("of its 12 images are held out to measure on, drawn by --seed 1"));
+  const auto eval = run_program({"eval", folder / "run/last.safetensors"});
+  CHECK(eval.exit_code == 0);
+}
+
+TEST_CASE("train says that images to measure on are learned from") {
+  const TemporaryFolder folder;
+  fs::copy(shapes(), folder / "shapes", fs::copy_options::recursive);
+  fs::copy(folder / "shapes/annotations/instances_train.json",
+           folder / "shapes/annotations/instances_val.json", fs::copy_options::overwrite_existing);
+  fs::copy(folder / "shapes/train", folder / "shapes/val", fs::copy_options::overwrite_existing);
+  const auto result =
+      run_program({"train", "--data", folder / "shapes", "--run", folder / "run", "--model",
+                   "efficientdet_d-3", "--image-size", "64", "--batch-size", "2", "--steps", "1"});
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.errors, Contains("12 of the 12 images to measure on are learned from, too"));
+}

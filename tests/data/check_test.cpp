@@ -179,9 +179,10 @@ TEST_CASE("check: images that are broken, cut short, wrongly named, turned, of a
   REQUIRE(sizes.size() == 2);
   CHECK_THAT(sizes[0],
              Contains("images/4.png has 96 x 64 pixels, its annotation says 64 x 96: its boxes are taken"));
-  CHECK_THAT(sizes[1],
-             Contains("stored.jpg has 96 x 64 pixels, its annotation says 64 x 96: its boxes seem to be of "
-                      "the image before it is turned upright"));
+  CHECK_THAT(
+      sizes[1],
+      Contains("stored.jpg has 96 x 64 pixels, its annotation says 64 x 96: its boxes are of the stored "
+               "image, and are turned with it"));
   const auto exif_turned = texts(check, ProblemKind::turned_image);
   REQUIRE(exif_turned.size() == 2);
   CHECK_THAT(exif_turned[0], Contains("turned.jpg has the EXIF orientation 6"));

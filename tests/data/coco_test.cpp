@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "tests/support/test_data.h"
+#include "train/data/image/image_io.h"
 
 using namespace fovea;
 using Catch::Contains;
@@ -127,14 +128,13 @@ TEST_CASE("faults of single images and boxes are warnings") {
             .ends_with(": the image is left out"));
   CHECK(warning_of([](json& c) { c["annotations"][1]["image_id"] = 99; }, 1) ==
         "annotations[1].image_id is 99, but no image has this id: the box is left out");
-  const std::string no_size =
-      ", whose width and height are not both greater than 0 and finite: the box is left out";
-  CHECK(warning_of(box({5, 6, 0, 10}), 1) ==
-        fmt::format("{}{}", "annotations[0].bbox is [5, 6, 0, 10]", no_size));
-  CHECK(warning_of(box({5, 6, 10, -4}), 1) ==
-        fmt::format("{}{}", "annotations[0].bbox is [5, 6, 10, -4]", no_size));
+  // pycocotools counts a box without an area; only what is not finite is left out.
+  const std::string no_size = ", whose width and height are not both greater than 0 and finite: ";
+  const std::string counts = no_size + "it is not learned from, and evaluation counts it as an object";
+  CHECK(warning_of(box({5, 6, 0, 10}), 2) == "annotations[0].bbox is [5, 6, 0, 10]" + counts);
+  CHECK(warning_of(box({5, 6, 10, -4}), 2) == "annotations[0].bbox is [5, 6, 10, -4]" + counts);
   CHECK(warning_of(box({1e308, 6, 1e308, 4}), 1) ==
-        fmt::format("{}{}", "annotations[0].bbox is [1e+308, 6, 1e+308, 4]", no_size));
+        "annotations[0].bbox is [1e+308, 6, 1e+308, 4]" + no_size + "the box is left out");
   const std::string outside =
       ", which is not within its image of 640 x 480 pixels: training cuts it off there, evaluation takes it "
       "as it is";
@@ -154,13 +154,13 @@ TEST_CASE("missing fields and wrong types are errors with their place") {
   CHECK(error_of([](json& c) { c["annotations"][1].erase("bbox"); }) ==
         ": annotations[1] has no field \"bbox\"");
   CHECK(error_of([](json& c) {
-          c["annotations"][0]["image_id"] = "30";
-        }).starts_with(": annotations[0].image_id is \"30\": a whole number from "));
+          c["annotations"][0]["image_id"] = "thirty";
+        }).starts_with(": annotations[0].image_id is \"thirty\": a whole number from "));
   CHECK(error_of([](json& c) {
           c["images"][0]["id"] = 1.5;
         }).starts_with(": images[0].id is 1.5: a whole number"));
-  CHECK(error_of([](json& c) { c["images"][0]["width"] = 0; }) ==
-        ": images[0].width is 0: a whole number from 1 to 16777216 was expected");
+  CHECK(error_of([](json& c) { c["images"][0]["width"] = 1 << 25; }) ==
+        ": images[0].width is 33554432: a whole number from -1 to 16777216 was expected");
   CHECK(error_of([](json& c) {
           c["images"][0]["id"] = 18446744073709551615u;
         }).starts_with(": images[0].id is 18446744073709551615: "));
@@ -249,9 +249,67 @@ TEST_CASE("what is written is read back to the last bit") {
   }
   CHECK(back.images[0].annotations[0].x == 0.30000000000000004);
 
-  dataset.class_names = {"\xFF", "dog"};
-  CHECK_THROWS_WITH(write_coco(copy, dataset),
-                    Contains("copy.json cannot be written") && Contains("not UTF-8"));
+  dataset.class_names = {"caf\xE9", "dog"};
+  write_coco(copy, dataset);
+  CHECK(json::parse(read_file(copy))["categories"][0]["name"] == "caf\\xE9");
+}
+
+TEST_CASE("numbers in quotes and with a needless point are taken, a size that is not said is the image's") {
+  json content = small();
+  content["images"][0]["id"] = "30";
+  content["images"][1]["id"] = 7.0;
+  content["images"][0].erase("width");
+  content["images"][1]["height"] = -1;
+  content["annotations"][0]["image_id"] = 30.0;
+  content["annotations"][0]["category_id"] = "18";
+  content["annotations"][0]["bbox"] = {"1", "2.5", 3, 4};
+  content["annotations"][0]["area"] = "12";
+  const Files files(content);
+  for (const char* name : {"a.jpg", "b.jpg"}) write_image(files.folder() + "/" + name, Image(90, 70));
+  const DetectionDataset dataset = files.read();
+  REQUIRE(dataset.images.size() == 2);
+  CHECK(dataset.images[0].width == 90);
+  CHECK(dataset.images[1].height == 70);
+  CHECK(dataset.images[1].id == 7);
+  const Annotation& a = dataset.images[0].annotations.at(0);
+  CHECK(std::vector{a.x, a.y, a.width, a.height, a.area} == std::vector{1.0, 2.5, 3.0, 4.0, 12.0});
+  REQUIRE(dataset.warnings.size() == 3);
+  CHECK_THAT(dataset.warnings[0], Contains("2 annotations without the image's size; the first: ") &&
+                                      Contains("images[0] has no size: that of ") &&
+                                      Contains("b.jpg, 90 x 70"));
+  CHECK_THAT(dataset.warnings[1], Contains("5 fields with numbers in quotes") && Contains("is taken as "));
+
+  for (json& image : content["images"]) image = {{"id", image["id"]}};  // truth for results made elsewhere
+  CHECK(Files(content).read({}, {.require_images = false}).images[0].annotations.size() == 2);
+  for (json& image : content["images"]) image["id"] = "first";
+  ReadLog log;
+  CHECK_THROWS_WITH(Files(content).read({}, {.require_images = false, .log = &log}),
+                    Contains("no entry of the list \"images\" can be used"));
+}
+
+TEST_CASE("paths of another machine lead to the images, but never two to one") {
+  json content = small();
+  content["images"][0]["file_name"] = "D:\\data\\my%20set\\b.jpg";
+  content["images"][1]["file_name"] = "../../elsewhere/a.jpg";
+  const Files files(content);
+  CHECK(files.read().warnings.empty());
+  CHECK(files.read().images[0].file == files.folder() + "/b.jpg");
+  content["images"][1]["file_name"] = "/elsewhere/b.jpg";
+  const DetectionDataset dataset = Files(content).read();
+  CHECK(dataset.images.size() == 1);
+  REQUIRE(dataset.warnings.size() == 1);
+  CHECK_THAT(dataset.warnings[0], Contains("b.jpg is another image's: the image is left out"));
+}
+
+TEST_CASE("a COCO file that is not UTF-8 is read, and its faults are named by line") {
+  json content = small();
+  std::string text = content.dump();
+  text.replace(text.find("\"dog\""), 5, "\"d\xF6g\"");
+  const DetectionDataset dataset = Files(text).read();
+  CHECK(dataset.class_names == std::vector<std::string>{"cat", "d\\xF6g"});
+  REQUIRE(dataset.warnings.size() == 1);
+  CHECK_THAT(dataset.warnings[0], Contains("instances.json:1 is not UTF-8"));
+  CHECK(Files("\xEF\xBB\xBF" + content.dump()).read().warnings.empty());
 }
 
 TEST_CASE("the official COCO file") {

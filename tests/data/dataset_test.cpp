@@ -123,6 +123,21 @@ TEST_CASE("a Pascal VOC layout is found, splits are joined, lists given by path"
                     Contains("there is no list file gone.txt, nor "));
 }
 
+TEST_CASE("Pascal VOC: a list of images whose names end in a number is a split, and lines may be paths") {
+  const TemporaryFolder folder;
+  for (const char* stem : {"val photo 1", "b", "c", "d"}) write_voc_image(folder, stem, "dog");
+  write_file_atomically(folder / "ImageSets/Main/val.txt", "\xEF\xBB\xBFval photo 1\nb.jpg\n");
+  write_file_atomically(folder / "ImageSets/Main/train.txt",
+                        "JPEGImages/c.jpg Annotations/c.xml\nD:\\voc\\JPEGImages\\d.jpg\n");
+  write_file_atomically(folder / "ImageSets/Main/dog_val.txt", "val photo 1  1\nb -1\n");
+  CHECK(dataset_splits(folder.path()) == Names{"train", "val"});
+  for (const char* split : {"train", "val"}) {
+    const DetectionDataset dataset = open_dataset(folder.path(), split);
+    CHECK(dataset.images.size() == 2);
+    CHECK(dataset.warnings.empty());
+  }
+}
+
 TEST_CASE("what is no data set, and a split that there is not, are errors") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH(open_dataset(folder / "none", "train"), Contains("none is no folder"));
@@ -143,7 +158,7 @@ TEST_CASE("what is no data set, and a split that there is not, are errors") {
 
   const TemporaryFolder voc;
   write_voc_image(voc, "a", "dog");
-  CHECK_THROWS_WITH(open_dataset(voc.path(), "train"), Contains("has no split \"train\", nor any other"));
+  CHECK_THROWS_WITH(open_dataset(voc.path(), "train"), Contains("has no split \"train\": it has all"));
   write_file_atomically(voc / "ImageSets/Main/val.txt", "a\n");
   CHECK_THROWS_WITH(open_dataset(voc.path(), "train"), Contains("has no split \"train\": it has val"));
 }

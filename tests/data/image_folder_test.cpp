@@ -47,12 +47,26 @@ TEST_CASE("given classes decide labels, what is missing or no image is a warning
   CHECK(dataset.images[1].label == 2);
   REQUIRE(dataset.warnings.size() == 3);
   CHECK_THAT(dataset.warnings[0], Contains("has no folder of the class \"cow\""));
-  CHECK_THAT(dataset.warnings[1],
-             Contains("cat: 2 files are left out") && Contains("the first is 1.webp"));
+  CHECK_THAT(dataset.warnings[1], Contains("cat: 2 files are left out") && Contains("the first is 1.webp"));
   CHECK_THAT(dataset.warnings[2], Contains("bird holds no image"));
+  write(folder, "bird/1.png");
   CHECK_THROWS_WITH(
       read_image_folder(folder.path(), {"dog", "cat"}),
       Contains("bird is a folder of the class \"bird\", which the model does not know: it knows dog, cat"));
+}
+
+TEST_CASE("images in folders of a class are its own, and folders without an image are no classes") {
+  const TemporaryFolder folder;
+  for (const char* name : {"cat/1.jpg", "cat/persian/2.jpg", "dog/3.jpg", "__MACOSX/cat/4.jpg"})
+    write(folder, name);
+  create_folder(folder / "empty");
+  const ClassificationDataset dataset = read_image_folder(folder.path());
+  CHECK(dataset.class_names == std::vector<std::string>{"cat", "dog"});
+  CHECK(dataset.images.size() == 3);
+  REQUIRE(dataset.warnings.size() == 1);
+  CHECK_THAT(dataset.warnings[0], Contains("empty holds no image: it is no class"));
+  write(folder, "caf\xE9/5.jpg");
+  CHECK(read_image_folder(folder.path()).class_names[0] == "caf\\xE9");
 }
 
 TEST_CASE("folders without images are errors that say where to look") {

@@ -207,6 +207,20 @@ TEST_CASE("Pascal VOC: a size that the XML lacks is the image's") {
              Contains("a.xml: <size> is 0 x 0: the size of ") && Contains("a.png, 40 x 30, is taken"));
 }
 
+TEST_CASE("Pascal VOC: an empty size is the image's, text that is not UTF-8 is escaped and named") {
+  Voc voc;
+  voc.write("Annotations/a.xml",
+            annotation(object("caf\xE9", "11", "12", "21", "22"), "", "<width></width>"));
+  write_image(voc.file("JPEGImages/a.png"), Image(40, 30));
+  const DetectionDataset dataset = voc.read(
+      "\xEF\xBB\xBF"
+      "a\n");
+  CHECK(dataset.images[0].height == 30);
+  CHECK(dataset.class_names == std::vector<std::string>{"caf\\xE9"});
+  REQUIRE(dataset.warnings.size() == 2);
+  CHECK_THAT(dataset.warnings[1], Contains("a.xml:4 is not UTF-8"));
+}
+
 TEST_CASE("blood cells of the test data") {
   const auto folder = test_data("bccd");
   if (!folder) {

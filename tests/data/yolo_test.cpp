@@ -68,7 +68,8 @@ TEST_CASE("YOLO: shares become pixels of the image, lines labels") {
   const DetectionDataset dataset = open_dataset(yolo.folder(), "train");
   CHECK(dataset.class_names == Names{"cat", "dog"});
   CHECK(dataset.category_ids == std::vector<int>{1, 2});
-  CHECK(dataset.warnings.empty());
+  REQUIRE(dataset.warnings.size() == 1);
+  CHECK_THAT(dataset.warnings[0], Contains("c.png has no file ") && Contains("labels/train/c.txt"));
   REQUIRE(dataset.images.size() == 3);
   CHECK(dataset.images[0].annotations.empty());
   CHECK(dataset.images[2].annotations.empty());
@@ -199,7 +200,9 @@ TEST_CASE("YOLO: faults of the layout are errors") {
              Contains("data.yaml:2: nc is 3, but names has 2 classes"));
   CHECK_THAT(error_of("train: images/nowhere\nnames: [a]\n"),
              Contains("data.yaml: train is ") && Contains("images/nowhere, but no folder or list is there"));
-  CHECK_THAT(error_of("names: [a]\n"), Contains("nor any other"));
+  CHECK(error_of("names: [a]\n").empty());  // the folders tell the splits
+  CHECK_THAT(error_of("names: [a]\ntrain: images/train\nkpt_shape: [4]\n"),
+             Contains("data.yaml:3: kpt_shape must be [number of keypoints, 2 or 3]"));
   CHECK(error_of("train: images/train\nnames: [a]\n").empty());
 
   Yolo yolo;
@@ -211,6 +214,71 @@ TEST_CASE("YOLO: faults of the layout are errors") {
   yolo.write("images/train/b.jpg", "no image");
   yolo.write("labels/train/a.txt", "0 0.5 0.5 0.5 0.5");
   CHECK_THROWS_WITH(open_dataset(yolo.folder(), "train"), Contains("images/train/b.jpg is no image"));
+}
+
+TEST_CASE("YOLO: with kpt_shape the first numbers of a row are the box, without it such rows are refused") {
+  const std::string yaml = "train: images/train\nnames: [a]\n",
+                    two = "0 .5 .5 .2 .2 .45 .5 .48 .5 .52 .5 .55 .5\n",
+                    three = "0 .5 .5 .2 .2 .45 .5 2 .48 .5 1 .52 .5 2 0 0 0\n";
+  for (const auto& [shape, row] :
+       {std::pair("kpt_shape: [4, 2]\n", two), std::pair("kpt_shape: [4, 3]\n", three)}) {
+    Yolo yolo(yaml + shape);
+    yolo.labelled("a", row + "0 0.5 0.5 0.5 0.5\n");
+    const DetectionDataset dataset = open_dataset(yolo.folder(), "train");
+    REQUIRE(dataset.images[0].annotations.size() == 2);
+    CHECK(numbers(dataset.images[0].annotations[0])[0] == Approx(40));
+    CHECK(numbers(dataset.images[0].annotations[0])[2] == Approx(20));
+    yolo.labelled("b", "0 .1 .1 .2 .1 .2 .2 .1 .2\n");
+    CHECK_THROWS_WITH(
+        open_dataset(yolo.folder(), "train"),
+        Contains("b.txt:1 has 9 numbers: 5 were expected") && Contains("with the keypoints of kpt_shape"));
+  }
+  for (const std::string& row : {two, three})
+    CHECK_THROWS_WITH(read_one(row + row + row), Contains("seem to be a box with keypoints, not an outline"));
+  CHECK(read_one("0 .1 .1 .4 .1 .5 .5 .3 .6 .2 .5\n0 .1 .1 .4 .1 .5 .5 .3 .6 .2 .5\n0 .5 .5 .9 .9 .9 .2 .1 "
+                 ".5 .2 .5\n")
+            .images[0]
+            .annotations.size() == 3);
+}
+
+TEST_CASE("YOLO: what is left out is counted: pictures that are not read, text files without an image") {
+  Yolo yolo;
+  yolo.labelled("a", "0 0.5 0.5 0.5 0.5\n");
+  yolo.write("images/train/b.heic", "picture");
+  yolo.write("labels/train/b.txt", "0 0.5 0.5 0.5 0.5\n");
+  yolo.write("labels/train/c.txt", "0 0.5 0.5 0.5 0.5\n");
+  const DetectionDataset dataset = open_dataset(yolo.folder(), "train");
+  REQUIRE(dataset.warnings.size() == 2);
+  CHECK_THAT(dataset.warnings[0], Contains("b.heic is in a format that is not read"));
+  CHECK_THAT(dataset.warnings[1], Contains("2 annotations without an image, left out; the first: ") &&
+                                      Contains("labels/train/b.txt has no image in "));
+}
+
+TEST_CASE("YOLO: a place that is not there is not replaced by another split's") {
+  Yolo yolo("train: images/train\nval: /mnt/elsewhere/images/train\nnames: red\n");
+  yolo.labelled("a", "0 0.5 0.5 0.5 0.5\n");
+  CHECK(open_dataset(yolo.folder(), "train").class_names == Names{"red"});
+  CHECK_THROWS_WITH(open_dataset(yolo.folder(), "val"),
+                    Contains("val is /mnt/elsewhere/images/train, but no folder or list is there"));
+  Yolo inside("train: images/train\nval: /mnt/elsewhere/images\nnames: [a]\n");
+  inside.labelled("a", "0 0.5 0.5 0.5 0.5\n");
+  CHECK_THROWS_WITH(open_dataset(inside.folder(), "val"), Contains("no folder or list is there"));
+  Yolo windows("train: D:\\set\\images\\train\nval: images%2Ftrain\nnames: [a]\n");
+  windows.labelled("a", "0 0.5 0.5 0.5 0.5\n");
+  CHECK(open_dataset(windows.folder(), "val").images.size() == 1);
+}
+
+TEST_CASE("YOLO: byte-order marks are no part of names and rows, and what is not UTF-8 is escaped") {
+  Yolo yolo("");
+  yolo.write("classes.txt", "\xEF\xBB\xBFred\r\ngr\xFCn\n");
+  yolo.labelled("a",
+                "\xEF\xBB\xBF"
+                "0 0.5 0.5 0.5 0.5\n");
+  const DetectionDataset dataset = open_dataset(yolo.folder(), "train");
+  CHECK(dataset.class_names == Names{"red", "gr\\xFCn"});
+  CHECK(dataset.images[0].annotations.size() == 1);
+  REQUIRE(dataset.warnings.size() == 1);
+  CHECK_THAT(dataset.warnings[0], Contains("classes.txt:2 is not UTF-8"));
 }
 
 TEST_CASE("YOLO: a text file is beside its image or in labels/ in place of the last images/") {

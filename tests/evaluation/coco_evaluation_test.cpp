@@ -9,6 +9,7 @@
 #include "core/random.h"
 #include "tests/support/coco_truth.h"
 #include "tests/support/test_data.h"
+#include "train/data/coco.h"
 #include "train/evaluation/results.h"
 
 using namespace fovea;
@@ -174,6 +175,21 @@ TEST_CASE("COCO's figures by hand") {
   CHECK(figures.classes[0].ap75 == 0);
   CHECK(figures.classes[0].ar100 == Approx(0.1));
   CHECK(figures.ap50 == Approx(0.75));
+}
+
+TEST_CASE("a truth box without an area counts as an object, as pycocotools counts it") {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "truth.json", R"({"images":[{"id":1}],"categories":[{"id":1,"name":"cat"}],
+    "annotations":[{"id":1,"image_id":1,"category_id":1,"bbox":[10,10,20,20],"area":400,"iscrowd":0},
+                   {"id":2,"image_id":1,"category_id":1,"bbox":[50,50,0,20],"area":0,"iscrowd":0}]})");
+  write_file_atomically(folder / "found.json",
+                        R"([{"image_id":1,"category_id":1,"bbox":[10,10,20,20],"score":0.9}])");
+  const DetectionDataset truth = read_coco(folder / "truth.json", {}, {}, {.require_images = false});
+  REQUIRE(truth.warnings.size() == 1);
+  CHECK_THAT(truth.warnings[0], Contains("evaluation counts it as an object"));
+  const CocoFigures figures = evaluate_coco(truth, read_coco_results(folder / "found.json", truth));
+  check_equal(figures.ap, 51.0 / 101, "AP");  // precision 1 up to recall 0.5
+  check_equal(figures.ar100, 0.5, "AR100");
 }
 
 TEST_CASE("a detection of the network as COCO writes it") {

@@ -98,20 +98,25 @@ TEST_CASE("results that cannot be measured are not written") {
   CHECK(!std::filesystem::exists(path));
 }
 
+TEST_CASE("ids and numbers in quotes or with a needless point are taken") {
+  const auto plain = read(R"([{"image_id":7,"category_id":3,"bbox":[1,2,3,4],"score":0.5}])");
+  CHECK(read(R"([{"image_id":7.0,"category_id":"3","bbox":["1",2.0,3,4],"score":"0.5"}])") == plain);
+}
+
 TEST_CASE("a fault in results is named by file, entry and field") {
   CHECK_THAT(error_of("\"score\":0.25", "\"confidence\":1"), Contains("results.json: entry 1 has no score"));
   CHECK_THAT(error_of("\"image_id\":7,", ""), Contains("entry 1 has no image_id"));
   CHECK_THAT(error_of("\"category_id\":3,", ""), Contains("entry 1 has no category_id"));
   CHECK_THAT(error_of("\"bbox\":[1.5,2,3,4],", ""), Contains("entry 1 has no bbox"));
-  CHECK_THAT(error_of("0.25", "\"0.25\""),
-             Contains("entry 1 has \"0.25\" in its score: it must be a number"));
+  CHECK_THAT(error_of("0.25", "\"high\""),
+             Contains("entry 1 has \"high\" in its score: it must be a number"));
   CHECK_THAT(error_of("0.25", "null"), Contains("entry 1 has null in its score"));
   CHECK_THAT(error_of("1.5,2", "1.5,true"), Contains("entry 1 has true in its bbox: it must be a number"));
   CHECK_THAT(error_of("[1.5,2,3,4]", "[1.5,2,3]"),
              Contains("entry 1 has bbox [1.5,2,3]: it must be [left, top, width, height]"));
   CHECK_THAT(error_of("[1.5,2,3,4]", "{}"), Contains("entry 1 has bbox {}"));
-  CHECK_THAT(error_of("_id\":7", "_id\":\"7\""),
-             Contains("entry 1 has image_id \"7\": it must be a whole number"));
+  CHECK_THAT(error_of("_id\":7", "_id\":\"seven\""),
+             Contains("entry 1 has image_id \"seven\": it must be a whole number"));
   CHECK_THAT(error_of("_id\":7", "_id\":7.5"),
              Contains("entry 1 has image_id 7.5: it must be a whole number"));
   CHECK_THAT(error_of("_id\":7", "_id\":8"), Contains("entry 1 has image_id 8, which val does not have"));

@@ -1,5 +1,5 @@
 // YOLO's YAML file: names and splits. The splits' folders are not read: they may be any of this machine's.
-#include "train/data/yolo_layout.h"
+#include "train/data/layout/yolo_layout.h"
 #include "tests/fuzz/harness.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

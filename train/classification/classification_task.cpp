@@ -6,9 +6,13 @@
 
 #include "core/checksum.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "train/classification/classification_recipe.h"
 #include "train/classification/evaluate_classifier.h"
 #include "train/data/augment/augment.h"
+#include "train/data/files/listing.h"
+#include "train/data/files/shared_files.h"
+#include "train/data/layout/split_name.h"
 #include "train/data/random_stream.h"
 #include "train/loop/resolve_config.h"
 #include "train/loop/training_sampler.h"
@@ -20,6 +24,14 @@ std::vector<std::vector<int>> labels_of(const ClassificationDataset& dataset) {
   std::vector<std::vector<int>> labels;
   for (const ClassifiedImage& image : dataset.images) labels.push_back({image.label});
   return labels;
+}
+
+// folder/<split>, or what other tools call val.
+std::string split_folder(const std::string& folder, const std::string& split) {
+  for (const std::string& name : folder_names(folder))
+    if (name != split && split_name(name) == split_name(split) && !is_folder(folder + "/" + split))
+      return folder + "/" + name;
+  return folder + "/" + split;
 }
 
 // Every fifth image of each class moves to the second data set.
@@ -142,12 +154,13 @@ TaskResult ClassificationTask::finish(const std::string& folder) {
 std::unique_ptr<Task> make_classification_task(TrainingState& state, ProcessGroup& group) {
   TrainConfig& c = state.config;
   ClassificationDataset train, validation;
-  if (std::filesystem::is_directory(c.data + "/" + c.train_split)) {
-    train = read_image_folder(c.data + "/" + c.train_split);
-    validation = read_image_folder(c.data + "/" + c.val_split, train.class_names);
+  if (std::filesystem::is_directory(split_folder(c.data, c.train_split))) {
+    train = read_image_folder(split_folder(c.data, c.train_split));
+    validation = read_image_folder(split_folder(c.data, c.val_split), train.class_names);
   } else {
     std::tie(train, validation) = held_out(read_image_folder(c.data));
   }
+  warn_of_shared_files(files_of(train), files_of(validation), train.warnings);
   if (c.overfit > 0) {
     keep_first(train, size_t(c.overfit));
     validation = train;
@@ -168,8 +181,8 @@ std::unique_ptr<Task> make_classification_task(TrainingState& state, ProcessGrou
 ClassificationDataset open_classification_split(const std::string& folder, const std::string& split,
                                                 const std::vector<std::string>& class_names) {
   require(std::filesystem::is_directory(folder), "{} is no folder: give the folder of a data set", folder);
-  if (std::filesystem::is_directory(folder + "/" + split))
-    return read_image_folder(folder + "/" + split, class_names);
+  if (std::filesystem::is_directory(split_folder(folder, split)))
+    return read_image_folder(split_folder(folder, split), class_names);
   require(split == "val", "{0} has no folder {1}: give a `split` that it has, {0}/<split>/<class>/", folder,
           split);
   return held_out(read_image_folder(folder, class_names)).second;

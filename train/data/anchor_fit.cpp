@@ -83,7 +83,7 @@ std::vector<Sample> sample_boxes(const std::vector<const LabelledImage*>& images
   std::vector<Sample> all, samples;
   for (const LabelledImage* image : images)
     for (const Annotation& a : image->annotations)
-      if (!a.crowd) all.push_back({image, &a});
+      if (!a.crowd && a.has_area()) all.push_back({image, &a});
   for (size_t i = 0; i < all.size(); i += all.size() / max_boxes + 1) samples.push_back(all[i]);
   return samples;
 }

@@ -6,6 +6,8 @@
 #include <set>
 
 #include "train/data/box_check.h"
+#include "train/data/held_out.h"
+#include "train/data/layout/split_name.h"
 
 namespace fovea {
 namespace {
@@ -28,7 +30,7 @@ std::vector<const LabelledImage*> images_of(const DatasetCheck& check) {
 std::vector<int64_t> boxes_per_class(const DatasetSplit& split) {
   std::vector<int64_t> counts(split.dataset.class_names.size());
   for (const LabelledImage& image : split.dataset.images)
-    for (const Annotation& a : image.annotations) ++counts[size_t(a.label)];
+    for (const Annotation& a : image.annotations) counts[size_t(a.label)] += a.has_area();
   return counts;
 }
 
@@ -41,6 +43,14 @@ void check_splits(DatasetCheck& check, const std::string& folder, bool all) {
     return std::any_of(check.data.splits.begin(), check.data.splits.end(),
                        [&](const DatasetSplit& split) { return split.name == name; });
   };
+  if (all && is_drawn(folder, "train")) {
+    check.faults.push_back(
+        {ProblemKind::drawn_split,
+         fmt::format("{} has only the split \"{}\": a training holds every fifth image out to "
+                     "measure on, drawn by `seed`",
+                     folder, check.data.splits.empty() ? only_split : check.data.splits[0].name)});
+    return;
+  }
   for (const char* name : {"train", "val"})
     if (all && !has(name))
       check.faults.push_back(
@@ -81,7 +91,7 @@ void check_classes(DatasetCheck& check) {
             {ProblemKind::unknown_class,
              fmt::format("{} has {} boxes of \"{}\", which is not among the classes of {}: {}",
                          splits[s]->dataset.name, counts[s][label], names[label], splits[0]->name,
-                         fmt::join(learned, ", "))});
+                         some_of(learned))});
   }
 }
 
@@ -130,7 +140,7 @@ void check_anchors(DatasetCheck& check, const DatasetCheckOptions& options) {
   fit.smallest_anchor = cover.smallest_side(), fit.largest_anchor = cover.largest_side();
   for (const LabelledImage* image : images)
     for (const Annotation& a : image->annotations) {
-      if (a.crowd) continue;
+      if (a.crowd || !a.has_area()) continue;
       const InputBox box = to_input(a, *image, fit.height, fit.width);
       const double iou = cover.best_iou(box);
       ++fit.boxes;
@@ -181,6 +191,8 @@ DatasetCheck check_dataset(const std::string& folder, const DatasetCheckOptions&
   ReadLog log;
   check.data = open_splits(folder, options.splits, &log);
   check.faults = std::move(log.faults);
+  for (const std::string& text : check.data.unlisted)
+    check.faults.push_back({ProblemKind::unlisted_image, text});
   check.joined = joined_splits(check.data);
   check_splits(check, folder, options.splits.empty());
   std::vector<RawBox> boxes;

@@ -7,22 +7,30 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <unordered_map>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/utf8.h"
 #include "nn/io/json.h"
+#include "train/data/files/find_file.h"
+#include "train/data/files/text_file.h"
+#include "train/data/image_sizes.h"
 
 namespace fovea {
 namespace {
 
 using nlohmann::json;
 
+// The first number in quotes or with a needless decimal point of each field, as a sentence.
+using LooseNumbers = std::map<std::string, std::string>;
+
 // One entry of a list of the file, and its place for messages.
 class Entry {
  public:
-  Entry(const std::string& file, const char* list, size_t index, const json& value)
-      : file_(file), list_(list), index_(index), value_(value) {
+  Entry(const std::string& file, const char* list, size_t index, const json& value, LooseNumbers& loose)
+      : file_(file), list_(list), index_(index), value_(value), loose_(loose) {
     if (!value.is_object()) fail("{} is {}: an object was expected", place(), show(value));
   }
 
@@ -31,7 +39,7 @@ class Entry {
 
   int64_t integer(const char* name, int64_t low = std::numeric_limits<int64_t>::min(),
                   int64_t high = std::numeric_limits<int64_t>::max()) const {
-    const json& value = field(name);
+    const json value = plain(name, field(name));
     const bool fits = value.is_number_unsigned() ? value.get<uint64_t>() <= uint64_t(high)
                                                  : value.is_number_integer() && value.get<int64_t>() <= high;
     if (!fits || value.get<int64_t>() < low)
@@ -39,7 +47,7 @@ class Entry {
     return value.get<int64_t>();
   }
   double number(const char* name) const {
-    const json& value = field(name);
+    const json value = real(name, field(name));
     if (!value.is_number()) wrong(name, "a number");
     return value.get<double>();
   }
@@ -54,10 +62,15 @@ class Entry {
   }
   std::array<double, 4> four_numbers(const char* name) const {
     const json& value = field(name);
-    if (!value.is_array() || value.size() != 4 ||
-        !std::all_of(value.begin(), value.end(), [](const json& v) { return v.is_number(); }))
-      wrong(name, "four numbers, left, top, width and height,");
-    return value.get<std::array<double, 4>>();
+    std::array<double, 4> numbers{};
+    bool good = value.is_array() && value.size() == 4;
+    for (size_t i = 0; i < 4 && good; ++i) {
+      const json number = real(name, value[i]);
+      good = number.is_number();
+      if (good) numbers[i] = number.get<double>();
+    }
+    if (!good) wrong(name, "four numbers, left, top, width and height,");
+    return numbers;
   }
 
  private:
@@ -65,6 +78,17 @@ class Entry {
     const auto found = value_.find(name);
     if (found == value_.end()) fail("{} has no field \"{}\"", place(), name);
     return *found;
+  }
+  json real(const char* name, const json& value) const {
+    return value.is_number() ? value : plain(name, value);
+  }
+  json plain(const char* name, const json& value) const {
+    if (value.is_number_integer()) return value;
+    json number = plain_number(value);
+    if (number.is_number() && (value.is_string() || number.is_number_integer()))
+      loose_.emplace(fmt::format("{}.{}", list_, name), fmt::format("{}.{} is {}: it is taken as {}", place(),
+                                                                    name, show(field(name)), show(number)));
+    return number;
   }
   [[noreturn]] void wrong(const char* name, const std::string& expected) const {
     fail("{}.{} is {}: {} was expected", place(), name, show(field(name)), expected);
@@ -78,15 +102,17 @@ class Entry {
   const char* list_;
   size_t index_;
   const json& value_;
+  LooseNumbers& loose_;
 };
 
 // Calls visit(Entry) for each entry of the list `name`.
 template <class Visit>
-void for_each_entry(const std::string& file, const json& root, const char* name, ReadLog* log, Visit visit) {
+void for_each_entry(const std::string& file, const json& root, const char* name, ReadLog* log,
+                    LooseNumbers& loose, Visit visit) {
   require(root.is_object() && root.contains(name) && root[name].is_array(),
           "{} has no list \"{}\": a COCO annotation file has images, annotations and categories", file, name);
   const json& list = root[name];
-  for (size_t i = 0; i < list.size(); ++i) attempt(log, [&] { visit(Entry(file, name, i, list[i])); });
+  for (size_t i = 0; i < list.size(); ++i) attempt(log, [&] { visit(Entry(file, name, i, list[i], loose)); });
 }
 
 class Reader {
@@ -97,26 +123,38 @@ class Reader {
   }
 
   DetectionDataset read(const std::vector<std::string>& class_names) {
-    const json root = parse_json(read_file(file_), file_, "valid JSON");
+    const json root = parse();
     read_categories(root);
     if (class_names.empty())
       take_classes_of_the_file();
     else
       take_classes_of_the_model(class_names);
     read_images(root);
-    for_each_entry(file_, root, "annotations", options_.log,
+    for_each_entry(file_, root, "annotations", options_.log, loose_,
                    [&](const Entry& entry) { read_annotation(entry); });
+    std::vector<std::string> loose;
+    for (const auto& [field, sentence] : loose_) loose.push_back(sentence);
+    warn_of(ProblemKind::loose_number, loose, dataset_.warnings, options_.log);
+    warn_of(ProblemKind::missing_size, missing_sizes_, dataset_.warnings, options_.log);
     return std::move(dataset_);
   }
 
  private:
+  json parse() {
+    const std::string content = read_text(file_);
+    const auto fault = utf8_fault(file_, content);
+    if (fault) warn(ProblemKind::not_utf8, *fault);
+    return parse_json(fault ? escape_bytes(content, "\\\\x") : content, file_,
+                      "valid JSON");  // a backslash of JSON
+  }
+
   void warn(ProblemKind kind, const std::string& text) {
     dataset_.warnings.push_back(text);
     if (options_.log) options_.log->faults.push_back({kind, text});
   }
 
   void read_categories(const json& root) {
-    for_each_entry(file_, root, "categories", options_.log, [&](const Entry& entry) {
+    for_each_entry(file_, root, "categories", options_.log, loose_, [&](const Entry& entry) {
       const int id =
           int(entry.integer("id", std::numeric_limits<int>::min(), std::numeric_limits<int>::max() - 1));
       const std::string name = entry.text("name");
@@ -151,36 +189,49 @@ class Reader {
   }
 
   void read_images(const json& root) {
-    for_each_entry(file_, root, "images", options_.log, [&](const Entry& entry) {
-      constexpr int64_t longest_side = 1 << 24;
+    for_each_entry(file_, root, "images", options_.log, loose_, [&](const Entry& entry) {
       const int64_t id = entry.integer("id");
-      const std::string name = entry.text("file_name");
-      const int width = int(entry.integer("width", 1, longest_side));
-      const int height = int(entry.integer("height", 1, longest_side));
-      const std::optional<std::string> path = find_image(name);
+      const std::string name =
+          options_.require_images || entry.has("file_name") ? entry.text("file_name") : "";
+      const int64_t width = side(entry, "width"), height = side(entry, "height");
+      const std::optional<FoundPath> found = find_image(name);
+      const bool used = found && !files_.insert(found->path).second && found->shortened;
+      const bool left_out = !found || used;
       const auto [position, is_new] =
-          positions_.emplace(id, path ? int64_t(dataset_.images.size()) : left_out);
+          positions_.emplace(id, left_out ? nowhere : int64_t(dataset_.images.size()));
       if (!is_new)
         fail("{}.id is {}, which an image before it has already: give every image an id of its own",
              entry.place(), id);
-      if (path)
-        dataset_.images.push_back({*path, id, width, height, {}});
-      else
-        warn(ProblemKind::missing_image,
-             fmt::format("{}.file_name is \"{}\", which is not in {}: the image is left out", entry.place(),
-                         name, fmt::join(image_folders_, ", ")));
+      if (left_out)
+        return warn(ProblemKind::missing_image,
+                    fmt::format("{}.file_name is \"{}\", which is not in {}{}: the image is left out",
+                                entry.place(), name, fmt::join(image_folders_, ", "),
+                                used ? fmt::format(", and {} is another image's", found->path) : ""));
+      dataset_.images.push_back({found->path, id, int(width), int(height), {}});
+      if (width == 0 || height == 0) complete_size(entry, dataset_.images.back());
     });
-    require(!positions_.empty(), "{}: the list \"images\" is empty: a data set needs an image", file_);
+    require(!root["images"].empty(), "{}: the list \"images\" is empty: a data set needs an image", file_);
+    require(!positions_.empty(), "{}: no entry of the list \"images\" can be used", file_);
     require(!dataset_.images.empty(), "none of the {} images that {} names is in {}", positions_.size(),
             file_, fmt::join(image_folders_, ", "));
   }
 
-  std::optional<std::string> find_image(const std::string& name) const {
-    for (const std::string& folder : image_folders_) {
-      const std::filesystem::path path = std::filesystem::path(folder) / name;
-      if (is_file(path.string())) return path.string();
-    }
-    return options_.require_images ? std::nullopt : std::optional(name);
+  // 0 where the file does not say it, as exporters that do not know write it: nothing, 0 or -1.
+  static int64_t side(const Entry& entry, const char* name) {
+    constexpr int64_t longest_side = 1 << 24;
+    return entry.has(name) ? std::max<int64_t>(entry.integer(name, -1, longest_side), 0) : 0;
+  }
+
+  void complete_size(const Entry& entry, LabelledImage& image) {
+    if (!options_.require_images) return;
+    take_own_size(image);
+    missing_sizes_.push_back(fmt::format("{} has no size: that of {}, {} x {}, is taken", entry.place(),
+                                         image.file, image.width, image.height));
+  }
+
+  std::optional<FoundPath> find_image(const std::string& name) const {
+    const auto found = find_path(image_folders_, name, is_file);
+    return found || options_.require_images ? found : FoundPath{name};
   }
 
   void read_annotation(const Entry& entry) {
@@ -198,13 +249,12 @@ class Reader {
                        image_id));
       return;
     }
-    if (position->second == left_out) return;  // the warning about the image stands for its boxes too
+    if (position->second == nowhere) return;  // the warning about the image stands for its boxes too
     LabelledImage& image = dataset_.images[size_t(position->second)];
     if (options_.log) options_.log->boxes.push_back({box, image.width, image.height});
-    if (has_size(annotation, entry)) {
-      warn_if_outside(annotation, image, entry);
-      image.annotations.push_back(annotation);
-    }
+    if (!is_finite(annotation, entry)) return;
+    if (annotation.has_area()) warn_if_outside(annotation, image, entry);
+    image.annotations.push_back(annotation);
   }
 
   int label_of(const Entry& entry) const {
@@ -217,25 +267,28 @@ class Reader {
     if (label == labels_.end())
       fail_as(ProblemKind::unknown_class,
               "{} is of the class \"{}\", which the model does not know: it knows {}", entry.place(),
-              category->second, fmt::join(dataset_.class_names, ", "));
+              category->second, some_of(dataset_.class_names));
     return label->second;
   }
 
-  bool has_size(const Annotation& a, const Entry& entry) {
-    const bool good = a.width > 0 && a.height > 0 && std::isfinite(a.width * a.height) &&
-                      std::isfinite(a.x + a.width) && std::isfinite(a.y + a.height);
-    if (!good)
+  // pycocotools counts a box without an area, too, which no detection can find.
+  bool is_finite(const Annotation& a, const Entry& entry) {
+    const bool finite =
+        std::isfinite(a.width * a.height) && std::isfinite(a.x + a.width) && std::isfinite(a.y + a.height);
+    if (!finite || !a.has_area())
       warn(a.width < 0 || a.height < 0 ? ProblemKind::reversed_box : ProblemKind::empty_box,
-           fmt::format(
-               "{}.bbox is [{}, {}, {}, {}], whose width and height are not both greater than 0 and finite: "
-               "the box is left out",
-               entry.place(), a.x, a.y, a.width, a.height));
-    return good;
+           fmt::format("{}.bbox is [{}, {}, {}, {}], whose width and height are not both greater than 0 and "
+                       "finite: {}",
+                       entry.place(), a.x, a.y, a.width, a.height,
+                       finite ? "it is not learned from, and evaluation counts it as an object"
+                              : "the box is left out"));
+    return finite;
   }
 
   // By up to a pixel boxes of the official files do it by rounding.
   void warn_if_outside(const Annotation& a, const LabelledImage& image, const Entry& entry) {
     constexpr double rounding = 1;
+    if (image.width == 0 || image.height == 0) return;  // truth without its images, whose size nobody says
     if (a.x >= -rounding && a.y >= -rounding && a.x + a.width <= image.width + rounding &&
         a.y + a.height <= image.height + rounding)
       return;
@@ -246,7 +299,7 @@ class Reader {
                      entry.place(), a.x, a.y, a.width, a.height, image.width, image.height));
   }
 
-  static constexpr int64_t left_out = -1;
+  static constexpr int64_t nowhere = -1;
 
   const std::string& file_;
   const std::vector<std::string>& image_folders_;
@@ -254,7 +307,10 @@ class Reader {
   DetectionDataset dataset_;
   std::map<int64_t, std::string> categories_;       // name by id
   std::map<int64_t, int> labels_;                   // by category id, of the classes that are wanted
-  std::unordered_map<int64_t, int64_t> positions_;  // in dataset_.images by image id, or left_out
+  std::unordered_map<int64_t, int64_t> positions_;  // in dataset_.images by image id, or nowhere
+  std::set<std::string> files_;
+  std::vector<std::string> missing_sizes_;
+  LooseNumbers loose_;
 };
 
 }  // namespace
@@ -287,11 +343,7 @@ void write_coco(const std::string& annotation_file, const DetectionDataset& data
                              {"iscrowd", int(a.crowd)}});
   }
   const ordered_json root{{"images", images}, {"annotations", annotations}, {"categories", categories}};
-  try {
-    write_file_atomically(annotation_file, root.dump() + "\n");
-  } catch (const json::exception&) {
-    fail("{} cannot be written: a name of an image or class is not UTF-8, as JSON demands", annotation_file);
-  }
+  write_file_atomically(annotation_file, dump_json(root) + "\n");
 }
 
 }  // namespace fovea

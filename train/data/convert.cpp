@@ -4,13 +4,14 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <pugixml.hpp>
 #include <set>
 #include <sstream>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/utf8.h"
+#include "nn/io/json.h"
 #include "train/data/coco.h"
 #include "train/data/splits.h"
 #include "train/data/yolo.h"
@@ -28,7 +29,7 @@ struct Placed {
 
 // What the format cannot hold, counted.
 struct Losses {
-  int64_t crowds = 0, difficult = 0, areas = 0, rounded = 0;
+  int64_t crowds = 0, empty = 0, difficult = 0, areas = 0, rounded = 0;
 };
 
 class Converter {
@@ -49,6 +50,7 @@ class Converter {
         if (std::find(result_.warnings.begin(), result_.warnings.end(), warning) == result_.warnings.end())
           result_.warnings.push_back(warning);
     }
+    warn_of(ProblemKind::unlisted_image, data_.unlisted, result_.warnings, nullptr);
     warn_of_losses();
     return result_;
   }
@@ -66,13 +68,13 @@ class Converter {
       for (const LabelledImage& image : split->dataset.images) {
         if (positions_.contains(image.file)) continue;
         const fs::path path(image.file);
-        std::string stem = path.stem().string();
+        std::string stem = escape_bytes(path.stem().string());
         std::replace(stem.begin(), stem.end(), ' ', '_');  // the first blank ends a name in VOC's lists
         std::string free = stem;
         for (int i = 1; !taken.insert(free).second; ++i)
           free = fmt::format("{}_{}{}", split->name, stem, i > 1 ? fmt::format("_{}", i) : "");
         positions_[image.file] = images_.size();
-        images_.push_back({&image, split->name, free, free + path.extension().string()});
+        images_.push_back({&image, split->name, free, free + escape_bytes(path.extension().string())});
       }
   }
 
@@ -116,9 +118,11 @@ class Converter {
   // What VOC and YOLO have no word for. False where the box is left out.
   bool keep(const Annotation& a) {
     losses_.crowds += a.crowd;
-    losses_.areas += !a.crowd && std::abs(a.area - a.width * a.height) > 1e-6 * a.width * a.height;
-    result_.boxes += !a.crowd;
-    return !a.crowd;
+    losses_.areas +=
+        !a.crowd && a.has_area() && std::abs(a.area - a.width * a.height) > 1e-6 * a.width * a.height;
+    losses_.empty += !a.crowd && !a.has_area();
+    result_.boxes += !a.crowd && a.has_area();
+    return !a.crowd && a.has_area();
   }
 
   void write_as_voc() {
@@ -179,9 +183,7 @@ class Converter {
       write_file(fmt::format("labels/{}/{}.txt", placed.split, placed.stem), lines);
     }
     // A text in JSON is one in YAML, too (YAML 1.2, section 1.2), and needs no rules for words like "yes".
-    const auto quoted = [](const std::string& text) {
-      return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    };
+    const auto quoted = [](const std::string& text) { return dump_json(nlohmann::json(text)); };
     std::string yaml;
     for (const DatasetSplit& split : data_.splits)
       yaml += fmt::format("{}: {}\n", quoted(split.name), quoted(yolo_source(split)));
@@ -215,6 +217,7 @@ class Converter {
     };
     const bool voc = options_.to == DatasetFormat::voc;
     warn(losses_.crowds, "crowd regions are left out: the format would make ordinary objects of them");
+    warn(losses_.empty, "boxes without an area are left out: readers of the format refuse them");
     warn(losses_.difficult,
          "objects are marked as difficult, which the format cannot say: they become ordinary ones");
     warn(losses_.areas,

@@ -1,64 +1,29 @@
 #include "train/data/dataset.h"
 
 #include <algorithm>
-#include <filesystem>
+#include <map>
 #include <set>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/utf8.h"
 #include "train/data/coco.h"
-#include "train/data/listing.h"
+#include "train/data/files/listing.h"
+#include "train/data/image_sizes.h"
+#include "train/data/layout/coco_layout.h"
+#include "train/data/layout/split_name.h"
+#include "train/data/layout/voc_layout.h"
 #include "train/data/voc.h"
 #include "train/data/yolo.h"
 
 namespace fovea {
 namespace {
 
-namespace fs = std::filesystem;
-
-bool is_voc(const std::string& folder) { return !file_names(folder + "/Annotations", ".xml").empty(); }
-bool is_coco(const std::string& folder) { return !file_names(folder + "/annotations", ".json").empty(); }
-
-std::string without_ending(const std::string& name) { return fs::path(name).stem().string(); }
-
-std::string voc_list(const std::string& folder, const std::string& split) {
-  return fmt::format("{}/ImageSets/Main/{}.txt", folder, split);
-}
-
-// VOC keeps beside the lists of images those of one class, cat_train.txt, whose lines are "<stem> 1" or -1 or
-// 0. They are no splits.
-bool is_class_list(const std::string& file) {
-  const std::string content = read_file(file);
-  const std::string line = content.substr(0, content.find_first_of("\r\n"));
-  return line.ends_with(" 1") || line.ends_with(" -1") || line.ends_with(" 0");
-}
-
-std::vector<std::string> voc_splits(const std::string& folder) {
-  std::vector<std::string> splits;
-  for (const std::string& name : file_names(folder + "/ImageSets/Main", ".txt"))
-    if (!is_class_list(voc_list(folder, without_ending(name)))) splits.push_back(without_ending(name));
-  return splits;
-}
-
-// The official COCO sets have captions_*.json and others beside instances_*.json, which hold no boxes.
-std::vector<std::string> coco_splits(const std::string& folder) {
-  constexpr std::string_view prefix = "instances_";
-  std::vector<std::string> splits, others;
-  for (const std::string& name : file_names(folder + "/annotations", ".json")) {
-    const std::string stem = without_ending(name);
-    if (stem.starts_with(prefix))
-      splits.push_back(stem.substr(prefix.size()));
-    else
-      others.push_back(stem);
-  }
-  return splits.empty() ? others : splits;
-}
+bool has_files(const std::string& folder, const char* ending) { return !file_names(folder, ending).empty(); }
 
 [[noreturn]] void fail_split(const std::string& folder, const std::string& split) {
   const auto splits = dataset_splits(folder);
-  if (splits.empty())
-    fail("{} has no split \"{}\", nor any other: {}", folder, split,
-         is_voc(folder) ? "ImageSets/Main holds no list" : "its YAML file names none");
+  require(!splits.empty(), "{} has no split \"{}\", nor any other: it names none", folder, split);
   fail("{} has no split \"{}\": it has {}", folder, split, fmt::join(splits, ", "));
 }
 
@@ -76,30 +41,30 @@ std::vector<std::string> parts_of(const std::string& split) {
   return parts;
 }
 
-DetectionDataset open_voc(const std::string& folder, const std::string& split,
-                          const std::vector<std::string>& class_names, ReadLog* log) {
-  if (split.ends_with(".txt")) {
-    for (const std::string& path : {split, folder + "/" + split})
-      if (is_file(path)) return read_voc(folder, {path}, class_names, log);
-    fail("there is no list file {0}, nor {1}/{0}", split, folder);
-  }
-  std::vector<std::string> lists;
+// The parts of `split` among the splits of a layout.
+template <class Split>
+std::vector<Split> chosen_of(const std::map<std::string, Split>& splits, const std::string& folder,
+                             const std::string& split) {
+  std::vector<Split> chosen;
   for (const std::string& part : parts_of(split)) {
-    lists.push_back(voc_list(folder, part));
-    if (!is_file(lists.back())) fail_split(folder, part);
+    const auto found = splits.find(split_name(part));
+    if (found == splits.end()) fail_split(folder, part);
+    chosen.push_back(found->second);
   }
-  return read_voc(folder, lists, class_names, log);
+  return chosen;
 }
 
-DetectionDataset open_coco_part(const std::string& folder, const std::string& split,
-                                const std::vector<std::string>& class_names, ReadLog* log) {
-  const std::vector<std::string> image_folders{folder + "/" + split, folder + "/images/" + split,
-                                               folder + "/images", folder};
-  for (const char* prefix : {"instances_", ""}) {
-    const std::string file = fmt::format("{}/annotations/{}{}.json", folder, prefix, split);
-    if (is_file(file)) return read_coco(file, image_folders, class_names, {.log = log});
+DetectionDataset open_voc(const std::string& folder, const std::string& split,
+                          const std::vector<std::string>& class_names, ReadLog* log) {
+  const VocLayout layout = find_voc_layout(folder);
+  if (!split.ends_with(".txt"))
+    return read_voc(layout, chosen_of(layout.splits, folder, split), class_names, log);
+  VocSplit listed = layout.splits.begin()->second;
+  for (const std::string& path : {split, folder + "/" + split}) {
+    listed.list = path;
+    if (is_file(path)) return read_voc(layout, {listed}, class_names, log);
   }
-  fail_split(folder, split);
+  fail("there is no list file {0}, nor {1}/{0}", split, folder);
 }
 
 void append(DetectionDataset& all, DetectionDataset part) {
@@ -119,20 +84,28 @@ void make_ids_unique(DetectionDataset& dataset) {
 
 DetectionDataset open_coco(const std::string& folder, const std::string& split,
                            const std::vector<std::string>& class_names, ReadLog* log) {
-  const std::vector<std::string> parts = parts_of(split);
-  DetectionDataset all = open_coco_part(folder, parts.front(), class_names, log);
-  for (size_t i = 1; i < parts.size(); ++i)
-    append(all, open_coco_part(folder, parts[i], all.class_names, log));
+  const std::vector<CocoSplit> parts = chosen_of(find_coco_splits(folder), folder, split);
+  const auto read = [&](const CocoSplit& part, const std::vector<std::string>& names) {
+    return read_coco(part.file, part.image_folders, names, {.log = log});
+  };
+  DetectionDataset all = read(parts.front(), class_names);
+  for (size_t i = 1; i < parts.size(); ++i) append(all, read(parts[i], all.class_names));
   make_ids_unique(all);
   return all;
 }
 
 DetectionDataset open_yolo(const std::string& folder, const std::string& split,
                            const std::vector<std::string>& class_names, ReadLog* log) {
-  const std::vector<std::string> parts = parts_of(split), splits = yolo_splits(folder);
-  for (const std::string& part : parts)
-    if (std::find(splits.begin(), splits.end(), part) == splits.end()) fail_split(folder, part);
-  return read_yolo(folder, parts, class_names, log);
+  std::map<std::string, std::string> names;  // of each split its own, for what else it is called
+  for (const std::string& name : yolo_splits(folder)) names[name] = name;
+  return read_yolo(folder, chosen_of(names, folder, split), class_names, log);
+}
+
+void note_names(DetectionDataset& dataset, ReadLog* log) {
+  std::vector<std::string> faults;
+  for (const LabelledImage& image : dataset.images)
+    if (!is_utf8(image.file)) faults.push_back(escape_bytes(image.file) + " has a name that is not UTF-8");
+  warn_of(ProblemKind::not_utf8, faults, dataset.warnings, log);
 }
 
 }  // namespace
@@ -140,27 +113,28 @@ DetectionDataset open_yolo(const std::string& folder, const std::string& split,
 DetectionDataset open_dataset(const std::string& folder, const std::string& split,
                               const std::vector<std::string>& class_names, ReadLog* log) {
   require(is_folder(folder), "{} is no folder: give the folder of a data set", folder);
-  switch (dataset_format(folder)) {
-    case DatasetFormat::voc:
-      return open_voc(folder, split, class_names, log);
-    case DatasetFormat::coco:
-      return open_coco(folder, split, class_names, log);
-    case DatasetFormat::yolo:
-      return open_yolo(folder, split, class_names, log);
-    case DatasetFormat::none:
-      break;
-  }
-  fail(
-      "{} is no data set: neither Annotations/*.xml with ImageSets/Main/*.txt (Pascal VOC), "
-      "annotations/*.json "
-      "(COCO), nor data.yaml or classes.txt with images/ and labels/ (YOLO) is in it",
-      folder);
+  const DatasetFormat format = dataset_format(folder);
+  require(format != DatasetFormat::none,
+          "{} is no data set: neither Annotations/*.xml with ImageSets/Main/*.txt (Pascal VOC), "
+          "annotations/*.json "
+          "(COCO), nor data.yaml or classes.txt with images/ and labels/ (YOLO) is in it",
+          folder);
+  const auto open = format == DatasetFormat::voc    ? open_voc
+                    : format == DatasetFormat::coco ? open_coco
+                                                    : open_yolo;
+  DetectionDataset dataset = open(folder, split, class_names, log);
+  note_names(dataset, log);
+  settle_sizes(dataset, format != DatasetFormat::yolo, log);
+  return dataset;
 }
 
 DatasetFormat dataset_format(const std::string& folder) {
-  if (is_voc(folder)) return DatasetFormat::voc;
-  if (is_coco(folder)) return DatasetFormat::coco;
-  return is_yolo(folder) ? DatasetFormat::yolo : DatasetFormat::none;
+  for (const char* name : {"/Annotations", "/annotations"})
+    if (has_files(folder + name, ".xml")) return DatasetFormat::voc;
+  if (has_files(folder + "/annotations", ".json")) return DatasetFormat::coco;
+  if (is_yolo(folder)) return DatasetFormat::yolo;
+  if (!find_voc_layout(folder).splits.empty()) return DatasetFormat::voc;
+  return find_coco_splits(folder).empty() ? DatasetFormat::none : DatasetFormat::coco;
 }
 
 const char* name_of(DatasetFormat format) {
@@ -169,17 +143,14 @@ const char* name_of(DatasetFormat format) {
 }
 
 std::vector<std::string> dataset_splits(const std::string& folder) {
-  switch (dataset_format(folder)) {
-    case DatasetFormat::voc:
-      return voc_splits(folder);
-    case DatasetFormat::coco:
-      return coco_splits(folder);
-    case DatasetFormat::yolo:
-      return yolo_splits(folder);
-    case DatasetFormat::none:
-      break;
-  }
-  return {};
+  std::vector<std::string> names;
+  const auto add = [&](const auto& splits) {
+    for (const auto& [name, split] : splits) names.push_back(name);
+  };
+  const DatasetFormat format = dataset_format(folder);
+  if (format == DatasetFormat::voc) add(find_voc_layout(folder).splits);
+  if (format == DatasetFormat::coco) add(find_coco_splits(folder));
+  return format == DatasetFormat::yolo ? yolo_splits(folder) : names;
 }
 
 }  // namespace fovea

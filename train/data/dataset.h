@@ -15,13 +15,18 @@ struct Annotation {
   int label = 0;           // index into DetectionDataset::class_names
   bool crowd = false;      // COCO iscrowd: ignored in training, absorbs detections in evaluation
   bool difficult = false;  // VOC difficult: not counted in VOC evaluation
+
+  bool has_area() const {
+    return width > 0 && height > 0;
+  }  // one without counts in evaluation, and teaches nothing
 };
 
 // An image and the objects in it.
 struct LabelledImage {
-  std::string file;           // path that can be opened
-  int64_t id = 0;             // COCO image id; position in the list, from 1, for VOC and YOLO
-  int width = 0, height = 0;  // as the annotation file says; for YOLO, whose files have none, the image's
+  std::string file;  // path that can be opened
+  int64_t id = 0;    // COCO image id; position in the list, from 1, for VOC and YOLO
+  int width = 0,
+      height = 0;  // of the file, turned upright; of truth without its images as the annotations say
   std::vector<Annotation> annotations;
 };
 
@@ -43,7 +48,8 @@ struct DetectionDataset {
 // (ending in .txt), from here or from the folder. Where COCO files that are joined use an image id twice, the
 // images are numbered anew from 1. `class_names`: empty to take the classes from the data (VOC: of all files
 // in Annotations, sorted by name; COCO: the file's categories, by id; YOLO: the list of names); otherwise the
-// classes a model knows, and the labels follow their order; an object of another class is an error. Throws
+// classes a model knows, and the labels follow their order; an object of another class is an error.
+// Sizes and boxes are those of the images' files, turned upright (settle_sizes, image_sizes.h). Throws
 // Error when the folder has none of these layouts, the split does not exist (listing those that do), or it
 // has no image at all; faults of single images and boxes are counted in `warnings`. With a `log` faults are
 // noted there, too, and an entry that would be an error is left out.

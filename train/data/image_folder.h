@@ -18,7 +18,8 @@ struct ClassificationDataset {
   std::vector<std::string> warnings;    // one sentence for each fault that training can go on with
 };
 
-// Reads folder/<class>/*.{jpg,jpeg,png,bmp}: each folder in `folder` is a class and holds its images. Where
+// Reads folder/<class>/*.{jpg,jpeg,png,bmp}: each folder in `folder` is a class and holds its images,
+// those in folders within it too; one without an image is no class. Where
 // the data set is split into folder/train/<class> and folder/val/<class>, give folder/train. `class_names`:
 // empty to take the names of the folders, sorted; otherwise the classes a model knows, and the labels follow
 // their order. Throws Error when the folder or the folders in it are missing, no image is found, or a

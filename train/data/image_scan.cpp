@@ -110,26 +110,16 @@ double correlation(const ScannedImage& a, const ScannedImage& b) {
   return std::inner_product(a.look.begin(), a.look.end(), b.look.begin(), 0.0);
 }
 
-// All pairs; few come as far as the correlation.
 void find_similar(const std::vector<PlacedImage>& images, std::vector<Problem>& faults) {
-  constexpr int max_bits = 10;
-  std::vector<std::vector<size_t>> similar(images.size());
-  parallel_for(int64_t(images.size()), 64, [&](int64_t begin, int64_t end) {
-    for (size_t i = size_t(begin); i < size_t(end); ++i)
-      for (size_t j = 0; j < images.size(); ++j) {
-        const ScannedImage &a = *images[i].scan, &b = *images[j].scan;
-        if (j >= i || std::popcount(a.look_hash ^ b.look_hash) > max_bits) continue;
-        if (images[i].split != images[j].split && a.bytes_hash != b.bytes_hash && correlation(a, b) >= alike)
-          similar[i].push_back(j);
-      }
-  });
-  for (size_t i = 0; i < images.size(); ++i)
-    for (const size_t j : similar[i]) {
-      const PlacedImage &a = images[j], &b = images[i];
+  std::vector<const ScannedImage*> scans;
+  for (const PlacedImage& image : images) scans.push_back(image.scan);
+  for (const auto& [j, i] : alike_pairs(scans)) {
+    const PlacedImage &a = images[j], &b = images[i];
+    if (a.split != b.split && a.scan->bytes_hash != b.scan->bytes_hash)
       faults.push_back({ProblemKind::similar_image,
                         fmt::format("{} ({}) and {} ({}) correlate by {:.3f}", a.image->file, a.split,
                                     b.image->file, b.split, correlation(*a.scan, *b.scan))});
-    }
+  }
 }
 
 }  // namespace
@@ -148,26 +138,29 @@ std::vector<ScannedImage> scan_images(const std::vector<std::string>& files, con
   return scans;
 }
 
+// All pairs; few come as far as the correlation.
+std::vector<std::pair<size_t, size_t>> alike_pairs(const std::vector<const ScannedImage*>& scans) {
+  constexpr int max_bits = 10;
+  std::vector<std::vector<size_t>> alike_before(scans.size());
+  parallel_for(int64_t(scans.size()), 64, [&](int64_t begin, int64_t end) {
+    for (size_t i = size_t(begin); i < size_t(end); ++i)
+      for (size_t j = 0; j < i; ++j)
+        if (std::popcount(scans[i]->look_hash ^ scans[j]->look_hash) <= max_bits &&
+            correlation(*scans[i], *scans[j]) >= alike)
+          alike_before[i].push_back(j);
+  });
+  std::vector<std::pair<size_t, size_t>> pairs;
+  for (size_t i = 0; i < scans.size(); ++i)
+    for (const size_t j : alike_before[i]) pairs.emplace_back(j, i);
+  return pairs;
+}
+
 std::vector<Problem> image_faults(const LabelledImage& image, const ScannedImage& scan) {
   if (!scan.error.empty()) return {{ProblemKind::broken_image, scan.error}};
   const ImageHeader& header = scan.header;
   std::vector<Problem> faults;
   if (!ends_as(image.file, header.format))
     faults.push_back({ProblemKind::wrong_ending, fmt::format("{} is a {}", image.file, header.format)});
-  const bool turned = header.orientation >= 5;
-  if (image.width != header.width || image.height != header.height) {
-    const bool before_turning = turned && image.width == header.height && image.height == header.width;
-    faults.push_back(
-        {ProblemKind::image_size,
-         fmt::format("{} has {} x {} pixels, its annotation says {} x {}: {}", image.file, header.width,
-                     header.height, image.width, image.height,
-                     before_turning ? "its boxes seem to be of the image before it is turned upright"
-                                    : "its boxes are taken as pixels of the image")});
-  }
-  if (header.orientation != 1)
-    faults.push_back({ProblemKind::turned_image,
-                      fmt::format("{} has the EXIF orientation {}: its boxes must be of the upright image",
-                                  image.file, header.orientation)});
   return faults;
 }
 

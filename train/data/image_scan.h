@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "train/data/image/image_io.h"
@@ -29,8 +30,11 @@ using OnScanned = std::function<void(int64_t done, int64_t total)>;
 std::vector<ScannedImage> scan_images(const std::vector<std::string>& files,
                                       const OnScanned& on_scanned = {});
 
-// The faults of one image: it cannot be decoded, its size is not its annotation's, its name has the ending of
-// another format, it is turned.
+// Pairs of images whose looks correlate by 0.97 or more, the earlier first.
+std::vector<std::pair<size_t, size_t>> alike_pairs(const std::vector<const ScannedImage*>& scans);
+
+// The faults of one image that open_dataset() does not find: it cannot be decoded, its name has the ending of
+// another format.
 std::vector<Problem> image_faults(const LabelledImage& image, const ScannedImage& scan);
 
 // An image and the split that it is in.

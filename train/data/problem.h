@@ -14,6 +14,7 @@ enum class ProblemKind {
   malformed,
   unknown_class,
   broken_image,
+  unknown_size,
   box_order,
   no_object,
   // A training goes on, with less or worse to learn from.
@@ -22,6 +23,10 @@ enum class ProblemKind {
   missing_annotation,
   listed_twice,
   missing_size,
+  unlisted_image,
+  missing_labels,
+  loose_number,
+  not_utf8,
   image_size,
   wrong_ending,
   reversed_box,
@@ -38,6 +43,7 @@ enum class ProblemKind {
   // Worth knowing.
   empty_image,
   turned_image,
+  drawn_split,
   ignored_field,
 };
 
@@ -71,6 +77,17 @@ struct ReadLog {
   std::vector<Problem> faults;
   std::vector<RawBox> boxes;  // all that are four numbers, those that are left out or cut off too
 };
+
+// "a, b, c", cut short where there are more than ten: "a, ... and 1190 more".
+std::string some_of(const std::vector<std::string>& names);
+
+// Faults of one kind in one sentence: their number, what they are, and the first of them; a single one as it
+// is.
+std::string summary_of(ProblemKind kind, const std::vector<std::string>& texts);
+
+// Puts the summary in front of the warnings, and with a log each fault into it. Nothing where there is none.
+void warn_of(ProblemKind kind, const std::vector<std::string>& texts, std::vector<std::string>& warnings,
+             ReadLog* log);
 
 // An error that knows its kind of fault; a log keeps other errors as ProblemKind::malformed.
 class ProblemError : public Error {

@@ -4,7 +4,8 @@
 #include <sstream>
 
 #include "core/error.h"
-#include "core/file.h"
+#include "core/utf8.h"
+#include "train/data/files/text_file.h"
 
 namespace fovea {
 namespace {
@@ -121,11 +122,11 @@ std::vector<std::string> published_class_names(bool detector, size_t classes) {
 }
 
 std::vector<std::string> read_class_names(const std::string& path, size_t classes) {
-  std::istringstream lines(read_file(path));
+  std::istringstream lines(read_text(path));
   std::vector<std::string> names;
   for (std::string line; std::getline(lines, line);) {
     if (line.ends_with('\r')) line.pop_back();
-    if (!line.empty() && line[0] != '#') names.push_back(line);
+    if (!line.empty() && line[0] != '#') names.push_back(escape_bytes(line));
   }
   require(names.size() == classes,
           "{} has {} class names, the weights tell {} classes apart: give one a line", path, names.size(),

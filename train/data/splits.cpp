@@ -1,11 +1,16 @@
 #include "train/data/splits.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 #include <utility>
 
+#include "train/data/files/listing.h"
+
 namespace fovea {
 namespace {
+
+namespace fs = std::filesystem;
 
 void sort_as_trained(std::vector<std::string>& names) {
   const auto rank = [](const std::string& name) { return name == "train" ? 0 : name == "val" ? 1 : 2; };
@@ -38,6 +43,20 @@ void join_classes(DatasetSplits& data, DatasetSplit& split) {
     for (Annotation& a : image.annotations) a.label = labels[size_t(a.label)];
 }
 
+std::vector<std::string> unlisted_pictures(const std::string& folder, const DatasetSplits& data) {
+  const auto plain = [](const std::string& file) { return fs::absolute(file).lexically_normal().string(); };
+  std::set<std::string> used;
+  for (const DatasetSplit& split : data.splits)
+    for (const LabelledImage& image : split.dataset.images) used.insert(plain(image.file));
+  std::vector<std::string> found;
+  for (const std::string& file : picture_files(folder))
+    if (is_unread_picture(file))
+      found.push_back(file + " is in a format that is not read");
+    else if (!used.contains(plain(file)))
+      found.push_back(file + " is in no split");
+  return found;
+}
+
 }  // namespace
 
 DatasetSplits open_splits(const std::string& folder, std::vector<std::string> names, ReadLog* log) {
@@ -59,6 +78,7 @@ DatasetSplits open_splits(const std::string& folder, std::vector<std::string> na
       log->faults.push_back({trained ? ProblemKind::malformed : ProblemKind::missing_split, error.what()});
     }
   }
+  if (all) data.unlisted = unlisted_pictures(folder, data);
   for (DatasetSplit& split : data.splits) {
     split.dataset.class_names = data.class_names;
     split.dataset.category_ids = data.category_ids;

@@ -21,10 +21,12 @@ struct DatasetSplits {
   std::vector<std::string> class_names;  // of all splits, first those of train
   std::vector<int> category_ids;         // of each class, from the split where it first occurs
   std::vector<DatasetSplit> splits;      // train, val, then the others by name
+  std::vector<std::string> unlisted;     // a sentence for each picture in the folder that no split has
 };
 
 // Opens the named splits, all of the folder where `names` is empty. Throws as open_dataset does. With a log,
-// a split that cannot be opened is a fault there, and the splits that can be are returned.
+// a split that cannot be opened is a fault there, and the splits that can be are returned. Where all are
+// opened, the pictures in the folder that none of them has are found, too.
 DatasetSplits open_splits(const std::string& folder, std::vector<std::string> names = {},
                           ReadLog* log = nullptr);
 

@@ -4,14 +4,17 @@
 #include <charconv>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
 
 #include "core/file.h"
-#include "core/parallel.h"
+#include "train/data/files/find_file.h"
+#include "train/data/files/listing.h"
+#include "train/data/files/text_file.h"
 #include "train/data/image/image_io.h"
-#include "train/data/listing.h"
-#include "train/data/yolo_layout.h"
+#include "train/data/image_sizes.h"
+#include "train/data/layout/yolo_layout.h"
 
 namespace fovea {
 namespace {
@@ -42,16 +45,40 @@ Line parse_line(const std::string& file, size_t number, std::string_view text) {
     line.numbers.push_back(value);
     text.remove_prefix(std::min(text.find_first_not_of(" \t", end), text.size()));
   }
-  const size_t count = line.numbers.size();
-  require(count == 5 || (count >= 7 && count % 2 == 1),
-          "{} has {} numbers: 5 were expected, the class and the box's centre x and y, width and height{}",
-          line.place, count, count == 6 ? " (a sixth, the score, is of detections, not of labels)" : "");
   return line;
 }
 
-// Centre and size, as in the file or around the outline (class x1 y1 x2 y2 ...).
-std::array<double, 4> box_of(const std::vector<double>& numbers) {
-  if (numbers.size() == 5) return {numbers[1], numbers[2], numbers[3], numbers[4]};
+// A row is a box, a box with keypoints where the YAML file says so, or else an outline.
+void check_count(const Line& line, size_t keypoint_numbers) {
+  const size_t count = line.numbers.size();
+  const bool outline = keypoint_numbers == 0 && count >= 7 && count % 2 == 1;
+  const std::string keypoints = fmt::format(" or {} with the keypoints of kpt_shape", 5 + keypoint_numbers);
+  require(count == 5 || outline || (keypoint_numbers > 0 && count == 5 + keypoint_numbers),
+          "{} has {} numbers: 5 were expected, the class and the box's centre x and y, width and height{}{}",
+          line.place, count, keypoint_numbers > 0 ? keypoints : "",
+          count == 6                           ? " (a sixth, the score, is of detections, not of labels)"
+          : count > 6 && keypoint_numbers == 0 ? " (a box with keypoints needs kpt_shape in the YAML file)"
+                                               : "");
+}
+
+// Whether a row can be a box with keypoints of `size` numbers each: all within the box, or 0 0 where they are
+// not seen.
+bool may_have_keypoints(const std::vector<double>& n, size_t size) {
+  constexpr double rounding = 1e-3;
+  if (n.size() < 11 || (n.size() - 5) % size != 0) return false;  // nine are the corners of a turned box
+  for (size_t i = 5; i < n.size(); i += size) {
+    const bool unseen = n[i] == 0 && n[i + 1] == 0;
+    const bool inside =
+        std::abs(n[i] - n[1]) <= n[3] / 2 + rounding && std::abs(n[i + 1] - n[2]) <= n[4] / 2 + rounding;
+    if (!unseen && !inside) return false;
+    if (size == 3 && n[i + 2] != 0 && n[i + 2] != 1 && n[i + 2] != 2) return false;
+  }
+  return true;
+}
+
+// Centre and size, as in the file (before any keypoints) or around the outline (class x1 y1 x2 y2 ...).
+std::array<double, 4> box_of(const std::vector<double>& numbers, bool keypoints) {
+  if (numbers.size() == 5 || keypoints) return {numbers[1], numbers[2], numbers[3], numbers[4]};
   double left = numbers[1], right = left, top = numbers[2], bottom = top;
   for (size_t i = 1; i < numbers.size(); i += 2) {
     left = std::min(left, numbers[i]), right = std::max(right, numbers[i]);
@@ -67,6 +94,7 @@ class Reader {
     const auto layout = find_yolo_layout(folder);
     require(layout.has_value(), "{} holds no YOLO data set", folder);
     layout_ = *layout;
+    if (layout_.not_utf8) warn(ProblemKind::not_utf8, "{}", *layout_.not_utf8);
     dataset_.class_names = class_names.empty() ? layout_.class_names : class_names;
     for (size_t label = 0; label < dataset_.class_names.size(); ++label)
       dataset_.category_ids.push_back(int(label) + 1);
@@ -79,11 +107,13 @@ class Reader {
       for (const std::string& source : found->second) add_source(split, source);
     }
     require(!image_files_.empty(), "{} has no image: a data set needs one", dataset_.name);
-    read_sizes();
+    headers_ = read_headers(image_files_);
     size_t labelled = 0;
     for (size_t i = 0; i < image_files_.size(); ++i) attempt(log_, [&] { labelled += read_image(i); });
     require(!dataset_.images.empty(), "no image of {} can be read", dataset_.name);
     const std::string& first = dataset_.images.front().file;
+    attempt(log_, [&] { check_outlines(); });
+    find_left_out();
     require(labelled > 0,
             "none of the {} images of {} has a text file of its boxes: for {} {} was looked for",
             dataset_.images.size(), dataset_.name, first, yolo_label_file(first));
@@ -109,10 +139,9 @@ class Reader {
     const std::string beside = fs::path(source).parent_path().string();
     for (const std::string& line : read_lines(source)) {
       if (line.empty()) continue;
-      auto file = find_path(folder_, line);
-      if (!file) file = find_path(beside, line);
+      const auto file = find_path({folder_, beside}, line, is_file);
       if (file)
-        add_image(*file, source);
+        add_image(file->path, source);
       else
         warn(ProblemKind::missing_image, "{} names {}, which is not there: the image is left out", source,
              line);
@@ -126,31 +155,15 @@ class Reader {
       warn(ProblemKind::listed_twice, "{} names {} again: it is taken once", source, file);
   }
 
-  struct Size {
-    int width = 0, height = 0;
-    std::string error;
-  };
-
-  void read_sizes() {
-    sizes_.resize(image_files_.size());
-    parallel_for(int64_t(image_files_.size()), 1, [&](int64_t begin, int64_t end) {
-      for (size_t i = size_t(begin); i < size_t(end); ++i) try {
-          const ImageHeader header = read_image_header(image_files_[i]);
-          sizes_[i] = {header.width, header.height, ""};
-        } catch (const Error& error) {
-          sizes_[i].error = error.what();
-        }
-    });
-  }
-
   // Whether there was a text file.
   bool read_image(size_t index) {
-    const Size& size = sizes_[index];
-    if (!size.error.empty()) fail_as(ProblemKind::broken_image, "{}", size.error);
+    const auto& [header, error] = headers_[index];
+    if (!error.empty()) fail_as(ProblemKind::broken_image, "{}", error);
     LabelledImage image{
-        image_files_[index], int64_t(dataset_.images.size()) + 1, size.width, size.height, {}};
+        image_files_[index], int64_t(dataset_.images.size()) + 1, header.width, header.height, {}};
     const std::string file = yolo_label_file(image.file);
     const bool labelled = is_file(file);
+    if (!labelled) unlabelled_.push_back(fmt::format("{} has no file {}", image.file, file));
     if (labelled) {
       const std::vector<std::string> lines = read_lines(file);
       for (size_t i = 0; i < lines.size(); ++i)
@@ -158,6 +171,46 @@ class Reader {
     }
     dataset_.images.push_back(std::move(image));
     return labelled;
+  }
+
+  void note_long_row(const Line& line) {
+    const std::vector<double>& n = line.numbers;
+    if (layout_.keypoint_numbers > 0 || n.size() == 5) return;
+    if (long_rows_++ == 0) first_long_ = line;
+    like_keypoints_ &=
+        n.size() == first_long_.numbers.size() && (may_have_keypoints(n, 2) || may_have_keypoints(n, 3));
+  }
+
+  // Outlines have points of different numbers, which do not all lie around their first point.
+  void check_outlines() const {
+    constexpr int64_t enough = 3;
+    require(long_rows_ < enough || !like_keypoints_,
+            "{}: its {} numbers, like those of all {} rows of more than five, seem to be a box with "
+            "keypoints, not an "
+            "outline: say so with kpt_shape in the YAML file",
+            first_long_.place, first_long_.numbers.size(), long_rows_);
+  }
+
+  // Text files whose image is not there, pictures in formats that are not read, images without a text file.
+  void find_left_out() {
+    std::map<std::string, std::string> label_folders;  // and their images'
+    const auto parent = [](const std::string& file) { return fs::path(file).parent_path().string(); };
+    for (const std::string& file : image_files_) label_folders[parent(yolo_label_file(file))] = parent(file);
+    std::vector<std::string> orphans, unread;
+    for (const auto& [labels, images] : label_folders) {
+      std::set<std::string> stems;
+      for (const std::string& name : file_names(images))
+        if (has_image_ending(name)) stems.insert(stem_of_path(name));
+      for (const std::string& name : file_names(images))
+        if (is_unread_picture(name))
+          unread.push_back(fmt::format("{}/{} is in a format that is not read", images, name));
+      for (const std::string& name : file_names(labels, ".txt"))
+        if (labels + "/" + name != layout_.file && labels != folder_ && !stems.contains(stem_of_path(name)))
+          orphans.push_back(fmt::format("{}/{} has no image in {}", labels, name, images));
+    }
+    warn_of(ProblemKind::missing_labels, unlabelled_, dataset_.warnings, log_);
+    warn_of(ProblemKind::missing_image, orphans, dataset_.warnings, log_);
+    warn_of(ProblemKind::unlisted_image, unread, dataset_.warnings, log_);
   }
 
   int label_of(const Line& line) const {
@@ -172,13 +225,15 @@ class Reader {
     if (label == dataset_.class_names.end())
       fail_as(ProblemKind::unknown_class,
               "{} is of the class \"{}\", which the model does not know: it knows {}", line.place, name,
-              fmt::join(dataset_.class_names, ", "));
+              some_of(dataset_.class_names));
     return int(label - dataset_.class_names.begin());
   }
 
   void read_line(const Line& line, LabelledImage& image) {
+    check_count(line, layout_.keypoint_numbers);
     const int label = label_of(line);
-    const std::array<double, 4> box = box_of(line.numbers);
+    note_long_row(line);
+    const std::array<double, 4> box = box_of(line.numbers, layout_.keypoint_numbers > 0);
     if (log_) log_->boxes.push_back({box, image.width, image.height});
     const auto [x, y, width, height] = box;
     const auto warn_of_box = [&](ProblemKind kind, const char* fault) {
@@ -213,7 +268,11 @@ class Reader {
   DetectionDataset dataset_;
   std::vector<std::string> image_files_;
   std::set<std::string> seen_;
-  std::vector<Size> sizes_;
+  std::vector<HeaderOrError> headers_;
+  std::vector<std::string> unlabelled_;
+  int64_t long_rows_ = 0;
+  bool like_keypoints_ = true;
+  Line first_long_;
 };
 
 }  // namespace

@@ -21,8 +21,10 @@ namespace fovea {
 //   without one: the classes, one a line, in classes.txt or a file *.names, and images in
 //     images/<split>/, in <split>/images/, in the lists <split>.txt, or directly in images/, which is
 //     then the split "all"
+//   Without any of these: images with their text files beside them, in <split>/ or in the folder itself.
 // Paths come from other machines more often than not: of one that leads nowhere the leading folders are left
-// out one by one until it leads somewhere in the data set's folder.
+// out one by one until it leads somewhere in the data set's folder (files/find_file.h), unless that is a
+// place of another split.
 
 // Whether the folder has that layout.
 bool is_yolo(const std::string& folder);
@@ -32,13 +34,15 @@ std::vector<std::string> yolo_splits(const std::string& folder);
 
 // Reads the images of some splits, one after the other, each image once. Widths and heights are those of
 // the images' files, turned upright. `class_names`: empty for those of the data set; otherwise the classes
-// a model knows, and labels follow their order. A line of seven numbers or more is an outline, of which the
-// bounding box is taken. Throws Error naming file, line, and value where the YAML file or a line is
-// malformed, a class is not among the names or unknown to the model, or an image's size cannot be read;
-// where a split has no image, or no image of it has a text file. Left out with a sentence in `warnings`:
-// an image of a list that is not there; a box without a positive finite size or all outside its image. A
-// box that reaches outside by more than a pixel is cut off with a warning. With a log faults and raw boxes
-// are noted in it, and what would be an error of one line or image is left out.
+// a model knows, and labels follow their order. A line of five numbers is a box; where the YAML file has a
+// kpt_shape its keypoints may follow; otherwise a longer line is an outline, of which the bounding box is
+// taken. Throws Error naming file, line, and value where the YAML file or a line is malformed, a class is not
+// among the names or unknown to the model, or an image's size cannot be read; where a split has no image, or
+// no image of it has a text file. Images without a text file are counted in `warnings`. Left out with a
+// sentence there: a text file without an image, a picture in a format that is not read; an image of a list
+// that is not there; a box without a positive finite size or all outside its image. A box that reaches
+// outside by more than a pixel is cut off with a warning. With a log faults and raw boxes are noted in it,
+// and what would be an error of one line or image is left out.
 DetectionDataset read_yolo(const std::string& folder, const std::vector<std::string>& splits,
                            const std::vector<std::string>& class_names = {}, ReadLog* log = nullptr);
 

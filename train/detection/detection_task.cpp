@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "core/checksum.h"
 #include "core/error.h"
 #include "ops/arithmetic.h"
 #include "train/data/anchor_fit.h"
+#include "train/data/files/shared_files.h"
+#include "train/data/held_out.h"
 #include "train/data/image/image_io.h"
+#include "train/data/problem.h"
 #include "train/detection/detection_recipe.h"
 #include "train/detection/detection_warnings.h"
 #include "train/detection/evaluate_detector.h"
@@ -47,7 +51,7 @@ Image augmented_images(DetectionTask& task, const std::vector<std::string>& clas
 void keep_first(DetectionDataset& dataset, size_t count) {
   std::erase_if(dataset.images, [](const LabelledImage& image) {
     return std::all_of(image.annotations.begin(), image.annotations.end(),
-                       [](const Annotation& a) { return a.crowd; });
+                       [](const Annotation& a) { return a.crowd || !a.has_area(); });
   });
   require(dataset.images.size() >= count, "`overfit` is {}, and {} has {} images with boxes: give less",
           count, dataset.name, dataset.images.size());
@@ -122,7 +126,7 @@ std::string DetectionTask::description() const {
       "{}",
       config_.model, model().parameter_count(), detector_.height(), detector_.width(),
       detector_.anchors().size(), train_.images.size(), objects, train_.class_names.size(),
-      fmt::join(train_.class_names, ", "), config_.steps, images_per_step(config_));
+      some_of(train_.class_names), config_.steps, images_per_step(config_));
 }
 
 std::vector<std::string> DetectionTask::warnings() const {
@@ -174,16 +178,25 @@ TaskResult DetectionTask::finish(const std::string& folder) {
 
 std::unique_ptr<Task> make_detection_task(TrainingState& state, ProcessGroup& group) {
   TrainConfig& c = state.config;
-  DetectionDataset train = open_dataset(c.data, c.train_split);
-  if (c.overfit > 0) keep_first(train, size_t(c.overfit));
-  DetectionDataset validation = c.overfit > 0 ? train : open_dataset(c.data, c.val_split, train.class_names);
-  if (c.overfit > 0) validation.warnings.clear();  // said once
+  DetectionDataset train, validation;
+  if (is_drawn(c.data, c.train_split) && is_drawn(c.data, c.val_split)) {
+    std::tie(train, validation) = draw_splits(c.data, uint64_t(c.seed));
+  } else {
+    train = open_dataset(c.data, c.train_split);
+    if (c.overfit == 0) validation = open_dataset(c.data, c.val_split, train.class_names);
+  }
+  if (c.overfit > 0) {
+    keep_first(train, size_t(c.overfit));
+    validation = train;
+    validation.warnings.clear();  // said once
+  }
   if (parse_image_size(c.image_size)[0] == 0) {
     const auto [height, width] = suited_image_size(train, efficientdet_spec(c.model).image_size);
     c.image_size = height == width ? std::to_string(height) : fmt::format("{}x{}", height, width);
   }
   c = resolve_config(c, int64_t(train.images.size()));
   c.anchor_scale = detector_spec(c).anchors.anchor_scale;
+  if (c.overfit == 0) warn_of_shared_files(files_of(train), files_of(validation), train.warnings);
   warn_before_training(train, validation, c);
   state.class_names = train.class_names;
   state.category_ids = train.category_ids;

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "train/data/anchor_fit.h"
+#include "train/data/problem.h"
 #include "train/detection/detection_recipe.h"
 #include "train/evaluation/check.h"
 
@@ -14,7 +15,7 @@ std::vector<int64_t> boxes_of_classes(const DetectionDataset& dataset) {
   std::vector<int64_t> counts(dataset.class_names.size());
   for (const LabelledImage& image : dataset.images)
     for (const Annotation& a : image.annotations)
-      if (!a.crowd) ++counts[size_t(a.label)];
+      if (!a.crowd && a.has_area()) ++counts[size_t(a.label)];
   return counts;
 }
 
@@ -30,8 +31,8 @@ void warn_of_classes(const DetectionDataset& train, const DetectionDataset& vali
   require(unseen.size() < learned.size(), "{} has no box in any of its {} images: there is nothing to learn",
           train.name, train.images.size());
   if (!unseen.empty())
-    warnings.push_back(fmt::format("{} has no box of class {}: it will not be learned", train.name,
-                                   fmt::join(unseen, ", ")));
+    warnings.push_back(
+        fmt::format("{} has no box of class {}: it will not be learned", train.name, some_of(unseen)));
   if (std::all_of(measured.begin(), measured.end(), [](int64_t n) { return n == 0; }))
     warnings.push_back(
         fmt::format("{} has no box at all: every figure will be -1, and which weights are best "
@@ -39,7 +40,7 @@ void warn_of_classes(const DetectionDataset& train, const DetectionDataset& vali
                     validation.name));
   else if (!unmeasured.empty())
     warnings.push_back(fmt::format("{} has no box of class {}: what is learned of it is not measured",
-                                   validation.name, fmt::join(unmeasured, ", ")));
+                                   validation.name, some_of(unmeasured)));
 }
 
 }  // namespace

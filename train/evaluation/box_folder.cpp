@@ -8,7 +8,8 @@
 #include <sstream>
 
 #include "core/error.h"
-#include "core/file.h"
+#include "core/utf8.h"
+#include "train/data/files/text_file.h"
 
 namespace fovea {
 namespace {
@@ -21,14 +22,15 @@ struct Line {
   std::string where;  // file and line, for errors
 };
 
-std::vector<Line> read_lines(const std::string& path, const std::vector<std::string>& fields) {
-  std::istringstream text(read_file(path));
+std::vector<Line> read_boxes(const std::string& path, const std::vector<std::string>& fields) {
+  std::istringstream text(read_text(path));
   std::vector<Line> lines;
   std::string line;
   for (int number = 1; std::getline(text, line); ++number) {
     std::istringstream words(line);
     Line parsed{"", {}, fmt::format("{} line {}", path, number)};
     if (!(words >> parsed.class_name)) continue;  // an empty line
+    parsed.class_name = escape_bytes(parsed.class_name);
     for (const std::string& field : fields) {
       std::string word;
       require(bool(words >> word), "{} has no {}: a line is class {}", parsed.where, field,
@@ -76,7 +78,7 @@ std::pair<DetectionDataset, DatasetDetections> read_box_folders(const std::strin
   for (const auto& [stem, file] : text_files(truth_folder)) {
     index[stem] = truth.images.size();
     truth.images.push_back({file, int64_t(truth.images.size()) + 1, 0, 0, {}});
-    for (const Line& line : read_lines(file, {"x", "y", "width", "height"})) {
+    for (const Line& line : read_boxes(file, {"x", "y", "width", "height"})) {
       const auto& n = line.numbers;
       require(n[2] > 0 && n[3] > 0, "{}: the box is {} x {}: both must be greater than 0", line.where, n[2],
               n[3]);
@@ -89,7 +91,7 @@ std::pair<DetectionDataset, DatasetDetections> read_box_folders(const std::strin
     const auto found = index.find(stem);
     require(found != index.end(), "{} has detections of an image that {} has no truth of", file,
             truth_folder);
-    for (const Line& line : read_lines(file, {"score", "x", "y", "width", "height"})) {
+    for (const Line& line : read_boxes(file, {"score", "x", "y", "width", "height"})) {
       const auto& n = line.numbers;
       require(n[0] >= 0 && n[0] <= 1, "{}: the score is {}: it must be from 0 to 1", line.where, n[0]);
       require(n[3] > 0 && n[4] > 0, "{}: the box is {} x {}: both must be greater than 0", line.where, n[3],

@@ -55,15 +55,16 @@ class ResultsReader {
   }
 
   double number(const json& value, const char* name) const {
-    require(value.is_number(), "{}: entry {} has {} in its {}: it must be a number", path_, entry_,
+    const json plain = plain_number(value);
+    require(plain.is_number(), "{}: entry {} has {} in its {}: it must be a number", path_, entry_,
             shown(value), name);
-    return value.get<double>();
+    return plain.get<double>();
   }
 
   // What the data set has under the id in a field.
   template <class T>
   T find(const std::unordered_map<int64_t, T>& known, const json& entry, const char* name) const {
-    const json& id = field(entry, name);
+    const json id = plain_number(field(entry, name));
     require(id.is_number_integer(), "{}: entry {} has {} {}: it must be a whole number", path_, entry_, name,
             shown(id));
     const auto found = known.find(id.get<int64_t>());

@@ -44,7 +44,7 @@ void save_checkpoint(const std::string& path, const TrainingState& state,
   std::map<std::string, std::string> metadata{
       {"fovea_checkpoint", "1"},
       {"config", config_to_json(state.config)},
-      {"class_names", nlohmann::json(state.class_names).dump()},
+      {"class_names", dump_json(nlohmann::json(state.class_names))},
       {"category_ids", nlohmann::json(state.category_ids).dump()},
       {"labels_checksum", state.labels_checksum},
       {"files_checksum", state.files_checksum},

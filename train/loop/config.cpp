@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "core/error.h"
+#include "core/utf8.h"
 #include "models/anchors.h"
 #include "nn/io/json.h"
 #include "train/loop/nearest_name.h"
@@ -53,7 +54,7 @@ void in_range(const char* field, double value, double low, double high) {
 std::string config_to_json(const TrainConfig& config) {
   nlohmann::ordered_json json;
   for_each_field(config, [&](const char* name, const auto& field, const char*) { json[name] = field; });
-  return json.dump(2);
+  return dump_json(json, 2);
 }
 
 TrainConfig config_from_json(const std::string& text, const std::string& source,
@@ -77,6 +78,7 @@ TrainConfig config_from_json(const std::string& text, const std::string& source,
     const nlohmann::json& value = json.at(name);
     require(has_type<T>(value), "{}: {} is {}, it must be {}", source, name, value.dump(), type_name<T>());
     field = value.get<T>();
+    if constexpr (std::is_same_v<T, std::string>) field = unescape_bytes(field);  // the path of a data set
     if (given) given->push_back(name);
   });
   for (const auto& item : json.items()) {

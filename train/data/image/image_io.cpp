@@ -85,9 +85,7 @@ Image upright(Image&& image_stored, int orientation) {
   if (orientation == 1) return std::move(image_stored);
   const auto& [width, height, pixels] = image_stored;
   const uint8_t* stored = pixels.data();
-  const bool transposed = orientation >= 5;  // a row of the file is a column of the image
-  const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
-  const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+  const auto [mirror_x, mirror_y, transposed] = turn_of(orientation);
   Image image(transposed ? height : width, transposed ? width : height);
   for (int y = 0; y < image.height; ++y)
     for (int x = 0; x < image.width; ++x) {
@@ -265,6 +263,12 @@ const char* jpeg_decoder() {
 #else
   return "stb_image";
 #endif
+}
+
+Turn turn_of(int orientation) {
+  return {.mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8,
+          .mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7,
+          .transposed = orientation >= 5};
 }
 
 Image read_image(const std::string& path) { return decode_image(read_file(path), path); }

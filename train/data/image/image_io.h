@@ -35,6 +35,12 @@ struct ImageHeader {
       1;  // of EXIF 2.3; 1: stored upright; from 5 on width and height are stored the other way round
 };
 
+// How the stored image becomes the upright one: first it is mirrored, then rows become columns.
+struct Turn {
+  bool mirror_x, mirror_y, transposed;
+};
+Turn turn_of(int orientation);  // 1 to 8
+
 // Reads the header and decodes nothing. Throws Error naming the file when it cannot be opened, is empty or is
 // no image.
 ImageHeader read_image_header(const std::string& path);

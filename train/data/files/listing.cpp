@@ -1,9 +1,11 @@
-#include "train/data/listing.h"
+#include "train/data/files/listing.h"
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "core/error.h"
+#include "train/data/image/image_io.h"
 
 namespace fovea {
 namespace {
@@ -20,7 +22,7 @@ std::vector<std::string> names(const std::string& folder, bool folders) {
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
     std::error_code of_entry;  // a link that leads nowhere is neither a file nor a folder
     const std::string name = entry->path().filename().string();
-    if (!name.starts_with('.') &&
+    if (!name.starts_with('.') && name != "__MACOSX" &&
         (folders ? entry->is_directory(of_entry) : entry->is_regular_file(of_entry)))
       result.push_back(name);
   }
@@ -38,5 +40,30 @@ std::vector<std::string> file_names(const std::string& folder, const std::string
 }
 
 std::vector<std::string> folder_names(const std::string& folder) { return names(folder, true); }
+
+bool is_unread_picture(const std::string& name) {
+  static const std::set<std::string> endings{".webp", ".tif",  ".tiff", ".gif", ".heic",
+                                             ".heif", ".avif", ".jfif", ".jp2", ".jxl",
+                                             ".ppm",  ".pgm",  ".tga",  ".dng", ".raw"};
+  std::string ending = fs::path(name).extension().string();
+  for (char& c : ending) c = c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c;
+  return endings.contains(ending) && !has_image_ending(name);
+}
+
+std::vector<std::string> picture_files(const std::string& folder) {
+  constexpr int deepest = 32;  // a link may lead back to a folder above
+  std::vector<std::string> pictures;
+  std::vector<std::pair<std::string, int>> folders{{folder, 0}};
+  while (!folders.empty()) {
+    const auto [place, depth] = folders.back();
+    folders.pop_back();
+    for (const std::string& name : file_names(place))
+      if (has_image_ending(name) || is_unread_picture(name)) pictures.push_back(place + "/" + name);
+    if (depth < deepest)
+      for (const std::string& name : folder_names(place)) folders.emplace_back(place + "/" + name, depth + 1);
+  }
+  std::sort(pictures.begin(), pictures.end());
+  return pictures;
+}
 
 }  // namespace fovea

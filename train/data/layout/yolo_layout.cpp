@@ -1,4 +1,4 @@
-#include "train/data/yolo_layout.h"
+#include "train/data/layout/yolo_layout.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -6,8 +6,12 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/utf8.h"
+#include "train/data/files/find_file.h"
+#include "train/data/files/listing.h"
+#include "train/data/files/text_file.h"
 #include "train/data/image/image_io.h"
-#include "train/data/listing.h"
+#include "train/data/layout/split_name.h"
 
 #ifdef FOVEA_YAML
 #include <yaml-cpp/yaml.h>
@@ -18,8 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view split_of_one_folder = "all";
-
 void check_names(const std::string& file, const std::vector<std::string>& names) {
   require(!names.empty(), "{} names no class: there is nothing to detect", file);
   std::set<std::string> seen;
@@ -28,12 +30,10 @@ void check_names(const std::string& file, const std::vector<std::string>& names)
             file, name);
 }
 
-std::string split_name(const std::string& key) { return key == "valid" || key == "validation" ? "val" : key; }
-
 #ifdef FOVEA_YAML
 YAML::Node parse(const std::string& file) {
   try {
-    return YAML::Load(read_file(file));
+    return YAML::Load(escape_bytes(read_text(file)));
   } catch (const YAML::Exception& error) {
     fail("{} is not valid YAML: line {}: {}", file, error.mark.line + 1, error.msg);
   }
@@ -62,7 +62,9 @@ std::string text_of(const std::string& file, const YAML::Node& node, const char*
 std::vector<std::string> read_names(const std::string& file, const YAML::Node& root) {
   const YAML::Node names = root["names"];
   std::vector<std::string> result;
-  if (names.IsSequence()) {
+  if (names.IsScalar() && !names.Scalar().empty()) {
+    result.push_back(names.Scalar());
+  } else if (names.IsSequence()) {
     for (const YAML::Node& name : names) result.push_back(text_of(file, name, "names"));
   } else if (names.IsMap()) {
     std::map<int64_t, std::string> by_id;
@@ -100,30 +102,63 @@ std::vector<std::string> sources_of(const YAML::Node& value) {
   return sources;
 }
 
+// [points, 2 or 3]: how many numbers the keypoints of a row are (https://docs.ultralytics.com/datasets/pose).
+size_t read_keypoints(const std::string& file, const YAML::Node& shape) {
+  if (!shape) return 0;
+  const bool two = shape.IsSequence() && shape.size() == 2;
+  const int64_t points = two ? shape[0].as<int64_t>(0) : 0, numbers = two ? shape[1].as<int64_t>(0) : 0;
+  require(points >= 1 && points <= 10000 && (numbers == 2 || numbers == 3),
+          "{}: kpt_shape must be [number of keypoints, 2 or 3], such as [17, 3]", place(file, shape));
+  return size_t(points * numbers);
+}
+
+// A place as the YAML file has it, and where it leads.
+struct Source {
+  std::string split, text;
+  std::optional<FoundPath> found;
+};
+
+bool holds(const std::string& folder, const std::string& path) {
+  const auto part = fs::path(path).lexically_relative(folder);
+  return !part.empty() && *part.begin() != "..";
+}
+
+// A place that is not there must not become another split's: its own folder may only look like it.
+void drop_places_of_others(std::vector<Source>& sources) {
+  std::vector<Source> kept = sources;
+  for (Source& source : kept)
+    for (const Source& other : sources)
+      if (source.found && source.found->shortened && other.found && other.split != source.split &&
+          other.text != source.text &&
+          (holds(source.found->path, other.found->path) || holds(other.found->path, source.found->path)))
+        source.found.reset();
+  sources = kept;
+}
+
 YoloLayout read_yaml(const std::string& folder, const std::string& file) {
   const YAML::Node root = parse(file);
   require(root.IsMap() && root["names"], "{} has no field names: list the classes in it", file);
   YoloLayout layout{.file = file, .class_names = read_names(file, root)};
+  layout.keypoint_numbers = read_keypoints(file, root["kpt_shape"]);
   std::vector<std::string> bases{folder};
   if (const YAML::Node path = root["path"]; path && path.IsScalar())
-    if (const auto found = find_path(folder, path.Scalar()); found && is_folder(*found))
-      bases.insert(bases.begin(), *found);
+    if (const auto found = find_path({folder}, path.Scalar(), is_folder))
+      bases.insert(bases.begin(), found->path);
   static const std::set<std::string> known{"train", "val", "test"}, no_splits{"names", "nc", "path"};
-  for (const auto& entry : root) {
-    if (!entry.first.IsScalar() || no_splits.contains(entry.first.Scalar())) continue;
-    const std::string split = split_name(entry.first.Scalar());
-    const std::vector<std::string> sources = sources_of(entry.second);
-    std::vector<std::string> paths;
-    bool all_found = true;
-    for (const std::string& source : sources) {
-      std::optional<std::string> found;
-      for (const std::string& base : bases)
-        if (!found) found = find_path(base, source);
-      all_found &= found.has_value();
-      paths.push_back(found.value_or(fmt::format("{}/{}", bases.front(), source)));
-    }
+  std::vector<Source> sources;
+  for (const auto& entry : root)
+    if (entry.first.IsScalar() && !no_splits.contains(entry.first.Scalar()))
+      for (const std::string& text : sources_of(entry.second))
+        sources.push_back({split_name(entry.first.Scalar()), text, find_path(bases, text, path_exists)});
+  drop_places_of_others(sources);
+  for (const Source& source : sources) {
     // Other keys are splits where they lead to images; a download's address does not.
-    if (!sources.empty() && (known.contains(split) || all_found)) layout.splits[split] = paths;
+    const bool all_found = std::all_of(sources.begin(), sources.end(), [&](const Source& other) {
+      return other.split != source.split || other.found;
+    });
+    if (known.contains(source.split) || all_found)
+      layout.splits[source.split].push_back(source.found ? source.found->path
+                                                         : (fs::path(bases.front()) / source.text).string());
   }
   return layout;
 }
@@ -144,6 +179,15 @@ bool has_images(const std::string& folder) {
   return std::any_of(names.begin(), names.end(), has_image_ending);
 }
 
+// Images with their text files beside them.
+bool has_labelled_images(const std::string& folder) {
+  const std::vector<std::string> names = file_names(folder);
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+    return has_image_ending(name) &&
+           is_file(fs::path(folder + "/" + name).replace_extension(".txt").string());
+  });
+}
+
 bool lists_images(const std::string& file) {
   for (const std::string& line : read_lines(file))
     if (!line.empty()) return has_image_ending(line);
@@ -161,8 +205,11 @@ std::map<std::string, std::vector<std::string>> find_splits(const std::string& f
   for (const std::string& name : folder_names(folder))
     if (has_images(folder + "/" + name + "/images"))
       splits[split_name(name)] = {folder + "/" + name + "/images"};
-  if (splits.empty() && has_images(folder + "/images"))
-    splits[std::string(split_of_one_folder)] = {folder + "/images"};
+  if (splits.empty() && has_images(folder + "/images")) splits[only_split] = {folder + "/images"};
+  if (!splits.empty()) return splits;
+  for (const std::string& name : folder_names(folder))
+    if (has_labelled_images(folder + "/" + name)) splits[split_name(name)] = {folder + "/" + name};
+  if (splits.empty() && has_labelled_images(folder)) splits[only_split] = {folder};
   return splits;
 }
 
@@ -177,44 +224,23 @@ std::optional<std::string> find_yaml(const std::string& folder) {
 }  // namespace
 
 std::optional<YoloLayout> find_yolo_layout(const std::string& folder) {
-  if (const auto file = find_yaml(folder)) return read_yaml(folder, *file);
+  if (const auto file = find_yaml(folder)) {
+    YoloLayout layout = read_yaml(folder, *file);
+    layout.not_utf8 = utf8_fault(*file, read_text(*file));
+    if (layout.splits.empty()) layout.splits = find_splits(folder, *file);
+    return layout;
+  }
   std::vector<std::string> names = file_names(folder, ".names");
   if (is_file(folder + "/classes.txt")) names.insert(names.begin(), "classes.txt");
   if (names.empty()) return std::nullopt;
   YoloLayout layout{.file = folder + "/" + names.front()};
   layout.splits = find_splits(folder, layout.file);
   if (layout.splits.empty()) return std::nullopt;
+  layout.not_utf8 = utf8_fault(layout.file, read_text(layout.file));
   for (const std::string& line : read_lines(layout.file))
-    if (!line.empty()) layout.class_names.push_back(line);
+    if (!line.empty()) layout.class_names.push_back(escape_bytes(line));
   check_names(layout.file, layout.class_names);
   return layout;
-}
-
-std::optional<std::string> find_path(const std::string& folder, const std::string& path) {
-  if (path.empty()) return std::nullopt;
-  if (fs::path(path).is_absolute() && path_exists(path)) return fs::path(path).lexically_normal().string();
-  const fs::path relative = fs::path(path).relative_path().lexically_normal();
-  for (auto begin = relative.begin(); begin != relative.end(); ++begin) {
-    fs::path tail = folder;
-    for (auto part = begin; part != relative.end(); ++part) tail /= *part;
-    if (path_exists(tail.string())) return tail.lexically_normal().string();
-  }
-  return std::nullopt;
-}
-
-std::vector<std::string> read_lines(const std::string& file) {
-  constexpr const char* blanks = " \t\r\n\v\f";
-  const std::string content = read_file(file);
-  std::vector<std::string> lines;
-  for (size_t begin = 0; begin < content.size();) {
-    const size_t end = std::min(content.find('\n', begin), content.size());
-    std::string line = content.substr(begin, end - begin);
-    begin = end + 1;
-    line.erase(line.find_last_not_of(blanks) + 1);
-    line.erase(0, line.find_first_not_of(blanks));
-    lines.push_back(line);
-  }
-  return lines;
 }
 
 }  // namespace fovea
