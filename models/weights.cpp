@@ -27,7 +27,8 @@ bool is_backbone(const std::string& name) {
 }
 
 LoadedWeights load_pretrained(const std::string& path, const Module& model) {
-  const SafetensorsFile file(path);
+  const std::unique_ptr<WeightFile> opened = open_weight_file(path);
+  const WeightFile& file = *opened;
   const bool is_checkpoint = file.metadata().contains("fovea_checkpoint");
   LoadOptions options;
   options.prefix = is_checkpoint ? "ema." : "";
@@ -46,7 +47,7 @@ LoadedWeights load_pretrained(const std::string& path, const Module& model) {
   return load_weights(path, model, options);
 }
 
-int64_t classes_in_weights(const SafetensorsFile& file, int anchors_per_cell) {
+int64_t classes_in_weights(const WeightFile& file, int anchors_per_cell) {
   if (const auto* bias = file.find("class_net.predict.conv_pw.bias"))
     return bias->shape.numel() / anchors_per_cell;
   if (const auto* bias = file.find("classifier.bias")) return bias->shape.numel();

@@ -20,6 +20,6 @@ bool is_backbone(const std::string& name);
 
 // The classes that a file of published weights tells apart: rows of its classifier, or those of its class
 // net's last convolution over anchors_per_cell. 0 where it has neither.
-int64_t classes_in_weights(const SafetensorsFile& file, int anchors_per_cell);
+int64_t classes_in_weights(const WeightFile& file, int anchors_per_cell);
 
 }  // namespace fovea

@@ -69,7 +69,7 @@ std::string listed(const char* what, const std::vector<std::string>& names) {
 
 // A tensor of a file that has a place in the model, or not.
 struct Source {
-  const SafetensorsFile::Entry* entry;
+  const WeightFile::Entry* entry;
   bool used = false;
 };
 
@@ -90,9 +90,10 @@ void save_weights(const std::string& path, const Module& model,
 }
 
 LoadedWeights load_weights(const std::string& path, const Module& model, const LoadOptions& options) {
-  const SafetensorsFile file(path);
+  const std::unique_ptr<WeightFile> opened = open_weight_file(path);
+  const WeightFile& file = *opened;
   std::map<std::string, Source> sources;  // by the model's names
-  for (const SafetensorsFile::Entry& entry : file.entries()) {
+  for (const WeightFile::Entry& entry : file.entries()) {
     if (!entry.name.starts_with(options.prefix) || entry.name.ends_with("num_batches_tracked")) continue;
     const std::string name = entry.name.substr(options.prefix.size());
     sources.emplace(options.rename ? options.rename(name) : name, Source{&entry});
@@ -106,7 +107,7 @@ LoadedWeights load_weights(const std::string& path, const Module& model, const L
 
   LoadedWeights loaded{.metadata = file.metadata()};
   std::vector<std::string> missing, mismatched, unexpected;
-  std::vector<std::pair<NamedTensor, const SafetensorsFile::Entry*>> pairs;
+  std::vector<std::pair<NamedTensor, const WeightFile::Entry*>> pairs;
   for (const NamedTensor& weight : state_dict(model)) {
     const auto found = sources.find(weight.name);
     const bool stays = is_optional(weight.name);
@@ -115,7 +116,7 @@ LoadedWeights load_weights(const std::string& path, const Module& model, const L
       continue;
     }
     found->second.used = true;
-    const SafetensorsFile::Entry* entry = found->second.entry;
+    const WeightFile::Entry* entry = found->second.entry;
     const Shape wanted = published_shape(weight.tensor.shape(), layout_of(weight));
     if (entry->shape == wanted)
       pairs.emplace_back(weight, entry);
