@@ -58,15 +58,30 @@ class PickleReader::Machine {
   }
 
   template <class T>
-  void push(T value) {
+  bool push(T value) {
     require(reader_.values_.size() < most_values, "{}: its pickle has more than {} values", reader_.source_,
             most_values);
     stack_.push_back(&reader_.values_.emplace_back(PickleValue{std::move(value)}));
+    return true;
   }
   Value* pop() {
     if (stack_.size() <= (marks_.empty() ? 0 : marks_.back())) damaged("nothing is on the stack");
     Value* const result = stack_.back();
     stack_.pop_back();
+    return result;
+  }
+  // The uppermost, in the order in which they were pushed.
+  Value::List pop(size_t count) {
+    Value::List result(count);
+    for (size_t i = count; i-- > 0;) result[i] = pop();
+    return result;
+  }
+  // What lies above the latest mark.
+  Value::List pop_mark() {
+    if (marks_.empty()) damaged("a mark is missing");
+    const size_t count = stack_.size() - marks_.back();
+    Value::List result = pop(count);
+    marks_.pop_back();
     return result;
   }
   Value* top() {
@@ -80,48 +95,42 @@ class PickleReader::Machine {
     if (!result) damaged("a value of another kind than its instruction needs");
     return *result;
   }
-  // What lies above the latest mark, in order.
-  Value::List pop_mark() {
-    if (marks_.empty()) damaged("a mark is missing");
-    const auto begin = stack_.begin() + std::ptrdiff_t(marks_.back());
-    Value::List result(begin, stack_.end());
-    stack_.erase(begin, stack_.end());
-    marks_.pop_back();
-    return result;
-  }
-  void tuple(size_t count) {
-    Value::List items(count);
-    for (size_t i = count; i-- > 0;) items[i] = pop();
-    push(std::move(items));
-  }
-  void append(const Value::List& items) {
+  bool append(const Value::List& items) {
     Value::List& list = top_as<Value::List>();
     list.insert(list.end(), items.begin(), items.end());
+    return true;
   }
   // items: key, value, key, value, ...
-  void set(const Value::List& items) {
+  bool set(const Value::List& items) {
     if (items.size() % 2) damaged("a key without a value");
     Value::Dict& dict = top_as<Value::Dict>();
     for (size_t i = 0; i < items.size(); i += 2) dict.emplace_back(items[i], items[i + 1]);
+    return true;
   }
-  void global(std::string_view module, std::string_view name) {
+  bool global(std::string_view module, std::string_view name) {
     std::string full = fmt::format("{}.{}", module, name);
     require(std::find(allowed_.begin(), allowed_.end(), full) != allowed_.end(),
             "{} names {}, which is not among the few classes that files of weights need: it holds more than "
             "weights, or was made to do harm. Nothing of it was run",
-            reader_.source_, escaped(full));
-    push(Value::Global{std::move(full)});
+            reader_.source_, printable(full));
+    return push(Value::Global{std::move(full)});
   }
-  void call() {
-    const Value *arguments = pop(), *function = pop();
-    if (!function->as<Value::Global>()) damaged("a call of what is no function");
+  bool global(const Value::List& module_and_name) {
+    const auto *module = module_and_name[0]->as<std::string_view>(),
+               *name = module_and_name[1]->as<std::string_view>();
+    if (!module || !name) damaged("a global without a name");
+    return global(*module, *name);
+  }
+  bool call(const Value::List& function_and_arguments) {
+    const Value *function = function_and_arguments[0], *arguments = function_and_arguments[1];
+    const auto* global = function->as<Value::Global>();
     const auto* list = arguments->as<Value::List>();
-    if (!list) damaged("a call without arguments");
-    if (function->as<Value::Global>()->name == "collections.OrderedDict") return ordered_dict(*list);
-    push(Value::Call{function, arguments});
+    if (!global || !list) damaged("a call of what is no function, or without arguments");
+    if (global->name == "collections.OrderedDict") return ordered_dict(*list);
+    return push(Value::Call{function, arguments});
   }
   // OrderedDict(), or OrderedDict([[key, value], ...]) as Python 2 wrote it.
-  void ordered_dict(const Value::List& arguments) {
+  bool ordered_dict(const Value::List& arguments) {
     Value::Dict dict;
     const auto* pairs = arguments.empty() ? nullptr : arguments[0]->as<Value::List>();
     if (!arguments.empty() && !pairs) damaged("an OrderedDict of something else than pairs");
@@ -130,36 +139,24 @@ class PickleReader::Machine {
       if (!pair || pair->size() != 2) damaged("an OrderedDict of something else than pairs");
       dict.emplace_back((*pair)[0], (*pair)[1]);
     }
-    push(std::move(dict));
+    return push(std::move(dict));
   }
-  void build() {
-    const Value* state = pop();
-    // A state_dict's own attribute `_metadata` is such a state of an OrderedDict: not needed.
-    if (auto* made = std::get_if<Value::Call>(&top()->value)) made->state = state;
-  }
-  void remember(uint64_t index) { memo_[index] = top(); }
-  void recall(uint64_t index) {
+  // An object's attributes are not needed, such as `_metadata` of a state_dict.
+  bool build(const Value*) { return top(), true; }
+  bool remember(uint64_t index) { return memo_[index] = top(), true; }
+  bool recall(uint64_t index) {
     const auto found = memo_.find(index);
     if (found == memo_.end()) damaged("a value that was never remembered");
-    stack_.push_back(found->second);
-  }
-  uint64_t decimal(std::string_view text) {
-    uint64_t result = 0;
-    if (text.empty() || text.size() > 18) damaged("a number of no or too many digits");
-    for (const char c : text) {
-      if (c < '0' || c > '9') damaged("a number with other signs than digits");
-      result = result * 10 + uint64_t(c - '0');
-    }
-    return result;
+    return stack_.push_back(found->second), true;
   }
   // Two's complement of any length; beyond 64 bits only the magic number of old files has a use.
-  void long_integer(std::string_view content) {
+  bool push_integer(std::string_view content) {
     if (content.size() > 8) return push(Value::Bytes{content});
     uint64_t result = !content.empty() && content.back() < 0 ? ~uint64_t(0) : 0;
     std::memcpy(&result, content.data(), content.size());
-    push(int64_t(result));
+    return push(int64_t(result));
   }
-  static std::string escaped(const std::string& text) {
+  static std::string printable(const std::string& text) {
     std::string result;
     for (const char c : text.substr(0, 100)) result += c < ' ' || c == 127 ? '?' : c;
     return result;
@@ -167,154 +164,50 @@ class PickleReader::Machine {
 
   // False where the instruction is none of those here.
   bool step(char opcode) {
-    switch (uint8_t(opcode)) {
-      case 0x80:
-        bytes(1);
-        break;  // PROTO
-      case 0x95:
-        bytes(8);
-        break;  // FRAME
-      case '(':
-        marks_.push_back(stack_.size());
-        break;
-      case '0':
-        pop();
-        break;  // POP
-      case '1':
-        pop_mark();
-        break;  // POP_MARK
-      case 'N':
-        push(Value::None{});
-        break;
-      case 0x88:
-        push(true);
-        break;
-      case 0x89:
-        push(false);
-        break;
-      case 'K':
-        push(int64_t(number<uint8_t>()));
-        break;  // BININT1
-      case 'M':
-        push(int64_t(number<uint16_t>()));
-        break;  // BININT2
-      case 'J':
-        push(int64_t(number<int32_t>()));
-        break;  // BININT
-      case 0x8a:
-        long_integer(bytes(number<uint8_t>()));
-        break;  // LONG1
-      case 'G':
-        push(std::bit_cast<double>(__builtin_bswap64(number<uint64_t>())));
-        break;  // BINFLOAT
-      case 'X':
-        push(bytes(number<uint32_t>()));
-        break;  // BINUNICODE
-      case 0x8c:
-        push(bytes(number<uint8_t>()));
-        break;  // SHORT_BINUNICODE
-      case 0x8d:
-        push(bytes(number<uint64_t>()));
-        break;  // BINUNICODE8
-      case 'T':
-        push(bytes(number<uint32_t>()));
-        break;  // BINSTRING, of Python 2
-      case 'U':
-        push(bytes(number<uint8_t>()));
-        break;  // SHORT_BINSTRING
-      case 'B':
-        push(Value::Bytes{bytes(number<uint32_t>())});
-        break;  // BINBYTES
-      case 'C':
-        push(Value::Bytes{bytes(number<uint8_t>())});
-        break;  // SHORT_BINBYTES
-      case ')':
-        push(Value::List{});
-        break;
-      case ']':
-        push(Value::List{});
-        break;
-      case '}':
-        push(Value::Dict{});
-        break;
-      case 't':
-        push(pop_mark());
-        break;  // TUPLE
-      case 'l':
-        push(pop_mark());
-        break;  // LIST
-      case 0x85:
-        tuple(1);
-        break;
-      case 0x86:
-        tuple(2);
-        break;
-      case 0x87:
-        tuple(3);
-        break;
-      case 'a':
-        append({pop()});
-        break;  // APPEND
-      case 'e':
-        append(pop_mark());
-        break;     // APPENDS
-      case 's': {  // SETITEM
-        const Value *value = pop(), *key = pop();
-        set({key, value});
-        break;
-      }
-      case 'u':
-        set(pop_mark());
-        break;  // SETITEMS
-      case 'q':
-        remember(number<uint8_t>());
-        break;  // BINPUT
-      case 'r':
-        remember(number<uint32_t>());
-        break;  // LONG_BINPUT
-      case 'p':
-        remember(decimal(line()));
-        break;  // PUT
-      case 0x94:
-        remember(memo_.size());
-        break;  // MEMOIZE
-      case 'h':
-        recall(number<uint8_t>());
-        break;  // BINGET
-      case 'j':
-        recall(number<uint32_t>());
-        break;  // LONG_BINGET
-      case 'g':
-        recall(decimal(line()));
-        break;     // GET
-      case 'c': {  // GLOBAL
-        const std::string_view module = line();
-        global(module, line());
-        break;
-      }
-      case 0x93: {  // STACK_GLOBAL
-        const Value *name = pop(), *module = pop();
-        if (!name->as<std::string_view>() || !module->as<std::string_view>())
-          damaged("a global without a name");
-        global(*module->as<std::string_view>(), *name->as<std::string_view>());
-        break;
-      }
-      case 'R':
-        call();
-        break;  // REDUCE
-      case 0x81:
-        call();
-        break;  // NEWOBJ
-      case 'b':
-        build();
-        break;  // BUILD
-      case 'Q':
-        push(Value::PersistentId{pop()});
-        break;  // BINPERSID
-      default:
-        return false;
+    const auto is = [&](auto... codes) { return ((uint8_t(opcode) == codes) || ...); };
+    // Numbers, texts and bytes, each after its own length; 'T' and 'U' are Python 2's strings.
+    if (is('N')) return push(Value::None{});
+    if (is(0x88, 0x89)) return push(is(0x88));
+    if (is('K')) return push(int64_t(number<uint8_t>()));
+    if (is('M')) return push(int64_t(number<uint16_t>()));
+    if (is('J')) return push(int64_t(number<int32_t>()));
+    if (is(0x8a)) return push_integer(bytes(number<uint8_t>()));
+    if (is('G')) return push(std::bit_cast<double>(__builtin_bswap64(number<uint64_t>())));
+    if (is(0x8c, 'U')) return push(bytes(number<uint8_t>()));
+    if (is('X', 'T')) return push(bytes(number<uint32_t>()));
+    if (is(0x8d)) return push(bytes(number<uint64_t>()));
+    if (is('C')) return push(Value::Bytes{bytes(number<uint8_t>())});
+    if (is('B')) return push(Value::Bytes{bytes(number<uint32_t>())});
+    // Tuples, lists, dictionaries
+    if (is('(')) return marks_.push_back(stack_.size()), true;
+    if (is(')', ']')) return push(Value::List{});
+    if (is('}')) return push(Value::Dict{});
+    if (is('t', 'l')) return push(pop_mark());
+    if (is(0x85, 0x86, 0x87)) return push(pop(size_t(uint8_t(opcode)) - 0x84));
+    if (is('a')) return append(pop(1));
+    if (is('e')) return append(pop_mark());
+    if (is('s')) return set(pop(2));
+    if (is('u')) return set(pop_mark());
+    // The memo
+    if (is('q')) return remember(number<uint8_t>());
+    if (is('r')) return remember(number<uint32_t>());
+    if (is(0x94)) return remember(memo_.size());
+    if (is('h')) return recall(number<uint8_t>());
+    if (is('j')) return recall(number<uint32_t>());
+    // GLOBAL, STACK_GLOBAL; REDUCE, NEWOBJ; BUILD; BINPERSID
+    if (is('c')) {
+      const std::string_view module = line();
+      return global(module, line());
     }
-    return true;
+    if (is(0x93)) return global(pop(2));
+    if (is('R', 0x81)) return call(pop(2));
+    if (is('b')) return build(pop());
+    if (is('Q')) return push(Value::PersistentId{pop()});
+    // PROTO, FRAME; POP, POP_MARK
+    if (is(0x80, 0x95)) return bytes(is(0x80) ? 1 : 8), true;
+    if (is('0')) return pop(), true;
+    if (is('1')) return pop_mark(), true;
+    return false;
   }
 
   PickleReader& reader_;

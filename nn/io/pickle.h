@@ -23,9 +23,9 @@ struct PickleValue {
   };
   using List = std::vector<const PickleValue*>;  // a tuple or a list, which may come to hold itself
   using Dict = std::vector<std::pair<const PickleValue*, const PickleValue*>>;  // in the order of the file
-  // Global(arguments), which nothing has called; then what __setstate__ was to be given, or null.
+  // Global(arguments), which nothing has called.
   struct Call {
-    const PickleValue *function, *arguments, *state = nullptr;
+    const PickleValue *function, *arguments;
   };
   // What the file keeps outside of the pickle.
   struct PersistentId {
@@ -40,7 +40,7 @@ struct PickleValue {
   }
 };
 
-// Reads pickles of protocols 0 to 5 that follow one another in a text, which must outlive it, as it owns what
+// Reads pickles of protocols 2 to 5 that follow one another in a text, which must outlive it, as it owns what
 // it read.
 class PickleReader {
  public:
