@@ -12,6 +12,7 @@ namespace {
 
 struct ExportFlags {
   std::string weights, model, class_names, output = "model.onnx";
+  PublishedNames names = PublishedNames::timm;
   bool detections = false;
   DetectOptions detect;
 };
@@ -33,8 +34,9 @@ void write_onnx(const Classifier& classifier, const ExportFlags& flags) {
 
 void write_weights(const Module& model, const ExportFlags& flags) {
   require(!flags.detections, "--detections is for ONNX files: {} only holds weights", flags.output);
-  save_weights(flags.output, model);
-  fmt::print("{}: {} parameters by timm's and effdet's names\n", flags.output, model.parameter_count());
+  save_published(flags.output, model, flags.names);
+  fmt::print("{}: {} parameters by the names of {}\n", flags.output, model.parameter_count(),
+             describe(flags.names));
 }
 
 void run_export(const ExportFlags& flags) {
@@ -80,6 +82,16 @@ void add_export_command(CLI::App& program) {
           "--output", flags->output,
           "the ONNX file; or *.safetensors: the weights alone, with timm's and effdet's names and layouts")
       ->capture_default_str();
+  command
+      ->add_option("--names", flags->names,
+                   "of *.safetensors: timm (and effdet), efficientnet_pytorch (a classifier), or zylo117 (a "
+                   "detector of D0 to D7)")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, PublishedNames>{
+              {"timm", PublishedNames::timm},
+              {"efficientnet_pytorch", PublishedNames::efficientnet_pytorch},
+              {"zylo117", PublishedNames::zylo117}},
+          CLI::ignore_case));
   CLI::Option* detections = command->add_flag(
       "--detections", flags->detections,
       "of a detector: boxes, scores and labels, found in the graph itself; without it the file "

@@ -1,16 +1,24 @@
 #pragma once
 #include <string>
 
-#include "nn/io/safetensors.h"
+#include "models/published_names.h"
+#include "nn/io/weight_file.h"
 #include "nn/io/weights.h"
 #include "nn/module.h"
 
 namespace fovea {
 
-// load_weights(), more tolerant, for a training to start from: a detector takes the backbone from a
+// load_weights() of an EfficientNet or EfficientDet from a file of published weights, by whichever
+// PublishedNames its tensors have: safetensors or PyTorch's own format. All must fit.
+LoadedWeights load_published(const std::string& path, const Module& model);
+
+// The other way round, to safetensors. Throws where the other networks have no place for a tensor.
+void save_published(const std::string& path, const Module& model, PublishedNames names);
+
+// load_published(), more tolerant, for a training to start from: a detector takes the backbone from a
 // classifier's file, and the other way round; the class head (class_net.predict.*, classifier.*) stays as it
 // is where the file's has other classes. A file may also be a checkpoint of Fovea's, whose averaged weights
-// are taken. Everything else must fit.
+// are taken. Everything else must fit. metadata["names"] says whose names the file has, where not timm's.
 LoadedWeights load_pretrained(const std::string& path, const Module& model);
 
 // Whether the module or tensor of this name belongs to an EfficientNet's stem or blocks, in a detector

@@ -62,7 +62,7 @@ ModelFile::ModelFile(const std::string& path, const Options& options) : path_(pa
 
 void ModelFile::restore(const Module& model) const {
   if (checkpoint_) return checkpoint_->restore("ema.", state_dict(model));
-  load_weights(path_, model);
+  load_published(path_, model);
 }
 
 }  // namespace fovea
