@@ -61,7 +61,7 @@ class Translation {
   std::optional<std::string> detector(const std::string& name) const {
     const std::vector<std::string> parts = split(name);
     const std::string& last = parts.back();
-    if (name.starts_with("fpn.resample.3.")) return "bifpn.0.p5_to_p6." + conv_or_norm(parts[3], last);
+    if (name.starts_with("fpn.resample.3.")) return "bifpn.0.p5_to_p6." + conv_or_norm(parts[4], last);
     if (name.starts_with("fpn.cell.")) return node(parts);
     if (parts[0] != "class_net" && parts[0] != "box_net") return std::nullopt;
     const std::string net = parts[0] == "class_net" ? "classifier." : "regressor.";
@@ -98,7 +98,7 @@ class Translation {
     if (last == "edge_weights") return fmt::format("{}p{}_w{}", cell, level, down ? 1 : 2);
     if (parts[6] == "resample")
       return fmt::format("{}p{}_down_channel{}.{}", cell, level, down ? "" : "_2",
-                         conv_or_norm(parts[8], last));
+                         conv_or_norm(parts[9], last));
     // after_combine.conv.conv_dw, .conv_pw, .bn
     const std::string conv = fmt::format("{}conv{}_{}.", cell, level, down ? "up" : "down");
     return conv + (parts[7] == "bn" ? "bn." + last : separable(parts[7], last));

@@ -4,7 +4,6 @@
 #include <map>
 
 #include "core/error.h"
-#include "nn/io/safetensors.h"
 
 namespace fovea {
 namespace {

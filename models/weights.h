@@ -2,7 +2,7 @@
 #include <string>
 
 #include "models/published_names.h"
-#include "nn/io/weight_file.h"
+#include "nn/io/safetensors.h"
 #include "nn/io/weights.h"
 #include "nn/module.h"
 

@@ -16,11 +16,11 @@ struct Identity {
     return T(1);
   }
 };
-// max(x, 0); the derivative at 0 is 0
+// max(x, 0), which keeps a NaN; the derivative at 0 is 0
 struct Relu {
   template <class T>
   FOVEA_HOST_DEVICE static T forward(T x) {
-    return x > T(0) ? x : T(0);
+    return x < T(0) ? T(0) : x;
   }
   template <class T>
   FOVEA_HOST_DEVICE static T derivative(T x) {

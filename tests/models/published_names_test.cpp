@@ -70,7 +70,7 @@ TEST_CASE("parts are called what they do in the other implementations") {
   // P6 down, P4 up, and their own copies of the features' channels
   CHECK(zylo.at("fpn.cell.1.fnode.0.combine.edge_weights") == "bifpn.1.p6_w1");
   CHECK(zylo.at("fpn.cell.0.fnode.4.combine.edge_weights") == "bifpn.0.p4_w2");
-  CHECK(zylo.at("fpn.cell.0.fnode.4.combine.resample.1.conv.weight") ==
+  CHECK(zylo.at("fpn.cell.0.fnode.4.combine.resample.1.conv.conv.weight") ==
         "bifpn.0.p4_down_channel_2.0.conv.weight");
   CHECK(zylo.at("fpn.cell.2.fnode.7.after_combine.conv.bn.running_var") ==
         "bifpn.2.conv7_down.bn.running_var");
