@@ -14,6 +14,7 @@ namespace {
 
 struct ExportFlags {
   std::string weights, model, class_names, output = "model.onnx";
+  PublishedNames names = PublishedNames::timm;
   bool detections = false;
   DetectOptions detect;
 };
@@ -42,8 +43,9 @@ void write_weights(const Module& model, const std::vector<std::string>& class_na
   std::map<std::string, std::string> metadata;
   if (!class_names.empty())
     metadata["class_names"] = nlohmann::json(class_names).dump(-1, ' ', false, replace);
-  save_weights(flags.output, model, metadata);
-  fmt::print("{}: {} parameters by timm's and effdet's names\n", flags.output, model.parameter_count());
+  save_published(flags.output, model, flags.names, metadata);
+  fmt::print("{}: {} parameters by the names of {}\n", flags.output, model.parameter_count(),
+             describe(flags.names));
 }
 
 void run_export(ExportFlags flags) {
@@ -94,6 +96,16 @@ void add_export_command(CLI::App& program) {
           "--output", flags->output,
           "the ONNX file; or *.safetensors: the weights alone, with timm's and effdet's names and layouts")
       ->capture_default_str();
+  command
+      ->add_option("--names", flags->names,
+                   "of *.safetensors: timm (and effdet), efficientnet_pytorch (a classifier), or zylo117 (a "
+                   "detector of D0 to D7)")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, PublishedNames>{
+              {"timm", PublishedNames::timm},
+              {"efficientnet_pytorch", PublishedNames::efficientnet_pytorch},
+              {"zylo117", PublishedNames::zylo117}},
+          CLI::ignore_case));
   CLI::Option* detections = command->add_flag(
       "--detections", flags->detections,
       "of a detector: boxes, scores and labels, found in the graph itself; without it the file "

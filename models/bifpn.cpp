@@ -61,6 +61,7 @@ ConvNorm::ConvNorm(int64_t in, int64_t out, bool bias, NormOptions norm, Random&
 BiFpn::Node::Node(const BiFpnSpec& spec, const BiFpnNodePlan& plan,
                   const std::vector<int64_t>& input_channels, Random& random)
     : fusion(spec.fusion),
+      activation(spec.activation),
       padding(spec.padding),
       inputs(plan.inputs),
       conv(spec.channels, spec.channels, spec.bias_before_norm, spec.padding, Init::glorot_uniform, random),
@@ -86,8 +87,7 @@ Tensor BiFpn::Node::forward(const Tensors& all, int64_t height, int64_t width) c
       const auto found = resample.find(inputs[i]);
       resampled.push_back(found == resample.end() ? features[i] : found->second->forward(features[i]));
     }
-    const Tensor fused =
-        bifpn_node(resampled, edge_weights, fusion, height, width, Activation::swish, padding);
+    const Tensor fused = bifpn_node(resampled, edge_weights, fusion, height, width, activation, padding);
     trace(*this, fmt::format("BiFPN node of {}", inputs.size()), fused, 0);
     return conv_norm(conv, norm, fused);
   };

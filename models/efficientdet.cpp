@@ -30,6 +30,13 @@ constexpr std::array<Published, 9> published = {
      {"efficientdet_d6", 1280, 6, 384, 8, 5, Fusion::sum, 7, 4},
      {"efficientdet_d7", 1536, 6, 384, 8, 5, Fusion::sum, 7, 5},
      {"efficientdet_d7x", 1536, 7, 384, 8, 5, Fusion::sum, 8, 4}}};
+// google/automl's for phones, as effdet has them: on the lite backbones, with plain sums and relu6.
+constexpr std::array<Published, 6> lite = {{{"efficientdet_lite0", 320, 0, 64, 3, 3, Fusion::sum, 7, 3},
+                                            {"efficientdet_lite1", 384, 1, 88, 4, 3, Fusion::sum, 7, 3},
+                                            {"efficientdet_lite2", 448, 2, 112, 5, 3, Fusion::sum, 7, 3},
+                                            {"efficientdet_lite3", 512, 3, 160, 6, 4, Fusion::sum, 7, 4},
+                                            {"efficientdet_lite3x", 640, 3, 200, 6, 4, Fusion::sum, 7, 3},
+                                            {"efficientdet_lite4", 640, 4, 224, 7, 4, Fusion::sum, 7, 4}}};
 constexpr int smallest = -3;
 
 EfficientDetSpec below_d0(int phi) {
@@ -44,6 +51,25 @@ EfficientDetSpec below_d0(int phi) {
   return spec;
 }
 
+EfficientDetSpec from_published(const Published& p, const std::string& name, const std::string& backbone) {
+  const bool tensorflow = name.starts_with("tf_");
+  EfficientDetSpec spec;
+  spec.name = name;
+  spec.image_size = p.image_size;
+  spec.backbone = efficientnet_spec(backbone);
+  spec.fpn = {.max_level = p.max_level,
+              .channels = p.fpn_channels,
+              .cells = p.fpn_cells,
+              .fusion = p.fusion,
+              .activation = spec.backbone.activation,
+              .padding = spec.backbone.padding,
+              .bias_before_norm = tensorflow};
+  spec.head_repeats = p.head_repeats;
+  spec.anchors.max_level = p.max_level;
+  spec.anchors.anchor_scale = p.anchor_scale;
+  return spec;
+}
+
 }  // namespace
 
 std::vector<std::string> efficientdet_names() {
@@ -51,30 +77,20 @@ std::vector<std::string> efficientdet_names() {
   for (int phi = smallest; phi < 0; ++phi) names.push_back(fmt::format("efficientdet_d{}", phi));
   for (const char* prefix : {"", "tf_"})
     for (const Published& p : published) names.push_back(prefix + std::string(p.name));
+  for (const Published& p : lite) names.push_back("tf_" + std::string(p.name));
   return names;
 }
 
 EfficientDetSpec efficientdet_spec(const std::string& name) {
   for (int phi = smallest; phi < 0; ++phi)
     if (name == fmt::format("efficientdet_d{}", phi)) return below_d0(phi);
-  const bool tensorflow = name.starts_with("tf_");
-  for (const Published& p : published) {
-    if (name.substr(tensorflow ? 3 : 0) != p.name) continue;
-    EfficientDetSpec spec;
-    spec.name = name;
-    spec.image_size = p.image_size;
-    spec.backbone = efficientnet_spec(fmt::format("{}efficientnet_b{}", tensorflow ? "tf_" : "", p.backbone));
-    spec.fpn = {.max_level = p.max_level,
-                .channels = p.fpn_channels,
-                .cells = p.fpn_cells,
-                .fusion = p.fusion,
-                .padding = spec.backbone.padding,
-                .bias_before_norm = tensorflow};
-    spec.head_repeats = p.head_repeats;
-    spec.anchors.max_level = p.max_level;
-    spec.anchors.anchor_scale = p.anchor_scale;
-    return spec;
-  }
+  const std::string prefix = name.starts_with("tf_") ? "tf_" : "";
+  for (const Published& p : published)
+    if (name == prefix + p.name)
+      return from_published(p, name, fmt::format("{}efficientnet_b{}", prefix, p.backbone));
+  for (const Published& p : lite)
+    if (name == std::string("tf_") + p.name)
+      return from_published(p, name, fmt::format("tf_efficientnet_lite{}", p.backbone));
   fail("there is no model {}: choose one of {}", name, fmt::join(efficientdet_names(), ", "));
 }
 
@@ -91,7 +107,7 @@ DetectionHead::DetectionHead(const EfficientDetSpec& spec, int64_t outputs_per_a
     add_child(fmt::format("conv_rep.{}", i), *repeat.conv);
     for (int level = spec.fpn.min_level; level <= spec.fpn.max_level; ++level) {
       repeat.norms.push_back(
-          std::make_unique<BatchNorm>(spec.fpn.channels, Activation::swish, spec.fpn.norm));
+          std::make_unique<BatchNorm>(spec.fpn.channels, spec.fpn.activation, spec.fpn.norm));
       add_child(fmt::format("bn_rep.{}.{}.bn", i, level - spec.fpn.min_level), *repeat.norms.back());
     }
     repeats_.push_back(std::move(repeat));

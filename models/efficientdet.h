@@ -22,7 +22,8 @@ struct EfficientDetSpec {
 // "tf_efficientdet_d0" to "d7" and "d7x", as google/automl's and effdet's models of these names: SAME
 // padding, norms with epsilon 1e-3, a bias before each norm of BiFPN and heads. "efficientdet_d0" to "d7x",
 // effdet's in PyTorch's manner (it has weights of D0 to D3): the same sizes with symmetric padding, no such
-// bias, and a backbone with epsilon 1e-5. And "efficientdet_d-1" to "d-3", Fovea's own with the paper's
+// bias, and a backbone with epsilon 1e-5. "tf_efficientdet_lite0" to "lite4" and "lite3x", for phones: on the
+// lite backbones, with relu6 and plain sums. And "efficientdet_d-1" to "d-3", Fovea's own with the paper's
 // padding and norms and without that bias: the compound rule continued below D0 for CPUs and lessons, input
 // 512 + 128 phi, BiFPN width 64 * 1.35^phi (to a multiple of 8), BiFPN depth 3 + phi (at least 1), head depth
 // 3 + floor(phi / 3). Anchor scale as default_anchor_scale() has it for the input size. Throws on other

@@ -35,6 +35,12 @@ constexpr std::array<Published, 8> published = {{{1.0, 1.0, 224, 0.2},
                                                  {1.6, 2.2, 456, 0.4},
                                                  {1.8, 2.6, 528, 0.5},
                                                  {2.0, 3.1, 600, 0.5}}};
+// The lite networks (google's, of the same widths and depths as B0 to B4).
+constexpr std::array<Published, 5> lite = {{{1.0, 1.0, 224, 0.2},
+                                            {1.0, 1.1, 240, 0.2},
+                                            {1.1, 1.2, 260, 0.3},
+                                            {1.2, 1.4, 280, 0.3},
+                                            {1.4, 1.8, 300, 0.3}}};
 constexpr int smallest = -3;
 constexpr NormOptions pytorch_norm = {.epsilon = 1e-5, .momentum = 0.1};
 
@@ -44,6 +50,7 @@ std::vector<std::string> efficientnet_names() {
   std::vector<std::string> names;
   for (int i = smallest; i < int(published.size()); ++i) names.push_back(fmt::format("efficientnet_b{}", i));
   for (int i = 0; i < int(published.size()); ++i) names.push_back(fmt::format("tf_efficientnet_b{}", i));
+  for (int i = 0; i < int(lite.size()); ++i) names.push_back(fmt::format("tf_efficientnet_lite{}", i));
   return names;
 }
 
@@ -67,6 +74,16 @@ EfficientNetSpec efficientnet_spec(const std::string& name) {
             .padding = tensorflow ? Padding::same : Padding::symmetric,
             .norm = tensorflow ? NormOptions() : pytorch_norm};
   }
+  for (size_t i = 0; i < lite.size(); ++i) {
+    if (name != fmt::format("tf_efficientnet_lite{}", i)) continue;
+    return {.name = name,
+            .width = lite[i].width,
+            .depth = lite[i].depth,
+            .image_size = lite[i].image_size,
+            .dropout = lite[i].dropout,
+            .lite = true,
+            .activation = Activation::relu6};
+  }
   fail("there is no model {}: choose one of {}", name, fmt::join(efficientnet_names(), ", "));
 }
 
@@ -77,12 +94,14 @@ int64_t round_channels(double channels, double width) {
 }
 
 EfficientNetPlan efficientnet_plan(const EfficientNetSpec& spec) {
-  EfficientNetPlan plan{round_channels(stem_channels, spec.width),
-                        round_channels(head_channels, spec.width),
+  const double ends = spec.lite ? 1 : spec.width;
+  EfficientNetPlan plan{round_channels(stem_channels, ends),
+                        round_channels(head_channels, ends),
                         {b0_stages.begin(), b0_stages.end()}};
   for (EfficientNetStage& stage : plan.stages) {
+    const bool outer = &stage == &plan.stages.front() || &stage == &plan.stages.back();
     stage.channels = round_channels(double(stage.channels), spec.width);
-    stage.repeats = int(std::ceil(spec.depth * stage.repeats));
+    if (!spec.lite || !outer) stage.repeats = int(std::ceil(spec.depth * stage.repeats));
   }
   return plan;
 }
@@ -105,35 +124,39 @@ Tensor MBConv::SqueezeExcite::forward(const Tensor& x) const {
 MBConv::MBConv(const Options& options, Random& random)
     : options_(options),
       depthwise_(options.in * options.expansion, options.window, random),
-      depthwise_norm_(options.in * options.expansion, Activation::swish, options.norm),
+      depthwise_norm_(options.in * options.expansion, options.activation, options.norm),
       // A quarter of the block's input channels, not of the expanded ones.
-      squeeze_excite_(options.in * options.expansion, std::max<int64_t>(1, options.in / 4), random),
+      squeeze_excite_(options.squeeze_excite
+                          ? std::optional<SqueezeExcite>(std::in_place, options.in * options.expansion,
+                                                         std::max<int64_t>(1, options.in / 4), random)
+                          : std::optional<SqueezeExcite>()),
       project_(options.in * options.expansion, options.out, false, random),
       project_norm_(options.out, Activation::identity, options.norm) {
   const bool expands = options.expansion != 1;
   if (expands) {
     expand_.emplace(options.in, options.in * options.expansion, false, random);
-    expand_norm_.emplace(options.in * options.expansion, Activation::swish, options.norm);
+    expand_norm_.emplace(options.in * options.expansion, options.activation, options.norm);
     add_child("conv_pw", *expand_);
     add_child("bn1", *expand_norm_);
   }
   add_child("conv_dw", depthwise_);
   add_child(expands ? "bn2" : "bn1", depthwise_norm_);
-  add_child("se", squeeze_excite_);
+  if (squeeze_excite_) add_child("se", *squeeze_excite_);
   add_child(expands ? "conv_pwl" : "conv_pw", project_);
   add_child(expands ? "bn3" : "bn2", project_norm_);
 }
 
 Tensor MBConv::forward(const Tensor& x) const {
   const bool shortcut = options_.window.stride == 1 && options_.in == options_.out;
-  if (!training() && x.device() == Device::cpu && EvaluationNorm::takes() && !is_dry_run() && !is_traced()) {
+  if (squeeze_excite_ && !training() && x.device() == Device::cpu && EvaluationNorm::takes() &&
+      !is_dry_run() && !is_traced()) {
     InvertedBottleneck block{.w_depthwise = depthwise_.weight(),
                              .window = options_.window,
                              .depthwise_norm = depthwise_norm_.evaluation_norm(),
-                             .w_reduce = squeeze_excite_.conv_reduce.weight(),
-                             .b_reduce = squeeze_excite_.conv_reduce.bias(),
-                             .w_excite = squeeze_excite_.conv_expand.weight(),
-                             .b_excite = squeeze_excite_.conv_expand.bias(),
+                             .w_reduce = squeeze_excite_->conv_reduce.weight(),
+                             .b_reduce = squeeze_excite_->conv_reduce.bias(),
+                             .w_excite = squeeze_excite_->conv_expand.weight(),
+                             .b_excite = squeeze_excite_->conv_expand.bias(),
                              .w_project = project_.weight(),
                              .project_norm = project_norm_.evaluation_norm(),
                              .shortcut = shortcut};
@@ -145,7 +168,7 @@ Tensor MBConv::forward(const Tensor& x) const {
     const Tensor& in = inputs[0];
     Tensor y = expand_ ? conv_norm(*expand_, *expand_norm_, in) : in;
     y = conv_norm(depthwise_, depthwise_norm_, y);
-    y = squeeze_excite_.forward(y);
+    if (squeeze_excite_) y = squeeze_excite_->forward(y);
     y = conv_norm(project_, project_norm_, y);
     return shortcut ? stochastic_depth_add(y, in, training() ? options_.drop_path : 0, key) : y;
   };
@@ -154,8 +177,8 @@ Tensor MBConv::forward(const Tensor& x) const {
 
 EfficientNet::EfficientNet(const EfficientNetSpec& spec, int64_t classes, Random& random)
     : spec_(spec),
-      stem_(3, round_channels(stem_channels, spec.width), {3, 2, spec.padding}, random),
-      stem_norm_(round_channels(stem_channels, spec.width), Activation::swish, spec.norm) {
+      stem_(3, efficientnet_plan(spec).stem_channels, {3, 2, spec.padding}, random),
+      stem_norm_(efficientnet_plan(spec).stem_channels, spec.activation, spec.norm) {
   add_parts(classes, random);
 }
 
@@ -163,8 +186,8 @@ EfficientNet::EfficientNet(Module& parent, const std::string& name, const Effici
                            int64_t classes)
     : Backbone(parent, name),
       spec_(spec),
-      stem_(3, round_channels(stem_channels, spec.width), {3, 2, spec.padding}, rng()),
-      stem_norm_(round_channels(stem_channels, spec.width), Activation::swish, spec.norm) {
+      stem_(3, efficientnet_plan(spec).stem_channels, {3, 2, spec.padding}, rng()),
+      stem_norm_(efficientnet_plan(spec).stem_channels, spec.activation, spec.norm) {
   add_parts(classes, rng());
 }
 
@@ -184,7 +207,9 @@ void EfficientNet::add_parts(int64_t classes, Random& random) {
                                     stage.expansion,
                                     {stage.kernel, i == 0 ? stage.stride : 1, spec_.padding},
                                     spec_.drop_path * index / blocks,
-                                    spec_.norm};
+                                    spec_.norm,
+                                    spec_.activation,
+                                    !spec_.lite};
       stages_[s].push_back(std::make_unique<MBConv>(options, random));
       add_child(fmt::format("blocks.{}.{}", s, i), *stages_[s].back());
       in = stage.channels;
@@ -193,7 +218,7 @@ void EfficientNet::add_parts(int64_t classes, Random& random) {
   }
   if (classes > 0) {
     head_.emplace(in, plan.head_channels, false, random);
-    head_norm_.emplace(plan.head_channels, Activation::swish, spec_.norm);
+    head_norm_.emplace(plan.head_channels, spec_.activation, spec_.norm);
     classifier_.emplace(plan.head_channels, classes, random, LinearOptions{.init = Init::fan_out_uniform});
     add_child("conv_head", *head_);
     add_child("bn2", *head_norm_);

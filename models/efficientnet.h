@@ -17,17 +17,21 @@ struct EfficientNetSpec {
   int image_size = 224;    // the paper's, for the classifier
   double dropout = 0.2;    // before the classifier
   double drop_path = 0.2;  // stochastic depth of the last block; earlier ones proportionally less
+  bool lite = false;       // without squeeze and excite; stem, head and depth of the outer stages not scaled
+  Activation activation = Activation::swish;
   Padding padding = Padding::same;
   NormOptions norm;
 };
 
 // "tf_efficientnet_b0" to "b7", as in the paper's own code and timm's models of these names: SAME padding,
 // norms with epsilon 1e-3 and momentum 0.01. "efficientnet_b0" to "b7", timm's in PyTorch's manner: the same
-// sizes with padding (k - 1) / 2 on every side, epsilon 1e-5 and momentum 0.1. And "efficientnet_b-1" to
-// "b-3", Fovea's own with the paper's padding and norms: the compound rule continued below B0, for CPUs. The
-// paper scales width by 1.1^phi and depth by 1.2^phi; Fovea's b-n takes phi = -2 n, so that the backbone
-// shrinks about as fast as the work on its input does when a detector goes from 512 to 384, 256 and 128 px.
-// Throws on other names, listing these.
+// sizes with padding (k - 1) / 2 on every side, epsilon 1e-5 and momentum 0.1. "tf_efficientnet_lite0" to
+// "lite4", for phones: relu6, and nothing that is slow there (EfficientNetSpec::lite); timm's of these names,
+// and lukemelas' "efficientnet-lite0" (https://github.com/tensorflow/tpu, models/official/efficientnet/lite).
+// And "efficientnet_b-1" to "b-3", Fovea's own with the paper's padding and norms: the compound rule
+// continued below B0, for CPUs. The paper scales width by 1.1^phi and depth by 1.2^phi; Fovea's b-n takes phi
+// = -2 n, so that the backbone shrinks about as fast as the work on its input does when a detector goes from
+// 512 to 384, 256 and 128 px. Throws on other names, listing these.
 EfficientNetSpec efficientnet_spec(const std::string& name);
 std::vector<std::string> efficientnet_names();
 
@@ -49,8 +53,8 @@ bool is_feature_stage(size_t stage);  // whether a detector uses its end: stages
 // c * width rounded to a multiple of 8, never below 0.9 of it.
 int64_t round_channels(double channels, double width);
 
-// Mobile inverted bottleneck: [1x1 expand, BN, swish] depthwise, BN, swish, squeeze-excite, 1x1 project, BN,
-// + input where shapes agree.
+// Mobile inverted bottleneck: [1x1 expand, BN, activation] depthwise, BN, activation, squeeze-excite (not in
+// the lite networks), 1x1 project, BN, + input where shapes agree.
 class MBConv : public Module {
  public:
   // One block: channels in and out, and the factor by which its 1x1 convolution widens (1: there is none).
@@ -60,6 +64,8 @@ class MBConv : public Module {
     Window window;
     double drop_path;
     NormOptions norm;
+    Activation activation = Activation::swish;
+    bool squeeze_excite = true;
   };
   MBConv(const Options& options, Random& random);
   Tensor forward(const Tensor& x) const override;
@@ -76,7 +82,7 @@ class MBConv : public Module {
   std::optional<BatchNorm> expand_norm_;
   DepthwiseConv2d depthwise_;
   BatchNorm depthwise_norm_;
-  SqueezeExcite squeeze_excite_;
+  std::optional<SqueezeExcite> squeeze_excite_;
   PointwiseConv project_;
   BatchNorm project_norm_;
 };

@@ -1,7 +1,10 @@
 #include "models/weights.h"
 
 #include <algorithm>
+#include <functional>
+#include <map>
 
+#include "core/error.h"
 #include "nn/io/json.h"
 
 namespace fovea {
@@ -37,10 +40,35 @@ void reorder_class_columns(const Module& model, const std::vector<std::string>& 
   }
 }
 
-template <class Named>
-bool has_backbone(const std::vector<Named>& tensors, const std::string& prefix) {
-  return std::any_of(tensors.begin(), tensors.end(),
-                     [&](const Named& t) { return t.name.starts_with(prefix + backbone_prefix); });
+bool has_backbone(const std::vector<std::string>& names) {
+  return std::any_of(names.begin(), names.end(),
+                     [](const std::string& name) { return name.starts_with(backbone_prefix); });
+}
+
+std::vector<std::string> names_of(const std::vector<NamedTensor>& tensors) {
+  std::vector<std::string> names;
+  for (const NamedTensor& t : tensors) names.push_back(t.name);
+  return names;
+}
+
+// Those of a file that begin with the prefix, without it.
+std::vector<std::string> names_of(const WeightFile& file, const std::string& prefix) {
+  std::vector<std::string> names;
+  for (const WeightFile::Entry& entry : file.entries())
+    if (entry.name.starts_with(prefix)) names.push_back(entry.name.substr(prefix.size()));
+  return names;
+}
+
+// From the names in a file to Fovea's, for tensors that the model has; others keep theirs.
+std::function<std::string(const std::string&)> to_ours(const std::vector<std::string>& model,
+                                                       PublishedNames names) {
+  if (names == PublishedNames::timm) return [](const std::string& name) { return name; };
+  std::map<std::string, std::string> known;
+  for (const auto& [ours, theirs] : translate_names(model, names)) known[theirs] = ours;
+  return [known](const std::string& name) {
+    const auto found = known.find(name);
+    return found == known.end() ? name : found->second;
+  };
 }
 
 }  // namespace
@@ -51,7 +79,7 @@ bool is_backbone(const std::string& name) {
   return inside.starts_with("conv_stem.") || inside.starts_with("bn1.") || inside.starts_with("blocks.");
 }
 
-std::vector<std::string> class_names_in(const SafetensorsFile& file) {
+std::vector<std::string> class_names_in(const WeightFile& file) {
   const auto found = file.metadata().find("class_names");
   if (found == file.metadata().end()) return {};
   try {
@@ -61,22 +89,34 @@ std::vector<std::string> class_names_in(const SafetensorsFile& file) {
   }
 }
 
+LoadedWeights load_published(const std::string& path, const Module& model) {
+  const std::unique_ptr<WeightFile> file = open_weight_file(path);
+  const std::vector<NamedTensor> tensors = state_dict(model);
+  const PublishedNames names = published_names_of(names_of(*file, wrapper_prefix(*file, tensors)));
+  return load_weights(path, model, {.rename = to_ours(names_of(tensors), names)});
+}
+
 LoadedWeights load_pretrained(const std::string& path, const Module& model,
                               const std::vector<std::string>& class_names) {
-  const SafetensorsFile file(path);
-  const bool is_checkpoint = file.metadata().contains("fovea_checkpoint");
+  const std::unique_ptr<WeightFile> file = open_weight_file(path);
+  const bool is_checkpoint = file->metadata().contains("fovea_checkpoint");
+  const std::vector<NamedTensor> tensors = state_dict(model);
   LoadOptions options;
-  options.prefix = is_checkpoint ? "ema." : wrapper_prefix(file, state_dict(model));
+  options.prefix = is_checkpoint ? "ema." : wrapper_prefix(*file, tensors);
   options.published_layouts = !is_checkpoint;
-  const bool file_detects = has_backbone(file.entries(), options.prefix),
-             model_detects = has_backbone(state_dict(model), "");
-  const std::vector<std::string> in_file = class_names_in(file);
-  const bool known = !in_file.empty() && !class_names.empty(),
-             same_names = !known || std::is_permutation(in_file.begin(), in_file.end(), class_names.begin(),
+  const std::vector<std::string> in_file = names_of(*file, options.prefix);
+  const PublishedNames names = published_names_of(in_file);
+  const bool file_detects = names == PublishedNames::zylo117 || has_backbone(in_file),
+             model_detects = has_backbone(names_of(tensors));
+  const std::vector<std::string> classes = class_names_in(*file);
+  const bool known = !classes.empty() && !class_names.empty(),
+             same_names = !known || std::is_permutation(classes.begin(), classes.end(), class_names.begin(),
                                                         class_names.end());
   const std::string other_classes = "other classes: ";
-  options.rename = [=](const std::string& name) {
+  options.rename = [=, ours = to_ours(names_of(tensors), names)](const std::string& theirs) {
+    const std::string name = ours(theirs);
     if (!same_names && has_class_columns(name)) return other_classes + name;
+    if (names != PublishedNames::timm) return name;  // the translation knows what the model is
     if (file_detects && !model_detects && name.starts_with(backbone_prefix))
       return name.substr(backbone_prefix.size());
     return !file_detects && model_detects ? backbone_prefix + name : name;
@@ -87,16 +127,32 @@ LoadedWeights load_pretrained(const std::string& path, const Module& model,
            (file_detects != model_detects && !is_backbone(name));
   };
   LoadedWeights loaded = load_weights(path, model, options);
-  if (known && same_names && in_file != class_names && file_detects == model_detects)
-    reorder_class_columns(model, in_file, class_names);
+  if (names != PublishedNames::timm) loaded.metadata["names"] = describe(names);
+  if (known && same_names && classes != class_names && file_detects == model_detects)
+    reorder_class_columns(model, classes, class_names);
   return loaded;
 }
 
-int64_t classes_in_weights(const SafetensorsFile& file, int anchors_per_cell) {
+void save_published(const std::string& path, const Module& model, PublishedNames names,
+                    std::map<std::string, std::string> metadata) {
+  std::vector<NamedTensor> weights = published_weights(model);
+  const std::map<std::string, std::string> theirs = translate_names(names_of(weights), names);
+  for (NamedTensor& weight : weights) {
+    const auto found = theirs.find(weight.name);
+    require(found != theirs.end(), "{} cannot have the names of {}: it has no place for {}", path,
+            describe(names), weight.name);
+    weight.name = found->second;
+  }
+  metadata.emplace("format", "pt");  // what transformers and timm look for
+  write_safetensors(path, metadata, weights);
+}
+
+int64_t classes_in_weights(const WeightFile& file, int anchors_per_cell) {
   const std::string prefix = wrapper_prefix(file);
-  if (const auto* bias = file.find(prefix + "class_net.predict.conv_pw.bias"))
-    return bias->shape.numel() / anchors_per_cell;
-  if (const auto* bias = file.find(prefix + "classifier.bias")) return bias->shape.numel();
+  for (const char* name : {"class_net.predict.conv_pw.bias", "classifier.header.pointwise_conv.conv.bias"})
+    if (const auto* bias = file.find(prefix + name)) return bias->shape.numel() / anchors_per_cell;
+  for (const char* name : {"classifier.bias", "_fc.bias"})
+    if (const auto* bias = file.find(prefix + name)) return bias->shape.numel();
   return 0;
 }
 

@@ -191,7 +191,11 @@ Tensor BatchNorm::forward(const Tensor& x, const ChannelStatistics* statistics) 
 }
 
 void BatchNorm::trace_output(const Tensor& y) const {
-  trace(*this, options_.activation == Activation::swish ? "batch norm + swish" : "batch norm", y, 0);
+  trace(*this,
+        options_.activation == Activation::identity
+            ? "batch norm"
+            : fmt::format("batch norm + {}", name(options_.activation)),
+        y, 0);
 }
 
 }  // namespace fovea

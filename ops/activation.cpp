@@ -7,6 +7,7 @@
 namespace fovea {
 
 Tensor relu(const Tensor& x) { return activate(x, Activation::relu); }
+Tensor relu6(const Tensor& x) { return activate(x, Activation::relu6); }
 Tensor sigmoid(const Tensor& x) { return activate(x, Activation::sigmoid); }
 Tensor swish(const Tensor& x) { return activate(x, Activation::swish); }
 

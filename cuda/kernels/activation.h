@@ -16,15 +16,26 @@ struct Identity {
     return T(1);
   }
 };
-// max(x, 0); the derivative at 0 is 0
+// max(x, 0), which keeps a NaN; the derivative at 0 is 0
 struct Relu {
   template <class T>
   FOVEA_HOST_DEVICE static T forward(T x) {
-    return x > T(0) ? x : T(0);
+    return x < T(0) ? T(0) : x;
   }
   template <class T>
   FOVEA_HOST_DEVICE static T derivative(T x) {
     return x > T(0) ? T(1) : T(0);
+  }
+};
+// min(max(x, 0), 6) (arXiv 1704.04861's mobile networks); the derivative at 0 and 6 is 0
+struct Relu6 {
+  template <class T>
+  FOVEA_HOST_DEVICE static T forward(T x) {
+    return x > T(6) ? T(6) : Relu::forward(x);
+  }
+  template <class T>
+  FOVEA_HOST_DEVICE static T derivative(T x) {
+    return x < T(6) ? Relu::derivative(x) : T(0);
   }
 };
 // 1 / (1 + e^-x)
@@ -55,7 +66,7 @@ struct Swish {
 // The one list of activations: X(name, formula) for each. The enum, its names, the dispatch, the kernels'
 // instantiations and the tests' loops come from it. FOVEA_NONLINEARITIES are those that are elementwise ops:
 // all but the identity.
-#define FOVEA_NONLINEARITIES(X) X(relu, Relu) X(sigmoid, Sigmoid) X(swish, Swish)
+#define FOVEA_NONLINEARITIES(X) X(relu, Relu) X(relu6, Relu6) X(sigmoid, Sigmoid) X(swish, Swish)
 #define FOVEA_ACTIVATIONS(X) X(identity, Identity) FOVEA_NONLINEARITIES(X)
 
 #define FOVEA_NAME(name, F) name,

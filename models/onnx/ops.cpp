@@ -227,6 +227,7 @@ std::string OnnxTranslation::linear(const RecordedOp& op) {
 
 std::string OnnxTranslation::activated(const std::string& x, const std::string& activation) {
   if (activation == "relu") return onnx_.add("Relu", {x});
+  if (activation == "relu6") return onnx_.add("Clip", {x, onnx_.scalar(0.0), onnx_.scalar(6.0)});
   if (activation == "sigmoid") return onnx_.add("Sigmoid", {x});
   if (activation == "swish") return onnx_.add("Mul", {x, onnx_.add("Sigmoid", {x})});
   require(activation == "identity", "[onnx] the activation {} has no translation to ONNX", activation);

@@ -68,7 +68,7 @@ std::string listed(const char* what, const std::vector<std::string>& names) {
 
 // A tensor of a file that has a place in the model, or not.
 struct Source {
-  const SafetensorsFile::Entry* entry;
+  const WeightFile::Entry* entry;
   bool used = false;
 };
 
@@ -88,7 +88,7 @@ void save_weights(const std::string& path, const Module& model,
   write_safetensors(path, all, published_weights(model));
 }
 
-std::string wrapper_prefix(const SafetensorsFile& file, const std::vector<NamedTensor>& model) {
+std::string wrapper_prefix(const WeightFile& file, const std::vector<NamedTensor>& model) {
   std::string prefix;
   const auto begins = [&](const auto& named) { return named.name.starts_with(prefix); };
   for (bool longer = !file.entries().empty(); longer;) {
@@ -106,11 +106,11 @@ std::string wrapper_prefix(const SafetensorsFile& file, const std::vector<NamedT
 }
 
 LoadedWeights load_weights(const std::string& path, const Module& model, const LoadOptions& options) {
-  const SafetensorsFile file(path);
+  const std::unique_ptr<WeightFile> file = open_weight_file(path);
   const std::string prefix =
-      options.prefix.empty() ? wrapper_prefix(file, state_dict(model)) : options.prefix;
+      options.prefix.empty() ? wrapper_prefix(*file, state_dict(model)) : options.prefix;
   std::map<std::string, Source> sources;  // by the model's names
-  for (const SafetensorsFile::Entry& entry : file.entries()) {
+  for (const WeightFile::Entry& entry : file->entries()) {
     if (!entry.name.starts_with(prefix) || entry.name.ends_with("num_batches_tracked")) continue;
     const std::string name = entry.name.substr(prefix.size());
     sources.emplace(options.rename ? options.rename(name) : name, Source{&entry});
@@ -122,9 +122,9 @@ LoadedWeights load_weights(const std::string& path, const Module& model, const L
     return options.published_layouts ? weight.layout : WeightLayout::same;
   };
 
-  LoadedWeights loaded{.metadata = file.metadata()};
+  LoadedWeights loaded{.metadata = file->metadata()};
   std::vector<std::string> missing, mismatched, unexpected;
-  std::vector<std::pair<NamedTensor, const SafetensorsFile::Entry*>> pairs;
+  std::vector<std::pair<NamedTensor, const WeightFile::Entry*>> pairs;
   for (const NamedTensor& weight : state_dict(model)) {
     const auto found = sources.find(weight.name);
     const bool stays = is_optional(weight.name);
@@ -133,7 +133,7 @@ LoadedWeights load_weights(const std::string& path, const Module& model, const L
       continue;
     }
     found->second.used = true;
-    const SafetensorsFile::Entry* entry = found->second.entry;
+    const WeightFile::Entry* entry = found->second.entry;
     const Shape wanted = published_shape(weight.tensor.shape(), layout_of(weight));
     if (entry->shape == wanted)
       pairs.emplace_back(weight, entry);
@@ -159,7 +159,7 @@ LoadedWeights load_weights(const std::string& path, const Module& model, const L
           listed("of the file have no place in the model", unexpected), all_but_a_head);
   std::vector<Tensor> numbers;  // all are read before any is changed
   for (const auto& [weight, entry] : pairs)
-    numbers.push_back(from_published(file.read_float32(*entry), weight.tensor.shape(), layout_of(weight)));
+    numbers.push_back(from_published(file->read_float32(*entry), weight.tensor.shape(), layout_of(weight)));
   for (size_t i = 0; i < pairs.size(); ++i) pairs[i].first.tensor.copy_from(numbers[i]);
   loaded.tensors = pairs.size();
   return loaded;

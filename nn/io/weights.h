@@ -28,7 +28,7 @@ void save_weights(const std::string& path, const Module& model,
 // What wrappers of PyTorch put before every name in a file: "module." (DataParallel), "model.", "_orig_mod."
 // (torch.compile), or several of them. Empty where not every tensor's name begins so, and where one of the
 // model's own names does.
-std::string wrapper_prefix(const SafetensorsFile& file, const std::vector<NamedTensor>& model = {});
+std::string wrapper_prefix(const WeightFile& file, const std::vector<NamedTensor>& model = {});
 
 // How the tensors of a file and of a model find each other.
 struct LoadOptions {

@@ -4,7 +4,7 @@ namespace fovea {
 
 const std::vector<OpStem>& op_stems() {
   static const std::vector<OpStem> stems = {
-      {"activation", "relu sigmoid swish activate", "activation", "tests/ops/activation_test.cpp"},
+      {"activation", "relu relu6 sigmoid swish activate", "activation", "tests/ops/activation_test.cpp"},
       {"arithmetic", "add subtract multiply divide sum_to", "arithmetic", "tests/ops/arithmetic_test.cpp"},
       {"batch_norm", "batch_norm", "batch_norm", "tests/ops/batch_norm_test.cpp"},
       {"bifpn_node", "bifpn_node", "bifpn_node", "tests/ops/bifpn_node_test.cpp"},

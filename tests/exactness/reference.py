@@ -19,6 +19,8 @@ import formula  # noqa: E402
 
 CLASSIFIERS = [f"{prefix}efficientnet_b{i}" for prefix in ("tf_", "") for i in range(8)]
 DETECTORS = [f"tf_efficientdet_d{i}" for i in list(range(8)) + ["7x"]] + [f"efficientdet_d{i}" for i in range(4)]
+LITE_CLASSIFIERS = [f"tf_efficientnet_lite{i}" for i in range(5)]
+LITE_DETECTORS = [f"tf_efficientdet_lite{i}" for i in ("0", "1", "2", "3", "3x", "4")]
 # What effdet has no weights of, and no such models: its D4 and D5 of these names are half of one family, half of the other.
 LARGE_PLAIN_DETECTORS = [f"efficientdet_d{i}" for i in (4, 5, 6, 7, "7x")]
 
@@ -31,7 +33,8 @@ def image_size(name):
     """The model's own: timm's files for classifiers have others of the sizes they were tested at."""
     if is_detector(name):
         return tuple(detector_config(name).image_size)
-    return ([224, 240, 260, 300, 380, 456, 528, 600][int(name[-1])],) * 2
+    sizes = [224, 240, 260, 280, 300] if "lite" in name else [224, 240, 260, 300, 380, 456, 528, 600]
+    return (sizes[int(name[-1])],) * 2
 
 
 def below_d0(name, image_size, classes):

@@ -12,8 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     size_t bytes = 0;
     for (const auto& entry : file.entries()) {
       expect(file.find(entry.name) == &entry);
-      bytes += entry.end - entry.begin;
-      result_or_error([&] { expect(file.read(entry).bytes() == int64_t(entry.end - entry.begin)); });
+      bytes += entry.content.size();
+      result_or_error([&] { expect(file.read(entry).bytes() == int64_t(entry.content.size())); });
       result_or_error([&] { expect(file.read_float32(entry).shape() == entry.shape); });
     }
     expect(bytes < size);

@@ -19,6 +19,9 @@ import reference  # noqa: E402
 CLASSIFIER_SIZES = {name: (64 + 8 * int(name[-1]), 64 + 8 * int(name[-1])) for name in reference.CLASSIFIERS}
 CLASSIFIER_SIZES["tf_efficientnet_b0"] = (97, 130)
 CLASSIFIER_SIZES["efficientnet_b0"] = (97, 130)
+LITE_SIZES = {name: (65 + 16 * i, 96) for i, name in enumerate(reference.LITE_CLASSIFIERS)}
+# Of the detectors one: with these weights in the larger ones float32 and float64 differ by 1.5e-4 in PyTorch itself.
+LITE_SIZES.update({name: (256, 384) for name in reference.LITE_DETECTORS[:1]})
 DETECTOR_SIZES = {name: (256, 384) for name in reference.DETECTORS if name[-2:] in ("d0", "d1", "d2", "d3")}
 
 
@@ -31,11 +34,11 @@ def write(name, tensors, metadata=None):
     print(f"{name}: {(FOLDER / f'{name}.safetensors').stat().st_size} bytes", flush=True)
 
 
-def make_outputs():
+def make_outputs(file, sizes):
     """In training, where batch norm takes the batch's statistics, and then in evaluation with those as running averages:
     with statistics from a formula the larger networks would be chaotic, and any rounding would grow without bound."""
     kept = {}
-    for name, size in {**CLASSIFIER_SIZES, **DETECTOR_SIZES}.items():
+    for name, size in sizes.items():
         model = reference.make(name, size)
         reference.give_formula_weights(model)
         for module in model.modules():
@@ -46,7 +49,7 @@ def make_outputs():
             for mode in ("training", "evaluation"):
                 model.train(mode == "training")
                 kept.update(samples(reference.outputs(model, images), f"{name} {size[0]}x{size[1]}/{mode}"))
-    write("outputs", kept)
+    write(file, kept)
 
 
 def make_resnets():
@@ -113,7 +116,7 @@ def make_training():
 def make_counts():
     rows = [
         {"model": name, "parameters": reference.parameters(name), "multiply_adds": reference.multiply_adds(name)}
-        for name in reference.CLASSIFIERS + reference.DETECTORS
+        for name in reference.CLASSIFIERS + reference.DETECTORS + reference.LITE_CLASSIFIERS + reference.LITE_DETECTORS
     ]
     text = ",\n".join(json.dumps(row) for row in rows)
     (FOLDER / "counts.json").write_text(f"[\n{text}\n]\n")
@@ -125,5 +128,6 @@ if __name__ == "__main__":
     make_counts()
     make_training()
     make_gradients()
-    make_outputs()
+    make_outputs("outputs", {**CLASSIFIER_SIZES, **DETECTOR_SIZES})
+    make_outputs("outputs_lite", LITE_SIZES)
     make_resnets()

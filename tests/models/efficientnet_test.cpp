@@ -201,7 +201,7 @@ TEST_CASE("an unknown model, and images of a wrong shape, are explained") {
   for (const std::string& name : efficientnet_names())
     CHECK_THROWS_WITH(efficientnet_spec("efficientnet_b8"),
                       Contains("no model efficientnet_b8") && Contains(name));
-  CHECK(efficientnet_names().size() == 19);
+  CHECK(efficientnet_names().size() == 24);
   Random random(1);
   const EfficientNet model(efficientnet_spec("efficientnet_b-3"), 2, random);
   CHECK_THROWS_WITH(model.forward(zeros({1, 3, 32, 32})), Contains("1x3x32x32") && Contains("(N, H, W, 3)"));

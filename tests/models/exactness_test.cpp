@@ -69,34 +69,20 @@ int64_t multiply_adds(const Module& model) {
     return multiply_adds(model, classifier->spec().image_size);
   const EfficientDetSpec& spec = dynamic_cast<const EfficientDet&>(model).spec();
   const int64_t unit = int64_t(1) << spec.fpn.max_level, times = spec.image_size / unit;
+  if (spec.image_size % unit) return multiply_adds(model, spec.image_size);  // the lite networks are small
   const int64_t one = multiply_adds(model, unit), four = multiply_adds(model, 2 * unit);
   return one + (four - one) / 3 * (times * times - 1);
 }
 
-// The papers' tables (arXiv 1905.11946, table 2; 1911.09070, table 2), in billions. Not here are B4 (4.2), B5
-// (9.9), B7 (37) and D5 (130): the published models, in PyTorch too, count 4.39, 10.27, 37.75 and 134.1.
-struct Published {
-  const char* name;
-  double flops;
-};
-constexpr Published papers[] = {
-    {"efficientnet_b0", 0.39}, {"efficientnet_b1", 0.70}, {"efficientnet_b2", 1.0},
-    {"efficientnet_b3", 1.8},  {"efficientnet_b6", 19},   {"efficientdet_d0", 2.54},
-    {"efficientdet_d1", 6.10}, {"efficientdet_d2", 11.0}, {"efficientdet_d3", 24.9},
-    {"efficientdet_d4", 55.2}, {"efficientdet_d6", 226},  {"efficientdet_d7", 325},
-    {"efficientdet_d7x", 410}};
-
-}  // namespace
-
-TEST_CASE("outputs are those of timm and effdet, in training and then in evaluation") {
-  const SafetensorsFile file(goldens + "outputs.safetensors");
+void check_outputs(const std::string& goldens_file, size_t models) {
+  const SafetensorsFile file(goldens + goldens_file);
   // "tf_efficientdet_d0 128x256/evaluation/level 3", grouped by model and mode
   std::map<std::string, std::map<std::string, std::vector<const SafetensorsFile::Entry*>>> groups;
   for (const auto& entry : file.entries()) {
     const size_t first = entry.name.find('/'), second = entry.name.find('/', first + 1);
     groups[entry.name.substr(0, first)][entry.name.substr(first + 1, second - first - 1)].push_back(&entry);
   }
-  REQUIRE(groups.size() == 24);  // B0 to B7 and D0 to D3, with tf_ and without
+  REQUIRE(groups.size() == models);
   const TemporaryFolder folder;
   const NoGrad no_grad;
   double worst = 0;
@@ -129,6 +115,29 @@ TEST_CASE("outputs are those of timm and effdet, in training and then in evaluat
   }
   UNSCOPED_INFO("largest relative difference " << worst);
   CHECK(worst > 0);
+}
+
+// The papers' tables (arXiv 1905.11946, table 2; 1911.09070, table 2), in billions. Not here are B4 (4.2), B5
+// (9.9), B7 (37) and D5 (130): the published models, in PyTorch too, count 4.39, 10.27, 37.75 and 134.1.
+struct Published {
+  const char* name;
+  double flops;
+};
+constexpr Published papers[] = {
+    {"efficientnet_b0", 0.39}, {"efficientnet_b1", 0.70}, {"efficientnet_b2", 1.0},
+    {"efficientnet_b3", 1.8},  {"efficientnet_b6", 19},   {"efficientdet_d0", 2.54},
+    {"efficientdet_d1", 6.10}, {"efficientdet_d2", 11.0}, {"efficientdet_d3", 24.9},
+    {"efficientdet_d4", 55.2}, {"efficientdet_d6", 226},  {"efficientdet_d7", 325},
+    {"efficientdet_d7x", 410}};
+
+}  // namespace
+
+TEST_CASE("outputs are those of timm and effdet, in training and then in evaluation") {
+  check_outputs("outputs.safetensors", 24);  // B0 to B7 and D0 to D3, with tf_ and without
+}
+
+TEST_CASE("the lite networks' outputs are those of timm and effdet") {
+  check_outputs("outputs_lite.safetensors", 6);  // Lite0 to Lite4, and the detector on Lite0
 }
 
 TEST_CASE("small ResNets compute what timm's do") {
@@ -191,7 +200,7 @@ TEST_CASE("parameters and multiply-adds of every published size") {
   std::map<std::string, std::pair<int64_t, int64_t>> expected;  // as timm's and effdet's modules count
   for (const auto& row : nlohmann::json::parse(read_file(goldens + "counts.json")))
     expected[row["model"]] = {row["parameters"].get<int64_t>(), row["multiply_adds"].get<int64_t>()};
-  REQUIRE(expected.size() == 29);
+  REQUIRE(expected.size() == 40);
   std::map<std::string, int64_t> counted;
   for (const auto& [name, counts] : expected) {
     CAPTURE(name);

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "ops/reduction.h"
 #include "ops/support/check_op.h"
 
 using namespace fovea;
@@ -10,8 +11,16 @@ using namespace fovea;
 TEST_CASE("activations have the published values") {
   const Tensor x = from_values({3}, {-2, 0, 3});
   CHECK(relu(x).values() == std::vector<double>{0, 0, 3});
+  CHECK(relu6(from_values({5}, {-2, 0, 3, 6, 7})).values() == std::vector<double>{0, 0, 3, 6, 6});
   CHECK(sigmoid(x).values()[2] == Approx(1 / (1 + std::exp(-3.0))).epsilon(1e-6));
   CHECK(swish(x).values()[0] == Approx(-2 / (1 + std::exp(2.0))).epsilon(1e-6));
+}
+
+TEST_CASE("relu6 has no gradient at its bounds and beyond, as in PyTorch") {
+  const Tensor x = from_values({6}, {-1, 0, 0.5, 5.5, 6, 7}).set_requires_grad();
+  sum(relu6(x)).backward();
+  CHECK(x.grad().values() == std::vector<double>{0, 0, 1, 1, 0, 0});
+  CHECK(std::isnan(relu6(from_values({1}, {NAN})).values()[0]));
 }
 
 TEST_CASE("activations saturate without overflow and keep NaN") {

@@ -47,6 +47,7 @@ std::vector<TapeRow> rows() {
        },
        {x({5}), x({5})}},
       {"relu", [](auto& in) { return Tensors{relu(in[0])}; }, {x({7})}},
+      {"relu6", [](auto& in) { return Tensors{relu6(in[0])}; }, {x({7})}},
       {"sigmoid", [](auto& in) { return Tensors{sigmoid(in[0])}; }, {x({7})}},
       {"swish", [](auto& in) { return Tensors{swish(in[0])}; }, {x({7})}},
       {"activate",

@@ -12,6 +12,8 @@ std::string initialize(const Module& model, const TrainConfig& config,
   const LoadedWeights taken = load_pretrained(config.init_from, model, class_names);
   std::string text = fmt::format("starts from {} of {} tensors in {}", taken.tensors,
                                  taken.tensors + taken.fresh.size(), config.init_from);
+  if (const auto names = taken.metadata.find("names"); names != taken.metadata.end())
+    text += fmt::format(", by the names of {}", names->second);
   if (!taken.fresh.empty())
     text += fmt::format("; new are {}{}", taken.fresh.front(),
                         taken.fresh.size() > 1 ? fmt::format(" and {} more", taken.fresh.size() - 1) : "");

@@ -29,7 +29,8 @@ std::string task_of_model(const std::string& model) {
 }
 
 ModelFile::ModelFile(const std::string& path, const Options& options) : path_(path) {
-  const SafetensorsFile file(path);
+  const std::unique_ptr<WeightFile> opened = open_weight_file(path);
+  const WeightFile& file = *opened;
   if (file.metadata().contains("fovea_checkpoint")) {
     require(
         options.model.empty() && options.class_names_file.empty(),
@@ -63,7 +64,7 @@ ModelFile::ModelFile(const std::string& path, const Options& options) : path_(pa
 
 void ModelFile::restore(const Module& model) const {
   if (checkpoint_) return checkpoint_->restore("ema.", state_dict(model));
-  load_weights(path_, model);
+  load_published(path_, model);
 }
 
 }  // namespace fovea

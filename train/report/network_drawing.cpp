@@ -315,7 +315,7 @@ class DetectorDrawing {
       draw_edge(all[input], all[own], kind, show_weights_ ? weight : "",
                 show_weights_ && !weights.empty() ? 0.8 + 5 * weights[i] : 1.6, data);
     }
-    return formula + "; swish, separable conv 3×3, norm";
+    return formula + fmt::format("; {}, separable conv 3×3, norm", name(spec_.fpn.activation));
   }
 
   void draw_edge(Point from, Point to, const char* kind, const std::string& weight, double thickness,
@@ -417,8 +417,8 @@ class DetectorDrawing {
             ? "A circle: inputs weighed by the softmax of learned numbers,"
             : "A circle: inputs weighed by learned w, max(w, 0) / (sum + 0.0001),"};
     if (show_weights_ && !sum) lines.push_back("which each line's number and thickness show;");
-    lines.push_back(
-        fmt::format("then swish, a separable conv 3×3 to {} channels, and batch norm.", spec_.fpn.channels));
+    lines.push_back(fmt::format("then {}, a separable conv 3×3 to {} channels, and batch norm.",
+                                name(spec_.fpn.activation), spec_.fpn.channels));
     lines.push_back("A stage's squares are its blocks.");
     for (size_t i = 0; i < lines.size(); ++i)
       drawing_.text({x, y + 62 + 17 * double(i)}, lines[i], "muted", "start");
