@@ -66,7 +66,7 @@ const std::vector<KernelFile>& kernel_files() {
       {"detection",
        "begin_search count_digits gather_candidates sort_stage_naive sort_shared decode suppress_in_order "
        "suppress_softly",
-       "float32"},
+       "float32 bfloat16"},
       {"detection_loss",
        "focal_loss_naive focal_loss_packed scale_unless_one "
        "huber_loss_naive huber_loss_backward_naive huber_loss_boxes huber_loss_backward_boxes",

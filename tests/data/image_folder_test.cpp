@@ -38,7 +38,7 @@ TEST_CASE("a folder for each class, in a stable order") {
 
 TEST_CASE("given classes decide labels, what is missing or no image is a warning") {
   const TemporaryFolder folder;
-  for (const char* name : {"dog/1.png", "cat/1.png", "cat/notes.txt", "cat/1.webp"}) write(folder, name);
+  for (const char* name : {"dog/1.png", "cat/1.png", "cat/notes.txt", "cat/1.heic"}) write(folder, name);
   create_folder(folder / "bird");
   const ClassificationDataset dataset = read_image_folder(folder.path(), {"dog", "cow", "cat", "bird"});
   REQUIRE(dataset.images.size() == 2);
@@ -47,7 +47,7 @@ TEST_CASE("given classes decide labels, what is missing or no image is a warning
   CHECK(dataset.images[1].label == 2);
   REQUIRE(dataset.warnings.size() == 3);
   CHECK_THAT(dataset.warnings[0], Contains("has no folder of the class \"cow\""));
-  CHECK_THAT(dataset.warnings[1], Contains("cat: 2 files are left out") && Contains("the first is 1.webp"));
+  CHECK_THAT(dataset.warnings[1], Contains("cat: 2 files are left out") && Contains("the first is 1.heic"));
   CHECK_THAT(dataset.warnings[2], Contains("bird holds no image"));
   write(folder, "bird/1.png");
   CHECK_THROWS_WITH(

@@ -8,7 +8,7 @@
 #include "models/onnx/export.h"
 #include "tests/support/test_data.h"
 #include "train/data/image/image_io.h"
-#include "train/data/yolo_layout.h"
+#include "train/data/layout/yolo_layout.h"
 
 using namespace fovea;
 using namespace std::string_literals;
