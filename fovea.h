@@ -34,7 +34,10 @@
 #include "nn/sequential.h"
 #include "nn/trace.h"
 
+#include "nn/io/pickle.h"
+#include "nn/io/pytorch_file.h"
 #include "nn/io/safetensors.h"
+#include "nn/io/weight_file.h"
 #include "nn/io/weights.h"
 
 #include "train/optim/captured_step.h"
@@ -52,5 +55,6 @@
 #include "models/efficientnet.h"
 #include "models/nms.h"
 #include "models/postprocess.h"
+#include "models/published_names.h"
 #include "models/resnet.h"
 #include "models/weights.h"

@@ -125,7 +125,7 @@ void print_faults(const DatasetCheck& check, bool full) {
       if (full || k < shown) fmt::print("  {}\n", with_flags(check.faults[i].text));
     if (!full && count > shown) fmt::print("  and {} more\n", count - shown), left_out += count - shown;
   }
-  if (left_out > 0) fmt::print("\n--full prints the {} faults left out here, too\n", left_out);
+  if (left_out > 0) fmt::print("\n--full also prints the {} faults left out here\n", left_out);
 }
 
 void print_verdict(const DatasetCheck& check) {

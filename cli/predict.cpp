@@ -278,7 +278,7 @@ void add_predict_command(CLI::App& program) {
   command->add_option("images", flags->images,
                       "an image, a folder of images, a video, or - for a video on the standard input: of a "
                       "video every frame is a line of JSON on the standard output");
-  command->add_flag("--recursive", flags->recursive, "look into the folder's folders, too");
+  command->add_flag("--recursive", flags->recursive, "also look into the folder's folders");
   command
       ->add_option("--camera", flags->camera,
                    "instead of images: a camera (default: /dev/video0), until Ctrl-C")

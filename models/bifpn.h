@@ -27,7 +27,7 @@ struct BiFpnSpec {
   int64_t channels = 64;
   int cells = 3;
   Fusion fusion = Fusion::fast_normalized;
-  Activation activation = Activation::swish;  // of a node's sum; the heads have it, too
+  Activation activation = Activation::swish;  // of a node's sum, and of the heads
   Padding padding = Padding::same;
   NormOptions norm;
   bool bias_before_norm = false;  // as the TensorFlow models have: it does nothing, but their weights hold it

@@ -1,5 +1,5 @@
 #pragma once
-#include "cuda/platform.h"
+#include "cuda/device/host_device.h"
 
 namespace fovea {
 
@@ -8,8 +8,8 @@ namespace fovea {
 struct alignas(16) BoxEdges {
   float ymin, xmin, ymax, xmax;
 
-  HD float height() const { return ymax - ymin; }
-  HD float width() const { return xmax - xmin; }
+  FOVEA_HOST_DEVICE float height() const { return ymax - ymin; }
+  FOVEA_HOST_DEVICE float width() const { return xmax - xmin; }
 };
 
 // Where decoding clamps a code (models/box_coder.h has the reasons).

@@ -113,7 +113,9 @@ __device__ inline void block_column_sum(R (&values)[Count]) {
   if (threadIdx.y == 0) {
     UNROLL for (int k = 0; k < Count; ++k) {
       values[k] = shared[k * threads + thread];
-      for (int part = 1; part < parts; ++part) values[k] += shared[k * threads + part * width + thread];
+      UNROLL for (int part = 1; part < 4; ++part) {
+        if (part < parts) values[k] += shared[k * threads + part * width + thread];
+      }
     }
   }
   __syncthreads();

@@ -260,7 +260,8 @@ __global__ void finish_chunks(Pass pass, const typename Pass::R* partial, int ra
   pass.merge(Chunks<N, R>(partial, processes, at, grid, pass.given.rows), at, all);
   if (processes > 1)
     pass.merge(Chunks<N, R>(partial + 2 * rank * grid.chunks * grid.columns, 1, at, grid), at, own);
-  if (at.first_line()) pass.finish(all, processes > 1 ? own : all, at.of.rows * processes, at);
+  UNROLL for (int k = 0; k < 2 * N; ++k) own[k] = processes > 1 ? own[k] : all[k];
+  if (at.first_line()) pass.finish(all, own, at.of.rows * processes, at);
 }
 
 template <class Pass, int N>

@@ -18,7 +18,9 @@ TEST_CASE("fovea info ops lists every op with kernels, dtypes and tests") {
                                      "  ops      matmul linear conv1x1\n"
                                      "  kernels  cuda/kernels/gemm.cu: cuBLASLt\n"
                                      "  dtypes   float32 float64 bfloat16 (cpu: float32 float64)\n"
-                                     "  kernels  cuda/kernels/reduction.cu: reduce_naive") &&
+                                     "  kernels  cuda/kernels/gemm_tiled.cu: product_tiled\n"
+                      "  dtypes   bfloat16 (cpu: float32 float64)\n"
+                      "  kernels  cuda/kernels/reduction.cu: reduce_naive") &&
                                 Contains("  tests    tests/ops/matmul_test.cpp\n"));
 }
 

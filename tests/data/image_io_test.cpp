@@ -277,11 +277,21 @@ TEST_CASE("a file cut short anywhere is an error") {
       {"palette.bmp", golden("palette.bmp")}};
   for (const auto& [name, bytes] : files) {
     REQUIRE_NOTHROW(decode_image(bytes, name));
-    for (size_t size = 8; size < bytes.size(); ++size) {
+    // libjpeg-turbo finds all pixels of the JPEGs of one scan without the two bytes of the marker at the end.
+    const bool marker_only =
+        jpeg_decoder() == "libjpeg-turbo"s && name != "progressive.jpg"s && bytes.starts_with("\xFF\xD8");
+    for (size_t size = 8; size < bytes.size() - (marker_only ? 2 : 0); ++size) {
       INFO(name << " cut after " << size << " of " << bytes.size() << " bytes");
       CHECK_THROWS_WITH(
           decode_image(std::string_view(bytes).substr(0, size), name),
           Contains(name) && Contains("is cut short: it stops after " + std::to_string(size) + " bytes"));
+    }
+    for (size_t size = bytes.size() - (marker_only ? 2 : 0); size < bytes.size(); ++size) {
+      std::string note;
+      set_image_notes([&](const std::string& text) { note = text; });
+      CHECK(decode_image(bytes.substr(0, size), name).pixels == decode_image(bytes, name).pixels);
+      CHECK_THAT(note, Contains("ends without a JPEG's last marker"));
+      set_image_notes(nullptr);
     }
     for (size_t size = 1; size < 8; ++size)
       CHECK_THROWS_AS(decode_image(std::string_view(bytes).substr(0, size), name), Error);

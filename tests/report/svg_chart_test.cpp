@@ -135,6 +135,7 @@ TEST_CASE("text is escaped and bytes are base64") {
   CHECK(escape_html("<a href=\"x\">'&'</a>\n\x01") ==
         "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;&lt;/a&gt; \xEF\xBF\xBD");
   CHECK(escape_html("größe 日本") == "größe 日本");
+  CHECK(escape_html("caf\xE9") == "caf\\xE9");
   // RFC 4648, section 10.
   for (const auto& [bytes, text] : std::vector<std::pair<std::string, std::string>>{{"", ""},
                                                                                     {"f", "Zg=="},

@@ -271,7 +271,7 @@ class Reader {
     return label->second;
   }
 
-  // pycocotools counts a box without an area, too, which no detection can find.
+  // pycocotools also counts a box without an area, which no detection can find.
   bool is_finite(const Annotation& a, const Entry& entry) {
     const bool finite =
         std::isfinite(a.width * a.height) && std::isfinite(a.x + a.width) && std::isfinite(a.y + a.height);
@@ -288,7 +288,7 @@ class Reader {
   // By up to a pixel boxes of the official files do it by rounding.
   void warn_if_outside(const Annotation& a, const LabelledImage& image, const Entry& entry) {
     constexpr double rounding = 1;
-    if (image.width == 0 || image.height == 0) return;  // truth without its images, whose size nobody says
+    if (image.width == 0 || image.height == 0) return;  // truth without its images, whose size is not stated
     if (a.x >= -rounding && a.y >= -rounding && a.x + a.width <= image.width + rounding &&
         a.y + a.height <= image.height + rounding)
       return;

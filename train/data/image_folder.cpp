@@ -13,7 +13,7 @@
 namespace fovea {
 namespace {
 
-// Images are taken from the folders in the class's folder, too.
+// Images are also taken from the folders in the class's folder.
 void read_class(const std::string& folder, int label, ClassificationDataset& dataset,
                 std::vector<std::string>& others) {
   for (const std::string& name : file_names(folder)) {

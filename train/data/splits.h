@@ -26,7 +26,7 @@ struct DatasetSplits {
 
 // Opens the named splits, all of the folder where `names` is empty. Throws as open_dataset does. With a log,
 // a split that cannot be opened is a fault there, and the splits that can be are returned. Where all are
-// opened, the pictures in the folder that none of them has are found, too.
+// opened, the pictures in the folder that none of them has are also found.
 DatasetSplits open_splits(const std::string& folder, std::vector<std::string> names = {},
                           ReadLog* log = nullptr);
 

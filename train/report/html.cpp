@@ -2,11 +2,13 @@
 
 #include <cstdint>
 
+#include "core/utf8.h"
+
 namespace fovea {
 
 std::string escape_html(std::string_view text) {
   std::string escaped;
-  for (const char c : text) {
+  for (const char c : escape_bytes(text)) {
     switch (c) {
       case '&':
         escaped += "&amp;";

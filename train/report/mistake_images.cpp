@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "core/utf8.h"
 #include "train/report/draw.h"
 
 namespace fovea {
@@ -34,7 +35,8 @@ std::string words(const JudgedDetection& judged, const LabelledImage& labelled, 
   return fmt::format("{} {:.2f} in a crowd", name, score);
 }
 
-std::string csv_field(const std::string& text) {
+std::string csv_field(const std::string& raw) {
+  const std::string text = escape_bytes(raw);
   if (text.find_first_of(",\"\r\n") == text.npos) return text;
   std::string quoted = "\"";
   for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);

@@ -49,7 +49,7 @@ struct PixelMap {
 };
 
 // One row of the output from a row of the image that starts at column filter.begin; one float behind the
-// row is read, too. The colours change, where they do, after filtering: both are linear.
+// row is also read. The colours change, where they do, after filtering: both are linear.
 void mix_columns(const float* row, const TriangleFilter& filter, const std::optional<PixelMap>& colours,
                  float* output) {
   for (size_t x = 0; x < filter.first.size(); ++x) {

@@ -50,7 +50,7 @@ void warn_of_shared_files(const std::vector<std::string>& train, const std::vect
   if (shared.empty()) return;
   warnings.insert(
       warnings.begin(),
-      fmt::format("{} of the {} images to measure on are learned from, too, so the figures are too good; the "
+      fmt::format("{} of the {} images to measure on are also learned from, so the figures are too good; the "
                   "first is {}, the same as {}",
                   shared.size(), validation.size(), shared.front().second, shared.front().first));
 }

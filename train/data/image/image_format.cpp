@@ -39,9 +39,11 @@ bool has_sound_huffman_tables(std::string_view segment) {
 // ends the scan.
 ImageContainer read_jpeg(std::string_view bytes, bool header_only) {
   constexpr uint8_t stuffing = 0x00, temporary = 0x01, restart_first = 0xD0, huffman_tables = 0xC4,
-                    end_of_image = 0xD9, start_of_scan = 0xDA, application_1 = 0xE1, fill = 0xFF;
+                    baseline = 0xC0, extended = 0xC1, end_of_image = 0xD9, start_of_scan = 0xDA,
+                    application_1 = 0xE1, fill = 0xFF;
   ImageContainer jpeg{.format = "JPEG"};
   size_t at = 2;
+  int scans = 0, components = -1;  // of a sequential frame
   while ((at = bytes.find('\xFF', at)) != bytes.npos && at + 1 < bytes.size()) {
     const uint8_t code = uint8_t(bytes[at + 1]);
     if (code == end_of_image) {
@@ -58,6 +60,9 @@ ImageContainer read_jpeg(std::string_view bytes, bool header_only) {
       const size_t length = std::max<size_t>(big_endian(bytes.substr(at + 2, 2)), 2);
       const std::string_view payload = bytes.substr(at + 4, length - 2);
       if (code == application_1 && payload.starts_with(exif_start) && jpeg.exif.empty()) jpeg.exif = payload;
+      if ((code == baseline || code == extended) && payload.size() > 5) components = uint8_t(payload[5]);
+      if (code == start_of_scan)
+        jpeg.one_scan = ++scans == 1 && !payload.empty() && uint8_t(payload[0]) == components;
       if (code == huffman_tables) {
         jpeg.has_huffman_tables = true;
         if (!has_sound_huffman_tables(payload)) jpeg.sound = false;

@@ -7,9 +7,10 @@ namespace fovea {
 
 // What the container around an image tells, without the image being decoded.
 struct ImageContainer {
-  const char* format = "";          // JPEG, PNG, BMP, GIF, WebP or TIFF
-  bool complete = false;            // the file reaches to the image's end
-  bool sound = true;                // false: no JPEG can have its Huffman tables
+  const char* format = "";  // JPEG, PNG, BMP, GIF, WebP or TIFF
+  bool complete = false;    // the file reaches to the image's end
+  bool sound = true;        // false: no JPEG can have its Huffman tables
+  bool one_scan = false;    // a JPEG whose pixels are all in one sequential scan, as nearly all have them
   bool has_huffman_tables = false;  // a JPEG defines some
   std::string exif;                 // "Exif\0\0" and the TIFF block after it; empty where the file has none
 };

@@ -237,7 +237,23 @@ Image from_16_bits(const uint16_t* pixels, int width, int height, int channels, 
   return image;
 }
 
+// A JPEG that lacks only the marker at its end, as some cameras and programs write it: put back, it lets
+// libjpeg-turbo find all pixels, or complain that data are missing.
+std::optional<Image> decode_unterminated_jpeg(std::string_view bytes, const std::string& name) {
+  const auto container = read_image_container(bytes);
+  if (!container || container->complete || !container->sound || !container->one_scan) return std::nullopt;
+  const auto [width, height, orientation] = stored_size(bytes, *container, name);
+  if (width < 1 || height < 1 || std::max(width, height) > longest_side ||
+      !can_hold(*container, bytes.size(), int64_t(width) * height))
+    return std::nullopt;
+  auto image = decode_by_turbo(*container, std::string(bytes) + "\xFF\xD9", width, height);
+  if (!image) return std::nullopt;
+  if (image_notes()) image_notes()(name + " ends without a JPEG's last marker: all its pixels are there");
+  return upright(std::move(*image), orientation);
+}
+
 Image decode_image(std::string_view bytes, const std::string& name) {
+  if (auto image = decode_unterminated_jpeg(bytes, name)) return std::move(*image);
   const ImageContainer container = container_of(bytes, name, false);
   // The height of a BMP may be negative.
   const std::string_view format = container.format;
