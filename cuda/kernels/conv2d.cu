@@ -199,20 +199,25 @@ __global__ void __launch_bounds__(block_threads)
     const T* in = x + (strip.image * g.in_height + row) * g.in_row();
     const T* gradients =
         dy + ((strip.image * g.out_height + strip.row) * g.out_width + strip.column) * g.out_channels + o;
-    Pack<T, N> gradient[sum_strip] = {};  // all loads are on their way before the first sum
-    T value[sum_strip][group_taps];
-    UNROLL for (int p = 0; p < sum_strip; ++p) {
-      const bool wanted = strip.column + p < g.out_width;
-      if (wanted) gradient[p] = load_pack<N>(gradients + int64_t(p) * g.out_channels);
-      const int first = ((strip.column + p) * g.stride - g.pad_x) * g.in_channels + first_tap;
-      UNROLL for (int t = 0; t < group_taps; ++t) {
-        value[p][t] = wanted && inside(first + t, g.in_row()) ? in[first + t] : T(0);
+    // So many loads are on their way before the first sum; doubles would not fit into the registers.
+    constexpr int ahead = sizeof(T) < 8 ? sum_strip : 1;
+    NO_UNROLL for (int begin = 0; begin < sum_strip; begin += ahead) {
+      Pack<T, N> gradient[ahead] = {};
+      T value[ahead][group_taps];
+      UNROLL for (int p = 0; p < ahead; ++p) {
+        const int column = strip.column + begin + p;
+        const bool wanted = column < g.out_width;
+        if (wanted) gradient[p] = load_pack<N>(gradients + int64_t(begin + p) * g.out_channels);
+        const int first = (column * g.stride - g.pad_x) * g.in_channels + first_tap;
+        UNROLL for (int t = 0; t < group_taps; ++t) {
+          value[p][t] = wanted && inside(first + t, g.in_row()) ? in[first + t] : T(0);
+        }
       }
-    }
-    UNROLL for (int p = 0; p < sum_strip; ++p) {
-      UNROLL for (int t = 0; t < group_taps; ++t) {
-        UNROLL for (int k = 0; k < N; ++k) {
-          sum[t][k] += Accumulator<T>(value[p][t]) * Accumulator<T>(gradient[p].value[k]);
+      UNROLL for (int p = 0; p < ahead; ++p) {
+        UNROLL for (int t = 0; t < group_taps; ++t) {
+          UNROLL for (int k = 0; k < N; ++k) {
+            sum[t][k] += Accumulator<T>(value[p][t]) * Accumulator<T>(gradient[p].value[k]);
+          }
         }
       }
     }

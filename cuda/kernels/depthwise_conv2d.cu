@@ -186,7 +186,8 @@ __global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, S, Plain, T>)
 // that makes too few threads, they have 2.
 template <int K, int S, bool GRADIENT, class T, class F>
 void with_tiling(const DepthwiseConv2dDims& d, F&& f) {
-  constexpr int tall = GRADIENT || S == 1 ? 8 : 4;
+  constexpr bool crowded = K == 5 && sizeof(T) == 4;  // 8 rows would not fit into the registers
+  constexpr int tall = GRADIENT || (S == 1 && !crowded) ? 8 : 4;
   const Tiling t = Tiling::of<Axis<K, S, GRADIENT>, T>(d, tall);
   if (t.count() * t.slabs * t.rows * t.columns * slab<T> / 2 >= 1 << 15)
     return f.template operator()<tall>(t);
