@@ -34,6 +34,7 @@ struct PickleValue {
   std::variant<None, bool, int64_t, double, std::string_view, Bytes, List, Dict, Global, Call, PersistentId>
       value;
 
+  // Null where the value is of another kind.
   template <class T>
   const T* as() const {
     return std::get_if<T>(&value);

@@ -38,6 +38,7 @@ class WeightFile {
   Tensor read_float32(const Entry& entry) const;
 
  protected:
+  // Throws as MappedFile does.
   explicit WeightFile(const std::string& path) : path_(path), file_(path) {}
   std::string_view content() const { return file_.content(); }
   // Throws where the name was added before.

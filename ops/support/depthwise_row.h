@@ -46,6 +46,7 @@ template <class V, int TAPS, int S, int PIXELS, class T>
   for (int p = 0; p < PIXELS; ++p) store(task.out + (j + p) * task.out_step + c, sum[p]);
 }
 
+// PIXELS output pixels from j on, whose windows lie inside the image.
 template <int TAPS, int S, int PIXELS, class T>
 void strip_inside(const RowTask<T>& task, int64_t j) {
   for_channel_blocks<T>(task.channels,
@@ -67,6 +68,7 @@ void pixel_at_border(const RowTask<T>& task, int64_t j) {
   });
 }
 
+// A whole row of the output.
 template <int TAPS, int S, class T>
 void correlate_row(const RowTask<T>& task) {
   // Output pixels [begin, end) see no border.

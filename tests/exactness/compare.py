@@ -24,7 +24,9 @@ import torch
 import reference
 
 OUTPUT_BOUND, STEP_BOUND = 1e-4, 1e-3
-MODELS = reference.CLASSIFIERS + reference.DETECTORS + reference.LARGE_PLAIN_DETECTORS
+LITE_DETECTOR_BOUND = 1e-3  # PyTorch's float32 and float64 differ by 1.5e-4 there
+MODELS = (reference.CLASSIFIERS + reference.DETECTORS + reference.LARGE_PLAIN_DETECTORS + reference.LITE_CLASSIFIERS
+          + reference.LITE_DETECTORS)
 
 
 def random_model(name):
@@ -95,7 +97,7 @@ def compare_outputs(program, name, folder):
     expected = {"parameters": sum(p.numel() for p in model.parameters()), "multiply_adds": reference.multiply_adds(name)}
     largest, where = worst(ours, theirs)
     faults = [f"{name}: {key} {counts[key]}, PyTorch's has {n}" for key, n in expected.items() if counts[key] != n]
-    if not largest <= OUTPUT_BOUND:
+    if not largest <= (LITE_DETECTOR_BOUND if name in reference.LITE_DETECTORS else OUTPUT_BOUND):
         faults.append(f"{name}: {where} differs by {largest:.2e}")
     if not loads_back(model, folder / "weights.safetensors"):
         faults.append(f"{name}: PyTorch loads other numbers than Fovea had")

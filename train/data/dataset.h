@@ -16,9 +16,8 @@ struct Annotation {
   bool crowd = false;      // COCO iscrowd: ignored in training, absorbs detections in evaluation
   bool difficult = false;  // VOC difficult: not counted in VOC evaluation
 
-  bool has_area() const {
-    return width > 0 && height > 0;
-  }  // one without counts in evaluation, and teaches nothing
+  // One without counts in evaluation, and teaches nothing.
+  bool has_area() const { return width > 0 && height > 0; }
 };
 
 // An image and the objects in it.

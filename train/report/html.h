@@ -5,7 +5,7 @@
 namespace fovea {
 
 // Text as it may stand in HTML and SVG, between tags and inside quotes: & < > " ' become entities, control
-// characters (not allowed in XML) become U+FFFD, bytes that are no UTF-8 \xE9 (core/utf8.h).
+// characters (not allowed in XML) become U+FFFD, bytes that are no UTF-8 `\xE9` (core/utf8.h).
 std::string escape_html(std::string_view text);
 
 // RFC 4648, with padding: for images inside a page as data:image/jpeg;base64,...
