@@ -149,7 +149,7 @@ std::function<void(const std::string&)>& image_notes() {
   return notes;
 }
 
-// Throws where the bytes are those of no image.
+// Throws where the bytes are those of no image. Whether it is complete and sound is for require_whole().
 ImageContainer container_of(std::string_view bytes, const std::string& name, bool header_only) {
   require(!bytes.empty(), "{} is empty: an image was expected", name);
   require(bytes.size() <= INT_MAX, "{} has {} bytes: images of up to 2 GiB can be read", name, bytes.size());
@@ -157,11 +157,16 @@ ImageContainer container_of(std::string_view bytes, const std::string& name, boo
   const std::string found = container ? "" : found_instead(bytes);
   require(container.has_value(), "{} is no image that can be read: {}", name,
           found.empty() ? "its content is neither JPEG, PNG, BMP, GIF, WebP nor TIFF" : found);
-  require(container->complete || header_only,
+  return std::move(*container);
+}
+
+// `header_only`: of the image's end nothing is known.
+void require_whole(const ImageContainer& container, std::string_view bytes, const std::string& name,
+                   bool header_only) {
+  require(container.complete || header_only,
           "{} is cut short: it stops after {} bytes, before the end of the image; copy it again", name,
           bytes.size());
-  require(container->sound, "{} is damaged: its Huffman tables are none that a JPEG can have", name);
-  return std::move(*container);
+  require(container.sound, "{} is damaged: its Huffman tables are none that a JPEG can have", name);
 }
 
 // As the file has it, the height of a BMP negative where it is stored from the top.
@@ -239,22 +244,23 @@ Image from_16_bits(const uint16_t* pixels, int width, int height, int channels, 
 
 // A JPEG that lacks only the marker at its end, as some cameras and programs write it: put back, it lets
 // libjpeg-turbo find all pixels, or complain that data are missing.
-std::optional<Image> decode_unterminated_jpeg(std::string_view bytes, const std::string& name) {
-  const auto container = read_image_container(bytes);
-  if (!container || container->complete || !container->sound || !container->one_scan) return std::nullopt;
-  const auto [width, height, orientation] = stored_size(bytes, *container, name);
+std::optional<Image> decode_unterminated_jpeg(std::string_view bytes, const ImageContainer& container,
+                                              const std::string& name) {
+  if (container.complete || !container.sound || !container.one_scan) return std::nullopt;
+  const auto [width, height, orientation] = stored_size(bytes, container, name);
   if (width < 1 || height < 1 || std::max(width, height) > longest_side ||
-      !can_hold(*container, bytes.size(), int64_t(width) * height))
+      !can_hold(container, bytes.size(), int64_t(width) * height))
     return std::nullopt;
-  auto image = decode_by_turbo(*container, std::string(bytes) + "\xFF\xD9", width, height);
+  auto image = decode_by_turbo(container, std::string(bytes) + "\xFF\xD9", width, height);
   if (!image) return std::nullopt;
   if (image_notes()) image_notes()(name + " ends without a JPEG's last marker: all its pixels are there");
   return upright(std::move(*image), orientation);
 }
 
 Image decode_image(std::string_view bytes, const std::string& name) {
-  if (auto image = decode_unterminated_jpeg(bytes, name)) return std::move(*image);
   const ImageContainer container = container_of(bytes, name, false);
+  if (auto image = decode_unterminated_jpeg(bytes, container, name)) return std::move(*image);
+  require_whole(container, bytes, name, false);
   // The height of a BMP may be negative.
   const std::string_view format = container.format;
   const auto [width, height, orientation] = stored_size(bytes, container, name);
@@ -291,6 +297,7 @@ Image read_image(const std::string& path) { return decode_image(read_file(path),
 
 ImageHeader decode_image_header(std::string_view bytes, const std::string& name) {
   const ImageContainer container = container_of(bytes, name, true);
+  require_whole(container, bytes, name, true);
   auto [width, height, orientation] = stored_size(bytes, container, name);
   height = std::abs(height);  // of a BMP stored from the top it is negative
   if (orientation >= 5) std::swap(width, height);
