@@ -1,12 +1,12 @@
 #include <CLI/CLI.hpp>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "models/onnx/export.h"
 #include "models/weights.h"
+#include "nn/io/json.h"
 #include "train/run/task_kind.h"
 
 namespace fovea {
@@ -39,10 +39,8 @@ void write_onnx(const Classifier& classifier, const ExportFlags& flags) {
 void write_weights(const Module& model, const std::vector<std::string>& class_names,
                    const ExportFlags& flags) {
   require(!flags.detections, "--detections is for ONNX files: {} only holds weights", flags.output);
-  constexpr auto replace = nlohmann::json::error_handler_t::replace;
   std::map<std::string, std::string> metadata;
-  if (!class_names.empty())
-    metadata["class_names"] = nlohmann::json(class_names).dump(-1, ' ', false, replace);
+  if (!class_names.empty()) metadata["class_names"] = dump_json(nlohmann::json(class_names));
   save_published(flags.output, model, flags.names, metadata);
   fmt::print("{}: {} parameters by the names of {}\n", flags.output, model.parameter_count(),
              describe(flags.names));

@@ -16,6 +16,7 @@
 #include "cli/signals.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "nn/io/json.h"
 
 namespace fovea {
 namespace {
@@ -198,7 +199,7 @@ int64_t for_each_frame(const VideoRequest& request,
     nlohmann::ordered_json text{{"frame", index}};
     if (facts.frames_per_second > 0) text["time"] = double(index) / facts.frames_per_second;
     text.update(look(*frame));
-    fmt::print("{}\n", text.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    fmt::print("{}\n", dump_json(text));
     std::fflush(stdout);
     if (!writer && !request.output.empty())
       writer.emplace(request.output, *frame, facts.rate.empty() ? "25" : facts.rate);

@@ -108,8 +108,7 @@ void write_coco_results(const std::string& path, const DetectionDataset& truth,
   std::string text = "[";
   const char* separator = "\n";
   for (size_t i = 0; i < detections.size(); ++i) {
-    const std::string name = json(std::filesystem::path(truth.images[i].file).filename().string())
-                                 .dump(-1, ' ', false, json::error_handler_t::replace);
+    const std::string name = dump_json(json(std::filesystem::path(truth.images[i].file).filename().string()));
     for (const ScoredBox& box : detections[i]) {
       fmt::format_to(std::back_inserter(text),
                      R"({}{{"image_id":{},"file_name":{},"category_id":{},"bbox":[{},{},{},{}],"score":{}}})",
