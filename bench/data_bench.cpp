@@ -1,6 +1,6 @@
 // What it costs to get images to a network, each part apart, in images a second of one core: decoding a file
-// in memory, making the training image of a 512 px input from it, and copying that. Then the COCO evaluation
-// of 5,000 images, on all threads.
+// in memory, making the training image of a 512 px input from it, and copying that. It then times the COCO
+// evaluation of 5,000 images, on all threads.
 //   data_bench [FOLDER...]    640 x 480 px JPEGs that are made here, and the first 200 images of each folder
 #include <algorithm>
 #include <ctime>

@@ -29,9 +29,9 @@ class MappedFile {
 void write_file_atomically(const std::string& path, std::span<const std::string_view> parts);
 void write_file_atomically(const std::string& path, std::string_view content);
 
-// Files that a program reads and must not lose: from here on write_file_atomically() refuses to replace one
-// of them, under whatever name or link it is reached (they are known by device and inode). Names of files
-// that are not there are passed over.
+// Files that a program reads and must not lose: from here on write_file_atomically() refuses to replace
+// them, whatever name or link leads to them (they are known by device and inode). Names of files that do not
+// exist are ignored.
 void protect_files(std::span<const std::string> paths);
 
 // Throws Error where `path`, or a file directly in the folder `path`, is a protected file: for those who ask

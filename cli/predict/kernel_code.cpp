@@ -85,7 +85,9 @@ double machine_instructions(const PtxInstruction& i) {
   return i.opcode.ends_with("f64") ? 2 : 1;
 }
 
-bool is_barrier(const PtxInstruction& i) { return i.is("bar") && !i.is("bar.warp"); }  // of a block
+bool is_barrier(const PtxInstruction& i) {
+  return i.is("bar") && !i.is("bar.warp");
+}  // a barrier for the whole block
 
 // Assumed where a loop's length is not a constant: windows of pooling, trees of sums.
 constexpr double trips_with_loads = 3, trips_with_barriers = 5, trips_else = 4;

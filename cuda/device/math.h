@@ -10,8 +10,8 @@ namespace fovea {
 // exp(x) without a branch or a call, so that loops over channels vectorise: x = n ln 2 + r with |r| <= ln 2 /
 // 2, e^r by the polynomial of degree 6 whose largest relative error is least (Remez), 1.9e-9, 2^n put
 // together from exponent bits. x / ln 2 is rounded to n by adding 1.5 * 2^23, which leaves n in the low bits
-// of the sum. Within 2 ulp of std::exp for x from -87 to 88, and beyond as at
-// these ends: never 0 or infinite, which no caller here needs.
+// of the sum. Within 2 ulp of std::exp for x from -87 to 88. On the CPU x is clamped to that
+// range, so that the result is never 0 or infinite, which no caller here needs.
 FOVEA_HOST_DEVICE inline float exponential(float x) {
 #ifdef __CUDA_ARCH__
   return expf(x);

@@ -30,7 +30,7 @@ struct OutputNorm {
   float scale[N] = {}, shift[N] = {};
 
   OutputNorm() = default;
-  // Of the channels from this one on.
+  // Reads the parameters of N channels, from `channel` on.
   __device__ OutputNorm(const OutputEpilogue& of, int channel) {
     const auto weight = load_pack<N>(of.weight + channel), bias = load_pack<N>(of.bias + channel),
                mean = load_pack<N>(of.mean + channel), variance = load_pack<N>(of.variance + channel);

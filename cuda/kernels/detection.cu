@@ -75,9 +75,9 @@ __device__ inline void each_logit(const T* logits, int64_t n, F f) {
   }
 }
 
-// Of the candidates that begin with the bits known, those above `shift_before`: how many have which digit
-// next, the bits from `shift` on. The last block of an image to finish then chooses the digit that the wanted
-// one has, and leaves the counts at 0 for the next pass.
+// Looks at the candidates that begin with the bits known so far, those above `shift_before`, and counts how
+// many have each value of the next digit, the bits from `shift` on. An image's last block to finish chooses
+// the digit of the candidate that is looked for, and leaves the counts at 0 for the next pass.
 template <class T, int N>
 __global__ void __launch_bounds__(search_threads)
     count_digits(const T* logits, Search* searches, int* counts, DetectionStatus* status, unsigned* tickets,

@@ -2,10 +2,11 @@
 // first blocks, where cuBLASLt reaches half of the bandwidth. With M rows, 2 M (K + N) bytes must move for M
 // K N multiply-adds.
 //
-// A block keeps its columns of b in shared memory, and walks down its tiles of 128 rows. Steps of 32 columns
-// of a come into a ring of three stages: while a block computes with one, the next two are on their way, also
-// those of its next tile. Eight warps, four by two, have 32 rows and half of the columns each, in registers.
-// What they have made goes through shared memory, by 16 rows of a warp, so that it is stored in packs.
+// A block keeps its columns of b in shared memory, and walks down its tiles of 128 rows. It copies 32 columns
+// of a at a time into a ring of three stages: while it computes with one stage, the next two are being
+// copied, across the end of a tile as well. Each of eight warps, four by two, has 32 rows and half of the
+// columns in registers. The results go through shared memory, 16 rows of a warp at a time, to be stored in
+// packs.
 #include "cuda/kernels/gemm_tiled.h"
 
 #include <algorithm>
