@@ -54,6 +54,7 @@
 #include "models/efficientdet.h"
 #include "models/efficientnet.h"
 #include "models/nms.h"
+#include "models/normalization.h"
 #include "models/postprocess.h"
 #include "models/published_names.h"
 #include "models/resnet.h"

@@ -81,6 +81,7 @@ class EfficientDet : public Module {
 
   const EfficientDetSpec& spec() const { return spec_; }
   int64_t classes() const { return classes_; }
+  Normalization normalization() const { return backbone_->normalization(); }  // of the images
 
  private:
   EfficientDetSpec spec_;

@@ -82,7 +82,8 @@ EfficientNetSpec efficientnet_spec(const std::string& name) {
             .image_size = lite[i].image_size,
             .dropout = lite[i].dropout,
             .lite = true,
-            .activation = Activation::relu6};
+            .activation = Activation::relu6,
+            .normalization = lite_normalization};
   }
   fail("there is no model {}: choose one of {}", name, fmt::join(efficientnet_names(), ", "));
 }

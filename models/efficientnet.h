@@ -21,6 +21,7 @@ struct EfficientNetSpec {
   Activation activation = Activation::swish;
   Padding padding = Padding::same;
   NormOptions norm;
+  Normalization normalization;
 };
 
 // "tf_efficientnet_b0" to "b7", as in the paper's own code and timm's models of these names: SAME padding,
@@ -103,6 +104,7 @@ class EfficientNet : public Backbone {
   // The features a detector uses: ends of stages 2, 4 and 6, strides 8, 16 and 32 (P3, P4, P5).
   Tensors features(const Tensor& images) const override;
   std::vector<int64_t> feature_channels() const override { return feature_channels_; }
+  Normalization normalization() const override { return spec_.normalization; }
 
   const EfficientNetSpec& spec() const { return spec_; }
 

@@ -64,10 +64,16 @@ void add_metadata(OnnxGraph& onnx, const OnnxOptions& options, const Metadata& m
   Metadata metadata = more;
   if (!options.class_names.empty()) metadata["class_names"] = nlohmann::json(options.class_names).dump();
   metadata["image_size"] = fmt::format("{}x{}", options.height, options.width);
-  metadata["mean"] = "[0.485, 0.456, 0.406]";  // ImageNet's, by which timm's and effdet's models normalise
-  metadata["std"] = "[0.229, 0.224, 0.225]";
+  metadata["mean"] = fmt::format("[{}]", fmt::join(options.normalization.mean, ", "));
+  metadata["std"] = fmt::format("[{}]", fmt::join(options.normalization.deviation, ", "));
   metadata["fovea_version"] = FOVEA_VERSION;
   for (const auto& [key, value] : metadata) onnx.metadata(key, value);
+}
+
+OnnxOptions normalized_for(const OnnxOptions& options, const Normalization& normalization) {
+  OnnxOptions result = options;
+  result.normalization = normalization;
+  return result;
 }
 
 void check_class_names(const OnnxOptions& options, int64_t classes) {
@@ -92,7 +98,8 @@ void export_onnx(const std::string& path, const EfficientNet& model, const OnnxO
     check_class_names(options, logits.size(1));
     return std::vector<NamedTensor>{{"logits", logits}};
   };
-  export_onnx(path, model, forward, options, {{"model", model.spec().name}, {"task", "classification"}});
+  export_onnx(path, model, forward, normalized_for(options, model.normalization()),
+              {{"model", model.spec().name}, {"task", "classification"}});
 }
 
 void export_onnx(const std::string& path, const EfficientDet& model, const OnnxOptions& options,
@@ -118,7 +125,8 @@ void export_onnx(const std::string& path, const EfficientDet& model, const OnnxO
     const std::string edges = onnx.constant("anchors.edges", sizes, anchor_tensor(anchors).span<float>());
     onnx.output("anchors", edges, OnnxType::float32, sizes, false);
   }
-  add_metadata(onnx, options, {{"model", model.spec().name}, {"task", "detection"}});
+  add_metadata(onnx, normalized_for(options, model.normalization()),
+               {{"model", model.spec().name}, {"task", "detection"}});
   write_model(path, onnx.finish());
 }
 

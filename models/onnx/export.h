@@ -15,6 +15,7 @@ namespace fovea {
 struct OnnxOptions {
   int height = 0, width = 0;             // of the input, at least 1; the file is for this size
   std::vector<std::string> class_names;  // kept in the file; may be empty
+  Normalization normalization;           // the metadata's; EfficientNet and EfficientDet bring their own
 };
 
 // Each of these writes a network in evaluation mode, in float32 on the CPU, as an ONNX file of opset 13

@@ -359,6 +359,16 @@ TEST_CASE("find-learning-rate prints rates and losses and keeps no run") {
   CHECK_FALSE(fs::exists(folder / "run/config.json"));
 }
 
+TEST_CASE("pictures that no list has are counted before the first step") {
+  const TemporaryFolder folder;
+  fs::copy(shapes(), folder / "data", fs::copy_options::recursive);
+  write_image(folder / "data/spare.png", Image(8, 8));
+  const auto result = run_program({"train", "--data", folder / "data", "--run", folder / "data/run",
+                                   "--model", "efficientdet_d-3", "--image-size", "64", "--steps", "1"});
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.errors, Contains("data/spare.png is in no split"));
+}
+
 TEST_CASE("what keeps AP at 0 is said before the first step") {
   const TemporaryFolder folder;
   fs::copy(shapes(), folder / "data", fs::copy_options::recursive);

@@ -1,11 +1,13 @@
 #include "train/data/dataset.h"
 
+#include <array>
 #include <catch2/catch.hpp>
 
 #include "core/error.h"
 #include "core/file.h"
 #include "tests/support/test_data.h"
 #include "train/data/coco.h"
+#include "train/data/splits.h"
 
 using namespace fovea;
 using Catch::Contains;
@@ -121,6 +123,25 @@ TEST_CASE("a Pascal VOC layout is found, splits are joined, lists given by path"
   CHECK(open_dataset(folder.path(), "few.txt").images.size() == 2);
   CHECK_THROWS_WITH(open_dataset(folder.path(), "gone.txt"),
                     Contains("there is no list file gone.txt, nor "));
+}
+
+TEST_CASE("pictures that no split lists are found, whatever other splits there are") {
+  const TemporaryFolder folder;
+  for (const char* stem : {"a", "b", "c", "d"}) write_voc_image(folder, stem, "dog");
+  write_file_atomically(folder / "ImageSets/Main/train.txt", "a\n");
+  write_file_atomically(folder / "ImageSets/Main/val.txt", "b\n");
+  write_file_atomically(folder / "ImageSets/Main/test.txt", "c\n");
+  write_image_file(folder, "JPEGImages", "e.heic");
+  write_image_file(folder, "runs/1", "augmented.jpg");
+  for (const char* file : {"config.json", "last.safetensors"}) write_image_file(folder, "runs/1", file);
+  const DetectionDataset train = open_dataset(folder.path(), "train");
+  const std::array<const DetectionDataset*, 1> datasets{&train};
+  CHECK(unlisted_pictures(folder.path(), datasets) ==
+        Names{folder / "JPEGImages/d.jpg is in no split",
+              folder / "JPEGImages/e.heic is in a format that is not read"});
+  const TemporaryFolder none;
+  write_image_file(none, ".", "a.jpg");
+  CHECK(unlisted_pictures(none.path(), datasets).empty());
 }
 
 TEST_CASE("Pascal VOC: a list of images whose names end in a number is a split, and lines may be paths") {

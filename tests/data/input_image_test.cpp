@@ -25,11 +25,11 @@ Image noise(int width, int height) {
 // Two images of height x width, each drawn by draw(index, input).
 using Draw = std::function<void(int64_t index, const InputImage& input)>;
 
-void check_parity(int height, int width, const Draw& draw) {
+void check_parity(int height, int width, const Draw& draw, const Normalization& normalization = {}) {
   CAPTURE(height, width);
-  const InputBatch expected(Tensor({2, height, width, 3}));
+  const InputBatch expected({2, height, width, 3}, DType::float32, Device::cpu, normalization);
   for (const DType dtype : {DType::float32, DType::bfloat16}) {
-    const InputBatch packed({2, height, width, 3}, dtype, Device::cuda);
+    const InputBatch packed({2, height, width, 3}, dtype, Device::cuda, normalization);
     for (int64_t i = 0; i < 2; ++i) {
       draw(i, expected.image(i));
       draw(i, packed.image(i));
@@ -113,4 +113,20 @@ TEST_CASE("an entry of packed images of another size than is drawn is refused") 
   PackedImages packed({1, 8, 8, 3}, DType::float32);
   CHECK_THROWS_WITH(prepare_for_evaluation(noise(4, 4), {}, 8, 9, InputImage(packed, 0)),
                     Contains("[augment] the output is 9 x 8 pixels of a batch of 1x8x8x3"));
+}
+
+TEST_CASE("images are normalised for their network, on either device") {
+  const Image image = noise(9, 9);
+  const Draw draw = [&](int64_t, const InputImage& input) { prepare_for_classification(image, 9, input); };
+  check_parity(9, 9, draw, lite_normalization);
+
+  Image flat(8, 8);
+  for (size_t i = 0; i < flat.pixels.size(); ++i) flat.pixels[i] = std::array<uint8_t, 3>{0, 127, 255}[i % 3];
+  const InputBatch lite({1, 8, 8, 3}, DType::float32, Device::cpu, lite_normalization);
+  prepare_for_evaluation(flat, {}, 8, 8, lite.image(0));
+  const std::vector<double> values = lite.pixels.values();
+  CHECK(values[0] == Approx(-127 / 128.0));
+  CHECK(values[1] == Approx(0).margin(1e-6));
+  CHECK(values[2] == Approx(1));
+  CHECK(image_of(lite.pixels.span<float>(), 8, 8, lite_normalization).pixels == flat.pixels);
 }

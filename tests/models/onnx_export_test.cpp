@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/file.h"
@@ -278,6 +279,17 @@ TEST_CASE("a classifier's file has its logits, a name for each weight, and says 
   CHECK(file.metadata("image_size") == "33x33");
   CHECK(file.metadata("mean") == "[0.485, 0.456, 0.406]");
   CHECK_FALSE(file.metadata("fovea_version").empty());
+}
+
+TEST_CASE("the metadata says how the network's images are normalised") {
+  const TemporaryFolder folder;
+  Random random(1);
+  EfficientDet model(efficientdet_spec("tf_efficientdet_lite0"), 2, random);
+  model.set_training(false);
+  export_onnx(folder / "lite.onnx", model, {64, 64});
+  const auto mean = nlohmann::json::parse(OnnxFile(folder / "lite.onnx").metadata("mean"));
+  REQUIRE(mean.size() == 3);
+  for (const double channel : mean) CHECK(channel == Approx(127 / 255.0).epsilon(1e-7));
 }
 
 TEST_CASE(

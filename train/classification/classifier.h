@@ -28,7 +28,9 @@ class Classifier {
   int size() const { return size_; }
   Device device() const { return model_->device(); }
   // An input of `count` images, for prepare_for_classification() to draw.
-  InputBatch input(int64_t count) const { return {{count, size_, size_, 3}, precision_, device()}; }
+  InputBatch input(int64_t count) const {
+    return {{count, size_, size_, 3}, precision_, device(), model_->normalization()};
+  }
 
   // The logits (N, classes) of images (N, size, size, 3) on its device: computed in the configured
   // precision.

@@ -43,18 +43,20 @@ void join_classes(DatasetSplits& data, DatasetSplit& split) {
     for (Annotation& a : image.annotations) a.label = labels[size_t(a.label)];
 }
 
-std::vector<std::string> unlisted_pictures(const std::string& folder, const DatasetSplits& data) {
+// Takes away those that the data set lists. Pictures in formats that are not read stay.
+void remove_listed(std::vector<std::string>& pictures, const DetectionDataset& dataset) {
   const auto plain = [](const std::string& file) { return fs::absolute(file).lexically_normal().string(); };
-  std::set<std::string> used;
-  for (const DatasetSplit& split : data.splits)
-    for (const LabelledImage& image : split.dataset.images) used.insert(plain(image.file));
-  std::vector<std::string> found;
-  for (const std::string& file : picture_files(folder))
-    if (is_unread_picture(file))
-      found.push_back(file + " is in a format that is not read");
-    else if (!used.contains(plain(file)))
-      found.push_back(file + " is in no split");
-  return found;
+  std::set<std::string> listed;
+  for (const LabelledImage& image : dataset.images) listed.insert(plain(image.file));
+  std::erase_if(pictures, [&](const std::string& file) { return listed.contains(plain(file)); });
+}
+
+std::vector<std::string> sentences_of(const std::vector<std::string>& pictures) {
+  std::vector<std::string> sentences;
+  for (const std::string& file : pictures)
+    sentences.push_back(file +
+                        (is_unread_picture(file) ? " is in a format that is not read" : " is in no split"));
+  return sentences;
 }
 
 }  // namespace
@@ -78,12 +80,34 @@ DatasetSplits open_splits(const std::string& folder, std::vector<std::string> na
       log->faults.push_back({trained ? ProblemKind::malformed : ProblemKind::missing_split, error.what()});
     }
   }
-  if (all) data.unlisted = unlisted_pictures(folder, data);
+  if (all) {
+    std::vector<std::string> pictures = picture_files(folder);
+    for (const DatasetSplit& split : data.splits) remove_listed(pictures, split.dataset);
+    data.unlisted = sentences_of(pictures);
+  }
   for (DatasetSplit& split : data.splits) {
     split.dataset.class_names = data.class_names;
     split.dataset.category_ids = data.category_ids;
   }
   return data;
+}
+
+std::vector<std::string> unlisted_pictures(const std::string& folder,
+                                           std::span<const DetectionDataset* const> datasets) {
+  if (dataset_format(folder) == DatasetFormat::none) return {};
+  std::vector<std::string> pictures = picture_files(folder);
+  for (const DetectionDataset* dataset : datasets) remove_listed(pictures, *dataset);
+  // YOLO's reader names these itself.
+  if (dataset_format(folder) == DatasetFormat::yolo) std::erase_if(pictures, is_unread_picture);
+  if (!pictures.empty())
+    for (const std::string& name : dataset_splits(folder)) {
+      try {
+        ReadLog faults;
+        remove_listed(pictures, open_dataset(folder, name, {}, &faults));
+      } catch (const Error&) {  // `fovea data check` says what is wrong with it
+      }
+    }
+  return sentences_of(pictures);
 }
 
 std::vector<std::string> joined_splits(const DatasetSplits& data) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,12 @@ struct DatasetSplits {
 // opened, the pictures in the folder that none of them has are also found.
 DatasetSplits open_splits(const std::string& folder, std::vector<std::string> names = {},
                           ReadLog* log = nullptr);
+
+// A sentence for each picture in the folder that neither `datasets` nor any other split of the folder lists,
+// in its order. Other splits are opened only where pictures remain; one that cannot be opened lists none.
+// None where the folder has no layout.
+std::vector<std::string> unlisted_pictures(const std::string& folder,
+                                           std::span<const DetectionDataset* const> datasets);
 
 // Splits that are others joined, such as VOC's trainval: all of their images are in smaller splits, at least
 // one of which they hold completely. A count over all splits would count those images twice.

@@ -1,6 +1,7 @@
 #include "train/detection/detection_task.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <tuple>
 
@@ -12,6 +13,7 @@
 #include "train/data/held_out.h"
 #include "train/data/image/image_io.h"
 #include "train/data/problem.h"
+#include "train/data/splits.h"
 #include "train/detection/detection_recipe.h"
 #include "train/detection/detection_warnings.h"
 #include "train/detection/evaluate_detector.h"
@@ -196,7 +198,11 @@ std::unique_ptr<Task> make_detection_task(TrainingState& state, ProcessGroup& gr
   }
   c = resolve_config(c, int64_t(train.images.size()));
   c.anchor_scale = detector_spec(c).anchors.anchor_scale;
-  if (c.overfit == 0) warn_of_shared_files(files_of(train), files_of(validation), train.warnings);
+  if (c.overfit == 0) {
+    warn_of_shared_files(files_of(train), files_of(validation), train.warnings);
+    const std::array<const DetectionDataset*, 2> datasets{&train, &validation};
+    warn_of(ProblemKind::unlisted_image, unlisted_pictures(c.data, datasets), train.warnings, nullptr);
+  }
   warn_before_training(train, validation, c);
   state.class_names = train.class_names;
   state.category_ids = train.category_ids;

@@ -42,7 +42,9 @@ class Detector {
   int height() const { return size_[0]; }
   int width() const { return size_[1]; }
   // An input of `count` images, for prepare_for_evaluation() and the like to draw.
-  InputBatch input(int64_t count) const { return {{count, height(), width(), 3}, precision_, device()}; }
+  InputBatch input(int64_t count) const {
+    return {{count, height(), width(), 3}, precision_, device(), model_->normalization()};
+  }
 
   // The network's output for images (N, height, width, 3) on its device: computed in the configured
   // precision.

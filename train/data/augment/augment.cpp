@@ -203,12 +203,12 @@ PreparedImage prepare_mosaic(std::span<const AnnotatedImage, 4> images, int heig
   return mosaic;
 }
 
-Image image_of(std::span<const float> pixels, int height, int width) {
+Image image_of(std::span<const float> pixels, int height, int width, const Normalization& normalization) {
   require(pixels.size() == size_t(height) * width * 3, "[augment] {} x {} pixels are not {} floats", width,
           height, pixels.size());
   Image image(width, height);
   for (size_t i = 0; i < pixels.size(); ++i) {
-    const double value = (double(pixels[i]) - image_shift[i % 3]) / image_gain[i % 3];
+    const double value = (double(pixels[i]) - normalization.shift(i % 3)) / normalization.gain(i % 3);
     image.pixels[i] = uint8_t(std::lround(std::clamp(value, 0.0, 255.0)));
   }
   return image;

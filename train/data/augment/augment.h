@@ -42,7 +42,7 @@ struct AnnotatedImage {
 
 // Letterbox: scaled to fit into height x width with its aspect kept, put in the top left corner, the rest
 // filled with the mean colour, 0 after normalisation (google/automl dataloader.py). `input` receives the
-// image of height x width pixels, normalised by ImageNet's mean and standard deviation. Downscaling filters
+// image of height x width pixels, normalised for its network. Downscaling filters
 // (a triangle of two steps' width), so small objects do not flicker. Boxes without area after clipping to the
 // image are left out.
 PreparedImage prepare_for_evaluation(const Image& image, std::span<const Annotation> annotations, int height,
@@ -66,7 +66,7 @@ PreparedImage prepare_mosaic(std::span<const AnnotatedImage, 4> images, int heig
                              const AugmentOptions& options, Random& random, const InputImage& input);
 
 // The image that prepared pixels (height x width x 3) show, for people to look at.
-Image image_of(std::span<const float> pixels, int height, int width);
+Image image_of(std::span<const float> pixels, int height, int width, const Normalization& normalization = {});
 
 // How a classifier's training images are varied.
 struct ClassifierAugmentation {
@@ -78,7 +78,7 @@ struct ClassifierAugmentation {
 };
 
 // For a classifier: the centre of the image, scaled so that the shorter side is size / 0.875, as a square of
-// size x size pixels, normalised by ImageNet's mean and standard deviation.
+// size x size pixels, normalised for its network.
 void prepare_for_classification(const Image& image, int size, const InputImage& input);
 
 // The same, varied. Its random numbers come only from `random`, and are drawn only for what is asked for.

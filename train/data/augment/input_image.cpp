@@ -69,8 +69,8 @@ void PackedImages::add(int64_t index, const Image& image, const Resampling& how)
     for (size_t c = 0; c < 3; ++c) {
       for (size_t k = 0; how.colours && k < 3; ++k) job.colours[c][k] = float(how.colours->matrix[c][k]);
       if (how.colours) job.colours[c][3] = float(how.colours->offset[c]);
-      job.gain[c] = image_gain[c];
-      job.shift[c] = image_shift[c];
+      job.gain[c] = how.normalization.gain(c);
+      job.shift[c] = how.normalization.shift(c);
     }
   }
   std::memcpy(bytes_.raw() + jobs_++ * int64_t(sizeof job), &job, sizeof job);
@@ -97,11 +97,14 @@ void InputImage::check(int height, int width) const {
 }
 
 void InputImage::draw(const Image& image, const Resampling& how) const {
-  if (packed_) return packed_->add(index_, image, how);
-  resample(image, how, pixels_.data());
+  Resampling normalized = how;
+  normalized.normalization = normalization_;
+  if (packed_) return packed_->add(index_, image, normalized);
+  resample(image, normalized, pixels_.data());
 }
 
-InputBatch::InputBatch(const Shape& shape, DType dtype, Device device) {
+InputBatch::InputBatch(const Shape& shape, DType dtype, Device device, const Normalization& network)
+    : normalization(network) {
   if (device == Device::cuda)
     packed = std::make_shared<PackedImages>(shape, dtype);
   else
@@ -109,9 +112,9 @@ InputBatch::InputBatch(const Shape& shape, DType dtype, Device device) {
 }
 
 InputImage InputBatch::image(int64_t index) const {
-  if (packed) return {*packed, index};
+  if (packed) return {*packed, index, normalization};
   const int64_t numbers = pixels.numel() / pixels.size(0);
-  return pixels.span<float>().subspan(size_t(index * numbers), size_t(numbers));
+  return {pixels.span<float>().subspan(size_t(index * numbers), size_t(numbers)), normalization};
 }
 
 Tensor InputBatch::on_device() const {

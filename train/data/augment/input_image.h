@@ -43,27 +43,32 @@ class PackedImages {
 class InputImage {
  public:
   template <std::convertible_to<std::span<float>> Pixels>
-  InputImage(Pixels&& pixels) : pixels_(pixels) {}  // memory that outlives it
-  InputImage(PackedImages& packed, int64_t index) : packed_(&packed), index_(index) {}  // an entry
+  InputImage(Pixels&& pixels, const Normalization& normalization = {})  // memory that outlives it
+      : pixels_(pixels), normalization_(normalization) {}
+  InputImage(PackedImages& packed, int64_t index, const Normalization& normalization = {})  // an entry
+      : packed_(&packed), index_(index), normalization_(normalization) {}
 
   void check(int height, int width) const;  // throws Error where it is not of this size, or has no pixel
-  void draw(const Image& image, const Resampling& how) const;  // a part of it
+  void draw(const Image& image, const Resampling& how) const;  // a part of it, normalised
 
  private:
   std::span<float> pixels_;
   PackedImages* packed_ = nullptr;
   int64_t index_ = 0;
+  Normalization normalization_;
 };
 
 // A batch of a network's input, of one of the two kinds: what suits its device.
 struct InputBatch {
   Tensor pixels;                         // (N, H, W, 3)
   std::shared_ptr<PackedImages> packed;  // in its place for a network on CUDA
+  Normalization normalization;           // of its network
 
   InputBatch(const Tensor& pixels_on_host) : pixels(pixels_on_host) {}  // float32
-  InputBatch(const Shape& shape, DType dtype, Device device);           // dtype: that of one on CUDA
-  InputImage image(int64_t index) const;                                // to be drawn
-  Tensor on_device() const;                                             // for which the host may wait
+  // dtype: that of one on CUDA.
+  InputBatch(const Shape& shape, DType dtype, Device device, const Normalization& network = {});
+  InputImage image(int64_t index) const;  // to be drawn
+  Tensor on_device() const;               // for which the host may wait
 };
 
 }  // namespace fovea

@@ -12,9 +12,6 @@ namespace {
 // Red, green, blue and one lane that is thrown away: a pixel as a register of four floats.
 typedef float Pixel __attribute__((vector_size(16)));
 
-constexpr Pixel gain{image_gain[0], image_gain[1], image_gain[2], 0};
-constexpr Pixel shift{image_shift[0], image_shift[1], image_shift[2], 0};
-
 // row[i] = the weighted sum of source[i + t * stride] over t.
 void mix_rows(const uint8_t* source, size_t stride, const float* weights, int taps, float* row, size_t n) {
   std::fill_n(row, n, 0.0f);
@@ -51,7 +48,9 @@ struct PixelMap {
 // One row of the output from a row of the image that starts at column filter.begin; one float behind the
 // row is also read. The colours change, where they do, after filtering: both are linear.
 void mix_columns(const float* row, const TriangleFilter& filter, const std::optional<PixelMap>& colours,
-                 float* output) {
+                 const Normalization& normalization, float* output) {
+  const Pixel gain{normalization.gain(0), normalization.gain(1), normalization.gain(2), 0};
+  const Pixel shift{normalization.shift(0), normalization.shift(1), normalization.shift(2), 0};
   for (size_t x = 0; x < filter.first.size(); ++x) {
     const float* source = row + size_t(filter.first[x] - filter.begin) * 3;
     const float* weights = &filter.weights[x * filter.taps];
@@ -100,7 +99,7 @@ void resample(const Image& image, const Resampling& how, float* input) {
     if (filled) {
       mix_rows(image.at(across.begin, down.first[size_t(y)]), size_t(image.width) * 3,
                &down.weights[size_t(y) * down.taps], down.taps, row.data(), used);
-      mix_columns(row.data(), across, colours, output);
+      mix_columns(row.data(), across, colours, how.normalization, output);
     }
     std::fill(output + size_t(filled) * 3, output + size_t(how.width) * 3, 0.0f);
   }

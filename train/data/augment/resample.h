@@ -1,9 +1,9 @@
 #pragma once
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
 
+#include "models/normalization.h"
 #include "train/data/augment/colour_jitter.h"
 #include "train/data/image/image.h"
 
@@ -22,6 +22,7 @@ struct Resampling {
   std::optional<ColourMap> colours;
   int left, top, width, height;  // the part
   int input_width;
+  Normalization normalization = {};  // set by InputImage, which knows the network's
 };
 
 // Output pixel i is the sum over t of weights[i * taps + t] * source[first[i] + t].
@@ -36,10 +37,6 @@ struct TriangleFilter {
 // linear interpolation when enlarging, and no source pixel falls between two output pixels when reducing. At
 // the edge of the image the triangle is cut off and what remains weighs 1.
 TriangleFilter triangle_filter(int source_size, const SampleLine& line);
-
-// (byte / 255 - mean) / deviation as one multiply-add, with the statistics of ImageNet.
-inline constexpr std::array image_gain{1 / (255 * 0.229f), 1 / (255 * 0.224f), 1 / (255 * 0.225f)};
-inline constexpr std::array image_shift{-0.485f / 0.229f, -0.456f / 0.224f, -0.406f / 0.225f};
 
 // Draws the image, normalised, into `input`, rows of input_width x 3 numbers.
 void resample(const Image& image, const Resampling& how, float* input);

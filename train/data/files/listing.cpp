@@ -57,6 +57,7 @@ std::vector<std::string> picture_files(const std::string& folder) {
   while (!folders.empty()) {
     const auto [place, depth] = folders.back();
     folders.pop_back();
+    if (fs::exists(place + "/config.json") && fs::exists(place + "/last.safetensors")) continue;  // a run
     for (const std::string& name : file_names(place))
       if (has_image_ending(name) || is_unread_picture(name)) pictures.push_back(place + "/" + name);
     if (depth < deepest)

@@ -37,7 +37,7 @@ Example ImageFolder::get(int64_t index, Random& random) const {
   const Tensor input({options_.size, options_.size, 3});
   prepare_for_classification(*images_.get(size_t(index)), options_.size,
                              {options_.random_crop, options_.horizontal_flip, options_.colours}, random,
-                             input.span<float>());
+                             {input.span<float>(), options_.normalization});
   return {input, class_label(image.label)};
 }
 
@@ -46,10 +46,10 @@ std::shared_ptr<const ImageFolder> image_folder(const std::string& folder,
   return std::make_shared<ImageFolder>(folder, options);
 }
 
-Tensor read_image_for_classifier(const std::string& path, int size) {
+Tensor read_image_for_classifier(const std::string& path, int size, const Normalization& normalization) {
   check_size("read_image_for_classifier", size);
   const Tensor input({1, size, size, 3});
-  prepare_for_classification(read_image(path), size, input.span<float>());
+  prepare_for_classification(read_image(path), size, {input.span<float>(), normalization});
   return input;
 }
 

@@ -14,13 +14,14 @@ struct ImageFolderOptions {
   bool random_crop = false;      // a random part of the image (ClassifierAugmentation); false: the centre
   bool horizontal_flip = false;  // mirrors half of the images
   ColourJitter colours;          // random changes of colour
+  Normalization normalization;   // what the network expects
   std::vector<std::string> class_names;  // those that a model knows; empty: the names of the folders
   int64_t cache_mb = 1024;     // memory for decoded images, which are not decoded again while they fit
   bool print_warnings = true;  // false: classes without images and files that are no images are not reported
 };
 
 // Images for a classifier from a folder for each class: inputs (size, size, 3) as prepare_for_classification
-// makes them, normalised by ImageNet's mean and standard deviation, and a class_label() each.
+// makes them, and a class_label() each.
 class ImageFolder : public Dataset {
  public:
   // Prints the warnings of the listing to stderr, each once in the life of the program. Throws as
@@ -47,6 +48,7 @@ std::shared_ptr<const ImageFolder> image_folder(const std::string& folder,
 // One image for a network that was trained on an ImageFolder of this `size`: (1, size, size, 3) on the CPU,
 // the numbers that ImageFolder gives without augmentation. Throws as read_image does, and where `size` is
 // below 1.
-Tensor read_image_for_classifier(const std::string& path, int size = 224);
+Tensor read_image_for_classifier(const std::string& path, int size = 224,
+                                 const Normalization& normalization = {});
 
 }  // namespace fovea
