@@ -21,7 +21,7 @@ namespace {
 
 struct BenchFlags {
   StepOptions step;
-  std::string device = "cpu", precision = "auto", fusion = "fast_normalized", only;
+  std::string device = "cpu", precision = "auto", fusion = "default", only, image_size = "0";
   std::string gpu, launches;
   int repeats = 8;
   bool profile = false, json = false;
@@ -81,6 +81,7 @@ void run_bench(BenchFlags flags) {
       flags.precision == "bfloat16" || (flags.precision == "auto" && step.device == Device::cuda);
   step.precision = half ? DType::bfloat16 : DType::float32;
   step.fusion = flags.fusion;
+  step.image_size = parse_image_size(flags.image_size);
   const bool profiles_cuda = flags.profile && step.device == Device::cuda;
   require(profiles_cuda || (flags.gpu.empty() && flags.launches.empty()),
           "--gpu and --launches need --profile and --device cuda: they are about the launches of a step");
@@ -94,7 +95,9 @@ void run_bench(BenchFlags flags) {
     return print_json(timing, flags.only, flags.repeats);
   }
   fmt::print(
-      "{}, {} x {} px, {} classes, {}, {}: medians of {}\n", step.model, step.batch, step.image_size,
+      "{}, {} x {} px, {} classes, {}, {}: medians of {}\n", step.model, step.batch,
+      step.image_size[0] == step.image_size[1] ? fmt::format("{}", step.image_size[0])
+                                               : fmt::format("{}x{}", step.image_size[0], step.image_size[1]),
       step.classes,
       step.device == Device::cpu ? fmt::format("{} threads", num_threads()) : cuda::device_properties().name,
       step.precision, flags.repeats);
@@ -136,8 +139,9 @@ void add_bench_command(CLI::App& program) {
       "bench", "Time a model's training step, forward pass and detection, on random images");
   command->add_option("model", flags->step.model, "as `fovea info` lists them (default: efficientnet_b0)");
   command->add_option("--batch-size,--batch", flags->step.batch, "images in a step (default: 8)");
-  command->add_option("--image-size", flags->step.image_size,
-                      "pixels on each side (default: the model's own)");
+  command->add_option(
+      "--image-size", flags->image_size,
+      "of the images in pixels: 256, or height x width as 240x320 (default: the model's own)");
   command->add_option("--classes", flags->step.classes, "(default: 1000, detectors 90)");
   command->add_option("--fusion", flags->fusion, "of the inputs of a BiFPN node")
       ->check(CLI::IsMember({"fast_normalized", "softmax", "sum"}));

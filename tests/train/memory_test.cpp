@@ -38,7 +38,7 @@ StepOptions options_of(const Case& c, Device device) {
   StepOptions options;
   options.model = c.model;
   options.batch = c.batch;
-  options.image_size = c.size;
+  options.image_size = {int(c.size), int(c.size)};
   options.classes = 20;
   options.recompute = c.recompute;
   options.device = device;

@@ -12,7 +12,7 @@ StepOptions tiny(Device device) {
   StepOptions options;
   options.model = "efficientdet_d-3";
   options.batch = 1;
-  options.image_size = 32;
+  options.image_size = {32, 32};
   options.classes = 2;
   options.device = device;
   if (device == Device::cuda) options.precision = DType::bfloat16;
@@ -24,7 +24,7 @@ StepOptions tiny(Device device) {
 TEST_CASE("a detector's step, forward pass and detection are timed on either device") {
   for (const Device device : {Device::cpu, Device::cuda}) {
     StepTiming timing(tiny(device));
-    CHECK(timing.options().image_size == 32);
+    CHECK(timing.options().image_size == std::array{32, 32});
     for (const auto& times : {timing.training(2), timing.forward(2), timing.detection(2)}) {
       REQUIRE(times.size() == 2);
       CHECK(*std::min_element(times.begin(), times.end()) > 0);
@@ -37,7 +37,7 @@ TEST_CASE("what is left open is as published") {
   options.batch = 1;
   StepTiming timing(options);
   CHECK(timing.parameter_count() == 5288548);
-  CHECK(timing.options().image_size == 224);
+  CHECK(timing.options().image_size == std::array{224, 224});
   CHECK(timing.options().classes == 1000);
   CHECK_THROWS_WITH(timing.detection(1), Contains("efficientnet_b0 finds no boxes"));
 }

@@ -56,16 +56,17 @@ void make_up_targets(const Tensors& targets, int64_t classes, Random& random) {
 
 StepTiming::StepTiming(const StepOptions& options) : options_(options) {
   StepOptions& o = options_;
-  require(o.batch >= 1 && o.image_size >= 0 && o.classes >= 0,
-          "a batch of {} images of {} px with {} classes cannot be timed: give a batch of at least 1",
-          o.batch, o.image_size, o.classes);
+  const auto [asked_height, asked_width] = o.image_size;
+  require(o.batch >= 1 && asked_height >= 0 && asked_width >= 0 && o.classes >= 0,
+          "a batch of {} images of {} x {} px with {} classes cannot be timed: give a batch of at least 1",
+          o.batch, asked_height, asked_width, o.classes);
   require(o.device == Device::cuda || o.precision == DType::float32,
           "`precision` {} with `device` {}: the CPU computes in float32", o.precision, name(o.device));
   TrainConfig config;
   config.task = task_of_model(o.model);
   config.model = o.model;
   config.batch_size = o.batch;
-  config.image_size = std::to_string(o.image_size);
+  config.image_size = fmt::format("{}x{}", asked_height, asked_width);
   config.device = name(o.device);
   config.precision = name(o.precision);
   config.fusion = o.fusion;
@@ -74,12 +75,12 @@ StepTiming::StepTiming(const StepOptions& options) : options_(options) {
   recipe_ = make_recipe(config, o.classes, false);
   Random random(1);
   batch_ = recipe_.empty_batch(Device::cpu);
-  o.image_size = batch_.images.size(1);
+  const int height = int(batch_.images.size(1)), width = int(batch_.images.size(2));
+  o.image_size = {height, width};
   batch_.images = randn(batch_.images.shape(), random.next_random_key(), o.precision, o.device);
-  const int size = int(o.image_size);
   if (const auto* detector = dynamic_cast<const EfficientDet*>(recipe_.model.get()))
-    anchors_ = generate_anchors(size, size, detector->spec().anchors);
-  frames_.assign(size_t(o.batch), {1, size, size});
+    anchors_ = generate_anchors(height, width, detector->spec().anchors);
+  frames_.assign(size_t(o.batch), {1, height, width});
   make_up_targets(batch_.targets, o.classes, random);
   for (Tensor& target : batch_.targets) target.move_to(o.device);
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -16,8 +17,8 @@ namespace fovea {
 struct StepOptions {
   std::string model = "efficientnet_b0";
   int64_t batch = 8;
-  int64_t image_size = 0;  // the model's own
-  int64_t classes = 0;     // 1000, of a detector 90, as published
+  std::array<int, 2> image_size{};  // height and width; 0: the model's own
+  int64_t classes = 0;              // 1000, of a detector 90, as published
   Device device = Device::cpu;
   DType precision = DType::float32;
   std::string fusion = "default";  // of a detector: TrainConfig::fusion
