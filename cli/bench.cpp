@@ -143,8 +143,8 @@ void add_bench_command(CLI::App& program) {
       "--image-size", flags->image_size,
       "of the images in pixels: 256, or height x width as 240x320 (default: the model's own)");
   command->add_option("--classes", flags->step.classes, "(default: 1000, detectors 90)");
-  command->add_option("--fusion", flags->fusion, "of the inputs of a BiFPN node")
-      ->check(CLI::IsMember({"fast_normalized", "softmax", "sum"}));
+  command->add_option("--fusion", flags->fusion, "of the inputs of a BiFPN node (default: the model's own)")
+      ->check(CLI::IsMember({"default", "fast_normalized", "softmax", "sum"}));
   command->add_option("--device", flags->device, "cpu or cuda");
   command->add_option("--precision", flags->precision, "float32 or bfloat16 (default: bfloat16 on cuda)")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));

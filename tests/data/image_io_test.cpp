@@ -305,6 +305,12 @@ TEST_CASE("a file cut short anywhere is an error") {
   const std::string whole = bmp();  // the padding of the last row may be missing
   CHECK_NOTHROW(decode_image(whole.substr(0, whole.size() - 3), "bmp"));
   CHECK_THROWS_WITH(decode_image(whole.substr(0, whole.size() - 4), "bmp"), Contains("is cut short"));
+  for (const auto* read : {"decode", "header"}) {  // stb_image takes a BMP that is 0 pixels wide
+    std::string none = whole;
+    std::fill(none.begin() + 18, none.begin() + 22, '\0');
+    CHECK_THROWS_WITH(read[0] == 'd' ? (void)decode_image(none, "b") : (void)decode_image_header(none, "b"),
+                      Contains("b cannot be decoded: it has no pixels"));
+  }
 }
 
 TEST_CASE("what is no image, or too large, is an error that names the file") {

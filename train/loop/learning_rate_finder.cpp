@@ -28,11 +28,11 @@ void suggest(LearningRateSearch& search) {
       std::min_element(t.begin() + long(begin), t.end(), [](auto& a, auto& b) { return a.loss < b.loss; }) -
       t.begin());
   search.lowest = t[least].learning_rate;
-  search.suggested = search.lowest / 10;
+  search.suggested = search.fastest = search.lowest / 10;
   double steepest = 0;
   for (size_t i = begin + reach; i + reach <= least; ++i) {
     const double slope = t[i + reach].loss - t[i - reach].loss;
-    if (slope < steepest) steepest = slope, search.suggested = t[i].learning_rate;
+    if (slope < steepest) steepest = slope, search.fastest = t[i].learning_rate;
   }
 }
 
@@ -78,7 +78,7 @@ std::string learning_rate_table(const LearningRateSearch& search, size_t rows) {
   const size_t stride = (search.trials.size() + rows - 1) / rows;
   for (size_t i = 0; i < search.trials.size(); i += stride)
     text += fmt::format("{:>13.2e} {:>9.4f}\n", search.trials[i].learning_rate, search.trials[i].loss);
-  text += fmt::format("the loss falls fastest at {:.2g}, and is least at {:.2g}{}\n", search.suggested,
+  text += fmt::format("the loss falls fastest at {:.2g}, and is least at {:.2g}{}\n", search.fastest,
                       search.lowest, search.diverged ? "; beyond that it rises" : "");
   return text + fmt::format("suggested: `learning_rate` {:.2g}\n", search.suggested);
 }

@@ -15,15 +15,17 @@ struct LearningRateSearch {
   };
   std::vector<Trial> trials;  // rates grow by one factor from step to step
   double lowest = 0;          // the rate at which the loss was least
-  double suggested = 0;       // where it fell fastest on the way there
+  double fastest = 0;         // where it fell fastest on the way there
+  double suggested = 0;       // a tenth of `lowest`
   bool diverged = false;      // the loss rose again: rates beyond the last are too high
 };
 
 // The learning rate range test (Smith 2015, arXiv 1506.01186, section 3.3): one step each at rates from 1e-6
-// to 10, in equal ratios, until the loss is four times its least or no number. The suggestion is the rate at
-// which the loss falls fastest, which is below the one at which it is least: there it is about to rise. The
-// task's network has other weights afterwards. on_step of the hooks is called; where `stop` is set the
-// search ends with Error.
+// to 10, in equal ratios, until the loss is four times its least or no number. The suggestion is a tenth of
+// the rate at which the loss is least. The rate at which it falls fastest, which is often suggested instead,
+// is where the class net learns that most anchors are background, and half of what suits a whole training
+// (docs/training.md). The task's network has other weights afterwards. on_step of the hooks is called; where
+// `stop` is set the search ends with Error.
 LearningRateSearch find_learning_rate(Task& task, const TrainConfig& config, const TrainHooks& hooks = {});
 
 // A table of at most `rows` rates and losses, the suggestion marked.

@@ -175,10 +175,7 @@ StoredSize stored_size(std::string_view bytes, const ImageContainer& container, 
   StoredSize size;
   if (format == "TIFF") {
     size = tiff_size(bytes, name);
-    require(size.width >= 1 && size.height >= 1, "{} cannot be decoded: it has no pixels", name);
-    return size;
-  }
-  if (format == "WebP") {
+  } else if (format == "WebP") {
     size = webp_size(bytes, name);
   } else {
     int channels = 0;
@@ -189,7 +186,8 @@ StoredSize stored_size(std::string_view bytes, const ImageContainer& container, 
       fail("{} cannot be decoded: {}", name, failure_reason());
     }
   }
-  size.orientation = read_orientation(container.exif, name);
+  require(size.width >= 1 && size.height != 0, "{} cannot be decoded: it has no pixels", name);
+  if (format != "TIFF") size.orientation = read_orientation(container.exif, name);  // which tiff_size() knows
   return size;
 }
 

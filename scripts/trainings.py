@@ -1,0 +1,91 @@
+"""Trainings that scripts compare: made once each, resumed where they were stopped, and read back."""
+import csv
+import json
+import re
+import statistics
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def stop(text):
+    sys.exit(f"{Path(sys.argv[0]).name}: {text}")
+
+
+def run(command):
+    """What the command prints."""
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if result.returncode:
+        stop(f"stopped or failed: {' '.join(map(str, command))}")
+    return result.stdout
+
+
+def same(asked, kept):
+    try:
+        return float(asked) == float(kept)
+    except ValueError:
+        return asked == str(kept)
+
+
+def require_settings(folder, settings):
+    """A folder of earlier runs must not pass for runs with other settings."""
+    kept = json.loads((folder / "config.json").read_text())
+    for option, value in zip(settings[::2], settings[1::2]):
+        name = option.removeprefix("--").replace("-", "_")
+        if name in kept and not isinstance(kept[name], bool) and not same(value, kept[name]):
+            stop(f"{folder} holds a run with {option} {kept[name]}, not {value}: give another folder by --runs, or "
+                 "remove this one")
+
+
+def train(fovea, folder, settings):
+    """Makes the run in the folder, with these settings of `fovea train`, unless it is there; one that was stopped
+    goes on."""
+    begun = (folder / "config.json").exists()
+    if begun:
+        require_settings(folder, settings)
+    if not (folder / "report.html").exists():
+        print(folder, file=sys.stderr)
+        run([fovea, "train", *(["--resume", folder] if begun else ["--run", folder, *settings])])
+
+
+def figures_of(folder):
+    """AP, AP50 of the last validation, not of the best, which would flatter; seconds; images a second."""
+    values, seconds = {}, 0
+    with open(folder / "metrics.csv") as file:
+        for row in csv.DictReader(file):
+            values.setdefault(row["name"], []).append(float(row["value"]))
+            seconds = float(row["seconds"])
+    return (values["validation/AP"][-1], values["validation/AP50"][-1], seconds,
+            statistics.median(values["train/images_per_second"]))
+
+
+def trained_as(folder):
+    """The configuration of a run, as it was resolved, and how many classes its model knows."""
+    with open(folder / "last.safetensors", "rb") as file:
+        length, = struct.unpack("<Q", file.read(8))
+        metadata = json.loads(file.read(length))["__metadata__"]
+    return json.loads(metadata["config"]), len(json.loads(metadata["class_names"]))
+
+
+def size_of(fovea, folder):
+    """Parameters and multiply-adds of a run's model, as `fovea info` counts them."""
+    config, classes = trained_as(folder)
+    text = run([fovea, "info", config["model"], "--summary", "--fpn", config["fpn"], "--fusion", config["fusion"],
+                "--image-size", config["image_size"], "--classes", str(classes)])
+    return [int(re.search(rf"^{word}\s+(\d+)", text, re.M)[1]) for word in ("parameters", "multiply-adds")]
+
+
+def pairs_of(parser, arguments):
+    """Options that are not the parser's, for `fovea train`: --name value --name value."""
+    settings = [part for argument in arguments for part in argument.split("=", 1)]
+    if len(settings) % 2 or not all(option.startswith("--") for option in settings[::2]):
+        parser.error(f"further options must be pairs as --image-size 256, got {' '.join(settings)}")
+    return settings
+
+
+def spread(values, digits):
+    text = f"{statistics.mean(values):.{digits}f}"
+    return text if len(values) == 1 else f"{text} ({min(values):.{digits}f} to {max(values):.{digits}f})"
