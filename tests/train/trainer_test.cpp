@@ -84,7 +84,8 @@ TEST_CASE("choices left open are made from the length of the training") {
   TrainConfig resolved = resolve_config(config, 404);
   CHECK(resolved.steps == 505);
   CHECK(resolved.warmup_steps == 50);
-  CHECK(resolved.learning_rate == Approx(0.005 * std::sqrt(2.0)));
+  CHECK(resolved.learning_rate == Approx(0.018 * std::sqrt(2.0)));
+  CHECK(resolved.beta2 == Approx(1 - 10.0 / 505));
   CHECK(resolved.ema_decay == Approx(1 - 20.0 / 505));
   CHECK(resolve_config(resolved, 404) == resolved);
   config.optimizer = "sgd";
@@ -95,6 +96,7 @@ TEST_CASE("choices left open are made from the length of the training") {
   CHECK(resolved.weight_decay == 4e-5);
   CHECK(resolved.epochs == 10000);
   CHECK(resolved.ema_decay == 0.9998);
+  CHECK(resolved.beta2 == 0.999);
   CHECK(resolved.warmup_steps == 100);
 }
 

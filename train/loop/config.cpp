@@ -125,6 +125,7 @@ void check_config(const TrainConfig& c) {
   in_range("accumulate", double(c.accumulate), 1, 4096);
   in_range("learning_rate", c.learning_rate, 0, 100);
   in_range("momentum", c.momentum, 0, 0.9999);
+  in_range("beta2", c.beta2, 0, 0.999999);
   require(c.weight_decay == -1 || c.weight_decay >= 0,
           "`weight_decay` is {}: give 0 or more, or -1 for the default", c.weight_decay);
   in_range("warmup_steps", double(c.warmup_steps), 0, 1e9);

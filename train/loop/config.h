@@ -37,6 +37,7 @@ struct TrainConfig {
   std::string optimizer = "adamw";
   double learning_rate = 0;
   double momentum = 0.9;
+  double beta2 = 0;
   double weight_decay = -1;
   int64_t warmup_steps = 0;
   double clip_norm = 10;
@@ -112,9 +113,12 @@ void for_each_field(Config& c, F&& f) {
     "batches a step: their gradients are summed as if they were one large batch, in the memory of one");
   f("optimizer", c.optimizer, "adamw, or sgd with momentum as in the paper");
   f("learning_rate", c.learning_rate,
-    "peak; 0: sgd 0.08 * images / 64 (the paper's), adamw 0.005 * sqrt(images / 4), with the images of a "
-    "step");
+    "peak; 0: sgd 0.08 * images / 64 (the paper's), adamw 0.018 * sqrt(images / 4) for detection and "
+    "0.005 * sqrt(images / 4) for classification, with the images of a step");
   f("momentum", c.momentum, "of sgd");
+  f("beta2", c.beta2,
+    "of adamw: how slowly its mean of squared gradients follows; 0: suited to the training's length, at most "
+    "0.999");
   f("weight_decay", c.weight_decay,
     "of kernels, never of biases and norms; -1: sgd 4e-5 (the paper's), adamw 0.01");
   f("warmup_steps", c.warmup_steps,

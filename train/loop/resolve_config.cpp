@@ -29,8 +29,11 @@ TrainConfig resolve_config(TrainConfig c, int64_t training_images) {
     c.checkpoint_every = std::max(c.checkpoint_every, c.epochs / 10);
   }
   const bool sgd = c.optimizer == "sgd";
+  const double adamw_rate = c.task == "detection" ? 0.018 : 0.005;  // docs/training.md has what was tried
   if (c.learning_rate == 0)
-    c.learning_rate = sgd ? 0.08 * double(images) / 64 : 0.005 * std::sqrt(double(images) / 4);
+    c.learning_rate = sgd ? 0.08 * double(images) / 64 : adamw_rate * std::sqrt(double(images) / 4);
+  // Over a tenth of the training: 0.999 averages over 1000 steps, all of a short one.
+  if (c.beta2 == 0) c.beta2 = std::clamp(1 - 10.0 / double(c.steps), 0.9, 0.999);
   if (c.weight_decay < 0) c.weight_decay = sgd ? 4e-5 : 0.01;
   if (c.warmup_steps == 0)
     c.warmup_steps = std::clamp<int64_t>(std::llround(per_epoch), 1, std::max<int64_t>(1, c.steps / 10));
@@ -48,6 +51,7 @@ OptimizerOptions optimizer_options(const TrainConfig& c) {
   OptimizerOptions options;
   options.kind = c.optimizer == "sgd" ? OptimizerOptions::Kind::sgd : OptimizerOptions::Kind::adamw;
   options.momentum = c.momentum;
+  if (c.beta2 > 0) options.beta2 = c.beta2;
   options.weight_decay = c.weight_decay;
   options.clip_norm = c.clip_norm;
   return options;

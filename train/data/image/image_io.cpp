@@ -186,7 +186,8 @@ StoredSize stored_size(std::string_view bytes, const ImageContainer& container, 
       fail("{} cannot be decoded: {}", name, failure_reason());
     }
   }
-  require(size.width >= 1 && size.height != 0, "{} cannot be decoded: it has no pixels", name);
+  const int rows = format == "BMP" ? std::abs(std::max(size.height, -INT_MAX)) : size.height;
+  require(size.width >= 1 && rows >= 1, "{} cannot be decoded: it has no pixels", name);
   if (format != "TIFF") size.orientation = read_orientation(container.exif, name);  // which tiff_size() knows
   return size;
 }
