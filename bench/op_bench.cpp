@@ -376,6 +376,16 @@ void losses(Bench& b) {
         [=] { return focal_loss(logits, targets, 100.0); });
   b.row(fmt::format("huber_loss {}", codes.shape()), {codes},
         [=] { return huber_loss(codes, boxes, 100.0); });
+  // One anchor in 64 has an object, as in a batch of COCO at most.
+  std::vector<double> sparse(size_t(b.batch * anchors), background_target);
+  for (size_t i = 0; i < sparse.size(); i += 64) sparse[i] = 0;
+  const Tensor matched = from_values({b.batch, anchors}, sparse, DType::int32).to(b.device);
+  const Tensor edges = concat(
+      {zeros({anchors, 2}, boxes.dtype(), b.device), full({anchors, 2}, 64, boxes.dtype(), b.device)}, 1);
+  for (const auto& [name, kind] :
+       {std::pair{"giou", IouLossKind::giou}, std::pair{"ciou", IouLossKind::ciou}})
+    b.row(fmt::format("iou_loss {}, {}", codes.shape(), name), {codes},
+          [=] { return iou_loss(codes, boxes, matched, edges, 100.0, kind); });
   const Tensor rows = b.activations({b.batch * 64, 1000}), labels = b.labels({b.batch * 64}, 1000);
   b.row(fmt::format("softmax {}", rows.shape()), {rows}, [=] { return softmax(rows); });
   b.row(fmt::format("log_softmax {}", rows.shape()), {rows}, [=] { return log_softmax(rows); });

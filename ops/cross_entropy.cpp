@@ -4,6 +4,7 @@
 
 #include "core/parallel.h"
 #include "cuda/kernels/cross_entropy.h"
+#include "ops/support/class_weights.h"
 #include "ops/support/dispatch.h"
 
 namespace fovea {
@@ -70,8 +71,8 @@ void log_softmax_backward_cpu(const T* x, const T* dy, T* dx, int64_t rows, int6
 }
 
 template <class T>
-void cross_entropy_cpu(const T* x, const int32_t* labels, SoftmaxRow<T>* row, T* loss, double smoothing,
-                       int64_t rows, int64_t classes) {
+void cross_entropy_cpu(const T* x, const int32_t* labels, const T* class_weights, SoftmaxRow<T>* row, T* loss,
+                       double smoothing, int64_t rows, int64_t classes) {
   parallel_for(rows, 1, [=](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) row[n] = softmax_row(x + n * classes, classes);
   });
@@ -79,23 +80,27 @@ void cross_entropy_cpu(const T* x, const int32_t* labels, SoftmaxRow<T>* row, T*
   for (int64_t n = 0; n < rows; ++n) {
     double mean = 0;  // of the row: what smoothing pulls towards
     for (int64_t k = 0; k < classes; ++k) mean += double(x[n * classes + k]) / double(classes);
-    total += double(row[n].largest + std::log(row[n].sum)) -
-             (1 - smoothing) * double(x[n * classes + labels[n]]) - smoothing * mean;
+    const double of_row = double(row[n].largest + std::log(row[n].sum)) -
+                          (1 - smoothing) * double(x[n * classes + labels[n]]) - smoothing * mean;
+    total += class_weights ? double(class_weights[labels[n]]) * of_row : of_row;
   }
   *loss = T(total / double(rows));
 }
 
 template <class T>
-void cross_entropy_backward_cpu(const T* x, const int32_t* labels, const SoftmaxRow<T>* row, const T* dy,
-                                T* dx, double smoothing, int64_t rows, int64_t classes) {
+void cross_entropy_backward_cpu(const T* x, const int32_t* labels, const T* class_weights,
+                                const SoftmaxRow<T>* row, const T* dy, T* dx, double smoothing, int64_t rows,
+                                int64_t classes) {
   const T scale = T(double(*dy) / double(rows)), share = T(smoothing / double(classes));
   parallel_for(rows, 1, [=](int64_t begin, int64_t end) {
-    for (int64_t n = begin; n < end; ++n)
+    for (int64_t n = begin; n < end; ++n) {
+      const T of_row = class_weights ? scale * class_weights[labels[n]] : scale;
       for (int64_t k = 0; k < classes; ++k) {
         const T target = share + (k == labels[n] ? T(1 - smoothing) : T(0));
         const T p = std::exp(x[n * classes + k] - row[n].largest) / row[n].sum;
-        dx[n * classes + k] = scale * (p - target);
+        dx[n * classes + k] = of_row * (p - target);
       }
+    }
   });
 }
 
@@ -153,14 +158,16 @@ Tensor log_softmax(const Tensor& x) {
   });
 }
 
-Tensor softmax_cross_entropy(const Tensor& x, const Tensor& labels, double label_smoothing) {
+Tensor softmax_cross_entropy(const Tensor& x, const Tensor& labels, double label_smoothing,
+                             const Tensor& class_weights) {
   require(
       x.rank() == 2 && x.numel() > 0 && labels.dtype() == DType::int32 && labels.shape() == Shape{x.size(0)},
       "[softmax_cross_entropy] x {} needs int32 labels of {}, got {} of {}", x.shape(),
       x.rank() ? x.size(0) : 0, labels.dtype(), labels.shape());
   require(label_smoothing >= 0 && label_smoothing < 1,
           "[softmax_cross_entropy] label smoothing {} must be in [0, 1)", label_smoothing);
-  require_one_device("softmax_cross_entropy", {x, labels});
+  require_one_device("softmax_cross_entropy", {x, labels, class_weights});
+  check_class_weights("softmax_cross_entropy", class_weights, x);
   const int64_t rows = x.size(0), classes = x.size(1);
   const int32_t* label = labels.data<int32_t>();
   for (int64_t n = 0; n < rows && x.device() == Device::cpu && !is_dry_run(); ++n)
@@ -170,20 +177,22 @@ Tensor softmax_cross_entropy(const Tensor& x, const Tensor& labels, double label
   Tensor loss({}, real, x.device()), row({rows, 2}, real, x.device());
   with_compute_dtype(x, "softmax_cross_entropy", [&]<class T>() {
     on<T>(x.device(), cross_entropy_cpu<Accumulator<T>>, cuda::cross_entropy<T>)(
-        x.data<T>(), label, softmax_rows<Accumulator<T>>(row), loss.data<Accumulator<T>>(), label_smoothing,
-        rows, classes);
+        x.data<T>(), label, class_weights_or_null<Accumulator<T>>(class_weights),
+        softmax_rows<Accumulator<T>>(row), loss.data<Accumulator<T>>(), label_smoothing, rows, classes);
   });
-  return record(loss, "softmax_cross_entropy", {x},
-                [x = x.detach(), labels, row, label_smoothing, rows, classes](const Tensor& dy) -> Tensors {
-                  Tensor dx = empty_like(x);
-                  with_compute_dtype(x, "softmax_cross_entropy", [&]<class T>() {
-                    on<T>(x.device(), cross_entropy_backward_cpu<Accumulator<T>>,
-                          cuda::cross_entropy_backward<T>)(
-                        x.data<T>(), labels.data<int32_t>(), softmax_rows<Accumulator<T>>(row),
-                        dy.data<Accumulator<T>>(), dx.data<T>(), label_smoothing, rows, classes);
-                  });
-                  return {dx};
-                });
+  return record(
+      loss, "softmax_cross_entropy", {x},
+      [x = x.detach(), labels, class_weights, row, label_smoothing, rows,
+       classes](const Tensor& dy) -> Tensors {
+        Tensor dx = empty_like(x);
+        with_compute_dtype(x, "softmax_cross_entropy", [&]<class T>() {
+          on<T>(x.device(), cross_entropy_backward_cpu<Accumulator<T>>, cuda::cross_entropy_backward<T>)(
+              x.data<T>(), labels.data<int32_t>(), class_weights_or_null<Accumulator<T>>(class_weights),
+              softmax_rows<Accumulator<T>>(row), dy.data<Accumulator<T>>(), dx.data<T>(), label_smoothing,
+              rows, classes);
+        });
+        return {dx};
+      });
 }
 
 }  // namespace fovea

@@ -121,11 +121,18 @@ __global__ void log_softmax_backward_kernel(const T* x, const T* dy, T* dx, int6
   }
 }
 
-// Each row's loss: log sum_k e^x_k - (1 - smoothing) x_label - smoothing mean_k x_k
+// What a row of this label counts; NaN where the label is none.
+template <class R>
+__device__ R weight_of(int32_t label, const R* class_weights, int64_t classes) {
+  if (label < 0 || label >= classes) return R(NAN);
+  return class_weights ? class_weights[label] : R(1);
+}
+
+// Each row's loss: w (log sum_k e^x_k - (1 - smoothing) x_label - smoothing mean_k x_k)
 template <class Team, class T>
-__global__ void cross_entropy_rows(const T* x, const int32_t* labels, SoftmaxRow<Accumulator<T>>* row,
-                                   double* row_loss, Accumulator<T> smoothing, int64_t rows,
-                                   int64_t classes) {
+__global__ void cross_entropy_rows(const T* x, const int32_t* labels, const Accumulator<T>* class_weights,
+                                   SoftmaxRow<Accumulator<T>>* row, double* row_loss,
+                                   Accumulator<T> smoothing, int64_t rows, int64_t classes) {
   for (int64_t n = first_row<Team>(); n < rows; n += row_step<Team>()) {
     const T* from = x + n * classes;
     const SoftmaxRow<Accumulator<T>> of_row = softmax_row<Team>(from, classes);
@@ -137,9 +144,10 @@ __global__ void cross_entropy_rows(const T* x, const int32_t* labels, SoftmaxRow
     if (Team::lane() != 0) continue;
     row[n] = of_row;
     const int32_t label = labels[n];
-    const Accumulator<T> at_label =
-        label >= 0 && label < classes ? Accumulator<T>(from[label]) : Accumulator<T>(NAN);
-    row_loss[n] = double(std::log(of_row.sum) + (of_row.largest - at_label) + smoothing * (at_label - mean));
+    const Accumulator<T> weight = weight_of(label, class_weights, classes);
+    const Accumulator<T> at_label = weight == weight ? Accumulator<T>(from[label]) : weight;
+    row_loss[n] = double(weight) *
+                  double(std::log(of_row.sum) + (of_row.largest - at_label) + smoothing * (at_label - mean));
   }
 }
 
@@ -154,6 +162,7 @@ __global__ void mean_loss(const double* row_loss, R* loss, int64_t rows) {
 
 template <class Team, class T>
 __global__ void cross_entropy_backward_rows(const T* x, const int32_t* labels,
+                                            const Accumulator<T>* class_weights,
                                             const SoftmaxRow<Accumulator<T>>* row, const Accumulator<T>* dy,
                                             T* dx, double smoothing, int64_t rows, int64_t classes) {
   using R = Accumulator<T>;
@@ -161,7 +170,7 @@ __global__ void cross_entropy_backward_rows(const T* x, const int32_t* labels,
   for (int64_t n = first_row<Team>(); n < rows; n += row_step<Team>()) {
     const SoftmaxRow<R> of_row = row[n];
     const int32_t label = labels[n];
-    const R factor = label >= 0 && label < classes ? scale : R(NAN);
+    const R factor = scale * weight_of(label, class_weights, classes);
     for (int64_t k = Team::lane(); k < classes; k += Team::size) {
       const R p = std::exp(R(x[n * classes + k]) - of_row.largest) / of_row.sum;
       dx[n * classes + k] = T(factor * (p - (k == label ? share + rest : share)));
@@ -211,35 +220,37 @@ void log_softmax_backward(const T* x, const T* dy, T* dx, int64_t rows, int64_t 
 }
 
 template <class T>
-void cross_entropy(const T* x, const int32_t* labels, SoftmaxRow<Accumulator<T>>* row, Accumulator<T>* loss,
-                   double smoothing, int64_t rows, int64_t classes) {
+void cross_entropy(const T* x, const int32_t* labels, const Accumulator<T>* class_weights,
+                   SoftmaxRow<Accumulator<T>>* row, Accumulator<T>* loss, double smoothing, int64_t rows,
+                   int64_t classes) {
   Workspace<double> row_loss(rows);
   with_team(classes, [&]<class Team>() {
-    launch(cross_entropy_rows<Team, T>, {grid_for(rows * Team::size), block_threads}, x, labels, row,
-           row_loss.data(), Accumulator<T>(smoothing), rows, classes);
+    launch(cross_entropy_rows<Team, T>, {grid_for(rows * Team::size), block_threads}, x, labels,
+           class_weights, row, row_loss.data(), Accumulator<T>(smoothing), rows, classes);
   });
   launch(mean_loss<Accumulator<T>>, {1, block_threads}, row_loss.data(), loss, rows);
 }
 
 template <class T>
-void cross_entropy_backward(const T* x, const int32_t* labels, const SoftmaxRow<Accumulator<T>>* row,
-                            const Accumulator<T>* dy, T* dx, double smoothing, int64_t rows,
-                            int64_t classes) {
+void cross_entropy_backward(const T* x, const int32_t* labels, const Accumulator<T>* class_weights,
+                            const SoftmaxRow<Accumulator<T>>* row, const Accumulator<T>* dy, T* dx,
+                            double smoothing, int64_t rows, int64_t classes) {
   with_team(classes, [&]<class Team>() {
-    launch(cross_entropy_backward_rows<Team, T>, {grid_for(rows * Team::size), block_threads}, x, labels, row,
-           dy, dx, smoothing, rows, classes);
+    launch(cross_entropy_backward_rows<Team, T>, {grid_for(rows * Team::size), block_threads}, x, labels,
+           class_weights, row, dy, dx, smoothing, rows, classes);
   });
 }
 
-#define INSTANTIATE(T)                                                                                   \
-  template void softmax<T>(const T*, T*, int64_t, int64_t);                                              \
-  template void softmax_backward<T>(const T*, const T*, T*, int64_t, int64_t);                           \
-  template void log_softmax<T>(const T*, T*, int64_t, int64_t);                                          \
-  template void log_softmax_backward<T>(const T*, const T*, T*, int64_t, int64_t);                       \
-  template void cross_entropy<T>(const T*, const int32_t*, SoftmaxRow<Accumulator<T>>*, Accumulator<T>*, \
-                                 double, int64_t, int64_t);                                              \
-  template void cross_entropy_backward<T>(const T*, const int32_t*, const SoftmaxRow<Accumulator<T>>*,   \
-                                          const Accumulator<T>*, T*, double, int64_t, int64_t);
+#define INSTANTIATE(T)                                                                                    \
+  template void softmax<T>(const T*, T*, int64_t, int64_t);                                               \
+  template void softmax_backward<T>(const T*, const T*, T*, int64_t, int64_t);                            \
+  template void log_softmax<T>(const T*, T*, int64_t, int64_t);                                           \
+  template void log_softmax_backward<T>(const T*, const T*, T*, int64_t, int64_t);                        \
+  template void cross_entropy<T>(const T*, const int32_t*, const Accumulator<T>*,                         \
+                                 SoftmaxRow<Accumulator<T>>*, Accumulator<T>*, double, int64_t, int64_t); \
+  template void cross_entropy_backward<T>(const T*, const int32_t*, const Accumulator<T>*,                \
+                                          const SoftmaxRow<Accumulator<T>>*, const Accumulator<T>*, T*,   \
+                                          double, int64_t, int64_t);
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)

@@ -1,8 +1,9 @@
 // The losses of a detector, one number each. Bytes moved: focal loss reads n sizeof(T) logits and 4 bytes an
 // anchor, and writes n sizeof(T) where it gives the gradient; Huber loss reads n (sizeof(T) +
-// sizeof(Accumulator<T>)), its backward pass the same again and writes n sizeof(T). Focal loss with its
-// gradient in one pass evaluates an exponential, a reciprocal square root and a polynomial once for each
-// logit.
+// sizeof(Accumulator<T>)), its backward pass the same again and writes n sizeof(T); an IoU loss reads 4 bytes
+// an anchor and the boxes of the few that have an object, its backward pass the same again and writes n
+// sizeof(T). Focal loss with its gradient in one pass evaluates an exponential, a reciprocal square root and
+// a polynomial once for each logit.
 #include "cuda/kernels/detection_loss.h"
 
 #include <algorithm>
@@ -46,16 +47,17 @@ struct LossSum {
   }
 };
 
-// One logit a thread: the definition. dx: the gradient, or null.
+// One logit a thread: the definition, and what weighs classes. dx: the gradient, or null.
 template <class T>
-__global__ void focal_loss_naive(const T* x, const int32_t* targets, T* dx, FocalLoss<Accumulator<T>> focal,
-                                 LossSum<Accumulator<T>> loss, int64_t n, int32_t classes) {
+__global__ void focal_loss_naive(const T* x, const int32_t* targets, const Accumulator<T>* class_weights,
+                                 T* dx, FocalLoss<Accumulator<T>> focal, LossSum<Accumulator<T>> loss,
+                                 int64_t n, int32_t classes) {
   using R = Accumulator<T>;
   R sum = 0;
   for (int64_t i : grid_stride(n)) {
     const int32_t target = targets[i / classes];
     const auto of = focal.template at<false>(R(x[i]), target == i % classes ? R(1) : R(0));
-    const R weight = weight_of<R>(target, classes);
+    const R weight = weight_of<R>(target, classes) * (class_weights ? class_weights[i % classes] : R(1));
     sum += weight * of.loss;
     if (dx) dx[i] = T(weight / *loss.normalizer * of.derivative);
   }
@@ -188,6 +190,34 @@ __global__ void huber_loss_backward_boxes(const T* p, const Accumulator<T>* t, c
   }
 }
 
+// One box a thread: neighbouring anchors share objects, so few warps have any work. iou_loss_boxes is the
+// definition, too.
+template <class T>
+__global__ void iou_loss_boxes(MatchedBoxes<T> boxes, IouLoss<Accumulator<T>> iou,
+                               LossSum<Accumulator<T>> loss) {
+  Accumulator<T> sum = 0;
+  for (int64_t i : grid_stride(boxes.n))
+    if (boxes.labels[i] >= 0) sum += boxes.at(iou, i).loss;
+  loss.finish(sum);
+}
+
+template <class T>
+__global__ void iou_loss_backward_boxes(MatchedBoxes<T> boxes, const Accumulator<T>* dy, T* dp,
+                                        IouLoss<Accumulator<T>> iou, const Accumulator<T>* normalizer) {
+  const Accumulator<T> scale = *dy / *normalizer;
+  for (int64_t i : grid_stride(boxes.n)) {
+    Pack<T, 4> gradient{};
+    if (boxes.labels[i] >= 0) {
+      const auto of = boxes.at(iou, i);
+      gradient.value[0] = T(scale * of.ty);
+      gradient.value[1] = T(scale * of.tx);
+      gradient.value[2] = T(scale * of.th);
+      gradient.value[3] = T(scale * of.tw);
+    }
+    store_pack(dp + i * 4, gradient);
+  }
+}
+
 // For n pieces of work: four a thread, to pay for what it does but once, until there are eight blocks for
 // each of an H100's 132 multiprocessors; more would only make more partial sums.
 struct LossGrid {
@@ -203,18 +233,20 @@ struct LossGrid {
 }  // namespace
 
 template <class T>
-void focal_loss(const T* x, const int32_t* targets, Accumulator<T>* loss, T* dx,
-                const FocalLoss<Accumulator<T>>& focal, const Accumulator<T>* normalizer, int64_t anchors,
-                int64_t classes) {
+void focal_loss(const T* x, const int32_t* targets, const Accumulator<T>* class_weights, Accumulator<T>* loss,
+                T* dx, const FocalLoss<Accumulator<T>>& focal, const Accumulator<T>* normalizer,
+                int64_t anchors, int64_t classes) {
   const int64_t n = anchors * classes, packs = n / pack_size<T>;
-  const bool packed = packs_fit<T>(n);
+  const bool packed = packs_fit<T>(n) && !class_weights;
   const LossGrid grid(packed ? packs : n);
   const Workspace<Accumulator<T>> partial(grid.blocks);
   const LossSum<Accumulator<T>> sum{partial.data(), current_stream().tickets(1), loss, 1, normalizer};
+  if (!packed)
+    return launch(focal_loss_naive<T>, {grid}, x, targets, class_weights, dx, focal, sum, n,
+                  int32_t(classes));
   const auto launch_with = [&](auto kernel, int64_t count) {
     launch(kernel, {grid}, x, targets, dx, focal, sum, count, int32_t(classes));
   };
-  if (!packed) return launch_with(focal_loss_naive<T>, n);
   focal.with_gamma([&]<bool THREE_HALVES>() {
     if (dx)
       launch_with(focal_loss_packed<THREE_HALVES, true, T>, packs);
@@ -250,14 +282,33 @@ void huber_loss_backward(const T* p, const Accumulator<T>* t, const Accumulator<
     launch(huber_loss_backward_naive<T>, {LossGrid(n)}, p, t, dy, dp, huber, normalizer, n);
 }
 
+template <class T>
+void iou_loss(const MatchedBoxes<T>& boxes, Accumulator<T>* loss, const IouLoss<Accumulator<T>>& iou,
+              const Accumulator<T>* normalizer) {
+  const LossGrid grid(boxes.n);
+  const Workspace<Accumulator<T>> partial(grid.blocks);
+  const LossSum<Accumulator<T>> sum{partial.data(), current_stream().tickets(1), loss, 1, normalizer};
+  launch(iou_loss_boxes<T>, {grid}, boxes, iou, sum);
+}
+
+template <class T>
+void iou_loss_backward(const MatchedBoxes<T>& boxes, const Accumulator<T>* dy, T* dp,
+                       const IouLoss<Accumulator<T>>& iou, const Accumulator<T>* normalizer) {
+  launch(iou_loss_backward_boxes<T>, {LossGrid(boxes.n)}, boxes, dy, dp, iou, normalizer);
+}
+
 #define INSTANTIATE(T)                                                                                    \
-  template void focal_loss<T>(const T*, const int32_t*, Accumulator<T>*, T*,                              \
+  template void focal_loss<T>(const T*, const int32_t*, const Accumulator<T>*, Accumulator<T>*, T*,       \
                               const FocalLoss<Accumulator<T>>&, const Accumulator<T>*, int64_t, int64_t); \
   template void scale_gradient<T>(T*, const Accumulator<T>*, int64_t);                                    \
   template void huber_loss<T>(const T*, const Accumulator<T>*, Accumulator<T>*,                           \
                               const HuberLoss<Accumulator<T>>&, const Accumulator<T>*, int64_t);          \
   template void huber_loss_backward<T>(const T*, const Accumulator<T>*, const Accumulator<T>*, T*,        \
-                                       const HuberLoss<Accumulator<T>>&, const Accumulator<T>*, int64_t);
+                                       const HuberLoss<Accumulator<T>>&, const Accumulator<T>*, int64_t); \
+  template void iou_loss<T>(const MatchedBoxes<T>&, Accumulator<T>*, const IouLoss<Accumulator<T>>&,      \
+                            const Accumulator<T>*);                                                       \
+  template void iou_loss_backward<T>(const MatchedBoxes<T>&, const Accumulator<T>*, T*,                   \
+                                     const IouLoss<Accumulator<T>>&, const Accumulator<T>*);
 INSTANTIATE(float)
 INSTANTIATE(double)
 INSTANTIATE(bfloat16)

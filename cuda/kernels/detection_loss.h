@@ -4,6 +4,7 @@
 #include "cuda/device/bfloat16.h"
 #include "cuda/device/host_device.h"
 #include "cuda/kernels/focal_loss.h"
+#include "cuda/kernels/iou_loss.h"
 
 namespace fovea {
 
@@ -33,11 +34,12 @@ namespace cuda {
 // device memory.
 
 // x (anchors, classes), targets (anchors): *loss = sum of focal losses / *normalizer, and unless dx is null
-// its gradient, dx (anchors, classes). NaN where a target is neither a label nor special.
+// its gradient, dx (anchors, classes). NaN where a target is neither a label nor special. class_weights
+// (classes), or null for 1: what the losses of a class's logits are multiplied by.
 template <class T>
-void focal_loss(const T* x, const int32_t* targets, Accumulator<T>* loss, T* dx,
-                const FocalLoss<Accumulator<T>>& focal, const Accumulator<T>* normalizer, int64_t anchors,
-                int64_t classes);
+void focal_loss(const T* x, const int32_t* targets, const Accumulator<T>* class_weights, Accumulator<T>* loss,
+                T* dx, const FocalLoss<Accumulator<T>>& focal, const Accumulator<T>* normalizer,
+                int64_t anchors, int64_t classes);
 // dx (n) *= *factor, at no cost where that is 1
 template <class T>
 void scale_gradient(T* dx, const Accumulator<T>* factor, int64_t n);
@@ -49,6 +51,15 @@ void huber_loss(const T* p, const Accumulator<T>* t, Accumulator<T>* loss,
 template <class T>
 void huber_loss_backward(const T* p, const Accumulator<T>* t, const Accumulator<T>* dy, T* dp,
                          const HuberLoss<Accumulator<T>>& huber, const Accumulator<T>* normalizer, int64_t n);
+
+// *loss = sum over the boxes whose anchor has an object / *normalizer
+template <class T>
+void iou_loss(const MatchedBoxes<T>& boxes, Accumulator<T>* loss, const IouLoss<Accumulator<T>>& iou,
+              const Accumulator<T>* normalizer);
+// dp (n, 4): 0 where the anchor has no object
+template <class T>
+void iou_loss_backward(const MatchedBoxes<T>& boxes, const Accumulator<T>* dy, T* dp,
+                       const IouLoss<Accumulator<T>>& iou, const Accumulator<T>* normalizer);
 
 }  // namespace cuda
 }  // namespace fovea

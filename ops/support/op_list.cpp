@@ -13,7 +13,8 @@ const std::vector<OpStem>& op_stems() {
        "tests/ops/cross_entropy_test.cpp"},
       {"depthwise_conv2d", "depthwise_conv2d", "depthwise_conv2d depthwise_weight_gradient",
        "tests/ops/depthwise_conv2d_test.cpp"},
-      {"detection_loss", "focal_loss huber_loss", "detection_loss", "tests/ops/detection_loss_test.cpp"},
+      {"detection_loss", "focal_loss huber_loss iou_loss", "detection_loss",
+       "tests/ops/detection_loss_test.cpp"},
       {"dropout", "dropout stochastic_depth stochastic_depth_add", "dropout", "tests/ops/dropout_test.cpp"},
       {"indexing", "gather where", "indexing", "tests/ops/indexing_test.cpp"},
       {"inverted_bottleneck", "inverted_bottleneck", "", "tests/ops/inverted_bottleneck_test.cpp"},
@@ -69,7 +70,8 @@ const std::vector<KernelFile>& kernel_files() {
        "float32 bfloat16"},
       {"detection_loss",
        "focal_loss_naive focal_loss_packed scale_unless_one "
-       "huber_loss_naive huber_loss_backward_naive huber_loss_boxes huber_loss_backward_boxes",
+       "huber_loss_naive huber_loss_backward_naive huber_loss_boxes huber_loss_backward_boxes "
+       "iou_loss_boxes iou_loss_backward_boxes",
        "float32 float64 bfloat16"},
       {"dropout", "dropout_naive dropout_packed stochastic_depth_naive stochastic_depth_packed",
        "float32 float64 bfloat16"},

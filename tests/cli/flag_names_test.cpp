@@ -37,8 +37,8 @@ TEST_CASE("every field has a flag, and what check_config says becomes one") {
     }
     return "accepted";
   };
-  CHECK(refused([](TrainConfig& c) { c.box_loss_weight = -1; }) ==
-        "--box-loss-weight is -1: give a number from 0 to 1000000");
+  CHECK(refused([](TrainConfig& c) { c.box_loss_weight = -2; }) ==
+        "--box-loss-weight is -2: give a number from 0 to 1000000, or -1 for the default");
   CHECK(refused([](TrainConfig& c) { c.precision = "bfloat16"; }) ==
         "--precision is 'bfloat16' with --device cpu, which computes in float32: leave it out, or choose "
         "--device cuda");

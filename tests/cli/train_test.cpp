@@ -325,11 +325,30 @@ TEST_CASE("a classifier learns folders of images") {
   CHECK_THAT(other.errors, Contains("has no folder test: give a --split that it has"));
 }
 
+TEST_CASE("a run keeps its box loss and its class weights, and says what the weights are") {
+  const TemporaryFolder folder;
+  const std::vector<std::string> chosen{"--box-loss", "giou", "--class-weights", "auto"};
+  const auto first = run_program(tiny(folder / "run", chosen));
+  CAPTURE(first.errors);
+  REQUIRE(first.exit_code == 0);
+  CHECK_THAT(first.errors, Contains("; class weights "));
+  CHECK_THAT(read_file(folder / "run/config.json"),
+             Contains("\"box_loss\": \"giou\"") && Contains("\"class_weights\": \"auto\""));
+  CHECK_THAT(run_program(tiny(folder / "run", chosen)).errors, Contains("it is complete"));
+  CHECK_THAT(run_program(tiny(folder / "run", {"--box-loss", "diou"})).errors,
+             Contains("of --box-loss \"giou\", and \"diou\" is asked for"));
+  CHECK_THAT(run_program(tiny(folder / "run", {"--class-weights", "none"})).errors,
+             Contains("of --class-weights \"auto\", and \"none\" is asked for"));
+  CHECK_THAT(run_program(tiny(folder / "other", {"--class-weights", "unicorn=2"})).errors,
+             Contains("--class-weights names the class 'unicorn': the data set has "));
+}
+
 TEST_CASE("overfit fits a few images, and says whether it did") {
   const TemporaryFolder folder;
-  const auto overfit = [&](const std::string& run, const std::string& steps) {
+  const auto overfit = [&](const std::string& run, const std::string& steps,
+                           const std::string& box_loss = "huber") {
     return run_program({"train", "--data", shapes(), "--run", folder / run, "--model", "efficientdet_d-3",
-                        "--image-size", "96", "--overfit", "2", "--steps", steps});
+                        "--image-size", "96", "--overfit", "2", "--steps", steps, "--box-loss", box_loss});
   };
   const auto learned = overfit("learned", "150");
   CAPTURE(learned.errors, learned.output);
@@ -338,6 +357,12 @@ TEST_CASE("overfit fits a few images, and says whether it did") {
   CHECK_THAT(read_file(folder / "learned/config.json"), Contains("\"horizontal_flip\": false") &&
                                                             Contains("\"scale_min\": 1.0") &&
                                                             Contains("\"batch_size\": 2"));
+  const auto by_overlap = overfit("ciou", "150", "ciou");
+  CAPTURE(by_overlap.errors, by_overlap.output);
+  CHECK(by_overlap.exit_code == 0);
+  CHECK_THAT(by_overlap.output, Contains("overfitted: AP50 is 1.0000 on the 2 training images"));
+  CHECK_THAT(read_file(folder / "ciou/config.json"),
+             Contains("\"box_loss\": \"ciou\"") && Contains("\"box_loss_weight\": 1.0"));
   const auto not_yet = overfit("short", "3");
   CHECK(not_yet.exit_code == 1);
   CHECK_THAT(not_yet.errors, Contains("on the 2 training images it was shown, where 1 was to be reached") &&

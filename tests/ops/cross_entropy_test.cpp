@@ -35,6 +35,30 @@ TEST_CASE("gradients of cross entropy") {
   }
 }
 
+TEST_CASE("weights of classes multiply the cross entropy of their rows, and the mean is over all rows") {
+  const std::vector<double> weights = {0.5, 1, 4};
+  const Tensor w = from_values({3}, weights, DType::float64);
+  Random random(8);
+  const Tensor x = randn({5, 3}, random, DType::float64),
+               labels = from_values({5}, {2, 0, 0, 1, 2}, DType::int32);
+  double sum = 0;
+  for (int64_t n = 0; n < 5; ++n) {
+    const Tensor label = slice(labels, 0, n, n + 1);
+    sum +=
+        weights[size_t(label.values()[0])] * softmax_cross_entropy(slice(x, 0, n, n + 1), label, 0.1).item();
+  }
+  CHECK(softmax_cross_entropy(x, labels, 0.1, w).item() == Approx(sum / 5));
+  CHECK_NOTHROW(check_op(
+      [=](const Tensors& in) {
+        const DType real = in[0].dtype() == DType::float64 ? DType::float64 : DType::float32;
+        return softmax_cross_entropy(in[0], labels.to(in[0].device()), 0.1,
+                                     from_values({3}, weights, real).to(in[0].device()));
+      },
+      {x}));
+  CHECK_THROWS_WITH(softmax_cross_entropy(x, labels, 0, ones({2}, DType::float64)),
+                    Catch::Contains("logits 5x3 need float64 of 3"));
+}
+
 TEST_CASE("softmax and its logarithm go along the last axis of any rank") {
   Random random(6);
   for (const Device device : {Device::cpu, Device::cuda}) {

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "core/error.h"
+#include "train/loop/resolve_config.h"
 #include "train/run/task_kind.h"
 
 using namespace fovea;
@@ -81,6 +82,12 @@ TEST_CASE("every setting has a range") {
                     Contains("`repeat_threshold` is 2"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.task = "classification", c.mosaic = 0.5; }),
                     Contains("`crop` and `mosaic` are for detection"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.box_loss = "iou"; }),
+                    Contains("`box_loss` is 'iou': choose one of huber, giou, diou, ciou"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.task = "classification", c.box_loss = "ciou"; }),
+                    Contains("`box_loss` is 'ciou': a classifier has no boxes"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.class_weights = "cat:2"; }),
+                    Contains("`class_weights` is 'cat:2': give none, auto, or names and weights"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.task = "segmentation"; }),
                     Contains("`task` is 'segmentation': choose one of detection, classification"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.epochs = 0; }), Contains("`epochs` and `steps` are both 0"));
@@ -91,6 +98,22 @@ TEST_CASE("every setting has a range") {
                     Contains("`patience` is 2 with `validate_every` 0"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.aspect_ratios = "1,zero"; }),
                     Contains("'zero' in the aspect ratios"));
+}
+
+TEST_CASE(
+    "the weight of the box loss suits the loss, and runs from before there was a choice stay the same") {
+  const auto weight = [](const std::string& json) {
+    TrainConfig config = config_from_json(json, "test");
+    config.batch_size = 4;
+    return resolve_config(config, 10).box_loss_weight;
+  };
+  CHECK(weight("{}") == 50);
+  CHECK(weight("{\"box_loss\": \"ciou\"}") == 1);
+  CHECK(weight("{\"box_loss\": \"ciou\", \"box_loss_weight\": 5}") == 5);
+  CHECK(weight("{\"box_loss_weight\": 0}") == 0);
+  const TrainConfig old = config_from_json("{\"box_loss_weight\": 50}", "test");
+  CHECK(old.box_loss == "huber");
+  CHECK(old.class_weights == "none");
 }
 
 TEST_CASE("image sizes") {

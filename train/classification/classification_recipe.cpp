@@ -32,12 +32,17 @@ std::shared_ptr<EfficientNet> make_classification_network(const TrainConfig& con
 }
 
 Recipe classification_recipe(std::shared_ptr<EfficientNet> model, ParameterCasts casts,
-                             const TrainConfig& config) {
+                             const TrainConfig& config, const std::vector<double>& class_weights) {
+  Tensor weights;
+  if (!class_weights.empty())
+    weights = from_values({int64_t(class_weights.size())}, class_weights).to(model->device());
   const auto forward = [model, precision = activation_dtype(config)](const Tensor& images) {
     return Tensors{model->forward(cast(images, precision))};
   };
-  const auto losses = [smoothing = config.label_smoothing](const Tensors& outputs, const Tensors& targets) {
-    return std::vector<NamedTensor>{{"train/loss", softmax_cross_entropy(outputs[0], targets[0], smoothing)}};
+  const auto losses = [smoothing = config.label_smoothing, weights](const Tensors& outputs,
+                                                                    const Tensors& targets) {
+    return std::vector<NamedTensor>{
+        {"train/loss", softmax_cross_entropy(outputs[0], targets[0], smoothing, weights)}};
   };
   const int64_t n = config.batch_size, size = input_size(config, model->spec());
   const auto empty_batch = [n, size, precision = activation_dtype(config)](Device device) {

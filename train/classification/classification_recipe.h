@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <vector>
 
 #include "models/efficientnet.h"
 #include "train/loop/config.h"
@@ -18,9 +19,10 @@ int input_size(const TrainConfig& config, const EfficientNetSpec& spec);
 std::shared_ptr<EfficientNet> make_classification_network(const TrainConfig& config, int64_t classes,
                                                           bool regularized = true);
 
-// Softmax cross-entropy with label smoothing, the mean over the images. Output: logits (N, classes); target:
-// labels int32 (N). `casts`: casts_of() the model.
+// Softmax cross-entropy with label smoothing, the mean over the images. `class_weights`: one for each class,
+// for the images of that class, or none. Output: logits (N, classes); target: labels int32 (N). `casts`:
+// casts_of() the model.
 Recipe classification_recipe(std::shared_ptr<EfficientNet> model, ParameterCasts casts,
-                             const TrainConfig& config);
+                             const TrainConfig& config, const std::vector<double>& class_weights = {});
 
 }  // namespace fovea

@@ -10,6 +10,7 @@
 #include "train/classification/classification_recipe.h"
 #include "train/classification/evaluate_classifier.h"
 #include "train/data/augment/augment.h"
+#include "train/data/class_weights.h"
 #include "train/data/files/listing.h"
 #include "train/data/files/shared_files.h"
 #include "train/data/layout/split_name.h"
@@ -24,6 +25,12 @@ std::vector<std::vector<int>> labels_of(const ClassificationDataset& dataset) {
   std::vector<std::vector<int>> labels;
   for (const ClassifiedImage& image : dataset.images) labels.push_back({image.label});
   return labels;
+}
+
+std::vector<int64_t> images_of_classes(const ClassificationDataset& dataset) {
+  std::vector<int64_t> counts(dataset.class_names.size());
+  for (const ClassifiedImage& image : dataset.images) ++counts[size_t(image.label)];
+  return counts;
 }
 
 // folder/<split>, or what other tools call val.
@@ -71,7 +78,9 @@ ClassificationTask::ClassificationTask(const TrainConfig& config, Classification
 ClassificationTask::ClassificationTask(const TrainConfig& config, Classifier classifier,
                                        ClassificationDataset&& train, ClassificationDataset&& validation,
                                        ProcessGroup& group)
-    : Task(classification_recipe(classifier.shared_model(), classifier.casts(), config)),
+    : Task(classification_recipe(
+          classifier.shared_model(), classifier.casts(), config,
+          class_weights(config.class_weights, train.class_names, images_of_classes(train)))),
       config_(config),
       group_(group),
       share_(share_of_batch(group, config.batch_size)),
@@ -118,9 +127,11 @@ NamedValues ClassificationTask::evaluate() {
 
 std::string ClassificationTask::description() const {
   return fmt::format(
-      "{}: {} parameters, {} px; {} images of {} classes to learn from, {} to measure on; {} steps of {}",
+      "{}: {} parameters, {} px; {} images of {} classes to learn from, {} to measure on; {} steps of {}{}",
       config_.model, model().parameter_count(), config_.image_size, train_.images.size(),
-      train_.class_names.size(), validation_.images.size(), config_.steps, images_per_step(config_));
+      train_.class_names.size(), validation_.images.size(), config_.steps, images_per_step(config_),
+      class_weights_text(class_weights(config_.class_weights, train_.class_names, images_of_classes(train_)),
+                         train_.class_names));
 }
 
 std::vector<std::string> ClassificationTask::warnings() const {

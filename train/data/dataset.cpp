@@ -153,4 +153,12 @@ std::vector<std::string> dataset_splits(const std::string& folder) {
   return format == DatasetFormat::yolo ? yolo_splits(folder) : names;
 }
 
+std::vector<int64_t> boxes_of_classes(const DetectionDataset& dataset) {
+  std::vector<int64_t> counts(dataset.class_names.size());
+  for (const LabelledImage& image : dataset.images)
+    for (const Annotation& a : image.annotations)
+      if (!a.crowd && a.has_area()) ++counts[size_t(a.label)];
+  return counts;
+}
+
 }  // namespace fovea

@@ -38,6 +38,9 @@ struct DetectionDataset {
   std::vector<std::string> warnings;  // one sentence for each fault that training can go on with
 };
 
+// How many objects of each class there are to learn from: without crowd regions and boxes without an area.
+std::vector<int64_t> boxes_of_classes(const DetectionDataset& dataset);
+
 // Opens one split of the data set in a folder, whose layout tells the format:
 //   Pascal VOC   Annotations/*.xml, JPEGImages/, ImageSets/Main/<split>.txt (file stems, one a line)
 //   COCO         annotations/instances_<split>.json or annotations/<split>.json, the images in

@@ -7,8 +7,16 @@
 #include "ops/detection_loss.h"
 #include "ops/shape_ops.h"
 #include "train/data/random_stream.h"
+#include "train/loop/resolve_config.h"
 
 namespace fovea {
+namespace {
+
+IouLossKind iou_loss_kind(const std::string& name) {
+  return name == "giou" ? IouLossKind::giou : name == "diou" ? IouLossKind::diou : IouLossKind::ciou;
+}
+
+}  // namespace
 
 EfficientDetSpec detector_spec(const TrainConfig& config) {
   EfficientDetSpec spec = efficientdet_spec(config.model);
@@ -48,21 +56,29 @@ std::shared_ptr<EfficientDet> make_detection_network(const TrainConfig& config, 
   return model;
 }
 
-Recipe detection_recipe(std::shared_ptr<EfficientDet> model, ParameterCasts casts,
-                        const TrainConfig& config) {
+Recipe detection_recipe(std::shared_ptr<EfficientDet> model, ParameterCasts casts, const TrainConfig& config,
+                        const std::vector<double>& class_weights) {
   const auto forward = [model, precision = activation_dtype(config)](const Tensor& images) {
     const DetectorOutput output = model->outputs(cast(images, precision));
     return Tensors{output.class_logits, output.box_codes};
   };
-  const auto losses = [config](const Tensors& outputs, const Tensors& targets) {
-    const Tensor class_loss = focal_loss(outputs[0], targets[0], targets[2],
-                                         {config.focal_alpha, config.focal_gamma, config.label_smoothing});
-    const Tensor box_loss = huber_loss(outputs[1], targets[1], targets[2]);
-    return std::vector<NamedTensor>{{"train/loss", class_loss + config.box_loss_weight * box_loss},
+  const auto [height, width] = input_size(config, model->spec());
+  Tensor weights, boxes;  // of the classes; of the anchors, where the loss decodes
+  if (!class_weights.empty())
+    weights = from_values({int64_t(class_weights.size())}, class_weights).to(model->device());
+  if (config.box_loss != "huber")
+    boxes = anchor_tensor(generate_anchors(height, width, model->spec().anchors)).to(model->device());
+  const auto losses = [=](const Tensors& outputs, const Tensors& targets) {
+    const Tensor class_loss =
+        focal_loss(outputs[0], targets[0], targets[2],
+                   {config.focal_alpha, config.focal_gamma, config.label_smoothing}, weights);
+    const Tensor box_loss = boxes.defined() ? iou_loss(outputs[1], targets[1], targets[0], boxes, targets[2],
+                                                       iou_loss_kind(config.box_loss))
+                                            : huber_loss(outputs[1], targets[1], targets[2]);
+    return std::vector<NamedTensor>{{"train/loss", class_loss + box_loss_weight(config) * box_loss},
                                     {"train/class_loss", class_loss},
                                     {"train/box_loss", box_loss}};
   };
-  const auto [height, width] = input_size(config, model->spec());
   const int64_t n = config.batch_size, h = height, w = width,
                 anchors = count_anchors(height, width, model->spec().anchors);
   const auto empty_batch = [=, precision = activation_dtype(config)](Device device) {
@@ -73,6 +89,8 @@ Recipe detection_recipe(std::shared_ptr<EfficientDet> model, ParameterCasts cast
   std::vector<Shape> constants;
   if (model->device() == Device::cuda)  // the anchors, for matching and for detecting
     constants = {Shape{anchors, 4}, Shape{anchors, 4}};
+  for (const Tensor& tensor : {weights, boxes})
+    if (tensor.defined()) constants.push_back(tensor.shape());
   return {.model = std::move(model),
           .forward = forward,
           .losses = losses,

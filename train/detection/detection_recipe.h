@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <memory>
+#include <vector>
 
 #include "models/efficientdet.h"
 #include "train/loop/config.h"
@@ -20,10 +21,12 @@ std::array<int, 2> input_size(const TrainConfig& config, const EfficientDetSpec&
 std::shared_ptr<EfficientDet> make_detection_network(const TrainConfig& config, int64_t classes,
                                                      bool regularized = true);
 
-// Focal loss over classes + box_loss_weight * Huber loss over boxes (EfficientDet, section 5.1). Outputs are
-// DetectorOutput's two. Targets: classes, int32 (N, anchors), as AnchorMatcher writes them; box codes (N,
+// Focal loss over classes + box_loss_weight * config.box_loss over boxes (Huber loss in EfficientDet, section
+// 5.1). `class_weights`: one for each class, in the focal loss, or none. Outputs are DetectorOutput's two.
+// Targets: classes, int32 (N, anchors), as AnchorMatcher writes them; box codes (N,
 // anchors, 4); and the number that both losses are divided by, the positive anchors of all the images of a
 // step + 1. `casts`: casts_of() the model.
-Recipe detection_recipe(std::shared_ptr<EfficientDet> model, ParameterCasts casts, const TrainConfig& config);
+Recipe detection_recipe(std::shared_ptr<EfficientDet> model, ParameterCasts casts, const TrainConfig& config,
+                        const std::vector<double>& class_weights = {});
 
 }  // namespace fovea

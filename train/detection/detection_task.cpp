@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "ops/arithmetic.h"
 #include "train/data/anchor_fit.h"
+#include "train/data/class_weights.h"
 #include "train/data/files/shared_files.h"
 #include "train/data/held_out.h"
 #include "train/data/image/image_io.h"
@@ -71,7 +72,8 @@ DetectionTask::DetectionTask(const TrainConfig& config, DetectionDataset train, 
 
 DetectionTask::DetectionTask(const TrainConfig& config, Detector detector, DetectionDataset&& train,
                              DetectionDataset&& validation, ProcessGroup& group)
-    : Task(detection_recipe(detector.shared_model(), detector.casts(), config)),
+    : Task(detection_recipe(detector.shared_model(), detector.casts(), config,
+                            class_weights(config.class_weights, train.class_names, boxes_of_classes(train)))),
       config_(config),
       group_(group),
       train_(std::move(train)),
@@ -125,10 +127,12 @@ std::string DetectionTask::description() const {
   for (const LabelledImage& image : train_.images) objects += int64_t(image.annotations.size());
   return fmt::format(
       "{}: {} parameters, {}x{} px, {} anchors; {} images with {} objects of {} classes ({}); {} steps of "
-      "{}",
+      "{}{}",
       config_.model, model().parameter_count(), detector_.height(), detector_.width(),
       detector_.anchors().size(), train_.images.size(), objects, train_.class_names.size(),
-      some_of(train_.class_names), config_.steps, images_per_step(config_));
+      some_of(train_.class_names), config_.steps, images_per_step(config_),
+      class_weights_text(class_weights(config_.class_weights, train_.class_names, boxes_of_classes(train_)),
+                         train_.class_names));
 }
 
 std::vector<std::string> DetectionTask::warnings() const {

@@ -11,14 +11,6 @@
 namespace fovea {
 namespace {
 
-std::vector<int64_t> boxes_of_classes(const DetectionDataset& dataset) {
-  std::vector<int64_t> counts(dataset.class_names.size());
-  for (const LabelledImage& image : dataset.images)
-    for (const Annotation& a : image.annotations)
-      if (!a.crowd && a.has_area()) ++counts[size_t(a.label)];
-  return counts;
-}
-
 // Classes to learn that are not there, or not to be measured.
 void warn_of_classes(const DetectionDataset& train, const DetectionDataset& validation,
                      std::vector<std::string>& warnings) {

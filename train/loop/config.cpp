@@ -9,6 +9,7 @@
 #include "core/utf8.h"
 #include "models/anchors.h"
 #include "nn/io/json.h"
+#include "train/data/class_weights.h"
 #include "train/loop/nearest_name.h"
 
 namespace fovea {
@@ -150,7 +151,11 @@ void check_config(const TrainConfig& c) {
   in_range("focal_alpha", c.focal_alpha, 0, 1);
   in_range("focal_gamma", c.focal_gamma, 0, 10);
   in_range("label_smoothing", c.label_smoothing, 0, 0.99);
-  in_range("box_loss_weight", c.box_loss_weight, 0, 1e6);
+  one_of("box_loss", c.box_loss, {"huber", "giou", "diou", "ciou"});
+  require(c.box_loss_weight == -1 || (c.box_loss_weight >= 0 && c.box_loss_weight <= 1e6),
+          "`box_loss_weight` is {}: give a number from 0 to 1000000, or -1 for the default",
+          c.box_loss_weight);
+  parse_class_weights(c.class_weights);
   in_range("max_detections", double(c.max_detections), 1, 5000);  // as many anchors as are decoded
   in_range("validate_every", c.validate_every, 0, 1e6);
   in_range("patience", double(c.patience), 0, 1e6);

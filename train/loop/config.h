@@ -64,7 +64,9 @@ struct TrainConfig {
   double focal_alpha = 0.25;
   double focal_gamma = 1.5;
   double label_smoothing = 0;
-  double box_loss_weight = 50;
+  std::string box_loss = "huber";
+  double box_loss_weight = -1;
+  std::string class_weights = "none";
   int64_t max_detections = 100;
 
   double validate_every = 5;
@@ -156,7 +158,13 @@ void for_each_field(Config& c, F&& f) {
   f("focal_alpha", c.focal_alpha, "weight of anchors with an object in the focal loss");
   f("focal_gamma", c.focal_gamma, "how little easy anchors count in the focal loss");
   f("label_smoothing", c.label_smoothing, "0 to below 1");
-  f("box_loss_weight", c.box_loss_weight, "of the box loss in the sum");
+  f("box_loss", c.box_loss,
+    "huber on the box codes, or on decoded boxes 1 - IoU with the penalty of giou, diou or ciou");
+  f("box_loss_weight", c.box_loss_weight,
+    "of the box loss in the sum; -1: 50 for huber (the paper's), 1 for the others");
+  f("class_weights", c.class_weights,
+    "what the losses of classes are multiplied by: none; auto, 1 / sqrt(objects to learn from), scaled to a "
+    "mean of 1; or cat=0.5,dog=2, others 1");
   f("max_detections", c.max_detections,
     "boxes of an image that are kept and measured, of all classes together");
   f("validate_every", c.validate_every, "epochs from one measurement to the next; 0: only at the end");

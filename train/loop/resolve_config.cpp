@@ -35,6 +35,7 @@ TrainConfig resolve_config(TrainConfig c, int64_t training_images) {
   // Over a tenth of the training: 0.999 averages over 1000 steps, all of a short one.
   if (c.beta2 == 0) c.beta2 = std::clamp(1 - 10.0 / double(c.steps), 0.9, 0.999);
   if (c.weight_decay < 0) c.weight_decay = sgd ? 4e-5 : 0.01;
+  c.box_loss_weight = box_loss_weight(c);
   if (c.warmup_steps == 0)
     c.warmup_steps = std::clamp<int64_t>(std::llround(per_epoch), 1, std::max<int64_t>(1, c.steps / 10));
   // The paper's 0.9998 averages over 5000 steps of its 500,000; a short training must not average over its
@@ -45,6 +46,11 @@ TrainConfig resolve_config(TrainConfig c, int64_t training_images) {
   if (c.batch_norm_momentum == 0)
     c.batch_norm_momentum = std::clamp(10.0 / double(c.steps * c.accumulate), 0.01, 0.1);
   return c;
+}
+
+double box_loss_weight(const TrainConfig& c) {
+  if (c.box_loss_weight >= 0) return c.box_loss_weight;
+  return c.box_loss == "huber" ? 50 : 1;
 }
 
 OptimizerOptions optimizer_options(const TrainConfig& c) {

@@ -15,6 +15,8 @@ namespace {
 void check_classification(const TrainConfig& config) {
   require(config.crop == 0 && config.mosaic == 0,
           "`crop` and `mosaic` are for detection: a classifier's images are cropped anyway, leave them out");
+  require(config.box_loss == "huber", "`box_loss` is '{}': a classifier has no boxes, leave it out",
+          config.box_loss);
 }
 
 constexpr std::array kinds = {
