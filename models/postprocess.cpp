@@ -104,8 +104,12 @@ Box clipped(const Box& box, float height, float width) {
 }
 
 Box original(const Box& box, const ImageFrame& frame) {
-  const auto divided = [&](float x) { return float(x / frame.scale); };
-  Box result{divided(box.ymin), divided(box.xmin), divided(box.ymax), divided(box.xmax)};
+  // An edge of the image stays one, whatever the division would round it to.
+  const auto divided = [&](float x, int size) {
+    return size > 0 && x >= float(size * frame.scale) ? float(size) : float(x / frame.scale);
+  };
+  Box result{divided(box.ymin, frame.height), divided(box.xmin, frame.width), divided(box.ymax, frame.height),
+             divided(box.xmax, frame.width)};
   if (frame.height == 0) return result;
   const float height = float(frame.height), width = float(frame.width);
   result = clipped(result, height, width);  // once more, because the division may round past the edge

@@ -38,7 +38,7 @@ TEST_CASE("--augment shows a network the flips of its training") {
     return folder / name + "/best.safetensors";
   };
   const std::string usual = trained("usual", {}),
-                    overfitted = trained("overfitted", {"--overfit", "2", "--steps", "3"});
+                    never_flipped = trained("never_flipped", {"--horizontal-flip", "false"});
   const auto results_of = [&](const std::vector<std::string>& arguments,
                               const std::vector<std::string>& more) {
     run(arguments, more);
@@ -51,7 +51,7 @@ TEST_CASE("--augment shows a network the flips of its training") {
     CHECK(results_of(arguments, {}) == plain);
     CHECK(results_of(arguments, augment) != plain);
   }
-  const auto refused = run_program({"eval", overfitted, "--augment"});
+  const auto refused = run_program({"eval", never_flipped, "--augment"});
   CHECK(refused.exit_code == 1);
   CHECK_THAT(refused.errors,
              Contains("neither --horizontal-flip nor --vertical-flip") && Contains("leave out --augment"));

@@ -124,6 +124,12 @@ TEST_CASE("boxes of a flipped image are turned back") {
   CHECK(boxes({.horizontal = true}) == std::pair(Box{0, 20, 30, 50}, Box{75, 0, 100, 20}));
   CHECK(boxes({.vertical = true}) == std::pair(Box{70, 0, 100, 30}, Box{0, 30, 25, 50}));
   CHECK(boxes({true, true}) == std::pair(Box{70, 20, 100, 50}, Box{0, 0, 25, 20}));
+  for (int width = 1; width < 300; ++width) {  // a box over the whole image, of every width
+    const auto found =
+        detect(std::vector<float>{1}, std::vector<float>(4, 0), std::vector<Box>{{-9, -9, 70, 70}}, 1,
+               {64.0 / width, width, width, {.horizontal = true}});
+    REQUIRE(found.at(0).box == Box{0, 0, float(width), float(width)});
+  }
   CHECK_THROWS_WITH(detect(logits, codes, anchors, 1, {.flip = {.horizontal = true}}),
                     Contains("the image is flipped: give its height and width"));
 

@@ -44,13 +44,16 @@ Box flipped(const Box& box, const Image& image, const Flip& flip) {
   return result;
 }
 
-// Random weights, none of which is symmetric; a wide spread of scores.
+// Random weights, which see something else in a mirrored image.
 Detector detector_on(Device device) {
-  Random random(1);
-  auto model = std::make_shared<EfficientDet>(efficientdet_spec("efficientdet_d-3"), 2, random);
-  model->to(device);
-  model->set_training(false);
-  return {model, {side, side}, {"a", "b"}};
+  TrainConfig config;
+  config.model = "efficientdet_d-3";
+  config.image_size = std::to_string(side);
+  config.device = name(device);
+  config.precision = "float32";  // in bfloat16 many scores are equal, and their order is another
+  Detector detector(config, {"a", "b"});
+  detector.model().set_training(false);
+  return detector;
 }
 
 // The largest difference of edges and scores, or infinity where the lists do not belong together.
@@ -108,8 +111,7 @@ TEST_CASE("the views of an image are looked at one by one and fused") {
     each.push_back(detector.detect(flipped(image, flip)));
     for (Detection& d : each.back()) d.box = flipped(d.box, image, flip);
   }
-  CHECK(difference(detector.detect(image, {}, all), weighted_box_fusion(each)) <
-        (device == Device::cpu ? 1e-3 : 1e-2));
+  CHECK(difference(detector.detect(image, {}, all), weighted_box_fusion(each)) < 1e-3);
   CHECK(difference(detector.detect(image, {}, unflipped), each[0]) == 0);
 }
 
@@ -137,6 +139,7 @@ TEST_CASE("a classifier's probabilities are the mean over the views") {
   config.model = "efficientnet_b-3";
   config.image_size = "32";
   config.device = GENERATE("cpu", "cuda");
+  config.precision = "float32";
   Classifier classifier(config, {"a", "b", "c"});
   classifier.model().set_training(false);
   const Image image = noise(40, 48, 6);
@@ -146,8 +149,10 @@ TEST_CASE("a classifier's probabilities are the mean over the views") {
     for (size_t i = 0; i < 3; ++i) mean[i] += probabilities[i] / 4;
   }
   const auto together = classifier.classify(image, all), plain = classifier.classify(image);
+  double difference = 0;
   for (size_t i = 0; i < 3; ++i) {
-    CHECK(together[i] == Approx(mean[i]).margin(1e-5));
-    CHECK(std::abs(together[i] - plain[i]) > 1e-4);
+    CHECK(together[i] == Approx(mean[i]).margin(2e-7));
+    difference = std::max(difference, std::abs(together[i] - plain[i]));
   }
+  CHECK(difference > 1e-6);  // little, of random weights
 }
