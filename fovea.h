@@ -37,6 +37,7 @@
 #include "nn/io/pickle.h"
 #include "nn/io/pytorch_file.h"
 #include "nn/io/safetensors.h"
+#include "nn/io/safetensors_index.h"
 #include "nn/io/weight_file.h"
 #include "nn/io/weights.h"
 
@@ -58,4 +59,5 @@
 #include "models/postprocess.h"
 #include "models/published_names.h"
 #include "models/resnet.h"
+#include "models/weighted_box_fusion.h"
 #include "models/weights.h"

@@ -25,6 +25,8 @@ struct EvalFlags {
   std::string weights, model, class_names, data, split = "val", output, truth, detections, device = "cpu";
   double iou_threshold = 0.5;
   int64_t workers = 0, max_detections = 0;
+  bool augment = false;
+  std::vector<Flip> views{{}};  // what `augment` comes to for the network
 };
 
 void warn_of_crowding(const DetectionDataset& truth, int64_t max_detections) {
@@ -82,7 +84,8 @@ void measure(Detector& detector, const TrainConfig& config, const EvalFlags& fla
   print_warnings(dataset.name, dataset.warnings);
   warn_of_crowding(dataset, config.max_detections);
   require_output_apart(flags, files_of(dataset));
-  fmt::print("{}", evaluate_detector(detector, dataset, config, flags.output));
+  fmt::print("{}", evaluate_detector(detector, dataset, config, flags.output, nullptr, single_process(),
+                                     flags.views));
 }
 
 void measure(Classifier& classifier, const TrainConfig& config, const EvalFlags& flags) {
@@ -90,13 +93,15 @@ void measure(Classifier& classifier, const TrainConfig& config, const EvalFlags&
       open_classification_split(config.data, flags.split, classifier.class_names());
   print_warnings(dataset.name, dataset.warnings);
   require_output_apart(flags, files_of(dataset));
-  fmt::print("{}", evaluate_classifier(classifier, dataset, config, flags.output));
+  fmt::print("{}", evaluate_classifier(classifier, dataset, config, flags.output, nullptr, single_process(),
+                                       flags.views));
 }
 
-void run_eval(const EvalFlags& flags) {
+void run_eval(EvalFlags flags) {
   if (!flags.truth.empty() || !flags.detections.empty()) {
     require(!flags.truth.empty() && !flags.detections.empty() && flags.weights.empty(),
             "--truth and --detections go together, and without a checkpoint");
+    require(!flags.augment, "--augment is for a network: of detections in files it can only be left out");
     return evaluate_files(flags);
   }
   require(!flags.weights.empty(),
@@ -107,6 +112,7 @@ void run_eval(const EvalFlags& flags) {
   if (!flags.data.empty()) config.data = flags.data;
   require(!config.data.empty(), "published weights know no data set: give --data");
   config.workers = flags.workers;
+  if (flags.augment) flags.views = test_time_flips(config);
   if (flags.max_detections > 0) config.max_detections = flags.max_detections;
   TrainedModel trained = load_model(model, parse_device(flags.device));
   std::visit([&](auto& network) { measure(network, config, flags); }, trained);
@@ -139,6 +145,9 @@ void add_eval_command(CLI::App& program) {
           "boxes of each image that count (default: as in the training, 100); COCO's figures count 100 "
           "of a class, or so many where it is more")
       ->check(CLI::Range(1, 5000));
+  command->add_flag(
+      "--augment", flags->augment,
+      "show the network each image flipped as well, as in its training, and merge what it finds");
   command->add_option("--truth", flags->truth,
                       "instead of a checkpoint: COCO annotations (.json), or a folder of text files \"class "
                       "x y width height\"");

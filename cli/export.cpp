@@ -47,7 +47,8 @@ void write_weights(const Module& model, const std::vector<std::string>& class_na
 }
 
 void run_export(ExportFlags flags) {
-  protect_files(std::vector{flags.weights, flags.class_names});
+  protect_files(open_weight_file(flags.weights)->files());
+  protect_files(std::vector{flags.class_names});
   require_unprotected(flags.output);
   const ModelFile file(flags.weights, {flags.model, flags.class_names});
   if (flags.detect.max_detections == 0) flags.detect.max_detections = int(file.state().config.max_detections);

@@ -28,8 +28,10 @@ struct PredictFlags {
   std::string weights, images, model, class_names, output, device = "cpu", camera;
   double threshold = 0.3, frame_rate = 0;
   int max_detections = 0;
-  bool soft_nms = false, recursive = false;
-  DetectOptions detect;  // what the flags and the weights' file come to
+  bool soft_nms = false, recursive = false, augment = false;
+  // What the flags and the weights' file come to.
+  DetectOptions detect;
+  std::vector<Flip> views{{}};
 
   bool is_video() const { return !camera.empty() || images == "-" || has_video_ending(images); }
 };
@@ -141,7 +143,7 @@ void predict_images(Detector& detector, const ModelFile& model, const PredictFla
   int64_t found = 0;
   const int64_t count = for_each_image(
       flags, [&](const Image& image, const std::string& file, const std::string& result, int64_t id) {
-        const auto detections = detector.detect(image, flags.detect);
+        const auto detections = detector.detect(image, flags.detect, flags.views);
         for (const Detection& detection : detections) {
           found += detection.score >= flags.threshold;
           results.push_back({{"image_id", id}, {"file_name", file}});
@@ -159,10 +161,10 @@ void predict_images(Detector& detector, const ModelFile& model, const PredictFla
 }
 
 // The classes of highest probability.
-nlohmann::ordered_json best_classes(Classifier& classifier, const Image& image) {
+nlohmann::ordered_json best_classes(Classifier& classifier, const PredictFlags& flags, const Image& image) {
   constexpr size_t shown = 5;
   const std::vector<std::string>& names = classifier.class_names();
-  const std::vector<double> probabilities = classifier.classify(image);
+  const std::vector<double> probabilities = classifier.classify(image, flags.views);
   std::vector<size_t> order(probabilities.size());
   std::iota(order.begin(), order.end(), size_t(0));
   const size_t best = std::min(shown, order.size());
@@ -178,7 +180,7 @@ nlohmann::ordered_json best_classes(Classifier& classifier, const Image& image) 
 void predict_images(Classifier& classifier, const ModelFile&, const PredictFlags& flags) {
   nlohmann::ordered_json results = nlohmann::json::array();
   for_each_image(flags, [&](const Image& image, const std::string& file, const std::string&, int64_t) {
-    const nlohmann::ordered_json classes = best_classes(classifier, image);
+    const nlohmann::ordered_json classes = best_classes(classifier, flags, image);
     fmt::print("{}:", file);
     for (size_t i = 0; i < classes.size(); ++i)
       fmt::print("{} {} {:.3f}", i ? "," : "", classes[i]["name"].get<std::string>(),
@@ -193,7 +195,7 @@ void predict_images(Classifier& classifier, const ModelFile&, const PredictFlags
 // What is said of one frame; it is drawn into the frame.
 nlohmann::ordered_json look(Detector& detector, const ModelFile& model, const PredictFlags& flags,
                             Image& frame) {
-  const auto detections = detector.detect(frame, flags.detect);
+  const auto detections = detector.detect(frame, flags.detect, flags.views);
   nlohmann::ordered_json found = nlohmann::json::array();
   for (const Detection& detection : detections)
     if (detection.score >= flags.threshold) found.push_back(entry_of(detection, detector, model));
@@ -201,8 +203,9 @@ nlohmann::ordered_json look(Detector& detector, const ModelFile& model, const Pr
   return {{"detections", found}};
 }
 
-nlohmann::ordered_json look(Classifier& classifier, const ModelFile&, const PredictFlags&, Image& frame) {
-  const nlohmann::ordered_json classes = best_classes(classifier, frame);
+nlohmann::ordered_json look(Classifier& classifier, const ModelFile&, const PredictFlags& flags,
+                            Image& frame) {
+  const nlohmann::ordered_json classes = best_classes(classifier, flags, frame);
   const std::string text = fmt::format("{} {:.2f}", classes[0]["name"].get<std::string>(),
                                        classes[0]["probability"].get<double>());
   const DrawnBox whole{0, 0, double(frame.width), double(frame.height), classes[0]["class"].get<int>(), text};
@@ -244,6 +247,7 @@ void run_predict(PredictFlags flags) {
   check_flags(flags);
   if (flags.output.empty() && !flags.is_video()) flags.output = "predictions";
   const ModelFile model(flags.weights, {flags.model, flags.class_names});
+  if (flags.augment) flags.views = test_time_flips(model.state().config);
   flags.detect.soft_nms = flags.soft_nms;
   flags.detect.max_detections =
       flags.max_detections > 0 ? flags.max_detections : int(model.state().config.max_detections);
@@ -305,6 +309,9 @@ void add_predict_command(CLI::App& program) {
       ->check(CLI::Range(1, 5000));
   command->add_flag("--soft-nms", flags->soft_nms,
                     "lower the scores of overlapping boxes instead of dropping them");
+  command->add_flag(
+      "--augment", flags->augment,
+      "show the network each image flipped as well, as in its training, and merge what it finds");
   command->callback([flags] { run_predict(*flags); });
 }
 

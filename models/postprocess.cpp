@@ -91,6 +91,8 @@ void check(size_t class_logits, size_t box_codes, size_t num_anchors, int num_cl
   require((frame.height > 0 && frame.width > 0) || (frame.height == 0 && frame.width == 0),
           "[detect] the image is {} x {} pixels: give both sides to clip boxes, or 0 and 0 to leave them",
           frame.height, frame.width);
+  require(frame.flip == Flip{} || frame.height > 0,
+          "[detect] the image is flipped: give its height and width, within which boxes are turned back");
   require(options.top_k >= 1, "[detect] top_k is {}: give at least 1", options.top_k);
   require(options.score_threshold >= 0 && options.score_threshold < 1,
           "[detect] score_threshold is {}: give a number from 0 to below 1", options.score_threshold);
@@ -102,10 +104,18 @@ Box clipped(const Box& box, float height, float width) {
 }
 
 Box original(const Box& box, const ImageFrame& frame) {
-  const auto divided = [&](float x) { return float(x / frame.scale); };
-  const Box result{divided(box.ymin), divided(box.xmin), divided(box.ymax), divided(box.xmax)};
-  // Once more, because the division may round past the edge.
-  return frame.height > 0 ? clipped(result, float(frame.height), float(frame.width)) : result;
+  // An edge of the image stays one, whatever the division would round it to.
+  const auto divided = [&](float x, int size) {
+    return size > 0 && x >= float(size * frame.scale) ? float(size) : float(x / frame.scale);
+  };
+  Box result{divided(box.ymin, frame.height), divided(box.xmin, frame.width), divided(box.ymax, frame.height),
+             divided(box.xmax, frame.width)};
+  if (frame.height == 0) return result;
+  const float height = float(frame.height), width = float(frame.width);
+  result = clipped(result, height, width);  // once more, because the division may round past the edge
+  if (frame.flip.horizontal) result = {result.ymin, width - result.xmax, result.ymax, width - result.xmin};
+  if (frame.flip.vertical) result = {height - result.ymax, result.xmin, height - result.ymin, result.xmax};
+  return result;
 }
 
 std::vector<KeptBox> suppressed(std::span<const Box> boxes, std::span<const float> scores,

@@ -21,10 +21,12 @@ struct DetectOptions {
   bool operator==(const DetectOptions&) const = default;
 };
 
-// How the original image lies in the network's input: scaled and put in the top left corner (letterbox).
+// How the original image lies in the network's input: flipped, scaled and put in the top left corner
+// (letterbox).
 struct ImageFrame {
   double scale = 1;           // pixels of the network's input for each pixel of the original image
   int height = 0, width = 0;  // of the original image, for clipping; 0 and 0: boxes are not clipped
+  Flip flip = {};             // boxes are turned back, for which the size must be known
 };
 
 // The detections of one image, best score first, boxes in pixels of the original image (the steps of effdet's

@@ -81,12 +81,11 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : WeightFile(path) {
   if (length > content().size() - sizeof length || length < 2 || content()[sizeof length] != '{') {
     if (const std::string what = found_instead(content()); !what.empty())
       fail("{} is not a safetensors file: {}", path, what);
-    require(!content().starts_with('{') || content().find("\"weight_map\"") == content().npos,
-            "{} is the index of weights that are split over several files: join them in Python, "
-            "safetensors.torch.save_file({{k: v for f in files for k, v in "
-            "safetensors.torch.load_file(f).items()}}, "
-            "'whole.safetensors')",
-            path);
+    require(
+        !content().starts_with('{') || content().find("\"weight_map\"") == content().npos,
+        "{} is the index of weights that are split over several files, where one file with all of them is "
+        "needed",
+        path);
     fail("{} is not a safetensors file, or is cut short: its header should have {} bytes, the file has {}",
          path, length, content().size());
   }

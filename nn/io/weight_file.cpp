@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "nn/io/pytorch_file.h"
 #include "nn/io/safetensors.h"
+#include "nn/io/safetensors_index.h"
 
 namespace fovea {
 namespace {
@@ -134,6 +135,7 @@ Tensor WeightFile::read_float32(const Entry& entry) const {
 
 std::unique_ptr<WeightFile> open_weight_file(const std::string& path) {
   if (PyTorchFile::is_one(path)) return std::make_unique<PyTorchFile>(path);
+  if (SafetensorsIndex::is_one(path)) return std::make_unique<SafetensorsIndex>(path);
   return std::make_unique<SafetensorsFile>(path);
 }
 

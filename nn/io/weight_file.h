@@ -28,6 +28,8 @@ class WeightFile {
   virtual ~WeightFile() = default;
 
   const std::string& path() const { return path_; }
+  // This one, and those it leads to: what must not be written over.
+  virtual std::vector<std::string> files() const { return {path_}; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::vector<Entry>& entries() const { return entries_; }  // in the order of the file
   const Entry* find(const std::string& name) const;               // null where there is none
@@ -53,7 +55,7 @@ class WeightFile {
   std::map<std::string, size_t> index_;
 };
 
-// A file of weights by what is in it: SafetensorsFile or PyTorchFile. Throws as these do.
+// A file of weights by what is in it: SafetensorsFile, SafetensorsIndex or PyTorchFile. Throws as these do.
 std::unique_ptr<WeightFile> open_weight_file(const std::string& path);
 
 // Of a word for a dtype, the bytes of one number; 0 where safetensors has no such word.

@@ -310,6 +310,72 @@ TEST_CASE("a classifier's input is the middle in evaluation, a random part in tr
   for (float value : canvas.pixels()) REQUIRE(std::isfinite(value));
 }
 
+TEST_CASE("an image of any size that is evaluated flipped has its objects back where they are") {
+  // Objects at all edges and inside, by the anchors that they would be found with.
+  for (const auto& [width, height] : {std::pair{61, 37}, {37, 61}, {31, 19}, {400, 3}, {1, 1}}) {
+    CAPTURE(width, height);
+    const Image image = noise(width, height, 7);
+    const double w = width, h = height;
+    const std::vector<Annotation> annotations{{.x = 0, .y = 0, .width = w / 2, .height = h / 3},
+                                              {.x = w / 2, .y = h / 3, .width = w / 2, .height = 2 * h / 3},
+                                              {.x = w / 4, .y = h / 4, .width = w / 3, .height = h / 2}};
+    Canvas flipped(48, 64);
+    for (const Flip flip : {Flip{}, Flip{.horizontal = true}, Flip{.vertical = true}, Flip{true, true}}) {
+      const PreparedImage prepared =
+          prepare_for_evaluation(image, annotations, 48, 64, flipped.pixels(), flip);
+      CHECK(prepared.frame.flip == flip);
+      REQUIRE(prepared.boxes.size() == annotations.size());
+      const std::vector<float> codes(prepared.boxes.size() * 4, 0), logits{3, 2, 1};
+      const auto found = detect(logits, codes, prepared.boxes, 1, prepared.frame, {.iou_threshold = 1});
+      REQUIRE(found.size() == annotations.size());
+      for (size_t i = 0; i < found.size(); ++i) {
+        const Annotation& truth = annotations[i];
+        const Box& box = found[i].box;
+        CHECK(box.xmin == Approx(truth.x).margin(1e-4));
+        CHECK(box.ymin == Approx(truth.y).margin(1e-4));
+        CHECK(box.xmax == Approx(truth.x + truth.width).margin(1e-4));
+        CHECK(box.ymax == Approx(truth.y + truth.height).margin(1e-4));
+      }
+    }
+  }
+}
+
+TEST_CASE("flips of evaluation show what a flipped image does") {
+  for (const auto& [width, height] : {std::pair(24, 16), {37, 23}, {23, 37}, {9, 7}}) {
+    CAPTURE(width, height);
+    const Image image = noise(width, height, 11);
+    const Annotation box{.x = 1.5, .y = 2, .width = 5, .height = 3, .label = 1};
+    for (const Flip flip : {Flip{true, false}, Flip{false, true}, Flip{true, true}}) {
+      Image turned(width, height);
+      for (int y = 0; y < height; ++y)
+        for (int x = 0; x < width; ++x)
+          std::copy_n(image.at(flip.horizontal ? width - 1 - x : x, flip.vertical ? height - 1 - y : y), 3,
+                      turned.at(x, y));
+      Annotation turned_box = box;
+      if (flip.horizontal) turned_box.x = width - box.x - box.width;
+      if (flip.vertical) turned_box.y = height - box.y - box.height;
+
+      Canvas expected(16, 24), found(16, 24), square(8, 8), found_square(8, 8);
+      const auto plain = prepare_for_evaluation(turned, std::span(&turned_box, 1), 16, 24, expected.pixels());
+      const auto flipped = prepare_for_evaluation(image, std::span(&box, 1), 16, 24, found.pixels(), flip);
+      prepare_for_classification(turned, 8, square.pixels());
+      prepare_for_classification(image, 8, found_square.pixels(), flip);
+      double worst = 0;
+      for (size_t i = 0; i < found.pixels().size(); ++i)
+        worst = std::max(worst, double(std::abs(found.pixels()[i] - expected.pixels()[i])));
+      for (size_t i = 0; i < square.pixels().size(); ++i)
+        worst = std::max(worst, double(std::abs(found_square.pixels()[i] - square.pixels()[i])));
+      CHECK(worst < 1e-4);
+      CHECK(flipped.frame.flip == flip);
+      CHECK(plain.frame.flip == Flip{});
+      CHECK(flipped.frame.scale == plain.frame.scale);
+      REQUIRE(flipped.boxes.size() == 1);
+      CHECK(flipped.boxes[0].xmin == Approx(plain.boxes[0].xmin));
+      CHECK(flipped.boxes[0].ymax == Approx(plain.boxes[0].ymax));
+    }
+  }
+}
+
 TEST_CASE("a classifier's images are flipped or cropped, each without the other") {
   const Image image = noise(48, 40, 5);
   Canvas plain(24, 24), varied(24, 24);

@@ -99,6 +99,9 @@ tensors = {"model.weight": ("F32", [2, 3], bytes(range(24))), "ema.x": ("F64", [
            "b": ("BF16", [1, 1, 1], b"\x80\x3f"), "i": ("I32", [0, 5], b""), "u": ("U8", [3], b"abc"), "f": ("F8_E4M3", [1], b"x")}
 seed("safetensors", "dtypes.safetensors", safetensors({"format": "pt"}, tensors))
 seed("safetensors", "empty.safetensors", safetensors({}, {}))
+in_files = {"x": "a.safetensors", "y": "a.safetensors", "z": "b.safetensors"}
+seed("safetensors_index", "two.json", json.dumps({"metadata": {"total_size": 20}, "weight_map": in_files}, indent=2))
+seed("safetensors_index", "elsewhere.json", json.dumps({"weight_map": {**in_files, "z": "../b.safetensors"}}))
 
 
 def checksum(tensors):  # as in train/loop/checkpoint.cpp

@@ -111,6 +111,41 @@ TEST_CASE("boxes go back to the original image, clipped to it") {
   CHECK(whole[1].box == Box{-10, 5, 30, 45});
 }
 
+TEST_CASE("boxes of a flipped image are turned back") {
+  const std::vector<Box> anchors{{-20, 0, 60, 60}, {150, 60, 260, 140}};
+  const std::vector<float> codes(8, 0), logits{2, 1};
+  const auto boxes = [&](const Flip& flip) {
+    const auto found =
+        detect(logits, codes, anchors, 1, {.scale = 2, .height = 100, .width = 50, .flip = flip});
+    REQUIRE(found.size() == 2);
+    return std::pair(found[0].box, found[1].box);
+  };
+  CHECK(boxes({}) == std::pair(Box{0, 0, 30, 30}, Box{75, 30, 100, 50}));
+  CHECK(boxes({.horizontal = true}) == std::pair(Box{0, 20, 30, 50}, Box{75, 0, 100, 20}));
+  CHECK(boxes({.vertical = true}) == std::pair(Box{70, 0, 100, 30}, Box{0, 30, 25, 50}));
+  CHECK(boxes({true, true}) == std::pair(Box{70, 20, 100, 50}, Box{0, 0, 25, 20}));
+  for (int width = 1; width < 300; ++width) {  // a box over the whole image, of every width
+    const auto found =
+        detect(std::vector<float>{1}, std::vector<float>(4, 0), std::vector<Box>{{-9, -9, 70, 70}}, 1,
+               {64.0 / width, width, width, {.horizontal = true}});
+    REQUIRE(found.at(0).box == Box{0, 0, float(width), float(width)});
+  }
+  CHECK_THROWS_WITH(detect(logits, codes, anchors, 1, {.flip = {.horizontal = true}}),
+                    Contains("the image is flipped: give its height and width"));
+
+  // Whatever the letterbox's scale, what reaches the edges of the image still does so when it is turned back.
+  const std::vector<Box> all{{-1000, -1000, 1000, 1000}};
+  for (const auto& [height, width] : {std::pair(333, 127), {127, 333}, {1, 999}, {721, 721}, {7, 3}}) {
+    CAPTURE(height, width);
+    for (const Flip flip : {Flip{}, Flip{true, false}, Flip{false, true}, Flip{true, true}}) {
+      const auto found = detect(std::vector<float>{1}, std::vector<float>(4, 0), all, 1,
+                                {64.0 / std::max(height, width), height, width, flip});
+      REQUIRE(found.size() == 1);
+      CHECK(found[0].box == Box{0, 0, float(height), float(width)});
+    }
+  }
+}
+
 TEST_CASE("the score threshold holds exactly at its edge") {
   const std::vector<Box> anchors{{0, 0, 4, 4}, {10, 10, 14, 14}};
   const std::vector<float> codes(8, 0);
@@ -247,7 +282,9 @@ size_t compare_with_cpu(const Batch& batch, const DetectOptions& options, DType 
 
 TEST_CASE("detections on CUDA are the CPU's, whatever order threads come in") {
   const ImageFrame whole, clipped{.scale = 0.5, .height = 200, .width = 256},
-      small{.scale = 2, .height = 32, .width = 9};
+      small{.scale = 2, .height = 32, .width = 9},
+      mirrored{.scale = 0.5, .height = 200, .width = 256, .flip = {.horizontal = true}},
+      upside_down{.scale = 0.7, .height = 111, .width = 97, .flip = {.vertical = true}};
   struct Row {
     size_t anchors;
     int64_t classes;
@@ -262,7 +299,8 @@ TEST_CASE("detections on CUDA are the CPU's, whatever order threads come in") {
        3,
        {whole},
        1,
-       {.top_k = 5000, .max_detections = 20, .score_threshold = 0}},         // all that there are
+       {.top_k = 5000, .max_detections = 20, .score_threshold = 0}},  // all that there are
+      {774, 3, {mirrored, clipped, upside_down}, 1, {.top_k = 100}},
       {346, 3, {clipped, whole}, 1, {.top_k = 200, .max_detections = 500}},  // number by number
       {774,
        4,

@@ -113,5 +113,5 @@ TEST_CASE("what stands in the place of weights is told") {
              Contains("w.safetensors is not a safetensors file: it is a Git LFS pointer"));
   CHECK_THAT(error("<!DOCTYPE html>\n<html><body>404</body></html>"), Contains("it is a web page"));
   CHECK_THAT(error(R"({"metadata": {}, "weight_map": {"a": "model-00001-of-00002.safetensors"}})"),
-             Contains("is the index of weights that are split over several files: join them in Python"));
+             Contains("is the index of weights that are split over several files, where one file"));
 }

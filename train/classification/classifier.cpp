@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "ops/cross_entropy.h"
+#include "ops/reduction.h"
 #include "ops/shape_ops.h"
 #include "train/classification/classification_recipe.h"
 #include "train/data/augment/augment.h"
@@ -29,11 +30,17 @@ Tensor Classifier::forward(const Tensor& images) const {
   return model_->forward(cast(images, precision_));
 }
 
-std::vector<double> Classifier::classify(const Image& image) {
+Tensor Classifier::probabilities(const Tensor& images, int64_t views) const {
+  const Tensor each = cast(softmax(forward(images)), DType::float32);
+  return views == 1 ? each : mean(reshape(each, {each.size(0) / views, views, each.size(1)}), 1);
+}
+
+std::vector<double> Classifier::classify(const Image& image, std::span<const Flip> views) {
   NoGrad no_grad;
-  const InputBatch batch = input(1);
-  prepare_for_classification(image, size_, batch.image(0));
-  return softmax(forward(batch.on_device())).values();
+  const InputBatch batch = input(int64_t(views.size()));
+  for (size_t v = 0; v < views.size(); ++v)
+    prepare_for_classification(image, size_, batch.image(int64_t(v)), views[v]);
+  return probabilities(batch.on_device(), int64_t(views.size())).values();
 }
 
 }  // namespace fovea

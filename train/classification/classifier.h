@@ -1,8 +1,10 @@
 #pragma once
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "models/box.h"
 #include "models/efficientnet.h"
 #include "train/data/augment/input_image.h"
 #include "train/data/image/image.h"
@@ -36,8 +38,12 @@ class Classifier {
   // precision.
   Tensor forward(const Tensor& images) const;
 
-  // The probability of each class.
-  std::vector<double> classify(const Image& image);
+  // The probabilities (N, classes) for images (N * views, size, size, 3) on its device, float32: the mean
+  // over the views of each image, which follow each other.
+  Tensor probabilities(const Tensor& images, int64_t views = 1) const;
+
+  // The probability of each class, the mean over the views of the image: one flip each (test_time_flips()).
+  std::vector<double> classify(const Image& image, std::span<const Flip> views = unflipped);
 
  private:
   int size_;

@@ -6,8 +6,6 @@
 #include <numeric>
 
 #include "core/file.h"
-#include "ops/cross_entropy.h"
-#include "ops/shape_ops.h"
 #include "train/data/augment/augment.h"
 #include "train/data/prefetch.h"
 #include "train/evaluation/classification_metrics.h"
@@ -72,18 +70,19 @@ std::vector<ReportImage> highest_losses(const Answers& answers, const Classifica
 }  // namespace
 
 Tensor classify_dataset(const Classifier& classifier, const ClassificationDataset& dataset,
-                        ImageCache& images, int workers, ProcessGroup& group) {
+                        ImageCache& images, int workers, ProcessGroup& group, std::span<const Flip> views) {
   const int size = classifier.size();
-  constexpr int64_t batch = 16;
-  const int64_t count = int64_t(dataset.images.size());
+  const int64_t count = int64_t(dataset.images.size()), shown = int64_t(views.size());
+  const int64_t batch = std::max<int64_t>(1, 16 / shown);
   const int64_t classes = int64_t(dataset.class_names.size());
   const Turns turns = turns_of(group, (count + batch - 1) / batch);
   workers = workers_for(classifier.device(), workers);
   Prefetch<InputBatch> prefetch(workers, size_t(workers) + 1, 0, turns.count, [&](int64_t index) {
     const int64_t begin = turns[index] * batch, n = std::min(batch, count - begin);
-    const InputBatch input = classifier.input(n);
-    for (int64_t i = 0; i < n; ++i)
-      prepare_for_classification(*images.get(size_t(begin + i)), size, input.image(i));
+    const InputBatch input = classifier.input(n * shown);
+    for (int64_t i = 0; i < n * shown; ++i)
+      prepare_for_classification(*images.get(size_t(begin + i / shown)), size, input.image(i),
+                                 views[size_t(i % shown)]);
     return input;
   });
   NoGrad no_grad;
@@ -91,7 +90,7 @@ Tensor classify_dataset(const Classifier& classifier, const ClassificationDatase
   for (int64_t index = 0; index < turns.count; ++index) {
     const int64_t begin = turns[index] * batch;
     const Tensor input = prefetch.next().on_device();
-    const Tensor probabilities = cast(softmax(classifier.forward(input)), DType::float32).to(Device::cpu);
+    const Tensor probabilities = classifier.probabilities(input, shown).to(Device::cpu);
     std::copy_n(probabilities.data<float>(), probabilities.numel(), result.data<float>() + begin * classes);
   }
   group.all_reduce(result.span<float>());  // the others' rows are 0 here
@@ -107,9 +106,10 @@ double top_k_accuracy(const Tensor& probabilities, const ClassificationDataset& 
 
 std::string evaluate_classifier(const Classifier& classifier, const ClassificationDataset& dataset,
                                 const TrainConfig& config, const std::string& folder, double* top1_accuracy,
-                                ProcessGroup& group) {
+                                ProcessGroup& group, std::span<const Flip> views) {
   ImageCache images(files_of(dataset), config.cache_mb << 20);
-  const Tensor probabilities = classify_dataset(classifier, dataset, images, int(config.workers), group);
+  const Tensor probabilities =
+      classify_dataset(classifier, dataset, images, int(config.workers), group, views);
   const double top1 = top_k_accuracy(probabilities, dataset, 1),
                top5 = top_k_accuracy(probabilities, dataset, 5);
   if (top1_accuracy) *top1_accuracy = top1;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "models/weighted_box_fusion.h"
 #include "ops/shape_ops.h"
 #include "train/data/augment/augment.h"
 #include "train/data/prefetch.h"
@@ -12,12 +13,26 @@
 namespace fovea {
 namespace {
 
-constexpr int64_t evaluation_batch = 8;
+constexpr int64_t evaluation_batch = 8;  // inputs of the network
 
 struct EvaluationBatch {
   InputBatch images;
   std::vector<ImageFrame> frames;
+
+  // Draws the views of an image into the next entries.
+  void add(const Image& image, const Detector& detector, std::span<const Flip> views) {
+    for (const Flip& flip : views)
+      frames.push_back(prepare_for_evaluation(image, {}, detector.height(), detector.width(),
+                                              images.image(int64_t(frames.size())), flip)
+                           .frame);
+  }
 };
+
+// What was found in the views of one image, as one list.
+std::vector<Detection> merged(std::span<const std::vector<Detection>> views, const DetectOptions& options) {
+  return views.size() == 1 ? views[0]
+                           : weighted_box_fusion(views, {.max_detections = options.max_detections});
+}
 
 bool in_evaluation_mode(Module& model) {
   bool result = true;
@@ -116,36 +131,37 @@ std::vector<std::vector<Detection>> Detector::detect(const Tensor& images, std::
   return captured.read();
 }
 
-std::vector<Detection> Detector::detect(const Image& image, const DetectOptions& options) {
-  const InputBatch batch = input(1);
-  const PreparedImage prepared = prepare_for_evaluation(image, {}, height(), width(), batch.image(0));
-  return detect(batch.on_device(), std::span(&prepared.frame, 1), options).front();
+std::vector<Detection> Detector::detect(const Image& image, const DetectOptions& options,
+                                        std::span<const Flip> views) {
+  EvaluationBatch batch{input(int64_t(views.size())), {}};
+  batch.add(image, *this, views);
+  return merged(detect(batch.images.on_device(), batch.frames, options), options);
 }
 
 std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset,
                                                    ImageCache& images, int workers,
                                                    const DetectOptions& options,
-                                                   const OnProgress& on_progress, ProcessGroup& group) {
-  const int64_t count = int64_t(dataset.images.size());
-  const Turns turns = turns_of(group, (count + evaluation_batch - 1) / evaluation_batch);
+                                                   const OnProgress& on_progress, ProcessGroup& group,
+                                                   std::span<const Flip> views) {
+  const int64_t count = int64_t(dataset.images.size()), shown = int64_t(views.size());
+  const int64_t images_at_once = std::max<int64_t>(1, evaluation_batch / shown);
+  const Turns turns = turns_of(group, (count + images_at_once - 1) / images_at_once);
   workers = workers_for(detector.device(), workers);
   Prefetch<EvaluationBatch> prefetch(workers, size_t(workers) + 1, 0, turns.count, [&](int64_t index) {
-    const int64_t begin = turns[index] * evaluation_batch, n = std::min(evaluation_batch, count - begin);
-    EvaluationBatch batch{detector.input(n), {}};
-    for (int64_t i = 0; i < n; ++i)
-      batch.frames.push_back(prepare_for_evaluation(*images.get(size_t(begin + i)), {}, detector.height(),
-                                                    detector.width(), batch.images.image(i))
-                                 .frame);
+    const int64_t begin = turns[index] * images_at_once, n = std::min(images_at_once, count - begin);
+    EvaluationBatch batch{detector.input(n * shown), {}};
+    for (int64_t i = 0; i < n; ++i) batch.add(*images.get(size_t(begin + i)), detector, views);
     return batch;
   });
   std::vector<std::vector<Detection>> result;
   result.resize(size_t(count));
   for (int64_t index = 0; index < turns.count; ++index) {
     const EvaluationBatch batch = prefetch.next();
-    size_t image = size_t(turns[index] * evaluation_batch);
-    for (auto& found : detector.detect(batch.images.on_device(), batch.frames, options))
-      result[image++] = std::move(found);
-    if (on_progress) on_progress(std::min(count, turns[index + 1] * evaluation_batch), count);
+    const auto found = detector.detect(batch.images.on_device(), batch.frames, options);
+    size_t image = size_t(turns[index] * images_at_once);
+    for (size_t first = 0; first < found.size(); first += views.size())
+      result[image++] = merged(std::span(found).subspan(first, views.size()), options);
+    if (on_progress) on_progress(std::min(count, turns[index + 1] * images_at_once), count);
   }
   detector.drop_graphs();  // a training goes on and needs the memory
   share_detections(result, group);

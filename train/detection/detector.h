@@ -51,8 +51,10 @@ class Detector {
   DetectorOutput outputs(const Tensor& images) const;
 
   // Letterboxes the image, runs the network and reads its outputs; boxes in pixels of the image, best
-  // score first.
-  std::vector<Detection> detect(const Image& image, const DetectOptions& options = {});
+  // score first. What is found in several views of it, one flip each (test_time_flips()), becomes one list by
+  // weighted box fusion.
+  std::vector<Detection> detect(const Image& image, const DetectOptions& options = {},
+                                std::span<const Flip> views = unflipped);
   // images (N, height, width, 3) as prepare_for_evaluation makes them, with their frames. In evaluation mode
   // on CUDA, batches of one shape soon become a graph (captured_detection.h). It reads the weights as they
   // are when it is replayed; graphs are dropped where parameters or buffers have moved, to another device for
@@ -84,12 +86,13 @@ using OnProgress = std::function<void(int64_t done, int64_t total)>;
 
 // What the detector finds in every image of a data set, in its order; `images` has the same files. Images
 // are prepared by `workers` threads (0: workers_for()) while the network runs. The processes of a group share
-// the work, and all get the whole result.
+// the work, and all get the whole result. `views`: as of Detector::detect().
 std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset,
                                                    ImageCache& images, int workers,
                                                    const DetectOptions& options = {},
                                                    const OnProgress& on_progress = {},
-                                                   ProcessGroup& group = single_process());
+                                                   ProcessGroup& group = single_process(),
+                                                   std::span<const Flip> views = unflipped);
 
 // The files of a data set, for an ImageCache.
 std::vector<std::string> files_of(const DetectionDataset& dataset);

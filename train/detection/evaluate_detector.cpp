@@ -88,11 +88,12 @@ std::string write_report(const Measured& measured, ImageCache& images, const Det
 }  // namespace
 
 std::string evaluate_detector(Detector& detector, const DetectionDataset& dataset, const TrainConfig& config,
-                              const std::string& folder, CocoFigures* figures, ProcessGroup& group) {
+                              const std::string& folder, CocoFigures* figures, ProcessGroup& group,
+                              std::span<const Flip> views) {
   ImageCache images(files_of(dataset), config.cache_mb << 20);
   const DetectOptions options{.max_detections = int(config.max_detections)};
   Measured measured{
-      detect_dataset(detector, dataset, images, int(config.workers), options, {}, group), {}, {}, {}};
+      detect_dataset(detector, dataset, images, int(config.workers), options, {}, group, views), {}, {}, {}};
   const DatasetDetections scored = scored_boxes(measured.detections);
   measured.coco = evaluate_coco(dataset, scored, config.max_detections);
   measured.voc = evaluate_voc(dataset, scored, 0.5);

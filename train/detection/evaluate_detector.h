@@ -1,4 +1,5 @@
 #pragma once
+#include <span>
 #include <string>
 
 #include "train/detection/detector.h"
@@ -9,9 +10,11 @@ namespace fovea {
 // it gets wrong as text, and the first of these in `figures` if it is given. config.max_detections boxes of
 // an image count. Where `folder` is not empty it gets report.html, with curves from its metrics.csv where it
 // has one, pictures/*.jpg, detections.json (COCO results) and mistakes.csv (errors of each image). The
-// processes of a group share the work; their folder is empty but for one.
+// processes of a group share the work; their folder is empty but for one. `views`: those of each image that
+// the network is shown (test_time_flips()).
 std::string evaluate_detector(Detector& detector, const DetectionDataset& dataset, const TrainConfig& config,
                               const std::string& folder, CocoFigures* figures = nullptr,
-                              ProcessGroup& group = single_process());
+                              ProcessGroup& group = single_process(),
+                              std::span<const Flip> views = unflipped);
 
 }  // namespace fovea

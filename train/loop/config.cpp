@@ -180,6 +180,18 @@ TrainConfig on_device(TrainConfig config, Device device) {
   return config;
 }
 
+std::vector<Flip> test_time_flips(const TrainConfig& config) {
+  const bool horizontal = config.horizontal_flip, vertical = config.vertical_flip;
+  require(horizontal || vertical,
+          "the network was trained with neither `horizontal_flip` nor `vertical_flip`: it knows no flipped "
+          "images, leave out `augment`");
+  std::vector<Flip> flips{{}};
+  if (horizontal) flips.push_back({.horizontal = true});
+  if (vertical) flips.push_back({.vertical = true});
+  if (horizontal && vertical) flips.push_back({true, true});
+  return flips;
+}
+
 FrozenParts parse_frozen_parts(const std::string& text) {
   FrozenParts parts;
   if (text == "none") return parts;

@@ -7,6 +7,7 @@
 
 #include "core/device.h"
 #include "core/dtype.h"
+#include "models/box.h"
 
 namespace fovea {
 
@@ -201,6 +202,11 @@ DType activation_dtype(const TrainConfig& config);
 
 // The same for another device, in the precision suited to that.
 TrainConfig on_device(TrainConfig config, Device device);
+
+// The views of an image that a trained network may be shown so that their results are averaged: the image as
+// it is, then each flip that the training's images had, and both together where it had both. Throws Error
+// where it had none: the network then knows no flipped images.
+std::vector<Flip> test_time_flips(const TrainConfig& config);
 
 // Height and width: "256" or "240x320".
 std::array<int, 2> parse_image_size(const std::string& text);

@@ -23,7 +23,7 @@ void check_image(const Image& image) {
 // scaled image at (offset_x, offset_y).
 struct Placement {
   double scale = 1, offset_x = 0, offset_y = 0;
-  bool mirrored = false, upside_down = false;
+  Flip flip = {};
 };
 
 double letterbox_scale(const Image& image, double height, double width) {
@@ -44,8 +44,8 @@ std::optional<Box> place(const Annotation& annotation, const Image& image, const
   double right = std::clamp(annotation.x + annotation.width, 0.0, double(image.width));
   double top = std::clamp(annotation.y, 0.0, double(image.height));
   double bottom = std::clamp(annotation.y + annotation.height, 0.0, double(image.height));
-  if (placement.mirrored) left = image.width - std::exchange(right, image.width - left);
-  if (placement.upside_down) top = image.height - std::exchange(bottom, image.height - top);
+  if (placement.flip.horizontal) left = image.width - std::exchange(right, image.width - left);
+  if (placement.flip.vertical) top = image.height - std::exchange(bottom, image.height - top);
 
   const auto x = [&](double v) {
     return float(std::clamp(v * placement.scale - placement.offset_x, 0.0, double(width)));
@@ -73,12 +73,12 @@ PreparedImage prepare(const Image& image, std::span<const Annotation> annotation
     return SampleLine{flipped ? source - offset * step : offset * step, flipped ? -step : step,
                       covered(source * placement.scale - offset, limit)};
   };
-  area.input.draw(image, {line(placement.mirrored, placement.offset_x, image.width, area.width),
-                          line(placement.upside_down, placement.offset_y, image.height, area.height), colours,
-                          area.left, area.top, area.width, area.height, area.input_width});
+  area.input.draw(image, {line(placement.flip.horizontal, placement.offset_x, image.width, area.width),
+                          line(placement.flip.vertical, placement.offset_y, image.height, area.height),
+                          colours, area.left, area.top, area.width, area.height, area.input_width});
 
   PreparedImage prepared;
-  prepared.frame = {placement.scale, image.height, image.width};
+  prepared.frame = {placement.scale, image.height, image.width, placement.flip};
   for (const Annotation& annotation : annotations) {
     const auto box = place(annotation, image, placement, area.height, area.width, least);
     if (!box) continue;
@@ -111,8 +111,8 @@ PreparedImage augment(const Image& image, std::span<const Annotation> annotation
                    area);
   }
   Placement placement;
-  placement.mirrored = options.horizontal_flip && random.chance(0.5);
-  placement.upside_down = options.vertical_flip && random.chance(0.5);
+  placement.flip.horizontal = options.horizontal_flip && random.chance(0.5);
+  placement.flip.vertical = options.vertical_flip && random.chance(0.5);
   const double factor = options.scale_min + (options.scale_max - options.scale_min) * random.uniform();
   placement.scale = letterbox_scale(image, factor * height, factor * width);
   placement.offset_x = std::max(0.0, image.width * placement.scale - area.width) * random.uniform();
@@ -157,13 +157,22 @@ Crop inception_crop(const Image& image, Random& random) {
   return centre_crop(image, std::clamp(double(image.width) / image.height, 3 / 4.0, 4 / 3.0), 1);
 }
 
+void draw_crop(const Image& image, const Crop& crop, const Flip& flip,
+               const std::optional<ColourMap>& colours, int size, const InputImage& input) {
+  const auto line = [&](bool flipped, double begin, double extent) {
+    return SampleLine{flipped ? begin + extent : begin, (flipped ? -extent : extent) / size, size};
+  };
+  input.draw(image, {line(flip.horizontal, crop.left, crop.width), line(flip.vertical, crop.top, crop.height),
+                     colours, 0, 0, size, size, size});
+}
+
 }  // namespace
 
 PreparedImage prepare_for_evaluation(const Image& image, std::span<const Annotation> annotations, int height,
-                                     int width, const InputImage& input) {
+                                     int width, const InputImage& input, const Flip& flip) {
   check_image(image);
   input.check(height, width);
-  return prepare(image, annotations, {letterbox_scale(image, height, width)}, {}, 0,
+  return prepare(image, annotations, {letterbox_scale(image, height, width), 0, 0, flip}, {}, 0,
                  {input, width, 0, 0, width, height});
 }
 
@@ -214,9 +223,10 @@ Image image_of(std::span<const float> pixels, int height, int width, const Norma
   return image;
 }
 
-void prepare_for_classification(const Image& image, int size, const InputImage& input) {
-  Random unused;
-  prepare_for_classification(image, size, {}, unused, input);
+void prepare_for_classification(const Image& image, int size, const InputImage& input, const Flip& flip) {
+  check_image(image);
+  input.check(size, size);
+  draw_crop(image, centre_crop(image, 1, 0.875), flip, {}, size, input);
 }
 
 void prepare_for_classification(const Image& image, int size, const ClassifierAugmentation& augmentation,
@@ -227,15 +237,7 @@ void prepare_for_classification(const Image& image, int size, const ClassifierAu
   const bool flipped = augmentation.horizontal_flip && random.chance(0.5);
   std::optional<ColourMap> colours;
   if (augmentation.colours.any()) colours = random_colour_map(augmentation.colours, image, random);
-  const double step = crop.width / size;
-  input.draw(image, {{flipped ? crop.left + crop.width : crop.left, flipped ? -step : step, size},
-                     {crop.top, crop.height / size, size},
-                     colours,
-                     0,
-                     0,
-                     size,
-                     size,
-                     size});
+  draw_crop(image, crop, {.horizontal = flipped}, colours, size, input);
 }
 
 }  // namespace fovea

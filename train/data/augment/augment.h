@@ -44,9 +44,9 @@ struct AnnotatedImage {
 // filled with the mean colour, 0 after normalisation (google/automl dataloader.py). `input` receives the
 // image of height x width pixels, normalised for its network. Downscaling filters
 // (a triangle of two steps' width), so small objects do not flicker. Boxes without area after clipping to the
-// image are left out.
+// image are left out. A flip turns the image and its boxes over before; the frame knows it.
 PreparedImage prepare_for_evaluation(const Image& image, std::span<const Annotation> annotations, int height,
-                                     int width, const InputImage& input);
+                                     int width, const InputImage& input, const Flip& flip = {});
 
 // The same after the published augmentation: flip (the vertical one is ours); a random factor on the
 // letterbox scale; where the scaled image is larger than the input, a random crop of it; boxes clipped to
@@ -78,8 +78,8 @@ struct ClassifierAugmentation {
 };
 
 // For a classifier: the centre of the image, scaled so that the shorter side is size / 0.875, as a square of
-// size x size pixels, normalised for its network.
-void prepare_for_classification(const Image& image, int size, const InputImage& input);
+// size x size pixels, normalised for its network, flipped if asked for.
+void prepare_for_classification(const Image& image, int size, const InputImage& input, const Flip& flip = {});
 
 // The same, varied. Its random numbers come only from `random`, and are drawn only for what is asked for.
 void prepare_for_classification(const Image& image, int size, const ClassifierAugmentation& augmentation,
