@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "core/error.h"
+#include "train/loop/resolve_config.h"
 #include "train/run/task_kind.h"
 
 using namespace fovea;
@@ -81,6 +82,13 @@ TEST_CASE("every setting has a range") {
                     Contains("`repeat_threshold` is 2"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.task = "classification", c.mosaic = 0.5; }),
                     Contains("`crop` and `mosaic` are for detection"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.task = "classification", c.mixup = 0.5; }),
+                    Contains("`mixup` is 0.5, and is for detection"));
+  CHECK_NOTHROW(with([](TrainConfig& c) { c.task = "classification", c.rotate = c.random_erasing = 1; }));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.mixup = 1.5; }), Contains("`mixup` is 1.5"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.rotate = 46; }),
+                    Contains("`rotate` is 46: give a number from 0 to 45"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.random_erasing = -1; }), Contains("`random_erasing` is -1"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.task = "segmentation"; }),
                     Contains("`task` is 'segmentation': choose one of detection, classification"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.epochs = 0; }), Contains("`epochs` and `steps` are both 0"));
@@ -91,6 +99,18 @@ TEST_CASE("every setting has a range") {
                     Contains("`patience` is 2 with `validate_every` 0"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.aspect_ratios = "1,zero"; }),
                     Contains("'zero' in the aspect ratios"));
+}
+
+TEST_CASE("images to be overfitted are not varied, whatever is asked for") {
+  TrainConfig config;
+  config.overfit = 2;
+  config.batch_size = 2;
+  config.crop = config.mosaic = config.mixup = config.rotate = config.random_erasing = 0.5;
+  config.brightness = config.contrast = config.saturation = config.hue = 0.5;
+  config = resolve_config(config, 2);
+  for (const double off : {config.crop, config.mosaic, config.mixup, config.rotate, config.random_erasing,
+                           config.brightness, config.contrast, config.saturation, config.hue})
+    CHECK(off == 0);
 }
 
 TEST_CASE("image sizes") {

@@ -15,6 +15,9 @@ namespace {
 void check_classification(const TrainConfig& config) {
   require(config.crop == 0 && config.mosaic == 0,
           "`crop` and `mosaic` are for detection: a classifier's images are cropped anyway, leave them out");
+  require(config.mixup == 0,
+          "`mixup` is {}, and is for detection: a classifier learns one class from an image, leave it out",
+          config.mixup);
 }
 
 constexpr std::array kinds = {
