@@ -8,8 +8,9 @@
 namespace fovea {
 
 // MixUp for detectors (arXiv 1710.09412; "Bag of Freebies for Training Object Detection Neural Networks",
-// arXiv 1902.04103, section 3.1): two images over each other, and the boxes of both. An object's box counts
-// the same however faint the object: that is how the second paper's recipe, and YOLOX's, trains.
+// arXiv 1902.04103, section 3.1): two images over each other, and the boxes of both. Every box counts the
+// same in the loss, however faint its object, as in YOLOX (arXiv 2107.08430); the second paper weighs an
+// object's loss by its image's share.
 
 // The first image's share, from Beta(1.5, 1.5), the distribution that the second paper found best.
 double mixup_share(Random& random);
