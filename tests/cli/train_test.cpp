@@ -26,6 +26,12 @@ std::vector<std::string> tiny(const std::string& run, std::vector<std::string> m
   return arguments;
 }
 
+const std::vector<std::string> every_augmentation{
+    "--mosaic",           "0.5", "--mixup",          "0.5", "--crop",       "0.5",
+    "--rotate",           "20",  "--random-erasing", "0.5", "--brightness", "0.3",
+    "--contrast",         "0.3", "--saturation",     "0.3", "--hue",        "0.1",
+    "--repeat-threshold", "0.9"};
+
 bool has_part_files(const std::string& folder) {
   for (const auto& entry : fs::recursive_directory_iterator(folder))
     if (entry.path().extension() == ".part") return true;
@@ -92,8 +98,8 @@ TEST_CASE("the same seed gives the same files on one thread and on two, another 
 
 TEST_CASE("Ctrl-C keeps a checkpoint, and a resumed training ends as one never interrupted") {
   const TemporaryFolder folder;
-  const std::vector<std::string> longer{"--epochs",         "40", "--checkpoint-every", "1000",
-                                        "--validate-every", "0"};
+  std::vector<std::string> longer{"--epochs", "40", "--checkpoint-every", "1000", "--validate-every", "0"};
+  longer.insert(longer.end(), every_augmentation.begin(), every_augmentation.end());
   REQUIRE(run_program(tiny(folder / "whole", longer)).exit_code == 0);
   Program program(tiny(folder / "run", longer));
   while (!fs::exists(folder / "run/metrics.csv")) std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -151,9 +157,7 @@ TEST_CASE("no handler of Ctrl-C or SIGTERM ever runs in a thread that computes")
 
 TEST_CASE("every augmentation at once: the same files on one thread and on two") {
   const TemporaryFolder folder;
-  std::vector<std::string> all{"--mosaic",           "0.5", "--crop",       "0.5", "--brightness", "0.3",
-                               "--contrast",         "0.3", "--saturation", "0.3", "--hue",        "0.1",
-                               "--repeat-threshold", "0.9"};
+  std::vector<std::string> all = every_augmentation;
   std::vector<std::string> one_thread = tiny(folder / "b", all);
   all.insert(all.end(), {"--workers", "2"});
   REQUIRE(run_program(tiny(folder / "a", all)).exit_code == 0);

@@ -71,7 +71,11 @@ TEST_CASE("the device prepares images for evaluation as the CPU does, whatever t
 
 TEST_CASE("the device flips, scales, crops and changes the colours of images as the CPU does") {
   const std::vector<Annotation> objects{{3, 4, 20, 10, 200, 0, false, false}};
-  const AugmentOptions options{.vertical_flip = true, .crop = 0.5, .colours = {0.4, 0.4, 0.4, 0.1}};
+  const AugmentOptions options{.vertical_flip = true,
+                               .crop = 0.5,
+                               .rotate = 30,
+                               .random_erasing = 0.5,
+                               .colours = {0.4, 0.4, 0.4, 0.1}};
   for (uint64_t seed = 0; seed < 12; ++seed) {
     const Image image = noise(53, 31), other = noise(19, 40);
     CAPTURE(seed);
@@ -86,7 +90,8 @@ TEST_CASE("the device flips, scales, crops and changes the colours of images as 
     });
     check_parity(17, 17, [&](int64_t i, const InputImage& input) {
       Random random(seed, uint64_t(i));
-      prepare_for_classification(i ? image : other, 17, {true, true, options.colours}, random, input);
+      prepare_for_classification(i ? image : other, 17, {true, true, options.colours, 20, 0.5}, random,
+                                 input);
     });
   }
 }

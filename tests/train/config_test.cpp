@@ -88,6 +88,13 @@ TEST_CASE("every setting has a range") {
                     Contains("`box_loss` is 'ciou': a classifier has no boxes"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.class_weights = "cat:2"; }),
                     Contains("`class_weights` is 'cat:2': give none, auto, or names and weights"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.task = "classification", c.mixup = 0.5; }),
+                    Contains("`mixup` is 0.5, and is for detection"));
+  CHECK_NOTHROW(with([](TrainConfig& c) { c.task = "classification", c.rotate = c.random_erasing = 1; }));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.mixup = 1.5; }), Contains("`mixup` is 1.5"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.rotate = 46; }),
+                    Contains("`rotate` is 46: give a number from 0 to 45"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.random_erasing = -1; }), Contains("`random_erasing` is -1"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.task = "segmentation"; }),
                     Contains("`task` is 'segmentation': choose one of detection, classification"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.epochs = 0; }), Contains("`epochs` and `steps` are both 0"));
@@ -114,6 +121,18 @@ TEST_CASE(
   const TrainConfig old = config_from_json("{\"box_loss_weight\": 50}", "test");
   CHECK(old.box_loss == "huber");
   CHECK(old.class_weights == "none");
+}
+
+TEST_CASE("images to be overfitted are not varied, whatever is asked for") {
+  TrainConfig config;
+  config.overfit = 2;
+  config.batch_size = 2;
+  config.crop = config.mosaic = config.mixup = config.rotate = config.random_erasing = 0.5;
+  config.brightness = config.contrast = config.saturation = config.hue = 0.5;
+  config = resolve_config(config, 2);
+  for (const double off : {config.crop, config.mosaic, config.mixup, config.rotate, config.random_erasing,
+                           config.brightness, config.contrast, config.saturation, config.hue})
+    CHECK(off == 0);
 }
 
 TEST_CASE("image sizes") {

@@ -98,6 +98,36 @@ TEST_CASE("a mosaic draws its other images by their repeat factors, and its firs
   CHECK(seen[1] == Approx(1440 * 2 / 9.0).margin(50));
 }
 
+TEST_CASE("mixed images have the boxes of both, as often as asked, and in mosaics too") {
+  const TemporaryFolder folder;
+  const DetectionDataset dataset = squares(folder.path(), {5, 5, 5, 5, 5, 5, 5, 5});
+  TrainConfig config = tiny_config();
+  config.scale_min = config.scale_max = 0.25;  // all is seen whole
+  const Detector detector(config, dataset.class_names);
+  // How many of 400 images have so many boxes.
+  const auto counted = [&](double mosaic, double mixup) {
+    config.mosaic = mosaic;
+    config.mixup = mixup;
+    DetectionBatches batches(config, dataset, detector);
+    const Tensor images = batches.empty_images();
+    std::map<size_t, int> counts;
+    for (int64_t step = 0; step < 100; ++step)
+      for (const PreparedImage& image : batches.images(step, images)) ++counts[image.boxes.size()];
+    return counts;
+  };
+  CHECK(counted(0, 1) == std::map<size_t, int>{{10, 400}});
+  CHECK(counted(1, 1) == std::map<size_t, int>{{40, 400}});
+  auto some = counted(0, 0.25);
+  CHECK(some[5] + some[10] == 400);
+  CHECK(some[10] == Approx(100).margin(30));  // its deviation is 9
+
+  config.mosaic = config.mixup = 1;
+  config.device = "cuda";
+  const Detector on_device(config, dataset.class_names);
+  DetectionBatches batches(config, dataset, on_device);
+  CHECK(batches.make(0).targets[0].shape() == Shape{4, 40, 4});  // there is room for all of them
+}
+
 TEST_CASE("with every augmentation at 0 a batch is what prepare_for_training alone makes") {
   const TemporaryFolder folder;
   const DetectionDataset dataset = squares(folder.path(), {1, 2, 3, 1, 2, 3, 1, 2});

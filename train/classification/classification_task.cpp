@@ -101,7 +101,9 @@ Batch ClassificationTask::make_batch(int64_t index) {
   if (config_.overfit == 0)
     augmentation = {.random_crop = true,
                     .horizontal_flip = true,
-                    .colours = {config_.brightness, config_.contrast, config_.saturation, config_.hue}};
+                    .colours = {config_.brightness, config_.contrast, config_.saturation, config_.hue},
+                    .rotate = config_.rotate,
+                    .random_erasing = config_.random_erasing};
   for (int64_t k = 0; k < n; ++k) {
     const size_t image = size_t(chosen[size_t(k)]);
     Random random(uint64_t(config_.seed), stream_of(RandomStream::augmentation, first + k));

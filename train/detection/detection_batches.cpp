@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "train/data/augment/mixup.h"
 #include "train/data/random_stream.h"
 #include "train/loop/training_sampler.h"
 
@@ -32,6 +33,7 @@ DetectionBatches::DetectionBatches(const TrainConfig& config, const DetectionDat
   for (const LabelledImage& image : dataset.images)
     truth_room_ = std::max(truth_room_, int64_t(image.annotations.size()));
   if (config.mosaic > 0) truth_room_ *= 4;
+  if (config.mixup > 0) truth_room_ *= 2;
 }
 
 PreparedImage DetectionBatches::prepare(size_t index, Random& random, const InputImage& input) {
@@ -40,6 +42,8 @@ PreparedImage DetectionBatches::prepare(size_t index, Random& random, const Inpu
                                config_.scale_min,
                                config_.scale_max,
                                config_.crop,
+                               config_.rotate,
+                               config_.random_erasing,
                                {config_.brightness, config_.contrast, config_.saturation, config_.hue}};
   const bool mosaic = config_.mosaic > 0 && random.chance(config_.mosaic);
   std::array<size_t, 4> chosen{index};
@@ -47,9 +51,18 @@ PreparedImage DetectionBatches::prepare(size_t index, Random& random, const Inpu
     for (size_t i = 1; i < 4; ++i) chosen[i] = size_t(sampler_.any(random));
   std::array<std::shared_ptr<const Image>, 4> images;
   std::array<AnnotatedImage, 4> annotated;
+  std::array<std::vector<Annotation>, 4> mixed;
   for (size_t i = 0; i < (mosaic ? 4u : 1u); ++i) {
     images[i] = images_.get(chosen[i]);
     annotated[i] = {images[i].get(), dataset_.images[chosen[i]].annotations};
+    if (config_.mixup == 0 || !random.chance(config_.mixup)) continue;
+    const size_t other = size_t(sampler_.any(random));
+    images[i] = std::make_shared<Image>(
+        mix(*images[i], *images_.get(other), mixup_share(random), input.background()));
+    mixed[i].assign(annotated[i].annotations.begin(), annotated[i].annotations.end());
+    mixed[i].insert(mixed[i].end(), dataset_.images[other].annotations.begin(),
+                    dataset_.images[other].annotations.end());
+    annotated[i] = {images[i].get(), mixed[i]};
   }
   if (mosaic) return prepare_mosaic(annotated, detector_.height(), detector_.width(), options, random, input);
   return prepare_for_training(*images[0], annotated[0].annotations, detector_.height(), detector_.width(),

@@ -143,6 +143,9 @@ void check_config(const TrainConfig& c) {
   in_range("scale_max", c.scale_max, c.scale_min, 10);
   in_range("crop", c.crop, 0, 1);
   in_range("mosaic", c.mosaic, 0, 1);
+  in_range("mixup", c.mixup, 0, 1);
+  in_range("rotate", c.rotate, 0, 45);
+  in_range("random_erasing", c.random_erasing, 0, 1);
   in_range("brightness", c.brightness, 0, 1);
   in_range("contrast", c.contrast, 0, 1);
   in_range("saturation", c.saturation, 0, 1);

@@ -56,6 +56,9 @@ struct TrainConfig {
   double scale_max = 1.5;
   double crop = 0;
   double mosaic = 0;
+  double mixup = 0;
+  double rotate = 0;
+  double random_erasing = 0;
   double brightness = 0;
   double contrast = 0;
   double saturation = 0;
@@ -149,6 +152,10 @@ void for_each_field(Config& c, F&& f) {
   f("crop", c.crop,
     "probability of learning from a random part of an image that overlaps an object, SSD's crop");
   f("mosaic", c.mosaic, "probability of learning from four images put together, YOLOv4's mosaic");
+  f("mixup", c.mixup, "probability of learning from two images over each other, MixUp; for detection");
+  f("rotate", c.rotate, "largest rotation of a training image in degrees, either way, 0 to 45");
+  f("random_erasing", c.random_erasing,
+    "probability that a part of an object, or of a classifier's image, is erased with random colours");
   f("brightness", c.brightness, "colours times a factor, random from 1 - this to 1 + this; 0: not changed");
   f("contrast", c.contrast, "the same for their distance from the image's mean grey");
   f("saturation", c.saturation, "the same for their distance from grey");

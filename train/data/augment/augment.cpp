@@ -8,6 +8,8 @@
 
 #include "core/error.h"
 #include "train/data/augment/crop.h"
+#include "train/data/augment/random_erasing.h"
+#include "train/data/augment/rotate.h"
 
 namespace fovea {
 namespace {
@@ -92,23 +94,55 @@ PreparedImage prepare(const Image& image, std::span<const Annotation> annotation
   return prepared;
 }
 
+void check_rotation(double degrees) {
+  require(degrees >= 0 && degrees <= largest_rotation, "[augment] rotate is {}: give 0 to {} degrees",
+          degrees, largest_rotation);
+}
+
 void check_options(const AugmentOptions& options) {
   require(
       options.scale_min > 0 && options.scale_min <= options.scale_max && std::isfinite(options.scale_max),
       "[augment] the scale jitter is {} to {}: give 0 < scale_min <= scale_max (EfficientDet's is 0.1 to 2)",
       options.scale_min, options.scale_max);
+  check_rotation(options.rotate);
+}
+
+double random_angle(double largest, Random& random) {
+  return random.uniform(-float(largest), float(largest));
+}
+
+// An image and the objects in it, in bytes and pixels of its own.
+struct Scene {
+  Image image;
+  std::vector<Annotation> annotations;
+};
+
+// What is changed in an image's own pixels, before it is drawn.
+Scene varied(const Image& image, std::span<const Annotation> annotations, const AugmentOptions& options,
+             Random& random, const std::array<uint8_t, 3>& background) {
+  Scene scene{image, {annotations.begin(), annotations.end()}};
+  if (options.crop > 0 && random.chance(options.crop)) {
+    const CropWindow window = random_crop(image, annotations, random);
+    scene = {cut_out(image, window), cut_out(image, annotations, window)};
+  }
+  if (options.rotate > 0) {
+    const double angle = random_angle(options.rotate, random);
+    scene = {rotate(scene.image, angle, background), rotate(scene.image, scene.annotations, angle)};
+  }
+  if (options.random_erasing > 0)
+    erase_random_parts(scene.image, scene.annotations, options.random_erasing, random);
+  return scene;
 }
 
 // One image into an area of an input of height x width, which its scale is measured by. Random numbers are
 // drawn only for what is asked for.
 PreparedImage augment(const Image& image, std::span<const Annotation> annotations, int height, int width,
                       const AugmentOptions& options, Random& random, const Area& area) {
-  if (options.crop > 0 && random.chance(options.crop)) {
-    const CropWindow window = random_crop(image, annotations, random);
+  if (options.crop > 0 || options.rotate > 0 || options.random_erasing > 0) {
+    const Scene scene = varied(image, annotations, options, random, area.input.background());
     AugmentOptions others = options;
-    others.crop = 0;
-    return augment(cut_out(image, window), cut_out(image, annotations, window), height, width, others, random,
-                   area);
+    others.crop = others.rotate = others.random_erasing = 0;
+    return augment(scene.image, scene.annotations, height, width, others, random, area);
   }
   Placement placement;
   placement.flip.horizontal = options.horizontal_flip && random.chance(0.5);
@@ -233,11 +267,30 @@ void prepare_for_classification(const Image& image, int size, const ClassifierAu
                                 Random& random, const InputImage& input) {
   check_image(image);
   input.check(size, size);
+  check_rotation(augmentation.rotate);
+  if (augmentation.rotate > 0) {
+    ClassifierAugmentation others = augmentation;
+    others.rotate = 0;
+    return prepare_for_classification(
+        rotate(image, random_angle(augmentation.rotate, random), input.background()), size, others, random,
+        input);
+  }
+  const Image* shown = &image;
+  Image erased;
   const Crop crop = augmentation.random_crop ? inception_crop(image, random) : centre_crop(image, 1, 0.875);
+  if (augmentation.random_erasing > 0 && random.chance(augmentation.random_erasing)) {
+    erased = image;
+    const int left = int(crop.left), top = int(crop.top), right = int(std::ceil(crop.left + crop.width)),
+              bottom = int(std::ceil(crop.top + crop.height));
+    erase_random_part(erased,
+                      {left, top, std::min(right, image.width) - left, std::min(bottom, image.height) - top},
+                      random);
+    shown = &erased;
+  }
   const bool flipped = augmentation.horizontal_flip && random.chance(0.5);
   std::optional<ColourMap> colours;
-  if (augmentation.colours.any()) colours = random_colour_map(augmentation.colours, image, random);
-  draw_crop(image, crop, {.horizontal = flipped}, colours, size, input);
+  if (augmentation.colours.any()) colours = random_colour_map(augmentation.colours, *shown, random);
+  draw_crop(*shown, crop, {.horizontal = flipped}, colours, size, input);
 }
 
 }  // namespace fovea

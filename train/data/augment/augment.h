@@ -31,6 +31,8 @@ struct AugmentOptions {
   // With this probability only a part of the image is used, one of SSD's (random_crop), which is then
   // flipped and scaled as an image of its own.
   double crop = 0;
+  double rotate = 0;  // largest angle in degrees, 0 to 45: it is uniform in [-rotate, rotate] (rotate.h)
+  double random_erasing = 0;  // probability for each object that a part of it is erased (random_erasing.h)
   ColourJitter colours;
 };
 
@@ -48,7 +50,8 @@ struct AnnotatedImage {
 PreparedImage prepare_for_evaluation(const Image& image, std::span<const Annotation> annotations, int height,
                                      int width, const InputImage& input, const Flip& flip = {});
 
-// The same after the published augmentation: flip (the vertical one is ours); a random factor on the
+// The same after what `options` ask for of SSD's crop, a rotation and random erasing, in this order, and
+// the published augmentation: flip (the vertical one is ours); a random factor on the
 // letterbox scale; where the scaled image is larger than the input, a random crop of it; boxes clipped to
 // the input and left out where less than a pixel remains (google/automl dataloader.py). Its random numbers
 // come only from `random`.
@@ -75,6 +78,8 @@ struct ClassifierAugmentation {
   bool random_crop = false;
   bool horizontal_flip = false;  // with probability 1/2
   ColourJitter colours;
+  double rotate = 0;          // largest angle in degrees, 0 to 45; before the crop
+  double random_erasing = 0;  // probability that a part of what the crop shows is erased
 };
 
 // For a classifier: the centre of the image, scaled so that the shorter side is size / 0.875, as a square of

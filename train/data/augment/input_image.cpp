@@ -1,6 +1,7 @@
 #include "train/data/augment/input_image.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "core/error.h"
@@ -101,6 +102,12 @@ void InputImage::draw(const Image& image, const Resampling& how) const {
   normalized.normalization = normalization_;
   if (packed_) return packed_->add(index_, image, normalized);
   resample(image, normalized, pixels_.data());
+}
+
+std::array<uint8_t, 3> InputImage::background() const {
+  std::array<uint8_t, 3> colour;
+  for (size_t c = 0; c < 3; ++c) colour[c] = uint8_t(std::lround(255 * normalization_.mean[c]));
+  return colour;
 }
 
 InputBatch::InputBatch(const Shape& shape, DType dtype, Device device, const Normalization& network)

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <concepts>
 #include <cstdint>
 #include <memory>
@@ -50,6 +51,7 @@ class InputImage {
 
   void check(int height, int width) const;  // throws Error where it is not of this size, or has no pixel
   void draw(const Image& image, const Resampling& how) const;  // a part of it, normalised
+  std::array<uint8_t, 3> background() const;  // the mean colour: what is nearest to 0 when normalised
 
  private:
   std::span<float> pixels_;
