@@ -147,7 +147,6 @@ ByteDepthwise::ByteDepthwise(std::span<const int8_t> weights, int64_t channels, 
 #ifdef FOVEA_VNNI
 void ByteDepthwise::pixel(const uint8_t* const* taps, const ByteOutput& output, uint8_t* y) const {
   const int64_t groups = blocks_of(int64_t(window_.kernel) * window_.kernel, 4);
-  const __m512i largest = _mm512_set1_epi32(255);
   for (int64_t c = 0; c < channels_; c += 64) {
     const __mmask64 mask = channels_ - c >= 64 ? ~uint64_t(0) : (uint64_t(1) << (channels_ - c)) - 1;
     const int8_t* w = packed_.data() + c * groups * 4;
@@ -165,9 +164,9 @@ void ByteDepthwise::pixel(const uint8_t* const* taps, const ByteOutput& output, 
     }
     __m512i bytes[4];
     for (int j = 0; j < 4; ++j) {
-      const Floats value =
-          scaled(sums[j], output.factor.data() + c + j * lanes, output.term.data() + c + j * lanes);
-      bytes[j] = _mm512_min_epi32(_mm512_cvttps_epi32(__m512(value)), largest);
+      const int64_t at = c + j * lanes;
+      const Floats value = scaled(sums[j], output.factor.data() + at, output.term.data() + at);
+      bytes[j] = __m512i(__builtin_convertvector(value > most ? Floats{} + most : value, Ints));
     }
     // Negative numbers saturate to 0 here, and the channels come back into their order.
     const __m512i packed =

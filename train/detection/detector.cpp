@@ -90,7 +90,10 @@ Detector::Detector(const ModelFile& file, Device device)
   require(file.state().config.task == "detection", "these weights are of a {} network: it finds no boxes",
           file.state().config.task);
   model_->set_training(false);
-  if (!file.is_quantized()) return file.restore(*model_);
+  if (!file.is_quantized()) {
+    file.restore(*model_);
+    return;
+  }
   require(device == Device::cpu, "these weights are quantised, which is for the CPU: leave out `device`");
   auto network = std::make_shared<QuantizedNetwork>(recorded());
   file.restore(*network);
