@@ -234,14 +234,16 @@ void byte_windows(const uint8_t* x, int64_t images, int64_t height, int64_t widt
       for (int64_t j = 0; j < out_width; ++j) {
         uint8_t* to = y + (row * out_width + j) * row_bytes;
         uint8_t* const last = to + row_bytes;
-        for (int a = 0; a < window.kernel; ++a)
-          for (int b = 0; b < window.kernel; ++b, to += channels) {
-            const int64_t i = row % out_height * window.stride - top + a, at = j * window.stride - left + b;
-            if (i < 0 || i >= height || at < 0 || at >= width)
-              std::fill_n(to, channels, uint8_t(zero));
-            else
-              std::copy_n(x + ((row / out_height * height + i) * width + at) * channels, channels, to);
-          }
+        const int64_t j0 = j * window.stride - left, run = window.kernel * channels;
+        const int64_t begin_at = std::clamp<int64_t>(-j0, 0, window.kernel) * channels;
+        const int64_t end_at = std::clamp<int64_t>(width - j0, 0, window.kernel) * channels;
+        for (int a = 0; a < window.kernel; ++a, to += run) {
+          const int64_t i = row % out_height * window.stride - top + a;
+          if (i < 0 || i >= height || end_at - begin_at < run) std::fill_n(to, run, uint8_t(zero));
+          if (i < 0 || i >= height) continue;
+          const uint8_t* from = x + ((row / out_height * height + i) * width + j0) * channels;
+          std::memcpy(to + begin_at, from + begin_at, size_t(end_at - begin_at));
+        }
         std::fill(to, last, uint8_t(0));
       }
   });

@@ -318,17 +318,23 @@ Tensor QuantizedNetwork::fused(const Layer& layer, const Tensors& values, int64_
     }
     inputs.push_back(x);
   }
+  struct Source {
+    const uint8_t* bytes;
+    int64_t height, width;
+  };
+  std::vector<Source> sources;
+  for (const Tensor& x : inputs) sources.push_back({x.data<uint8_t>(), x.size(1), x.size(2)});
   const Tensor y(shape, DType::uint8);
   parallel_for(images * height, 1, [&](int64_t begin, int64_t end) {
-    std::vector<const uint8_t*> pixels(inputs.size());
+    std::vector<const uint8_t*> pixels(sources.size());
     for (int64_t r = begin; r < end; ++r) {
       uint8_t* to = y.data<uint8_t>() + r * width * channels;
       for (int64_t j = 0; j < width; ++j) {
-        for (size_t i = 0; i < inputs.size(); ++i) {
-          const Tensor& x = inputs[i];
-          const int64_t from = ResampleDims::source(r % height, x.size(1), height),
-                        at = ResampleDims::source(j, x.size(2), width);
-          pixels[i] = x.data<uint8_t>() + ((r / height * x.size(1) + from) * x.size(2) + at) * channels;
+        for (size_t i = 0; i < sources.size(); ++i) {
+          const auto& [bytes, h, w] = sources[i];
+          const int64_t from = ResampleDims::source(r % height, h, height),
+                        at = ResampleDims::source(j, w, width);
+          pixels[i] = bytes + ((r / height * h + from) * w + at) * channels;
         }
         weighted_sum(pixels, factors, term, channels, to + j * channels);
       }
@@ -418,8 +424,8 @@ Tensor QuantizedNetwork::in_bytes(const Layer& layer, const Tensors& values, int
 Tensors QuantizedNetwork::outputs(const Tensor& images) const {
   require(ready_, "[quantize] the network is not quantised yet: calibrate it on images");
   require(images.shape() == shape_of(input_, images.size(0)) && images.device() == Device::cpu,
-          "[quantize] the images are {}: this network was quantised for (N, {}, {}, 3) on the CPU",
-          images.shape(), shapes_[size_t(input_)][1], shapes_[size_t(input_)][2]);
+          "[quantize] the images are {}: this network was quantised for Nx{}x{}x3 on the CPU", images.shape(),
+          shapes_[size_t(input_)][1], shapes_[size_t(input_)][2]);
   const NoGrad no_grad;
   Tensors values(shapes_.size());
   const Tensor bytes(images.shape(), DType::uint8);

@@ -229,8 +229,7 @@ TEST_CASE("a quantised network is its tensors") {
   CHECK(error_of([&] { copy.prepare(); }) == "[quantize] ranges has numbers that are not finite");
   CHECK(error_of([&] {
           network.outputs(zeros({1, 32, 96, 3}));
-        }) ==
-        "[quantize] the images are (1, 32, 96, 3): this network was quantised for (N, 64, 96, 3) on the CPU");
+        }) == "[quantize] the images are 1x32x96x3: this network was quantised for Nx64x96x3 on the CPU");
 }
 
 TEST_CASE("what cannot be computed in bytes is named") {
