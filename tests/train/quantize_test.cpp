@@ -29,7 +29,7 @@ struct QuantizedFile {
   Tensor images;
   QuantizedFile() {
     state.config.model = "efficientdet_d-3";
-    state.config.image_size = 64;
+    state.config.image_size = "64";
     state.class_names = {"cell", "plate"};
     state.category_ids = {1, 2};
     Random random(5);
