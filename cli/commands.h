@@ -13,6 +13,7 @@ void add_train_command(CLI::App& program);
 void add_eval_command(CLI::App& program);
 void add_predict_command(CLI::App& program);
 void add_export_command(CLI::App& program);
+void add_quantize_command(CLI::App& program);
 void add_info_command(CLI::App& program);
 void add_data_command(CLI::App& program);
 void add_bench_command(CLI::App& program);

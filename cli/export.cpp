@@ -51,6 +51,7 @@ void run_export(ExportFlags flags) {
   protect_files(std::vector{flags.class_names});
   require_unprotected(flags.output);
   const ModelFile file(flags.weights, {flags.model, flags.class_names});
+  require(!file.is_quantized(), "{} is quantised: export the checkpoint that it was made of", flags.weights);
   if (flags.detect.max_detections == 0) flags.detect.max_detections = int(file.state().config.max_detections);
   const TrainedModel trained = load_model(file);
   std::visit(

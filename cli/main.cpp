@@ -121,6 +121,7 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
   fovea::add_eval_command(program);
   fovea::add_predict_command(program);
   fovea::add_export_command(program);
+  fovea::add_quantize_command(program);
   fovea::add_info_command(program);
   fovea::add_data_command(program);
   fovea::add_bench_command(program);

@@ -22,7 +22,7 @@ int64_t Shape::numel() const {
 
 int Shape::axis(int index) const {
   const int positive = index < 0 ? index + rank_ : index;
-  require(positive >= 0 && positive < rank_, "[Shape] {} has no axis {}", to_string(), index);
+  require(positive >= 0 && positive < rank_, "[Shape] {} has no axis {}", *this, index);
   return positive;
 }
 

@@ -104,11 +104,30 @@ Detector::Detector(const ModelFile& file, Device device)
     : Detector(on_device(file.state().config, device), file.state().class_names) {
   require(file.state().config.task == "detection", "these weights are of a {} network: it finds no boxes",
           file.state().config.task);
-  file.restore(*model_);
   model_->set_training(false);
+  if (!file.is_quantized()) {
+    file.restore(*model_);
+    return;
+  }
+  require(device == Device::cpu, "these weights are quantised, which is for the CPU: leave out `device`");
+  auto network = std::make_shared<QuantizedNetwork>(recorded());
+  file.restore(*network);
+  use(std::move(network));
+}
+
+QuantizedNetwork Detector::recorded() const {
+  const auto forward = [this](const Tensor& images) -> Tensors {
+    const DetectorOutput output = model_->outputs(images);
+    return {output.class_logits, output.box_codes};
+  };
+  return {forward, height(), width()};
 }
 
 DetectorOutput Detector::outputs(const Tensor& images) const {
+  if (quantized_) {
+    const Tensors output = quantized_->outputs(images);
+    return {output[0], output[1]};
+  }
   const ParameterCasts::Scope scope(casts_);
   return model_->outputs(cast(images, precision_));
 }

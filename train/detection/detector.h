@@ -29,7 +29,7 @@ class Detector {
   Detector(std::shared_ptr<EfficientDet> model, std::array<int, 2> size,
            std::vector<std::string> class_names);
   // The weights of a file, in evaluation mode, on the device given. Throws as ModelFile does, and where its
-  // task is not detection.
+  // task is not detection. A quantised file is for the CPU only; model() then has no weights of its own.
   explicit Detector(const ModelFile& file, Device device = Device::cpu);
 
   EfficientDet& model() { return *model_; }
@@ -46,8 +46,14 @@ class Detector {
     return {{count, height(), width(), 3}, precision_, device(), model_->normalization()};
   }
 
+  // The network, recorded for quantising: float weights, not calibrated yet. Throws as its constructor does.
+  QuantizedNetwork recorded() const;
+  // From now on outputs come from this network, which recorded() made, in place of model(). Null: from
+  // model() again.
+  void use(std::shared_ptr<const QuantizedNetwork> network) { quantized_ = std::move(network); }
+
   // The network's output for images (N, height, width, 3) on its device: computed in the configured
-  // precision.
+  // precision, or in bytes where the network is quantised.
   DetectorOutput outputs(const Tensor& images) const;
 
   // Letterboxes the image, runs the network and reads its outputs; boxes in pixels of the image, best
@@ -74,6 +80,7 @@ class Detector {
   DType precision_;
   std::vector<std::string> class_names_;
   std::shared_ptr<EfficientDet> model_;
+  std::shared_ptr<const QuantizedNetwork> quantized_;
   ParameterCasts casts_;
   std::vector<Box> anchors_;
   std::vector<NamedTensor> state_;                // of the network: handles, which see where its numbers move

@@ -39,6 +39,8 @@ class Checkpoint {
 
   const TrainingState& state() const { return state_; }
 
+  bool holds(const std::string& name) const { return tensors_.contains(name); }  // a tensor, with its prefix
+
   // Copies the tensors "<prefix><name>" into `into`. Throws Error naming the tensor and both shapes where one
   // is missing or another size: the file is of another model.
   void restore(const std::string& prefix, const std::vector<NamedTensor>& into) const;

@@ -11,6 +11,8 @@
 namespace fovea {
 namespace {
 
+constexpr const char* quantized = "int8.";  // what the names of a quantised network's tensors begin with
+
 // The longest name of a model that the file's name holds: "tf_efficientdet_d0_34-f153e0cf.safetensors" is of
 // tf_efficientdet_d0, although efficientdet_d0 is in there, too.
 std::string model_in_name(const std::string& path) {
@@ -62,9 +64,29 @@ ModelFile::ModelFile(const std::string& path, const Options& options) : path_(pa
   for (int i = 0; i < int(classes); ++i) state_.category_ids.push_back(detector ? i + 1 : i);
 }
 
+bool ModelFile::is_quantized() const {
+  return checkpoint_ && checkpoint_->holds(std::string("model.") + quantized + "ranges");
+}
+
 void ModelFile::restore(const Module& model) const {
+  require(!is_quantized(),
+          "{} is quantised: it holds bytes in place of the weights. Give the checkpoint that it was made of",
+          path_);
   if (checkpoint_) return checkpoint_->restore("ema.", state_dict(model));
   load_published(path_, model);
+}
+
+void ModelFile::restore(QuantizedNetwork& network) const {
+  require(is_quantized(), "{} is not quantised: `fovea quantize` makes such files", path_);
+  network.expect_tensors();
+  checkpoint_->restore(std::string("model.") + quantized, network.tensors());
+  network.prepare();
+}
+
+void save_quantized(const std::string& path, const TrainingState& state, const QuantizedNetwork& network) {
+  std::vector<NamedTensor> tensors = network.tensors();
+  for (NamedTensor& tensor : tensors) tensor.name = quantized + tensor.name;
+  save_checkpoint(path, state, tensors, {}, {});
 }
 
 }  // namespace fovea

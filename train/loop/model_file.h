@@ -2,6 +2,7 @@
 #include <memory>
 #include <string>
 
+#include "models/quantization/quantized_network.h"
 #include "nn/module.h"
 #include "train/loop/checkpoint.h"
 
@@ -10,7 +11,8 @@ namespace fovea {
 // The task (TrainConfig::task) that a model of this name is for.
 std::string task_of_model(const std::string& model);
 
-// A file with the weights of a trained network: a checkpoint of `fovea train`, or a safetensors file of
+// A file with the weights of a trained network: a checkpoint of `fovea train`, what `fovea quantize` made of
+// one, or a safetensors file of
 // timm's or effdet's weights, which says neither which model it is of nor what its classes are called.
 class ModelFile {
  public:
@@ -29,14 +31,23 @@ class ModelFile {
   const TrainingState& state() const { return state_; }
   bool is_checkpoint() const { return checkpoint_ != nullptr; }
 
+  // Whether save_quantized() wrote it: it has no float weights.
+  bool is_quantized() const;
+
   // Gives the network its weights: the averaged ones of a checkpoint. Throws as Checkpoint::restore() and
-  // load_weights() do.
+  // load_weights() do, and where the file is quantised.
   void restore(const Module& model) const;
+  // The same for a quantised file; the network was made from the same spec and image size, or it throws.
+  void restore(QuantizedNetwork& network) const;
 
  private:
   std::string path_;
   std::shared_ptr<const Checkpoint> checkpoint_;
   TrainingState state_;
 };
+
+// Writes a quantised network with what `state` knows of it, as a safetensors file that ModelFile reads;
+// atomic.
+void save_quantized(const std::string& path, const TrainingState& state, const QuantizedNetwork& network);
 
 }  // namespace fovea
