@@ -270,7 +270,7 @@ void byte_max_pool(const uint8_t* x, int64_t images, int64_t height, int64_t wid
 
 void look_up(std::span<const uint8_t> table, uint8_t* bytes, int64_t count) {
   int64_t i = 0;
-#ifdef __AVX512VBMI__
+#if defined(FOVEA_VNNI) && defined(__AVX512VBMI__)
   const __m512i a = _mm512_loadu_si512(table.data()), b = _mm512_loadu_si512(table.data() + 64);
   const __m512i c = _mm512_loadu_si512(table.data() + 128), d = _mm512_loadu_si512(table.data() + 192);
   for (; i + 64 <= count; i += 64) {
