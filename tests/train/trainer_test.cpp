@@ -86,17 +86,6 @@ TEST_CASE("choices left open are made from the length of the training") {
   CHECK(resolved.warmup_steps == 50);
   CHECK(resolved.learning_rate == Approx(0.018 * std::sqrt(2.0)));
   CHECK(resolved.beta2 == Approx(1 - 10.0 / 505));
-  CHECK(resolved.scale_min == 0.8);
-  CHECK(resolved.scale_max == 1.25);
-  config.scale_min = 1.4;
-  CHECK(resolve_config(config, 404).scale_max == 1.4);
-  config.scale_min = 0;
-  config.scale_max = 0.7;
-  CHECK(resolve_config(config, 404).scale_min == 0.7);
-  config.scale_max = 0;
-  config.epochs = 57.5;
-  CHECK(resolve_config(config, 404).scale_min == Approx(0.65));
-  config.epochs = 10;
   CHECK(resolved.ema_decay == Approx(1 - 20.0 / 505));
   CHECK(resolve_config(resolved, 404) == resolved);
   config.optimizer = "sgd";
@@ -107,8 +96,6 @@ TEST_CASE("choices left open are made from the length of the training") {
   CHECK(resolved.weight_decay == 4e-5);
   CHECK(resolved.epochs == 10000);
   CHECK(resolved.ema_decay == 0.9998);
-  CHECK(resolved.scale_min == 0.5);
-  CHECK(resolved.scale_max == 1.5);
   CHECK(resolved.beta2 == 0.999);
   CHECK(resolved.warmup_steps == 100);
 }

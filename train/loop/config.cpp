@@ -139,8 +139,8 @@ void check_config(const TrainConfig& c) {
   require(c.device == "cuda" || c.precision != "bfloat16",
           "`precision` is 'bfloat16' with `device` cpu, which computes in float32: leave it out, or choose "
           "`device` cuda");
-  if (c.scale_min != 0) in_range("scale_min", c.scale_min, 0.01, 10);
-  if (c.scale_max != 0) in_range("scale_max", c.scale_max, std::max(c.scale_min, 0.01), 10);
+  in_range("scale_min", c.scale_min, 0.01, 10);
+  in_range("scale_max", c.scale_max, c.scale_min, 10);
   in_range("crop", c.crop, 0, 1);
   in_range("mosaic", c.mosaic, 0, 1);
   in_range("mixup", c.mixup, 0, 1);

@@ -52,8 +52,8 @@ struct TrainConfig {
 
   bool horizontal_flip = true;
   bool vertical_flip = false;
-  double scale_min = 0;
-  double scale_max = 0;
+  double scale_min = 0.5;
+  double scale_max = 1.5;
   double crop = 0;
   double mosaic = 0;
   double mixup = 0;
@@ -147,13 +147,8 @@ void for_each_field(Config& c, F&& f) {
   f("horizontal_flip", c.horizontal_flip, "mirror half of the training images");
   f("vertical_flip", c.vertical_flip,
     "turn half of them upside down: for images without up and down, like cells");
-  f("scale_min", c.scale_min,
-    "smallest factor on the size of a training image (the paper's is 0.1); 0: 0.8 up to 20 epochs, falling "
-    "to "
-    "0.5 at 95");
-  f("scale_max", c.scale_max,
-    "largest factor on the size of a training image (the paper's is 2); 0: 1.25 up to 20 epochs, rising to "
-    "1.5 at 95");
+  f("scale_min", c.scale_min, "smallest factor on the size of a training image (the paper's is 0.1)");
+  f("scale_max", c.scale_max, "largest factor on the size of a training image (the paper's is 2)");
   f("crop", c.crop,
     "probability of learning from a random part of an image that overlaps an object, SSD's crop");
   f("mosaic", c.mosaic, "probability of learning from four images put together, YOLOv4's mosaic");

@@ -30,12 +30,6 @@ TrainConfig resolve_config(TrainConfig c, int64_t training_images) {
     c.validate_every = std::max(c.validate_every, c.epochs / 10);
     c.checkpoint_every = std::max(c.checkpoint_every, c.epochs / 10);
   }
-  // A short training has no time to learn every size of an object (docs/training.md has what was tried).
-  const double width = std::clamp((c.epochs - 20) / (95 - 20), 0.0, 1.0);
-  const auto hundredths = [](double x) { return std::round(100 * x) / 100; };
-  if (c.scale_min == 0) c.scale_min = hundredths(std::lerp(0.8, 0.5, width));
-  if (c.scale_max == 0) c.scale_max = std::max(c.scale_min, hundredths(std::lerp(1.25, 1.5, width)));
-  c.scale_min = std::min(c.scale_min, c.scale_max);
   const bool sgd = c.optimizer == "sgd";
   const double adamw_rate = c.task == "detection" ? 0.018 : 0.005;  // docs/training.md has what was tried
   if (c.learning_rate == 0)
