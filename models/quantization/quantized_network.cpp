@@ -427,6 +427,7 @@ Tensors QuantizedNetwork::outputs(const Tensor& images) const {
   require(images.shape() == shape_of(input_, images.size(0)) && images.device() == Device::cpu,
           "[quantize] the images are {}: this network was quantised for Nx{}x{}x3 on the CPU", images.shape(),
           shapes_[size_t(input_)][1], shapes_[size_t(input_)][2]);
+  require_no_gradient("quantize", "the images", images);
   const NoGrad no_grad;
   Tensors values(shapes_.size());
   const Tensor bytes(images.shape(), DType::uint8);
@@ -434,7 +435,8 @@ Tensors QuantizedNetwork::outputs(const Tensor& images) const {
   parallel_for(images.numel(), 4096, [&](int64_t begin, int64_t end) {
     const float *from = images.data<float>(), factor = 1 / in.scale, term = float(in.zero) + 0.5f;
     uint8_t* to = bytes.data<uint8_t>();
-    for (int64_t i = begin; i < end; ++i) to[i] = uint8_t(std::clamp(from[i] * factor + term, 0.f, 255.f));
+    for (int64_t i = begin; i < end; ++i)
+      to[i] = uint8_t(std::min(std::max(0.f, from[i] * factor + term), 255.f));
   });
   values[size_t(input_)] = bytes;
   for (size_t i = 0; i < layers_.size(); ++i) {

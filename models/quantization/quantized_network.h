@@ -40,7 +40,7 @@ class QuantizedNetwork {
   void prepare();
 
   // forward()'s outputs for images (N, height, width, 3), float32 on the CPU. Throws before quantize() or
-  // prepare(), and on another size.
+  // prepare(), on another size, and where the images require a gradient: bytes have none.
   Tensors outputs(const Tensor& images) const;
 
  private:

@@ -2,6 +2,7 @@
 #include "tests/support/tape.h"
 
 #include "models/efficientdet.h"
+#include "models/quantization/quantized_network.h"
 #include "models/resnet.h"
 #include "models/weights.h"
 #include "nn/sequential.h"
@@ -57,7 +58,17 @@ std::vector<TapeRow> rows() {
   const auto resnet = std::make_shared<ResNet>(small, 5);
   const auto basic_block = std::make_shared<BasicBlock>(*network, "block", 3, 4, 2, NormOptions{});
   const auto pool = std::make_shared<MaxPool2d>(*network, "pool");
+  const auto in_bytes = [&] {
+    const auto net = std::make_shared<EfficientDet>(efficientdet_spec("efficientdet_d-3"), 2, random);
+    net->set_training(false);
+    const auto forward = [net](const Tensor& in) { return Tensors{net->outputs(in).class_logits}; };
+    const auto quantized = std::make_shared<QuantizedNetwork>(forward, 64, 64);
+    quantized->calibrate(image);
+    quantized->quantize();
+    return quantized;
+  }();
   return {
+      {"QuantizedNetwork::outputs", [=](auto& in) { return in_bytes->outputs(in[0]); }, {image}, {0}},
       {"Module::operator", [=](auto& in) { return Tensors{(*network)(in[0])}; }, {pixels}},
       {"Sequential::forward", [=](auto& in) { return Tensors{network->forward(in[0])}; }, {pixels}},
       {"ResNet::forward", [=](auto& in) { return Tensors{resnet->forward(in[0])}; }, {image}},
