@@ -146,8 +146,8 @@ __global__ void cross_entropy_rows(const T* x, const int32_t* labels, const Accu
     const int32_t label = labels[n];
     const Accumulator<T> weight = weight_of(label, class_weights, classes);
     const Accumulator<T> at_label = weight == weight ? Accumulator<T>(from[label]) : weight;
-    row_loss[n] = double(weight) *
-                  double(std::log(of_row.sum) + (of_row.largest - at_label) + smoothing * (at_label - mean));
+    row_loss[n] =
+        double(weight * (std::log(of_row.sum) + (of_row.largest - at_label) + smoothing * (at_label - mean)));
   }
 }
 

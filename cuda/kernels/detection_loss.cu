@@ -190,6 +190,17 @@ __global__ void huber_loss_backward_boxes(const T* p, const Accumulator<T>* t, c
   }
 }
 
+// MatchedBoxes::at() with one access for the four numbers of each.
+template <class T>
+__device__ auto loss_at(const MatchedBoxes<T>& boxes, const IouLoss<Accumulator<T>>& iou, int64_t i) {
+  using R = Accumulator<T>;
+  const Pack<T, 4> c = load_pack<4>(boxes.codes + i * 4);
+  const Pack<R, 4> target = load_pack<4>(boxes.targets + i * 4);
+  const Pack<R, 4> anchor = load_pack<4>(boxes.anchors + i % boxes.anchors_per_image * 4);
+  const R code[4] = {R(c.value[0]), R(c.value[1]), R(c.value[2]), R(c.value[3])};
+  return iou.at(code, target.value, anchor.value[2] - anchor.value[0], anchor.value[3] - anchor.value[1]);
+}
+
 // One box a thread: neighbouring anchors share objects, so few warps have any work. iou_loss_boxes is the
 // definition, too.
 template <class T>
@@ -197,7 +208,7 @@ __global__ void iou_loss_boxes(MatchedBoxes<T> boxes, IouLoss<Accumulator<T>> io
                                LossSum<Accumulator<T>> loss) {
   Accumulator<T> sum = 0;
   for (int64_t i : grid_stride(boxes.n))
-    if (boxes.labels[i] >= 0) sum += boxes.at(iou, i).loss;
+    if (boxes.labels[i] >= 0) sum += loss_at(boxes, iou, i).loss;
   loss.finish(sum);
 }
 
@@ -208,7 +219,7 @@ __global__ void iou_loss_backward_boxes(MatchedBoxes<T> boxes, const Accumulator
   for (int64_t i : grid_stride(boxes.n)) {
     Pack<T, 4> gradient{};
     if (boxes.labels[i] >= 0) {
-      const auto of = boxes.at(iou, i);
+      const auto of = loss_at(boxes, iou, i);
       gradient.value[0] = T(scale * of.ty);
       gradient.value[1] = T(scale * of.tx);
       gradient.value[2] = T(scale * of.th);

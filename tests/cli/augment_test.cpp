@@ -29,7 +29,7 @@ const std::vector<std::string> augment{"--augment"};
 
 }  // namespace
 
-TEST_CASE("--augment shows a network the flips of its training") {
+TEST_CASE("with --augment a network sees the flips of its training") {
   const TemporaryFolder folder;
   const auto trained = [&](const std::string& name, const std::vector<std::string>& more) {
     run({"train", "--data", shapes(), "--run", folder / name, "--model", "efficientdet_d-3", "--image-size",
@@ -60,7 +60,7 @@ TEST_CASE("--augment shows a network the flips of its training") {
   CHECK_THAT(files.errors, Contains("--augment is for a network"));
 }
 
-TEST_CASE("--augment gives a classifier's mean probabilities") {
+TEST_CASE("with --augment a classifier gives the mean of its probabilities") {
   const TemporaryFolder folder;
   Random random(1);
   save_weights(folder / "efficientnet_b-3.safetensors",
