@@ -43,10 +43,12 @@ class PackedImages {
 // 3) in host memory, or an entry of PackedImages.
 class InputImage {
  public:
+  // In memory that outlives it.
   template <std::convertible_to<std::span<float>> Pixels>
-  InputImage(Pixels&& pixels, const Normalization& normalization = {})  // memory that outlives it
+  InputImage(Pixels&& pixels, const Normalization& normalization = {})
       : pixels_(pixels), normalization_(normalization) {}
-  InputImage(PackedImages& packed, int64_t index, const Normalization& normalization = {})  // an entry
+  // An entry of a batch that travels as bytes.
+  InputImage(PackedImages& packed, int64_t index, const Normalization& normalization = {})
       : packed_(&packed), index_(index), normalization_(normalization) {}
 
   void check(int height, int width) const;  // throws Error where it is not of this size, or has no pixel
