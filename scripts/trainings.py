@@ -1,7 +1,9 @@
 """Trainings that scripts compare: made once each, resumed where they were stopped, and read back."""
+import argparse
 import csv
 import json
 import re
+import signal
 import statistics
 import struct
 import subprocess
@@ -78,12 +80,40 @@ def size_of(fovea, folder):
     return [int(re.search(rf"^{word}\s+(\d+)", text, re.M)[1]) for word in ("parameters", "multiply-adds")]
 
 
-def pairs_of(parser, arguments):
-    """Options that are not the parser's, for `fovea train`: --name value --name value."""
-    settings = [part for argument in arguments for part in argument.split("=", 1)]
+def parser_of(description, runs):
+    """The options that these scripts share."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     epilog="Further options, as --image-size 256, go to `fovea train`.",
+                                     allow_abbrev=False)
+    parser.add_argument("--data", required=True, help="folder of the data set")
+    parser.add_argument("--steps", type=int, default=2000, help="of each training (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each row, seeds 1, 2, ... (%(default)s)")
+    parser.add_argument("--runs", type=Path, default=Path(runs), help="folder of the runs (%(default)s)")
+    parser.add_argument("--fovea", type=Path, default=ROOT / "build/fovea", help="the program (%(default)s)")
+    parser.add_argument("--output", type=Path, help="also write the table to this file")
+    return parser
+
+
+def parse(parser):
+    """Its options, and as `settings` those for `fovea train`: --name value --name value."""
+    options, further = parser.parse_known_args()
+    settings = [part for argument in further for part in argument.split("=", 1)]
     if len(settings) % 2 or not all(option.startswith("--") for option in settings[::2]):
         parser.error(f"further options must be pairs as --image-size 256, got {' '.join(settings)}")
-    return settings
+    if not options.fovea.exists():
+        parser.error(f"there is no program {options.fovea}: build it (scripts/test), or name it by --fovea")
+    if options.seeds < 1:
+        parser.error(f"--seeds is {options.seeds}, it must be at least 1")
+    # Ctrl-C stops the training, which saves its state; the script then ends by the training's exit status.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    options.settings = settings
+    return options
+
+
+def circumstances(options):
+    """What the rows of the table have in common."""
+    return (f"{options.steps} steps{', ' if options.settings else ''}{' '.join(options.settings)}; "
+            f"{'one seed' if options.seeds == 1 else f'mean (least to most) of {options.seeds} seeds'}")
 
 
 def spread(values, digits):
