@@ -12,7 +12,7 @@ namespace {
 
 // Arguments of the library's functions that are no fields of TrainConfig, and the flags that give them.
 constexpr std::pair<const char*, const char*> arguments[] = {
-    {"augment", "--augment"},               // of predict and eval: test_time_flips()
+    {"augment", "--augment"},               // what test_time_flips() is asked for
     {"class_names_file", "--class-names"},  // of ModelFile
     {"folder", "--run"},                    // of start_run() and continue_run()
     {"limit", "--memory"},                  // of largest_batch()

@@ -19,7 +19,7 @@ class Backbone : public Module {
   virtual std::vector<int64_t> feature_channels() const = 0;
   // 8, 16 and 32: levels 3 to 5 of the pyramid, which EfficientDet extends to coarser ones.
   virtual std::vector<int64_t> feature_strides() const { return {8, 16, 32}; }
-  virtual Normalization normalization() const { return {}; }  // of the images
+  virtual Normalization normalization() const { return {}; }  // what features() expects of its images
 };
 
 }  // namespace fovea

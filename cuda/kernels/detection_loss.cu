@@ -196,13 +196,12 @@ __device__ auto loss_at(const MatchedBoxes<T>& boxes, const IouLoss<Accumulator<
   using R = Accumulator<T>;
   const Pack<T, 4> c = load_pack<4>(boxes.codes + i * 4);
   const Pack<R, 4> target = load_pack<4>(boxes.targets + i * 4);
-  const Pack<R, 4> anchor = load_pack<4>(boxes.anchors + i % boxes.anchors_per_image * 4);
-  const R code[4] = {R(c.value[0]), R(c.value[1]), R(c.value[2]), R(c.value[3])};
-  return iou.at(code, target.value, anchor.value[2] - anchor.value[0], anchor.value[3] - anchor.value[1]);
+  const Pack<R, 4> anchor = load_pack<4>(boxes.anchor(i));
+  return boxes.of(iou, c.value, target.value, anchor.value);
 }
 
-// One box a thread: neighbouring anchors share objects, so few warps have any work. iou_loss_boxes is the
-// definition, too.
+// One box a thread: neighbouring anchors share objects, so few warps have any work. iou_loss_boxes is
+// also the definition.
 template <class T>
 __global__ void iou_loss_boxes(MatchedBoxes<T> boxes, IouLoss<Accumulator<T>> iou,
                                LossSum<Accumulator<T>> loss) {

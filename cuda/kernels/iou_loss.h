@@ -8,7 +8,7 @@
 
 namespace fovea {
 
-// Which term an IoU loss adds to 1 - IoU, so that boxes apart have a gradient, too.
+// Which term an IoU loss adds to 1 - IoU, so that boxes that do not overlap have a gradient as well.
 enum class IouLossKind : int32_t {
   giou,  // the share of the hull of both boxes that neither covers (arXiv 1902.09630)
   diou,  // (distance of the centres / diagonal of the hull)^2 (arXiv 1911.08287, section "DIoU loss")
@@ -86,7 +86,7 @@ struct IouLoss {
     T extent, target;                   // the same as differences of edges, so that equal boxes have IoU 1
     T common, hull, distance;           // distance: of the centres, with its sign
     T common_by_shift, common_by_size;  // 0 where the two lie apart
-    T outer_shift, outer_size;          // of the hull, the first of them negated
+    T outer_shift, outer_size;          // the hull's derivatives, that by the shift negated
     T free_shift, free_size;            // the anchor's size, and 1; 0 where decoding clamps
   };
 
@@ -141,9 +141,16 @@ struct MatchedBoxes {
   // The loss of the i-th code.
   FOVEA_HOST_DEVICE typename IouLoss<Accumulator<T>>::Result at(const IouLoss<Accumulator<T>>& iou,
                                                                 int64_t i) const {
+    return of(iou, codes + i * 4, targets + i * 4, anchor(i));
+  }
+  FOVEA_HOST_DEVICE const Accumulator<T>* anchor(int64_t i) const {
+    return anchors + i % anchors_per_image * 4;
+  }
+  // The same of four numbers each.
+  FOVEA_HOST_DEVICE static typename IouLoss<Accumulator<T>>::Result of(const IouLoss<Accumulator<T>>& iou,
+                                                                       const T* c, const Accumulator<T>* t,
+                                                                       const Accumulator<T>* anchor) {
     using R = Accumulator<T>;
-    const T* c = codes + i * 4;
-    const R *t = targets + i * 4, *anchor = anchors + i % anchors_per_image * 4;
     const R code[4] = {R(c[0]), R(c[1]), R(c[2]), R(c[3])}, target[4] = {t[0], t[1], t[2], t[3]};
     return iou.at(code, target, anchor[2] - anchor[0], anchor[3] - anchor[1]);
   }

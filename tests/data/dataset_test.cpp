@@ -136,12 +136,12 @@ TEST_CASE("pictures that no split lists are found, whatever other splits there a
   for (const char* file : {"config.json", "last.safetensors"}) write_image_file(folder, "runs/1", file);
   const DetectionDataset train = open_dataset(folder.path(), "train");
   const std::array<const DetectionDataset*, 1> datasets{&train};
-  CHECK(unlisted_pictures(folder.path(), datasets) ==
+  CHECK(unlisted_pictures(folder.path(), {"train"}, datasets) ==
         Names{folder / "JPEGImages/d.jpg is in no split",
               folder / "JPEGImages/e.heic is in a format that is not read"});
   const TemporaryFolder none;
   write_image_file(none, ".", "a.jpg");
-  CHECK(unlisted_pictures(none.path(), datasets).empty());
+  CHECK(unlisted_pictures(none.path(), {"train"}, datasets).empty());
 }
 
 TEST_CASE("Pascal VOC: a list of images whose names end in a number is a split, and lines may be paths") {

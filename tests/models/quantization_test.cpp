@@ -2,17 +2,16 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <functional>
 #include <string>
 
 #include "core/autograd.h"
-#include "core/error.h"
 #include "core/parallel.h"
 #include "core/random.h"
 #include "models/efficientdet.h"
 #include "models/quantization/quantized_network.h"
 #include "ops/arithmetic.h"
 #include "ops/shape_ops.h"
+#include "tests/support/error_of.h"
 
 using namespace fovea;
 
@@ -61,15 +60,6 @@ struct SmallDetector {
     return network;
   }
 };
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 bool same_bits(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && a.values() == b.values();

@@ -2,25 +2,15 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <string>
 
-#include "core/error.h"
+#include "tests/support/error_of.h"
 #include "train/detection/quantize_detector.h"
 #include "train/loop/model_file.h"
 
 using namespace fovea;
 
 namespace {
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 // A detector's file in bytes, of a network that has learned nothing.
 struct QuantizedFile {

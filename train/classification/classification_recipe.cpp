@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "ops/cross_entropy.h"
 #include "ops/shape_ops.h"
+#include "train/data/class_weights.h"
 #include "train/data/random_stream.h"
 
 namespace fovea {
@@ -33,9 +34,7 @@ std::shared_ptr<EfficientNet> make_classification_network(const TrainConfig& con
 
 Recipe classification_recipe(std::shared_ptr<EfficientNet> model, ParameterCasts casts,
                              const TrainConfig& config, const std::vector<double>& class_weights) {
-  Tensor weights;
-  if (!class_weights.empty())
-    weights = from_values({int64_t(class_weights.size())}, class_weights).to(model->device());
+  const Tensor weights = class_weight_tensor(class_weights, model->device());
   const auto forward = [model, precision = activation_dtype(config)](const Tensor& images) {
     return Tensors{model->forward(cast(images, precision))};
   };

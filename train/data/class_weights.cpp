@@ -69,6 +69,10 @@ std::vector<double> class_weights(const std::string& text, const std::vector<std
   return weights;
 }
 
+Tensor class_weight_tensor(const std::vector<double>& weights, Device device) {
+  return weights.empty() ? Tensor() : from_values({int64_t(weights.size())}, weights).to(device);
+}
+
 std::string class_weights_text(const std::vector<double>& weights,
                                const std::vector<std::string>& class_names) {
   std::vector<std::string> parts;

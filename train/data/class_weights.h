@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/tensor.h"
+
 namespace fovea {
 
 // What the losses of each class are multiplied by. `text` is the setting `class_weights`:
@@ -16,6 +18,9 @@ namespace fovea {
 // unknown or named twice, or a weight is not from 0.001 to 1000.
 std::vector<double> class_weights(const std::string& text, const std::vector<std::string>& class_names,
                                   const std::vector<int64_t>& counts);
+
+// Them as the losses take them, float32 (classes); undefined where there are none.
+Tensor class_weight_tensor(const std::vector<double>& weights, Device device);
 
 // "; class weights cat 0.5, dog 2", to follow the description of a training; empty where there are none.
 std::string class_weights_text(const std::vector<double>& weights,

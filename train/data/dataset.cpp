@@ -27,20 +27,6 @@ bool has_files(const std::string& folder, const char* ending) { return !file_nam
   fail("{} has no split \"{}\": it has {}", folder, split, fmt::join(splits, ", "));
 }
 
-// "train+val" to train and val.
-std::vector<std::string> parts_of(const std::string& split) {
-  std::vector<std::string> parts;
-  for (size_t begin = 0; begin <= split.size();) {
-    const size_t end = std::min(split.find('+', begin), split.size());
-    parts.push_back(split.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  for (const std::string& part : parts)
-    require(!part.empty() && std::count(parts.begin(), parts.end(), part) == 1,
-            "the split \"{}\" is no list of different names joined by +, such as train+val", split);
-  return parts;
-}
-
 // The parts of `split` among the splits of a layout.
 template <class Split>
 std::vector<Split> chosen_of(const std::map<std::string, Split>& splits, const std::string& folder,
@@ -109,6 +95,19 @@ void note_names(DetectionDataset& dataset, ReadLog* log) {
 }
 
 }  // namespace
+
+std::vector<std::string> parts_of(const std::string& split) {
+  std::vector<std::string> parts;
+  for (size_t begin = 0; begin <= split.size();) {
+    const size_t end = std::min(split.find('+', begin), split.size());
+    parts.push_back(split.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  for (const std::string& part : parts)
+    require(!part.empty() && std::count(parts.begin(), parts.end(), part) == 1,
+            "the split \"{}\" is no list of different names joined by +, such as train+val", split);
+  return parts;
+}
 
 DetectionDataset open_dataset(const std::string& folder, const std::string& split,
                               const std::vector<std::string>& class_names, ReadLog* log) {

@@ -65,6 +65,9 @@ enum class DatasetFormat { none, voc, coco, yolo };
 DatasetFormat dataset_format(const std::string& folder);
 const char* name_of(DatasetFormat format);  // "Pascal VOC", "COCO", "YOLO"
 
+// "train+val" to train and val. Throws on an empty name and on one that is there twice.
+std::vector<std::string> parts_of(const std::string& split);
+
 // The names of the splits in a folder, sorted; empty where it has no layout.
 std::vector<std::string> dataset_splits(const std::string& folder);
 

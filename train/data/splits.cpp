@@ -92,15 +92,19 @@ DatasetSplits open_splits(const std::string& folder, std::vector<std::string> na
   return data;
 }
 
-std::vector<std::string> unlisted_pictures(const std::string& folder,
+std::vector<std::string> unlisted_pictures(const std::string& folder, const std::vector<std::string>& opened,
                                            std::span<const DetectionDataset* const> datasets) {
   if (dataset_format(folder) == DatasetFormat::none) return {};
   std::vector<std::string> pictures = picture_files(folder);
   for (const DetectionDataset* dataset : datasets) remove_listed(pictures, *dataset);
   // YOLO's reader names these itself.
   if (dataset_format(folder) == DatasetFormat::yolo) std::erase_if(pictures, is_unread_picture);
+  std::set<std::string> known;
+  for (const std::string& split : opened)
+    for (const std::string& part : parts_of(split)) known.insert(part);
   if (!pictures.empty())
     for (const std::string& name : dataset_splits(folder)) {
+      if (known.contains(name)) continue;
       try {
         ReadLog faults;
         remove_listed(pictures, open_dataset(folder, name, {}, &faults));

@@ -32,9 +32,9 @@ DatasetSplits open_splits(const std::string& folder, std::vector<std::string> na
                           ReadLog* log = nullptr);
 
 // A sentence for each picture in the folder that neither `datasets` nor any other split of the folder lists,
-// in its order. Other splits are opened only where pictures remain; one that cannot be opened lists none.
-// None where the folder has no layout.
-std::vector<std::string> unlisted_pictures(const std::string& folder,
+// in its order. `opened`: what open_dataset() made `datasets` of; the other splits are opened only where
+// pictures remain, and one that cannot be opened lists none. None where the folder has no layout.
+std::vector<std::string> unlisted_pictures(const std::string& folder, const std::vector<std::string>& opened,
                                            std::span<const DetectionDataset* const> datasets);
 
 // Splits that are others joined, such as VOC's trainval: all of their images are in smaller splits, at least

@@ -6,6 +6,7 @@
 #include "ops/arithmetic.h"
 #include "ops/detection_loss.h"
 #include "ops/shape_ops.h"
+#include "train/data/class_weights.h"
 #include "train/data/random_stream.h"
 #include "train/loop/resolve_config.h"
 
@@ -63,9 +64,8 @@ Recipe detection_recipe(std::shared_ptr<EfficientDet> model, ParameterCasts cast
     return Tensors{output.class_logits, output.box_codes};
   };
   const auto [height, width] = input_size(config, model->spec());
-  Tensor weights, boxes;  // of the classes; of the anchors, where the loss decodes
-  if (!class_weights.empty())
-    weights = from_values({int64_t(class_weights.size())}, class_weights).to(model->device());
+  const Tensor weights = class_weight_tensor(class_weights, model->device());
+  Tensor boxes;  // of the anchors, where the loss decodes
   if (config.box_loss != "huber")
     boxes = anchor_tensor(generate_anchors(height, width, model->spec().anchors)).to(model->device());
   const auto losses = [=](const Tensors& outputs, const Tensors& targets) {

@@ -205,7 +205,8 @@ std::unique_ptr<Task> make_detection_task(TrainingState& state, ProcessGroup& gr
   if (c.overfit == 0) {
     warn_of_shared_files(files_of(train), files_of(validation), train.warnings);
     const std::array<const DetectionDataset*, 2> datasets{&train, &validation};
-    warn_of(ProblemKind::unlisted_image, unlisted_pictures(c.data, datasets), train.warnings, nullptr);
+    warn_of(ProblemKind::unlisted_image, unlisted_pictures(c.data, {c.train_split, c.val_split}, datasets),
+            train.warnings, nullptr);
   }
   warn_before_training(train, validation, c);
   state.class_names = train.class_names;

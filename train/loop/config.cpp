@@ -9,6 +9,7 @@
 #include "core/utf8.h"
 #include "models/anchors.h"
 #include "nn/io/json.h"
+#include "train/data/augment/rotate.h"
 #include "train/data/class_weights.h"
 #include "train/loop/nearest_name.h"
 
@@ -144,7 +145,7 @@ void check_config(const TrainConfig& c) {
   in_range("crop", c.crop, 0, 1);
   in_range("mosaic", c.mosaic, 0, 1);
   in_range("mixup", c.mixup, 0, 1);
-  in_range("rotate", c.rotate, 0, 45);
+  in_range("rotate", c.rotate, 0, largest_rotation);
   in_range("random_erasing", c.random_erasing, 0, 1);
   in_range("brightness", c.brightness, 0, 1);
   in_range("contrast", c.contrast, 0, 1);

@@ -12,8 +12,8 @@ namespace fovea {
 std::string task_of_model(const std::string& model);
 
 // A file with the weights of a trained network: a checkpoint of `fovea train`, what `fovea quantize` made of
-// one, or a safetensors file of
-// timm's or effdet's weights, which says neither which model it is of nor what its classes are called.
+// one, or a safetensors file of timm's or effdet's weights, which says neither which model it is of nor what
+// its classes are called.
 class ModelFile {
  public:
   // What published weights do not say of themselves.
