@@ -85,3 +85,4 @@ target_link_libraries(fovea_cuda PUBLIC fovea_flags fmt::fmt)
 set_target_properties(fovea_cuda PROPERTIES INSTALL_RPATH $ORIGIN)
 add_dependencies(fovea_cuda fovea_headers)  # and so do all that depend on it
 set_property(GLOBAL APPEND PROPERTY FOVEA_LIBRARIES fovea_cuda)
+set_property(GLOBAL APPEND PROPERTY FOVEA_ALL_LIBRARIES fovea_cuda)

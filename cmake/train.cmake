@@ -100,5 +100,5 @@ endif()
 
 if(EXISTS ${PROJECT_SOURCE_DIR}/cli/main.cpp)
   include(cmake/predict.cmake)
-  fovea_program(fovea cli DEPENDS train predict models/onnx CLI11::CLI11 nlohmann_json::nlohmann_json)
+  fovea_program(fovea cli ROOMS learn DEPENDS train predict models/onnx CLI11::CLI11 nlohmann_json::nlohmann_json)
 endif()

@@ -1,0 +1,33 @@
+# Checks that each exercise of CHAPTER compiles and fails as it is given to the student, that its solution passes, and that
+# its check includes no file of a later exercise.
+# cmake -DPROGRAM=<fovea> -DEXERCISES=<folder> -DCHAPTER=04_shared_memory -P verify_chapter.cmake
+file(GLOB stubs ${EXERCISES}/${CHAPTER}/[0-9][0-9]_*.h ${EXERCISES}/${CHAPTER}/[0-9][0-9]_*.cu)
+if(NOT stubs)
+  message(FATAL_ERROR "${CHAPTER} has no exercises")
+endif()
+foreach(stub ${stubs})
+  get_filename_component(name ${stub} NAME_WE)
+  string(SUBSTRING ${name} 0 2 number)
+  file(STRINGS ${EXERCISES}/${CHAPTER}/${name}.check.cpp includes REGEX "^#include <([0-9][0-9]_[a-z0-9_]+/)?[0-9][0-9]_")
+  foreach(include ${includes})
+    string(REGEX REPLACE "^#include <([0-9][0-9]_[a-z0-9_]+/)?([0-9][0-9])_.*" "\\2" included ${include})
+    if(included GREATER number)
+      message(SEND_ERROR "${name}: its check includes exercise ${included}, which comes later")
+    endif()
+  endforeach()
+  file(STRINGS ${EXERCISES}/${CHAPTER}/${name}.hints.md separators REGEX "^---$")
+  list(LENGTH separators hints)
+  if(hints LESS 1 OR hints GREATER 2)
+    message(SEND_ERROR "${name}.hints.md has ${hints} lines ---, and so not two or three hints")
+  endif()
+  execute_process(COMMAND ${PROGRAM} learn check ${name} --dir ${EXERCISES} OUTPUT_VARIABLE printed ERROR_VARIABLE errors
+                  RESULT_VARIABLE result)
+  if(NOT result EQUAL 1 OR NOT printed MATCHES "\nfailed: [0-9]+ of [0-9]+ steps")
+    message(SEND_ERROR "${name}: the stub should compile and fail its check, and ended with ${result}:\n${printed}${errors}")
+  endif()
+  execute_process(COMMAND ${PROGRAM} learn check ${name} --dir ${EXERCISES}/solutions OUTPUT_VARIABLE printed ERROR_VARIABLE errors
+                  RESULT_VARIABLE result)
+  if(NOT result EQUAL 0 OR printed MATCHES "warning:")
+    message(SEND_ERROR "${name}: the solution should pass without a warning, and ended with ${result}:\n${printed}${errors}")
+  endif()
+endforeach()
