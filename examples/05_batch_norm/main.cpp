@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "cuda/runtime/kernel_score.h"
 #include "ops/batch_norm.h"
 
 using namespace fovea;
@@ -46,4 +47,16 @@ int main() {
   std::printf("sum of dx %.4f, sum of dx x' %.4f\n", std::abs(sum), std::abs(along));
   std::printf("d(weight) = sum of dy x' = %.4f, d(bias) = sum of dy = %.4f\n", weight.grad().item(),
               bias.grad().item());
+
+  // The forward pass on a GPU, here a simulated one, of 64 rows and 32 channels.
+  Random random(1);
+  const Tensor rows = randn({64, 32}, random).to(Device::cuda),
+               scales = ones({32}, DType::float32, Device::cuda),
+               shifts = zeros({32}, DType::float32, Device::cuda);
+  const Tensor means = zeros({32}, DType::float32, Device::cuda),
+               variances = ones({32}, DType::float32, Device::cuda);
+  cuda::name_buffer(rows.raw(), "x");
+  const cuda::ScoreKernels scoring;
+  const Tensor normalized = batch_norm(rows, scales, shifts, means, variances, {});
+  for (const cuda::KernelScore& score : scoring.scores()) std::puts(cuda::describe(score).c_str());
 }
