@@ -84,7 +84,7 @@ int main(int argc, char** argv) {
 
   // On a GPU, here a simulated one: in float64 the definition, in float32 the fast kernel, with what each
   // asks of the memory.
-  const Tensor small = randn({1, 16, 16, 32}, random).to(Device::cuda),
+  const Tensor small = randn({1, 8, 8, 32}, random).to(Device::cuda),
                filter = randn({3, 3, 32}, random).to(Device::cuda);
   for (const DType dtype : {DType::float64, DType::float32}) {
     const Tensor image = cast(small, dtype), taps = cast(filter, dtype);

@@ -48,15 +48,18 @@ int main() {
   std::printf("d(weight) = sum of dy x' = %.4f, d(bias) = sum of dy = %.4f\n", weight.grad().item(),
               bias.grad().item());
 
-  // The forward pass on a GPU, here a simulated one, of 64 rows and 32 channels.
-  Random random(1);
-  const Tensor rows = randn({64, 32}, random).to(Device::cuda),
-               scales = ones({32}, DType::float32, Device::cuda),
-               shifts = zeros({32}, DType::float32, Device::cuda);
-  const Tensor means = zeros({32}, DType::float32, Device::cuda),
-               variances = ones({32}, DType::float32, Device::cuda);
-  cuda::name_buffer(rows.raw(), "x");
-  const cuda::ScoreKernels scoring;
-  const Tensor normalized = batch_norm(rows, scales, shifts, means, variances, {});
-  for (const cuda::KernelScore& score : scoring.scores()) std::puts(cuda::describe(score).c_str());
+  // The forward pass on a GPU, here a simulated one, of few rows and of many.
+  const auto eight = [](double value) { return full({8}, value, DType::float32, Device::cuda); };
+  const Tensor scale = eight(1), shift = eight(0), mean = eight(0), variance = eight(1);
+  for (const int64_t count : {32, 2048}) {
+    Random random(1);
+    const Tensor rows = randn({count, 8}, random).to(Device::cuda);
+    const cuda::ScoreKernels scoring;
+    batch_norm(rows, scale, shift, mean, variance, {});
+    for (const cuda::KernelScore& score : scoring.scores())
+      std::printf(
+          "[simulator] %4d rows: %d block(s) of %3d threads read x %.2f times, %.1f sectors a request\n",
+          int(count), int(score.blocks), int(score.threads), score.reads(rows.raw()).times(),
+          score.reads(rows.raw()).sectors_per_request());
+  }
 }
