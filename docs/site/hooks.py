@@ -89,14 +89,14 @@ def on_files(files, config):
             if path in api_pages():
                 head += f"[Its page in the API reference]({posixpath.relpath(api_pages()[path], 'source/' + posixpath.dirname(path))})\n\n"
             files.append(File.generated(config, source_page(path), content=head + code_block(path, 'linenums="1"')))
-    for asset in ("style.css", "iframe-worker.js"):
+    for asset in ("style.css", "color-scheme.js", "iframe-worker.js"):
         files.append(File.generated(config, asset, abs_src_path=str(ROOT / "docs/site" / asset)))
     return files
 
 
 def as_python_markdown(text):
     """GitHub's Markdown as Python-Markdown reads it: what is inside a list is indented by four spaces for each level, and an
-    empty line stands before a list."""
+    empty line stands before a list and after a block of code in one."""
     open_items = []  # the indentation of the text of each list item that is open
     lines = []
     quoted = False
@@ -106,7 +106,8 @@ def as_python_markdown(text):
         if line.strip() and not quoted:
             while open_items and indent < open_items[-1]:
                 open_items.pop()
-            if item and lines and lines[-1].strip() and not open_items and not re.match(r" *([-*]|\d+\.) |    ", lines[-1]):
+            follows_text = lines and lines[-1].strip() and not open_items and not re.match(r" *([-*]|\d+\.) |    ", lines[-1])
+            if item and (follows_text or lines and FENCE.match(lines[-1])):
                 lines.append("")
         depth, base = 4 * len(open_items), open_items[-1] if open_items else 0
         lines.append(" " * (depth + max(0, indent - base)) + line.lstrip() if line.strip() else "")
