@@ -136,7 +136,7 @@ def on_page_markdown(markdown, page, config, files):
         indent, path, text = match.groups()
         lines = (ROOT / path).read_text().split("\n")
         line = next(i for i, source in enumerate(lines, 1) if text in source)
-        return f'{indent}[{path}:{line}]({to_source(uri, path, line)}){{ .excerpt }}\n'
+        return f'\n{indent}[{path}:{line}]({to_source(uri, path, line)}){{ .excerpt }}\n'
 
     markdown = outside_code(markdown, links_to_sources)
     markdown = as_python_markdown(EXCERPT.sub(caption, markdown))
