@@ -24,7 +24,7 @@ struct BenchFlags {
   std::string device = "cpu", precision = "auto", fusion = "default", only, image_size = "0";
   std::string gpu, launches;
   int repeats = 8;
-  bool profile = false, json = false;
+  bool profile = false, score = false, json = false;
 };
 
 double resident_peak_mb() {
@@ -104,6 +104,12 @@ void run_bench(BenchFlags flags) {
   if (step.device == Device::cuda && cuda::is_simulated())
     fmt::print("the device is simulated: its times would say nothing{}\n",
                flags.profile ? ", and are not taken" : "");
+  if (flags.score) {
+    require(flags.only != "detection", "--score is of a training step, or with --only forward of that");
+    const bool forward = flags.only == "forward";
+    return print_scores(forward ? "one forward pass" : "one step",
+                        forward ? timing.forward_scores() : timing.training_scores());
+  }
   const bool detector = task_of_model(step.model) == "detection";
   const bool only_profile = flags.profile && step.device == Device::cuda && cuda::is_simulated();
   for (const std::string phase : {"training", "forward", "detection"}) {
@@ -164,6 +170,11 @@ void add_bench_command(CLI::App& program) {
   command->add_option(
       "--launches", flags->launches,
       "with --profile: also write each launch of the first table, its shape and its times to this CSV file");
+  command->add_flag(
+      "--score", flags->score,
+      "in place of times, on a simulated cuda: how often each kernel reads its bytes, its sectors a request "
+      "and "
+      "its bank conflicts; the step runs thread by thread, so choose a small --batch and --image-size");
   command->add_flag("--json", flags->json, "with --only: each repeat's seconds, for another program to read");
   command->callback([flags] { run_bench(*flags); });
 }

@@ -101,6 +101,49 @@ void print_launches(const std::string& what, const std::vector<cuda::LaunchTime>
         unknown);
 }
 
+void print_scores(const std::string& what, const std::vector<cuda::KernelScore>& scores) {
+  struct Row {
+    std::string name;
+    int64_t launches = 0;
+    cuda::AccessScore reads, writes, shared;
+  };
+  std::map<std::string, Row> by_name;
+  Row all{"all"};
+  for (const cuda::KernelScore& score : scores)
+    for (Row* row : {&by_name[score.kernel], &all}) {
+      ++row->launches;
+      row->reads += score.reads();
+      row->writes += score.writes();
+      row->shared += score.shared_reads;
+      row->shared += score.shared_writes;
+    }
+  std::vector<Row> rows;
+  for (auto& [name, row] : by_name) {
+    row.name = name;
+    rows.push_back(row);
+  }
+  const auto sectors = [](const Row& row) { return row.reads.sectors + row.writes.sectors; };
+  std::sort(rows.begin(), rows.end(), [&](const Row& a, const Row& b) { return sectors(a) > sectors(b); });
+  rows.push_back(all);
+  fmt::print(
+      "\nread: the bytes that threads ask for, and how often each; sectors of 32 bytes and lanes are means "
+      "over the\n"
+      "requests of warps (cuda/sim/README.md says what is counted)\n");
+  fmt::print("{:<60} {:>8} {:>9} {:>6} {:>8} {:>11} {:>8} {:>11} {:>10} {:>6}\n", what + ", by kernel",
+             "launches", "read, MB", "times", "sectors", "written, MB", "sectors", "shared", "conflicts",
+             "lanes");
+  for (const Row& row : rows) {
+    cuda::AccessScore accesses = row.shared;
+    accesses += row.reads;
+    accesses += row.writes;
+    fmt::print("{:<60} {:>8} {:>9.2f} {:>6.2f} {:>8.2f} {:>11.2f} {:>8.2f} {:>11} {:>10} {:>6.1f}\n",
+               row.name.substr(0, 60), row.launches, double(row.reads.bytes) / 1e6, row.reads.times(),
+               row.reads.sectors_per_request(), double(row.writes.bytes) / 1e6,
+               row.writes.sectors_per_request(), row.shared.requests, row.shared.conflicts,
+               accesses.lanes_per_request());
+  }
+}
+
 void write_launches(const std::string& path, const std::vector<cuda::LaunchTime>& launches,
                     const cuda::Gpu& gpu) {
   std::string text =

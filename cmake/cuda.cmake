@@ -7,7 +7,8 @@ file(GLOB simulator CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/sim/*.cpp)
 # How the host compiler compiles .cu files: cuda/sim/README.md has the reasons. -fsanitize=thread makes it call the
 # simulator (cuda/sim/access.cpp) at each load and store; under the address sanitizer that one does the checking, at -O0,
 # which moves no load below its bounds test. What the simulator throws passes through kernels, which therefore must have
-# no clean-up code of their own.
+# no clean-up code of their own. GCC must not split an access to several numbers at once into one for each (-fno-tree-sra):
+# it would count as that many (cuda/runtime/kernel_score.h).
 set(simulated_flags -xc++)
 set(simulator_checks OFF)
 if(CMAKE_CXX_FLAGS MATCHES "fsanitize=thread")
@@ -24,7 +25,7 @@ else()
   endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
     # Device functions are inlined always (cuda/sim/sim.h), those not declared inline, too.
-    list(APPEND simulated_flags --param=tsan-instrument-func-entry-exit=0 -Wno-attributes)
+    list(APPEND simulated_flags -fno-tree-sra --param=tsan-instrument-func-entry-exit=0 -Wno-attributes)
   else()
     list(APPEND simulated_flags -mllvm -tsan-instrument-func-entry-exit=0)
   endif()

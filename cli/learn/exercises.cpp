@@ -94,8 +94,9 @@ LearnFiles learn_files() {
         text.replace(at, 6, fs::canonical(folder).string());
       return text;
     };
-    LearnFiles files{resolve(json.at("exercises").get<std::string>()), {}, {}};
+    LearnFiles files{resolve(json.at("exercises").get<std::string>()), {}, {}, {}};
     for (const std::string part : json.at("compile")) files.compile.push_back(resolve(part));
+    for (const std::string part : json.at("kernels")) files.kernels.push_back(resolve(part));
     for (const std::string part : json.at("link")) files.link.push_back(resolve(part));
     return files;
   }

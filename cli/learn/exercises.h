@@ -22,6 +22,7 @@ struct Exercise {
 struct LearnFiles {
   std::string exercises;             // the folder with chapters, checks and solutions
   std::vector<std::string> compile;  // the compiler and its options, up to the source
+  std::vector<std::string> kernels;  // more options, for checks of kernels
   std::vector<std::string> link;     // the libraries
 };
 // Throws Error where this build has none: one for GPUs, for which there are no checks.

@@ -127,6 +127,8 @@ CheckResult run_check(const LearnFiles& files, const std::string& folder, const 
                     counts = temporary.file("result");
   CheckResult result;
   std::vector<std::string> compile = files.compile;
+  if (exercise.file.ends_with(".cu"))
+    compile.insert(compile.end(), files.kernels.begin(), files.kernels.end());
   // In this order: the student's chapter, and their folder for exercises that use earlier ones.
   for (const std::string& part : {"-I" + folder + "/" + exercise.chapter, "-I" + folder, std::string("-c"),
                                   files.exercises + "/" + exercise.check(), std::string("-o"), object})

@@ -12,6 +12,14 @@
 
 #include "cuda/sim/fiber.h"
 #include "cuda/sim/simulator.h"
+#include "cuda/sim/watcher.h"
+
+namespace {
+// For the code of a kernel that runs.
+void tell_watchers(const fovea::sim::Access& access) {
+  for (fovea::sim::Watcher* watcher : fovea::sim::watchers) watcher->access(access);
+}
+}  // namespace
 
 #if !defined(__SANITIZE_THREAD__)
 
@@ -148,6 +156,7 @@ void check_words(const Region& region, uintptr_t address, size_t size, bool writ
 }
 
 void check_shared(const Region& region, uintptr_t address, size_t size, bool write, void* from) {
+  tell_watchers({address, size, write ? Access::write : Access::read, true, from});
   if (!write && options().check_memory &&
       region.cells[(address - region.begin) / 4].write_epoch < epochs.block)
     stop_kernel("read of uninitialised shared memory: no thread of this block has written it",
@@ -157,6 +166,7 @@ void check_shared(const Region& region, uintptr_t address, size_t size, bool wri
 }
 
 void check_global(uintptr_t address, size_t size, bool write, void* from) {
+  tell_watchers({address, size, write ? Access::write : Access::read, false, from});
   const Region& region = regions().global;
   uint8_t* state = arena().state + (address - region.begin);
   if (options().check_memory) {
@@ -255,6 +265,8 @@ T atomically(T* address, F&& f) {
     if (!fault.empty())
       stop_kernel("out of bounds: an atomic; " + fault, source_line(__builtin_return_address(0)));
   }
+  tell_watchers(
+      {uintptr_t(address), sizeof(T), Access::atomic, offset >= arena().bytes, __builtin_return_address(0)});
   const T before = *address;
   *address = f(before);
   if (offset < arena().bytes) mark_initialised(address, sizeof(T));

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "cuda/runtime/error.h"
+#include "cuda/sim/buffers.h"
 #include "cuda/sim/capture.h"
 #include "cuda/sim/queue.h"
 #include "cuda/sim/runtime_api.h"
@@ -243,11 +244,13 @@ void tell_simulator_allocated(void* pointer, size_t bytes) {
   ASAN_UNPOISON_MEMORY_REGION(pointer, bytes);
   fill_with_nan(static_cast<std::byte*>(pointer), bytes);
   std::memset(arena().state + (at - arena().base), uninitialised, bytes);
+  add_buffer(pointer, bytes);
 }
 
 void tell_simulator_freed(void* pointer, size_t bytes) {
   if (postponed([=] { tell_simulator_freed(pointer, bytes); })) return;
   const auto* at = static_cast<std::byte*>(pointer);
   std::memset(arena().state + (at - arena().base), not_allocated, bytes);
+  remove_buffers(pointer, bytes);
   ASAN_POISON_MEMORY_REGION(pointer, bytes);
 }

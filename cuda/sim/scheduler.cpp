@@ -15,7 +15,9 @@
 #include "cuda/device/philox.h"
 #include "cuda/runtime/error.h"
 #include "cuda/sim/fiber.h"
+#include "cuda/sim/queue.h"
 #include "cuda/sim/simulator.h"
+#include "cuda/sim/watcher.h"
 #undef threadIdx
 #undef blockIdx
 #undef blockDim
@@ -34,6 +36,7 @@ namespace fovea::sim {
 
 Epochs epochs{1, 1, 1, 1};
 constinit thread_local bool in_kernel_code = false;
+std::vector<Watcher*> watchers;
 
 namespace {
 
@@ -263,6 +266,7 @@ void run(const Kernel& k) {
   scheduler = this_thread();
   fault.clear();
   epochs.launch = epochs.now = ++epochs.tick;
+  for (Watcher* watcher : watchers) watcher->begin(k);
   inside = true;
   const size_t blocks = size_t(k.grid.x) * k.grid.y * k.grid.z;
   if (options().order == Order::forward) {
@@ -277,10 +281,22 @@ void run(const Kernel& k) {
     fault = fmt::format(
         "[simulator] {} blocks have taken tickets, and none of them was the last: kernel {}, launched at {}",
         waiting, function_name(k.function), site(k.file, k.line));
+  for (Watcher* watcher : watchers) watcher->end(fault);
   if (fault.empty()) return;
   fibers.made = 0;  // those that were broken off never come back
   fibers.idle.clear();
   throw CudaError(fault);
+}
+
+void watch(Watcher& watcher) {
+  finish_all();
+  const std::lock_guard lock(one_launch);
+  watchers.push_back(&watcher);
+}
+void unwatch(Watcher& watcher) {
+  finish_all();
+  const std::lock_guard lock(one_launch);
+  std::erase(watchers, &watcher);
 }
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -425,6 +441,7 @@ void __syncthreads(const char* file, int line) {
   if (++block.in_barrier < block.threads.size()) return wait();
   block.in_barrier = 0;
   epochs.now = ++epochs.tick;
+  for (Watcher* watcher : watchers) watcher->barrier();
   me.state = State::running;
   for (size_t i = block.order.size(); i-- > 0;)
     if (block.order[i] != current) make_ready(block.order[i]);

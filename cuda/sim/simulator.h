@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "cuda/sim/sim.h"
 
@@ -32,6 +33,7 @@ struct Kernel {
   size_t shared_bytes = 0;
   const char* file = "";  // the launch
   int line = 0;
+  std::vector<void*> (*words)(const void* arguments);  // those that can be pointers
 };
 
 // Runs every thread of the grid. Throws CudaError naming kernel, block, thread and line on misuse.

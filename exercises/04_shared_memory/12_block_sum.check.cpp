@@ -30,3 +30,15 @@ STEP("the same bits in whatever order the threads run") {
   const std::vector<float> x = sample_float(64 * 7);
   in_every_order([&] { return sums_of(x); });
 }
+
+STEP("each input is read once, by neighbouring threads; one number a block is written") {
+  const Buffer<float> in(sample_float(64 * 3)), sums(3);
+  const cuda::KernelScore score = score_of([&] {
+    cuda::launch(block_sums, {3, 64}, in.data(), sums.data());
+  });
+  expect_times("x", "read", score.reads(in.data()), 1);
+  expect_sectors("x", "read", score.reads(in.data()), 4);
+  expect_times("sums", "written", score.writes(sums.data()), 1);
+  note_score("x", "read", score.reads(in.data()));
+  note(fmt::format("{} barriers a block; the reference has 7", score.barriers / score.blocks));
+}

@@ -9,6 +9,17 @@
 #include <fovea/cuda/runtime/error.h>
 #include "exercises/support/kernels.h"
 
+// A check of kernels is compiled with -fsanitize=thread throughout. The simulator has the functions that this
+// makes kernels call; the host's smart pointers call these two.
+extern "C" {  // NOLINTBEGIN(bugprone-reserved-identifier)
+int __tsan_atomic32_fetch_add(volatile int* address, int value, int /*order*/) {
+  return __atomic_fetch_add(address, value, __ATOMIC_ACQ_REL);
+}
+int __tsan_atomic32_fetch_sub(volatile int* address, int value, int /*order*/) {
+  return __atomic_fetch_sub(address, value, __ATOMIC_ACQ_REL);
+}
+}  // NOLINTEND(bugprone-reserved-identifier)
+
 namespace fovea::learn {
 namespace {
 
@@ -155,6 +166,36 @@ std::vector<float> in_every_order(const std::function<std::vector<float>()>& lau
         a - first.begin(), *a, *b, name));
   }
   return first;
+}
+
+cuda::KernelScore score_of(const std::function<void()>& launches) {
+  const cuda::ScoreKernels scoring;
+  launches();
+  const std::vector<cuda::KernelScore> scores = scoring.scores();
+  expect(scores.size() == 1, "the check counts one launch, and there were {}", scores.size());
+  return scores[0];
+}
+
+void note_score(std::string_view buffer, std::string_view verb, const cuda::AccessScore& score) {
+  note(fmt::format("{}: {} {:.2f} times over, {:.1f} sectors of 32 bytes a request", buffer, verb,
+                   score.times(), score.sectors_per_request()));
+}
+
+void expect_times(std::string_view buffer, std::string_view verb, const cuda::AccessScore& score,
+                  double enough) {
+  expect(score.requests > 0, "{} is never {}", buffer, verb);
+  expect(score.times() <= enough + 1e-9, "{} is {} {:.2f} times over; {:.2f} times are enough", buffer, verb,
+         score.times(), enough);
+}
+
+void expect_sectors(std::string_view buffer, std::string_view verb, const cuda::AccessScore& score,
+                    double enough) {
+  expect(score.requests > 0, "{} is never {}", buffer, verb);
+  expect(score.sectors_per_request() <= enough + 1e-9,
+         "each time a warp's 32 threads access {} ({}), they touch {:.1f} sectors of 32 bytes; {:.1f} are "
+         "enough: "
+         "neighbouring threads should access neighbouring numbers",
+         buffer, verb, score.sectors_per_request(), enough);
 }
 
 int run_steps(int argc, char** argv) {

@@ -41,7 +41,7 @@ const std::vector<std::string> layers = {"cuda",
                                          "train/classification",
                                          "train/run",
                                          "train/diagnose"};
-const std::vector<std::string> tops = {"cli", "examples"};
+const std::vector<std::string> tops = {"cli", "examples", "exercises"};
 const std::vector<std::string> all_seeing = {"tests", "bench"};
 
 bool is_in(const std::string& path, const std::string& folder) { return path.starts_with(folder + "/"); }
@@ -111,7 +111,7 @@ std::vector<std::string> room_faults(const std::vector<std::string>& paths) {
   std::vector<std::string> found;
   std::map<std::string, std::set<std::string>> stems;
   for (const std::string& path : paths) {
-    if (any_holds(all_seeing, path) || is_in(path, "examples")) continue;
+    if (any_holds(all_seeing, path) || is_in(path, "examples") || is_in(path, "exercises")) continue;
     if (any_holds(tops_of_layers, path) && !rank(path))
       found.push_back(path + " lies in no room of its folder");
     const size_t slash = path.rfind('/');
@@ -125,7 +125,7 @@ std::vector<std::string> room_faults(const std::vector<std::string>& paths) {
 }
 
 // "Small enough to read" must be able to fail: lines of sources.
-constexpr size_t framework_lines = 22500, product_lines = 49500;
+constexpr size_t framework_lines = 23200, product_lines = 52500;
 const std::vector<std::string> framework = {"cuda", "core", "ops", "nn"};
 const std::vector<std::string> product = {"cuda", "core", "ops", "nn", "models", "train", "cli"};
 
@@ -138,7 +138,7 @@ std::string text_of(const std::filesystem::path& path) {
 std::vector<std::string> source_files(const std::filesystem::path& root) {
   std::vector<std::string> paths;
   for (const char* top :
-       {"cuda", "core", "ops", "nn", "models", "train", "cli", "examples", "tests", "bench"}) {
+       {"cuda", "core", "ops", "nn", "models", "train", "cli", "examples", "exercises", "tests", "bench"}) {
     if (!std::filesystem::exists(root / top)) continue;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(root / top)) {
       const std::string extension = entry.path().extension();

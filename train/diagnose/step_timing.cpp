@@ -210,6 +210,33 @@ std::vector<cuda::LaunchTime> StepTiming::detection_launches() {
   return launches_of([&] { detection.compute(); }, [] {});
 }
 
+namespace {
+std::vector<cuda::KernelScore> scores_of(Device device, const std::function<void()>& work) {
+  require(device == Device::cuda && cuda::ScoreKernels::possible(),
+          "kernels are scored on a simulated device: choose `device` cuda and a build for the simulator "
+          "(cmake --preset release)");
+  const cuda::ScoreKernels scoring;
+  work();
+  return scoring.scores();
+}
+}  // namespace
+
+std::vector<cuda::KernelScore> StepTiming::training_scores() {
+  set_training(true);
+  Optimizer optimizer = plain_sgd(*recipe_.model);
+  optimizer.prepare(0, learning_rate);
+  return scores_of(options_.device, [&] {
+    step();
+    optimizer.apply();
+  });
+}
+
+std::vector<cuda::KernelScore> StepTiming::forward_scores() {
+  set_training(false);
+  const NoGrad no_grad;
+  return scores_of(options_.device, [&] { outputs(); });
+}
+
 std::vector<OpTime> StepTiming::training_ops() {
   set_training(true);
   step();

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda/runtime/kernel_score.h"
 #include "cuda/runtime/profile.h"
 #include "models/box.h"
 #include "train/detection/captured_detection.h"
@@ -51,6 +52,11 @@ class StepTiming {
   // The same of one detection, from a batch on the device to its boxes on the host.
   std::vector<cuda::LaunchTime> detection_launches();
   std::vector<OpTime> training_ops();
+  // What the kernels of one training step, or of one forward pass in evaluation mode, ask of the memory
+  // system. The step runs in the simulator, thread by thread: seconds for a few small images. Throws Error
+  // where kernels cannot be scored.
+  std::vector<cuda::KernelScore> training_scores();
+  std::vector<cuda::KernelScore> forward_scores();
 
  private:
   void step();  // clears the gradients, forward, loss, backward

@@ -1,0 +1,20 @@
+// Exercise 42: round a float to bfloat16
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+// A bfloat16 is the upper half of a float: 1 sign bit, 8 exponent bits, 7 fraction bits. So its bits are
+// those of the float shifted right by 16, plus 1 where the lower half is more than a half of the last place
+// (0x8000), or exactly a half and the last bit that stays is odd. The carry may run into the exponent, which
+// is right: the next number is a power of two, or infinity. A NaN must stay a NaN: return one with its sign
+// bit and 0x7FC0.
+inline uint16_t round_to_bfloat16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  // A NaN's fraction may lie in the lower half only: shifted out, it would read as infinity.
+  if (std::isnan(value)) return uint16_t((bits >> 16 & 0x8000) | 0x7FC0);
+  // 0x7FFF, and one more where the bit that stays is odd: a tie then carries just where it has to.
+  const uint32_t odd = bits >> 16 & 1;
+  return uint16_t((bits + 0x7FFF + odd) >> 16);
+}
