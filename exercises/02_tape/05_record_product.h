@@ -3,8 +3,8 @@
 // Goal:      A node for a * b that holds its inputs and the function that gives their gradients.
 // Builds on: nothing
 // Minutes:   20
-// Source:    y = a b: d(loss)/da = d(loss)/dy b, d(loss)/db = d(loss)/dy a; lesson 2; record in
-// core/autograd.h
+// Source:    y = a b: d(loss)/da = d(loss)/dy b, d(loss)/db = d(loss)/dy a; lesson 2;
+//            record in core/autograd.h
 #pragma once
 #include "tape.h"  // Value and Node: read it first, record_sum above all
 

@@ -35,7 +35,7 @@ void expect_order(const std::vector<Node*>& order, size_t count, const std::stri
     expect(is_new, "{}: node {} is in the order twice, as entries {} and {}", what, order[i]->op,
            other->second, i);
   }
-  expect(order.size() == count, "{}: the order has {} nodes, and the tape {}", what, order.size(), count);
+  expect(order.size() == count, "{}: the order has {} of the tape's {} nodes", what, order.size(), count);
   for (size_t i = 0; i < order.size(); ++i)
     for (const Value& input : order[i]->inputs) {
       expect(place.contains(input.get()), "{}: node {} is missing, an input of {}", what, input->op,

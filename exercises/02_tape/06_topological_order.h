@@ -1,9 +1,10 @@
 // Exercise 6: put a tape in order
 //
-// Goal:      All nodes that a result was computed from, each once, inputs before what uses them; no
-// recursion. Builds on: 5 Minutes:   30 Source:    Cormen et al., Introduction to Algorithms, "Topological
-// sort"; run_backward in core/autograd.cpp,
-//            which sorts by the order of creation instead
+// Goal:      All nodes that a result was computed from, each once, inputs before what uses them.
+// Builds on: 5
+// Minutes:   30
+// Source:    Cormen et al., Introduction to Algorithms, "Topological sort"; run_backward in
+//            core/autograd.cpp, which sorts by the order of creation instead
 #pragma once
 #include <set>
 #include <vector>

@@ -4,7 +4,7 @@
 // Builds on: 5, 6
 // Minutes:   20
 // Source:    d(loss)/dx = sum over the nodes y that use x of d(loss)/dy dy/dx; run_backward in
-// core/autograd.cpp
+//            core/autograd.cpp
 #pragma once
 #include <vector>
 

@@ -231,34 +231,3 @@ int run_steps(int argc, char** argv) {
 }
 
 }  // namespace fovea::learn
-
-// The simulator's compiler option, -fsanitize=thread, also turns the atomic operations of a check's host
-// code, such as a shared pointer's count, into calls. The names are the compiler's:
-// NOLINTBEGIN(bugprone-reserved-identifier)
-#if !defined(__SANITIZE_THREAD__)
-#define FOVEA_LEARN_ATOMICS(bits, T)                                                                       \
-  extern "C" T __tsan_atomic##bits##_load(const volatile T* at, int) {                                     \
-    return __atomic_load_n(at, __ATOMIC_SEQ_CST);                                                          \
-  }                                                                                                        \
-  extern "C" void __tsan_atomic##bits##_store(volatile T* at, T value, int) {                              \
-    __atomic_store_n(at, value, __ATOMIC_SEQ_CST);                                                         \
-  }                                                                                                        \
-  extern "C" T __tsan_atomic##bits##_exchange(volatile T* at, T value, int) {                              \
-    return __atomic_exchange_n(at, value, __ATOMIC_SEQ_CST);                                               \
-  }                                                                                                        \
-  extern "C" T __tsan_atomic##bits##_fetch_add(volatile T* at, T value, int) {                             \
-    return __atomic_fetch_add(at, value, __ATOMIC_SEQ_CST);                                                \
-  }                                                                                                        \
-  extern "C" T __tsan_atomic##bits##_fetch_sub(volatile T* at, T value, int) {                             \
-    return __atomic_fetch_sub(at, value, __ATOMIC_SEQ_CST);                                                \
-  }                                                                                                        \
-  extern "C" bool __tsan_atomic##bits##_compare_exchange_strong(volatile T* at, T* expected, T value, int, \
-                                                                int) {                                     \
-    return __atomic_compare_exchange_n(at, expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);    \
-  }
-FOVEA_LEARN_ATOMICS(8, unsigned char)
-FOVEA_LEARN_ATOMICS(32, unsigned)
-FOVEA_LEARN_ATOMICS(64, unsigned long)
-#undef FOVEA_LEARN_ATOMICS
-#endif
-// NOLINTEND(bugprone-reserved-identifier)
