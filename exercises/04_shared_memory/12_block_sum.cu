@@ -9,9 +9,9 @@
 
 namespace {
 
-// Launched with 64 threads a block. x holds 64 numbers for each block, sums one. Step by step the first half of the
-// threads adds what the second half holds: 32 additions, then 16, 8, 4, 2, 1. Always the same pairs, and so always the
-// same bits.
+// Launched with 64 threads a block. x holds 64 numbers for each block, sums one. Step by step the first half
+// of the threads adds what the second half holds: 32 additions, then 16, 8, 4, 2, 1. Always the same pairs,
+// and so always the same bits.
 __global__ void block_sums(const float* x, float* sums) {
   __shared__ float values[64];
   values[threadIdx.x] = x[blockIdx.x * 64 + threadIdx.x];

@@ -44,8 +44,12 @@ template <class T>
 void expect_equal(const T& got, const T& expected, std::string_view what) {
   if (!(got == expected)) wrong(fmt::format("{}: expected {}, got {}", what, expected, got));
 }
-// Lists: the message names the first element that differs.
+// Lists: the message shows both.
 void expect_equal(std::span<const int64_t> got, std::span<const int64_t> expected, std::string_view what);
+inline void expect_equal(const std::vector<int64_t>& got, const std::vector<int64_t>& expected,
+                         std::string_view what) {
+  expect_equal(std::span<const int64_t>(got), std::span<const int64_t>(expected), what);
+}
 
 // |got - expected| <= tolerance * max(1, |expected|). A NaN is never close. The lists' message has the first
 // wrong element and how many there are; with a shape, its indices.
