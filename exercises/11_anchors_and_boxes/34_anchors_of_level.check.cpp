@@ -15,7 +15,7 @@ void expect_box(const Box& got, const Box& expected, std::string_view what) {
 
 // Anchor i of cells x cells cells with stride 8.
 Box anchor(int cells, size_t i) {
-  const std::vector<Box> anchors = anchors_of_level(cells, 8);
+  const std::vector<Box> anchors = anchors_of_level(cells, 8, 4);
   expect(anchors.size() == size_t(cells * cells * 9), "{} x {} cells have {} anchors, got {}", cells, cells,
          cells * cells * 9, anchors.size());
   return anchors[i];
@@ -24,7 +24,7 @@ Box anchor(int cells, size_t i) {
 }  // namespace
 
 STEP("a level of one cell has nine anchors") {
-  expect_equal(anchors_of_level(1, 128).size(), size_t(9), "how many");
+  expect_equal(anchors_of_level(1, 128, 4).size(), size_t(9), "how many");
 }
 
 STEP("the first: a square of 4 strides about the centre") {
@@ -49,7 +49,7 @@ STEP("cells go row by row") {
 STEP("the same as Fovea's for levels 3 to 7 of a 512 x 512 image") {
   std::vector<Box> all;
   for (int level = 3; level <= 7; ++level)
-    for (const Box& box : anchors_of_level(512 >> level, 1 << level)) all.push_back(box);
+    for (const Box& box : anchors_of_level(512 >> level, 1 << level, 4)) all.push_back(box);
   const auto expected = fovea::generate_anchors(512, 512, {});
   expect_equal(all.size(), expected.size(), "how many (49104 is the number of D0)");
   for (size_t i = 0; i < all.size(); ++i)

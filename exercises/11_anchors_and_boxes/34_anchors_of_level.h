@@ -5,21 +5,19 @@
 // Minutes:   25
 // Source:    arXiv 1708.02002, section 4 (anchors); models/anchors.h
 #pragma once
+#include <box.h>
 #include <cmath>
 #include <vector>
 
 // A level has cells x cells cells of `stride` pixels. On the centre of each cell, (y + 1/2) stride and (x +
-// 1/2) stride, stand 9 anchors: three octaves, and for each three shapes. A side is 4 * stride * 2^(octave /
-// 3) times the shape's factor, given as {width, height}. The order is y, x, octave (0, 1, 2), shape. Anchors
-// reach over the image's edges.
-struct Box {
-  double y0, x0, y1, x1;
-};
-inline std::vector<Box> anchors_of_level(int cells, double stride) {
+// 1/2) stride, stand 9 anchors: three octaves, and for each three shapes. A side is scale * stride *
+// 2^(octave / 3) times the shape's factor, given as {width, height}; the paper's scale is 4. The order is y,
+// x, octave (0, 1, 2), shape. Anchors reach over the image's edges.
+inline std::vector<Box> anchors_of_level(int cells, double stride, double scale) {
   const double factors[3][2] = {{1, 1}, {1.4, 0.7}, {0.7, 1.4}};  // width, height
   std::vector<Box> anchors;
   // ---- your code: 8 to 12 lines ----
-  (void)cells, (void)stride, (void)factors;
+  (void)cells, (void)stride, (void)scale, (void)factors;
   // ---- end ----
   return anchors;
 }

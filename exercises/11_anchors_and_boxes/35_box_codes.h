@@ -5,14 +5,12 @@
 // Minutes:   20
 // Source:    arXiv 1506.01497, equation 2; models/box_coder.h
 #pragma once
+#include <box.h>
 #include <cmath>
 
 // A box relative to an anchor: the shift of the centre in heights and widths of the anchor, and the
 // logarithms of the ratios of the sizes. Both boxes have a positive size.
 //   ty = (cy - cy_anchor) / height_anchor,   th = log(height / height_anchor),   and tx, tw likewise
-struct Box {
-  double y0, x0, y1, x1;
-};
 struct BoxCode {
   double ty, tx, th, tw;
 };

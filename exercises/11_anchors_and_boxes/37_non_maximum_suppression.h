@@ -5,6 +5,7 @@
 // Minutes:   25
 // Source:    arXiv 1506.01497, section 3.3; models/nms.h
 #pragma once
+#include <box.h>
 #include <algorithm>
 #include <numeric>
 #include <vector>
@@ -12,9 +13,6 @@
 // Detections of one class. In the order of their scores, best first, each one is kept unless it overlaps one
 // that was kept with an IoU above `threshold`. Return the indices of those that are kept, in that order; of
 // equal scores the lower index comes first. Boxes without an area overlap nothing.
-struct Box {
-  double y0, x0, y1, x1;
-};
 inline std::vector<int> non_maximum_suppression(const std::vector<Box>& boxes,
                                                 const std::vector<double>& scores, double threshold) {
   std::vector<int> order(boxes.size()), kept;

@@ -1,13 +1,11 @@
 // Exercise 33: the generalized IoU of two boxes
 #pragma once
+#include <box.h>
 #include <algorithm>
 
 // Boxes are given by their edges, y0 <= y1 and x0 <= x1. With their intersection I, union U and the smallest
 // box that holds both, H (areas):  IoU = I / U,  GIoU = IoU - (H - U) / H,  loss = 1 - GIoU. It lies between
 // 0, for equal boxes, and 2. Where U or H is 0 its fraction counts as 0.
-struct Box {
-  double y0, x0, y1, x1;
-};
 inline double giou_loss(const Box& a, const Box& b) {
   const auto area = [](const Box& box) { return (box.y1 - box.y0) * (box.x1 - box.x0); };
   // Apart along one axis, the intersection's side would be negative; apart along both, the product positive.

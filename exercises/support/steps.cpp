@@ -1,4 +1,4 @@
-#include "exercises/support/check.h"
+#include "exercises/support/steps.h"
 
 #include <algorithm>
 #include <bit>
