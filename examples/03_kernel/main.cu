@@ -11,8 +11,7 @@ using namespace fovea;
 
 namespace {
 
-// y += a x for n elements: each thread takes element i, i + (number of threads), i + 2 (number of threads),
-// ...
+// y += a x for n elements. Of t threads in the grid, each takes the elements i, i + t, i + 2 t, ...
 __global__ void axpy(float a, const float* x, float* y, int64_t n) {
   for (int64_t i : grid_stride(n)) y[i] += a * x[i];
 }

@@ -27,8 +27,8 @@ int main() {
 
   // If mean and deviation were constants, dx would be dy weight / deviation. But they depend on x. Adding the
   // same number to every x does not change y, so dx must not have a part that all x share. Stretching x does
-  // not change y, so dx must not have a part along x':  dx = weight / deviation (dy - mean(dy) - x' mean(dy
-  // x'))
+  // not change y, so dx must not have a part along x':
+  //   dx = weight / deviation (dy - mean(dy) - x' mean(dy x'))
   const double deviation = std::sqrt(3.5), values[4] = {1, 2, 3, 6};
   double mean_dy = 0, mean_dy_x = 0;
   for (int i = 0; i < 4; ++i) {
