@@ -11,7 +11,7 @@ namespace fovea::cuda {
 enum class Limit { launch, latency, bytes, instructions };
 const char* name(Limit limit);
 
-// What a launch would take on a GPU that need not be in this machine.
+// The predicted cost of a launch on a GPU that need not be in this machine.
 struct LaunchPrediction {
   double seconds = 0;
   Limit limit = Limit::launch;

@@ -86,5 +86,5 @@ TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is
   CHECK(unknown.exit_code == 1);
   CHECK_THAT(
       unknown.errors,
-      Contains("the GPU gtx is not in the table of GPUs; in it are H200, H100, A100, L4, RTX4090, T4"));
+      Contains("the GPU gtx is not in the table of GPUs: choose one of H200, H100, A100, L4, RTX4090, T4"));
 }

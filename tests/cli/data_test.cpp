@@ -29,10 +29,10 @@ TEST_CASE("data check prints counts, sizes, the anchors' cover and an image, and
   CHECK_THAT(result.output, Contains("shapes: COCO, 16 images, ") && Contains(" 3 classes\n"));
   CHECK_THAT(result.output,
              Contains("train       val\n") && Contains("images") && Contains("       12         4\n"));
-  CHECK_THAT(result.output, Contains("images' width x height: 96x80 (16)"));
+  CHECK_THAT(result.output, Contains("image sizes, width x height: 96x80 (16)"));
   CHECK_THAT(result.output, Contains("in the 224x256 input of efficientdet_d-2, anchor scale 2"));
   CHECK_THAT(result.output, Contains("--anchor-scale"));
-  CHECK_THAT(result.output, Contains("0 errors, ") && Contains("a training can go on"));
+  CHECK_THAT(result.output, Contains("0 errors, ") && Contains("training can start"));
   const Image mosaic = read_image(folder / "mosaic.png");
   CHECK(mosaic.width == 4 * 404 - 4);
   CHECK(mosaic.height == 4 * 337 - 4);  // tiles of 400 x 333

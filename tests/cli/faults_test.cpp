@@ -145,7 +145,7 @@ TEST_CASE("every command says that the disk is full, and leaves nothing half-wri
   const std::string errors = trainings / "errors.txt";
   const std::string command = std::string(FOVEA_PROGRAM) + " info >/dev/full 2>" + errors;
   CHECK(std::system(command.c_str()) != 0);
-  CHECK_THAT(read_file(errors), Contains("the output cannot be written: No space left on device"));
+  CHECK_THAT(read_file(errors), Contains("cannot write the output: No space left on device"));
 }
 
 TEST_CASE("a run's folder that cannot be made is named before the training starts") {

@@ -46,7 +46,7 @@ TEST_CASE("fovea info draws a network") {
   const std::string file = folder / "d0.svg";
   const ProgramResult drawn = run_program({"info", "efficientdet_d0", "--graph", file});
   REQUIRE(drawn.exit_code == 0);
-  CHECK_THAT(drawn.output, Contains("efficientdet_d0 is drawn in " + file));
+  CHECK_THAT(drawn.output, Contains("wrote a drawing of efficientdet_d0 to " + file));
   CHECK_THAT(read_file(file), Contains("<svg xmlns") && Contains("fpn.cell.2.fnode.7"));
 }
 
@@ -58,7 +58,7 @@ TEST_CASE("fovea info refuses what it cannot tell") {
     CHECK_THAT(result.errors, Contains(sentence));
   };
   refused({"resnet50"}, "there is no model resnet50");
-  refused({"efficientnet_b0", "--fpn", "bifpn"}, "efficientnet_b0 is no detector: leave out --fpn");
+  refused({"efficientnet_b0", "--fpn", "bifpn"}, "efficientnet_b0 is not a detector: leave out --fpn");
   refused({"efficientdet_d0", "--recompute"}, "give --batch, too");
   refused({"efficientdet_d0", "--batch", "2", "--precision", "bfloat16"}, "--precision is 'bfloat16' with");
   refused({"none.safetensors"}, "none.safetensors");

@@ -99,8 +99,8 @@ TEST_CASE("predict gives each result a name of its own, and says what else lies 
                                                                     "a.png_2.jpg", "b.jpg",
                                                                     "detections.json"});
   CHECK_THAT(flat.errors,
-             Contains("1 files are left out, which are no images by their names, like notes.txt") &&
-                 Contains("1 folders are not looked into, which --recursive does, like sub") &&
+             Contains("1 files are left out because they have no image extension, such as notes.txt") &&
+                 Contains("1 folders are not searched without --recursive, such as sub") &&
                  !Contains("warning"));
 
   auto recursive = command;

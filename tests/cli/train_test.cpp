@@ -64,7 +64,7 @@ TEST_CASE("a training leaves weights, figures, curves, a report and images, and 
   // The same command once more finds it done; other settings are another run.
   const auto again = run_program(tiny(folder / "run"));
   CHECK(again.exit_code == 0);
-  CHECK_THAT(again.errors, Contains("holds this run already: it is complete"));
+  CHECK_THAT(again.errors, Contains("already holds this run: it is complete"));
   CHECK(again.output == result.output);
   const auto other = run_program(tiny(folder / "run", {"--seed", "2", "--optimizer", "sgd"}));
   CHECK(other.exit_code == 1);
@@ -113,7 +113,7 @@ TEST_CASE("Ctrl-C keeps a checkpoint, and a resumed training ends as one never i
   const auto resumed = run_program(tiny(folder / "run", longer));
   CAPTURE(resumed.errors);
   CHECK(resumed.exit_code == 0);
-  CHECK_THAT(resumed.errors, Contains("holds this run already: going on with it"));
+  CHECK_THAT(resumed.errors, Contains("already holds this run: continuing it"));
   CHECK(read_file(folder / "run/last.safetensors") == read_file(folder / "whole/last.safetensors"));
 
   const auto longer_still = run_program(tiny(folder / "run", {"--epochs", "50"}));
@@ -214,11 +214,11 @@ TEST_CASE("what cannot be trained is refused in one sentence") {
   refuses({"predict"}, "weights is required");
   refuses({}, "Start with:");
   refuses({"train", "--data", shapes(), "--mosaics", "0.3", "--run", folder / "run"},
-          "there is no --mosaics: did you mean --mosaic? `fovea train --help` has them all");
+          "there is no --mosaics: did you mean --mosaic? `fovea train --help` lists all flags");
   refuses({"data", "check", shapes(), "--ful=yes"},
           "there is no --ful: did you mean --full? `fovea data check --help`");
   refuses({"train", "shapes", "--run", folder / "run"},
-          "'shapes' is more than it takes: see `fovea train --help`");
+          "unexpected argument 'shapes': see `fovea train --help`");
   refuses({"data", "chekc"}, "there is no command 'chekc': choose one of ");
   refuses({"data"}, "`fovea data` needs a command: choose one of ");
   write_file_atomically(folder / "c.json", "{\"epoch\": 3}");
@@ -247,7 +247,7 @@ TEST_CASE("a flag and a configuration may have a former name, and a run of an ea
   REQUIRE(with({"--batch-norm-freeze", "0.25"}).exit_code == 0);
   std::string config = read_file(settings);
   CHECK_THAT(config, Contains("\"freeze_statistics_at\": 0.25") && !Contains("batch_norm_freeze"));
-  CHECK_THAT(with({"--freeze-statistics-at", "0.25"}).errors, Contains("holds this run already"));
+  CHECK_THAT(with({"--freeze-statistics-at", "0.25"}).errors, Contains("already holds this run"));
   CHECK_THAT(with({"--freeze-statistics-at", "0.75"}).errors,
              Contains("of --freeze-statistics-at 0.25, and 0.75 is asked for"));
   CHECK_THAT(with({"--batch-norm-freeze", "0.25", "--freeze-statistics-at", "0.25"}).errors,
@@ -257,7 +257,7 @@ TEST_CASE("a flag and a configuration may have a former name, and a run of an ea
                        Contains("in steps, instead of --epochs"));
 
   write_file_atomically(folder / "old.json", "{\"batch_norm_freeze\": 0.25}");
-  CHECK_THAT(with({"--config", folder / "old.json"}).errors, Contains("holds this run already"));
+  CHECK_THAT(with({"--config", folder / "old.json"}).errors, Contains("already holds this run"));
   CHECK_THAT(with({"--config", folder / "old.json", "--freeze-statistics-at", "0.75"}).errors,
              Contains("of --freeze-statistics-at 0.25, and 0.75 is asked for"));
 

@@ -124,12 +124,12 @@ TEST_CASE("what goes wrong with a video is said in a sentence, and leaves nothin
   {
     const Path path(videos.folder / "bin");
     refuses(run_program({"predict", videos.folder / "efficientdet_d-3.safetensors", clip}),
-            "videos need the program ffmpeg: install it (Debian's package ffmpeg)");
+            "videos need the program ffmpeg: install it (Debian package ffmpeg)");
   }
   videos.program("ffmpeg", "echo 'moov atom not found' >&2; exit 1\n");
-  refuses(videos.predict({clip}), "clip.mp4 has no frame that can be read: moov atom not found");
+  refuses(videos.predict({clip}), "clip.mp4 has no readable frame: moov atom not found");
   videos.program("ffmpeg", "kill -9 $$\n");
-  refuses(videos.predict({clip}), "has no frame that can be read: ffmpeg ended with code 137");
+  refuses(videos.predict({clip}), "has no readable frame: ffmpeg ended with code 137");
   videos.pretend_ffmpeg("echo 'error in packet 4' >&2\n");
   const auto early = videos.predict({clip});
   CHECK(early.exit_code == 0);
@@ -140,10 +140,10 @@ TEST_CASE("what goes wrong with a video is said in a sentence, and leaves nothin
   refuses(videos.predict({clip, "--output", found}), "found.mp4 cannot be written: No space left on device");
   refuses(videos.predict({clip, "--output", clip}), "clip.mp4 is a file that is read here");
   refuses(videos.predict({clip, "--output", videos.folder / "folder"}),
-          "of a video it is a video, like found.mp4, and of images a folder");
+          "give a video file such as found.mp4 for a video, and a folder for images");
   refuses(videos.predict({videos.folder / "none.mp4"}), "none.mp4 does not exist");
   refuses(videos.predict({videos.folder.path(), "--output", found}),
-          "of a video it is a video, like found.mp4, and of images a folder");
+          "give a video file such as found.mp4 for a video, and a folder for images");
   refuses(videos.predict({}), "give an image, a folder of images, a video, - for a stream, or --camera");
   CHECK(read_file(clip) == "a clip");
 }
