@@ -69,7 +69,7 @@ TEST_CASE("a training leaves weights, figures, curves, a report and images, and 
   const auto other = run_program(tiny(folder / "run", {"--seed", "2", "--optimizer", "sgd"}));
   CHECK(other.exit_code == 1);
   CHECK_THAT(other.errors,
-             Contains("already holds a run, of --optimizer \"adamw\", and \"sgd\" is asked for"));
+             Contains("already holds a run with --optimizer \"adamw\", but \"sgd\" was given"));
 
   const auto eval = run_program({"eval", folder / "run/best.safetensors", "--output", folder / "eval"});
   CHECK(eval.exit_code == 0);

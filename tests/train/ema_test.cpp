@@ -135,7 +135,7 @@ TEST_CASE("a captured average replays with each step's decay, the same bits as a
   ema.prepare(0);
   graph.capture([&] { ema.apply(); });
   CHECK_THROWS_WITH(cuda::Graph().capture([&] { ema.prepare(0); }),
-                    Catch::Contains("belongs before each replay"));
+                    Catch::Contains("call it before each replay"));
   for (int64_t step = 0; step < 4; ++step) {
     net.change(step);
     other.change(step);

@@ -50,7 +50,7 @@ TEST_CASE("a frozen backbone ends as it came from the file, the rest does not") 
   config.init_from = published(folder);
   config.freeze = GENERATE("backbone", "batch-norm");
   TrainingRun run = start_run(config, folder / "run");
-  CHECK_THAT(run.description(), Contains("new are class_net.predict.conv_pw.weight and 1 more"));
+  CHECK_THAT(run.description(), Contains("new: class_net.predict.conv_pw.weight and 1 more"));
   REQUIRE(run.train({}));
   const SafetensorsFile start(config.init_from);
   Detector trained(ModelFile(folder / "run/last.safetensors"));

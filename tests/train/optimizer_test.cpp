@@ -294,13 +294,13 @@ TEST_CASE("misuse of an optimizer is told") {
   optimizer.prepare(0, 0.1);
   cuda::Graph graph;
   CHECK_THROWS_WITH(graph.capture([&] { optimizer.prepare(0, 0.1); }),
-                    Contains("belongs before each replay"));
+                    Contains("call it before each replay"));
   CHECK_THROWS_WITH(graph.capture([&] {
     optimizer.apply();
     optimizer.apply();
   }),
                     Contains("captured once after each prepare()"));
   parameters[2].tensor.move_to(Device::cpu);
-  CHECK_THROWS_WITH(optimizer.apply(), Contains("2 or its gradient has left cuda"));
+  CHECK_THROWS_WITH(optimizer.apply(), Contains("2 or its gradient is no longer on cuda"));
   CHECK_THROWS_WITH(Optimizer(parameters, {}), Contains("0 is on cuda, 2 on cpu"));
 }

@@ -207,7 +207,7 @@ TEST_CASE("a training is loaded into nothing that it does not fit") {
   AdamW decoupled(net.parameters());
   SGD sgd(net.parameters());
   CHECK_THROWS_WITH(load_training(file, net, decoupled),
-                    Contains("holds a training by Adam, the optimizer given is AdamW"));
+                    Contains("holds a training with Adam, but the given optimizer is AdamW"));
   CHECK_THROWS_WITH(load_training(file, net, sgd), Contains("given is SGD"));
   CHECK_THROWS_WITH(load_training(file, other, of_other), Contains("an optimizer of other parameters"));
   Adam of_a(net.a.parameters());
@@ -217,6 +217,6 @@ TEST_CASE("a training is loaded into nothing that it does not fit") {
   CHECK(other.a.parameters()[0].tensor.values() == before);
   save_weights(folder / "weights", net);
   CHECK_THROWS_WITH(load_training(folder / "weights", net, optimizer),
-                    Contains("is no training to go on with: its metadata has no optimizer"));
+                    Contains("does not hold a training to continue: its metadata has no optimizer"));
   CHECK_THROWS_WITH(load_training(folder / "none", net, optimizer), Contains("none"));
 }

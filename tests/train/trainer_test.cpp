@@ -168,7 +168,7 @@ TEST_CASE("the best figure may be any finite number") {
   hooks.on_step = nullptr;
   hooks.on_message = [&](const std::string& text) { message = text; };
   CHECK(Trainer(never, patient, folder / "never", hooks).run());
-  CHECK(message == "stops at step 40 of 150: the last 2 measurements were not finite");
+  CHECK(message == "stops at step 40 of 150: the last 2 evaluations were not finite");
 }
 
 TEST_CASE("a training stopped anywhere and resumed ends at the same bits") {
@@ -216,7 +216,7 @@ TEST_CASE("a loss that is not a number ends the training, the checkpoint before 
   CHECK_THROWS_WITH(trainer.run(),
                     Contains("train/loss is nan at step 52") &&
                         Contains("subtract, after weight read a number that is not finite (8x1)") &&
-                        Contains("It came with the images or their labels"));
+                        Contains("It came from the images or their labels"));
   CHECK(Checkpoint(folder / "run/last.safetensors").state().step == 50);
 }
 
@@ -319,7 +319,7 @@ TEST_CASE("a learning rate that is too high is named, with the op that overflowe
         Contains(
             "the training diverged: train/loss is infinite " + when +
             "; the first number that is not finite is in the output of multiply, after weight (8x1). The "
-            "learning rate is likely too high: try `learning_rate` 3.3e+02, and `clip_norm` 10; a new run "
+            "learning rate is probably too high: try `learning_rate` 3.3e+02, and `clip_norm` 10; a new run "
             "can start from the last good weights: `init_from`") &&
             EndsWith("last.safetensors"));
   }
@@ -346,10 +346,9 @@ TEST_CASE("with patience a training stops when it gets no better, stopped and re
   const int64_t first_at_1 = 20 * (task.evaluations - 3);  // measured every 20 steps
   CHECK(trainer.step() == first_at_1 + 60);
   CHECK(trainer.step() < 150);
-  CHECK_THAT(told,
-             Contains(fmt::format("stops at step {} of 150: the last 3 measurements were no better than "
-                                  "the best (1.0000)",
-                                  trainer.step())));
+  CHECK_THAT(told, Contains(fmt::format("stops at step {} of 150: the last 3 evaluations were no better than "
+                                        "the best (1.0000)",
+                                        trainer.step())));
   const Checkpoint last(folder / "whole/last.safetensors");
   CHECK(last.state().measured_since_best == 3);
   CHECK(last.state().step == trainer.step());
