@@ -47,7 +47,7 @@ TEST_CASE("a configuration that is wrong is refused by name") {
   CHECK_THROWS_WITH(config_from_json("{\"learnin_rate\": 3}", "c.json"),
                     Contains("c.json: there is no setting learnin_rate; did you mean learning_rate?"));
   CHECK_THROWS_WITH(config_from_json("{\"epochs\": \"many\"}", "c.json"),
-                    Contains("epochs is \"many\", it must be a number"));
+                    Contains("epochs is \"many\": it must be a number"));
   CHECK_THROWS_WITH(config_from_json("{\"batch_size\": 2.5}", "c.json"),
                     Contains("batch_size is 2.5: it must be a whole number"));
   CHECK_THROWS_WITH(config_from_json("{\"horizontal_flip\": 1}", "c.json"),
