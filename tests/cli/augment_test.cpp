@@ -57,7 +57,7 @@ TEST_CASE("with --augment a network sees the flips of its training") {
              Contains("neither --horizontal-flip nor --vertical-flip") && Contains("leave out --augment"));
   const auto files = run_program({"eval", "--truth", "t.json", "--detections", "d.json", "--augment"});
   CHECK(files.exit_code == 1);
-  CHECK_THAT(files.errors, Contains("--augment is for a network"));
+  CHECK_THAT(files.errors, Contains("--augment needs a network"));
 }
 
 TEST_CASE("with --augment a classifier gives the mean of its probabilities") {

@@ -94,7 +94,7 @@ TEST_CASE("an image replaced, or a run's folder moved, ends the training, resume
     if (entry.is_regular_file()) image_file = entry.path().string();
   const std::string good = read_file(image_file);
   check_refused(trainings.disturbed("a", [&] { write_file_atomically(image_file, "no image"); }),
-                image_file + " is no image that can be read");
+                image_file + " is not a readable image");
   write_file_atomically(image_file, good.substr(0, good.size() / 2));
   check_refused(run_program({"train", "--resume", trainings / "a"}), image_file + " is cut short");
   fs::remove(image_file);

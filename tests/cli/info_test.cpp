@@ -59,7 +59,7 @@ TEST_CASE("fovea info refuses what it cannot tell") {
   };
   refused({"resnet50"}, "there is no model resnet50");
   refused({"efficientnet_b0", "--fpn", "bifpn"}, "efficientnet_b0 is not a detector: leave out --fpn");
-  refused({"efficientdet_d0", "--recompute"}, "give --batch, too");
+  refused({"efficientdet_d0", "--recompute"}, "also give --batch");
   refused({"efficientdet_d0", "--batch", "2", "--precision", "bfloat16"}, "--precision is 'bfloat16' with");
   refused({"none.safetensors"}, "none.safetensors");
   refused({"efficientdet_d0", "--graph", "/no/such/folder/a.svg"}, "/no/such/folder/a.svg");

@@ -71,10 +71,10 @@ TEST_CASE("predict writes nothing among its images, by links neither") {
   const auto predict = [&](const std::string& images, const std::string& output) {
     return run_program({"predict", weights.detector(), images, "--output", output});
   };
-  check_refused(predict(folder, folder), "results must not lie among the images");
-  check_refused(predict(photo, folder), "results must not lie among the images");
+  check_refused(predict(folder, folder), "results must not be among the images");
+  check_refused(predict(photo, folder), "results must not be among the images");
   fs::create_directory_symlink(folder, weights / "link");
-  check_refused(predict(folder, weights / "link"), "results must not lie among the images");
+  check_refused(predict(folder, weights / "link"), "results must not be among the images");
   create_folder(weights / "found");
   fs::create_symlink(photo, weights / "found/photo.jpg");
   check_refused(predict(folder, weights / "found"), "found/photo.jpg is a file that is read here");

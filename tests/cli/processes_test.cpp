@@ -122,7 +122,7 @@ TEST_CASE("what several processes cannot do is refused once, in one sentence") {
 }
 
 TEST_CASE(
-    "a process that is lost ends the others, which say how to go on, and the run goes on to the same bits") {
+    "a process that is lost ends the others, which print how to continue, and the run continues to the same bits") {
   const TemporaryFolder folder;
   const std::vector<std::string> long_run{"--steps",          "60", "--checkpoint-every", "1",
                                           "--validate-every", "0"};

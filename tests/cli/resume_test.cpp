@@ -48,7 +48,7 @@ void wait_for(const std::string& file) {
 
 }  // namespace
 
-TEST_CASE("a run whose data moved goes on to the same bits, and on no other data") {
+TEST_CASE("a run whose data moved continues to the same bits, and only on the same data") {
   const TemporaryFolder folder;
   fs::copy(shapes(), folder / "data", fs::copy_options::recursive);
   REQUIRE(run_program(arguments(folder / "data", folder / "whole", "12")).exit_code == 0);

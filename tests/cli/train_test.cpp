@@ -237,7 +237,7 @@ TEST_CASE("a configuration file sets what flags do not") {
              Contains("\"seed\": 8") && Contains("\"steps\": 6") && Contains("\"image_size\": \"64x80\""));
 }
 
-TEST_CASE("a flag and a configuration may have a former name, and a run of an earlier version goes on") {
+TEST_CASE("a flag and a configuration may have a former name, and a run of an earlier version continues") {
   const TemporaryFolder folder;
   const std::string run = folder / "run", settings = run + "/config.json";
   const auto with = [&](std::vector<std::string> more) {
@@ -251,7 +251,7 @@ TEST_CASE("a flag and a configuration may have a former name, and a run of an ea
   CHECK_THAT(with({"--freeze-statistics-at", "0.75"}).errors,
              Contains("of --freeze-statistics-at 0.25, and 0.75 is asked for"));
   CHECK_THAT(with({"--batch-norm-freeze", "0.25", "--freeze-statistics-at", "0.25"}).errors,
-             Contains("--freeze-statistics-at is given twice, once by its former name"));
+             Contains("--freeze-statistics-at is given twice, once under its former name"));
   const std::string help = run_program({"train", "--help"}).output;
   CHECK_THAT(help, Contains("--freeze-statistics-at") && !Contains("--batch-norm-freeze") &&
                        Contains("in steps, instead of --epochs"));
@@ -318,7 +318,7 @@ TEST_CASE("a classifier learns folders of images") {
   CHECK_THAT(report,
              Contains("<tr><td class=\"class\">blue</td><td style=\"background:rgba(37,99,201,0.60)\">2</td>"
                       "<td>·</td><td class=\"value\">2</td></tr>"));
-  CHECK_THAT(report, Contains("right, but not sure: "));
+  CHECK_THAT(report, Contains("right, but not confident: "));
 
   const auto eval = run_program({"eval", folder / "run/best.safetensors", "--output", folder / "eval"});
   CAPTURE(eval.errors);
@@ -370,7 +370,7 @@ TEST_CASE("overfit fits a few images, and says whether it did") {
              Contains("\"box_loss\": \"ciou\"") && Contains("\"box_loss_weight\": 1.0"));
   const auto not_yet = overfit("short", "3");
   CHECK(not_yet.exit_code == 1);
-  CHECK_THAT(not_yet.errors, Contains("on the 2 training images it was shown, where 1 was to be reached") &&
+  CHECK_THAT(not_yet.errors, Contains("on the 2 training images it was shown, where 1 was expected") &&
                                  Contains("more --steps than 3"));
   CHECK(fs::exists(folder / "short/report.html"));
   const auto too_many = run_program(tiny(folder / "many", {"--overfit", "100"}));

@@ -198,7 +198,7 @@ TEST_CASE("what is wrong with a folder of images is printed once, unless it is n
   };
   CHECK(printed({.print_warnings = false}).empty());
   const std::string text = printed({});
-  CHECK(text.find("warning: " + (folder / "empty") + " holds no image: it is no class\n") !=
+  CHECK(text.find("warning: " + (folder / "empty") + " holds no image: it is not a class\n") !=
         std::string::npos);
   CHECK(text.find("the first is notes.txt\n") != std::string::npos);
   CHECK(printed({}).empty());

@@ -110,7 +110,7 @@ TEST_CASE("check: nothing is wrong with a good data set") {
   CHECK(check.fit.boxes == 32);
   CHECK_THROWS_WITH(check_dataset("/nowhere"), Contains("/nowhere is no folder"));
   const TemporaryFolder empty;
-  CHECK_THROWS_WITH(check_dataset(empty.path()), Contains("is no data set"));
+  CHECK_THROWS_WITH(check_dataset(empty.path()), Contains("is not a data set"));
 }
 
 TEST_CASE("check: every entry that cannot be read is found, not only the first") {
@@ -189,7 +189,7 @@ TEST_CASE("check: images that are broken, cut short, wrongly named, turned, of a
   CHECK(check.count(ProblemKind::missing_image) == 2);  // the boxes of the entry that is gone
 }
 
-TEST_CASE("check: images that are there twice, in one split and in two, and those that look alike") {
+TEST_CASE("check: images that occur twice, in one split and in two, and those that look alike") {
   Coco coco;
   write_file_atomically(coco.image_file(1), read_file(coco.image_file(0)));
   write_file_atomically(coco.image_file(12), read_file(coco.image_file(2)));
@@ -274,8 +274,7 @@ TEST_CASE("check: splits without an object or not there, images without an objec
   CHECK(check.can_be_trained());
   const auto missing = only(check, ProblemKind::missing_split);
   REQUIRE(missing.size() == 1);
-  CHECK_THAT(missing[0],
-             Contains("has no split \"val\": tell `fovea train` which to take, with `val_split`"));
+  CHECK_THAT(missing[0], Contains("has no split \"val\": choose one for `fovea train` with `val_split`"));
   CHECK(check_dataset(other.folder(), {.splits = {"train"}}).faults.empty());
   CHECK_THAT(texts(check_dataset(other.folder(), {.splits = {"test"}}), ProblemKind::malformed).at(0),
              Contains("has no split \"test\": it has holdout, train"));

@@ -29,10 +29,10 @@ TEST_CASE("class weights that are wrong are refused by name, value and range") {
   const auto refused = [](const std::string& text, const std::string& why) {
     CHECK_THROWS_WITH(class_weights(text, {"cat", "dog"}, {1, 1}), Contains(why));
   };
-  refused("cow=2", "`class_weights` names the class 'cow': the data set has cat, dog");
+  refused("cow=2", "`class_weights` names the class 'cow', but the data set has cat, dog");
   for (const char* text : {"", "cat", "cat=", "cat=2,", "=2", "cat=2x", "cat=2,dog", "all"})
     refused(text, "`class_weights` is '" + std::string(text) +
-                      "': give none, auto, or names and weights as cat=0.5,dog=2");
+                      "': give none, auto, or names and weights such as cat=0.5,dog=2");
   refused("cat=0", "`class_weights` is 'cat=0': the weight 0 is not from 0.001 to 1000");
   refused("cat=-1", "the weight -1 is not");
   refused("cat=1001", "the weight 1001 is not");

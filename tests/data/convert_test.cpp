@@ -229,7 +229,7 @@ TEST_CASE("convert: nothing half-written is left, and nothing is overwritten") {
   const Coco coco;
   write_file_atomically(out / "file", "content");
   CHECK_THROWS_WITH(convert(coco.folder(), out / "file", DatasetFormat::voc),
-                    Contains("file is there already"));
+                    Contains("file already exists"));
   create_folder(out / "full");
   write_file_atomically(out / "full/file", "content");
   CHECK_THROWS_WITH(convert(coco.folder(), out / "full", DatasetFormat::voc),
@@ -238,7 +238,7 @@ TEST_CASE("convert: nothing half-written is left, and nothing is overwritten") {
   CHECK(convert(coco.folder(), out / "empty/", DatasetFormat::voc).images == 8);
   CHECK(count_files(out / "empty", ".xml") == 8);
 
-  CHECK_THROWS_WITH(convert(out / "full", out / "new", DatasetFormat::voc), Contains("is no data set"));
+  CHECK_THROWS_WITH(convert(out / "full", out / "new", DatasetFormat::voc), Contains("is not a data set"));
   write_file_atomically(out / "deep", "a file where a folder should be");
   CHECK_THROWS_AS(convert(coco.folder(), out / "deep/new", DatasetFormat::voc), Error);
   write_file_atomically(coco.folder() + "/annotations/instances_val.json", "{");

@@ -91,7 +91,7 @@ TEST_CASE("held out: the only split of a data set gives train and val, and it is
     for (const LabelledImage& b : validation.images) CHECK(a.id / 2 != b.id / 2);
   CHECK_THAT(train.warnings.at(0),
              Contains("has only the split \"default\": ") &&
-                 Contains("of its 30 images are held out to measure on, drawn by `seed` 1"));
+                 Contains("of its 30 images are held out for validation, drawn by `seed` 1"));
   CHECK(open_or_draw(folder.path(), "val", 1).images.front().file == validation.images.front().file);
   CHECK(open_or_draw(folder.path(), "default", 1).images.size() == 30);
   CHECK_THROWS_WITH(open_dataset(folder.path(), "train"), Contains("it has default"));

@@ -327,12 +327,12 @@ TEST_CASE("what is no image, or too large, is an error that names the file") {
                     Contains("wide.png is 16385 x 1 pixels: at most 16384"));
   CHECK(decode_image(png(16384, 1, 8, 0, std::string(16385, '\0')), "widest.png").width == 16384);
   CHECK_THROWS_WITH(decode_image(png(16384, 16384, 8, 0, std::string(100, '\0')), "bomb.png"),
-                    Contains("bomb.png is damaged: it says it is 16384 x 16384 pixels, which its 168 bytes"));
+                    Contains("bomb.png is damaged: its header says 16384 x 16384 pixels, which its 168 bytes"));
   std::string claims = encode_jpeg(four_colours(16, 16));
   const size_t frame = claims.find("\xFF\xC0");  // length, precision, height, width
   claims[frame + 5] = claims[frame + 7] = '\x3F';
   CHECK_THROWS_WITH(decode_image(claims, "claims.jpg"),
-                    Contains("claims.jpg is damaged: it says it is 16144 x 16144 pixels"));
+                    Contains("claims.jpg is damaged: its header says 16144 x 16144 pixels"));
   CHECK_THROWS_WITH(decode_image("\xFF\xD8\xFF\xD9"s + std::string(40, ' '), "hollow.jpg"),
                     Contains("hollow.jpg cannot be decoded: "));
   std::string damaged = encode_png(four_colours(16, 16));

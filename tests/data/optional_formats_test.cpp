@@ -112,5 +112,5 @@ TEST_CASE("a small file that claims to be a huge WebP, GIF or TIFF takes no memo
   gif[9] = '\x41';
   CHECK_THROWS_WITH(decode_image(gif, "a.gif"), Contains("is 16384 x 16640 pixels: at most 16384"));
   CHECK_THROWS_WITH(decode_image("version https://git-lfs.github.com/spec/v1\noid", "a.jpg"),
-                    Contains("a.jpg is no image that can be read: it is a Git LFS pointer"));
+                    Contains("a.jpg is not a readable image: it is a Git LFS pointer"));
 }

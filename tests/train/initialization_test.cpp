@@ -113,7 +113,7 @@ TEST_CASE("published weights are a detector with one path") {
   CHECK(named.state().class_names.back() == "j");
   write_file_atomically(folder / "names", "a\n");
   CHECK_THROWS_WITH(ModelFile(folder / "model.safetensors", {"efficientdet_d-3", folder / "names"}),
-                    Contains("has 1 class names, the weights tell 10 classes apart"));
+                    Contains("has 1 class names, but the weights have 10 classes"));
   CHECK_THROWS_WITH(Detector(ModelFile(folder / "model.safetensors", {"efficientdet_d-2", ""})),
                     Contains("another shape in the file"));
 }

@@ -286,7 +286,7 @@ TEST_CASE("a captured update keeps to the gradients it was captured with") {
   CHECK(weight.values()[0] == Approx(w - 5 - 0.25));
 }
 
-TEST_CASE("misuse of an optimizer is told") {
+TEST_CASE("misuse of an optimizer is an error") {
   auto parameters = network(few, Device::cuda);
   Optimizer optimizer(parameters, {});
   set_gradients(parameters, 0);

@@ -208,7 +208,7 @@ TEST_CASE("a training is loaded into nothing that it does not fit") {
   SGD sgd(net.parameters());
   CHECK_THROWS_WITH(load_training(file, net, decoupled),
                     Contains("holds a training with Adam, but the given optimizer is AdamW"));
-  CHECK_THROWS_WITH(load_training(file, net, sgd), Contains("given is SGD"));
+  CHECK_THROWS_WITH(load_training(file, net, sgd), Contains("optimizer is SGD"));
   CHECK_THROWS_WITH(load_training(file, other, of_other), Contains("an optimizer of other parameters"));
   Adam of_a(net.a.parameters());
   CHECK_THROWS_WITH(load_training(file, net, of_a), Contains("weight.momentum is 3x7 here, and missing"));

@@ -52,7 +52,7 @@ TEST_CASE("a quantised detector comes back from its file with the same bits") {
   const DetectorOutput output = Detector(file).outputs(written.images);
   CHECK(output.class_logits.values() == expected[0].values());
   CHECK(output.box_codes.values() == expected[1].values());
-  CHECK(error_of([&] { Detector(file, Device::cuda); }).find("which is for the CPU") != std::string::npos);
+  CHECK(error_of([&] { Detector(file, Device::cuda); }).find("run only on the CPU") != std::string::npos);
   const Detector detector = written.detector();
   CHECK(
       error_of([&] { file.restore(detector.model()); }) ==
