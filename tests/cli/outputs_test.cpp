@@ -117,7 +117,7 @@ TEST_CASE("predict gives each result a name of its own, and says what else lies 
 
   fs::remove(weights / "photos/b.png");
   const auto less = run_program(recursive);
-  CHECK_THAT(less.errors, Contains("also holds 1 file that was not written now, like b.jpg"));
+  CHECK_THAT(less.errors, Contains("also holds 1 file that was not written now, such as b.jpg"));
   CHECK(fs::exists(weights / "photos/found/b.jpg"));
 }
 
@@ -186,7 +186,7 @@ TEST_CASE("no command writes over what it reads") {
   REQUIRE(run_program({"eval", best, "--output", weights / "eval"}).exit_code == 0);
   write_image(weights / "eval/pictures/old.jpg", Image(8, 8));
   const auto again = run_program({"eval", best, "--output", weights / "eval"});
-  CHECK_THAT(again.output, Contains("also holds 1 file that was not written now, like old.jpg"));
+  CHECK_THAT(again.output, Contains("also holds 1 file that was not written now, such as old.jpg"));
   CHECK_THAT(read_file(weights / "eval/detections.json"), Contains("\"file_name\":\""));
 }
 

@@ -135,7 +135,7 @@ TEST_CASE(
   CAPTURE(result.errors);
   CHECK(result.exit_code != 0);
   CHECK_THAT(result.errors,
-             Contains("fovea: process 0 ends, since another one did or the training was told to: "
+             Contains("fovea: process 0 ends because another process ended or the training was stopped: "
                       "`fovea train --resume") &&
                  Contains("signal 9"));
   const auto resumed = Pair({"train", "--resume", folder / "cut"}).wait();

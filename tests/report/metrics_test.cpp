@@ -150,7 +150,7 @@ TEST_CASE("a malformed metrics.csv is refused with the line's number") {
        {"1,0.5,2,loss", "1,0.5,2,loss,0.25,1", "x,0.5,2,loss,0.25", "1,,2,loss,0.25", "1,0.5,2 ,loss,0.25",
         "1,0.5,2,,0.25", "1,0.5,2,loss,0.25x", "1.5,0.5,2,loss,0.25", ""})
     CHECK(error_for(head + good + bad + "\n" + good) ==
-          path + ", line 3: '" + bad + "' is not step,epoch,seconds,name,value; mend or remove the line");
+          path + ", line 3: '" + bad + "' is not step,epoch,seconds,name,value; correct or remove the line");
   CHECK_THAT(error_for("loss\n0.25\n"),
              Contains("line 1: the columns 'step,epoch,seconds,name,value' were expected"));
   CHECK(error_for(head + good + "1,0.5") == "no error");  // torn, as a crash does
