@@ -125,7 +125,7 @@ TEST_CASE("a data set of one split is trained on, and what is not UTF-8 never en
   CHECK(eval.exit_code == 0);
 }
 
-TEST_CASE("train says that images to measure on are learned from") {
+TEST_CASE("train warns of validation images that are also training images") {
   const TemporaryFolder folder;
   fs::copy(shapes(), folder / "shapes", fs::copy_options::recursive);
   fs::copy(folder / "shapes/annotations/instances_train.json",
@@ -136,5 +136,5 @@ TEST_CASE("train says that images to measure on are learned from") {
       run_program({"train", "--data", folder / "shapes", "--run", folder / "run", "--model",
                    "efficientdet_d-3", "--image-size", "64", "--batch-size", "2", "--steps", "1"});
   CHECK(result.exit_code == 0);
-  CHECK_THAT(result.errors, Contains("12 of the 12 images to measure on are also learned from"));
+  CHECK_THAT(result.errors, Contains("12 of the 12 validation images are also training images"));
 }

@@ -59,7 +59,7 @@ TEST_CASE("a training leaves weights, figures, curves, a report and images, and 
   CHECK(augmented.width == 4 * 68 - 4);
   CHECK(augmented.height == 4 * 68 - 4);
   CHECK_THAT(read_file(folder / "run/report.html"),
-             Contains("What it gets wrong") && Contains("<td class=\"class\">nothing there</td>"));
+             Contains("<h2>Mistakes</h2>") && Contains("<td class=\"class\">nothing there</td>"));
 
   // The same command once more finds it done; other settings are another run.
   const auto again = run_program(tiny(folder / "run"));

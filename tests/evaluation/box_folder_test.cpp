@@ -84,5 +84,5 @@ TEST_CASE("folders of boxes that are wrong are refused by file, line and field")
   refuses("dog 0.5 1 2 3 4 5\n", "has '5' after the last field");
   f.write("found/a.txt", "dog 0.5 1 2 3 4\n");
   f.write("found/z.txt", "dog 0.5 1 2 3 4\n");
-  CHECK_THROWS_WITH(f.read(), Contains("z.txt has detections of an image"));
+  CHECK_THROWS_WITH(f.read(), Contains("z.txt has detections for an image"));
 }

@@ -152,7 +152,7 @@ TEST_CASE("a malformed metrics.csv is refused with the line's number") {
     CHECK(error_for(head + good + bad + "\n" + good) ==
           path + ", line 3: '" + bad + "' is not step,epoch,seconds,name,value; correct or remove the line");
   CHECK_THAT(error_for("loss\n0.25\n"),
-             Contains("line 1: the columns 'step,epoch,seconds,name,value' were expected"));
+             Contains("line 1: expected the columns 'step,epoch,seconds,name,value'"));
   CHECK(error_for(head + good + "1,0.5") == "no error");  // torn, as a crash does
   CHECK(error_for("step,ep") == "no error");
   CHECK_THROWS_WITH(MetricsWriter(folder / "metrics.csv", 0), Contains("cannot be made"));
@@ -165,6 +165,6 @@ TEST_CASE("a name that would break the table is refused, and nothing of its call
   MetricsWriter writer(folder.path(), 0);
   for (const char* name : {"", "a,b", "a\nb", "a\"b"})
     CHECK_THROWS_WITH(writer.write(1, 0, 0, {{"fine", 1}, {name, 1}}),
-                      Contains("cannot name a number in metrics.csv"));
+                      Contains("cannot be a name in metrics.csv"));
   CHECK(read_metrics(folder / "metrics.csv").empty());
 }

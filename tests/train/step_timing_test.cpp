@@ -39,7 +39,7 @@ TEST_CASE("what is left open is as published") {
   CHECK(timing.parameter_count() == 5288548);
   CHECK(timing.options().image_size == std::array{224, 224});
   CHECK(timing.options().classes == 1000);
-  CHECK_THROWS_WITH(timing.detection(1), Contains("efficientnet_b0 finds no boxes"));
+  CHECK_THROWS_WITH(timing.detection(1), Contains("efficientnet_b0 is not a detector"));
 }
 
 // Each launch costs 1.5 to 2.5 us of a GPU's time, whatever it does (bench/NOTES.md): these only ever fall.
