@@ -108,7 +108,7 @@ TEST_CASE("YOLO: the ways to name classes, splits and images") {
     REQUIRE(val.images.size() == 1);
     CHECK(val.images[0].annotations[0].label == 1);
     REQUIRE(val.warnings.size() == 2);
-    CHECK_THAT(val.warnings[0], Contains("val.txt names ./images/b/4.png, which is not there"));
+    CHECK_THAT(val.warnings[0], Contains("val.txt names ./images/b/4.png, which does not exist"));
     CHECK_THAT(val.warnings[1], Contains("again: it is used once"));
     CHECK(open_dataset(yolo.folder(), "train+extra").images.size() == 3);  // images/b is in both
   }
@@ -208,8 +208,9 @@ TEST_CASE("YOLO: faults of the layout are errors") {
 
   Yolo yolo;
   yolo.image("images/train/a.png");
-  CHECK_THROWS_WITH(open_dataset(yolo.folder(), "train"),
-                    Contains("none of the 1 images of ") && Contains("the file would be ") && Contains("labels/train/a.txt"));
+  CHECK_THROWS_WITH(open_dataset(yolo.folder(), "train"), Contains("none of the 1 images of ") &&
+                                                              Contains("the file would be ") &&
+                                                              Contains("labels/train/a.txt"));
   create_folder(yolo.file("images/val"));
   CHECK_THROWS_WITH(open_dataset(yolo.folder(), "val"), Contains("images/val has no image"));
   yolo.write("images/train/b.jpg", "no image");
