@@ -36,7 +36,7 @@ TEST_CASE("fovea bench prints times, a table by op, and JSON") {
   CHECK_THAT(refused.errors, Contains("--json needs --only"));
 }
 
-TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is not here") {
+TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is not in the machine") {
   const TemporaryFolder folder;
   const std::string file = folder / "launches.csv";
   const auto run = [&](const std::string& gpu) {
@@ -70,7 +70,7 @@ TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is
   int count = 0;
   while (std::getline(rows, line)) ++count;
   CHECK(count > 300);
-  CHECK(total(h200) > count * 0.9e-3);  // milliseconds: no launch is for nothing
+  CHECK(total(h200) > count * 0.9e-3);  // milliseconds: no launch is free
   CHECK(total(h200) < 20);
 
   const ProgramResult only = Program({"bench", "efficientdet_d-3", "--image-size", "64", "--batch-size", "2",

@@ -1,4 +1,4 @@
-// Where the results of commands go: never over what is read, never two under one name.
+// The results of commands never overwrite what is read, and no two have the same name.
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -33,7 +33,7 @@ class Weights {
   std::string detector() const { return folder_ / "efficientdet_d-3.safetensors"; }
   std::string classifier() const { return folder_ / "efficientnet_b-3.safetensors"; }
 
-  // An image in a folder; what is in it is the same each time.
+  // An image in a folder, with the same content each time.
   std::string photo(const std::string& name) const {
     const std::string path = folder_ / name;
     create_folder(fs::path(path).parent_path().string());
@@ -64,7 +64,7 @@ void check_refused(const ProgramResult& result, const std::string& message) {
 
 }  // namespace
 
-TEST_CASE("predict writes nothing among its images, by links neither") {
+TEST_CASE("predict writes nothing among its images, not even through links") {
   const Weights weights;
   const std::string photo = weights.photo("photos/photo.jpg"), before = read_file(photo);
   const std::string folder = weights / "photos";
@@ -85,7 +85,7 @@ TEST_CASE("predict writes nothing among its images, by links neither") {
   CHECK(files_in(folder) == std::set<std::string>{"photo.jpg"});
 }
 
-TEST_CASE("predict gives each result a name of its own, and says what else lies there") {
+TEST_CASE("predict gives each result its own name, and reports what else is in the folder") {
   const Weights weights;
   for (const char* name : {"a.jpg", "a.png", "a.bmp", "b.png", "a.png.jpg", "sub/a.jpg", "sub/deep/c.jpg"})
     weights.photo(std::string("photos/") + name);
@@ -107,7 +107,7 @@ TEST_CASE("predict gives each result a name of its own, and says what else lies 
   recursive.push_back("--recursive");
   const auto deep = run_program(recursive);
   CAPTURE(deep.errors);
-  REQUIRE(deep.exit_code == 0);  // the results of the run before are no images to look at
+  REQUIRE(deep.exit_code == 0);  // the results of the run before are not read as images
   CHECK_THAT(deep.output, Contains("in 7 images"));
   CHECK(files_in(weights / "photos/found").contains("sub/deep/c.jpg"));
   std::set<std::string> names;
@@ -121,7 +121,7 @@ TEST_CASE("predict gives each result a name of its own, and says what else lies 
   CHECK(fs::exists(weights / "photos/found/b.jpg"));
 }
 
-TEST_CASE("bytes of a file's name that are no UTF-8 do not lose the results") {
+TEST_CASE("a file name that is not UTF-8 does not lose the results") {
   const Weights weights;
   weights.photo("photos/caf\xE9.png");
   for (const std::string& model : {weights.detector(), weights.classifier()}) {
@@ -133,7 +133,7 @@ TEST_CASE("bytes of a file's name that are no UTF-8 do not lose the results") {
   CHECK(fs::exists(weights / "found/detections.json"));
 }
 
-TEST_CASE("no command writes over what it reads") {
+TEST_CASE("no command overwrites what it reads") {
   const Weights weights;
   const std::string before = read_file(weights.detector());
   fs::create_symlink(weights.detector(), weights / "link.safetensors");
@@ -182,7 +182,7 @@ TEST_CASE("no command writes over what it reads") {
   over({"eval", best, "--output", weights / "run"});
   CHECK(read_file(image) == pixels);
 
-  // The pictures of an evaluation that are not of this one are named.
+  // The pictures of an earlier evaluation are reported.
   REQUIRE(run_program({"eval", best, "--output", weights / "eval"}).exit_code == 0);
   write_image(weights / "eval/pictures/old.jpg", Image(8, 8));
   const auto again = run_program({"eval", best, "--output", weights / "eval"});
@@ -190,7 +190,7 @@ TEST_CASE("no command writes over what it reads") {
   CHECK_THAT(read_file(weights / "eval/detections.json"), Contains("\"file_name\":\""));
 }
 
-TEST_CASE("more than 100 objects in an image are found and measured by --max-detections") {
+TEST_CASE("more than 100 objects in an image are found and evaluated with --max-detections") {
   const Weights weights;
   weights.photo("photos/a.png");
   const auto count = [&](std::vector<std::string> more) {
@@ -233,7 +233,7 @@ TEST_CASE("more than 100 objects in an image are found and measured by --max-det
   CHECK_THAT(all.output, Contains("AR100      1.0000"));
   CHECK(all.errors.empty());
 
-  // A training takes it along.
+  // A training stores it.
   const auto run =
       run_program({"train", "--data", shapes(), "--run", weights / "run", "--model", "efficientdet_d-3",
                    "--image-size", "64", "--epochs", "1", "--max-detections", "1"});

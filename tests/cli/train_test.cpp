@@ -61,15 +61,14 @@ TEST_CASE("a training leaves weights, figures, curves, a report and images, and 
   CHECK_THAT(read_file(folder / "run/report.html"),
              Contains("<h2>Mistakes</h2>") && Contains("<td class=\"class\">nothing there</td>"));
 
-  // The same command once more finds it done; other settings are another run.
+  // The same command again finds the run complete; other settings are another run.
   const auto again = run_program(tiny(folder / "run"));
   CHECK(again.exit_code == 0);
   CHECK_THAT(again.errors, Contains("already holds this run: it is complete"));
   CHECK(again.output == result.output);
   const auto other = run_program(tiny(folder / "run", {"--seed", "2", "--optimizer", "sgd"}));
   CHECK(other.exit_code == 1);
-  CHECK_THAT(other.errors,
-             Contains("already holds a run with --optimizer \"adamw\", but \"sgd\" was given"));
+  CHECK_THAT(other.errors, Contains("already holds a run with --optimizer \"adamw\", but \"sgd\" was given"));
 
   const auto eval = run_program({"eval", folder / "run/best.safetensors", "--output", folder / "eval"});
   CHECK(eval.exit_code == 0);
@@ -82,7 +81,7 @@ TEST_CASE("a training leaves weights, figures, curves, a report and images, and 
   CHECK(read_file(folder / "found/detections.json").front() == '[');
 }
 
-TEST_CASE("the same seed gives the same files on one thread and on two, another seed does not") {
+TEST_CASE("the same seed gives the same files on one thread and on two, and another seed does not") {
   const TemporaryFolder folder;
   REQUIRE(run_program(tiny(folder / "a")).exit_code == 0);
   std::vector<std::string> one_thread = tiny(folder / "b");
@@ -109,7 +108,7 @@ TEST_CASE("Ctrl-C keeps a checkpoint, and a resumed training ends as one never i
   CAPTURE(stopped.errors);
   REQUIRE(stopped.exit_code == 1);
   CHECK_THAT(stopped.errors, Contains("stopped at step") && Contains("--resume"));
-  // By the same command once more; tests/scripts/kill_and_resume does it by --resume.
+  // With the same command again; tests/scripts/kill_and_resume uses --resume.
   const auto resumed = run_program(tiny(folder / "run", longer));
   CAPTURE(resumed.errors);
   CHECK(resumed.exit_code == 0);
@@ -128,8 +127,8 @@ TEST_CASE("Ctrl-C keeps a checkpoint, and a resumed training ends as one never i
   CHECK_THAT(nothing.errors, Contains("holds no run to resume"));
 }
 
-// The frame of a handler would be written where the stack pointer is, and in the code that oneDNN generates
-// for small products that is in the heap (one training in fifty ended by "free(): invalid pointer").
+// A handler's frame would be written at the stack pointer, which is in the heap in the code that oneDNN
+// generates for small products (one training in fifty ended with "free(): invalid pointer").
 TEST_CASE("no handler of Ctrl-C or SIGTERM ever runs in a thread that computes") {
   const TemporaryFolder folder;
   Program program(tiny(folder / "run", {"--epochs", "40", "--validate-every", "0"}));
@@ -330,7 +329,7 @@ TEST_CASE("a classifier learns folders of images") {
   CHECK_THAT(other.errors, Contains("has no folder test: give a --split that it has"));
 }
 
-TEST_CASE("a run keeps its box loss and its class weights, and says what the weights are") {
+TEST_CASE("a run keeps its box loss and its class weights, and prints the weights") {
   const TemporaryFolder folder;
   const std::vector<std::string> chosen{"--box-loss", "giou", "--class-weights", "auto"};
   const auto first = run_program(tiny(folder / "run", chosen));
@@ -348,7 +347,7 @@ TEST_CASE("a run keeps its box loss and its class weights, and says what the wei
              Contains("--class-weights names the class 'unicorn': the data set has "));
 }
 
-TEST_CASE("overfit fits a few images, and says whether it did") {
+TEST_CASE("overfit fits a few images, and reports whether it did") {
   const TemporaryFolder folder;
   const auto overfit = [&](const std::string& run, const std::string& steps,
                            const std::string& box_loss = "huber") {
@@ -399,7 +398,7 @@ TEST_CASE("pictures that no list has are counted before the first step") {
   CHECK_THAT(result.errors, Contains("data/spare.png is in no split"));
 }
 
-TEST_CASE("what keeps AP at 0 is said before the first step") {
+TEST_CASE("what keeps AP at 0 is reported before the first step") {
   const TemporaryFolder folder;
   fs::copy(shapes(), folder / "data", fs::copy_options::recursive);
   // Anchors of 128 pixels and more on images of 64.

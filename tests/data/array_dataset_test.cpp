@@ -42,7 +42,7 @@ TEST_CASE("arrays give an example for each index of their first axis") {
   CHECK(inputs_of(*classes) == std::vector<double>{0, 51.f / 255, 1});
 }
 
-TEST_CASE("arrays that do not belong together are refused") {
+TEST_CASE("arrays that do not match are refused") {
   const Tensor x = zeros({3, 2}), labels = from_values({3}, {0, 1, 2}, DType::int32);
   CHECK_THROWS_WITH(array_dataset(x, zeros({2})), Contains("the inputs are 3x2 and the targets 2"));
   CHECK_THROWS_WITH(array_dataset(x, zeros(Shape())), Contains("the targets are a scalar"));

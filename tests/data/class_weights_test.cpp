@@ -7,14 +7,14 @@
 using namespace fovea;
 using Catch::Contains;
 
-TEST_CASE("class weights of none are no weights, and auto's are inverse roots with a mean of 1") {
+TEST_CASE("class weights `none` are no weights, and `auto` are inverse roots with a mean of 1") {
   CHECK(class_weights("none", {"a", "b"}, {1, 100}).empty());
   const std::vector<double> weights = class_weights("auto", {"a", "b", "c"}, {1, 100, 25});
   // 1, 1/10 and 1/5 over their mean, 1.3 / 3
   CHECK(weights[0] == Approx(3 / 1.3));
   CHECK(weights[1] == Approx(0.3 / 1.3));
   CHECK(weights[2] == Approx(0.6 / 1.3));
-  // A class without objects does not push the others down.
+  // A class without objects does not lower the others.
   CHECK(class_weights("auto", {"a", "b"}, {0, 9}) == std::vector<double>{1, 1});
 }
 
@@ -40,7 +40,7 @@ TEST_CASE("class weights that are wrong are refused by name, value and range") {
   refused("cat=1,cat=2", "class cat has two weights");
 }
 
-TEST_CASE("objects to learn from are counted without crowd regions and empty boxes") {
+TEST_CASE("training objects are counted without crowd regions and empty boxes") {
   const auto annotation = [](double width, int label, bool crowd) {
     return Annotation{.width = width, .height = 1, .label = label, .crowd = crowd};
   };

@@ -100,7 +100,7 @@ TEST_CASE("a COCO file keeps its order, ids and numbers, classes come by categor
   CHECK(crowd.crowd);
   CHECK(crowd.label == 0);
   CHECK(crowd.width == 640.4);       // within a pixel of the border: kept, and no warning
-  CHECK(crowd.area == 640.4 * 480);  // where the file has none
+  CHECK(crowd.area == 640.4 * 480);  // the file has none
   CHECK_FALSE(crowd.difficult);
 }
 
@@ -181,7 +181,7 @@ TEST_CASE("missing fields and wrong types are errors with their place") {
   CHECK(error_of([&](json& c) { c["annotations"][0]["area"] = long_text; }).size() < 150);
 }
 
-TEST_CASE("ids and names twice, and nothing to learn from, are errors") {
+TEST_CASE("repeated ids and names, and empty lists, are errors") {
   CHECK(error_of([](json& c) {
           c["images"][1]["id"] = 30;
         }).starts_with(": images[1].id is 30, which an earlier image already has"));
@@ -199,7 +199,7 @@ TEST_CASE("ids and names twice, and nothing to learn from, are errors") {
   CHECK_THROWS_WITH(Files(content).read(), Contains("none of the 2 images that "));
 }
 
-TEST_CASE("JSON that is none is an error with its position") {
+TEST_CASE("invalid JSON is an error with its position") {
   CHECK_THROWS_WITH(Files(std::string("{\"images\": [\n}")).read(),
                     Contains("instances.json is not valid JSON: parse error at line 2, column 1"));
   CHECK_THROWS_WITH(Files(small().dump().substr(0, 200)).read(),
@@ -214,7 +214,7 @@ TEST_CASE("JSON that is none is an error with its position") {
   CHECK_THROWS_WITH(read_coco("none.json", {"."}), Contains("none.json cannot be read"));
 }
 
-TEST_CASE("truth can be read without its images") {
+TEST_CASE("ground truth can be read without its images") {
   json content = small();
   content["images"][0]["file_name"] = "gone.jpg";
   const DetectionDataset dataset = Files(content).read({}, {.require_images = false});
@@ -254,7 +254,7 @@ TEST_CASE("what is written is read back to the last bit") {
   CHECK(json::parse(read_file(copy))["categories"][0]["name"] == "caf\\xE9");
 }
 
-TEST_CASE("numbers in quotes and with a needless point are taken, a size that is not said is the image's") {
+TEST_CASE("numbers in quotes and with a needless point are read, and a missing size is the image's") {
   json content = small();
   content["images"][0]["id"] = "30";
   content["images"][1]["id"] = 7.0;

@@ -68,7 +68,7 @@ TEST_CASE("a COCO layout is found, its images in any of four folders") {
   CHECK_THROWS_WITH(open_dataset(folder.path(), "train"), Contains("none of the 1 images that "));
 }
 
-TEST_CASE("COCO splits are joined, image ids that meet are numbered anew") {
+TEST_CASE("COCO splits are joined, and equal image ids are renumbered") {
   const TemporaryFolder folder;
   write_coco_split(folder, "instances_train.json", "1.jpg", 5);
   write_coco_split(folder, "instances_val.json", "2.jpg", 6, {"dog", "cat"});

@@ -48,7 +48,7 @@ TEST_CASE("held out: every fifth image, of every class, by the seed") {
   CHECK(held_out_images(dataset, each_alone(100), 2) != held);
 }
 
-TEST_CASE("held out: images that look alike stay together, and one image at least is held out") {
+TEST_CASE("held out: images that look alike stay together, and at least one image is held out") {
   const DetectionDataset dataset = hundred();
   std::vector<size_t> groups(100);
   for (size_t i = 0; i < 100; ++i) groups[i] = i / 5 * 5;
@@ -62,7 +62,7 @@ TEST_CASE("held out: images that look alike stay together, and one image at leas
   CHECK_THROWS_WITH(held_out_images(two, {0, 0}, 1), Contains("at least two are needed"));
 }
 
-TEST_CASE("held out: the only split of a data set gives train and val, and it is said") {
+TEST_CASE("held out: the only split of a data set gives train and val, with a warning") {
   const TemporaryFolder folder;
   create_folder(folder / "annotations"), create_folder(folder / "images");
   DetectionDataset dataset = hundred();

@@ -36,7 +36,7 @@ TEST_CASE("a folder for each class, in a stable order") {
   }
 }
 
-TEST_CASE("given classes decide labels, what is missing or no image is a warning") {
+TEST_CASE("given classes decide labels; missing classes and files that are not images are warnings") {
   const TemporaryFolder folder;
   for (const char* name : {"dog/1.png", "cat/1.png", "cat/notes.txt", "cat/1.heic"}) write(folder, name);
   create_folder(folder / "bird");
@@ -55,7 +55,7 @@ TEST_CASE("given classes decide labels, what is missing or no image is a warning
       Contains("bird is a folder of the class \"bird\", which the model does not have: it has dog, cat"));
 }
 
-TEST_CASE("images in folders of a class are its own, and folders without an image are no classes") {
+TEST_CASE("images in subfolders of a class belong to it, and folders without an image are not classes") {
   const TemporaryFolder folder;
   for (const char* name : {"cat/1.jpg", "cat/persian/2.jpg", "dog/3.jpg", "__MACOSX/cat/4.jpg"})
     write(folder, name);
@@ -69,10 +69,11 @@ TEST_CASE("images in folders of a class are its own, and folders without an imag
   CHECK(read_image_folder(folder.path()).class_names[0] == "caf\\xE9");
 }
 
-TEST_CASE("folders without images are errors that say where to look") {
+TEST_CASE("folders without images are errors that name the folder to give") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH(read_image_folder(folder / "none"), Contains("none is no folder"));
-  CHECK_THROWS_WITH(read_image_folder(folder.path()), Contains("holds no folders: expected one for each class"));
+  CHECK_THROWS_WITH(read_image_folder(folder.path()),
+                    Contains("holds no folders: expected one for each class"));
   create_folder(folder / "cat");
   CHECK_THROWS_WITH(read_image_folder(folder.path()), Contains("holds 1 folders, but no image in any"));
   write(folder, "train/cat/1.jpg");

@@ -8,7 +8,7 @@
 using namespace fovea;
 using namespace std::string_literals;
 
-TEST_CASE("a text file is read without its mark, UTF-16 as UTF-8") {
+TEST_CASE("a text file is read without its byte-order mark, UTF-16 as UTF-8") {
   const TemporaryFolder folder;
   const auto text_of = [&](const std::string& bytes) {
     write_file_atomically(folder / "text", bytes);

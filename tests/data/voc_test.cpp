@@ -60,7 +60,7 @@ DetectionDataset read_one(const std::string& xml, const std::vector<std::string>
 
 const std::string good = object("cat", "11", "12", "21", "32");
 
-// The one warning about a box beside a good one.
+// The only warning for a bad box beside a good one.
 std::string warning_of_box(const std::string& xmin, const std::string& ymin, const std::string& xmax,
                            const std::string& ymax, size_t boxes_left) {
   const DetectionDataset dataset = read_one(annotation(good + object("dog", xmin, ymin, xmax, ymax)));
@@ -175,7 +175,7 @@ TEST_CASE("Pascal VOC: the image is found by stem, else by file name") {
   CHECK(dataset.images[2].file == voc.file("JPEGImages/c.bmp"));
 }
 
-TEST_CASE("Pascal VOC: images that are not there are left out with a warning") {
+TEST_CASE("Pascal VOC: missing images are left out with a warning") {
   Voc voc;
   voc.image("a", annotation(good));
   voc.write("Annotations/b.xml", annotation(good, "b.jpg"));

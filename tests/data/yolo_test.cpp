@@ -148,7 +148,7 @@ TEST_CASE("YOLO: broken boxes are warnings") {
              Contains("reaches outside its image: the box is cut off"));
   const DetectionDataset dataset = read_one("0 0.875 0.5 0.5 0.25\n0 0.504 0.5 1 0.5\n");
   CHECK(numbers(dataset.images[0].annotations[0]) == std::vector<double>{62.5, 30, 37.5, 20, 750});
-  CHECK(dataset.warnings.size() == 1);  // by less than a pixel, as rounding does: none for the second
+  CHECK(dataset.warnings.size() == 1);  // the second is outside by less than a pixel, from rounding
 }
 
 TEST_CASE("YOLO: faults of a line are errors with file, line and value, with a log they are left out") {
@@ -201,7 +201,7 @@ TEST_CASE("YOLO: faults of the layout are errors") {
   CHECK_THAT(
       error_of("train: images/nowhere\nnames: [a]\n"),
       Contains("data.yaml: train is ") && Contains("images/nowhere, but there is no such folder or list"));
-  CHECK(error_of("names: [a]\n").empty());  // the folders tell the splits
+  CHECK(error_of("names: [a]\n").empty());  // the folders define the splits
   CHECK_THAT(error_of("names: [a]\ntrain: images/train\nkpt_shape: [4]\n"),
              Contains("data.yaml:3: kpt_shape must be [number of keypoints, 2 or 3]"));
   CHECK(error_of("train: images/train\nnames: [a]\n").empty());
@@ -243,7 +243,7 @@ TEST_CASE("YOLO: with kpt_shape the first numbers of a row are the box, without 
             .annotations.size() == 3);
 }
 
-TEST_CASE("YOLO: what is left out is counted: pictures that are not read, text files without an image") {
+TEST_CASE("YOLO: what is left out is counted: pictures in unsupported formats, text files without an image") {
   Yolo yolo;
   yolo.labelled("a", "0 0.5 0.5 0.5 0.5\n");
   yolo.write("images/train/b.heic", "picture");
@@ -256,7 +256,7 @@ TEST_CASE("YOLO: what is left out is counted: pictures that are not read, text f
                                       Contains("labels/train/b.txt has no image in "));
 }
 
-TEST_CASE("YOLO: a place that is not there is not replaced by another split's") {
+TEST_CASE("YOLO: a place that does not exist is not replaced by another split's") {
   Yolo yolo("train: images/train\nval: /mnt/elsewhere/images/train\nnames: red\n");
   yolo.labelled("a", "0 0.5 0.5 0.5 0.5\n");
   CHECK(open_dataset(yolo.folder(), "train").class_names == Names{"red"});

@@ -28,7 +28,7 @@ struct Folders {
 TEST_CASE("the published table of VOC average precision") {
   const auto folder = test_data("eval_voc");
   if (!folder) {
-    WARN("eval_voc is not there: set FOVEA_TEST_DATA");
+    WARN("eval_voc is missing: set FOVEA_TEST_DATA");
     return;
   }
   const auto [truth, detections] = read_box_folders(*folder + "/gts", *folder + "/dets");

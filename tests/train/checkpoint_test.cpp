@@ -51,7 +51,7 @@ TEST_CASE("a checkpoint holds the whole state of a training") {
                     Contains("tensor model.w is float32 of 3x4, here it is float32 of 4x3"));
 }
 
-TEST_CASE("a checkpoint from before the first validation has no best figure") {
+TEST_CASE("a checkpoint before the first validation has no best figure") {
   const TemporaryFolder folder;
   const std::vector<NamedTensor> tensors{{"w", ones({5})}};
   TrainingState state = state_with(3);

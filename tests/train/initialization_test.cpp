@@ -44,7 +44,7 @@ std::string published(const TemporaryFolder& folder) {
 
 }  // namespace
 
-TEST_CASE("a frozen backbone ends as it came from the file, the rest does not") {
+TEST_CASE("a frozen backbone stays as it was in the file, and the rest does not") {
   const TemporaryFolder folder;
   TrainConfig config = small_config(draw(folder));
   config.init_from = published(folder);
@@ -69,7 +69,7 @@ TEST_CASE("a frozen backbone ends as it came from the file, the rest does not") 
   CHECK(changed > 10 * same);  // an edge weight or two may stay
 }
 
-TEST_CASE("a stopped run goes on without the file it started from") {
+TEST_CASE("a stopped run continues without the file it started from") {
   const TemporaryFolder folder;
   TrainConfig config = small_config(draw(folder));
   config.init_from = published(folder);
@@ -81,7 +81,7 @@ TEST_CASE("a stopped run goes on without the file it started from") {
   CHECK(resume_run(folder / "run").train({}));
 }
 
-TEST_CASE("what cannot be started from is said before anything is written") {
+TEST_CASE("weights that do not fit are reported before anything is written") {
   const TemporaryFolder folder;
   TrainConfig config = small_config(draw(folder));
   config.init_from = folder / "missing.safetensors";
@@ -94,7 +94,7 @@ TEST_CASE("what cannot be started from is said before anything is written") {
   CHECK_THROWS_WITH(start_run(config, folder / "run"), Contains("without `init_from`"));
 }
 
-TEST_CASE("published weights are a detector with one path") {
+TEST_CASE("published weights become a detector with only a path") {
   const TemporaryFolder folder;
   const std::string path = published(folder);
   const ModelFile file(path);  // the model's name is in the file's
