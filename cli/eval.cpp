@@ -126,9 +126,8 @@ void add_eval_command(CLI::App& program) {
   command->add_option("weights", flags->weights,
                       "a checkpoint of `fovea train`, such as runs/1/best.safetensors, or a safetensors file "
                       "of effdet's weights");
-  command->add_option(
-      "--model", flags->model,
-      "model of published weights, such as tf_efficientdet_d0 (default: the one in the file name)");
+  command->add_option("--model", flags->model,
+                      "model of published weights, e.g. tf_efficientdet_d0 (default: from the file name)");
   command->add_option(
       "--class-names", flags->class_names,
       "class names for published weights: a text file with one name per line (default: COCO's)");

@@ -194,9 +194,8 @@ void add_info_command(CLI::App& program) {
   command->add_option(
       "model", config.model,
       "name of a model, a file of weights (*.safetensors), or `ops`; without a name, list the models");
-  command->add_option(
-      "--model", flags->model_of_file,
-      "model of published weights, such as tf_efficientdet_d0 (default: the one in the file name)");
+  command->add_option("--model", flags->model_of_file,
+                      "model of published weights, e.g. tf_efficientdet_d0 (default: from the file name)");
   command->add_option(
       "--image-size", config.image_size,
       "input size in pixels: 256, or height x width such as 240x320 (default: the model's own)");

@@ -295,9 +295,8 @@ void add_predict_command(CLI::App& program) {
       ->add_option("--frame-rate", flags->frame_rate,
                    "frames per second of a camera or stream (default: all as they come, written as 25)")
       ->check(CLI::Range(0.01, 1000.0));
-  command->add_option(
-      "--model", flags->model,
-      "model of published weights, such as tf_efficientdet_d0 (default: the one in the file name)");
+  command->add_option("--model", flags->model,
+                      "model of published weights, e.g. tf_efficientdet_d0 (default: from the file name)");
   command->add_option("--class-names", flags->class_names,
                       "class names for published weights: a text file with one name per line (default: "
                       "COCO's or ImageNet's)");

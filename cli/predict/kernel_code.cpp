@@ -225,7 +225,7 @@ class Reader {
     return false;
   }
 
-  // Where the kernel takes a ticket: only the last thread block executes what follows
+  // The block in which the kernel takes a ticket: only the last thread block executes what follows
   // (cuda/device/last_block.h).
   int ticket_block() const {
     for (size_t block = 0; block < kernel_.blocks.size(); ++block)

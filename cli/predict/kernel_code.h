@@ -34,7 +34,7 @@ struct KernelCode {
 };
 
 // The kernels of one PTX file, without what only ptxas reports: registers, shared, stack and spill bytes.
-// Throws CudaError where the text is not PTX.
+// Throws CudaError if the text is not PTX.
 std::vector<KernelCode> read_ptx(std::string_view ptx);
 // Adds those from the output of `ptxas -v` (nvcc -Xptxas -v). Throws CudaError if it lacks a kernel.
 void add_ptxas_report(std::string_view report, std::string_view architecture,

@@ -18,7 +18,7 @@ struct LaunchPrediction {
   int blocks_per_multiprocessor = 0;  // that fit at once
   double waves = 0;                   // the launch's blocks over those that the GPU holds at once
   double bytes_in_flight = 0;         // requested by all resident threads before they wait
-  bool known = true;  // false where code_table() does not have the kernel: 64 registers were assumed
+  bool known = true;  // false if code_table() does not have the kernel: 64 registers were assumed
 };
 
 // Predicts the time of a launch in a graph, on a GPU that need not be in this machine. docs/cuda.md describes

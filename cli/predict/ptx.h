@@ -47,7 +47,7 @@ struct PtxKernel {
   int constant_trips(int loop) const;
 };
 
-// Every kernel (.entry) of a PTX file. Throws CudaError where the text is not PTX.
+// Every kernel (.entry) of a PTX file. Throws CudaError if the text is not PTX.
 std::vector<PtxKernel> parse_ptx(std::string_view text);
 
 }  // namespace fovea::cuda

@@ -224,9 +224,8 @@ TEST_CASE("more than 100 objects in an image are found and evaluated with --max-
                                       weights / "r.json"};
   const auto by_default = run_program(eval);
   CHECK_THAT(by_default.output, Contains("AR100      0.8333"));
-  CHECK_THAT(by_default.errors,
-             Contains("1 image with more objects than the 100 that are looked for in one") &&
-                 Contains("give --max-detections 120 or more"));
+  CHECK_THAT(by_default.errors, Contains("1 image with more objects than the 100 that may be found in one") &&
+                                    Contains("give --max-detections 120 or more"));
   auto with_more = eval;
   with_more.insert(with_more.end(), {"--max-detections", "200"});
   const auto all = run_program(with_more);
@@ -237,7 +236,7 @@ TEST_CASE("more than 100 objects in an image are found and evaluated with --max-
   const auto run =
       run_program({"train", "--data", shapes(), "--run", weights / "run", "--model", "efficientdet_d-3",
                    "--image-size", "64", "--epochs", "1", "--max-detections", "1"});
-  CHECK_THAT(run.errors, Contains("with more objects than the 1 that are looked for"));
+  CHECK_THAT(run.errors, Contains("with more objects than the 1 that may be found"));
   std::set<int> images;
   const auto found = nlohmann::json::parse(read_file(weights / "run/detections.json"));
   for (const auto& entry : found) images.insert(entry["image_id"].get<int>());

@@ -47,7 +47,7 @@ TEST_CASE("arrays that do not match are refused") {
   CHECK_THROWS_WITH(array_dataset(x, zeros({2})), Contains("the inputs are 3x2 and the targets 2"));
   CHECK_THROWS_WITH(array_dataset(x, zeros(Shape())), Contains("the targets are a scalar"));
   CHECK_THROWS_WITH(array_dataset(x.to(Device::cuda), labels), Contains("the inputs are on the GPU"));
-  CHECK_THROWS_WITH(array_dataset(x, labels, {.unit_range = true}), Contains("and these are float32"));
+  CHECK_THROWS_WITH(array_dataset(x, labels, {.unit_range = true}), Contains("but these are float32"));
   CHECK_THROWS_WITH(array_dataset(x, labels, {.class_names = {"a", "b"}}),
                     Contains("a target is 2, but there are 2 `class_names`"));
   CHECK_THROWS_WITH(array_dataset(x, zeros({3}), {.class_names = {"a"}}), Contains("must be int32"));

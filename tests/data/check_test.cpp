@@ -384,7 +384,7 @@ TEST_CASE("check: boxes that no anchor fits, and the suggested input for them") 
 TEST_CASE("check: the known faults of the blood cells are all found") {
   const auto folder = test_data("bccd");
   if (!folder) {
-    WARN("bccd of the test data is not there: only the data sets made here were tested");
+    WARN("bccd is missing in the test data: only the data sets made here were tested");
     return;
   }
   const DatasetCheck check = check_dataset(*folder, {.longer_side = 256});

@@ -315,7 +315,7 @@ TEST_CASE("a COCO file that is not UTF-8 is read, and its faults are named by li
 TEST_CASE("the official COCO file") {
   const auto file = test_data("eval_coco/official/instances_val2014_100.json");
   if (!file) {
-    WARN("eval_coco of the test data is not there: only the small file made here was tested");
+    WARN("eval_coco is missing in the test data: only the small file made here was tested");
     return;
   }
   const DetectionDataset dataset = read_coco(*file, {}, {}, {.require_images = false});

@@ -118,7 +118,7 @@ TEST_CASE("a box of Pascal VOC is preserved") {
 TEST_CASE("the ring of formats preserves the blood cells of the test data") {
   const auto folder = test_data("bccd");
   if (!folder) {
-    WARN("bccd of the test data is not there: only the data sets made here were tested");
+    WARN("bccd is missing in the test data: only the data sets made here were tested");
     return;
   }
   const TemporaryFolder out;

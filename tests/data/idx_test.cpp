@@ -52,5 +52,5 @@ TEST_CASE("a damaged IDX file is an error with its position") {
   const TemporaryFolder folder;
   write_file_atomically(folder / "x.gz", "");
   CHECK_THROWS_WITH(read_idx(folder / "x"),
-                    Contains("x is not there, but") && Contains("gunzip " + folder.path()));
+                    Contains("x does not exist, but") && Contains("gunzip " + folder.path()));
 }

@@ -386,7 +386,7 @@ TEST_CASE("images are written only where their name and size allow") {
 TEST_CASE("photographs of the test data") {
   const auto photos = test_data("test_photos");
   if (!photos) {
-    WARN("the folder test_photos of the test data is not there: only the images made here were tested");
+    WARN("the folder test_photos is missing in the test data: only the images made here were tested");
     return;
   }
   const auto check_size = [&](const char* name, int width, int height) {

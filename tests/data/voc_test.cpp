@@ -224,7 +224,7 @@ TEST_CASE("Pascal VOC: an empty size is the image's, text that is not UTF-8 is e
 TEST_CASE("blood cells of the test data") {
   const auto folder = test_data("bccd");
   if (!folder) {
-    WARN("bccd of the test data is not there: only the data sets made here were tested");
+    WARN("bccd is missing in the test data: only the data sets made here were tested");
     return;
   }
   CHECK(dataset_splits(*folder) == std::vector<std::string>{"test", "train", "trainval", "val"});

@@ -124,7 +124,7 @@ TEST_CASE("the reference numbers of COCO's own example") {
     const auto path = test_data(std::string("eval_coco/") + folder + "/" + file);
     const auto results = test_data("eval_coco/official/instances_val2014_fakebbox100_results.json");
     if (!path || !results) {
-      WARN("eval_coco/" << folder << " is not there: set FOVEA_TEST_DATA");
+      WARN("eval_coco/" << folder << " is missing: set FOVEA_TEST_DATA");
       continue;
     }
     INFO(folder);

@@ -224,7 +224,7 @@ TEST_CASE("the report shows sizes, confusions, and the worst images in their ord
   CHECK(others != page.npos);
   const std::vector<Image> images = images_in(page);
   REQUIRE(images.size() == 2 + 1 + 2);
-  CHECK(images[2].width == 50);  // alone
+  CHECK(images[2].width == 50);  // a single image
   CHECK(count(page, "class=\"single\"") == 1);
 }
 

@@ -129,7 +129,7 @@ TEST_CASE("mixed images have the boxes of both, with the given probability, also
   CHECK(batches.make(0).targets[0].shape() == Shape{4, 40, 4});  // there is room for all of them
 }
 
-TEST_CASE("with every augmentation at 0 a batch is what prepare_for_training alone makes") {
+TEST_CASE("with every augmentation at 0 a batch is what only prepare_for_training makes") {
   const TemporaryFolder folder;
   const DetectionDataset dataset = squares(folder.path(), {1, 2, 3, 1, 2, 3, 1, 2});
   const TrainConfig config = tiny_config();

@@ -9,9 +9,9 @@ namespace fovea {
 
 // The fields init_from and freeze take effect here, before the first step of a training.
 
-// Loads the weights of config.init_from into the network with load_pretrained(), and returns a sentence that
-// tells the user so, or "" if the configuration names no file. `class_names` are the network's, to compare
-// with the file's. Throws as load_pretrained() does.
+// Loads the weights of config.init_from into the network with load_pretrained(), and returns a sentence about
+// it for the user, or "" if the configuration names no file. `class_names` are the network's, to compare with
+// the file's. Throws as load_pretrained() does.
 std::string initialize(const Module& model, const TrainConfig& config,
                        const std::vector<std::string>& class_names);
 

@@ -30,7 +30,7 @@ struct TaskKind {
   TrainedModel (*load)(const ModelFile& file, Device device);
 };
 
-// Throws Error naming the known kinds if it is none of them.
+// Throws Error naming the valid kinds if it is none of them.
 const TaskKind& task_kind(const std::string& name);
 
 // Fills in the setting whose default depends on the kind: the batch size.

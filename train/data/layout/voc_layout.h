@@ -5,7 +5,7 @@
 
 namespace fovea {
 
-// Where the images of one split in Pascal VOC's format are.
+// The places of the images of one split in Pascal VOC's format.
 struct VocSplit {
   std::string xml_folder;
   std::vector<std::string> image_folders;  // searched in turn
