@@ -114,7 +114,8 @@ class Reader {
     const std::string& first = dataset_.images.front().file;
     attempt(log_, [&] { check_outlines(); });
     find_left_out();
-    require(labelled > 0, "none of the {} images of {} has a text file of its boxes: for {} the file would be {}",
+    require(labelled > 0,
+            "none of the {} images of {} has a text file of its boxes: for {} the file would be {}",
             dataset_.images.size(), dataset_.name, first, yolo_label_file(first));
     return std::move(dataset_);
   }

@@ -30,8 +30,8 @@ void warn_of_classes(const DetectionDataset& train, const DetectionDataset& vali
         fmt::format("{} has no box at all: every figure will be -1, and the best weights cannot be chosen",
                     validation.name));
   else if (!unmeasured.empty())
-    warnings.push_back(fmt::format("{} has no box of class {}: training on it is not evaluated",
-                                   validation.name, some_of(unmeasured)));
+    warnings.push_back(fmt::format("{} has no box of class {}: that class is not evaluated", validation.name,
+                                   some_of(unmeasured)));
 }
 
 }  // namespace
