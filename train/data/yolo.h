@@ -16,7 +16,7 @@ namespace fovea {
 //     names         the classes, a list or a map from 0 on
 //     train, val, test and any other splits: a folder of images, a file that lists images, or
 //                   several of either
-//     path          where those begin; the YAML file's folder where it is left out or not on this machine
+//     path          the root of those; the YAML file's folder if it is missing or not on this machine
 //   without one: the classes, one a line, in classes.txt or a file *.names, and images in
 //     images/<split>/, in <split>/images/, in the lists <split>.txt, or directly in images/, which is
 //     then the split "all"

@@ -15,9 +15,8 @@ struct CocoSplit {
 //   annotations/instances_<split>.json or annotations/<split>.json, the images in <split>/, images/<split>/,
 //     images/ or the folder itself
 //   <split>/_annotations.coco.json or another COCO file, the images beside it
-//   a COCO file in the folder itself, such as result.json, the images in images/ or beside it: the split that
-//   its
-//     name tells, else "all"
+//   a COCO file in the folder itself, such as result.json, the images in images/ or beside it: the split in
+//     its name, else "all"
 std::map<std::string, CocoSplit> find_coco_splits(const std::string& folder);
 
 }  // namespace fovea
