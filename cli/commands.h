@@ -8,7 +8,8 @@ class App;
 
 namespace fovea {
 
-// Each adds one subcommand to the program; its callback runs the command and throws Error where it cannot.
+// Each function adds one subcommand to the program. Its callback runs the command and throws Error on
+// failure.
 void add_train_command(CLI::App& program);
 void add_eval_command(CLI::App& program);
 void add_predict_command(CLI::App& program);
@@ -19,7 +20,7 @@ void add_data_command(CLI::App& program);
 void add_bench_command(CLI::App& program);
 void add_learn_command(CLI::App& program);
 
-// Warnings of a data set on standard error: the first few, and how many more there are.
+// Prints the first few warnings of a data set to standard error, and how many more there are.
 void print_warnings(const std::string& name, const std::vector<std::string>& warnings);
 
 }  // namespace fovea

@@ -33,8 +33,8 @@ std::vector<Output> translate(OnnxGraph& onnx, const Module& model, const OnnxFo
                               const OnnxOptions& options) {
   require(options.height >= 1 && options.width >= 1,
           "[onnx] the input is {} x {} pixels: give height and width", options.height, options.width);
-  require(!model.training(), "[onnx] the network is in training mode: call set_training(false) before");
-  require(model.device() == Device::cpu, "[onnx] the network is on {}: move it to the CPU before",
+  require(!model.training(), "[onnx] the network is in training mode: call set_training(false) first");
+  require(model.device() == Device::cpu, "[onnx] the network is on {}: move it to the CPU first",
           name(model.device()));
   const NoGrad no_grad;
   GraphRecorder recorder;

@@ -11,7 +11,7 @@ namespace fovea {
 namespace {
 
 static_assert(std::endian::native == std::endian::little,
-              "ONNX stores numbers little-endian, and so does this");
+              "ONNX stores numbers little-endian, and so must this machine");
 
 constexpr int ir_version = 7, opset = 13;  // ONNX 1.8, of 2020
 constexpr const char* batch_dimension = "batch";
@@ -55,7 +55,7 @@ void set_numbers(onnx::TensorProto& tensor, const std::string& name, std::span<c
   tensor.set_raw_data(numbers.data(), numbers.size_bytes());
 }
 
-// Leaves those elements of a repeated field for which f is true, in their order.
+// Keeps those elements of a repeated field for which f is true, in their order.
 template <class Field, class F>
 void keep_if(Field& field, F&& f) {
   int kept = 0;
@@ -135,7 +135,7 @@ void OnnxGraph::output(const std::string& name, const std::string& value, OnnxTy
                        const std::vector<int64_t>& sizes, bool batch) {
   require(names_.insert(name).second, "[onnx] two values are named {}", name);
   describe(*graph().add_output(), name, type, sizes, batch);
-  // One node more: the value may be an input or a constant, too, or have other readers. Runtimes leave it
+  // Adds a node, since the value may also be an input or a constant, or have other readers. Runtimes leave it
   // out.
   onnx::NodeProto& node = *graph().add_node();
   node.set_op_type("Identity");
@@ -167,8 +167,8 @@ const onnx::ModelProto& OnnxGraph::finish() {
           [&](const onnx::TensorProto& t) { return needed.contains(t.name()); });
   for (const auto& input : graph().input())
     require(needed.contains(input.name()),
-            "[onnx] no output depends on the input {}: the network must compute from "
-            "the very tensor that it was given",
+            "[onnx] no output depends on the input {}: the network must compute from the same tensor that it "
+            "was given",
             input.name());
   return *model_;
 }

@@ -11,7 +11,7 @@
 namespace fovea {
 namespace {
 
-// Where an axis of ours lies in ONNX's layout.
+// The position of one of our axes in ONNX's layout.
 int64_t onnx_axis(const Shape& shape, int64_t axis) {
   constexpr int64_t of_images[] = {0, 2, 3, 1};
   return shape.rank() == 4 ? of_images[axis] : axis;
@@ -54,7 +54,7 @@ struct OnnxTranslation::Kernel {
   Window window;
   bool folded = false;
 
-  // The batch norm after the convolution, by its running averages, made part of it.
+  // Folds the batch norm after the convolution, with its running averages, into it.
   void fold(const Tensor& weight, const Tensor& shift, const Tensor& mean, const Tensor& variance,
             double epsilon) {
     folded = true;
@@ -135,9 +135,8 @@ void OnnxTranslation::run(const std::vector<int>& outputs) {
 const std::string& OnnxTranslation::name(int value) const {
   const std::string& name = names_[size_t(value)];
   require(!name.empty(),
-          "[onnx] a tensor of {} is read where only what is computed from the input can be: it is a constant "
-          "that no "
-          "op recorded, or was copied",
+          "[onnx] a tensor of {} is read where only a tensor computed from the input is possible: it is a "
+          "constant that no op recorded, or was copied",
           shape(value));
   return name;
 }
@@ -254,7 +253,7 @@ std::string OnnxTranslation::batch_norm(const RecordedOp& op) {
     fold_into(kernel);
     return activated(convolve(*before, kernel), activation);
   }
-  // By itself it is a factor and a term for each channel.
+  // Without a convolution it is a factor and a term for each channel.
   const int64_t channels = shape(op.inputs[0])[-1];
   Kernel affine{.name = weight_name(op.inputs[1]),
                 .shape = {channels},
@@ -280,7 +279,7 @@ std::string OnnxTranslation::arithmetic(const RecordedOp& op) {
   for (int input : op.inputs)
     require(
         !recorded_.values[size_t(input)].constant.defined() && shape(input).rank() == shape(op.output).rank(),
-        "[onnx] {} of {} and {}: only that of two computed tensors of as many sizes can be exported", op.name,
+        "[onnx] {} of {} and {}: only that of two computed tensors of the same rank can be exported", op.name,
         shape(op.inputs[0]), shape(op.inputs[1]));
   const char* type = op.name == "add"        ? "Add"
                      : op.name == "subtract" ? "Sub"
@@ -295,7 +294,7 @@ std::string OnnxTranslation::global_average_pool(const RecordedOp& op) {
 
 std::string OnnxTranslation::squeeze_excite(const RecordedOp& op) {
   const std::string& x = name(op.inputs[0]);
-  // A 1x1 convolution by input `weight` of the op and the bias behind it.
+  // A 1x1 convolution with input `weight` of the op and the bias after it.
   const auto layer = [&](const std::string& in, size_t weight) {
     onnx_.set_scope(parent_of(weight_name(op.inputs[weight])));
     const Tensor w = to_published(constant(op, weight), WeightLayout::pointwise);
@@ -339,7 +338,7 @@ std::string OnnxTranslation::slice(const RecordedOp& op) {
                 list(onnx_axis(shape(op.output), op.attribute<int64_t>("axis")))});
 }
 
-// An input at the size of the output: of a BiFPN node, or of an op that does nothing else.
+// An input resampled to the size of the output: of a BiFPN node, or of an op that only resamples.
 std::string OnnxTranslation::resampled(const RecordedOp& op, int input) {
   const Shape &in = shape(input), &out = shape(op.output);
   const std::string& x = name(input);
@@ -354,8 +353,8 @@ std::string OnnxTranslation::resampled(const RecordedOp& op, int input) {
         "Resize", {x, "", onnx_.list(std::vector<float>{1, 1, float(down), float(right)})},
         {{"mode", "nearest"}, {"coordinate_transformation_mode", "asymmetric"}, {"nearest_mode", "floor"}});
   }
-  // Resize divides by a rounded ratio and may show a neighbour of the pixel it should; so rows and columns
-  // are named.
+  // Resize divides by a rounded ratio and may pick a neighbour of the right pixel, so rows and columns are
+  // listed explicitly.
   const auto sources = [&](int64_t from, int64_t to) {
     std::vector<int64_t> indices;
     for (int64_t i = 0; i < to; ++i) indices.push_back(ResampleDims::source(i, from, to));

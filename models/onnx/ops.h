@@ -9,10 +9,9 @@
 namespace fovea {
 
 // Writes a recorded network as ONNX operators: the ops that evaluation runs, on float32. Images are (N, H, W,
-// C) here and (N, C, H, W) there, so every value of four sizes changes its layout; others keep it. The first
-// size of what is computed from the input is the batch, and stays open. A batch norm goes into the
-// convolution before it, where nobody else reads that one. Constants get the names that `weights` has for
-// them.
+// C) here and (N, C, H, W) there, so every value of rank 4 changes its layout; others keep it. The first size
+// of a value computed from the input is the batch, and stays open. A batch norm is folded into the
+// convolution before it if nothing else reads that one. Constants get their names from `weights`.
 class OnnxTranslation {
  public:
   OnnxTranslation(const RecordedGraph& recorded, const std::vector<NamedTensor>& weights, OnnxGraph& onnx);
@@ -27,7 +26,7 @@ class OnnxTranslation {
   const std::string& name(int value) const;  // in the ONNX graph
 
  private:
-  struct Kernel;  // of a convolution, as ONNX wants it
+  struct Kernel;  // of a convolution, in ONNX's layout
   using Translate = std::string (OnnxTranslation::*)(const RecordedOp&);
   static Translate translation_of(const std::string& op);
 
@@ -63,7 +62,7 @@ class OnnxTranslation {
   std::vector<std::string> names_;         // of values; "" until translated
   std::vector<int> readers_;               // of values
   std::vector<const RecordedOp*> makers_;  // of values
-  std::map<int, std::string> stored_;      // the names of weights that are there as they are, by value
+  std::map<int, std::string> stored_;      // the names of weights that are stored unchanged, by value
 };
 
 }  // namespace fovea

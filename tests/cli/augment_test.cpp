@@ -29,7 +29,7 @@ const std::vector<std::string> augment{"--augment"};
 
 }  // namespace
 
-TEST_CASE("with --augment a network sees the flips of its training") {
+TEST_CASE("with --augment a network gets the flips of its training") {
   const TemporaryFolder folder;
   const auto trained = [&](const std::string& name, const std::vector<std::string>& more) {
     run({"train", "--data", shapes(), "--run", folder / name, "--model", "efficientdet_d-3", "--image-size",
@@ -57,7 +57,7 @@ TEST_CASE("with --augment a network sees the flips of its training") {
              Contains("neither --horizontal-flip nor --vertical-flip") && Contains("leave out --augment"));
   const auto files = run_program({"eval", "--truth", "t.json", "--detections", "d.json", "--augment"});
   CHECK(files.exit_code == 1);
-  CHECK_THAT(files.errors, Contains("--augment is for a network"));
+  CHECK_THAT(files.errors, Contains("--augment needs a network"));
 }
 
 TEST_CASE("with --augment a classifier gives the mean of its probabilities") {
@@ -79,7 +79,7 @@ TEST_CASE("with --augment a classifier gives the mean of its probabilities") {
           Approx(1));
 }
 
-TEST_CASE("weights that are split over several files are taken by their index, and not written over") {
+TEST_CASE("weights that are split over several files are loaded by their index, and not overwritten") {
   const TemporaryFolder folder;
   Random random(1);
   const EfficientDet model(efficientdet_spec("efficientdet_d-3"), 3, random);

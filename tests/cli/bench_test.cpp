@@ -47,7 +47,6 @@ TEST_CASE("fovea bench --score counts what each kernel asks of the memory, the s
   const ProgramResult step = run({"--device", "cuda"});
   REQUIRE(step.exit_code == (cuda::ScoreKernels::possible() ? 0 : 1));
   if (!cuda::ScoreKernels::possible()) return;
-  if (!cuda::ScoreKernels::possible()) return;
   CHECK_THAT(step.output, Contains("one step, by kernel") && Contains("conflicts") &&
                               Contains("\ndepthwise_tiled<3, 1, 2, Plain, bfloat16> ") &&
                               Contains("\nweight_gradient_tiled<3, 1, bfloat16> "));
@@ -72,7 +71,7 @@ TEST_CASE("fovea bench --score counts what each kernel asks of the memory, the s
              Contains("--score is of a training step"));
 }
 
-TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is not here") {
+TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is not in the machine") {
   const TemporaryFolder folder;
   const std::string file = folder / "launches.csv";
   const auto run = [&](const std::string& gpu) {
@@ -106,7 +105,7 @@ TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is
   int count = 0;
   while (std::getline(rows, line)) ++count;
   CHECK(count > 300);
-  CHECK(total(h200) > count * 0.9e-3);  // milliseconds: no launch is for nothing
+  CHECK(total(h200) > count * 0.9e-3);  // milliseconds: no launch is free
   CHECK(total(h200) < 20);
 
   const ProgramResult only = Program({"bench", "efficientdet_d-3", "--image-size", "64", "--batch-size", "2",
@@ -122,5 +121,5 @@ TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is
   CHECK(unknown.exit_code == 1);
   CHECK_THAT(
       unknown.errors,
-      Contains("the GPU gtx is not in the table of GPUs; in it are H200, H100, A100, L4, RTX4090, T4"));
+      Contains("the GPU gtx is not in the table of GPUs: choose one of H200, H100, A100, L4, RTX4090, T4"));
 }

@@ -10,7 +10,7 @@ using namespace fovea;
 using Catch::Contains;
 namespace fs = std::filesystem;
 
-TEST_CASE("detectors and classifiers are exported, and a wrong request is explained") {
+TEST_CASE("detectors and classifiers are exported, and wrong options are explained") {
   const TemporaryFolder folder;
   Random random(1);
   save_weights(folder / "det.safetensors", EfficientDet(efficientdet_spec("efficientdet_d-3"), 2, random));

@@ -166,7 +166,7 @@ TEST_CASE("registers, shared memory and spills come from the report of ptxas, of
   CHECK(kernels[0].shared_bytes == 4608);
   CHECK(kernels[0].spill_bytes == 0);
   CHECK_THROWS_WITH(add_ptxas_report(report, "sm_80", kernels),
-                    Contains("for sm_80 says nothing of kernel add_packed"));
+                    Contains("for sm_80 does not contain kernel add_packed"));
 }
 
 TEST_CASE("the table of kernels is read as it was written") {

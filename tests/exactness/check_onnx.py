@@ -6,10 +6,10 @@ onnxruntime, and prints as Markdown how far their outputs are from Fovea's.
         [--models NAME ...] [--checkpoints FILE ...] [--batches 1 3] [--output FILE]
 
 Models of timm and effdet get random weights. A difference is the norm of (onnxruntime's - Fovea's) over the norm of
-Fovea's. Detections are compared twice. With what Fovea finds in the logits and codes that onnxruntime computed: the
-same boxes in the same places. And with what Fovea finds in the image: there two scores that are almost equal may
-change places, so each object is looked for among all, and its score and box compared. Exits with 1 where a difference
-is above 1e-4, or an object is found by one alone.
+Fovea's. Detections are compared twice. First with Fovea's detections from the logits and codes that onnxruntime computed:
+the boxes must be the same, in the same order. Then with Fovea's detections in the image: there two scores that are
+almost equal may be swapped, so each object is searched for among all, and its score and box are compared. Exits with
+1 if a difference is above 1e-4, or only one of the two finds an object.
 """
 import argparse
 import ast

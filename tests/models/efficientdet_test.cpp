@@ -45,7 +45,7 @@ TEST_CASE("D0 has the published parameters and multiply-adds") {
   CHECK(double(multiply_adds) == Approx(2.54e9).epsilon(0.02));
 }
 
-TEST_CASE("outputs line up with the anchors for any image size") {
+TEST_CASE("outputs correspond to the anchors for any image size") {
   Random random(1);
   EfficientDet model(efficientdet_spec("efficientdet_d-3"), 3, random);
   for (auto [h, w] : {std::pair<int64_t, int64_t>{128, 128}, {100, 131}, {33, 257}}) {
@@ -124,7 +124,7 @@ TEST_CASE("on CUDA a head with one frozen level leaves that level's running aver
   CHECK(moved == 4);
 }
 
-TEST_CASE("an unknown model is answered with the known ones") {
+TEST_CASE("the message about an unknown model lists the known ones") {
   CHECK_THROWS_WITH(efficientdet_spec("efficientdet_d9"),
                     Catch::Contains("efficientdet_d7x") && Catch::Contains("efficientdet_d-2"));
   CHECK_THROWS_WITH(efficientnet_spec("b0"), Catch::Contains("efficientnet_b0"));

@@ -19,7 +19,7 @@ TEST_CASE("a configuration survives JSON to the last digit") {
   CHECK(config_from_json("{}", "test") == TrainConfig());
 }
 
-TEST_CASE("what a configuration sets is known, by the names of today") {
+TEST_CASE("the fields that a configuration sets are returned, by their present names") {
   std::vector<std::string> given;
   const TrainConfig config = config_from_json("{\"seed\": 3, \"batch_norm_freeze\": 0.25}", "test", &given);
   CHECK(config.freeze_statistics_at == 0.25);
@@ -47,9 +47,9 @@ TEST_CASE("a configuration that is wrong is refused by name") {
   CHECK_THROWS_WITH(config_from_json("{\"learnin_rate\": 3}", "c.json"),
                     Contains("c.json: there is no setting learnin_rate; did you mean learning_rate?"));
   CHECK_THROWS_WITH(config_from_json("{\"epochs\": \"many\"}", "c.json"),
-                    Contains("epochs is \"many\", it must be a number"));
+                    Contains("epochs is \"many\": it must be a number"));
   CHECK_THROWS_WITH(config_from_json("{\"batch_size\": 2.5}", "c.json"),
-                    Contains("batch_size is 2.5, it must be a whole number"));
+                    Contains("batch_size is 2.5: it must be a whole number"));
   CHECK_THROWS_WITH(config_from_json("{\"horizontal_flip\": 1}", "c.json"),
                     Contains("it must be true or false"));
   CHECK_THROWS_WITH(config_from_json("{\"epochs\": 1e999}", "c.json"),
@@ -107,8 +107,7 @@ TEST_CASE("every setting has a range") {
                     Contains("'zero' in the aspect ratios"));
 }
 
-TEST_CASE(
-    "the weight of the box loss suits the loss, and runs from before there was a choice stay the same") {
+TEST_CASE("the weight of the box loss suits the loss, and runs older than the choice stay the same") {
   const auto weight = [](const std::string& json) {
     TrainConfig config = config_from_json(json, "test");
     config.batch_size = 4;
@@ -123,7 +122,7 @@ TEST_CASE(
   CHECK(old.class_weights == "none");
 }
 
-TEST_CASE("images to be overfitted are not varied, whatever is asked for") {
+TEST_CASE("images to be overfitted are not varied, whatever the settings") {
   TrainConfig config;
   config.overfit = 2;
   config.batch_size = 2;

@@ -1,4 +1,4 @@
-// What step_memory() says, against the memory that real steps take.
+// Compares step_memory() with the memory that real steps take.
 #include "train/diagnose/memory.h"
 
 #include <catch2/catch.hpp>
@@ -82,7 +82,7 @@ TEST_CASE("the memory of a step on the CPU is predicted for any model, batch, si
 
 TEST_CASE("recomputing takes less than half of the memory that grows with the batch") {
   for (const auto& [model, most] : {std::pair("efficientdet_d0", 0.35), std::pair("efficientdet_d-2", 0.5)}) {
-    const auto growing = [&, name = model](bool recompute) {  // activations, and what comes and goes
+    const auto growing = [&, name = model](bool recompute) {  // activations and temporary tensors
       const StepMemory m = step_memory(config_of({name, 4, 256, recompute}), 90);
       return double(m.peak - m.weights - m.optimizer - m.averages - m.batches);
     };
@@ -102,7 +102,7 @@ TEST_CASE("the memory of a step on CUDA in bfloat16 is predicted") {
     const int64_t before = cuda::device_memory_use().current;
     StepTiming timing(options_of(c, Device::cuda));
     cuda::reset_device_peak();
-    timing.training_launches();  // on a simulated device allocated and not run
+    timing.training_launches();  // on a simulated device they are allocated and not run
     const int64_t measured = cuda::device_memory_use().peak - before;
     CHECK(double(predicted.peak - predicted.averages) == Approx(double(measured)).epsilon(0.02));
   }
@@ -152,7 +152,7 @@ TEST_CASE("the memory of a whole training is predicted") {
   CHECK(plain.tensors.size() > 500);
 }
 
-TEST_CASE("what training takes that no laptop has is predicted at once, and the batch that fits is found") {
+TEST_CASE("a training too large for any laptop is predicted at once, and the batch that fits is found") {
   TrainConfig config = config_of({"efficientdet_d7", 16, 1536, false});
   const StepMemory huge = step_memory(config, 90);
   CHECK(double(huge.peak) > 300e9);
@@ -175,7 +175,7 @@ TEST_CASE("what training takes that no laptop has is predicted at once, and the 
   CHECK(free_memory(Device::cuda) > 1'000'000);
 }
 
-TEST_CASE("what is frozen needs neither gradients nor moments") {
+TEST_CASE("frozen parameters need neither gradients nor moments") {
   TrainConfig config = config_of({"efficientdet_d0", 2, 128, false});
   const StepMemory whole = step_memory(config, 3);
   config.freeze = "backbone";

@@ -52,11 +52,12 @@ TEST_CASE("a quantised detector comes back from its file with the same bits") {
   const DetectorOutput output = Detector(file).outputs(written.images);
   CHECK(output.class_logits.values() == expected[0].values());
   CHECK(output.box_codes.values() == expected[1].values());
-  CHECK(error_of([&] { Detector(file, Device::cuda); }).find("which is for the CPU") != std::string::npos);
+  CHECK(error_of([&] { Detector(file, Device::cuda); }).find("run only on the CPU") != std::string::npos);
   const Detector detector = written.detector();
-  CHECK(error_of([&] { file.restore(detector.model()); }) ==
-        written.path +
-            " is quantised: it holds bytes in place of the weights. Give the checkpoint that it was made of");
+  CHECK(
+      error_of([&] { file.restore(detector.model()); }) ==
+      written.path +
+          " is quantised: it holds bytes instead of the weights. Give the checkpoint that it was made from");
 }
 
 TEST_CASE("a damaged quantised file is refused with one sentence") {
@@ -68,7 +69,7 @@ TEST_CASE("a damaged quantised file is refused with one sentence") {
     file.put('\x55');
   }
   CHECK(error_of([&] { ModelFile(written.path); }) ==
-        written.path + " was altered after it was written: the checksum of its numbers is another");
+        written.path + " was altered after it was written: the checksum of its numbers does not match");
   std::filesystem::resize_file(written.path, std::filesystem::file_size(written.path) - 3);
   CHECK(error_of([&] { ModelFile(written.path); }).find(written.path) != std::string::npos);
   QuantizedFile other;

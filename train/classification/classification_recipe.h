@@ -8,13 +8,13 @@
 
 namespace fovea {
 
-// The network that a configuration asks for, its stochastic depth as set. Throws where the name is unknown.
+// The network for a configuration, with its stochastic depth. Throws Error if the name is unknown.
 EfficientNetSpec classifier_spec(const TrainConfig& config);
 
-// Side of its input, which is square: throws where config.image_size is not.
+// The side of its input, which is square. Throws Error if config.image_size is not.
 int input_size(const TrainConfig& config, const EfficientNetSpec& spec);
 
-// That network on config.device, with fresh weights from config.seed. Where it is not `regularized` it has
+// That network on config.device, with new weights from config.seed. If it is not `regularized`, it has
 // neither dropout nor stochastic depth.
 std::shared_ptr<EfficientNet> make_classification_network(const TrainConfig& config, int64_t classes,
                                                           bool regularized = true);

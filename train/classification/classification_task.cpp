@@ -33,7 +33,7 @@ std::vector<int64_t> images_of_classes(const ClassificationDataset& dataset) {
   return counts;
 }
 
-// folder/<split>, or what other tools call val.
+// folder/<split>, or that split by the name that other tools give it.
 std::string split_folder(const std::string& folder, const std::string& split) {
   for (const std::string& name : folder_names(folder))
     if (name != split && split_name(name) == split_name(split) && !is_folder(folder + "/" + split))
@@ -51,14 +51,14 @@ std::pair<ClassificationDataset, ClassificationDataset> held_out(const Classific
   for (const auto& image : all.images)
     (seen[size_t(image.label)]++ % 5 == 4 ? validation : train).images.push_back(image);
   require(!validation.images.empty(),
-          "{} has too few images: a class needs five, of which one is held out to measure on", all.name);
+          "{} has too few images: a class needs five, of which one is held out for validation", all.name);
   return {train, validation};
 }
 
 // The first `count` images, from each class in turn.
 void keep_first(ClassificationDataset& dataset, size_t count) {
-  require(dataset.images.size() >= count, "`overfit` is {}, and {} has {} images: give less", count,
-          dataset.name, dataset.images.size());
+  require(dataset.images.size() >= count, "`overfit` is {}, but {} has {} images: give a smaller number",
+          count, dataset.name, dataset.images.size());
   std::vector<int64_t> seen(dataset.class_names.size());
   std::vector<std::pair<int64_t, ClassifiedImage>> ranked;  // by place in its class
   for (const ClassifiedImage& image : dataset.images) ranked.emplace_back(seen[size_t(image.label)]++, image);
@@ -129,7 +129,7 @@ NamedValues ClassificationTask::evaluate() {
 
 std::string ClassificationTask::description() const {
   return fmt::format(
-      "{}: {} parameters, {} px; {} images of {} classes to learn from, {} to measure on; {} steps of {}{}",
+      "{}: {} parameters, {} px; {} training images of {} classes, {} validation images; {} steps of {}{}",
       config_.model, model().parameter_count(), config_.image_size, train_.images.size(),
       train_.class_names.size(), validation_.images.size(), config_.steps, images_per_step(config_),
       class_weights_text(class_weights(config_.class_weights, train_.class_names, images_of_classes(train_)),
@@ -157,8 +157,8 @@ TaskResult ClassificationTask::finish(const std::string& folder) {
       fmt::format("weights:  {}/best.safetensors\n", folder);
   if (config_.overfit > 0 && top1 < 1)
     result.failure = fmt::format(
-        "top-1 accuracy is {:.4f} on the {} training images it was shown, where 1 was to be reached: if the "
-        "loss was still falling, give more `steps` than {}; otherwise look whether each folder in {} holds "
+        "top-1 accuracy is {:.4f} on the {} training images it was shown, where 1 was expected: if the loss "
+        "was still falling, give more `steps` than {}; otherwise check whether each folder in {} holds "
         "only images of its class",
         top1, train_.images.size(), config_.steps, config_.data);
   return result;
@@ -193,7 +193,7 @@ std::unique_ptr<Task> make_classification_task(TrainingState& state, ProcessGrou
 
 ClassificationDataset open_classification_split(const std::string& folder, const std::string& split,
                                                 const std::vector<std::string>& class_names) {
-  require(std::filesystem::is_directory(folder), "{} is no folder: give the folder of a data set", folder);
+  require(std::filesystem::is_directory(folder), "{} is not a folder: give the folder of a data set", folder);
   if (std::filesystem::is_directory(split_folder(folder, split)))
     return read_image_folder(split_folder(folder, split), class_names);
   require(split == "val", "{0} has no folder {1}: give a `split` that it has, {0}/<split>/<class>/", folder,

@@ -11,17 +11,17 @@
 
 namespace fovea {
 
-// The batches of a training, each a function of the seed and its index: those of a step are
-// step * accumulate and the next ones. May be asked from many threads. Of several processes each makes its
-// share of every batch.
+// The batches of a training, each a function of the seed and its index: those of a step are step * accumulate
+// and the next ones. May be called from many threads. Each of several processes makes its share of every
+// batch.
 class DetectionBatches {
  public:
   DetectionBatches(const TrainConfig& config, const DetectionDataset& dataset, const Detector& detector,
                    const ProcessGroup& group = single_process());
 
-  // images (N, H, W, 3), normalised; for a detector on CUDA packed. For a detector on the CPU the targets are matched already: classes
-  // int32 (N, anchors), box codes (N, anchors, 4), and the number of positive anchors + 1. One on CUDA
-  // matches them itself: the targets are PaddedTruths' two.
+  // images (N, H, W, 3), normalised; for a detector on CUDA packed. For a detector on the CPU the targets are
+  // matched already: classes int32 (N, anchors), box codes (N, anchors, 4), and the number of positive
+  // anchors + 1. A detector on CUDA matches them itself: the targets are the two tensors of PaddedTruths.
   Batch make(int64_t index);
   // Only the images of a batch, into images (N, H, W, 3), with their boxes in pixels of these.
   std::vector<PreparedImage> images(int64_t index, const InputBatch& images);

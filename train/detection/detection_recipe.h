@@ -9,14 +9,14 @@
 
 namespace fovea {
 
-// The network that a configuration asks for: the named one with its anchors, fusion and input size as set.
-// Throws where a name is unknown.
+// The network for a configuration: the named one with the configured anchors, fusion and input size. Throws
+// Error if a name is unknown.
 EfficientDetSpec detector_spec(const TrainConfig& config);
 
 // Height and width of its input.
 std::array<int, 2> input_size(const TrainConfig& config, const EfficientDetSpec& spec);
 
-// That network on config.device, with fresh weights from config.seed. Where it is not `regularized` it has no
+// That network on config.device, with new weights from config.seed. If it is not `regularized`, it has no
 // stochastic depth.
 std::shared_ptr<EfficientDet> make_detection_network(const TrainConfig& config, int64_t classes,
                                                      bool regularized = true);

@@ -27,7 +27,7 @@ namespace {
 
 constexpr double overfitted = 0.995;  // AP50
 
-// The first images as the network sees them: labels that do not fit are seen at a glance.
+// The first images as the network gets them, where wrong labels are visible at a glance.
 Image augmented_images(DetectionTask& task, const std::vector<std::string>& class_names) {
   const int height = task.detector().height(), width = task.detector().width();
   const size_t most = std::max(height, width) <= 640 ? 16 : 4;
@@ -50,14 +50,15 @@ Image augmented_images(DetectionTask& task, const std::vector<std::string>& clas
   return arrange(drawn, width, height);
 }
 
-// The first `count` images that have something to be found.
+// The first `count` images that contain an object.
 void keep_first(DetectionDataset& dataset, size_t count) {
   std::erase_if(dataset.images, [](const LabelledImage& image) {
     return std::all_of(image.annotations.begin(), image.annotations.end(),
                        [](const Annotation& a) { return a.crowd || !a.has_area(); });
   });
-  require(dataset.images.size() >= count, "`overfit` is {}, and {} has {} images with boxes: give less",
-          count, dataset.name, dataset.images.size());
+  require(dataset.images.size() >= count,
+          "`overfit` is {}, but {} has {} images with boxes: give a smaller number", count, dataset.name,
+          dataset.images.size());
   dataset.images.resize(count);
 }
 
@@ -103,7 +104,7 @@ std::vector<Batch> DetectionTask::prepare(std::vector<Batch> batches) {
   }
   int64_t terms = int64_t(batches.size());
   if (group_.size() > 1) {
-    sum = sum.clone();  // the batches stay as they are
+    sum = sum.clone();  // the batches must not change
     all_reduce(group_, {sum});
     terms *= group_.size();
   }
@@ -151,7 +152,7 @@ void DetectionTask::begin(const std::string& folder) {
   write_image(folder + "/augmented.jpg", augmented_images(*this, train_.class_names));
 }
 
-// On the CPU where the file says how to make it; otherwise the one that was trained, with the best weights.
+// On the CPU if the file says how to make it; otherwise the detector that was trained, with the best weights.
 Detector DetectionTask::best_detector(const std::string& folder) {
   const std::string file = folder + "/best.safetensors";
   if (follows_config_) return Detector(ModelFile(file));
@@ -175,9 +176,9 @@ TaskResult DetectionTask::finish(const std::string& folder) {
         figures.ap50, train_.images.size());
   else
     result.failure = fmt::format(
-        "AP50 is {:.4f} on the {} training images it was shown, where 1 was to be reached: look at "
-        "{}/pictures, where truth and detections should lie on each other, and at `fovea data check {}` for "
-        "boxes that no anchor fits; if the loss was still falling, give more `steps` than {}",
+        "AP50 is {:.4f} on the {} training images it was shown, where 1 was expected: look at {}/pictures, "
+        "where ground truth and detections should coincide, and run `fovea data check {}` to find boxes that "
+        "no anchor fits; if the loss was still falling, give more `steps` than {}",
         figures.ap50, train_.images.size(), folder, config_.data, config_.steps);
   return result;
 }
@@ -194,7 +195,7 @@ std::unique_ptr<Task> make_detection_task(TrainingState& state, ProcessGroup& gr
   if (c.overfit > 0) {
     keep_first(train, size_t(c.overfit));
     validation = train;
-    validation.warnings.clear();  // said once
+    validation.warnings.clear();  // reported only once
   }
   if (parse_image_size(c.image_size)[0] == 0) {
     const auto [height, width] = suited_image_size(train, efficientdet_spec(c.model).image_size);

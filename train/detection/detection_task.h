@@ -12,7 +12,7 @@
 
 namespace fovea {
 
-// Learning to detect: detection_recipe() on a data set. Both losses are divided by the number of positive
+// Trains a detector: detection_recipe() on a data set. Both losses are divided by the number of positive
 // anchors in all images of a step, which are matched before the first forward pass: with batch norm frozen
 // the gradient of accumulated batches is that of one large batch of the same images.
 class DetectionTask : public Task {
@@ -20,8 +20,7 @@ class DetectionTask : public Task {
   DetectionTask(const TrainConfig& config, DetectionDataset train, DetectionDataset validation,
                 ProcessGroup& group = single_process());
 
-  // On a detector of one's own making: config.model and config.init_from are
-  // ignored, config.precision is used.
+  // For your own detector: config.model and config.init_from are ignored, config.precision is used.
   DetectionTask(const TrainConfig& config, Detector detector, DetectionDataset&& train,
                 DetectionDataset&& validation, ProcessGroup& group = single_process());
 
@@ -50,7 +49,7 @@ class DetectionTask : public Task {
   Detector detector_;
   DetectionBatches batches_;
   ImageCache validation_images_;
-  bool follows_config_ = false;                  // the detector is what config asks for
+  bool follows_config_ = false;                  // the detector was made from config
   std::optional<DeviceMatcher> device_matcher_;  // on CUDA
   std::vector<Tensors> matched_;                 // the targets that it writes, of each batch of a step
 };

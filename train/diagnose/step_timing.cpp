@@ -19,7 +19,7 @@ namespace {
 constexpr double learning_rate = 0.001;
 constexpr double object_share = 0.005;  // of the anchors
 
-// Plain SGD: the update's memory traffic, on all threads, as the optimizer's.
+// Plain SGD: the update's memory traffic, on all threads, like the optimizer's.
 void update(const Module& model) {
   const std::vector<NamedTensor> parameters = model.parameters();
   FlatParameters(parameters).parallel([&](size_t p, int64_t begin, int64_t end) {
@@ -141,7 +141,8 @@ std::vector<double> StepTiming::forward(int repeats) {
 }
 
 CapturedDetection StepTiming::captured_detection() {
-  require(!anchors_.empty(), "{} finds no boxes: detection can only be timed for detectors", options_.model);
+  require(!anchors_.empty(), "{} is not a detector: detection can only be timed for detectors",
+          options_.model);
   set_training(false);
   const auto network = [this](const Tensor& images) {
     const ParameterCasts::Scope scope(recipe_.casts);
@@ -153,7 +154,8 @@ CapturedDetection StepTiming::captured_detection() {
 }
 
 std::vector<double> StepTiming::detection(int repeats) {
-  require(!anchors_.empty(), "{} finds no boxes: detection can only be timed for detectors", options_.model);
+  require(!anchors_.empty(), "{} is not a detector: detection can only be timed for detectors",
+          options_.model);
   set_training(false);
   const NoGrad no_grad;
   if (options_.device == Device::cpu)
@@ -164,12 +166,12 @@ std::vector<double> StepTiming::detection(int repeats) {
     });
   CapturedDetection detection = captured_detection();
   const Tensor images = cast(batch_.images, DType::float32);
-  // By the host's clock: it waits for the boxes.
+  // Timed by the host's clock, since the host waits for the boxes.
   return times_of(Device::cpu, repeats, [&] { detection.detect(images, frames_); });
 }
 
-// What `work` asks the device for, in a capture. `prepare` precedes each of its runs: of the warm-ups, and of
-// the replays, whose last one's times stay.
+// The launches of `work`, in a capture. `prepare` precedes each of its runs, the warm-ups and the replays;
+// the times are those of the last replay.
 std::vector<cuda::LaunchTime> StepTiming::launches_of(const std::function<void()>& work,
                                                       const std::function<void()>& prepare) const {
   require(options_.device == Device::cuda, "launches are recorded on `device` cuda");

@@ -5,7 +5,7 @@
 namespace fovea {
 namespace {
 
-// 64 bits as two int32: there is no int64 dtype.
+// Holds 64 bits as two int32, since there is no int64 dtype.
 Tensor index_tensor(int64_t index) {
   return from_values({2}, {double(int32_t(index & 0xffffffff)), double(index >> 32)}, DType::int32);
 }

@@ -17,7 +17,7 @@ void TrainingStep::prepare_update(int64_t step, double learning_rate) {
   ema_.prepare(step);
 }
 
-// What a step asks of the device, and all of it.
+// All the work that a step submits to the device.
 void TrainingStep::compute() {
   losses_ = gradients_.compute();
   optimizer_.apply();
