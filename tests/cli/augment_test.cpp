@@ -116,7 +116,7 @@ TEST_CASE("weights that are split over several files are taken by their index, a
   const auto over =
       run_program({"export", index, "--model", "efficientdet_d-3", "--output", folder / "b.safetensors"});
   CHECK(over.exit_code == 1);
-  CHECK_THAT(over.errors, Contains("b.safetensors is a file that is read here"));
+  CHECK_THAT(over.errors, Contains("b.safetensors is an input of this program"));
   CHECK(read_file(folder / "b.safetensors") == shard);
 
   fs::remove(folder / "b.safetensors");

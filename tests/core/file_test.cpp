@@ -70,7 +70,7 @@ TEST_CASE("a write that fails leaves the old content and no rubbish, and says wh
     const std::string big(1 << 20, 'x');
     CHECK_THROWS_WITH(write_file_atomically(folder / "checkpoint", big),
                       Contains(folder / "checkpoint") && Contains("cannot be written: File too large") &&
-                          Contains("what was there before is unchanged"));
+                          Contains("its previous content is unchanged"));
   }
   CHECK(read_file(folder / "checkpoint") == "the old content");
   CHECK(files_in(folder.path()) == 1);
@@ -82,7 +82,7 @@ TEST_CASE("files that cannot be read or written are named with the reason") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH(read_file(folder / "missing.json"),
                     Contains("missing.json cannot be read: No such file or directory"));
-  CHECK_THROWS_WITH(read_file(folder.path()), Contains("is a folder, a file was expected"));
+  CHECK_THROWS_WITH(read_file(folder.path()), Contains("is a folder: expected a file"));
   CHECK_THROWS_WITH(write_file_atomically(folder / "no/such/folder", "x"),
                     Contains("no/such/folder cannot be written: No such file or directory"));
   create_folder(folder / "taken");
@@ -97,9 +97,9 @@ TEST_CASE("a folder is made with those above it, and may be there already") {
   create_folder(folder / "a/b/c");
   CHECK(std::filesystem::is_directory(folder / "a/b/c"));
   write_file_atomically(folder / "file", "x");
-  CHECK_THROWS_WITH(create_folder(folder / "file"), Contains("cannot be made: Not a directory"));
+  CHECK_THROWS_WITH(create_folder(folder / "file"), Contains("cannot be created: Not a directory"));
   CHECK_THROWS_WITH(create_folder(folder / "file/below"),
-                    Contains("file/below cannot be made: Not a directory"));
+                    Contains("file/below cannot be created: Not a directory"));
 }
 
 TEST_CASE("whether a name is there can be asked of any text") {
@@ -126,7 +126,7 @@ TEST_CASE("a file that is read is not written over, under whatever name") {
   for (const char* name : {"photo.jpg", "hard.jpg", "soft.jpg", "./photo.jpg"}) {
     CAPTURE(name);
     CHECK_THROWS_WITH(write_file_atomically(folder / name, "result"),
-                      Contains("is a file that is read here, and would be overwritten"));
+                      Contains("is an input of this program and would be overwritten"));
     CHECK_THROWS(require_unprotected(folder / name));
   }
   CHECK_THROWS(write_file_atomically(folder / "x", "result"));  // by way of x.part
@@ -146,7 +146,7 @@ TEST_CASE("a lock is held by one, and names the process") {
     const FileLock lock(folder / "lock", "the run");
     CHECK_THROWS_WITH(
         FileLock(folder / "lock", "the run"),
-        fmt::format("the run is in use by another process, {}: wait for its end, or stop it", ::getpid()));
+        fmt::format("the run is in use by another process, {}: wait until it ends, or stop it", ::getpid()));
   }
   const FileLock again(folder / "lock", "the run");
   CHECK_THROWS_WITH(FileLock(folder / "no/lock", "the run"), Contains("no/lock cannot be written"));

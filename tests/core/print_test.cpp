@@ -47,7 +47,7 @@ TEST_CASE("scalars, empty and undefined tensors and those of a dry run print") {
   CHECK(to_string(zeros({0, 3})) == "float32 0x3 on cpu\n[]");
   CHECK(to_string(Tensor()) == "undefined tensor");
   const DryRun dry_run;
-  CHECK(to_string(zeros({4, 3})) == "float32 4x3 on cpu, of a dry run: it has no numbers");
+  CHECK(to_string(zeros({4, 3})) == "float32 4x3 on cpu, made by a dry run: it has no numbers");
 }
 
 TEST_CASE("integers print without a point and whole") {

@@ -77,7 +77,7 @@ TEST_CASE(
   CHECK(longer != numbers(9, 12));
   CHECK(longer != numbers(9, {11, &step}));
   CHECK_THROWS_WITH(randn({2}, 11, DType::int32, Device::cpu),
-                    "[randn] there are no normal numbers in int32: choose a floating dtype");
+                    "[randn] cannot draw normal numbers in int32: choose a floating dtype");
   const DryRun dry_run;
   CHECK(randn({1 << 20, 1 << 20}, 11, DType::float32, Device::cuda).bytes() == int64_t(4) << 40);
 }
@@ -103,7 +103,7 @@ TEST_CASE("uniform numbers made on either device are the same bits") {
   CHECK(rand({9}, 11, 0, 1, DType::float32, Device::cpu).values() !=
         rand({9}, 12, 0, 1, DType::float32, Device::cpu).values());
   CHECK_THROWS_WITH(rand({2}, 11, 0, 1, DType::uint8, Device::cuda),
-                    "[rand] there are no uniform numbers in uint8: choose a floating dtype");
+                    "[rand] cannot draw uniform numbers in uint8: choose a floating dtype");
 }
 
 TEST_CASE("a tensor filled on its device takes one key of the stream, whatever its shape") {
