@@ -71,7 +71,7 @@ TEST_CASE("softmax and its logarithm go along the last axis of any rank") {
             std::vector<double>(rows.begin(), rows.begin() + 5));
       CHECK(op(zeros({0, 3}).to(device)).numel() == 0);
       CHECK_THROWS_WITH(op(zeros({2, 0}).to(device)),
-                        Catch::Contains("softmax] x is 2x0, it must have a last axis"));
+                        Catch::Contains("softmax] x is 2x0: it must have a last axis"));
       CHECK_THROWS_WITH(op(zeros({}).to(device)), Catch::Contains("x is scalar"));
     }
   }

@@ -325,7 +325,7 @@ TEST_CASE("detection losses refuse targets that do not fit") {
   CHECK_THROWS_WITH(focal_loss(zeros({2, 3}), from_values({2}, {0, 3}, DType::int32), 1),
                     Catch::Contains("target 3 of anchor 1") && Catch::Contains("0 to 2"));
   CHECK_THROWS_WITH(focal_loss(zeros({2, 3}), zeros({3}, DType::int32), 1),
-                    Catch::Contains("one int32 target an anchor"));
+                    Catch::Contains("one int32 target per anchor"));
   CHECK_THROWS_WITH(focal_loss(zeros({2, 3}), zeros({2}, DType::int32), 0), Catch::Contains("normalizer 0"));
   CHECK_THROWS_WITH(huber_loss(zeros({2, 4}), zeros({3, 4}), 1), Catch::Contains("2x4"));
   CHECK_THROWS_WITH(huber_loss(zeros({2, 4}), zeros({2, 4}), zeros({})), Catch::Contains("normalizer 0"));
@@ -334,9 +334,9 @@ TEST_CASE("detection losses refuse targets that do not fit") {
     return iou_loss(zeros(p), zeros(t), zeros({labels}, DType::int32), ones(anchors), normalizer,
                     IouLossKind::giou);
   };
-  CHECK_THROWS_WITH(iou({2, 4}, {3, 4}, 2, {2, 4}, 1), Catch::Contains("they must be alike"));
+  CHECK_THROWS_WITH(iou({2, 4}, {3, 4}, 2, {2, 4}, 1), Catch::Contains("they must match"));
   CHECK_THROWS_WITH(iou({4, 2}, {4, 2}, 2, {2, 4}, 1), Catch::Contains("four numbers a box"));
-  CHECK_THROWS_WITH(iou({2, 4}, {2, 4}, 3, {2, 4}, 1), Catch::Contains("one int32 label a box"));
+  CHECK_THROWS_WITH(iou({2, 4}, {2, 4}, 3, {2, 4}, 1), Catch::Contains("one int32 label per box"));
   CHECK_THROWS_WITH(iou({3, 4}, {3, 4}, 3, {2, 4}, 1), Catch::Contains("for whole images of the 3 boxes"));
   CHECK_THROWS_WITH(iou({2, 4}, {2, 4}, 2, {2, 4}, 0), Catch::Contains("normalizer 0"));
   CHECK_THROWS_WITH(focal_loss(zeros({2, 3}), zeros({2}, DType::int32), ones({}, DType::float64)),

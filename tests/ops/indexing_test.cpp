@@ -78,7 +78,7 @@ TEST_CASE("gathering refuses what does not fit") {
   CHECK_THROWS_WITH(gather(zeros({2, 3}), 1, zeros({2, 1})), Catch::Contains("the indices are float32"));
   CHECK_THROWS_WITH(
       gather(zeros({2, 3}), 1, zeros({2}, DType::int32)),
-      "[gather] indices of 2 do not fit x 2x3: as many axes, and none longer than x's but axis 1");
+      "[gather] indices of 2 do not fit x 2x3: use as many axes, none longer than x's but axis 1");
   CHECK_THROWS_WITH(gather(zeros({2, 3}), 1, zeros({3, 1}, DType::int32)), Catch::Contains("do not fit"));
   CHECK_THROWS_WITH(gather(zeros({2, 3}), 1, zeros({2, 1}, DType::int32, Device::cuda)),
                     Catch::Contains("[gather]") && Catch::Contains("is on cpu"));

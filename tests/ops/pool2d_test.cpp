@@ -164,7 +164,7 @@ TEST_CASE("gradients of pools") {
 }
 
 TEST_CASE("pools refuse what does not fit") {
-  CHECK_THROWS_WITH(max_pool2d(zeros({4, 4})), "[max_pool2d] x is 4x4, it must be (N, H, W, C) with pixels");
+  CHECK_THROWS_WITH(max_pool2d(zeros({4, 4})), "[max_pool2d] x is 4x4: it must be (N, H, W, C) with pixels");
   CHECK_THROWS_WITH(average_pool2d(zeros({1, 0, 4, 1}), {2, 2}),
                     Catch::Contains("[average_pool2d] x is 1x0x4x1"));
   const Tensor x = zeros({1, 4, 4, 1});
@@ -174,7 +174,7 @@ TEST_CASE("pools refuse what does not fit") {
                     "[max_pool2d] padding 2 must be 0 to half the kernel, 3");
   CHECK_THROWS_WITH(max_pool2d(x, {3, 1, Padding::pixels(-1)}), Catch::Contains("padding -1"));
   CHECK_THROWS_WITH(average_pool2d(x, {0, 1}),
-                    "[average_pool2d] kernel 0 and stride 1: give 1 to 255, and 1 or more");
+                    "[average_pool2d] kernel 0 must be 1 to 255, stride 1 at least 1");
   CHECK_THROWS_WITH(average_pool2d(x, {2, 0}), Catch::Contains("stride 0"));
   CHECK_THROWS_WITH(average_pool2d(x, {256, 1}), Catch::Contains("kernel 256"));
 }

@@ -24,7 +24,7 @@ TEST_CASE("gradients of upsampling") {
       const int64_t height = 2 * h - 1, width = 3 * w;
       CHECK_NOTHROW(check_op([=](const Tensors& in) { return upsample_nearest(in[0], height, width); }, {x}));
     }
-  CHECK_THROWS_WITH(upsample_nearest(zeros({1, 4, 4, 1}), 3, 8), Catch::Contains("only enlarging"));
+  CHECK_THROWS_WITH(upsample_nearest(zeros({1, 4, 4, 1}), 3, 8), Catch::Contains("only larger"));
 }
 
 TEST_CASE("upsampling is recorded under its own name, and refuses integers by it") {

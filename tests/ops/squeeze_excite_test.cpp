@@ -114,7 +114,7 @@ TEST_CASE("squeeze and excite refuses other shapes") {
   using Catch::Contains;
   CHECK_NOTHROW(squeeze_excite_of(in));
   CHECK_THROWS_WITH(with(0, zeros({2, 0, 1, 3})),
-                    Contains("x is 2x0x1x3, it must be (N, H, W, C) with pixels"));
+                    Contains("x is 2x0x1x3: it must be (N, H, W, C) with pixels"));
   CHECK_THROWS_WITH(with(1, zeros({2, 3})), Contains("w_reduce must be float32 of 3x2 for x 2x1x1x3") &&
                                                 Contains("got float32 of 2x3"));
   CHECK_THROWS_WITH(with(2, zeros({1, 2})), Contains("b_reduce must be float32 of 2"));
