@@ -123,5 +123,5 @@ TEST_CASE("weights that are split over several files are taken by their index, a
   const auto missing = run_program({"predict", index, shapes() + "/val", "--model", "efficientdet_d-3"});
   CHECK(missing.exit_code == 1);
   CHECK_THAT(missing.errors,
-             Contains("b.safetensors is not there, in which ") && Contains("puts tensor backbone."));
+             Contains("b.safetensors is missing, but ") && Contains("puts tensor backbone."));
 }

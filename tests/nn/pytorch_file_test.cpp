@@ -123,7 +123,7 @@ TEST_CASE("a pickle that names a function is refused by that name, and nothing o
        {"cposix\nsystem\n", "cos\nsystem\n", "cbuiltins\neval\n", "c__builtin__\nexec\n"}) {
     CAPTURE(call);
     CHECK_THAT(error_of_content(old_file("\x80\x02" + call + text + "\x85R.")),
-               Contains("which is not among the few classes") && Contains("Nothing of it was run"));
+               Contains("which is not among the few classes") && Contains("Nothing in it was run"));
   }
   CHECK_THAT(error_of_content(old_file("\x80\x02\x8c\2os\x8c\6system\x93" + text + "\x85R.")),
              Contains("names os.system"));
@@ -141,7 +141,7 @@ TEST_CASE("values that hold themselves, and stacks without an end, are read and 
   CHECK_THAT(
       error_of_content(old_file("\x80\x02" + std::string(100000, ']') + std::string(99999, 'a') + ".")),
       Contains("holds no tensors under names"));
-  CHECK_THAT(error_of_content(old_file("\x80\x02h\7.")), Contains("never remembered"));
+  CHECK_THAT(error_of_content(old_file("\x80\x02h\7.")), Contains("never put into the memo"));
   CHECK_THAT(error_of_content(old_file("\x80\x02"
                                        "a.")),
              Contains("nothing is on the stack"));
@@ -181,5 +181,5 @@ TEST_CASE("a file of PyTorch's cut at any byte is one sentence, and never a cras
   }
   CHECK_THAT(error_of_content("PK\x03\x04 and more"),
              Contains("the directory at the end of the archive is missing"));
-  CHECK_THAT(error_of_content("\x80\x02]."), Contains("is a pickle, but none that torch.save() wrote"));
+  CHECK_THAT(error_of_content("\x80\x02]."), Contains("is a pickle that torch.save() did not write"));
 }

@@ -90,14 +90,13 @@ TEST_CASE("an index whose files are missing or hold other tensors is refused wit
   CHECK(with("{", "{") == "");
   CHECK_THAT(with("\"c\"", "\"d\""), Contains(std::string(second) + ": tensor c is not in the index"));
   CHECK_THAT(with("\"c\"", "\"d\": \"model-00002-of-00002.safetensors\", \"c\""),
-             Contains(std::string(second) + " has no tensor d, which"));
+             Contains(std::string(second) + " lacks tensor d, but"));
   CHECK_THAT(with("\"b\": \"model-00001-of-00002", "\"b\": \"model-00002-of-00002"),
-             Contains(std::string(first) + ": tensor b lies here, and") &&
+             Contains(std::string(first) + ": tensor b lies here, but") &&
                  Contains(std::string("puts it into ") + second));
   CHECK_THAT(with("\"b\"", "\"a\""), Contains("index.json: tensor a is named twice"));
-  CHECK_THAT(
-      with("model-00002-of-00002", "model-00003-of-00002"),
-      Contains("model-00003-of-00002.safetensors is not there, in which") && Contains("puts tensor c"));
+  CHECK_THAT(with("model-00002-of-00002", "model-00003-of-00002"),
+             Contains("model-00003-of-00002.safetensors is missing, but") && Contains("puts tensor c"));
   std::filesystem::rename(shards / first, shards / "elsewhere");
   shards.write(index);
   CHECK_THAT(shards.error(), Contains(std::string(first) + " is not there") && Contains("puts tensor a"));
@@ -132,10 +131,10 @@ TEST_CASE("an index that is cut or has another form is refused") {
   }
   for (const char* map : {"3", "[]", "{}", "null"}) {
     shards.write(std::string(R"({"weight_map": )") + map + "}");
-    CHECK_THAT(shards.error(), Contains("is no index of weights: it must have a weight_map"));
+    CHECK_THAT(shards.error(), Contains("is not an index of weights: it must have a weight_map"));
   }
   shards.write(R"({"metadata": {"weight_map": "elsewhere"}})");
-  CHECK_THAT(shards.error(), Contains("is no index of weights"));
+  CHECK_THAT(shards.error(), Contains("is not an index of weights"));
   shards.write(R"({"weight_map": )" + std::string(100000, '['));
   CHECK_THAT(shards.error(), Contains("100 deep"));
   shards.write(index);
