@@ -148,7 +148,7 @@ void add_block_product_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* 
   multiply(m, n, k, a, {true, m}, b, {false, n}, c, n, Before::added_to);
 }
 
-// A type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
+// T is a type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
 #define INSTANTIATE(T)                                                                       \
   template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, const RowsDone&); \
   template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, bool);         \

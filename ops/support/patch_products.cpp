@@ -142,7 +142,7 @@ void weight_gradient_by_products(const T* x, const T* dy, T* dw, const Conv2dDim
   if (pieces > 1) add_pieces(sums, pieces, size, dw);
 }
 
-// A type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
+// T is a type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
 #define INSTANTIATE(T)                                                                       \
   template void conv2d_by_products<T>(const T*, const T*, T*, const Conv2dDims&, Epilogue*); \
   template void input_gradient_by_products<T>(const T*, const T*, T*, const Conv2dDims&);    \

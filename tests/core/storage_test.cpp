@@ -106,6 +106,6 @@ TEST_CASE("what cannot be had is refused with the numbers") {
   CHECK_THROWS_WITH(Storage(int64_t(1) << 50, Device::cpu),
                     Contains("cannot allocate 1125899906842624 bytes"));
   CHECK_THROWS_WITH(Storage(int64_t(1) << 45, Device::cuda),
-                    Contains("CUDA device is out of memory: 33554432.0 MB asked for") &&
+                    Contains("CUDA device is out of memory: 33554432.0 MB requested") &&
                         Contains("Try a smaller batch or image size"));
 }

@@ -103,7 +103,7 @@ TEST_CASE("the last block of each group has what the others wrote, again and aga
   cuda::copy_to_host(left.data(), tickets, 3 * sizeof(unsigned));
   CHECK(left == std::vector<unsigned>(3));
   CHECK_THROWS_WITH(cuda::current_stream().tickets(1 << 20),
-                    Catch::Contains("a launch asks for 1048576 tickets, there are 4096"));
+                    Catch::Contains("a launch requests 1048576 tickets, but there are only 4096"));
 }
 
 #ifdef FOVEA_SIM_CHECKS

@@ -79,7 +79,7 @@ TEST_CASE("a block is not given to another stream while its own may still use it
 TEST_CASE("when device memory is short, what is cached is given back first, and then the numbers are told") {
   const size_t total = cuda::device_properties().memory_bytes;
   CHECK_THROWS_WITH(cuda::allocate(total * 2), Contains("CUDA device is out of memory") &&
-                                                   Contains("MB asked for") && Contains("MB in use here") &&
+                                                   Contains("MB requested") && Contains("MB in use here") &&
                                                    Contains("MB free of"));
   CHECK_THROWS_AS(cuda::allocate(total * 2), Error);  // and not only as a CudaError
   if (!cuda::is_simulated()) return;                  // other programs may use a real one
