@@ -99,7 +99,7 @@ TEST_CASE("cuBLASLt has the products of its table, each with the bias of its out
   CHECK_THAT(types(CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_16BF, CUDA_R_32F, CUDA_R_16BF),
              Contains("the bias is CUDA_R_16BF") && Contains("it must be CUDA_R_32F"));
   CHECK_THAT(types(CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_32F, CUDA_R_16BF, CUDA_R_16BF),
-             Contains("A and B of CUDA_R_32F and D of CUDA_R_16BF are no row of its table"));
+             Contains("A and B of CUDA_R_32F and D of CUDA_R_16BF are not a row of its table"));
   CHECK_THAT(types(CUBLAS_COMPUTE_32F, CUDA_R_64F, CUDA_R_32F, CUDA_R_32F, CUDA_R_32F),
              Contains("the scale type CUDA_R_64F"));
   CHECK_THAT(types(CUBLAS_COMPUTE_64F, CUDA_R_64F, CUDA_R_32F, CUDA_R_32F, CUDA_R_32F),
@@ -125,7 +125,7 @@ TEST_CASE("matrices of two types, of sizes that do not fit, or empty, are refuse
   CHECK_THAT(refusal([](Request& r) { r.c.rows = 2; }), Contains("C is 2 x 2 and D is 3 x 2"));
   CHECK_THAT(refusal([](Request& r) { r.a.columns = r.b.rows = 0; }), Contains("A is 3 x 0"));
   CHECK_THAT(refusal([](Request& r) { r.b.columns = r.d.columns = uint64_t(1) << 31; }),
-             Contains("B is 4 x 2147483648: rows and columns must fit 32 bits"));
+             Contains("B is 4 x 2147483648: rows and columns must fit into 32 bits"));
 }
 
 TEST_CASE("a leading dimension is at least the number of rows") {
