@@ -40,7 +40,7 @@ TEST_CASE("ops that compute take float32 and float64, and name the others") {
   CHECK_THROWS_WITH(with_dtype(DType(9), bytes), Contains("dtype 9 does not exist"));
 }
 
-TEST_CASE("all 65536 bfloat16 numbers survive the way through float") {
+TEST_CASE("all 65536 bfloat16 numbers survive conversion to float and back") {
   for (uint32_t bits = 0; bits < 65536; ++bits) {
     bfloat16 number;
     number.bits = uint16_t(bits);

@@ -58,7 +58,7 @@ TEST_CASE(
       const std::vector<double> rounded = from_values({n}, x.values(), dtype).values();
       for (const int count : {1, 2, 3}) {
         set_num_threads(count);
-        CHECK((randn({n}, 11, dtype, Device::cpu).values() == rounded));  // a million: not to be printed
+        CHECK((randn({n}, 11, dtype, Device::cpu).values() == rounded));  // a million numbers: do not print
       }
       const Tensor there = randn({n}, 11, dtype, Device::cuda);
       CHECK(there.device() == Device::cuda);
@@ -137,7 +137,7 @@ TEST_CASE("int64 tensors are filled, but have no gradient and no random numbers"
     CHECK(zeros({2}, DType::int64, device).values() == std::vector<double>{0, 0});
     CHECK_THROWS_WITH(zeros({2}, DType::int64, device).set_requires_grad(),
                       "[set_requires_grad] a int64 tensor has no gradient");
-    CHECK_THROWS_WITH(randn({2}, 11, DType::int64, device), Catch::Contains("no normal numbers in int64"));
+    CHECK_THROWS_WITH(randn({2}, 11, DType::int64, device), Catch::Contains("draw normal numbers in int64"));
   }
   CHECK(from_values({2}, {-7, 1e15}, DType::int64).values() == std::vector<double>{-7, 1e15});
 }

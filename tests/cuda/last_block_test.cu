@@ -1,5 +1,4 @@
-// Sums that the last block to arrive finishes, and each way of getting that wrong, which the simulator
-// reports.
+// Sums that the last block to arrive finishes, and each mistake in them, which the simulator reports.
 #include "cuda/device/last_block.h"
 
 #include <catch2/catch.hpp>
@@ -83,7 +82,7 @@ std::vector<T> values(const cuda::Workspace<T>& memory, size_t count) {
 
 }  // namespace
 
-TEST_CASE("the last block of each group has what the others wrote, again and again") {
+TEST_CASE("the last block of each group reads what the others wrote, in every launch") {
   const cuda::Workspace<double> partial(15 * 64), sums(3);
   unsigned* tickets = cuda::current_stream().tickets(3);
   const std::vector<double> expected = {35 * 64, 40 * 64, 45 * 64};
@@ -119,7 +118,7 @@ std::string report_of(Mistake mistake) {
 }
 }  // namespace
 
-TEST_CASE("a ticket without the fences and barriers around it is a race, in whatever order blocks run") {
+TEST_CASE("a ticket without the fences and barriers around it is a race, in any order of the blocks") {
   in_each_order([] {
     sim::options().check_memory = false;
     CHECK(report_of(Mistake::none) == "sum 256");

@@ -56,7 +56,7 @@ TEST_CASE("weights that are split over files are read by their index") {
   CHECK(file->find("d") == nullptr);
   CHECK(file->metadata().at("format") == "pt");
   CHECK(file->metadata().at("made") == "here");
-  // As downloads are cached: links to files of other names.
+  // Download caches hold links to files of other names.
   std::filesystem::rename(shards / first, shards / "blob");
   std::filesystem::create_symlink("blob", shards / first);
   CHECK(open_weight_file(shards.path())->entries().size() == 3);
@@ -99,7 +99,7 @@ TEST_CASE("an index whose files are missing or hold other tensors is refused wit
              Contains("model-00003-of-00002.safetensors is missing, but") && Contains("puts tensor c"));
   std::filesystem::rename(shards / first, shards / "elsewhere");
   shards.write(index);
-  CHECK_THAT(shards.error(), Contains(std::string(first) + " is not there") && Contains("puts tensor a"));
+  CHECK_THAT(shards.error(), Contains(std::string(first) + " is missing") && Contains("puts tensor a"));
 }
 
 TEST_CASE("an index leads to no file but those beside it") {
@@ -118,7 +118,7 @@ TEST_CASE("an index leads to no file but those beside it") {
     CHECK_THAT(error(file), Contains("the file of tensor w is " + file) &&
                                 Contains("the name of a file beside the index, without folders"));
   }
-  CHECK_THAT(error(R"("folder.safetensors")"), Contains("folder.safetensors is not there"));
+  CHECK_THAT(error(R"("folder.safetensors")"), Contains("folder.safetensors is missing"));
 }
 
 TEST_CASE("an index that is cut or has another form is refused") {

@@ -43,7 +43,7 @@ TEST_CASE("max pooling by hand, with borders, ties and NaN") {
   }
 }
 
-TEST_CASE("max pooling pads on every side as PyTorch, or as TensorFlow") {
+TEST_CASE("max pooling pads on every side as in PyTorch, or as in TensorFlow") {
   for (Device device : {Device::cpu, Device::cuda}) {
     const Tensor x = from_values({1, 4, 4, 1}, {9, 1, 2, 3, 1, 1, 1, 8, 2, 1, 1, 1, 7, 1, 1, 4}).to(device);
     // torch.nn.functional.max_pool2d(x, 3, 2, 1): windows start at -1 and 1; SAME's at 0 and 2
@@ -95,7 +95,7 @@ TEST_CASE("pooling by windows of other sizes, by hand") {
   }
 }
 
-TEST_CASE("the pool of a BiFPN is the window of 3 by 3 in steps of 2") {
+TEST_CASE("the pool of a BiFPN has a window of 3 by 3 and stride 2") {
   for (const Device device : {Device::cpu, Device::cuda})
     for (const Shape& shape :
          {Shape{1, 1, 1, 3}, Shape{2, 1, 6, 8}, Shape{2, 5, 7, 70}, Shape{1, 8, 8, 16}}) {
@@ -108,7 +108,7 @@ TEST_CASE("the pool of a BiFPN is the window of 3 by 3 in steps of 2") {
 TEST_CASE("a large window finds its first maximum, and a NaN takes its gradient") {
   for (const Device device : {Device::cpu, Device::cuda}) {
     Tensor x = zeros({1, 20, 20, 4});
-    x.data<float>()[(17 * 20 + 18) * 4] = 2;  // pixel 358 of the window: its number is no byte
+    x.data<float>()[(17 * 20 + 18) * 4] = 2;  // pixel 358 of the window: its number does not fit into a byte
     x.data<float>()[(19 * 20 + 0) * 4] = 2;
     x.data<float>()[(12 * 20 + 15) * 4 + 1] = NAN;
     x = x.to(device).clone().set_requires_grad();
@@ -120,7 +120,7 @@ TEST_CASE("a large window finds its first maximum, and a NaN takes its gradient"
   }
 }
 
-TEST_CASE("pools are recorded under their own names, with what they were called with") {
+TEST_CASE("pools are recorded under their own names, with their arguments") {
   struct Seen : TapeObserver {
     void on_op(const Op& op, const Tensors& inputs, const Tensor&) override {
       names.emplace_back(op.name);
