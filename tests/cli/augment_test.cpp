@@ -122,6 +122,5 @@ TEST_CASE("weights that are split over several files are taken by their index, a
   fs::remove(folder / "b.safetensors");
   const auto missing = run_program({"predict", index, shapes() + "/val", "--model", "efficientdet_d-3"});
   CHECK(missing.exit_code == 1);
-  CHECK_THAT(missing.errors,
-             Contains("b.safetensors is missing, but ") && Contains("puts tensor backbone."));
+  CHECK_THAT(missing.errors, Contains("b.safetensors is missing, but ") && Contains("puts tensor backbone."));
 }

@@ -214,7 +214,7 @@ TEST_CASE("on CUDA a 1x1 convolution applies the norm after it in evaluation") {
   CHECK(cuda::counters().launches - before == 3);  // the product, and the casts of weight and bias
 }
 
-TEST_CASE("on CUDA a depthwise convolution applies the next norm in evaluation, with its current parameters") {
+TEST_CASE("on CUDA a depthwise convolution applies the next norm in evaluation with its current parameters") {
   Random random(1);
   const auto to_cuda = [](const Module& module) {
     for (const auto& tensors : {module.parameters(), module.buffers()})
