@@ -5,9 +5,9 @@ file(GLOB runtime CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.cpp ${PROJECT_S
 file(GLOB simulator CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/sim/*.cpp)
 
 # How the host compiler compiles .cu files: cuda/sim/README.md has the reasons. -fsanitize=thread makes it call the
-# simulator (cuda/sim/access.cpp) at each load and store; under the address sanitizer that one does the checking, at
-# -O0, which moves no load before its bounds check. Exceptions of the simulator pass through kernels, which therefore
-# must have no clean-up code of their own.
+# simulator (cuda/sim/access.cpp) at each load and store; under the address sanitizer that one does the checking, at -O0,
+# which moves no load below its bounds test. What the simulator throws passes through kernels, which therefore must have
+# no clean-up code of their own.
 set(simulated_flags -xc++)
 set(simulator_checks OFF)
 if(CMAKE_CXX_FLAGS MATCHES "fsanitize=thread")
@@ -23,7 +23,7 @@ else()
     list(APPEND simulated_flags -O1 -g1)
   endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-    # Device functions are always inlined (cuda/sim/sim.h), even those not declared inline.
+    # Device functions are inlined always (cuda/sim/sim.h), those not declared inline, too.
     list(APPEND simulated_flags --param=tsan-instrument-func-entry-exit=0 -Wno-attributes)
   else()
     list(APPEND simulated_flags -mllvm -tsan-instrument-func-entry-exit=0)

@@ -21,7 +21,7 @@ enum class WeightLayout { same, linear, pointwise, depthwise, dense };
 
 // A parameter, a buffer, or any other tensor that a file holds by name.
 struct NamedTensor {
-  std::string name;  // dotted path from the module asked, e.g. "blocks.1.0.conv_dw.weight"
+  std::string name;  // dotted path from the module called, e.g. "blocks.1.0.conv_dw.weight"
   Tensor tensor;
   WeightLayout layout = WeightLayout::same;
 };

@@ -30,7 +30,7 @@ thread_local bool capturing = false;
 void check(cudaError_t error, const char* asked, const char* file, int line) {
   if (error == cudaSuccess) return;
   const char* from = std::strstr(file, "/cuda/");
-  throw CudaError(fmt::format("CUDA: {} ({}, asked at {}:{})", cudaGetErrorString(error), asked,
+  throw CudaError(fmt::format("CUDA: {} ({}, called at {}:{})", cudaGetErrorString(error), asked,
                               from ? from + 1 : file, line));
 }
 
@@ -89,7 +89,7 @@ const DeviceProperties& device_properties() {
   static const DeviceProperties instance = [] {
     if (device_count() == 0)
       throw CudaError(
-          "this machine has no CUDA device that the driver knows: choose the device cpu, or a build for the "
+          "this machine has no CUDA device that the driver finds: choose the device cpu, or a build for the "
           "simulator (cmake --preset release)");
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, selected), "cudaGetDeviceProperties");

@@ -8,7 +8,7 @@ namespace fovea::sim {
 // it costs a few nanoseconds (swapcontext makes a system call instead).
 struct Context {
   void* stack_pointer = nullptr;  // where the registers were saved
-  // For the address sanitizer, which must know whose stack is in use:
+  // For the address sanitizer, which tracks whose stack is in use:
   const void* stack = nullptr;
   size_t stack_bytes = 0;
   void* fake_stack = nullptr;

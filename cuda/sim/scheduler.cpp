@@ -311,7 +311,7 @@ void stop_kernel(const std::string& what, const std::string& where) {
 void* dynamic_shared_memory() {
   const SimulatorCode simulator;
   if (kernel->shared_bytes == 0)
-    stop_kernel("the launch asked for no dynamic shared memory", "dynamic_shared()");
+    stop_kernel("the launch requested no dynamic shared memory", "dynamic_shared()");
   return shared_buffer();
 }
 

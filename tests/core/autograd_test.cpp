@@ -124,7 +124,7 @@ TEST_CASE("a wrong gradient names the op") {
   CHECK_THROWS_WITH(y.backward(), Catch::Contains("broken returned a gradient"));
 }
 
-TEST_CASE("observers see each op, its gradients and its end, innermost first, on their own thread") {
+TEST_CASE("observers receive each op, its gradients and its end, innermost first, on their own thread") {
   struct Log : TapeObserver {
     explicit Log(std::string name_, std::vector<std::string>& lines_)
         : name(std::move(name_)), lines(lines_) {}

@@ -59,6 +59,6 @@ TEST_CASE("a float becomes the nearer of the two bfloat16 around it") {
   CHECK(float(bfloat16(1.0f + 0.0078125f * 0.51f)) == 1.0078125f);
   CHECK(float(bfloat16(-3.1415927f)) == -3.140625f);
   CHECK(float(bfloat16(std::numeric_limits<float>::max())) == INFINITY);
-  CHECK(std::isnan(
-      float(bfloat16(std::bit_cast<float>(0x7F800001u)))));  // a NaN whose upper half alone is infinity
+  CHECK(
+      std::isnan(float(bfloat16(std::bit_cast<float>(0x7F800001u)))));  // a NaN whose upper half is infinity
 }

@@ -41,7 +41,7 @@ TEST_CASE("text that is not JSON is refused with its source, what it should be, 
   }
 }
 
-TEST_CASE("a visitor sees each value of a JSON text, and may leave it out") {
+TEST_CASE("a visitor receives each value of a JSON text, and may leave it out") {
   int entries = 0;
   const auto visit = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
     entries += depth == 1;
