@@ -105,7 +105,7 @@ bool Tensor::requires_grad() const { return impl_ && impl_->node; }
 const Tensor& Tensor::set_requires_grad(bool on) const {
   require(!on || is_floating(dtype()), "[set_requires_grad] a {} tensor has no gradient", dtype());
   require(!impl_->node || impl_->node->is_leaf(),
-          "[set_requires_grad] the tensor is the output of {}: only a leaf can choose; detach() it first",
+          "[set_requires_grad] the tensor is the output of {}: set it on leaves only; detach() it first",
           impl_->node ? impl_->node->op : "");
   if (!on)
     impl_->node = nullptr;

@@ -5,7 +5,7 @@ namespace fovea {
 
 // Returns the elements of x at `indices` along an axis, like torch.gather: y[i][j][k] =
 // x[indices[i][j][k]][j][k] for axis 0, and so on. indices are int32 or int64, 0 or more and below x's size
-// along the axis; they have as many axes as x, no other one longer than x's. y has their shape. The gradient
+// along the axis; they have as many axes as x, no other longer than x's. y has their shape. The gradient
 // of an element is the sum of the dy it was read for, in a fixed order. Throws on shapes and dtypes that do
 // not fit, and on the CPU on an index out of range; CUDA, which never makes the host wait, gives a NaN.
 Tensor gather(const Tensor& x, int axis, const Tensor& indices);

@@ -196,7 +196,8 @@ const PickleValue& PyTorchFile::read_zip() {
           "{} is a zip archive that torch.save() did not write: it holds no data.pkl", path_);
   const std::string folder(found->first.substr(0, found->first.size() - std::strlen("data.pkl")));
   if (const auto order = zip.files().find(folder + "byteorder"); order != zip.files().end())
-    require(order->second == "little", "{} was written on a big-endian machine: save it on another", path_);
+    require(order->second == "little", "{} was written on a big-endian machine: save it again on another",
+            path_);
   for (const auto& [name, content] : zip.files())
     if (name.starts_with(folder + "data/")) storages_.emplace(name.substr(folder.size() + 5), content);
   reader_ = std::make_unique<PickleReader>(found->second, path_);
@@ -213,7 +214,7 @@ const PickleValue& PyTorchFile::read_old() {
   require(version && *version == 1001, "{} has a version of PyTorch's old layout that is not 1001", path_);
   if (const auto* system = next().as<Value::Dict>())
     if (const Value* little = value_of(*system, "little_endian"); little && little->as<bool>())
-      require(*little->as<bool>(), "{} was written on a big-endian machine: save it on another", path_);
+      require(*little->as<bool>(), "{} was written on a big-endian machine: save it again on another", path_);
   const Value& root = next();
   const Value& keys = next();
   const auto* list = keys.as<Value::List>();

@@ -8,9 +8,9 @@ namespace fovea {
 // layouts: the zip archive of PyTorch 1.6 and later, and the older one, which is a magic number, pickles and
 // then the numbers. Nothing in the file is executed: PickleReader has no instruction that could.
 //
-// From a checkpoint with averaged weights it takes those: the first of "state_dict_ema", "ema_state_dict",
-// "model_ema", "ema", "state_dict", "model_state_dict", "model", "net", "weights", "module" that holds
-// tensors. metadata()["part"] says which.
+// From a checkpoint it takes averaged weights if there are any, otherwise the others: the first of
+// "state_dict_ema", "ema_state_dict", "model_ema", "ema", "state_dict", "model_state_dict", "model", "net",
+// "weights", "module" that holds tensors. metadata()["part"] says which.
 class PyTorchFile : public WeightFile {
  public:
   // Detected by the first bytes.
