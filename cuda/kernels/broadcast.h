@@ -13,8 +13,8 @@ struct BroadcastDims {
 };
 
 // The same elements in the same order with as few axes as possible: axes of size 1 are dropped, and
-// neighbours with even strides in both operands are joined. (N, H, W, C) and (C) become two axes. Each axis
-// that is gone saves a division.
+// neighbours that both operands traverse with a single stride are joined. (N, H, W, C) and (C) become two
+// axes. Each axis that is gone saves a division.
 inline BroadcastDims collapsed(const BroadcastDims& d) {
   BroadcastDims r;
   for (int axis = 0; axis < d.rank; ++axis) {

@@ -66,7 +66,7 @@ __global__ void conv2d_naive(const T* x, const Accumulator<T>* w, T* y, Geometry
   }
 }
 
-// One thread per dx, from the output pixels (o, q) whose tap (a, b) is on it: o s + a - p = row.
+// One thread per dx, from the output pixels (o, q) whose tap (a, b) reads it: o s + a - p = row.
 template <class T>
 __global__ void input_gradient_naive(const Accumulator<T>* w, const T* dy, T* dx, Geometry g, int64_t n) {
   for (int64_t i : grid_stride(n)) {

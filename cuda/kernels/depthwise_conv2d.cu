@@ -48,7 +48,7 @@ __global__ void depthwise_naive(const T* x, const Accumulator<T>* w, T* y, Depth
   }
 }
 
-// One thread per dx, from the output pixels (o, q) whose tap (a, b) is on it: o s + a - p = row.
+// One thread per dx, from the output pixels (o, q) whose tap (a, b) reads it: o s + a - p = row.
 template <class T>
 __global__ void input_gradient_naive(const Accumulator<T>* w, const T* dy, T* dx, DepthwiseConv2dDims d,
                                      int64_t n) {

@@ -204,7 +204,7 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
   }
 
   if constexpr (Pass::gathers) {
-    // First of all threads, where the ring was; then of each column, in the order of warps and lanes.
+    // First the sums of all threads, where the ring was; then of each column, in order of warps and lanes.
     float* const partial = reinterpret_cast<float*>(shared);
     __syncthreads();
     UNROLL for (int k = 0; k < 2 * pack; ++k) { partial[k * tile_threads + thread] = statistics.values[k]; }

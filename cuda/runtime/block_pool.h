@@ -32,7 +32,7 @@ class BlockPool {
     return address;
   }
 
-  // Returns what take(size) gave out.
+  // Takes back what take(size) returned.
   void give(uintptr_t address, int64_t size) {
     Blocks& blocks = blocks_of(size);
     const auto next = blocks.by_address.find(address + uintptr_t(size));
