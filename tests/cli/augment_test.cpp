@@ -116,12 +116,11 @@ TEST_CASE("weights that are split over several files are loaded by their index, 
   const auto over =
       run_program({"export", index, "--model", "efficientdet_d-3", "--output", folder / "b.safetensors"});
   CHECK(over.exit_code == 1);
-  CHECK_THAT(over.errors, Contains("b.safetensors is a file that is read here"));
+  CHECK_THAT(over.errors, Contains("b.safetensors is an input of this program"));
   CHECK(read_file(folder / "b.safetensors") == shard);
 
   fs::remove(folder / "b.safetensors");
   const auto missing = run_program({"predict", index, shapes() + "/val", "--model", "efficientdet_d-3"});
   CHECK(missing.exit_code == 1);
-  CHECK_THAT(missing.errors,
-             Contains("b.safetensors is not there, in which ") && Contains("puts tensor backbone."));
+  CHECK_THAT(missing.errors, Contains("b.safetensors is missing, but ") && Contains("puts tensor backbone."));
 }

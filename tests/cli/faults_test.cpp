@@ -152,10 +152,10 @@ TEST_CASE("a run's folder that cannot be created is reported before the training
   const Trainings trainings;
   auto arguments = trainings.arguments("run");
   arguments[4] = "/proc/fovea/run";
-  check_refused(run_program(arguments), "the folder /proc/fovea/run cannot be made: ");
+  check_refused(run_program(arguments), "the folder /proc/fovea/run cannot be created: ");
   write_file_atomically(trainings / "file", "");
   arguments[4] = trainings / "file/run";
-  check_refused(run_program(arguments), "file/run cannot be made: Not a directory");
+  check_refused(run_program(arguments), "file/run cannot be created: Not a directory");
 }
 
 // The sanitizers themselves need terabytes of address space.

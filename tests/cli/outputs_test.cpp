@@ -77,10 +77,10 @@ TEST_CASE("predict writes nothing among its images, not even through links") {
   check_refused(predict(folder, weights / "link"), "results must not be among the images");
   create_folder(weights / "found");
   fs::create_symlink(photo, weights / "found/photo.jpg");
-  check_refused(predict(folder, weights / "found"), "found/photo.jpg is a file that is read here");
+  check_refused(predict(folder, weights / "found"), "found/photo.jpg is an input of this program");
   fs::remove(weights / "found/photo.jpg");
   fs::create_hard_link(photo, weights / "found/photo.jpg");
-  check_refused(predict(folder, weights / "found"), "found/photo.jpg is a file that is read here");
+  check_refused(predict(folder, weights / "found"), "found/photo.jpg is an input of this program");
   CHECK(read_file(photo) == before);
   CHECK(files_in(folder) == std::set<std::string>{"photo.jpg"});
 }
@@ -139,7 +139,7 @@ TEST_CASE("no command overwrites what it reads") {
   fs::create_symlink(weights.detector(), weights / "link.safetensors");
   write_file_atomically(weights / "names.txt", "cat\ndog\n");
   const auto over = [&](std::vector<std::string> arguments) {
-    check_refused(run_program(arguments), "is a file that is read here, and would be overwritten");
+    check_refused(run_program(arguments), "is an input of this program and would be overwritten");
   };
   over({"export", weights.detector(), "--output", weights.detector()});
   over({"export", weights.detector(), "--output", weights / "link.safetensors"});
@@ -169,7 +169,7 @@ TEST_CASE("no command overwrites what it reads") {
   create_folder(weights / "start");
   fs::copy(weights.detector(), weights / "start/best.safetensors");
   check_refused(train(weights / "start", {"--init-from", weights / "start/best.safetensors"}),
-                "start/best.safetensors is a file that is read here");
+                "start/best.safetensors is an input of this program");
   const std::string settings = "{\"data\": \"" + weights / "data" + "\"}";
   write_file_atomically(weights / "start/config.json", settings);
   over({"train", "--config", weights / "start/config.json", "--run", weights / "start"});

@@ -138,7 +138,7 @@ TEST_CASE("what goes wrong with a video is reported in one sentence, and leaves 
                  "case \"$*\" in *rawvideo*) echo 'No space left on device' >&2; exit 1;; esac\n"
                  "while :; do printf 'P6\\n600 400\\n255\\n'; head -c 720000 /dev/zero; done\n");
   refuses(videos.predict({clip, "--output", found}), "found.mp4 cannot be written: No space left on device");
-  refuses(videos.predict({clip, "--output", clip}), "clip.mp4 is a file that is read here");
+  refuses(videos.predict({clip, "--output", clip}), "clip.mp4 is an input of this program");
   refuses(videos.predict({clip, "--output", videos.folder / "folder"}),
           "give a video file such as found.mp4 for a video, and a folder for images");
   refuses(videos.predict({videos.folder / "none.mp4"}), "none.mp4 does not exist");

@@ -210,7 +210,7 @@ TEST_CASE("invalid JSON is an error with its position") {
   CHECK_THROWS_WITH(Files(std::string()).read(), Contains("is not valid JSON"));
   CHECK_THROWS_WITH(
       Files("{\"images\": [" + std::string(100000, '[') + std::string(100000, ']') + "]}").read(),
-      Contains("instances.json has lists or objects more than 100 deep"));
+      Contains("instances.json has lists or objects nested more than 100 deep"));
   CHECK_THROWS_WITH(read_coco("none.json", {"."}), Contains("none.json cannot be read"));
 }
 

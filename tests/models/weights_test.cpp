@@ -119,7 +119,7 @@ TEST_CASE("float16, bfloat16 and float64 are read as float32") {
   CHECK(std::isnan(read("F16", bytes_of(uint16_t(0x7e00)))[0]));
   CHECK(read("BF16", bytes_of(uint16_t(0x3fc0))) == std::vector<double>{1.5});
   CHECK(read("F64", bytes_of(-0.25)) == std::vector<double>{-0.25});
-  CHECK_THROWS_WITH(read("I16", bytes_of(uint16_t(1))), Contains("tensor x is of dtype I16: weights are"));
+  CHECK_THROWS_WITH(read("I16", bytes_of(uint16_t(1))), Contains("tensor x has dtype I16: weights are"));
 }
 
 TEST_CASE("what does not fit is listed, and nothing is changed") {

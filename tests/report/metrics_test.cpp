@@ -155,7 +155,7 @@ TEST_CASE("a malformed metrics.csv is refused with the line's number") {
              Contains("line 1: expected the columns 'step,epoch,seconds,name,value'"));
   CHECK(error_for(head + good + "1,0.5") == "no error");  // torn, as a crash does
   CHECK(error_for("step,ep") == "no error");
-  CHECK_THROWS_WITH(MetricsWriter(folder / "metrics.csv", 0), Contains("cannot be made"));
+  CHECK_THROWS_WITH(MetricsWriter(folder / "metrics.csv", 0), Contains("cannot be created"));
   CHECK_THROWS_WITH(read_metrics(folder / "nowhere.csv"),
                     Contains("nowhere.csv cannot be read: No such file"));
 }

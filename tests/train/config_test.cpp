@@ -56,7 +56,7 @@ TEST_CASE("a configuration that is wrong is refused by name") {
                     Contains("c.json is not a configuration in JSON") && Contains("1e999"));
   CHECK_THROWS_WITH(
       config_from_json("{\"seed\": " + std::string(100000, '[') + std::string(100000, ']') + "}", "c.json"),
-      Contains("c.json has lists or objects more than 100 deep"));
+      Contains("c.json has lists or objects nested more than 100 deep"));
 }
 
 TEST_CASE("every setting has a range") {
