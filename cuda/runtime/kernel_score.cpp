@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #ifdef FOVEA_SIM
+#include "cuda/sim/queue.h"
 #include "cuda/sim/score.h"
 #endif
 

@@ -1,6 +1,4 @@
-// Counts what a launch asks of a GPU's memory system. Threads run one after another here, so a warp's
-// requests are put together afterwards: between two synchronisations of a warp, the n-th time that its lanes
-// come to an instruction is one request.
+// Counts what a launch asks of a GPU's memory system.
 #include "cuda/sim/score.h"
 
 #include <algorithm>
@@ -10,9 +8,6 @@
 
 namespace fovea::sim {
 namespace {
-
-constexpr uintptr_t sector = 32, line = 128;
-constexpr size_t widest = 16;  // bytes that a lane's instruction can move
 
 // Divides each by `size` and keeps each result once, in order.
 void divide(std::vector<uintptr_t>& addresses, uintptr_t size) {
@@ -24,6 +19,7 @@ void divide(std::vector<uintptr_t>& addresses, uintptr_t size) {
 }  // namespace
 
 void Scorer::begin(const Kernel& kernel) {
+  RequestWatcher::begin(kernel);
   score_ = {};
   std::string& name = names_[kernel.function];
   if (name.empty()) name = cuda::kernel_name(kernel.function);
@@ -32,45 +28,19 @@ void Scorer::begin(const Kernel& kernel) {
   score_.threads = int64_t(kernel.block.x) * kernel.block.y * kernel.block.z;
   buffers_.emplace(kernel);
   touched_.clear();
-  warps_.assign(size_t(score_.threads + 31) / 32, {});
-  for (size_t w = 0; w < warps_.size(); ++w)
-    warps_[w].lanes = uint32_t(std::min<int64_t>(32, score_.threads - 32 * int64_t(w)));
 }
 
-void Scorer::access(const Access& access) {
-  if (access.kind == Access::atomic) {
-    if (!access.is_shared) ++buffer(access.address).atomics;
-    return;
-  }
-  Warp& warp = warps_[current_thread() / 32];
-  if (warp.barrier != epochs.now || warp.synchronisations != current_warp_count()) {
-    finish(warp);
-    warp.barrier = epochs.now;
-    warp.synchronisations = current_warp_count();
-  }
-  Site& site = warp.sites[access.from];
-  site.write = access.kind == Access::write;
-  site.is_shared = access.is_shared;
-  const unsigned lane = current_thread() % 32;
-  for (size_t done = 0; done < access.bytes; done += widest) {
-    const uint32_t time = site.times[lane]++;
-    if (time == site.requests.size()) site.requests.emplace_back();
-    Request& request = site.requests[time];
-    request.lanes |= 1u << lane;
-    request.address[lane] = access.address + done;
-    request.bytes[lane] = uint8_t(std::min(widest, access.bytes - done));
-  }
+void Scorer::barrier() {
+  RequestWatcher::barrier();
+  ++score_.barriers;
 }
 
-void Scorer::finish(Warp& warp) {
-  for (auto& [from, site] : warp.sites) {
-    for (const Request& request : site.requests) {
-      const bool partial = uint32_t(std::popcount(request.lanes)) < warp.lanes;
-      site.is_shared ? score_shared(request, site.write, partial)
-                     : score_global(request, site.write, partial);
-    }
-    site.requests.clear();
-    std::fill_n(site.times, 32, 0u);
+void Scorer::request(const Request& request) {
+  if (request.kind == Access::atomic && !request.is_shared) {
+    for (uint32_t left = request.lanes; left != 0; left &= left - 1)
+      ++buffer(request.address[std::countr_zero(left)]).atomics;
+  } else if (request.kind != Access::atomic) {
+    request.is_shared ? score_shared(request) : score_global(request);
   }
 }
 
@@ -84,11 +54,13 @@ cuda::BufferScore& Scorer::buffer(uintptr_t address) {
   return score_.buffers[place];
 }
 
-void Scorer::score_global(const Request& request, bool write, bool partial) {
+void Scorer::score_global(const Request& request) {
+  constexpr uintptr_t sector = 32, line = 128;
   // Nearly always one buffer; the lanes of each are taken together.
   for (uint32_t left = request.lanes; left != 0;) {
     cuda::BufferScore& b = buffer(request.address[std::countr_zero(left)]);
     std::vector<uint8_t>& touched = touched_[size_t(&b - score_.buffers.data())];
+    const bool write = request.kind == Access::write;
     cuda::AccessScore& score = write ? b.writes : b.reads;
     std::vector<uintptr_t> ends;  // first and last bytes: an access is shorter than a sector
     for (int lane = 0; lane < 32; ++lane) {
@@ -102,7 +74,7 @@ void Scorer::score_global(const Request& request, bool write, bool partial) {
       ends.insert(ends.end(), {request.address[lane], request.address[lane] + request.bytes[lane] - 1});
     }
     ++score.requests;
-    score.partial += partial;
+    score.partial += !request.whole;
     divide(ends, sector);
     score.sectors += int64_t(ends.size());
     divide(ends, line / sector);
@@ -112,12 +84,12 @@ void Scorer::score_global(const Request& request, bool write, bool partial) {
 
 // Lanes that ask for the same word get it in one round. Words of 8 bytes are served to half a warp at a time,
 // those of 16 to a quarter.
-void Scorer::score_shared(const Request& request, bool write, bool partial) {
-  cuda::AccessScore& score = write ? score_.shared_writes : score_.shared_reads;
+void Scorer::score_shared(const Request& request) {
+  cuda::AccessScore& score = request.kind == Access::write ? score_.shared_writes : score_.shared_reads;
   ++score.requests;
-  score.partial += partial;
-  const int widest_access = *std::max_element(request.bytes, request.bytes + 32);
-  const int together = widest_access > 8 ? 8 : widest_access > 4 ? 16 : 32;
+  score.partial += !request.whole;
+  const int widest = *std::max_element(request.bytes, request.bytes + 32);
+  const int together = widest > 8 ? 8 : widest > 4 ? 16 : 32;
   for (int first = 0; first < 32; first += together) {
     std::vector<uintptr_t> words;
     for (int lane = first; lane < first + together; ++lane) {
@@ -138,9 +110,7 @@ void Scorer::score_shared(const Request& request, bool write, bool partial) {
 }
 
 void Scorer::end(const std::string& fault) {
-  for (Warp& warp : warps_)
-    if (fault.empty()) finish(warp);
-  warps_.clear();
+  RequestWatcher::end(fault);
   if (!fault.empty()) return;
   for (size_t i = 0; i < touched_.size(); ++i) {
     cuda::BufferScore& b = score_.buffers[i];

@@ -4,6 +4,7 @@
 
 #include "cuda/device/grid.h"
 #include "cuda/runtime/error.h"
+#include "cuda/runtime/kernel_score.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
 
@@ -51,6 +52,11 @@ int main() {
   cuda::copy_to_device(device_x.data(), x.data(), n * 4);
   cuda::copy_to_device(device_y.data(), y.data(), n * 4);
 
+  // The simulator counts what these launches ask of a GPU's memory.
+  cuda::name_buffer(device_x.data(), "x");
+  cuda::name_buffer(device_y.data(), "y");
+  cuda::name_buffer(sums.data(), "sums");
+  const cuda::ScoreKernels scoring;
   cuda::launch(axpy, {2, 32}, 0.5f, device_x.data(), device_y.data(), n);  // 64 threads, four elements each
   cuda::copy_to_host(y.data(), device_y.data(), n * 4);
   std::printf("y[10] = 1 + 0.5 * 10 = %g\n", double(y[10]));
@@ -60,6 +66,8 @@ int main() {
   cuda::copy_to_host(totals.data(), sums.data(), n / 64 * 4);
   std::printf("sums of 64: %g %g %g %g\n", double(totals[0]), double(totals[1]), double(totals[2]),
               double(totals[3]));
+
+  for (const cuda::KernelScore& score : scoring.scores()) std::puts(cuda::describe(score).c_str());
 
   // Mistakes that a GPU may let pass are errors in the simulator, with kernel, block, thread and line.
   try {

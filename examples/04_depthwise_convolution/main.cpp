@@ -6,7 +6,9 @@
 #include <cstring>
 #include <functional>
 
+#include "cuda/runtime/kernel_score.h"
 #include "ops/depthwise_conv2d.h"
+#include "ops/shape_ops.h"
 
 using namespace fovea;
 
@@ -79,6 +81,19 @@ int main(int argc, char** argv) {
   const double multiply_adds = 9.0 * double(x.numel()), bytes = 2.0 * double(x.bytes());
   std::printf("multiply-adds %.2f M, bytes that must move %.2f MB: %.1f of the one for each of the other\n",
               multiply_adds / 1e6, bytes / 1e6, multiply_adds / bytes);
+
+  // On a GPU, here a simulated one: in float64 the definition, in float32 the fast kernel, with what each
+  // asks of the memory.
+  const Tensor small = randn({1, 8, 8, 32}, random).to(Device::cuda),
+               filter = randn({3, 3, 32}, random).to(Device::cuda);
+  for (const DType dtype : {DType::float64, DType::float32}) {
+    const Tensor image = cast(small, dtype), taps = cast(filter, dtype);
+    cuda::name_buffer(image.raw(), "x");
+    cuda::name_buffer(taps.raw(), "w");
+    const cuda::ScoreKernels scoring;
+    const Tensor y = depthwise_conv2d(image, taps, {3, 1, Padding::same});
+    for (const cuda::KernelScore& score : scoring.scores()) std::puts(cuda::describe(score).c_str());
+  }
 
   if (argc > 1 && std::strcmp(argv[1], "--time") == 0) {
     NoGrad no_grad;

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "cuda/runtime/kernel_score.h"
 #include "ops/batch_norm.h"
 
 using namespace fovea;
@@ -46,4 +47,19 @@ int main() {
   std::printf("sum of dx %.4f, sum of dx x' %.4f\n", std::abs(sum), std::abs(along));
   std::printf("d(weight) = sum of dy x' = %.4f, d(bias) = sum of dy = %.4f\n", weight.grad().item(),
               bias.grad().item());
+
+  // The forward pass on a GPU, here a simulated one, of few rows and of many.
+  const auto eight = [](double value) { return full({8}, value, DType::float32, Device::cuda); };
+  const Tensor scale = eight(1), shift = eight(0), mean = eight(0), variance = eight(1);
+  for (const int64_t count : {32, 2048}) {
+    Random random(1);
+    const Tensor rows = randn({count, 8}, random).to(Device::cuda);
+    const cuda::ScoreKernels scoring;
+    batch_norm(rows, scale, shift, mean, variance, {});
+    for (const cuda::KernelScore& score : scoring.scores())
+      std::printf(
+          "[simulator] %4d rows: %d block(s) of %3d threads read x %.2f times, %.1f sectors a request\n",
+          int(count), int(score.blocks), int(score.threads), score.reads(rows.raw()).times(),
+          score.reads(rows.raw()).sectors_per_request());
+  }
 }

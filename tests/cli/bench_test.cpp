@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "cuda/runtime/kernel_score.h"
 #include "tests/support/program.h"
 #include "tests/support/test_data.h"
 
@@ -34,6 +35,41 @@ TEST_CASE("fovea bench prints times, a table by op, and JSON") {
   const ProgramResult refused = run({"--json"});
   CHECK(refused.exit_code == 1);
   CHECK_THAT(refused.errors, Contains("--json needs --only"));
+}
+
+TEST_CASE("fovea bench --score counts what each kernel asks of the memory, the same each time") {
+  const auto run = [](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"bench", "efficientdet_d-3", "--image-size", "64", "--batch-size",
+                                       "1",     "--score"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return Program(arguments).wait();
+  };
+  const ProgramResult step = run({"--device", "cuda"});
+  REQUIRE(step.exit_code == (cuda::ScoreKernels::possible() ? 0 : 1));
+  if (!cuda::ScoreKernels::possible()) return;
+  if (!cuda::ScoreKernels::possible()) return;
+  CHECK_THAT(step.output, Contains("one step, by kernel") && Contains("conflicts") &&
+                              Contains("\ndepthwise_tiled<3, 1, 2, Plain, bfloat16> ") &&
+                              Contains("\nweight_gradient_tiled<3, 1, bfloat16> "));
+  CHECK(run({"--device", "cuda"}).output == step.output);
+  const ProgramResult forward = run({"--device", "cuda", "--only", "forward"});
+  CHECK_THAT(forward.output, Contains("one forward pass, by kernel") && Contains("depthwise_tiled") &&
+                                 !Contains("weight_gradient"));
+  const size_t all = forward.output.find("\nall ");
+  REQUIRE(all != std::string::npos);
+  std::istringstream words(forward.output.substr(all + 5));
+  double launches = 0, read = 0, times = 0, sectors = 0;
+  words >> launches >> read >> times >> sectors;
+  CHECK(launches > 50);
+  CHECK(times >= 1);
+  CHECK(sectors > 1);
+  CHECK(sectors <= 32);
+
+  const ProgramResult on_cpu = run({});
+  CHECK(on_cpu.exit_code == 1);
+  CHECK_THAT(on_cpu.errors, Contains("kernels are scored on a simulated device: choose --device cuda"));
+  CHECK_THAT(run({"--device", "cuda", "--only", "detection"}).errors,
+             Contains("--score is of a training step"));
 }
 
 TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is not here") {

@@ -275,7 +275,7 @@ TEST_CASE("a score is the same in every order of threads and on a device that is
   }
   cuda::set_thread_order(cuda::ThreadOrder::forward);
   cuda::set_execution(cuda::Execution::deferred);
-  launch(copy<float>, {1, 16}, x.data(), sums.data());  // before the scoring: not counted
+  launch(copy<float>, {1, 4}, x.data(), sums.data());  // before the scoring: not counted
   CHECK(text() == expected);
   cuda::set_execution(cuda::Execution::immediate);
 }
@@ -351,6 +351,10 @@ double l1_mb(const KernelScore& score) {
 }  // namespace
 
 TEST_CASE("sectors are the bytes that an H200 counted") {
+  // The simulator closes much memory to the host only now and then, which other tests here rely on.
+  const struct Tidy {
+    ~Tidy() { cuda::release_cached_device_memory(); }
+  } tidy;
   constexpr int64_t n = 360 * 256 * 4, m = 384 * 256 * 8;
   const Floats x(n), y(n), a(m / 2), b(m / 2), sum(m / 2);
   const KernelScore cast = score_of([&] { cuda::cast(x.data(), reinterpret_cast<bfloat16*>(y.data()), n); });
