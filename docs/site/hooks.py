@@ -27,7 +27,8 @@ LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=[^)]*\))")
 EXCERPT = re.compile(r'^( *)<!-- excerpt: (\S+) "([^"]+)".*-->$', re.M)
 FENCE = re.compile(r"^ *```")
 
-printed = []  # (path of the page in the site, title, HTML), in the order of the chapters
+contents = {}  # for the PDF: the HTML of each page, by its path in the site
+chapters = []  # (path, title) of those that it has, in their order
 
 
 def outside_code(text, change):
@@ -150,9 +151,18 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_page_content(content, page, config, files):
-    if os.environ.get("FOVEA_PDF") and not page.file.src_uri.startswith("source/"):
-        printed.append((page.url, page.title, content))
+    contents[page.url] = content
     return content
+
+
+def on_env(env, config, files):
+    pages = [file.page for file in files.documentation_pages() if file.page]
+    listed = [page for page in pages if page.previous_page or page.next_page]
+    page = next(page for page in listed if not page.previous_page)
+    while page:
+        if page.file.src_uri != "docs/api.md":
+            chapters.append((page.url, page.title))
+        page = page.next_page
 
 
 # ---- the API
@@ -219,29 +229,29 @@ def on_post_build(config):
 
 
 def one_page(config):
-    chapters = {url: "page-" + re.sub(r"\W+", "-", url.removesuffix(".html")) for url, _, _ in printed}
+    names = {url: "page-" + re.sub(r"\W+", "-", url.removesuffix(".html")) for url, _ in chapters}
     body = ""
-    for url, title, content in printed:
+    for url, title in chapters:
         def link(match, url=url):
             target, anchor = (html.unescape(match[1]).split("#") + [""])[:2]
             if "://" in target:
                 return match[0]
             path = posixpath.normpath(posixpath.join(posixpath.dirname(url), target)) if target else url
-            if path not in chapters:
+            if path not in names:
                 return ""  # sources and the API are not in the file
-            return f'href="#{chapters[path]}{"--" + anchor if anchor else ""}"'
+            return f'href="#{names[path]}{"--" + anchor if anchor else ""}"'
 
         def image(match, url=url):
             return f'src="{posixpath.normpath(posixpath.join(posixpath.dirname(url), match[1]))}"'
 
-        content = re.sub(r'href="([^"]*)"', link, content)
-        content = re.sub(r'\bid="', f'id="{chapters[url]}--', content)
+        content = re.sub(r'href="([^"]*)"', link, contents[url])
+        content = re.sub(r'\bid="', f'id="{names[url]}--', content)
         content = re.sub(r'src="([^":]+)"', image, content)
-        body += f'<section id="{chapters[url]}">{content}</section>\n'
-    contents = "".join(f'<li><a href="#{chapters[url]}">{html.escape(title)}</a></li>' for url, title, _ in printed)
+        body += f'<section id="{names[url]}">{content}</section>\n'
+    entries = "".join(f'<li><a href="#{names[url]}">{html.escape(title)}</a></li>' for url, title in chapters)
     styles = sorted(Path(config.site_dir, "assets/stylesheets").glob("*.css"))
     sheets = "".join(f'<link rel="stylesheet" href="assets/stylesheets/{sheet.name}">' for sheet in styles)
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Fovea</title>{sheets}'
             '<link rel="stylesheet" href="style.css"></head>'
-            '<body class="in-print" data-md-color-scheme="default" data-md-color-primary="blue-grey"><article class="md-typeset">'
-            f'<section class="contents"><p class="name">Fovea</p><ol>{contents}</ol></section>{body}</article></body></html>\n')
+            '<body dir="ltr" class="in-print" data-md-color-scheme="default" data-md-color-primary="blue-grey"><article class="md-typeset">'
+            f'<section class="contents"><p class="name">Fovea</p><ol>{entries}</ol></section>{body}</article></body></html>\n')
