@@ -18,6 +18,10 @@ void add_info_command(CLI::App& program);
 void add_data_command(CLI::App& program);
 void add_bench_command(CLI::App& program);
 
+// The help of --augment, of all commands that have it.
+inline constexpr const char* augment_help =
+    "show the network each image flipped as well, as in its training, and merge what it finds";
+
 // Warnings of a data set on standard error: the first few, and how many more there are.
 void print_warnings(const std::string& name, const std::vector<std::string>& warnings);
 

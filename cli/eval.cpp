@@ -145,9 +145,7 @@ void add_eval_command(CLI::App& program) {
           "boxes of each image that count (default: as in the training, 100); COCO's figures count 100 "
           "of a class, or so many where it is more")
       ->check(CLI::Range(1, 5000));
-  command->add_flag(
-      "--augment", flags->augment,
-      "show the network each image flipped as well, as in its training, and merge what it finds");
+  command->add_flag("--augment", flags->augment, augment_help);
   command->add_option("--truth", flags->truth,
                       "instead of a checkpoint: COCO annotations (.json), or a folder of text files \"class "
                       "x y width height\"");

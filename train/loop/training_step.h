@@ -10,7 +10,8 @@
 namespace fovea {
 
 // Whole steps of a training: batches, gradients, the optimizer's update and that of the averaged weights. On
-// CUDA the first two run as they are, the third is captured as a graph, and from then on it is replayed.
+// CUDA the first two run as they are, the third is captured as a graph, and from then on it is replayed;
+// where inputs vary in size (config.multi_scale) or the group cannot be captured, all run as they are.
 class TrainingStep {
  public:
   TrainingStep(Task& task, const TrainConfig& config, ProcessGroup& group = single_process());
@@ -35,7 +36,7 @@ class TrainingStep {
   void compute();
 
   Task& task_;
-  ProcessGroup& group_;
+  bool capturable_;
   GradientStep gradients_;
   Optimizer optimizer_;
   Ema ema_;
