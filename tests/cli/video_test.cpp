@@ -142,9 +142,10 @@ TEST_CASE("what goes wrong with a video is said in a sentence, and leaves nothin
   refuses(videos.predict({clip, "--output", videos.folder / "folder"}),
           "of a video it is a video, like found.mp4, and of images a folder");
   refuses(videos.predict({videos.folder / "none.mp4"}), "none.mp4 does not exist");
+  refuses(videos.predict({clip, clip}), "clip.mp4 is a video, and 2 paths are given: give a video by itself");
   refuses(videos.predict({videos.folder.path(), "--output", found}),
           "of a video it is a video, like found.mp4, and of images a folder");
-  refuses(videos.predict({}), "give an image, a folder of images, a video, - for a stream, or --camera");
+  refuses(videos.predict({}), "give images, folders of images, a video, - for a stream, or --camera");
   CHECK(read_file(clip) == "a clip");
 }
 
