@@ -146,8 +146,7 @@ void add_eval_command(CLI::App& program) {
                    "boxes that count per image (default: as in training, 100); COCO's figures count 100 "
                    "boxes of each class, or this many if it is more")
       ->check(CLI::Range(1, 5000));
-  command->add_flag("--augment", flags->augment,
-                    "also run the network on each image flipped as in its training, and merge the results");
+  command->add_flag("--augment", flags->augment, augment_help);
   command->add_option(
       "--truth", flags->truth,
       "ground truth, instead of a checkpoint: COCO annotations (.json), or a folder of text files \"class "

@@ -72,8 +72,9 @@ Subject subject_of(const InfoFlags& flags) {
   }
   config.task = task_of_model(config.model);
   if (subject.classes == 0) subject.classes = task_kind(config.task).default_classes;
-  require(config.task == "detection" || (config.fpn == "default" && config.fusion == "default"),
-          "{} is not a detector: leave out --fpn and --fusion", config.model);
+  require(config.task == "detection" ||
+              (config.fpn == "default" && config.fusion == "default" && config.multi_scale == 0),
+          "{} is not a detector: leave out --fpn, --fusion and --multi-scale", config.model);
   return subject;
 }
 
@@ -83,6 +84,7 @@ Recipe recipe_on_cpu(const Subject& subject) {
   config.device = "cpu";
   config.precision = "float32";
   config.batch_size = 1;
+  config.multi_scale = 0;
   return make_recipe(config, subject.classes);
 }
 
@@ -155,9 +157,10 @@ void run_info(const InfoFlags& flags) {
     return;
   }
   print_layers(subject, !flags.summary && subject.config.batch_size == 0);
-  require(subject.config.batch_size > 0 ||
-              (flags.memory == 0 && !flags.recompute && subject.config.accumulate == 1),
-          "--memory, --recompute and --accumulate apply to a training step: also give --batch");
+  require(
+      subject.config.batch_size > 0 || (flags.memory == 0 && !flags.recompute &&
+                                        subject.config.accumulate == 1 && subject.config.multi_scale == 0),
+      "--memory, --recompute, --accumulate and --multi-scale apply to a training step: also give --batch");
   if (subject.config.batch_size > 0) print_memory(subject, int64_t(flags.memory));
 }
 
@@ -224,6 +227,10 @@ void add_info_command(CLI::App& program) {
   command->add_option("--optimizer", config.optimizer, "adamw or sgd")
       ->check(CLI::IsMember({"adamw", "sgd"}));
   command->add_flag("--recompute", flags->recompute, "as for `fovea train --recompute true`");
+  command
+      ->add_option("--multi-scale", config.multi_scale,
+                   "as for `fovea train`: predicts the step with the largest input")
+      ->check(CLI::Range(0.0, 0.5));
   command->add_option("--accumulate", config.accumulate, "batches per step, as for `fovea train`")
       ->check(CLI::Range(1, 4096));
   command->callback([flags] {

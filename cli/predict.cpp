@@ -15,6 +15,7 @@
 #include "core/file.h"
 #include "nn/io/json.h"
 #include "train/data/image/image_io.h"
+#include "train/data/problem.h"
 #include "train/report/draw.h"
 #include "train/report/result_names.h"
 #include "train/run/task_kind.h"
@@ -25,7 +26,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct PredictFlags {
-  std::string weights, images, model, class_names, output, device = "cpu", camera;
+  std::string weights, model, class_names, output, device = "cpu", camera;
+  std::vector<std::string> images;  // files and folders, or one video
   double threshold = 0.3, frame_rate = 0;
   int max_detections = 0;
   bool soft_nms = false, recursive = false, augment = false;
@@ -33,23 +35,36 @@ struct PredictFlags {
   DetectOptions detect;
   std::vector<Flip> views{{}};
 
-  bool is_video() const { return !camera.empty() || images == "-" || has_video_ending(images); }
+  bool is_video() const { return !camera.empty() || (images.size() == 1 && names_video(images[0])); }
+  static bool names_video(const std::string& path) { return path == "-" || has_video_ending(path); }
 };
 
-// The images to read, their names relative to the folder, and the entries that are left out.
+// The images to read, their names relative to the folder that holds them all, and the entries that are left
+// out.
 struct ImageFiles {
   std::vector<std::string> files, names, others, folders;
 };
 
-void add_images(const fs::path& folder, const PredictFlags& flags, ImageFiles& found) {
+fs::path full_path(const fs::path& path) { return fs::absolute(path).lexically_normal(); }
+
+// The innermost folder that has all of the paths in it, or is the only one of them.
+fs::path common_folder(const std::vector<std::string>& paths) {
+  fs::path common = full_path(paths[0]);
+  if (!fs::is_directory(common)) common = common.parent_path();
+  for (const std::string& path : paths)
+    while (*full_path(path).lexically_relative(common).begin() == "..") common = common.parent_path();
+  return common;
+}
+
+void add_images(const fs::path& folder, const fs::path& root, const PredictFlags& flags, ImageFiles& found) {
   std::set<fs::path> paths;
   for (const auto& entry : fs::directory_iterator(folder)) paths.insert(entry.path());
   std::error_code error;
   for (const fs::path& path : paths) {
-    const std::string name = path.lexically_relative(flags.images).string();
+    const std::string name = full_path(path).lexically_relative(root).string();
     if (path.filename().string().starts_with('.') || fs::equivalent(path, flags.output, error)) continue;
     if (fs::is_directory(path, error) && flags.recursive && !fs::is_symlink(path, error))
-      add_images(path, flags, found);
+      add_images(path, root, flags, found);
     else if (fs::is_directory(path, error))
       found.folders.push_back(name);
     else if (!has_image_ending(name))
@@ -59,24 +74,32 @@ void add_images(const fs::path& folder, const PredictFlags& flags, ImageFiles& f
   }
 }
 
-// The images in a folder, chosen by extension and sorted, or the one file. Results must not be written among
-// them, where they could replace an image or be read as one later.
+// The files in the order given, and the images in each folder, chosen by extension and sorted. Results must
+// not be written among them, where they could replace an image or be read as one later.
 ImageFiles image_files(const PredictFlags& flags) {
-  const std::string& path = flags.images;
-  require(fs::exists(path), "{} does not exist: give an image, a folder of images or a video", path);
+  for (const std::string& path : flags.images)
+    require(fs::exists(path), "{} does not exist: give images, folders of images or a video", path);
+  const fs::path root = common_folder(flags.images);
   ImageFiles found;
-  if (fs::is_directory(path))
-    add_images(path, flags, found);
-  else
-    found = {{path}, {fs::path(path).filename().string()}, {}, {}};
-  const auto note = [&](const std::vector<std::string>& left, const char* what) {
-    if (!left.empty())
-      fmt::print(stderr, "note: {}: {} {}, such as {}\n", path, left.size(), what, left.front());
-  };
-  note(found.others, "files are left out because they have no image extension");
-  note(found.folders, "folders are not searched without --recursive");
-  require(!found.files.empty(), "{} has no images: expected files ending in {}", path,
-          fmt::join(image_endings, ", "));
+  for (const std::string& path : flags.images) {
+    if (!fs::is_directory(path)) {
+      found.files.push_back(path);
+      found.names.push_back(full_path(path).lexically_relative(root).string());
+      continue;
+    }
+    const size_t before = found.files.size();
+    found.others.clear();
+    found.folders.clear();
+    add_images(path, root, flags, found);
+    const auto note = [&](const std::vector<std::string>& left, const char* what) {
+      if (!left.empty())
+        fmt::print(stderr, "note: {}: {} {}, such as {}\n", path, left.size(), what, left.front());
+    };
+    note(found.others, "files are left out because they have no image extension");
+    note(found.folders, "folders are not searched without --recursive");
+    require(found.files.size() > before, "{} has no images: expected files ending in {}", path,
+            fmt::join(image_endings, ", "));
+  }
   std::error_code error;
   for (const std::string& file : found.files) {
     const fs::path folder = fs::path(file).parent_path();
@@ -113,7 +136,7 @@ int64_t for_each_image(
     f(image, images.names[i], results[i], int64_t(i) + 1);
     line.show(double(i + 1) / double(count), fmt::format("{}/{} images", i + 1, count));
   }
-  require(readable > 0, "none of the {} files in {} could be read", count, flags.images);
+  require(readable > 0, "none of the {} files in {} could be read", count, some_of(flags.images));
   line.finish();
   return readable;
 }
@@ -215,7 +238,7 @@ nlohmann::ordered_json look(Classifier& classifier, const ModelFile&, const Pred
 
 template <class Network>
 void predict_video(Network& network, const ModelFile& model, const PredictFlags& flags) {
-  const VideoRequest request{.input = flags.camera.empty() ? flags.images : flags.camera,
+  const VideoRequest request{.input = flags.camera.empty() ? flags.images[0] : flags.camera,
                              .camera = !flags.camera.empty(),
                              .output = flags.output,
                              .frame_rate = flags.frame_rate};
@@ -229,20 +252,23 @@ void predict_video(Network& network, const ModelFile& model, const PredictFlags&
 // Checks that the flags go together and that no output is also an input.
 void check_flags(const PredictFlags& flags) {
   require(flags.images.empty() != flags.camera.empty(),
-          "give an image, a folder of images, a video, - for a stream, or --camera");
+          "give images, folders of images, a video, - for a stream, or --camera");
+  for (const std::string& path : flags.images)
+    require(flags.images.size() == 1 || !PredictFlags::names_video(path),
+            "{} is a video, and {} paths are given: give a video by itself", path, flags.images.size());
   require(flags.is_video() || flags.frame_rate == 0,
           "--frame-rate is for a stream or a camera: leave it out");
   require(flags.output.empty() || flags.is_video() == has_video_ending(flags.output),
           "--output is {}: give a video file such as found.mp4 for a video, and a folder for images",
           flags.output);
   require(
-      flags.images != "-" || ::isatty(STDIN_FILENO) == 0,
+      flags.images != std::vector<std::string>{"-"} || ::isatty(STDIN_FILENO) == 0,
       "- reads a video from standard input, which is a terminal: pipe one in, as in `... | fovea predict`");
   protect_files(std::vector{flags.weights, flags.class_names});
   if (!flags.is_video()) return;
-  if (flags.camera.empty() && flags.images != "-")
-    require(fs::exists(flags.images), "{} does not exist: give a video", flags.images);
-  protect_files(std::span(&flags.images, 1));
+  for (const std::string& path : flags.images)
+    require(path == "-" || fs::exists(path), "{} does not exist: give a video", path);
+  protect_files(flags.images);
   if (!flags.output.empty()) require_unprotected(flags.output);
 }
 
@@ -274,6 +300,7 @@ void add_predict_command(CLI::App& program) {
   command->footer(
       "\nExamples:\n"
       "  fovea predict runs/1/best.safetensors photos --output found\n"
+      "  fovea predict runs/1/best.safetensors one.jpg two.jpg\n"
       "  fovea predict model.safetensors photos --model tf_efficientdet_d0     (effdet's weights)\n"
       "  fovea predict runs/1/best.safetensors clip.mp4 --output found.mp4 > found.jsonl\n"
       "  fovea predict runs/1/best.safetensors --camera");
@@ -283,8 +310,9 @@ void add_predict_command(CLI::App& program) {
                    "timm's or effdet's weights")
       ->required();
   command->add_option("images", flags->images,
-                      "an image, a folder of images, a video, or - for a video on standard input; each frame "
-                      "of a video is a line of JSON on standard output");
+                      "images and folders of images; or a video, or - for a video on standard input: each "
+                      "frame of a video is "
+                      "a line of JSON on standard output");
   command->add_flag("--recursive", flags->recursive, "also search subfolders");
   command
       ->add_option("--camera", flags->camera,
@@ -313,8 +341,7 @@ void add_predict_command(CLI::App& program) {
       ->check(CLI::Range(1, 5000));
   command->add_flag("--soft-nms", flags->soft_nms,
                     "lower the scores of overlapping boxes instead of dropping them");
-  command->add_flag("--augment", flags->augment,
-                    "also run the network on each image flipped as in its training, and merge the results");
+  command->add_flag("--augment", flags->augment, augment_help);
   command->callback([flags] { run_predict(*flags); });
 }
 

@@ -32,9 +32,7 @@ const std::vector<std::string> augment{"--augment"};
 TEST_CASE("with --augment a network gets the flips of its training") {
   const TemporaryFolder folder;
   const auto trained = [&](const std::string& name, const std::vector<std::string>& more) {
-    run({"train", "--data", shapes(), "--run", folder / name, "--model", "efficientdet_d-3", "--image-size",
-         "64", "--epochs", "1"},
-        more);
+    run(tiny_training(shapes(), folder / name, {"--epochs", "1"}), more);
     return folder / name + "/best.safetensors";
   };
   const std::string usual = trained("usual", {}),
@@ -105,9 +103,7 @@ TEST_CASE("weights that are split over several files are loaded by their index, 
   CHECK(found(index) == found(whole));
 
   const auto trained = [&](const std::string& weights, const std::string& name) {
-    run({"train", "--data", shapes(), "--run", folder / name, "--image-size", "64", "--steps", "2",
-         "--init-from", weights},
-        named);
+    run(tiny_training(shapes(), folder / name, {"--steps", "2", "--init-from", weights}));
     return read_file(folder / name + "/detections.json");
   };
   CHECK(trained(index, "split") == trained(whole, "whole"));

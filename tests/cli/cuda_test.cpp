@@ -30,10 +30,10 @@ TEST_CASE("a detector is trained, evaluated and used on CUDA, and its checkpoint
   REQUIRE(Program({"data", "synth", data, "--train", "8", "--val", "2", "--width", "64", "--height", "64"})
               .wait()
               .exit_code == 0);
-  const ProgramResult trained =
-      Program({"train", "--data", data, "--run", run, "--device", "cuda", "--model", "efficientdet_d-3",
-               "--image-size", "64", "--batch-size", "2", "--steps", "5", "--validate-every", "0"})
-          .wait();
+  const ProgramResult trained = Program(tiny_training(data, run,
+                                                      {"--device", "cuda", "--batch-size", "2", "--steps",
+                                                       "5", "--validate-every", "0"}))
+                                    .wait();
   CAPTURE(trained.errors);
   REQUIRE(trained.exit_code == 0);
   CHECK_THAT(trained.output, Contains("Average Precision") && Contains("report.html"));

@@ -75,8 +75,7 @@ TEST_CASE("data check names the flag for a split that is not there") {
 TEST_CASE("a training on YOLO and Pascal VOC data is one on the COCO data they were converted from") {
   const TemporaryFolder folder;
   const auto train = [&](const std::string& data, const std::string& run) {
-    const auto result = run_program({"train", "--data", data, "--run", run, "--model", "efficientdet_d-3",
-                                     "--image-size", "64", "--batch-size", "4", "--steps", "3"});
+    const auto result = run_program(tiny_training(data, run, {"--steps", "3"}));
     CAPTURE(result.errors);
     CHECK(result.exit_code == 0);
     return read_file(run + "/last.safetensors").size();
@@ -115,9 +114,7 @@ TEST_CASE("a data set of one split is trained on, and what is not UTF-8 never en
   CHECK(check.exit_code == 0);
   CHECK_THAT(check.output,
              Contains("caf\\xE9 has only the split \"default\": training holds out every fifth image"));
-  const auto train =
-      run_program({"train", "--data", data, "--run", folder / "run", "--model", "efficientdet_d-3",
-                   "--image-size", "64", "--batch-size", "2", "--steps", "1"});
+  const auto train = run_program(tiny_training(data, folder / "run", {"--batch-size", "2", "--steps", "1"}));
   CAPTURE(train.errors);
   CHECK(train.exit_code == 0);
   CHECK_THAT(train.errors, Contains("of its 12 images are held out for validation, drawn by --seed 1"));
@@ -133,8 +130,7 @@ TEST_CASE("train warns of validation images that are also training images") {
   fs::copy(folder / "shapes/train", folder / "shapes/val",
            fs::copy_options::recursive | fs::copy_options::overwrite_existing);
   const auto result =
-      run_program({"train", "--data", folder / "shapes", "--run", folder / "run", "--model",
-                   "efficientdet_d-3", "--image-size", "64", "--batch-size", "2", "--steps", "1"});
+      run_program(tiny_training(folder / "shapes", folder / "run", {"--batch-size", "2", "--steps", "1"}));
   CHECK(result.exit_code == 0);
   CHECK_THAT(result.errors, Contains("12 of the 12 validation images are also training images"));
 }

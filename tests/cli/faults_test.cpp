@@ -28,23 +28,8 @@ class Trainings {
   std::string operator/(const std::string& name) const { return folder_ / name; }
 
   std::vector<std::string> arguments(const std::string& run, const std::string& epochs = "12") const {
-    return {"train",
-            "--data",
-            folder_ / "shapes",
-            "--run",
-            folder_ / run,
-            "--model",
-            "efficientdet_d-3",
-            "--image-size",
-            "64",
-            "--batch-size",
-            "4",
-            "--epochs",
-            epochs,
-            "--validate-every",
-            "0",
-            "--cache-mb",
-            "0"};
+    return tiny_training(folder_ / "shapes", folder_ / run,
+                         {"--epochs", epochs, "--validate-every", "0", "--cache-mb", "0"});
   }
 
   // Starts a training, disturbs it after its first checkpoint, and waits for its end.

@@ -121,6 +121,33 @@ TEST_CASE("predict gives each result its own name, and reports what else is in t
   CHECK(fs::exists(weights / "photos/found/b.jpg"));
 }
 
+TEST_CASE("predict takes several paths, and names images from the folder that all of them lie in") {
+  const Weights weights;
+  for (const char* name : {"a/1.jpg", "a/2.jpg", "b/1.jpg"}) weights.photo(name);
+  const auto predict = [&](const std::vector<std::string>& paths) {
+    std::vector<std::string> arguments{"predict", weights.detector(), "--output", weights / "found"};
+    for (const std::string& path : paths) arguments.push_back(weights / path);
+    fs::remove_all(weights / "found");
+    return run_program(arguments);
+  };
+  const auto check_found = [&](const std::vector<std::string>& paths, std::set<std::string> expected) {
+    const auto result = predict(paths);
+    CAPTURE(result.errors);
+    CHECK(result.exit_code == 0);
+    CHECK_THAT(result.output, Contains(fmt::format("in {} images", expected.size())));
+    expected.insert("detections.json");
+    CHECK(files_in(weights / "found") == expected);
+  };
+  check_found({"a/1.jpg", "a/2.jpg"}, {"1.jpg", "2.jpg"});
+  check_found({"a/1.jpg", "b/1.jpg"}, {"a/1.jpg", "b/1.jpg"});
+  check_found({"b/../b", "a/2.jpg"}, {"b/1.jpg", "a/2.jpg"});
+  check_found({"a/", "a/2.jpg"}, {"1.jpg", "2.jpg.jpg", "2.jpg_2.jpg"});
+  check_refused(predict({"a/1.jpg", "a/3.jpg"}), "a/3.jpg does not exist: give images");
+  CHECK_FALSE(fs::exists(weights / "found"));
+  create_folder(weights / "empty");
+  check_refused(predict({"a/1.jpg", "empty"}), "empty has no images");
+}
+
 TEST_CASE("a file name that is not UTF-8 does not lose the results") {
   const Weights weights;
   weights.photo("photos/caf\xE9.png");
@@ -160,11 +187,8 @@ TEST_CASE("no command overwrites what it reads") {
   CHECK(files_in(weights / "run") == std::set<std::string>{"pictures/x.jpg"});
 
   const auto train = [&](const std::string& run, std::vector<std::string> more) {
-    std::vector<std::string> arguments{"train",   "--data",           weights / "data", "--run", run,
-                                       "--model", "efficientdet_d-3", "--image-size",   "64",    "--epochs",
-                                       "1"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    return run_program(arguments);
+    more.insert(more.begin(), {"--epochs", "1"});
+    return run_program(tiny_training(weights / "data", run, more));
   };
   create_folder(weights / "start");
   fs::copy(weights.detector(), weights / "start/best.safetensors");
@@ -234,8 +258,7 @@ TEST_CASE("more than 100 objects in an image are found and evaluated with --max-
 
   // A training stores it.
   const auto run =
-      run_program({"train", "--data", shapes(), "--run", weights / "run", "--model", "efficientdet_d-3",
-                   "--image-size", "64", "--epochs", "1", "--max-detections", "1"});
+      run_program(tiny_training(shapes(), weights / "run", {"--epochs", "1", "--max-detections", "1"}));
   CHECK_THAT(run.errors, Contains("with more objects than the 1 that may be found"));
   std::set<int> images;
   const auto found = nlohmann::json::parse(read_file(weights / "run/detections.json"));

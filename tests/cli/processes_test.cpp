@@ -19,27 +19,9 @@ namespace {
 
 std::vector<std::string> training(const std::string& run, std::vector<std::string> more = {}) {
   // Plain SGD: AdamW would turn the rounding of a gradient that is 0 into a step.
-  std::vector<std::string> arguments{"train",
-                                     "--data",
-                                     shapes(),
-                                     "--run",
-                                     run,
-                                     "--model",
-                                     "efficientdet_d-3",
-                                     "--image-size",
-                                     "64",
-                                     "--batch-size",
-                                     "4",
-                                     "--steps",
-                                     "6",
-                                     "--validate-every",
-                                     "2",
-                                     "--optimizer",
-                                     "sgd",
-                                     "--learning-rate",
-                                     "0.01"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
+  more.insert(more.begin(),
+              {"--steps", "6", "--validate-every", "2", "--optimizer", "sgd", "--learning-rate", "0.01"});
+  return tiny_training(shapes(), run, more);
 }
 
 // The program in two processes.

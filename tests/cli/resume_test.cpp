@@ -25,21 +25,7 @@ namespace {
 
 std::vector<std::string> arguments(const std::string& data, const std::string& run,
                                    const std::string& epochs) {
-  return {"train",
-          "--data",
-          data,
-          "--run",
-          run,
-          "--model",
-          "efficientdet_d-3",
-          "--image-size",
-          "64",
-          "--batch-size",
-          "4",
-          "--epochs",
-          epochs,
-          "--validate-every",
-          "0"};
+  return tiny_training(data, run, {"--epochs", epochs, "--validate-every", "0"});
 }
 
 void wait_for(const std::string& file) {

@@ -17,20 +17,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A training of a few seconds at most.
 std::vector<std::string> tiny(const std::string& run, std::vector<std::string> more = {}) {
-  std::vector<std::string> arguments{
-      "train",        "--data", shapes(),       "--run", run,        "--model", "efficientdet_d-3",
-      "--image-size", "64",     "--batch-size", "4",     "--epochs", "4"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
+  more.insert(more.begin(), {"--epochs", "4"});
+  return tiny_training(shapes(), run, more);
 }
 
 const std::vector<std::string> every_augmentation{
     "--mosaic",           "0.5", "--mixup",          "0.5", "--crop",       "0.5",
     "--rotate",           "20",  "--random-erasing", "0.5", "--brightness", "0.3",
     "--contrast",         "0.3", "--saturation",     "0.3", "--hue",        "0.1",
-    "--repeat-threshold", "0.9"};
+    "--repeat-threshold", "0.9", "--multi-scale",    "0.5"};
 
 bool has_part_files(const std::string& folder) {
   for (const auto& entry : fs::recursive_directory_iterator(folder))
@@ -207,9 +203,9 @@ TEST_CASE("what cannot be trained is refused in one sentence") {
   refuses(tiny(folder / "run", {"--epochs", "many"}), "epochs");
   refuses(tiny(folder / "run", {"--train-split", "trian"}), "trian");
   refuses(tiny(folder / "run", {"--config", folder / "none.json"}), "none.json cannot be read");
-  refuses(
-      {"trian"},
-      "there is no command 'trian': choose one of train, eval, predict, export, quantize, info, data, bench, learn");
+  refuses({"trian"},
+          "there is no command 'trian': choose one of train, eval, predict, export, quantize, info, data, "
+          "bench, learn");
   refuses({"predict"}, "weights is required");
   refuses({}, "Start with:");
   refuses({"train", "--data", shapes(), "--mosaics", "0.3", "--run", folder / "run"},
@@ -294,6 +290,11 @@ TEST_CASE("checkpoints and images that cannot be used are refused, one bad image
   CHECK(result.exit_code == 0);
   CHECK_THAT(result.errors, Contains("warning: ") && Contains("broken.jpg"));
   CHECK_THAT(result.output, Contains("in 4 images"));
+  const auto listed = run_program({"predict", weights, folder / "photos/broken.jpg",
+                                   folder / "photos/val/000001.jpg", "--output", folder / "o"});
+  CHECK(listed.exit_code == 0);
+  CHECK_THAT(listed.errors, Contains("warning: ") && Contains("broken.jpg"));
+  CHECK_THAT(listed.output, Contains("in 1 images"));
 }
 
 TEST_CASE("a classifier learns folders of images") {
@@ -313,6 +314,30 @@ TEST_CASE("a classifier learns folders of images") {
   CAPTURE(result.errors);
   REQUIRE(result.exit_code == 0);
   CHECK_THAT(result.output, Contains("top-1 accuracy 1.0000"));
+  const auto mixed = run_program({"train",
+                                  "--task",
+                                  "classification",
+                                  "--model",
+                                  "efficientnet_b-3",
+                                  "--data",
+                                  folder / "data",
+                                  "--run",
+                                  folder / "mixed",
+                                  "--image-size",
+                                  "32",
+                                  "--batch-size",
+                                  "8",
+                                  "--steps",
+                                  "40",
+                                  "--mixup",
+                                  "0.5",
+                                  "--label-smoothing",
+                                  "0.1",
+                                  "--class-weights",
+                                  "auto"});
+  CAPTURE(mixed.errors);
+  REQUIRE(mixed.exit_code == 0);
+  CHECK_THAT(mixed.output, Contains("top-1 accuracy 1.0000"));
   const std::string report = read_file(folder / "run/report.html");
   CHECK_THAT(report,
              Contains("<tr><td class=\"class\">blue</td><td style=\"background:rgba(37,99,201,0.60)\">2</td>"
@@ -347,12 +372,28 @@ TEST_CASE("a run keeps its box loss and its class weights, and prints the weight
              Contains("--class-weights names the class 'unicorn': the data set has "));
 }
 
+TEST_CASE("a run of inputs of several sizes says them, keeps the option, and ends where it should") {
+  const TemporaryFolder folder;
+  const auto result = run_program(tiny(folder / "run", {"--multi-scale", "0.5"}));
+  CAPTURE(result.errors);
+  REQUIRE(result.exit_code == 0);
+  CHECK_THAT(result.errors, Contains("64x64 px (32x32 to 96x96 in training), "));
+  CHECK_THAT(read_file(folder / "run/config.json"), Contains("\"multi_scale\": 0.5"));
+  CHECK_THAT(run_program(tiny(folder / "run", {"--multi-scale", "0"})).errors,
+             Contains("of --multi-scale 0.5, and 0.0 is asked for"));
+  const auto narrow = run_program(tiny(folder / "narrow", {"--multi-scale", "0.25"}));
+  CHECK(narrow.exit_code == 1);
+  CHECK_THAT(narrow.errors, Contains("--multi-scale is 0.25 and the input 64x64 px: less than two sizes"));
+  CHECK_FALSE(fs::exists(folder / "narrow"));
+}
+
 TEST_CASE("overfit fits a few images, and reports whether it did") {
   const TemporaryFolder folder;
   const auto overfit = [&](const std::string& run, const std::string& steps,
                            const std::string& box_loss = "huber") {
-    return run_program({"train", "--data", shapes(), "--run", folder / run, "--model", "efficientdet_d-3",
-                        "--image-size", "96", "--overfit", "2", "--steps", steps, "--box-loss", box_loss});
+    return run_program(
+        tiny_training(shapes(), folder / run,
+                      {"--image-size", "96", "--overfit", "2", "--steps", steps, "--box-loss", box_loss}));
   };
   const auto learned = overfit("learned", "150");
   CAPTURE(learned.errors, learned.output);
@@ -392,8 +433,7 @@ TEST_CASE("pictures that no list has are counted before the first step") {
   const TemporaryFolder folder;
   fs::copy(shapes(), folder / "data", fs::copy_options::recursive);
   write_image(folder / "data/spare.png", Image(8, 8));
-  const auto result = run_program({"train", "--data", folder / "data", "--run", folder / "data/run",
-                                   "--model", "efficientdet_d-3", "--image-size", "64", "--steps", "1"});
+  const auto result = run_program(tiny_training(folder / "data", folder / "data/run", {"--steps", "1"}));
   CHECK(result.exit_code == 0);
   CHECK_THAT(result.errors, Contains("data/spare.png is in no split"));
 }
@@ -403,8 +443,7 @@ TEST_CASE("what keeps AP at 0 is reported before the first step") {
   fs::copy(shapes(), folder / "data", fs::copy_options::recursive);
   // Anchors of 128 pixels and more on images of 64.
   const auto far =
-      run_program({"train", "--data", folder / "data", "--run", folder / "far", "--model", "efficientdet_d-3",
-                   "--image-size", "64", "--anchor-scale", "16", "--steps", "1"});
+      run_program(tiny_training(folder / "data", folder / "far", {"--anchor-scale", "16", "--steps", "1"}));
   CHECK(far.exit_code == 0);
   CHECK_THAT(far.errors,
              Contains("of the training boxes overlap no anchor with an IoU of 0.5 at 64x64 pixels "
@@ -414,7 +453,6 @@ TEST_CASE("what keeps AP at 0 is reported before the first step") {
   auto truth = nlohmann::json::parse(read_file(val));
   truth["annotations"] = nlohmann::json::array();
   write_file_atomically(val, truth.dump());
-  const auto empty = run_program({"train", "--data", folder / "data", "--run", folder / "empty", "--model",
-                                  "efficientdet_d-3", "--image-size", "64", "--steps", "1"});
+  const auto empty = run_program(tiny_training(folder / "data", folder / "empty", {"--steps", "1"}));
   CHECK_THAT(empty.errors, Contains("instances_val.json has no box at all: every figure will be -1"));
 }

@@ -142,9 +142,10 @@ TEST_CASE("what goes wrong with a video is reported in one sentence, and leaves 
   refuses(videos.predict({clip, "--output", videos.folder / "folder"}),
           "give a video file such as found.mp4 for a video, and a folder for images");
   refuses(videos.predict({videos.folder / "none.mp4"}), "none.mp4 does not exist");
+  refuses(videos.predict({clip, clip}), "clip.mp4 is a video, and 2 paths are given: give a video by itself");
   refuses(videos.predict({videos.folder.path(), "--output", found}),
           "give a video file such as found.mp4 for a video, and a folder for images");
-  refuses(videos.predict({}), "give an image, a folder of images, a video, - for a stream, or --camera");
+  refuses(videos.predict({}), "give images, folders of images, a video, - for a stream, or --camera");
   CHECK(read_file(clip) == "a clip");
 }
 

@@ -81,4 +81,14 @@ inline ProgramResult run_program(const std::vector<std::string>& arguments, int6
   return Program(arguments, max_file_bytes, max_memory_bytes).wait();
 }
 
+// The arguments of a training of a few seconds at most: a small detector on `data`, in the folder `run`. What
+// comes later in `more` replaces what is here.
+inline std::vector<std::string> tiny_training(const std::string& data, const std::string& run,
+                                              const std::vector<std::string>& more = {}) {
+  std::vector<std::string> arguments{"train",   "--data",           data,           "--run", run,
+                                     "--model", "efficientdet_d-3", "--image-size", "64"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
 }  // namespace fovea

@@ -88,9 +88,12 @@ TEST_CASE("every setting has a range") {
                     Contains("`box_loss` is 'ciou': a classifier has no boxes"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.class_weights = "cat:2"; }),
                     Contains("`class_weights` is 'cat:2': give none, auto, or names and weights"));
-  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.task = "classification", c.mixup = 0.5; }),
-                    Contains("`mixup` is 0.5, and is for detection"));
-  CHECK_NOTHROW(with([](TrainConfig& c) { c.task = "classification", c.rotate = c.random_erasing = 1; }));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.task = "classification", c.multi_scale = 0.25; }),
+                    Contains("`multi_scale` is 0.25, and is for detection"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.multi_scale = 0.75; }),
+                    Contains("`multi_scale` is 0.75: give a number from 0 to 0.5"));
+  CHECK_NOTHROW(
+      with([](TrainConfig& c) { c.task = "classification", c.rotate = c.random_erasing = c.mixup = 1; }));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.mixup = 1.5; }), Contains("`mixup` is 1.5"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.rotate = 46; }),
                     Contains("`rotate` is 46: give a number from 0 to 45"));
@@ -127,10 +130,12 @@ TEST_CASE("images to be overfitted are not varied, whatever the settings") {
   config.overfit = 2;
   config.batch_size = 2;
   config.crop = config.mosaic = config.mixup = config.rotate = config.random_erasing = 0.5;
+  config.multi_scale = 0.5;
   config.brightness = config.contrast = config.saturation = config.hue = 0.5;
   config = resolve_config(config, 2);
-  for (const double off : {config.crop, config.mosaic, config.mixup, config.rotate, config.random_erasing,
-                           config.brightness, config.contrast, config.saturation, config.hue})
+  for (const double off :
+       {config.crop, config.mosaic, config.mixup, config.rotate, config.random_erasing, config.multi_scale,
+        config.brightness, config.contrast, config.saturation, config.hue})
     CHECK(off == 0);
 }
 

@@ -52,7 +52,7 @@ TEST_CASE("a batch of mosaics is a function of seed and step, and has room for f
   config.device = "cuda";
   const Detector detector(config, dataset.class_names);
   DetectionBatches batches(config, dataset, detector), again(config, dataset, detector);
-  const Tensor images = batches.empty_images();
+  const Tensor images = batches.empty_images(0);
   for (const PreparedImage& mosaic : batches.images(3, images)) CHECK(mosaic.boxes.size() == 20);
   const Batch batch = batches.make(3);
   CHECK(batch.targets[0].shape() == Shape{4, 20, 4});
@@ -85,7 +85,7 @@ TEST_CASE(
   CHECK(batches.samples_per_epoch() == 9);
   const auto rare_among = [&](DetectionBatches& of, int64_t steps) {
     std::map<int32_t, int> seen;
-    const Tensor images = of.empty_images();
+    const Tensor images = of.empty_images(0);
     for (int64_t step = 0; step < steps; ++step)
       for (const PreparedImage& image : of.images(step, images))
         for (const int32_t label : image.labels) ++seen[label];
@@ -110,7 +110,7 @@ TEST_CASE("mixed images have the boxes of both, with the given probability, also
     config.mosaic = mosaic;
     config.mixup = mixup;
     DetectionBatches batches(config, dataset, detector);
-    const Tensor images = batches.empty_images();
+    const Tensor images = batches.empty_images(0);
     std::map<size_t, int> counts;
     for (int64_t step = 0; step < 100; ++step)
       for (const PreparedImage& image : batches.images(step, images)) ++counts[image.boxes.size()];
@@ -135,7 +135,7 @@ TEST_CASE("with every augmentation at 0 a batch is what only prepare_for_trainin
   const TrainConfig config = tiny_config();
   const Detector detector(config, dataset.class_names);
   DetectionBatches batches(config, dataset, detector);
-  const Tensor images = batches.empty_images();
+  const Tensor images = batches.empty_images(0);
   const std::vector<PreparedImage> prepared = batches.images(1, images);
   // Sample 4 of the first epoch: the order of the epoch and the augmentation have their own streams.
   const int64_t index = Random(1, uint64_t(2) << 56).permutation(8)[4];

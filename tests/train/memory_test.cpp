@@ -7,6 +7,7 @@
 #include "cuda/runtime/memory.h"
 #include "nn/io/safetensors.h"
 #include "tests/support/test_data.h"
+#include "train/data/random_stream.h"
 #include "train/data/synth/synth.h"
 #include "train/detection/detection_task.h"
 #include "train/diagnose/step_timing.h"
@@ -116,12 +117,17 @@ TEST_CASE("the memory of a whole training is predicted") {
   synth.width = 160;
   synth.height = 120;
   synthesize_dataset(folder / "data", synth);
-  for (const auto& [recompute, accumulate] : {std::pair(false, 1), std::pair(true, 1), std::pair(false, 3)}) {
+  for (const auto& [recompute, accumulate, multi_scale] :
+       {std::tuple(false, 1, 0.0), std::tuple(true, 1, 0.0), std::tuple(false, 3, 0.0),
+        std::tuple(false, 1, 0.25)}) {
     TrainConfig config = config_of({"efficientdet_d-2", accumulate == 1 ? 4 : 1, 128, recompute});
     config.accumulate = accumulate;
+    config.multi_scale = multi_scale;
     config.data = folder / "data";
     config.steps = 4;
     config.drop_path = 0.2;
+    while (multi_scale > 0 && Random(uint64_t(config.seed), stream_of(RandomStream::input_size)).below(3) < 2)
+      ++config.seed;  // until the first input is the largest
     config = resolve_config(config, synth.train_images);
     release_cached_memory();
     const int64_t before = memory_use().current;
@@ -136,14 +142,16 @@ TEST_CASE("the memory of a whole training is predicted") {
     hooks.on_step = [&](const TrainProgress& p) {
       if (p.step == 3) peak = memory_use().peak - before;  // before the evaluation
     };
-    REQUIRE(Trainer(task, state, folder / fmt::format("run-{}-{}", recompute, accumulate), hooks).run());
+    REQUIRE(
+        Trainer(task, state, folder / fmt::format("run-{}-{}-{}", recompute, accumulate, multi_scale), hooks)
+            .run());
     const StepMemory predicted = step_memory(config, int64_t(state.class_names.size()));
     CAPTURE(recompute, accumulate, predicted.batches, predicted.gradients);
     CHECK(double(predicted.peak) == Approx(double(peak)).epsilon(0.1));
   }
   // Recomputing changes no bit of what is learned.
-  const TensorFile plain = read_safetensors(folder / "run-false-1/last.safetensors");
-  const TensorFile again = read_safetensors(folder / "run-true-1/last.safetensors");
+  const TensorFile plain = read_safetensors(folder / "run-false-1-0/last.safetensors");
+  const TensorFile again = read_safetensors(folder / "run-true-1-0/last.safetensors");
   REQUIRE(plain.tensors.size() == again.tensors.size());
   int64_t different = 0;
   for (size_t i = 0; i < plain.tensors.size(); ++i)

@@ -10,6 +10,7 @@
 #include "train/classification/classification_recipe.h"
 #include "train/classification/evaluate_classifier.h"
 #include "train/data/augment/augment.h"
+#include "train/data/augment/mixup.h"
 #include "train/data/class_weights.h"
 #include "train/data/files/listing.h"
 #include "train/data/files/shared_files.h"
@@ -86,6 +87,7 @@ ClassificationTask::ClassificationTask(const TrainConfig& config, Classifier cla
       share_(share_of_batch(group, config.batch_size)),
       train_(std::move(train)),
       validation_(std::move(validation)),
+      class_weights_(class_weights(config.class_weights, train_.class_names, images_of_classes(train_))),
       classifier_(std::move(classifier)),
       sampler_(training_sampler(config, labels_of(train_))),
       train_images_(files_of(train_), config.cache_mb << 20),
@@ -95,7 +97,9 @@ Batch ClassificationTask::make_batch(int64_t index) {
   const int64_t n = share_.count;
   const int64_t first = index * config_.batch_size + share_.first;
   const InputBatch input = classifier_.input(n);
-  const Tensor labels({n}, DType::int32);
+  const bool mixes = config_.mixup > 0;
+  const int64_t classes = int64_t(train_.class_names.size());
+  const Tensor targets = mixes ? zeros({n, classes}) : Tensor({n}, DType::int32);
   const std::vector<int64_t> chosen = sampler_.images(first, n);
   ClassifierAugmentation augmentation;
   if (config_.overfit == 0)
@@ -106,12 +110,28 @@ Batch ClassificationTask::make_batch(int64_t index) {
                     .random_erasing = config_.random_erasing};
   for (int64_t k = 0; k < n; ++k) {
     const size_t image = size_t(chosen[size_t(k)]);
+    const int size = classifier_.size(), label = train_.images[image].label;
     Random random(uint64_t(config_.seed), stream_of(RandomStream::augmentation, first + k));
-    prepare_for_classification(*train_images_.get(image), classifier_.size(), augmentation, random,
-                               input.image(k));
-    labels.data<int32_t>()[k] = int32_t(train_.images[image].label);
+    const auto add_label = [&](int of, double share) {
+      add_to_soft_target(targets.span<float>().subspan(size_t(k * classes), size_t(classes)), of, share,
+                         config_.label_smoothing, class_weights_);
+    };
+    double share = 1;
+    if (mixes && random.chance(config_.mixup)) {
+      const size_t other = size_t(sampler_.any(random));
+      share = classifier_mixup_share(random);
+      prepare_mixed_for_classification(*train_images_.get(image), *train_images_.get(other), share, size,
+                                       augmentation, random, input.image(k));
+      add_label(train_.images[other].label, 1 - share);
+    } else {
+      prepare_for_classification(*train_images_.get(image), size, augmentation, random, input.image(k));
+    }
+    if (mixes)
+      add_label(label, share);
+    else
+      targets.data<int32_t>()[k] = int32_t(label);
   }
-  return {input.pixels, {labels}, input.packed};
+  return {input.pixels, {targets}, input.packed};
 }
 
 NamedValues ClassificationTask::evaluate() {
@@ -132,8 +152,7 @@ std::string ClassificationTask::description() const {
       "{}: {} parameters, {} px; {} training images of {} classes, {} validation images; {} steps of {}{}",
       config_.model, model().parameter_count(), config_.image_size, train_.images.size(),
       train_.class_names.size(), validation_.images.size(), config_.steps, images_per_step(config_),
-      class_weights_text(class_weights(config_.class_weights, train_.class_names, images_of_classes(train_)),
-                         train_.class_names));
+      class_weights_text(class_weights_, train_.class_names));
 }
 
 std::vector<std::string> ClassificationTask::warnings() const {

@@ -38,6 +38,7 @@ class ClassificationTask : public Task {
   ProcessGroup& group_;
   BatchShare share_;
   ClassificationDataset train_, validation_;
+  std::vector<double> class_weights_;
   Classifier classifier_;
   Sampler sampler_;
   ImageCache train_images_, validation_images_;

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <vector>
 
 #include "train/data/augment/augment.h"
@@ -25,11 +26,17 @@ class DetectionBatches {
   Batch make(int64_t index);
   // Only the images of a batch, into images (N, H, W, 3), with their boxes in pixels of these.
   std::vector<PreparedImage> images(int64_t index, const InputBatch& images);
-  Tensor empty_images() const { return Tensor({share_.count, detector_.height(), detector_.width(), 3}); }
+  Tensor empty_images(int64_t index) const {
+    const auto [height, width] = sizes_[size_of(index)];
+    return Tensor({share_.count, height, width, 3});
+  }
+  // Heights and widths that batches have: training_sizes().
+  const std::vector<std::array<int, 2>>& sizes() const { return sizes_; }
   int64_t samples_per_epoch() const { return sampler_.samples_per_epoch(); }
 
  private:
-  PreparedImage prepare(size_t index, Random& random, const InputImage& input);
+  PreparedImage prepare(size_t index, std::array<int, 2> size, Random& random, const InputImage& input);
+  size_t size_of(int64_t index) const;  // among sizes_: the same in all batches of a step and all processes
 
   const TrainConfig& config_;
   BatchShare share_;
@@ -37,8 +44,9 @@ class DetectionBatches {
   const Detector& detector_;
   ImageCache images_;
   Sampler sampler_;
-  AnchorMatcher matcher_;
-  int64_t truth_room_ = 1;  // objects and crowd regions that an image can have
+  std::vector<std::array<int, 2>> sizes_;
+  std::vector<AnchorMatcher> matchers_;  // one for each size
+  int64_t truth_room_ = 1;               // objects and crowd regions that an image can have
 };
 
 }  // namespace fovea

@@ -1,6 +1,7 @@
 #pragma once
+#include <array>
+#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,9 +50,9 @@ class DetectionTask : public Task {
   Detector detector_;
   DetectionBatches batches_;
   ImageCache validation_images_;
-  bool follows_config_ = false;                  // the detector was made from config
-  std::optional<DeviceMatcher> device_matcher_;  // on CUDA
-  std::vector<Tensors> matched_;                 // the targets that it writes, of each batch of a step
+  bool follows_config_ = false;                                      // the detector was made from config
+  std::map<std::array<int64_t, 2>, DeviceMatcher> device_matchers_;  // on CUDA, for each height and width
+  std::vector<Tensors> matched_;  // the targets that these write, of each batch of a step
 };
 
 // Opens the splits that state.config names, resolves the configuration and fills in the classes.

@@ -41,8 +41,10 @@ class Detector {
   int height() const { return size_[0]; }
   int width() const { return size_[1]; }
   // An input of `count` images, for prepare_for_evaluation() and the like to draw.
-  InputBatch input(int64_t count) const {
-    return {{count, height(), width(), 3}, precision_, device(), model_->normalization()};
+  InputBatch input(int64_t count) const { return input(count, size_); }
+  // The same of another height and width.
+  InputBatch input(int64_t count, std::array<int, 2> size) const {
+    return {{count, size[0], size[1], 3}, precision_, device(), model_->normalization()};
   }
 
   // The network, recorded for quantising: float weights, not calibrated yet. Throws as its constructor does.

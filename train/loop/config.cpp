@@ -142,6 +142,7 @@ void check_config(const TrainConfig& c) {
           "`device` cuda");
   in_range("scale_min", c.scale_min, 0.01, 10);
   in_range("scale_max", c.scale_max, c.scale_min, 10);
+  in_range("multi_scale", c.multi_scale, 0, 0.5);
   in_range("crop", c.crop, 0, 1);
   in_range("mosaic", c.mosaic, 0, 1);
   in_range("mixup", c.mixup, 0, 1);

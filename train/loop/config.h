@@ -54,6 +54,7 @@ struct TrainConfig {
   bool vertical_flip = false;
   double scale_min = 0.5;
   double scale_max = 1.5;
+  double multi_scale = 0;
   double crop = 0;
   double mosaic = 0;
   double mixup = 0;
@@ -151,10 +152,18 @@ void for_each_field(Config& c, F&& f) {
     "flip half of them upside down: for images without a top and bottom, such as cells");
   f("scale_min", c.scale_min, "smallest factor on the size of a training image (the paper's is 0.1)");
   f("scale_max", c.scale_max, "largest factor on the size of a training image (the paper's is 2)");
+  f("multi_scale", c.multi_scale,
+    "how far the input's size departs from `image_size` while a detector trains: 0.25 draws a size from 0.75 "
+    "to "
+    "1.25 times `image_size`, in steps of 32 pixels, for every 10 steps; 0: never. What is measured always "
+    "has "
+    "`image_size`");
   f("crop", c.crop,
     "probability of learning from a random part of an image that overlaps an object, SSD's crop");
   f("mosaic", c.mosaic, "probability of learning from four images put together, YOLOv4's mosaic");
-  f("mixup", c.mixup, "probability of learning from two images over each other, MixUp; for detection");
+  f("mixup", c.mixup,
+    "probability of learning from two images over each other, MixUp: a detector learns the boxes of both, a "
+    "classifier both classes by their shares");
   f("rotate", c.rotate, "largest rotation of a training image in degrees, either way, 0 to 45");
   f("random_erasing", c.random_erasing,
     "probability that a part of an object, or of a classifier's image, is erased with random colours");

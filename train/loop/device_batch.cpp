@@ -32,7 +32,7 @@ void DeviceBatch::load(const Batch& batch, int64_t index) {
   staged_targets_.resize(batch.targets.size());
   if (batch.packed) {
     const PackedImages& packed = *batch.packed;
-    if (!batch_.images.defined()) {
+    if (!batch_.images.defined() || (sizes_vary_ && batch_.images.shape() != packed.shape())) {
       batch_.images = packed.empty_input();
       packed_ = Tensor(packed.bytes().shape(), DType::uint8, device_);
     }

@@ -25,7 +25,8 @@ GradientStep::GradientStep(Task& task, const TrainConfig& config, ProcessGroup& 
       workers_(workers_for(task.model().device(), config.workers)),
       seed_(uint64_t(config.seed)),
       parameters_(task.model().parameters()) {
-  for (int64_t k = 0; k < accumulate_; ++k) batches_.emplace_back(task.model().device());
+  for (int64_t k = 0; k < accumulate_; ++k)
+    batches_.emplace_back(task.model().device(), config.multi_scale > 0);
   task.model().set_process_group(group.size() > 1 ? &group : nullptr);
 }
 

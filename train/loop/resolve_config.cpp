@@ -17,7 +17,7 @@ TrainConfig resolve_config(TrainConfig c, int64_t training_images) {
   if (c.overfit > 0) {  // show the same images unchanged in every step
     c.horizontal_flip = c.vertical_flip = false;
     c.scale_min = c.scale_max = 1;
-    c.crop = c.mosaic = c.mixup = c.rotate = c.random_erasing = 0;
+    c.multi_scale = c.crop = c.mosaic = c.mixup = c.rotate = c.random_erasing = 0;
     c.brightness = c.contrast = c.saturation = c.hue = 0;
     c.batch_size = std::min(c.batch_size, training_images);
     if (c.steps == 0) c.steps = overfit_steps;

@@ -11,7 +11,8 @@ namespace fovea {
 
 // Complete steps of a training: batches, gradients, the optimizer's update and that of the averaged weights.
 // On CUDA the first two steps run directly, the third is captured as a graph, and the graph is replayed from
-// then on.
+// then on. If inputs vary in size (config.multi_scale) or the group cannot be captured, all steps run
+// directly.
 class TrainingStep {
  public:
   TrainingStep(Task& task, const TrainConfig& config, ProcessGroup& group = single_process());
@@ -36,7 +37,7 @@ class TrainingStep {
   void compute();
 
   Task& task_;
-  ProcessGroup& group_;
+  bool capturable_;
   GradientStep gradients_;
   Optimizer optimizer_;
   Ema ema_;
