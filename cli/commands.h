@@ -17,6 +17,7 @@ void add_quantize_command(CLI::App& program);
 void add_info_command(CLI::App& program);
 void add_data_command(CLI::App& program);
 void add_bench_command(CLI::App& program);
+void add_show_command(CLI::App& program);
 
 // Warnings of a data set on standard error: the first few, and how many more there are.
 void print_warnings(const std::string& name, const std::vector<std::string>& warnings);
