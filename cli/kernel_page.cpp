@@ -38,7 +38,8 @@ constexpr const char* body = R"html(
 <p><span class="key" style="background:var(--read);margin-left:0"></span>reads
 <span class="key" style="background:var(--write)"></span>writes<span class="key" style="background:var(--atomic)"></span>atomic
 <span class="key" style="background:var(--before)"></span>touched since the last barrier
-<span class="key" style="background:var(--fault)"></span>stopped here, or in conflict with it</p>
+<span class="key" style="background:var(--fault)"></span>stopped here, or in conflict with it
+<span class="key" style="background:var(--ink);width:3px"></span>barrier</p>
 <div class="card"><h2>Blocks</h2><canvas id="blocks"></canvas></div>
 <div class="card"><h2>Threads of the block <span>a row is a warp</span></h2><canvas id="threads"></canvas></div>
 <div id="regions"></div>
@@ -60,7 +61,7 @@ function touches(step, f) {
 }
 // Draws `count` squares in rows of `columns`; paint(i) is a colour, mark(i) that of a frame.
 function squares(canvas, count, columns, paint, mark) {
-  const width = canvas.clientWidth, scale = devicePixelRatio || 1, size = Math.min(22, Math.floor(width / columns));
+  const width = canvas.clientWidth, scale = devicePixelRatio || 1, size = Math.min(26, Math.floor(width / columns));
   const rows = Math.ceil(count / columns);
   canvas.width = width * scale;
   canvas.height = rows * size * scale;
@@ -84,7 +85,6 @@ function sinceBarrier(at) {
   while (at > 0 && launch.steps[at - 1][0] === block && launch.steps[at - 1].length > 1) --at;
   return at;
 }
-const atFault = () => launch.failed && place === launch.steps.length - 1;
 
 function text(step) {
   if (!step) return 'Every access of this launch is to registers: there is nothing to see.';
@@ -102,7 +102,7 @@ function text(step) {
 
 function draw() {
   const steps = launch.steps, step = steps[place], from = step ? sinceBarrier(place) : 0, now = new Map(), before = new Map();
-  const failed = atFault() ? launch.failed : null, active = new Map();
+  const failed = launch.failed && launch.failed[0] === place ? launch.failed.slice(1) : null, active = new Map();
   const key = (region, cell) => region * 65536 * 16 + cell;
   for (let i = from; i <= place && step; ++i)
     if (steps[i].length > 1)
@@ -120,7 +120,6 @@ function draw() {
     code.textContent = launch.sites[step[2]] + '  ' + ((launch.code || [])[step[2]] || '');
     $('step').append(document.createElement('br'), code);
   }
-  $('fault').textContent = atFault() || (launch.fault && place === steps.length - 1) ? launch.fault : '';
   const blocks = launch.grid[0] * launch.grid[1] * launch.grid[2], threads = launch.block[0] * launch.block[1] * launch.block[2];
   squares($('blocks'), blocks, 32, i => step && i === step[0] ? colour('accent') : colour('quiet'));
   squares($('threads'), threads, 32, i => active.get(i) || colour('quiet'));
@@ -141,7 +140,7 @@ function drawTrack() {
       g.fillStyle = colour('ink');
       g.fillRect(x, 0, Math.max(1, Math.min(w, 3)), 14);
     } else {
-      g.fillStyle = launch.failed && i === steps.length - 1 ? colour('fault') : kindColour(step[3]);
+      g.fillStyle = launch.failed && i === launch.failed[0] ? colour('fault') : kindColour(step[3]);
       g.fillRect(x, i === place ? 0 : 4, w, i === place ? 14 : 6);
     }
   });
@@ -159,7 +158,8 @@ function choose(index) {
   stop();
   launch = launches[index];
   $('what').textContent = `${launch.kernel}: a grid of ${launch.grid.join(' x ')} blocks of ${launch.block.join(' x ')} threads, ` +
-      `launched at ${launch.launched}` + (launch.fault ? '. The simulator stopped it at the last step.' : '.');
+      `launched at ${launch.launched}` + (launch.failed ? `. The simulator stopped it at step ${launch.failed[0] + 1}:` : launch.fault ? '. The simulator stopped it:' : '.');
+  $('fault').textContent = launch.fault;
   $('at').max = Math.max(0, launch.steps.length - 1);
   $('regions').replaceChildren(...launch.regions.map((region, r) => {
     const card = document.createElement('div'), title = document.createElement('h2'), note = document.createElement('span');

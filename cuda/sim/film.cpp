@@ -163,12 +163,6 @@ void Film::end(const std::string& fault) {
     std::fflush(file_);
     return;
   }
-  if (last_ && is_of_an_access(fault)) {
-    const size_t at = place_of(regions, last_->access.address);
-    fmt::print(file_, ",\"failed\":[{}", last_->thread);
-    if (at < regions.size()) fmt::print(file_, ",{},{}", at, regions[at].place(last_->access.address));
-    fmt::print(file_, "]");
-  }
   std::string list;
   for (const Region& r : regions)
     list += fmt::format(R"({}{{"name":{},"shared":{},"cell":{},"first":{},"count":{}}})",
@@ -177,10 +171,12 @@ void Film::end(const std::string& fault) {
 
   list.clear();
   std::map<const void*, size_t> sites;
-  std::string steps;
+  std::string steps, failed;
+  size_t count = 0;  // of steps
+  const bool stopped_here = last_ && is_of_an_access(fault);
   for (const Step& step : steps_) {
     if (step.is_barrier) {
-      steps += fmt::format("{}[{}]", steps.empty() ? "" : ",", step.block);
+      steps += fmt::format("{}[{}]", count++ ? "," : "", step.block);
       continue;
     }
     const Request& r = step.request;
@@ -190,13 +186,17 @@ void Film::end(const std::string& fault) {
     for (unsigned lane = 0; lane < 32; ++lane)
       if (r.lanes >> lane & 1) {
         const size_t at = place_of(regions, r.address[lane]);
-        if (at < regions.size())
-          lanes[at] += cells_of(regions[at], r.warp * 32 + lane, r.address[lane], r.bytes[lane]);
+        const unsigned thread = r.warp * 32 + lane;
+        lanes[at] += cells_of(regions[at], thread, r.address[lane], r.bytes[lane]);
+        if (stopped_here && r.from == last_->access.from && thread == last_->thread &&
+            r.address[lane] == last_->access.address)
+          failed = fmt::format("{},{},{},{}", count, thread, at, regions[at].place(r.address[lane]));
       }
     for (const auto& [region, text] : lanes)
-      steps += fmt::format("{}[{},{},{},{},{}{}]", steps.empty() ? "" : ",", step.block, r.warp, site->second,
+      steps += fmt::format("{}[{},{},{},{},{}{}]", count++ ? "," : "", step.block, r.warp, site->second,
                            int(r.kind), region, text);
   }
+  if (!failed.empty()) fmt::print(file_, ",\"failed\":[{}]", failed);
   fmt::print(file_, ",\"sites\":[{}],\"steps\":[{}]}}\n", list, steps);
   std::fflush(file_);  // a program that ends by a fault leaves what came before
 }

@@ -13,8 +13,7 @@ namespace fovea::sim {
 // launch,
 //   {"kernel": "axpy", "launched": "main.cu:59", "grid": [2, 1, 1], "block": [32, 1, 1],
 //    "fault": "",                     why the simulator stopped the launch
-//    "failed": [thread, region, cell] the access that it stopped at; region and cell are missing where the
-//                                     address is in no region, and the whole where it was no access
+//    "failed": [step, thread, region, cell]  the access that it stopped at; missing where it was none
 //    "regions": [{"name": "x", "shared": false, "cell": 4, "first": 0, "count": 256}, ...]
 //    "sites": ["main.cu:18", ...]     lines of source
 //    "steps": [[block, warp, site, kind, region, thread, cell, cells, thread, cell, cells, ...], ...]}
