@@ -18,6 +18,7 @@ void add_quantize_command(CLI::App& program);
 void add_info_command(CLI::App& program);
 void add_data_command(CLI::App& program);
 void add_bench_command(CLI::App& program);
+void add_show_command(CLI::App& program);
 void add_learn_command(CLI::App& program);
 
 // The help of --augment, for all commands that have it.

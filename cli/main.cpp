@@ -124,6 +124,7 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
   fovea::add_info_command(program);
   fovea::add_data_command(program);
   fovea::add_bench_command(program);
+  fovea::add_show_command(program);
   fovea::add_learn_command(program);
   if (argc == 1) return fmt::print(stderr, "{}", program.help()), 1;
   try {

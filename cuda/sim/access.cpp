@@ -155,7 +155,6 @@ void check_words(const Region& region, uintptr_t address, size_t size, bool writ
 }
 
 void check_shared(const Region& region, uintptr_t address, size_t size, bool write, void* from) {
-  tell_watchers({address, size, write ? Access::write : Access::read, true, from});
   if (!write && options().check_memory &&
       region.cells[(address - region.begin) / 4].write_epoch < epochs.block)
     stop_kernel("read of uninitialised shared memory: no thread of this block has written it",
@@ -193,7 +192,9 @@ void check(void* pointer, size_t size, bool write, void* from) {
   Regions& r = regions();
   if (address - r.global.begin < r.global.bytes) return check_global(address, size, write, from);
   if (on_fiber_stack(pointer) || is_argument(pointer)) return;
+  const Access shared{address, size, write ? Access::write : Access::read, true, from};
   if (address - r.shared.begin < r.shared.bytes) {
+    tell_watchers(shared);
     if (address + size > r.shared.begin + dynamic_shared_bytes())
       stop_kernel(fmt::format("out of bounds: {} at byte {} of {} bytes of dynamic shared memory",
                               write ? "a write" : "a read", address - r.shared.begin, dynamic_shared_bytes()),
@@ -201,7 +202,10 @@ void check(void* pointer, size_t size, bool write, void* from) {
     return check_shared(r.shared, address, size, write, from);
   }
   for (const Region& region : r.statics)
-    if (address - region.begin < region.bytes) return check_shared(region, address, size, write, from);
+    if (address - region.begin < region.bytes) {
+      tell_watchers(shared);
+      return check_shared(region, address, size, write, from);
+    }
   if (!write)
     for (const Region& region : r.constants)
       if (address - region.begin < region.bytes) return;

@@ -15,6 +15,7 @@
 #include "cuda/device/philox.h"
 #include "cuda/runtime/error.h"
 #include "cuda/sim/fiber.h"
+#include "cuda/sim/film.h"
 #include "cuda/sim/queue.h"
 #include "cuda/sim/simulator.h"
 #include "cuda/sim/watcher.h"
@@ -260,6 +261,7 @@ void run(const Kernel& k) {
   check_limits(k);
   const std::lock_guard lock(one_launch);
   const Unlocked unlocked;
+  film_if_asked();
   kernel = &k;
   gridDim = {k.grid.x, k.grid.y, k.grid.z};
   blockDim = {k.block.x, k.block.y, k.block.z};

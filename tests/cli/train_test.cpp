@@ -205,7 +205,7 @@ TEST_CASE("what cannot be trained is refused in one sentence") {
   refuses(tiny(folder / "run", {"--config", folder / "none.json"}), "none.json cannot be read");
   refuses({"trian"},
           "there is no command 'trian': choose one of train, eval, predict, export, quantize, info, data, "
-          "bench, learn");
+          "bench, show, learn");
   refuses({"predict"}, "weights is required");
   refuses({}, "Start with:");
   refuses({"train", "--data", shapes(), "--mosaics", "0.3", "--run", folder / "run"},
