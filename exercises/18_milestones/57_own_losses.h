@@ -4,6 +4,7 @@
 // Builds on: 27, 31, 32
 // Minutes:   15
 // Source:    arXiv 1911.09070, section 5.1; train/detection/detection_recipe.cpp
+// Time limit: 900
 #pragma once
 #include <milestone.h>
 

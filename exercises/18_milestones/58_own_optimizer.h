@@ -4,6 +4,7 @@
 // Builds on: 39, 40, 41
 // Minutes:   15
 // Source:    arXiv 1911.09070, section 5.1; train/loop/training_step.cpp
+// Time limit: 900
 #pragma once
 #include <milestone.h>
 
