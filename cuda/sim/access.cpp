@@ -248,6 +248,17 @@ extern "C" __attribute__((weak)) void __tsan_read_range(void* address, size_t si
 extern "C" __attribute__((weak)) void __tsan_write_range(void* address, size_t size) {
   if (fovea::sim::in_kernel_code) fovea::sim::check(address, size, true, __builtin_return_address(0));
 }
+// The host's own code in a .cu file calls these for smart pointers and local statics.
+extern "C" __attribute__((weak)) int __tsan_atomic32_fetch_add(volatile int* address, int value, int) {
+  return __atomic_fetch_add(address, value, __ATOMIC_ACQ_REL);
+}
+extern "C" __attribute__((weak)) int __tsan_atomic32_fetch_sub(volatile int* address, int value, int) {
+  return __atomic_fetch_sub(address, value, __ATOMIC_ACQ_REL);
+}
+extern "C" __attribute__((weak)) unsigned char __tsan_atomic8_load(const volatile unsigned char* address,
+                                                                   int) {
+  return __atomic_load_n(address, __ATOMIC_ACQUIRE);
+}
 extern "C" __attribute__((weak)) void __tsan_init() {}
 extern "C" __attribute__((weak)) void __tsan_func_entry(void*) {}
 extern "C" __attribute__((weak)) void __tsan_func_exit() {}
