@@ -44,8 +44,8 @@ int run_filmed(const std::vector<std::string>& program, const std::string& film)
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-// The text of a line of source, "main.cu:18", or of the first of "vector.h:44, called from main.cu:18" that
-// is not in cuda/device; "" where the file is not there.
+// The text of the kernel's own line, the last in "vector.h:44, called from main.cu:18"; "" where the file is
+// not there: the names are relative to the project's folder.
 std::string code_at(const std::string& site) {
   std::string place = site.substr(site.rfind(' ') + 1);
   const size_t colon = place.rfind(':');
