@@ -125,6 +125,7 @@ TEST_CASE("the loss falls while the input changes in size") {
 
 TEST_CASE("steps of changing size have the same losses on CUDA as on the CPU, and are not captured") {
   TrainConfig config = tiny_config("ciou");
+  config.batch_size = 1;
   const auto sides = [&] {
     DetectionTask task = task_of(config);
     return std::array{task.make_batch(9).images.size(1), task.make_batch(10).images.size(1)};
@@ -149,7 +150,6 @@ TEST_CASE("steps of changing size have the same losses on CUDA as on the CPU, an
     REQUIRE(losses.size() == expected.size());
     for (size_t i = 0; i < losses.size(); ++i) CHECK(losses[i] == Approx(expected[i]).epsilon(1e-3));
   }
-  config.batch_size = 1;
   DetectionTask task = task_of(config);
   TrainingStep steps(task, config);
   const int64_t replays = cuda::counters().graph_replays;
