@@ -31,7 +31,9 @@ constexpr std::array<Published, 9> published = {
      {"efficientdet_d7", 1536, 6, 384, 8, 5, Fusion::sum, 7, 5},
      {"efficientdet_d7x", 1536, 7, 384, 8, 5, Fusion::sum, 8, 4}}};
 // google/automl's for phones, as in effdet: on the lite backbones, with plain sums and relu6.
-constexpr std::array<Published, 6> lite = {{{"efficientdet_lite0", 320, 0, 64, 3, 3, Fusion::sum, 7, 3},
+// "lite-1", Fovea's own, continues their scaling by one step, on the smallest published backbone.
+constexpr std::array<Published, 7> lite = {{{"efficientdet_lite-1", 256, 0, 48, 2, 2, Fusion::sum, 7, 2},
+                                            {"efficientdet_lite0", 320, 0, 64, 3, 3, Fusion::sum, 7, 3},
                                             {"efficientdet_lite1", 384, 1, 88, 4, 3, Fusion::sum, 7, 3},
                                             {"efficientdet_lite2", 448, 2, 112, 5, 3, Fusion::sum, 7, 3},
                                             {"efficientdet_lite3", 512, 3, 160, 6, 4, Fusion::sum, 7, 4},

@@ -23,7 +23,8 @@ struct EfficientDetSpec {
 // padding, norms with epsilon 1e-3, a bias before each norm of BiFPN and heads. "efficientdet_d0" to "d7x",
 // effdet's PyTorch variants (it has weights of D0 to D3): the same sizes with symmetric padding, no such
 // bias, and a backbone with epsilon 1e-5. "tf_efficientdet_lite0" to "lite4" and "lite3x", for phones: on the
-// lite backbones, with relu6 and plain sums. And "efficientdet_d-1" to "d-3", Fovea's own, with the paper's
+// lite backbones, with relu6 and plain sums; "tf_efficientdet_lite-1", Fovea's own, continues them by one step
+// on the backbone of Lite0, whose published weights fit it. And "efficientdet_d-1" to "d-3", Fovea's own, with the paper's
 // padding and norms and without that bias: the compound rule continued below D0, for CPUs and lessons, input
 // 512 + 128 phi, BiFPN width 64 * 1.35^phi (to a multiple of 8), BiFPN depth 3 + phi (at least 1), head depth
 // 3 + floor(phi / 3). The anchor scale is default_anchor_scale() of the input size. Throws Error on other

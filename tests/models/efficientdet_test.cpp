@@ -1,6 +1,7 @@
 #include "models/efficientdet.h"
 
 #include <catch2/catch.hpp>
+#include <map>
 
 #include "nn/trace.h"
 #include "ops/shape_ops.h"
@@ -55,6 +56,26 @@ TEST_CASE("outputs correspond to the anchors for any image size") {
     CHECK(out.box_codes.shape() == Shape{2, anchors, 4});
     CHECK(int64_t(generate_anchors(int(h), int(w), model.spec().anchors).size()) == anchors);
   }
+}
+
+TEST_CASE(
+    "the detector below Lite0 has the same backbone, so that published weights fit, and less around it") {
+  const EfficientDetSpec below = efficientdet_spec("tf_efficientdet_lite-1"),
+                         lite0 = efficientdet_spec("tf_efficientdet_lite0");
+  Random random(1);
+  const EfficientDet model(below, 3, random);
+  const auto shapes_of = [](const Module& module) {
+    std::map<std::string, std::string> shapes;
+    for (const NamedTensor& t : state_dict(module))
+      if (t.name.starts_with("backbone.")) shapes[t.name] = t.tensor.shape().to_string();
+    return shapes;
+  };
+  CHECK(shapes_of(model) == shapes_of(EfficientDet(lite0, 3, random)));
+  CHECK(shapes_of(model).size() > 200);
+  CHECK(below.fpn.channels == 48);
+  CHECK(below.fpn.cells == 2);
+  CHECK(below.head_repeats == 2);
+  CHECK(below.image_size == 256);
 }
 
 TEST_CASE("every parameter of a detector gets a gradient") {
