@@ -2,8 +2,8 @@
 
 Each page is opened from its file and looked at in the widths of a phone and of a desk, in light and dark. It must not be wider
 than the window, write nothing on the console, load all that it names, ask no other computer for anything, and have text that
-stands out from what is behind it. Then every link of every page must lead to a file and an anchor that are there, and the search must find. Prints a
-table, and ends with code 1 when something is wrong."""
+stands out from what is behind it. Then every link of these pages must lead to a file and an anchor that are there, and the search
+must find what is there. It prints a table, and ends with code 1 when something is wrong."""
 import argparse
 import collections
 import sys
@@ -31,7 +31,8 @@ MEASURE = """() => {
   if (width <= innerWidth) return null;
   const out = [...document.body.querySelectorAll("*")].filter((e) => e.getBoundingClientRect().right > innerWidth + 1);
   const last = out.at(-1);
-  return width + " px wide, at " + (last ? last.tagName.toLowerCase() + "." + last.className + " " + last.textContent.trim().slice(0, 40) : "?");
+  const place = last ? last.tagName.toLowerCase() + "." + last.className + " " + last.textContent.trim().slice(0, 40) : "?";
+  return width + " px wide, at " + place;
 }"""
 # The least contrast (WCAG 2) of a piece of text with what is behind it; pictures are not looked into.
 CONTRAST = """() => {
