@@ -88,7 +88,8 @@ def on_files(files, config):
         elif not path.endswith(".md"):
             head = f"---\ntitle: {path}\nsearch: {{exclude: true}}\nhide: [toc]\n---\n# `{path}`\n\n"
             if path in api_pages():
-                head += f"[Its page in the API reference]({posixpath.relpath(api_pages()[path], 'source/' + posixpath.dirname(path))})\n\n"
+                reference = posixpath.relpath(api_pages()[path], "source/" + posixpath.dirname(path))
+                head += f"[Its page in the API reference]({reference})\n\n"
             files.append(File.generated(config, source_page(path), content=head + code_block(path, 'linenums="1"')))
     for asset in ("style.css", "color-scheme.js", "iframe-worker.js"):
         files.append(File.generated(config, asset, abs_src_path=str(ROOT / "docs/site" / asset)))
@@ -186,7 +187,8 @@ def api_files():
                 declared.setdefault(member.findtext("name"), (link, False))
         page = file.findtext("filename")
         page += "" if page.endswith(".html") else ".html"
-        yield (f"{path}/" if path else "") + file.findtext("name"), "api/" + page, {n: ("api/" + l, c) for n, (l, c) in declared.items()}
+        links = {name: ("api/" + link, is_class) for name, (link, is_class) in declared.items()}
+        yield (f"{path}/" if path else "") + file.findtext("name"), "api/" + page, links
 
 
 def api_pages():
@@ -200,7 +202,7 @@ def api_list():
     for path, page, declared in api_files():
         folders.setdefault(posixpath.dirname(path), []).append((path, page, declared))
     order = ["core", "cuda", "ops", "nn", "models", "train", "cli"]
-    text = ""
+    text = "\n[The full reference](../api/index.html)\n"
     for folder in sorted(folders, key=lambda f: (order.index(f.split("/")[0]) if f.split("/")[0] in order else 9, f)):
         text += f"\n## {folder or 'All of it'}\n\n| header | declares |\n|---|---|\n"
         for path, page, declared in sorted(folders[folder]):
@@ -216,10 +218,8 @@ def on_post_build(config):
     for path, page, declared in api_files():
         index["docs"].append({"location": page, "title": path, "text": "Header, in the API reference"})
         for name, (link, is_class) in declared.items():
-            if not is_class:
-                index["docs"].append({"location": link, "title": name, "text": f"declared in {path}"})
-            elif "#" not in link:
-                index["docs"].append({"location": link, "title": name, "text": f"class, declared in {path}"})
+            text = f"{'class, ' if is_class else ''}declared in {path}"
+            index["docs"].append({"location": link, "title": name, "text": text})
     index_file.write_text(json.dumps(index))
     if os.environ.get("FOVEA_PDF"):
         Path(config.site_dir, "print.html").write_text(one_page(config))
@@ -253,5 +253,6 @@ def one_page(config):
     sheets = "".join(f'<link rel="stylesheet" href="assets/stylesheets/{sheet.name}">' for sheet in styles)
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Fovea</title>{sheets}'
             '<link rel="stylesheet" href="style.css"></head>'
-            '<body dir="ltr" class="in-print" data-md-color-scheme="default" data-md-color-primary="blue-grey"><article class="md-typeset">'
+            '<body dir="ltr" class="in-print" data-md-color-scheme="default" data-md-color-primary="blue-grey">'
+            '<article class="md-typeset">'
             f'<section class="contents"><p class="name">Fovea</p><ol>{entries}</ol></section>{body}</article></body></html>\n')
