@@ -19,7 +19,8 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[2]
 TAGS = ROOT / "build/site/api.tag"
-PAGES = ["*.md", "docs/*.md", "bench/*.md", "bench/results/*.md", "cuda/sim/*.md", "examples/*.md", "examples/*/*.md"]
+PAGES = ["*.md", "docs/*.md", "bench/*.md", "bench/results/*.md", "cuda/sim/*.md", "examples/*.md", "examples/*/*.md",
+         "exercises/README.md", "exercises/[0-9]*/README.md"]
 IMAGES = (".svg", ".jpg", ".png")
 LANGUAGES = {".h": "cpp", ".cpp": "cpp", ".cu": "cpp", ".py": "python", ".cmake": "cmake", ".json": "json"}
 
