@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/tape_observer.h"
+#include "nn/module.h"
 
 namespace fovea {
 
@@ -40,6 +41,15 @@ struct RecordedValue {
 struct RecordedGraph {
   std::vector<RecordedValue> values;
   std::vector<RecordedOp> ops;  // in the order in which they ran: each after those that made its inputs
+};
+
+// A network of which only its record is left: what computes is not a tape of ops, but the same as these
+// would.
+struct RecordedNetwork {
+  RecordedGraph graph;
+  int input = no_value;
+  std::vector<int> outputs;
+  std::vector<NamedTensor> constants;  // names for those of the graph
 };
 
 // While one lives, every op of this thread is written down, also under NoGrad. It holds no computed numbers:

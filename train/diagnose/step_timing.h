@@ -8,14 +8,15 @@
 #include "cuda/runtime/profile.h"
 #include "models/box.h"
 #include "train/detection/captured_detection.h"
+#include "train/detection/detector.h"
 #include "train/diagnose/op_times.h"
 #include "train/loop/recipe.h"
 
 namespace fovea {
 
-// What is timed: a network of a published size on random images, with made-up labels.
+// What is timed: a network of a published size, or that of a file, on random images, with made-up labels.
 struct StepOptions {
-  std::string model = "efficientnet_b0";
+  std::string model = "efficientnet_b0";  // or the path of a file that ModelFile reads
   int64_t batch = 8;
   std::array<int, 2> image_size{};  // height and width; 0: the model's own
   int64_t classes = 0;              // 1000, of a detector 90, as published
@@ -27,14 +28,18 @@ struct StepOptions {
 
 // Times the step that a training takes and the pass that a prediction takes, without the files around them.
 // Dropout and stochastic depth are off; one anchor in 200 of a detector is an object. On CUDA each is a
-// graph's replay, as in a training. Throws on names and sizes that no network has.
+// graph's replay, as in a training. Throws on names and sizes that no network has, and where `image_size`,
+// `classes` or `fusion` is given beside a file, which has its own.
 class StepTiming {
  public:
   explicit StepTiming(const StepOptions& options);
 
   // Of the network that is timed.
   int64_t parameter_count() const;
-  const StepOptions& options() const { return options_; }  // those that were 0 as chosen
+  // Those that were 0 as chosen; in place of a file, the name of its model.
+  const StepOptions& options() const { return options_; }
+  // Whether the file is of `fovea quantize`: then there is no training to be timed, which throws.
+  bool is_quantized() const { return quantized_ != nullptr; }
 
   // Seconds of each repeat, after some that do not count.
   // Clears the gradients, forward, loss, backward, plain SGD update.
@@ -54,6 +59,7 @@ class StepTiming {
 
  private:
   void step();  // clears the gradients, forward, loss, backward
+  TrainConfig read_file_options();
   Tensors outputs();
   void set_training(bool training);
   CapturedDetection captured_detection();
@@ -62,6 +68,7 @@ class StepTiming {
 
   StepOptions options_;
   Recipe recipe_;
+  std::shared_ptr<const Detector> quantized_;  // computes in place of the recipe's model
   Batch batch_;
   std::vector<Box> anchors_;        // of a detector
   std::vector<ImageFrame> frames_;  // likewise
