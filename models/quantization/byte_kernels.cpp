@@ -36,7 +36,6 @@ template <class V, class T>
   std::memcpy(&value, from, size_t(std::max<int64_t>(count, 0)) * sizeof(T));
   return value;
 }
-[[gnu::always_inline]] inline Ints widened(Bytes bytes) { return __builtin_convertvector(bytes, Ints); }
 [[gnu::always_inline]] inline Floats in_float(Ints ints) { return __builtin_convertvector(ints, Floats); }
 
 // An activation's table, or none.
@@ -70,6 +69,12 @@ int64_t place_of(int64_t p) { return p / 64 * 64 + p % 16 / 4 * 16 + p % 64 / 16
 // In a depthwise convolution, within its block: the weights of four taps are beside each other.
 int64_t place_of_weight(int64_t tap, int64_t place) { return (tap / 4 * block + place) * 4 + tap % 4; }
 
+// With masks, as in put(): without them GCC 12 warns. Its own conversion of vectors takes many steps.
+constexpr __mmask16 all_lanes = 0xFFFF;
+[[gnu::always_inline]] inline Ints widened(Bytes bytes) {
+  return Ints(_mm512_maskz_cvtepu8_epi32(all_lanes, __m128i(bytes)));
+}
+
 // sum + the products of four unsigned bytes of x with four signed ones of w, in each lane.
 [[gnu::always_inline]] inline Ints dot(Ints sum, Ints x, Ints w) {
   return Ints(_mm512_dpbusd_epi32(__m512i(sum), __m512i(x), __m512i(w)));
@@ -79,23 +84,22 @@ int64_t place_of_weight(int64_t tap, int64_t place) { return (tap / 4 * block + 
 template <int blocks, bool interleaved = false>
 [[gnu::always_inline]] inline void put(const Floats* values, int zero, const Table& table, uint8_t* y,
                                        int64_t count) {
-  // Those with masks do the same as those without, in which GCC 12 sees numbers that are not set.
-  constexpr __mmask16 all = 0xFFFF;
   __m512i ints[4] = {};
   for (int b = 0; b < blocks; ++b) {  // beyond 2^31 the conversion has no result; negative ones saturate
     const Floats most = Floats{} + 1e6f;
-    ints[b] = _mm512_maskz_cvtps_epi32(all, __m512(values[b] > most ? most : values[b]));
+    ints[b] = _mm512_maskz_cvtps_epi32(all_lanes, __m512(values[b] > most ? most : values[b]));
   }
   const __m512i zeros = _mm512_set1_epi16(short(zero));
   __m512i bytes = _mm512_packus_epi16(_mm512_adds_epi16(_mm512_packs_epi32(ints[0], ints[1]), zeros),
                                       _mm512_adds_epi16(_mm512_packs_epi32(ints[2], ints[3]), zeros));
   const __m512i in_order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  if (!interleaved) bytes = _mm512_maskz_permutexvar_epi32(all, in_order, bytes);
+  if (!interleaved) bytes = _mm512_maskz_permutexvar_epi32(all_lanes, in_order, bytes);
   if (table) bytes = table[bytes];
   if (count >= block) return _mm512_storeu_si512(y, bytes);
   _mm512_mask_storeu_epi8(y, (uint64_t(1) << count) - 1, bytes);
 }
 #else
+[[gnu::always_inline]] inline Ints widened(Bytes bytes) { return __builtin_convertvector(bytes, Ints); }
 int64_t place_of(int64_t p) { return p; }
 int64_t place_of_weight(int64_t tap, int64_t place) { return tap * block + place; }
 
@@ -134,6 +138,20 @@ template <class F>
     Floats values[4];
     for (int b = 0; b < 4; ++b) values[b] = numbers(i + b * lanes);
     put<4>(values, zero, none, y + i, count - i);
+  }
+}
+
+// Adds each byte to the sum of its position, which recur after sum.size(), a multiple of the lanes.
+void add_up(const uint8_t* bytes, int64_t count, std::span<int32_t> sum) {
+  const auto period = int64_t(sum.size()), at_once = (4096 + period - 1) / period * period;
+  for (; count > 0; count -= at_once, bytes += at_once) {
+    const int64_t n = std::min(count, at_once), whole = n / lanes * lanes;
+    for (int64_t q = 0; q < period; q += lanes) {
+      auto channels = load<Ints>(sum.data() + q);
+      for (int64_t p = q; p < whole; p += period) channels += widened(load<Bytes>(bytes + p));
+      store(sum.data() + q, channels);
+    }
+    for (int64_t p = whole; p < n; ++p) sum[size_t(p % period)] += bytes[p];
   }
 }
 
@@ -419,12 +437,9 @@ void ByteDepthwise::operator()(const uint8_t* x, int64_t images, int64_t height,
       if (whole_rows_) positions(taps.data(), 0, row_bytes, to);
       for (int64_t j = 0; j < (whole_rows_ ? 0 : out_width); ++j)
         positions(taps.data(), j * window_.stride * channels_, channels_, to + j * channels_);
-      if (!sums) continue;
-      int64_t p = 0, q = 0;
-      for (; p + lanes <= row_bytes; p += lanes, q = q + lanes == int64_t(sum.size()) ? 0 : q + lanes)
-        store(sum.data() + q, load<Ints>(sum.data() + q) + widened(load<Bytes>(to + p)));
-      for (; p < row_bytes; ++p) sum[size_t(p) % sum.size()] += to[p];
-      if (row + 1 < end && (row + 1) / out_height == n) continue;
+      if (!sums || (row + 1 < end && (row + 1) / out_height == n)) continue;
+      const int64_t first_row = std::max(begin, n * out_height);
+      add_up(y + first_row * row_bytes, (row + 1 - first_row) * row_bytes, sum);
 #pragma omp critical(fovea_byte_sums)
       for (size_t i = 0; i < sum.size(); ++i) sums[n * channels_ + int64_t(i) % channels_] += sum[i];
       std::fill(sum.begin(), sum.end(), 0);
