@@ -21,8 +21,11 @@ struct ExportFlags {
 
 void write_onnx(const Detector& detector, const ExportFlags& flags) {
   const OnnxOptions options{detector.height(), detector.width(), detector.class_names()};
-  export_onnx(flags.output, detector.model(), options,
-              flags.detections ? std::optional(flags.detect) : std::nullopt);
+  const auto detections = flags.detections ? std::optional(flags.detect) : std::nullopt;
+  if (const QuantizedNetwork* network = detector.quantized())
+    export_onnx(flags.output, detector.model(), network->recorded(), options, detections);
+  else
+    export_onnx(flags.output, detector.model(), options, detections);
   fmt::print("{}: images (batch, 3, {}, {}) -> {}\n", flags.output, detector.height(), detector.width(),
              flags.detections ? "boxes, scores, labels" : "class_logits, box_codes, anchors");
 }
@@ -51,8 +54,11 @@ void run_export(ExportFlags flags) {
   protect_files(std::vector{flags.class_names});
   require_unprotected(flags.output);
   const ModelFile file(flags.weights, {flags.model, flags.class_names});
-  require(!file.is_quantized(), "{} is quantised: export the checkpoint that it was made from",
-          flags.weights);
+  require(
+      !file.is_quantized() || !flags.output.ends_with(".safetensors"),
+      "{} is quantised, and PyTorch cannot load its bytes as weights: export the checkpoint that it was made "
+      "from, or write an ONNX file",
+      flags.weights);
   if (flags.detect.max_detections == 0) flags.detect.max_detections = int(file.state().config.max_detections);
   const TrainedModel trained = load_model(file);
   std::visit(
@@ -80,13 +86,15 @@ void add_export_command(CLI::App& program) {
       "pixels of this input.\n"
       "\nExamples:\n"
       "  fovea export runs/1/best.safetensors --output cells.onnx --detections\n"
+      "  fovea export runs/1/best.int8.safetensors --output cells.int8.onnx       (of `fovea quantize`)\n"
       "  fovea export weights.safetensors --model tf_efficientnet_b0             (timm's weights)\n"
       "  fovea export runs/1/best.safetensors --output cells.safetensors         (for PyTorch's "
       "load_state_dict)");
   command
       ->add_option("weights", flags->weights,
-                   "a checkpoint of `fovea train`, such as runs/1/best.safetensors, or a safetensors file of "
-                   "timm's or effdet's weights")
+                   "a checkpoint of `fovea train` or a file of `fovea quantize`, such as "
+                   "runs/1/best.safetensors, or a "
+                   "safetensors file of timm's or effdet's weights")
       ->required();
   command->add_option("--model", flags->model,
                       "model of published weights, e.g. tf_efficientdet_d0 (default: from the file name)");

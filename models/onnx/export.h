@@ -7,6 +7,7 @@
 
 #include "models/efficientdet.h"
 #include "models/efficientnet.h"
+#include "models/onnx/graph_recorder.h"
 #include "models/postprocess.h"
 
 namespace fovea {
@@ -34,6 +35,13 @@ void export_onnx(const std::string& path, const EfficientNet& model, const OnnxO
 // image, in pixels of the input.
 void export_onnx(const std::string& path, const EfficientDet& model, const OnnxOptions& options,
                  const std::optional<DetectOptions>& detections = std::nullopt);
+
+// The same file of a detector that computes in bytes, with QuantizeLinear and DequantizeLinear around its
+// convolutions, by which runtimes know that they can compute these in bytes as well. network: of
+// QuantizedNetwork::recorded(); model: what it was made of, whose weights are not read. options: of the size
+// that it was quantised for.
+void export_onnx(const std::string& path, const EfficientDet& model, const RecordedNetwork& network,
+                 const OnnxOptions& options, const std::optional<DetectOptions>& detections = std::nullopt);
 
 // What an exported network computes: named outputs from images (1, height, width, 3).
 using OnnxForward = std::function<std::vector<NamedTensor>(const Tensor& images)>;

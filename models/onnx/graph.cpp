@@ -3,7 +3,6 @@
 #include <onnx/onnx_pb.h>
 
 #include <bit>
-#include <type_traits>
 
 #include "core/error.h"
 
@@ -19,6 +18,13 @@ constexpr const char* batch_dimension = "batch";
 int32_t type_of(OnnxType type) {
   return type == OnnxType::float32 ? onnx::TensorProto::FLOAT : onnx::TensorProto::INT64;
 }
+
+// Of an element.
+int32_t type_of(float) { return onnx::TensorProto::FLOAT; }
+int32_t type_of(int64_t) { return onnx::TensorProto::INT64; }
+int32_t type_of(int32_t) { return onnx::TensorProto::INT32; }
+int32_t type_of(int8_t) { return onnx::TensorProto::INT8; }
+int32_t type_of(uint8_t) { return onnx::TensorProto::UINT8; }
 
 void describe(onnx::ValueInfoProto& info, const std::string& name, OnnxType type,
               const std::vector<int64_t>& sizes, bool batch) {
@@ -50,7 +56,7 @@ template <class T>
 void set_numbers(onnx::TensorProto& tensor, const std::string& name, std::span<const int64_t> sizes,
                  std::span<const T> numbers) {
   tensor.set_name(name);
-  tensor.set_data_type(type_of(std::is_same_v<T, float> ? OnnxType::float32 : OnnxType::int64));
+  tensor.set_data_type(type_of(T()));
   for (int64_t size : sizes) tensor.add_dims(size);
   tensor.set_raw_data(numbers.data(), numbers.size_bytes());
 }
@@ -109,6 +115,18 @@ std::string OnnxGraph::constant(const std::string& name, std::span<const int64_t
   set_numbers(*graph().add_initializer(), free, sizes, numbers);
   return free;
 }
+std::string OnnxGraph::constant(const std::string& name, std::span<const int64_t> sizes,
+                                std::span<const int8_t> numbers) {
+  const std::string free = unique(name);
+  set_numbers(*graph().add_initializer(), free, sizes, numbers);
+  return free;
+}
+std::string OnnxGraph::constant(const std::string& name, std::span<const int64_t> sizes,
+                                std::span<const int32_t> numbers) {
+  const std::string free = unique(name);
+  set_numbers(*graph().add_initializer(), free, sizes, numbers);
+  return free;
+}
 
 template <class T>
 std::string OnnxGraph::small(std::map<std::pair<bool, std::vector<T>>, std::string>& known, bool is_list,
@@ -123,6 +141,7 @@ std::string OnnxGraph::small(std::map<std::pair<bool, std::vector<T>>, std::stri
 
 std::string OnnxGraph::scalar(double number) { return small<float>(floats_, false, {float(number)}); }
 std::string OnnxGraph::scalar(int64_t number) { return small<int64_t>(integers_, false, {number}); }
+std::string OnnxGraph::scalar(uint8_t number) { return small<uint8_t>(bytes_, false, {number}); }
 std::string OnnxGraph::list(const std::vector<int64_t>& numbers) { return small(integers_, true, numbers); }
 std::string OnnxGraph::list(const std::vector<float>& numbers) { return small(floats_, true, numbers); }
 

@@ -44,9 +44,14 @@ class OnnxGraph {
   // A constant with its numbers, row by row, under the given name or a similar one that is free.
   std::string constant(const std::string& name, std::span<const int64_t> sizes,
                        std::span<const float> numbers);
+  std::string constant(const std::string& name, std::span<const int64_t> sizes,
+                       std::span<const int8_t> numbers);
+  std::string constant(const std::string& name, std::span<const int64_t> sizes,
+                       std::span<const int32_t> numbers);
   // Small constants are named by the scope, and equal ones are stored once. No sizes: a scalar.
   std::string scalar(double number);
   std::string scalar(int64_t number);
+  std::string scalar(uint8_t number);
   std::string list(const std::vector<int64_t>& numbers);
   std::string list(const std::vector<float>& numbers);
 
@@ -77,6 +82,7 @@ class OnnxGraph {
   std::map<std::string, int> numbered_;                                    // how often a name was requested
   std::map<std::pair<bool, std::vector<int64_t>>, std::string> integers_;  // by (is a list, numbers)
   std::map<std::pair<bool, std::vector<float>>, std::string> floats_;
+  std::map<std::pair<bool, std::vector<uint8_t>>, std::string> bytes_;
 };
 
 }  // namespace fovea

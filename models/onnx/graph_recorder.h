@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/tape_observer.h"
+#include "nn/module.h"
 
 namespace fovea {
 
@@ -40,6 +41,14 @@ struct RecordedValue {
 struct RecordedGraph {
   std::vector<RecordedValue> values;
   std::vector<RecordedOp> ops;  // in the order in which they ran: each after those that produced its inputs
+};
+
+// The record of a network whose computation is not a tape of ops, but equals the ops in this record.
+struct RecordedNetwork {
+  RecordedGraph graph;
+  int input = no_value;
+  std::vector<int> outputs;
+  std::vector<NamedTensor> constants;  // names for those of the graph
 };
 
 // While a GraphRecorder exists, it records every op of this thread, also under NoGrad. It holds no computed

@@ -22,6 +22,10 @@ void export_onnx(const std::string& path, const EfficientDet&, const OnnxOptions
                  const std::optional<DetectOptions>&) {
   fail_without_onnx(path);
 }
+void export_onnx(const std::string& path, const EfficientDet&, const RecordedNetwork&, const OnnxOptions&,
+                 const std::optional<DetectOptions>&) {
+  fail_without_onnx(path);
+}
 void export_onnx(const std::string& path, const Module&, const OnnxForward&, const OnnxOptions&,
                  const std::map<std::string, std::string>&) {
   fail_without_onnx(path);

@@ -5,7 +5,9 @@
 
 #include "cuda/kernels/activation.h"
 #include "models/weights.h"
+#include "ops/arithmetic.h"
 #include "ops/bifpn_node.h"
+#include "ops/shape_ops.h"
 #include "ops/support/attributes.h"
 
 namespace fovea {
@@ -53,6 +55,7 @@ struct OnnxTranslation::Kernel {
   int64_t groups = 1;
   Window window;
   bool folded = false;
+  std::vector<float> scales;  // of the output channels, where the numbers are those of bytes
 
   // Folds the batch norm after the convolution, with its running averages, into it.
   void fold(const Tensor& weight, const Tensor& shift, const Tensor& mean, const Tensor& variance,
@@ -107,6 +110,7 @@ OnnxTranslation::Translate OnnxTranslation::translation_of(const std::string& op
       {"upsample_nearest", &T::resample},
       {"reshape", &T::reshape},
       {"concat", &T::concat},
+      {"quantize", &T::quantize},
       {"slice", &T::slice}};
   for (const Activation activation : all_activations)
     if (op == fovea::name(activation)) return &T::activation;
@@ -125,6 +129,7 @@ void OnnxTranslation::run(const std::vector<int>& outputs) {
     const DType dtype = recorded_.values[size_t(op.output)].dtype;
     require(dtype == DType::float32, "[onnx] {} was computed in {}: run the network in float32", op.name,
             dtype);
+    if (op.name == "dequantize") continue;  // goes into its convolution
     const Translate translate = translation_of(op.name);
     if (goes_into_norm(op)) continue;
     set_scope(op);
@@ -174,11 +179,18 @@ bool OnnxTranslation::goes_into_norm(const RecordedOp& convolution) const {
 
 OnnxTranslation::Kernel OnnxTranslation::kernel_of(const RecordedOp& op) const {
   const bool pointwise = op.name == "conv1x1", depthwise = op.name == "depthwise_conv2d";
-  const Tensor& ours = constant(op, 1);
+  const RecordedOp* bytes = makers_[size_t(op.inputs[1])];
+  const Tensor ours = bytes
+                          ? cast(recorded_.values[size_t(bytes->inputs[0])].constant, DType::float32) - 128.0
+                          : constant(op, 1);
   const Tensor weight = to_published(ours, pointwise   ? WeightLayout::pointwise
                                            : depthwise ? WeightLayout::depthwise
                                                        : WeightLayout::dense);
   Kernel kernel{weight_name(op.inputs[1]), {}, weight.shape(), numbers_of(weight), {}, 1, {1, 1}};
+  if (bytes) {
+    kernel.name = weight_name(bytes->inputs[0]);
+    kernel.scales = numbers_of(constant(*bytes, 1));
+  }
   if (depthwise) kernel.groups = weight.size(0);
   if (!pointwise) kernel.window = window_of(op);
   if (op.inputs.size() > 2 && op.inputs[2] != no_value) {
@@ -186,6 +198,31 @@ OnnxTranslation::Kernel OnnxTranslation::kernel_of(const RecordedOp& op) const {
     kernel.bias_name = weight_name(op.inputs[2]);
   }
   return kernel;
+}
+
+// The input, weight and bias of a convolution of bytes. A sum of products of bytes is a whole number of the
+// two scales' product: so is the bias.
+OnnxNames OnnxTranslation::dequantized(const RecordedOp& op, const Kernel& kernel) {
+  const auto in_scale = float(makers_[size_t(op.inputs[0])]->attribute<double>("scale"));
+  const std::vector<int64_t> channels{kernel.shape[0]};
+  const auto made = [&](const std::string& base, const Shape& shape, const auto& bytes,
+                        std::span<const float> scales) {
+    const std::vector zeros(size_t(channels[0]), typename std::decay_t<decltype(bytes)>::value_type(0));
+    return onnx_.add(
+        "DequantizeLinear",
+        {onnx_.constant(base, shape.sizes(), bytes), onnx_.constant(base + ".scale", channels, scales),
+         onnx_.constant(base + ".zero", channels, zeros)},
+        {{"axis", int64_t(0)}});
+  };
+  const std::vector<int8_t> weights(kernel.numbers.begin(), kernel.numbers.end());
+  std::vector<int32_t> bias;
+  std::vector<float> scales;
+  for (size_t o = 0; o < kernel.scales.size(); ++o) {
+    scales.push_back(in_scale * kernel.scales[o]);
+    bias.push_back(bias_in_sums(kernel.bias[o], scales[o]));
+  }
+  return {name(op.inputs[0]), made(kernel.name, kernel.shape, weights, kernel.scales),
+          made(kernel.bias_name, Shape(channels), bias, scales)};
 }
 
 // A weight that ops share is stored once.
@@ -198,7 +235,9 @@ std::string OnnxTranslation::stored(int value, const Shape& shape, std::span<con
 std::string OnnxTranslation::convolve(const RecordedOp& op, const Kernel& kernel) {
   const Shape &in = shape(op.inputs[0]), channels{kernel.shape[0]};
   OnnxNames inputs{name(op.inputs[0])};
-  if (kernel.folded) {
+  if (!kernel.scales.empty()) {
+    inputs = dequantized(op, kernel);
+  } else if (kernel.folded) {
     inputs.push_back(onnx_.constant(kernel.name, kernel.shape.sizes(), kernel.numbers));
     inputs.push_back(onnx_.constant(kernel.bias_name, channels.sizes(), kernel.bias));
   } else {
@@ -362,6 +401,13 @@ std::string OnnxTranslation::resampled(const RecordedOp& op, int input) {
   };
   const std::string rows = onnx_.add("Gather", {x, sources(in[1], out[1])}, {{"axis", int64_t(2)}});
   return onnx_.add("Gather", {rows, sources(in[2], out[2])}, {{"axis", int64_t(3)}});
+}
+
+std::string OnnxTranslation::quantize(const RecordedOp& op) {
+  const std::string scale = onnx_.scalar(op.attribute<double>("scale")),
+                    zero = onnx_.scalar(uint8_t(op.attribute<int64_t>("zero")));
+  const std::string bytes = onnx_.add("QuantizeLinear", {name(op.inputs[0]), scale, zero});
+  return onnx_.add("DequantizeLinear", {bytes, scale, zero});
 }
 
 std::string OnnxTranslation::resample(const RecordedOp& op) { return resampled(op, op.inputs[0]); }

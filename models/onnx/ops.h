@@ -1,4 +1,6 @@
 #pragma once
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -8,10 +10,23 @@
 
 namespace fovea {
 
+constexpr float most_bias = 1 << 29;  // of a convolution of bytes, in sums of 32 bits
+
+// The bias of a convolution of bytes as a number of `scale`s, the scale of its input times that of its
+// weight.
+inline int32_t bias_in_sums(float bias, float scale) {
+  return int32_t(std::nearbyint(std::clamp(bias / scale, -most_bias, most_bias)));
+}
+
 // Writes a recorded network as ONNX operators: the ops that evaluation runs, on float32. Images are (N, H, W,
 // C) here and (N, C, H, W) there, so every value of rank 4 changes its layout; others keep it. The first size
 // of a value computed from the input is the batch, and stays open. A batch norm is folded into the
 // convolution before it if nothing else reads that one. Constants get their names from `weights`.
+//
+// Two ops exist only in the record of a quantised network: "quantize" (attributes scale and zero) rounds a
+// value to the numbers that bytes can represent; "dequantize" computes a convolution's weight from bytes,
+// number = scale * (byte - 128), with a scale for each output channel. They become QuantizeLinear and
+// DequantizeLinear, of uint8 and int8, and the convolution's bias becomes int32.
 class OnnxTranslation {
  public:
   OnnxTranslation(const RecordedGraph& recorded, const std::vector<NamedTensor>& weights, OnnxGraph& onnx);
@@ -43,9 +58,11 @@ class OnnxTranslation {
   std::string reshape(const RecordedOp& op);
   std::string concat(const RecordedOp& op);
   std::string slice(const RecordedOp& op);
+  std::string quantize(const RecordedOp& op);
 
   Kernel kernel_of(const RecordedOp& convolution) const;
   std::string convolve(const RecordedOp& convolution, const Kernel& kernel);
+  OnnxNames dequantized(const RecordedOp& convolution, const Kernel& kernel);
   bool goes_into_norm(const RecordedOp& convolution) const;
   std::string activated(const std::string& x, const std::string& activation);
   std::string resampled(const RecordedOp& op, int input);

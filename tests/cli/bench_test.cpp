@@ -5,6 +5,7 @@
 
 #include "cuda/runtime/kernel_score.h"
 #include "tests/support/program.h"
+#include "tests/support/quantized_file.h"
 #include "tests/support/test_data.h"
 
 using namespace fovea;
@@ -35,6 +36,35 @@ TEST_CASE("fovea bench prints times, a table by op, and JSON") {
   const ProgramResult refused = run({"--json"});
   CHECK(refused.exit_code == 1);
   CHECK_THAT(refused.errors, Contains("--json needs --only"));
+}
+
+TEST_CASE("fovea bench times a quantised file, and refuses what does not apply to it") {
+  const QuantizedFile file;
+  file.write();
+  const auto run = [&](std::vector<std::string> more) {
+    std::vector<std::string> all{"bench", file.path, "--batch-size", "1", "--repeats", "2"};
+    all.insert(all.end(), more.begin(), more.end());
+    return Program(all).wait();
+  };
+  const ProgramResult table = run({});
+  CAPTURE(table.errors);
+  REQUIRE(table.exit_code == 0);
+  CHECK_THAT(table.output, Contains("efficientdet_d-3, 1 x 64 px, 2 classes") && Contains(", int8:") &&
+                               Contains("forward") && Contains("detection") && !Contains("training step"));
+  const ProgramResult json = run({"--only", "forward", "--json"});
+  REQUIRE(json.exit_code == 0);
+  CHECK(nlohmann::json::parse(json.output)["seconds"].size() == 2);
+  const auto refuse = [&](std::vector<std::string> more, const std::string& message) {
+    const ProgramResult refused = run(std::move(more));
+    CHECK(refused.exit_code == 1);
+    CHECK_THAT(refused.errors, Contains(message));
+  };
+  refuse({"--only", "training"}, "a quantised network has no training step");
+  refuse({"--profile"}, "leave out --profile");
+  refuse({"--device", "cuda"}, "which is for predictions on the CPU");
+  refuse({"--recompute"}, "leave out --device and --recompute");
+  refuse({"--classes", "4"}, "has its own image size, classes and fusion");
+  refuse({"--image-size", "128"}, "leave out --image-size, --classes and --fusion");
 }
 
 TEST_CASE("fovea bench --score counts what each kernel asks of the memory, the same each time") {

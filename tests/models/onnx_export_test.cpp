@@ -12,6 +12,7 @@
 #include <set>
 
 #include "core/file.h"
+#include "models/quantization/quantized_network.h"
 #include "nn/layers.h"
 #include "ops/activation.h"
 #include "ops/arithmetic.h"
@@ -349,6 +350,67 @@ TEST_CASE("each node of a BiFPN has the weights of its inputs as numbers") {
     const double expected = fusion == Fusion::softmax ? 0.5 : 1 / (2 + 1e-4);
     for (const std::string& each : {name, name + ".1"})
       CHECK(file.constant(each)[0] == Approx(expected).epsilon(1e-7));
+  }
+}
+
+TEST_CASE("a quantised detector's file has its bytes around each convolution, for runtimes to compute with") {
+  const TemporaryFolder folder;
+  Random random(1);
+  EfficientDet model(efficientdet_spec("efficientdet_d-3"), 2, random);
+  model.set_training(false);
+  QuantizedNetwork network(
+      [&](const Tensor& images) -> Tensors {
+        const DetectorOutput output = model.outputs(images);
+        return {output.class_logits, output.box_codes};
+      },
+      64, 96);
+  network.calibrate(randn({1, 64, 96, 3}, random));
+  network.quantize();
+  export_onnx(folder / "m.onnx", model, network.recorded(), {64, 96}, DetectOptions{});
+  const OnnxFile file(folder / "m.onnx");
+  std::map<std::string, int> count;
+  for (const std::string& type : file.types()) ++count[type];
+  CHECK(count["NonMaxSuppression"] == 1);
+  CHECK(count["BatchNormalization"] == 0);
+  std::map<std::string, const onnx::NodeProto*> makers;
+  std::map<std::string, int> types;
+  for (const auto& node : file.graph().node()) makers[node.output(0)] = &node;
+  for (const auto& tensor : file.graph().initializer()) types[tensor.name()] = tensor.data_type();
+  int convolutions = 0, floats = 0;
+  for (const auto& node : file.graph().node()) {
+    if (node.op_type() != "Conv") continue;
+    if (types.contains(node.input(1))) {  // of squeeze and excite
+      ++floats;
+      continue;
+    }
+    ++convolutions;
+    const auto &x = *makers.at(node.input(0)), &w = *makers.at(node.input(1)), &b = *makers.at(node.input(2));
+    for (const auto* made : {&x, &w, &b}) CHECK(made->op_type() == "DequantizeLinear");
+    CHECK(makers.at(x.input(0))->op_type() == "QuantizeLinear");
+    CHECK(types.at(x.input(2)) == onnx::TensorProto::UINT8);
+    CHECK(types.at(w.input(0)) == onnx::TensorProto::INT8);
+    CHECK(types.at(b.input(0)) == onnx::TensorProto::INT32);
+    const float in_scale = file.constant(x.input(1)).at(0);
+    const std::vector<float> scales = file.constant(w.input(1)), sums = file.constant(b.input(1));
+    REQUIRE(scales.size() == sums.size());
+    for (size_t o = 0; o < scales.size(); ++o) CHECK(sums[o] == in_scale * scales[o]);
+  }
+  int ours = 0;
+  for (const NamedTensor& tensor : network.tensors()) ours += tensor.name.ends_with(".bias");
+  CHECK(convolutions == ours);
+  CHECK(floats % 2 == 0);
+  // The bytes are those of the network, in the other layout.
+  for (const NamedTensor& tensor : network.tensors()) {
+    if (tensor.name == "layers.0.conv2d.scale")
+      CHECK(file.constant("layers.0.conv2d.weight.scale") ==
+            std::vector<float>(tensor.tensor.span<float>().begin(), tensor.tensor.span<float>().end()));
+    if (tensor.name != "layers.0.conv2d.weight") continue;
+    const auto theirs = file.constant<int8_t>(tensor.name);
+    const Shape& shape = tensor.tensor.shape();  // (k, k, in, out)
+    const int64_t taps = shape[0] * shape[1], in = shape[2], out = shape[3];
+    for (int64_t i = 0; i < tensor.tensor.numel(); ++i)
+      CHECK(int(theirs[size_t((i % out * in + i / out % in) * taps + i / out / in)]) ==
+            int(tensor.tensor.data<uint8_t>()[i]) - 128);
   }
 }
 

@@ -5,43 +5,9 @@
 #include <string>
 
 #include "tests/support/error_of.h"
-#include "train/detection/quantize_detector.h"
-#include "train/loop/model_file.h"
+#include "tests/support/quantized_file.h"
 
 using namespace fovea;
-
-namespace {
-
-// A detector's file in bytes, of a network that has learned nothing.
-struct QuantizedFile {
-  std::string path = (std::filesystem::temp_directory_path() / "fovea_quantize_test.safetensors").string();
-  TrainingState state;
-  Tensor images;
-  QuantizedFile() {
-    state.config.model = "efficientdet_d-3";
-    state.config.image_size = "64";
-    state.class_names = {"cell", "plate"};
-    state.category_ids = {1, 2};
-    Random random(5);
-    images = randn({1, 64, 64, 3}, random);
-  }
-  ~QuantizedFile() { std::filesystem::remove(path); }
-
-  Detector detector() const {
-    Detector result(state.config, state.class_names);
-    result.model().set_training(false);
-    return result;
-  }
-  QuantizedNetwork write() const {
-    QuantizedNetwork network = detector().recorded();
-    network.calibrate(images);
-    network.quantize();
-    save_quantized(path, state, network);
-    return network;
-  }
-};
-
-}  // namespace
 
 TEST_CASE("a quantised detector comes back from its file with the same bits") {
   const QuantizedFile written;

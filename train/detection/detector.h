@@ -53,6 +53,8 @@ class Detector {
   // model() again.
   void use(std::shared_ptr<const QuantizedNetwork> network) { quantized_ = std::move(network); }
 
+  const QuantizedNetwork* quantized() const { return quantized_.get(); }  // null: computes in float
+
   // The network's output for images (N, height, width, 3) on its device: computed in the configured
   // precision, or in bytes where the network is quantised.
   DetectorOutput outputs(const Tensor& images) const;

@@ -9,14 +9,16 @@
 #include "cuda/runtime/profile.h"
 #include "models/box.h"
 #include "train/detection/captured_detection.h"
+#include "train/detection/detector.h"
 #include "train/diagnose/op_times.h"
 #include "train/loop/recipe.h"
 
 namespace fovea {
 
-// The work to be timed: a network of a published size on random images, with made-up labels.
+// The work to be timed: a network of a published size, or that of a file, on random images, with made-up
+// labels.
 struct StepOptions {
-  std::string model = "efficientnet_b0";
+  std::string model = "efficientnet_b0";  // or the path of a file that ModelFile reads
   int64_t batch = 8;
   std::array<int, 2> image_size{};  // height and width; 0: the model's own
   int64_t classes = 0;              // 0: 1000, for a detector 90, as published
@@ -28,14 +30,18 @@ struct StepOptions {
 
 // Times the step that a training takes and the pass that a prediction takes, without the files around them.
 // Dropout and stochastic depth are off; one anchor in 200 of a detector is an object. On CUDA each is a
-// graph's replay, as in a training. Throws Error on names and sizes that no network has.
+// graph's replay, as in a training. Throws Error on names and sizes that no network has, and if `image_size`,
+// `classes` or `fusion` is given with a file, which has its own.
 class StepTiming {
  public:
   explicit StepTiming(const StepOptions& options);
 
   // The parameters of the timed network.
   int64_t parameter_count() const;
-  const StepOptions& options() const { return options_; }  // with the values chosen for those that were 0
+  // With the values chosen for those that were 0; for a file, with the name of its model.
+  const StepOptions& options() const { return options_; }
+  // Whether the file was written by `fovea quantize`: it has no training step, and timing one throws.
+  bool is_quantized() const { return quantized_ != nullptr; }
 
   // These return the seconds of each repeat, after some repeats that do not count. Clears the gradients,
   // forward, loss, backward, plain SGD update.
@@ -61,6 +67,7 @@ class StepTiming {
 
  private:
   void step();  // clears the gradients, forward, loss, backward
+  TrainConfig read_file_options();
   Tensors outputs();
   void set_training(bool training);
   CapturedDetection captured_detection();
@@ -69,6 +76,7 @@ class StepTiming {
 
   StepOptions options_;
   Recipe recipe_;
+  std::shared_ptr<const Detector> quantized_;  // computes in place of the recipe's model
   Batch batch_;
   std::vector<Box> anchors_;        // for a detector
   std::vector<ImageFrame> frames_;  // likewise
