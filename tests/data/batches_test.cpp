@@ -143,7 +143,7 @@ TEST_CASE("a traversal can be left, and may outlive its loader") {
   CHECK(data->made < 20);
 }
 
-TEST_CASE("images by class; an unreadable one is an error that names it") {
+TEST_CASE("images by class, and an unreadable one is an error that names it") {
   const TemporaryFolder folder;
   write_images(folder);
   const auto data = image_folder(folder.path(), {.size = 8});

@@ -108,7 +108,7 @@ TEST_CASE("check: nothing is wrong with a good data set") {
   CHECK(check.data.class_names == std::vector<std::string>{"cat", "dog"});
   CHECK(check.data.category_ids == std::vector<int>{3, 7});
   CHECK(check.fit.boxes == 32);
-  CHECK_THROWS_WITH(check_dataset("/nowhere"), Contains("/nowhere is no folder"));
+  CHECK_THROWS_WITH(check_dataset("/nowhere"), Contains("/nowhere is not a folder"));
   const TemporaryFolder empty;
   CHECK_THROWS_WITH(check_dataset(empty.path()), Contains("is not a data set"));
 }
@@ -169,7 +169,7 @@ TEST_CASE("check: images that are broken, cut short, wrongly named, turned, of a
   const DatasetCheck check = coco.check();
   const auto broken = texts(check, ProblemKind::broken_image);
   REQUIRE(broken.size() == 2);
-  CHECK_THAT(broken[0], Contains("images/0.png is no image"));
+  CHECK_THAT(broken[0], Contains("images/0.png is not a readable image"));
   CHECK_THAT(broken[1], Contains("images/1.png is cut short"));
   CHECK_FALSE(check.can_be_trained());
   const auto endings = texts(check, ProblemKind::wrong_ending);

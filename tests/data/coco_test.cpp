@@ -298,7 +298,7 @@ TEST_CASE("paths of another machine lead to the images, but never two to one") {
   const DetectionDataset dataset = Files(content).read();
   CHECK(dataset.images.size() == 1);
   REQUIRE(dataset.warnings.size() == 1);
-  CHECK_THAT(dataset.warnings[0], Contains("b.jpg is another image's: the image is left out"));
+  CHECK_THAT(dataset.warnings[0], Contains("b.jpg belongs to another image: the image is left out"));
 }
 
 TEST_CASE("a COCO file that is not UTF-8 is read, and its faults are named by line") {

@@ -161,7 +161,7 @@ TEST_CASE("Pascal VOC: a list of images whose names end in a number is a split, 
 
 TEST_CASE("a folder that is not a data set, and a missing split, are errors") {
   const TemporaryFolder folder;
-  CHECK_THROWS_WITH(open_dataset(folder / "none", "train"), Contains("none is no folder"));
+  CHECK_THROWS_WITH(open_dataset(folder / "none", "train"), Contains("none is not a folder"));
   CHECK_THROWS_WITH(
       open_dataset(folder.path(), "train"),
       Contains("is not a data set: neither Annotations/*.xml") && Contains("annotations/*.json"));
@@ -176,7 +176,7 @@ TEST_CASE("a folder that is not a data set, and a missing split, are errors") {
   CHECK_THROWS_WITH(open_dataset(folder.path(), "train+tets"), Contains("has no split \"tets\""));
   for (const char* split : {"", "train+", "+train", "train++val", "train+train"})
     CHECK_THROWS_WITH(open_dataset(folder.path(), split),
-                      Contains("the split \"" + std::string(split) + "\" is no list"));
+                      Contains("the split \"" + std::string(split) + "\" is not a list"));
 
   const TemporaryFolder voc;
   write_voc_image(voc, "a", "dog");

@@ -36,7 +36,7 @@ TEST_CASE("a folder for each class, in a stable order") {
   }
 }
 
-TEST_CASE("given classes decide labels; missing classes and files that are not images are warnings") {
+TEST_CASE("given classes decide labels, and missing classes and files that are not images are warnings") {
   const TemporaryFolder folder;
   for (const char* name : {"dog/1.png", "cat/1.png", "cat/notes.txt", "cat/1.heic"}) write(folder, name);
   create_folder(folder / "bird");
@@ -71,7 +71,7 @@ TEST_CASE("images in subfolders of a class belong to it, and folders without an 
 
 TEST_CASE("folders without images are errors that name the folder to give") {
   const TemporaryFolder folder;
-  CHECK_THROWS_WITH(read_image_folder(folder / "none"), Contains("none is no folder"));
+  CHECK_THROWS_WITH(read_image_folder(folder / "none"), Contains("none is not a folder"));
   CHECK_THROWS_WITH(read_image_folder(folder.path()),
                     Contains("holds no folders: expected one for each class"));
   create_folder(folder / "cat");

@@ -320,7 +320,7 @@ TEST_CASE("a file that is not an image, or is too large, is an error that names 
   write_file_atomically(folder / "empty.jpg", "");
   CHECK_THROWS_WITH(read_image(folder / "empty.jpg"), Contains("empty.jpg is empty"));
   write_file_atomically(folder / "page.jpg", "<html>404</html>");
-  CHECK_THROWS_WITH(read_image(folder / "page.jpg"), Contains("page.jpg is no image"));
+  CHECK_THROWS_WITH(read_image(folder / "page.jpg"), Contains("page.jpg is not a readable image"));
   CHECK_THROWS_WITH(decode_image("%PDF-1.4.....................", "a.jpg"),
                     Contains("neither JPEG, PNG, BMP, GIF, WebP nor TIFF"));
   CHECK_THROWS_WITH(decode_image(png(16385, 1, 8, 0, std::string(16386, '\0')), "wide.png"),

@@ -204,7 +204,7 @@ TEST_CASE("Pascal VOC: a size that the XML lacks is the image's") {
   CHECK(dataset.images[0].height == 30);
   REQUIRE(dataset.warnings.size() == 2);  // and its box, which ends at 32, is cut off at 30
   CHECK_THAT(dataset.warnings[0],
-             Contains("a.xml: <size> is 0 x 0: the size of ") && Contains("a.png, 40 x 30, is taken"));
+             Contains("a.xml: <size> is 0 x 0: the size of ") && Contains("a.png, 40 x 30, is used"));
 }
 
 TEST_CASE("Pascal VOC: an empty size is the image's, text that is not UTF-8 is escaped and named") {

@@ -215,7 +215,7 @@ TEST_CASE("YOLO: faults of the layout are errors") {
   CHECK_THROWS_WITH(open_dataset(yolo.folder(), "val"), Contains("images/val has no image"));
   yolo.write("images/train/b.jpg", "no image");
   yolo.write("labels/train/a.txt", "0 0.5 0.5 0.5 0.5");
-  CHECK_THROWS_WITH(open_dataset(yolo.folder(), "train"), Contains("images/train/b.jpg is no image"));
+  CHECK_THROWS_WITH(open_dataset(yolo.folder(), "train"), Contains("images/train/b.jpg is not a readable image"));
 }
 
 TEST_CASE("YOLO: with kpt_shape the first numbers of a row are the box, without it such rows are refused") {

@@ -275,7 +275,7 @@ TEST_CASE("confusions of whole images, the most frequent first") {
   CHECK((cells[0].row == 0 && cells[0].column == 1 && cells[0].count == 2));
   CHECK((cells[1].row == 2 && cells[1].column == 0 && cells[1].count == 2));
   CHECK(frequent_confusions(m, 9).size() == 3);
-  CHECK_THROWS_WITH(confusion_matrix({"a"}, truths, std::vector<int>{0}), Contains("8 truths and 1 answers"));
+  CHECK_THROWS_WITH(confusion_matrix({"a"}, truths, std::vector<int>{0}), Contains("8 truths and 1 predictions"));
   CHECK_THROWS_WITH(confusion_matrix({"a"}, truths, found),
                     Contains("entry 1 has label 1, but there are 1 classes"));
 }

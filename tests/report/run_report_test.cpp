@@ -179,7 +179,7 @@ TEST_CASE("a report leaves out what it lacks") {
   for (int i = 0; i < 20; ++i) report.class_names.push_back(fmt::format("class {}", i));
   CHECK(count(written(report), "<svg") == 3);
   report.class_names.pop_back();
-  CHECK_THROWS_WITH(written(report), Contains("figures of 20 classes and 19 class names"));
+  CHECK_THROWS_WITH(written(report), Contains("figures for 20 classes and 19 class names"));
   report.figures.classes.clear();  // a classifier: names without figures
   CHECK(count(written(report), "<table") == 0);
 }
