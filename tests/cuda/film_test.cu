@@ -162,7 +162,8 @@ TEST_CASE("packs are drawn by their numbers, and a launch too large for a film s
     cuda::launch(copy_packs, {1, 2}, reinterpret_cast<const float4*>(x.data()),
                  reinterpret_cast<float4*>(y.data()));
   });
-  CHECK(field(packs, "steps") == "[[0,0,0,0,0,0,0,4,1,4,4],[0,0,1,1,1,0,0,4,1,4,4]]");
+  // GCC reports a structure's copy as its store, then its load.
+  CHECK(field(packs, "steps") == "[[0,0,0,1,1,0,0,4,1,4,4],[0,0,1,0,0,0,0,4,1,4,4]]");
 
   const auto films = films_of([&] {
     cuda::launch(copy, {5, 1000}, x.data(), y.data());
