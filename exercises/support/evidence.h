@@ -106,8 +106,7 @@ inline void expect_fault(Fault got, Fault found) {
 }
 
 inline void expect_line(const Line& got, char found) {
-  expect(found != '?',
-         "the lines of broken() have lost their letters: take it from a new folder of `fovea learn start`");
+  expect(found != '?', broken_was_edited);
   expect(got.letter != '?', "`line` is '?': fill in the letter of a line of broken()");
   if (got.letter == found) return;
   for (const LetteredLine& line : lines_of(got))
