@@ -32,8 +32,8 @@ __global__ void update(float* w, const float* g, int64_t n, float rate) {
 // ---- end ----
 
 // What stands here is right, but the host launches two kernels in each step. A training step of a detector
-// has a thousand launches, and on a fast GPU they take longer than the kernels. Record the two launches once,
-// as a graph, and replay it in each step:
+// has hundreds of launches, and on a fast GPU they take longer than the kernels. Record the two launches
+// once, as a graph, and replay it in each step:
 //
 //   graph_.run(work, after_capture)    // work and after_capture are functions without arguments
 //
