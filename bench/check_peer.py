@@ -15,7 +15,7 @@ import peer_efficientdet as peer
 def close(what, ours, theirs, tolerance):
     difference = (ours - theirs).abs().max().item() / theirs.abs().max().item()
     print(f"  {what}: largest difference {difference:.1e} of the largest value")
-    assert difference <= tolerance, f"{what} differ by {difference}, allowed are {tolerance}"
+    assert difference <= tolerance, f"{what} differ by {difference}: at most {tolerance} is allowed"
 
 
 def flat(levels, last):
@@ -34,9 +34,9 @@ def check(name, image_size=256):
 
     torch.manual_seed(1)
     with torch.no_grad():
-        for parameter in theirs.parameters():  # norms and fusion weights would be all the same
+        for parameter in theirs.parameters():  # otherwise norms and fusion weights would all be equal
             parameter.add_(torch.randn_like(parameter) * 0.02)
-        theirs.class_net.predict.conv_pw.weight.mul_(50)  # far apart, so that rounding changes no order
+        theirs.class_net.predict.conv_pw.weight.mul_(50)  # spread out, so that rounding changes no order
     ours.load_state_dict(theirs.state_dict(), strict=True)
     images = torch.randn(2, 3, image_size, image_size)
     for training in (False, True):

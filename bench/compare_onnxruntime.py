@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Times the forward pass of Fovea's detectors beside onnxruntime, which runs what `fovea export` writes of the same network,
-on the CPU; bench/README.md says what and why.
+"""Compares the forward pass of Fovea's detectors with onnxruntime, which runs the same network as exported by `fovea export`,
+on the CPU; bench/README.md explains what and why.
 
     bench/compare_onnxruntime.py --program build/fovea --output bench/results/onnxruntime.md
 """
@@ -21,7 +21,7 @@ from compare_pytorch import processor_name, run_json
 # model, image size, batches
 CASES = [("efficientdet_d-2", 256, (1, 8)), ("efficientdet_d0", 512, (1, 8))]
 CLASSES = 3
-WARM_UP = 3  # passes before the clock runs
+WARM_UP = 3  # passes before timing starts
 
 
 def measure_onnxruntime(path, batch, image_size, repeats, threads):
@@ -70,7 +70,7 @@ def measure(candidate, name, image_size, batch, path, options):
 
 def table_row(name, image_size, batch, path, options):
     times = {"Fovea": [], "onnxruntime": []}
-    for i in range(options.rounds):  # each is first in its turn
+    for i in range(options.rounds):  # each in turn goes first
         for candidate in list(times) if i % 2 == 0 else reversed(times):
             seconds = measure(candidate, name, image_size, batch, path, options)
             times[candidate].append(statistics.median(seconds) * 1e3 / batch)
@@ -86,7 +86,7 @@ def main():
     parser.add_argument("--program", default="build/fovea", help="the program, built (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each candidate (%(default)s)")
     parser.add_argument("--repeats", type=int, default=20, help="timed passes in a run (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="of each candidate (%(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each candidate (%(default)s)")
     parser.add_argument("--output", type=Path, help="also write the table to this file")
     parser.add_argument("--measure-onnxruntime", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()

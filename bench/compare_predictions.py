@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""How far predicted launches are from what an H200 took: the table of docs/cuda.md. Needs no GPU.
+"""Compares predicted launches with the times of an H200: the table of docs/cuda.md. Needs no GPU.
 
     bench/compare_predictions.py [--build build] [--kernels]
 
-Runs `fovea bench --profile --gpu h200` for the three training steps whose measured times lie in bench/results, and
+Runs `fovea bench --profile --gpu h200` for the three training steps whose measured times are in bench/results, and
 compares kernel by kernel. A measured kernel's time has what its event cost subtracted: the events' sum is longer than
 the step as one graph replay, by as much for each launch. --kernels prints every kernel, not only the worst ones.
 
-Most kernels have been rewritten since that run: the table of docs/cuda.md is of commit 7c6379f, built beside this one
+Most kernels have been rewritten since that run: the table of docs/cuda.md is for commit 7c6379f, built beside this one
 and named with --build.
 """
 
@@ -23,7 +23,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 STEPS = [("efficientdet_d0", 16, "d0_batch16"), ("efficientdet_d0", 32, "d0_batch32"), ("efficientnet_b0", 128, "b0_batch128")]
-# Their code is another one since: sums without double, and one weight at a time.
+# Their code has changed since: sums without double, and one weight at a time.
 CHANGED = ("coefficients_from_chunks", "gradients_from_chunks", "fusion_backward", "focal_loss", "add_chunks", "reduce_naive")
 
 
@@ -58,7 +58,7 @@ def main():
     parser.add_argument("--kernels", action="store_true")
     arguments = parser.parse_args()
     if not (arguments.build / "fovea").exists():
-        sys.exit(f"{arguments.build} holds no program fovea: build it, or say where with --build")
+        sys.exit(f"{arguments.build} holds no program fovea: build it, or name its folder with --build")
     print(f"{'step':<28} {'launches':>8} {'predicted':>10} {'measured':>9} {'error':>7}   by kernel: {'median':>6} {'worst':>6}")
     errors = []
     for model, batch, name in STEPS:
@@ -68,7 +68,7 @@ def main():
         rows = []
         for kernel, (count, milliseconds) in kernels.items():
             net = milliseconds - count * event
-            # Shorter than that the events' own cost is most of what was measured.
+            # For shorter ones, the events' own cost is most of the measured time.
             if kernel == "all" or kernel not in prediction or net < 0.02 or kernel.startswith(CHANGED):
                 continue
             rows.append((prediction[kernel] / net - 1, kernel, net, prediction[kernel]))

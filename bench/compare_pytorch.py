@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times Fovea and PyTorch side by side on the CPU, each network in both; bench/README.md says what and why.
+"""Times Fovea and PyTorch side by side on the CPU, each network in both; bench/README.md explains what and why.
 
     bench/compare_pytorch.py --program build/fovea --output bench/results/cpu.md
 """
@@ -28,10 +28,10 @@ CASES = [
 PHASES = {"train": "training step", "forward": "forward, eval"}
 FORMATS = ["NCHW", "channels_last"]
 CANDIDATES = ["Fovea"] + FORMATS
-WARM_UP = 5  # steps before the clock runs: the TorchScript loss profiles its first ones
+WARM_UP = 5  # steps before timing starts: the TorchScript loss profiles its first ones
 
 
-# --- PyTorch, in a process of its own for each measurement, so that its peak memory is its own ---
+# --- PyTorch, in a separate process for each measurement, so that each has its own peak memory ---
 
 
 def resident_peak_mb():
@@ -67,8 +67,8 @@ def make_detector(name, image_size, classes):
     config.fpn_channels = round(64 * 1.35**phi / 8) * 8
     config.fpn_cell_repeats = max(1, 3 + phi)
     config.box_class_repeats = 3 + math.floor(phi / 3)
-    config.redundant_bias = False  # a bias before a batch norm does nothing but cost
-    config.jit_loss = True  # the faster one
+    config.redundant_bias = False  # a bias before a batch norm only costs time
+    config.jit_loss = True  # the faster variant
     return effdet.EfficientDet(config, pretrained_backbone=False)
 
 
@@ -187,8 +187,8 @@ def check_same_network(name, results):
 
 
 def interleave(case, phase, options):
-    """Each candidate's runs. All run in every round, and each is first in its turn: what else the machine does, and
-    how its clock drifts, falls on all alike."""
+    """Each candidate's runs. All run in every round, and each in turn goes first, so that other work on the machine
+    and the drift of its clock affect all alike."""
     results = {candidate: [] for candidate in CANDIDATES}
     for i in range(options.rounds):
         turn = i % len(CANDIDATES)
@@ -222,7 +222,7 @@ def table_row(case, phase, results):
 def table_head():
     titles = ["model", "parameters", "what", "Fovea, ms/image", *(f"PyTorch {f}, ms/image" for f in FORMATS)]
     titles += ["faster PyTorch / Fovea", "Fovea, peak MB", *(f"PyTorch {f}, peak MB" for f in FORMATS)]
-    titles += ["of which imports, MB"]
+    titles += ["of this imports, MB"]
     return "| " + " | ".join(titles) + " |\n|" + "---|" * 3 + "---:|" * (len(titles) - 3)
 
 
@@ -250,7 +250,7 @@ def parse_arguments():
     parser.add_argument("--python", default=sys.executable, help="a Python that has torch, timm and effdet")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each candidate (%(default)s)")
     parser.add_argument("--repeats", type=int, default=10, help="timed steps in a run (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="of each candidate (%(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each candidate (%(default)s)")
     parser.add_argument("--models", nargs="+", choices=[case[0] for case in CASES], help="only these")
     parser.add_argument("--output", type=Path, help="also write the table to this file")
     parser.add_argument("--measure-pytorch", type=json.loads, help=argparse.SUPPRESS)
@@ -263,7 +263,7 @@ def main():
         print(json.dumps(measure_pytorch(*options.measure_pytorch)))
         return
     if not Path(options.program).is_file():
-        sys.exit(f"--program {options.program} is not there: build it with ninja -C build fovea")
+        sys.exit(f"--program {options.program} does not exist: build it with ninja -C build fovea")
     load = os.getloadavg()[0]
     if load > 0.5:
         print(f"The machine is busy (load average {load:.1f}): the times will be too long.", file=sys.stderr)

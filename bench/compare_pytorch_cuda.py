@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Times Fovea and PyTorch side by side on one GPU: training steps, detection and single ops; bench/README.md says how.
+"""Times Fovea and PyTorch side by side on one GPU: training steps, detection and single ops; bench/README.md explains how.
 
     bench/compare_pytorch_cuda.py --build build-cuda --output bench/results/h100.md
-    bench/compare_pytorch_cuda.py --build build --dry-run        # tiny sizes on the CPU: only shows that all of it runs
+    bench/compare_pytorch_cuda.py --build build --dry-run        # tiny sizes on the CPU: only shows that everything runs
 
-Each measurement is a process of its own. What is measured is printed, and appended to --output, as soon as it is there.
-Exit code: 0, 1 where Fovea failed or the networks are not the same, 124 where the time did not suffice for all.
+Each measurement is a separate process. Each result is printed, and appended to --output, as soon as it is available.
+Exit code: 0, 1 if Fovea failed or the networks are not the same, 124 if there was not enough time for everything.
 """
 import argparse
 import json
@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-# model, batch, image size, what; and the targets: times eager's and torch.compile's speed
+# model, batch, image size, what; and the targets: speed as a multiple of eager's and torch.compile's
 STEPS = [
     ("efficientnet_b0", 128, 224, "training", 3, 1.5),
     ("efficientdet_d0", 16, 512, "training", 3, 1.5),
@@ -30,15 +30,15 @@ TINY_STEPS = [
     ("efficientdet_d0", 1, 128, "training", 3, 1.5),
     ("efficientdet_d0", 1, 128, "detection", 1, 2),
 ]
-COMPILE_MODES = ["reduce-overhead", "max-autotune"]  # both replay CUDA graphs; the second tries out kernels first
+COMPILE_MODES = ["reduce-overhead", "max-autotune"]  # both replay CUDA graphs; the second tries several kernels first
 OPS_SHOWN = "depthwise_conv2d|batch_norm.*training|global_average_pool|squeeze_excite|bifpn_node|focal_loss"
 
 
-# --- PyTorch, in a process of its own ---
+# --- PyTorch, in a separate process ---
 
 
 class Device:
-    """Where PyTorch runs, how its time is taken, and how its memory."""
+    """The device on which PyTorch runs, and how its time and memory are measured."""
 
     def __init__(self, dry_run):
         import torch
@@ -56,12 +56,12 @@ class Device:
             self.torch.cuda.synchronize()
 
     def empty_caches(self):
-        """More than the second-level cache holds; the host meanwhile asks for what is timed."""
+        """Writes more than the second-level cache holds; meanwhile the host queues the work to be timed."""
         if self.gpu:
             self.other.zero_()
 
     def times(self, f, repeats, before=None, host_waits=False, warm_ups=3):
-        """Seconds of each repeat, between two events on a GPU, by the clock where the host waits for the result."""
+        """Seconds of each repeat, between two events on a GPU, or by the clock if the host waits for the result."""
         times = []
         for i in range(-warm_ups, repeats):
             if before:
@@ -195,11 +195,11 @@ def measure_step(name, batch, size, what, mode, repeats, dry_run):
     }
 
 
-# --- single ops, by the names that op_bench prints ---
+# --- single ops, with the names that op_bench prints ---
 
 
 class Ops:
-    """For one of op_bench's names: what PyTorch would run, as {direction: [candidates]}, of which the fastest counts."""
+    """For one of op_bench's names: PyTorch's versions of it, as {direction: [candidates]}, of which the fastest counts."""
 
     def __init__(self, device):
         self.device, self.torch, self.F = device, device.torch, device.torch.nn.functional
@@ -303,7 +303,7 @@ class Ops:
 
 
 def measure_ops(rows, repeats, seconds, dry_run):
-    """For each (name, direction) of op_bench PyTorch's least median; what the time does not reach is left out."""
+    """PyTorch's lowest median for each (name, direction) of op_bench; ops for which no time is left are left out."""
     device = Device(dry_run)
     ops, results, deadline, made = Ops(device), [], time.perf_counter() + seconds, {}
     for name, what in rows:
@@ -324,7 +324,7 @@ def measure_ops(rows, repeats, seconds, dry_run):
 
 
 class Report:
-    """Lines on standard output and, at once, in the file: a run that is cut off has lost nothing."""
+    """Writes lines to standard output and, at once, to the file: a run that is cut off loses nothing."""
 
     def __init__(self, path):
         self.path = path
@@ -339,11 +339,11 @@ class Report:
 
 
 class NoTime(str):
-    """Why something was not measured: the time did not suffice."""
+    """The reason why something was not measured: there was not enough time."""
 
 
 def run_json(command, timeout):
-    """All lines of JSON that the command prints, or a sentence about why there are none."""
+    """All lines of JSON that the command prints, or a sentence that says why there are none."""
     try:
         result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=max(1, timeout))
     except subprocess.TimeoutExpired:
@@ -361,7 +361,7 @@ class Comparison:
         self.failed = self.incomplete = False
 
     def note(self, result, is_fovea=False):
-        """Keeps in mind what the exit code must say of a result of run_json."""
+        """Records what a result of run_json means for the exit code."""
         self.incomplete |= isinstance(result, NoTime)
         self.failed |= is_fovea and isinstance(result, str) and not isinstance(result, NoTime)
         return result
@@ -473,7 +473,7 @@ def facts(options):
 
     versions = f"PyTorch {torch.__version__}"
     if options.dry_run:
-        return f"- a dry run on the CPU, tiny sizes: no figure below says anything; {versions}"
+        return f"- a dry run on the CPU, tiny sizes: the figures below mean nothing; {versions}"
     device = torch.cuda.get_device_properties(0)
     return "\n".join([
         f"- {device.name}, {device.multi_processor_count} multiprocessors; {versions}, cuDNN {torch.backends.cudnn.version()}",
@@ -487,9 +487,9 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description="Fovea and PyTorch side by side on a GPU")
     parser.add_argument("--build", type=Path, default=Path("build-cuda"), help="folder with fovea and bench/op_bench")
     parser.add_argument("--only", choices=["steps", "ops"], help="one of the two parts")
-    parser.add_argument("--models", nargs="+", help="only these, of the steps")
+    parser.add_argument("--models", nargs="+", help="time the steps of only these models")
     parser.add_argument("--compile-modes", nargs="*", default=None, help=f"(default: {' '.join(COMPILE_MODES)})")
-    parser.add_argument("--seconds", type=float, default=1800, help="what is not measured by then is left out (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=1800, help="time limit; the rest is left out (%(default)s)")
     parser.add_argument("--repeats", type=int, default=30, help="timed steps (%(default)s)")
     parser.add_argument("--op-repeats", type=int, default=30, help="timed runs of an op (%(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="tiny sizes on the CPU")
@@ -511,7 +511,7 @@ def main():
         return
     for program in ("fovea", "bench/op_bench"):
         if not (options.build / program).is_file():
-            sys.exit(f"{options.build / program} is not there: build it, or say where with --build")
+            sys.exit(f"{options.build / program} does not exist: build it, or name its folder with --build")
     comparison = Comparison(options)
     comparison.report.add(facts(options) + "\n")
     if options.only != "steps":

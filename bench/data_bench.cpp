@@ -1,5 +1,5 @@
-// What it costs to get images to a network, each part apart, in images a second of one core: decoding a file
-// in memory, making the training image of a 512 px input from it, and copying that. It then times the COCO
+// Times the parts of loading images for a network, in images per second of one core: decoding a file in
+// memory, making the training image of a 512 px input from it, and copying that. It then times the COCO
 // evaluation of 5,000 images, on all threads.
 //   data_bench [FOLDER...]    640 x 480 px JPEGs that are made here, and the first 200 images of each folder
 #include <algorithm>
@@ -43,7 +43,7 @@ std::vector<std::string> files_in(const std::string& folder) {
   return files;
 }
 
-// By the processor's time, which is that of the one thread, however busy the machine is.
+// Measures processor time, which is that of the one thread, however busy the machine is.
 void row(const char* what, size_t images, const std::function<void()>& f) {
   std::vector<double> times;
   for (int i = 0; i < repeats; ++i) {
@@ -52,10 +52,10 @@ void row(const char* what, size_t images, const std::function<void()>& f) {
     times.push_back(double(std::clock() - begin) / CLOCKS_PER_SEC);
   }
   const double seconds = median_of(times) / double(images);
-  fmt::print("  {:<34} {:>8.0f} images/s  {:>7.3f} ms an image\n", what, 1 / seconds, 1e3 * seconds);
+  fmt::print("  {:<34} {:>8.0f} images/s  {:>7.3f} ms/image\n", what, 1 / seconds, 1e3 * seconds);
 }
 
-// The kernel that makes a batch's input of the bytes, between two events.
+// The kernel that makes a batch's input from the bytes, timed between two events.
 void on_device(const std::vector<Image>& images) {
   const int64_t n = std::min<int64_t>(int64_t(images.size()), 16);
   Random random(1);
@@ -66,7 +66,7 @@ void on_device(const std::vector<Image>& images) {
   const Tensor bytes = batch.packed->bytes().to(Device::cuda), input = batch.packed->empty_input();
   const double seconds =
       median_of(times_of(Device::cuda, 20, [&] { batch.packed->unpack(bytes, input); })) / double(n);
-  fmt::print("  {:<34} {:>8.0f} images/s  {:>7.4f} ms an image, {:.2f} MB of bytes\n", "kernel on the device",
+  fmt::print("  {:<34} {:>8.0f} images/s  {:>7.4f} ms/image, {:.2f} MB of bytes\n", "kernel on the device",
              1 / seconds, 1e3 * seconds, double(batch.packed->used()) / double(n) / 1e6);
 }
 
@@ -92,7 +92,7 @@ void read_images(const std::string& name, const std::vector<std::string>& files)
       prepare_for_training(image, {}, input_size, input_size, options, random, input);
   };
   row("augment", files.size(), [&] { augment({.scale_min = 0.5, .scale_max = 1.5}); });
-  row("augment, colours too", files.size(), [&] {
+  row("augment, with colours", files.size(), [&] {
     augment({.scale_min = 0.5, .scale_max = 1.5, .colours = {0.2, 0.2, 0.2, 0.05}});
   });
   row("pack for the device", files.size(), [&] {
@@ -109,8 +109,8 @@ void read_images(const std::string& name, const std::vector<std::string>& files)
   });
 }
 
-// As many objects and results as COCO's val2017 has of a good detector: 7 objects of 80 classes and 100
-// results an image, one in twelve near an object.
+// As many objects and results as on COCO's val2017 with a good detector: 7 objects of 80 classes and 100
+// results per image, one in twelve of them near an object.
 void evaluate_5000_images() {
   constexpr int count = 5000, classes = 80, objects = 7, results = 100;
   Random random(1);

@@ -1,9 +1,10 @@
-// Every op at a size of EfficientNet-B0, EfficientDet-D0 or ResNet-18, forward and backward: the time, and
-// the bytes that must move (each input read once, each output written once) over it, as a share of what a
-// plain copy reaches here. On a GPU with cuDNN each convolution has a second row, by cuDNN.
+// Times every op at a size of EfficientNet-B0, EfficientDet-D0 or ResNet-18, forward and backward. Prints the
+// time, and the bytes that must move (each input read once, each output written once) per second, as a share
+// of what a plain copy reaches here. On a GPU with cuDNN each convolution has a second row, for cuDNN.
 //   op_bench [cpu|cuda] [float32|bfloat16] [repeats] [batch] [part of an op's name] [--json]
-// On CUDA the caches are emptied before each, and the time is that between two events. On a simulated device
-// it says nothing: there this only shows that each row runs. --json prints a line of JSON for each time.
+// On CUDA the caches are emptied before each run, and the time is that between two events. On a simulated
+// device the times mean nothing: the program then only shows that each row runs. --json prints a line of JSON
+// for each time.
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -47,7 +48,7 @@ struct Bench {
   int64_t batch = 8;
   std::string wanted;
   bool json = false;
-  double rate = 0;  // of a plain copy, bytes a second, read and written
+  double rate = 0;  // of a plain copy, bytes per second, read and written
   Random random{1};
 
   Tensor activations(Shape shape) { return leaf(shape, dtype); }
@@ -61,14 +62,14 @@ struct Bench {
   bool wants(const std::string& name) const { return name.find(wanted) != std::string::npos; }
   bool on_gpu() const { return device == Device::cuda && !cuda::is_simulated(); }
 
-  // f's inputs that require a gradient get one in the backward pass, all of them at once.
+  // The backward pass computes the gradients of all of f's inputs that require one at once.
   void row(const std::string& name, const std::vector<Tensor>& inputs, const std::function<Tensor()>& f) {
     if (!wants(name)) return;
     const double read = forward(name, inputs, f);
     backward(name, "backward", inputs, f, read);
   }
 
-  // By our kernels, then by cuDNN where it takes `c`, a convolution of the same sizes: f(x, w) of each.
+  // Times f(x, w) with our kernels, then with cuDNN if it supports `c`, a convolution of the same sizes.
   using Convolve = std::function<Tensor(const Tensor& x, const Tensor& w)>;
   void both_convolutions(const std::string& name, const Tensor& x, const Tensor& w, const Convolve& ours,
                          const cudnn::Convolution& c, const Convolve& by_cudnn) {
@@ -79,7 +80,7 @@ struct Bench {
     cudnn::set_use(cudnn::Use::where_faster);
   }
 
-  // The gradient of x and that of w apart.
+  // Times the gradient of x and that of w separately.
   void convolution(const std::string& name, const Tensor& x, const Tensor& w, const Convolve& f) {
     if (!wants(name)) return;
     forward(name, {x, w}, [=] { return f(x, w); });
@@ -121,8 +122,8 @@ struct Bench {
     });
   }
 
-  // More than any second-level cache holds; the host meanwhile asks for what is timed, so that no launch
-  // waits.
+  // Writes more than any second-level cache holds. Meanwhile the host queues the work to be timed, so that no
+  // launch waits.
   void empty_caches() {
     if (!on_gpu()) return;
     constexpr size_t bytes = size_t(256) << 20;
@@ -179,7 +180,8 @@ struct Depthwise {
   int kernel, stride;
 };
 
-// Every distinct one of EfficientNet-B0's backbone at this image size (arXiv 1905.11946, table 1).
+// Every distinct depthwise convolution of EfficientNet-B0's backbone at this image size (arXiv 1905.11946,
+// table 1).
 std::vector<Depthwise> backbone(int64_t image) {
   return {{image / 2, 32, 3, 1},   {image / 2, 96, 3, 2},    {image / 4, 144, 3, 1},
           {image / 4, 144, 5, 2},  {image / 8, 240, 5, 1},   {image / 8, 240, 3, 2},
@@ -187,8 +189,8 @@ std::vector<Depthwise> backbone(int64_t image) {
           {image / 16, 672, 5, 2}, {image / 32, 1152, 5, 1}, {image / 32, 1152, 3, 1}};
 }
 
-// The opponent's depthwise convolution, with as many groups as channels. Numbers do not matter here, so the
-// filter (k, k, C) is taken for cuDNN's (C, k, k, 1) as it lies, in x's dtype.
+// cuDNN's depthwise convolution, with as many groups as channels. Numbers do not matter here, so the filter
+// (k, k, C) is passed unchanged as cuDNN's (C, k, k, 1), in x's dtype.
 Tensor depthwise_by_cudnn(const Tensor& x, const Tensor& w, const cudnn::Convolution& c) {
   const Tensor filter = cast(w.detach(), x.dtype());
   Tensor y({c.batch, c.window.output_size(c.in_height), c.window.output_size(c.in_width), c.out_channels},
@@ -249,7 +251,7 @@ struct Dense {
   Padding padding = Padding::symmetric;
 };
 
-// EfficientNet's stem, then every distinct one of ResNet-18 (arXiv 1512.03385, table 1).
+// EfficientNet's stem, then every distinct convolution of ResNet-18 (arXiv 1512.03385, table 1).
 const std::vector<Dense> dense = {{224, 3, 32, 3, 2, Padding::same},
                                   {224, 3, 64, 7, 2},
                                   {56, 64, 64, 3, 1},
@@ -271,7 +273,7 @@ void convolutions(Bench& b) {
                     d.stride == 1 ? "" : fmt::format(" /{}", d.stride), d.out);
     if (!b.wants(name)) continue;
     const Tensor image = b.activations({b.batch, d.size, d.size, d.in});
-    // No network asks for the gradient of its input images.
+    // No network needs the gradient of its input images.
     const Tensor in = d.in == 3 ? image.detach() : image;
     const Window window{d.kernel, d.stride, d.padding};
     const auto c = of_cudnn(b.batch, d.size, d.in, d.out, d.kernel, d.stride);
@@ -280,7 +282,7 @@ void convolutions(Bench& b) {
         [=](const Tensor& x, const Tensor& w) { return conv2d(x, w, window); }, c,
         [=](const Tensor& x, const Tensor& w) { return conv2d(x, w, c.window); });
   }
-  // The products of B0 from its widest map to its narrowest.
+  // The matrix products of B0 from its widest map to its narrowest.
   for (const auto& [size, in, out] : {std::array<int64_t, 3>{112, 16, 96},
                                       {56, 144, 24},
                                       {56, 24, 144},
@@ -313,7 +315,7 @@ void normalization(Bench& b) {
     return batch_norm(pyramid, {4096, 1024, 256, 64, 16}, norms, {.activation = Activation::swish});
   });
   b.row(fmt::format("global_average_pool {}", x.shape()), {x}, [=] { return global_average_pool(x); });
-  // B0's first, where the activation is largest, and its last, where the layers are.
+  // B0's first block, which has the largest activation, and its last, which has the largest layers.
   for (const auto& [size, channels, reduced] : {std::array<int64_t, 3>{112, 32, 8}, {7, 1152, 48}}) {
     const std::vector<Tensor> in{b.activations({b.batch, size, size, channels}),
                                  b.parameters({channels, reduced}), b.parameters({reduced}),
@@ -376,7 +378,7 @@ void losses(Bench& b) {
         [=] { return focal_loss(logits, targets, 100.0); });
   b.row(fmt::format("huber_loss {}", codes.shape()), {codes},
         [=] { return huber_loss(codes, boxes, 100.0); });
-  // One anchor in 64 has an object, as in a batch of COCO at most.
+  // One anchor in 64 has an object, about the most in a batch of COCO.
   std::vector<double> sparse(size_t(b.batch * anchors), background_target);
   for (size_t i = 0; i < sparse.size(); i += 64) sparse[i] = 0;
   const Tensor matched = from_values({b.batch, anchors}, sparse, DType::int32).to(b.device);

@@ -1,7 +1,7 @@
-"""EfficientDet (arXiv 1911.09070) in plain PyTorch on a timm backbone: what Fovea is measured against where effdet is
-not installed. Parameters have effdet's names, so that its weights load; bench/check_peer.py compares the two.
+"""EfficientDet (arXiv 1911.09070) in plain PyTorch on a timm backbone: what Fovea is compared with if effdet is not
+installed. Parameters have effdet's names, so that its weights load; bench/check_peer.py compares the two.
 
-Written for speed where that costs nothing: fusion without stacking its inputs, targets compared instead of one-hot.
+Fast where that is simple: fusion does not stack its inputs, and targets are compared instead of one-hot encoded.
 """
 import math
 
@@ -14,7 +14,7 @@ from torch import nn
 IMAGE_SIZE, CHANNELS, CELLS, REPEATS, LEVELS = 512, 64, 3, 3, 5  # D0's; levels P3 to P7
 ANCHORS_PER_CELL = 9
 ANCHOR_SCALE = 4
-# The level of each node and the ids of its inputs: 0 to 4 are the cell's own.
+# The level of each node and the ids of its inputs: 0 to 4 are the cell's inputs.
 NODES = [(3, (3, 4)), (2, (2, 5)), (1, (1, 6)), (0, (0, 7)), (1, (1, 7, 8)), (2, (2, 6, 9)), (3, (3, 5, 10)), (4, (4, 11))]
 
 
@@ -44,7 +44,7 @@ class SeparableConv(nn.Module):
 
 
 class Resample(nn.Module):
-    """To the node's channels, then to its size: by one level at most."""
+    """Converts to the node's channels, then to its size: by one level at most."""
 
     def __init__(self, channels, level, target, padding, bias):
         super().__init__()
@@ -163,7 +163,7 @@ class EfficientDetD0(nn.Module):
         self.initialise()
 
     def initialise(self):
-        """As effdet: heads by fan in, BiFPN Glorot uniform, each anchor an object with probability 0.01."""
+        """Initializes as effdet does: heads by fan in, BiFPN Glorot uniform, each anchor an object with probability 0.01."""
         for name, module in self.named_modules():
             if name.startswith("backbone") or not isinstance(module, nn.Conv2d):
                 continue
@@ -195,7 +195,7 @@ def focal_loss(logits, targets, normalizer, alpha=0.25, gamma=1.5):
 
 
 def huber_loss(codes, targets, normalizer, delta=0.1):
-    """Over the numbers whose target is not 0."""
+    """The loss over the numbers whose target is not 0."""
     error = (codes.float() - targets).abs()
     quadratic = error.clamp(max=delta)
     loss = 0.5 * quadratic**2 + delta * (error - quadratic)
@@ -225,7 +225,7 @@ def anchors_of(height, width, device):
 
 
 def best_candidates(outputs, anchors, size, count=5000):
-    """Of each image the best (anchor, class) pairs: boxes (N, count, 4) clipped to the image, scores, classes."""
+    """The best (anchor, class) pairs of each image: boxes (N, count, 4) clipped to the image, scores, classes."""
     logits, codes = outputs
     classes = logits.shape[-1]
     logits, index = logits.flatten(1).float().topk(min(count, logits[0].numel()))
@@ -239,7 +239,7 @@ def best_candidates(outputs, anchors, size, count=5000):
 
 
 def greedy_nms(boxes, scores, threshold):
-    """Where torchvision is missing: boxes best first -> indices of those kept."""
+    """Used if torchvision is missing: boxes, best first -> indices of those kept."""
     top, bottom = torch.maximum(boxes[:, None, :2], boxes[None, :, :2]), torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     both = (bottom - top).clamp(min=0).prod(-1)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(-1)

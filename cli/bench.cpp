@@ -90,6 +90,10 @@ void run_bench(BenchFlags flags) {
   if (profiles_cuda && cuda::is_simulated()) setenv("FOVEA_SIM_MEMORY_MB", "61440", 0);
   StepTiming timing(step);
   step = timing.options();
+  const bool quantized = timing.is_quantized();
+  require(
+      !quantized || (!flags.profile && flags.only != "training"),
+      "a quantised network has no training step: leave out --profile, and take --only forward or detection");
   if (flags.json) {
     require(!flags.only.empty(), "--json needs --only, so that the process's memory is of one thing alone");
     return print_json(timing, flags.only, flags.repeats);
@@ -100,7 +104,7 @@ void run_bench(BenchFlags flags) {
                                                : fmt::format("{}x{}", step.image_size[0], step.image_size[1]),
       step.classes,
       step.device == Device::cpu ? fmt::format("{} threads", num_threads()) : cuda::device_properties().name,
-      step.precision, flags.repeats);
+      quantized ? "int8" : name(step.precision), flags.repeats);
   if (step.device == Device::cuda && cuda::is_simulated())
     fmt::print("the device is simulated: its times would say nothing{}\n",
                flags.profile ? ", and are not taken" : "");
@@ -115,7 +119,7 @@ void run_bench(BenchFlags flags) {
   for (const std::string phase : {"training", "forward", "detection"}) {
     if (only_profile) break;
     if ((!flags.only.empty() && phase != flags.only) ||
-        (flags.only.empty() && phase == "detection" && !detector))
+        (flags.only.empty() && (phase == "training" ? quantized : phase == "detection" && !detector)))
       continue;
     if (step.device == Device::cuda) cuda::reset_device_peak();
     const double seconds = median_of(measure(timing, phase, flags.repeats));
@@ -143,7 +147,10 @@ void add_bench_command(CLI::App& program) {
   auto flags = std::make_shared<BenchFlags>();
   CLI::App* command = program.add_subcommand(
       "bench", "Time a model's training step, forward pass and detection, on random images");
-  command->add_option("model", flags->step.model, "as `fovea info` lists them (default: efficientnet_b0)");
+  command->add_option("model", flags->step.model,
+                      "as `fovea info` lists them (default: efficientnet_b0); or a file of `fovea train` or "
+                      "`fovea quantize`: "
+                      "its network at its image size, the latter only forward and detection");
   command->add_option("--batch-size,--batch", flags->step.batch, "images in a step (default: 8)");
   command->add_option(
       "--image-size", flags->image_size,

@@ -12,17 +12,18 @@ namespace {
 void add_synth(CLI::App& data) {
   auto options = std::make_shared<SynthOptions>();
   auto folder = std::make_shared<std::string>();
-  CLI::App* command = data.add_subcommand("synth", "Draw a data set of textured shapes, in COCO's format");
-  command->add_option("folder", *folder, "where to put it; new or empty")->required();
-  command->add_option("--train", options->train_images, "images to learn from")->capture_default_str();
-  command->add_option("--val", options->val_images, "images to measure on")->capture_default_str();
-  command->add_option("--width", options->width, "of an image, in pixels")->capture_default_str();
-  command->add_option("--height", options->height, "of an image, in pixels")->capture_default_str();
-  command->add_option("--classes", options->classes, "kinds of shapes, 3 to 6")->capture_default_str();
+  CLI::App* command = data.add_subcommand("synth", "Draw a data set of textured shapes in COCO format");
+  command->add_option("folder", *folder, "output folder, which must be new or empty")->required();
+  command->add_option("--train", options->train_images, "training images")->capture_default_str();
+  command->add_option("--val", options->val_images, "validation images")->capture_default_str();
+  command->add_option("--width", options->width, "image width in pixels")->capture_default_str();
+  command->add_option("--height", options->height, "image height in pixels")->capture_default_str();
+  command->add_option("--classes", options->classes, "number of classes (kinds of shapes), 3 to 6")
+      ->capture_default_str();
   command->add_option("--seed", options->seed, "the same seed draws the same images")->capture_default_str();
   command->callback([=] {
     synthesize_dataset(*folder, *options);
-    fmt::print("{} images to learn from and {} to measure on are in {}\n", options->train_images,
+    fmt::print("wrote {} training images and {} validation images to {}\n", options->train_images,
                options->val_images, *folder);
   });
 }

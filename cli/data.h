@@ -6,7 +6,7 @@ class App;
 
 namespace fovea {
 
-// Each adds one subcommand to `fovea data`.
+// Each function adds one subcommand to `fovea data`.
 void add_data_check(CLI::App& data);
 void add_data_convert(CLI::App& data);
 

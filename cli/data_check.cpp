@@ -60,7 +60,7 @@ void print_counts(const DatasetCheck& check) {
   for (size_t row = names.size(); row < rows.size(); ++row) print_row(row);
   for (size_t row = 0; row < names.size(); ++row) print_row(row);
   for (const std::string& name : check.joined)
-    fmt::print("  ({} is other splits joined: what follows counts its images once)\n", name);
+    fmt::print("  ({} joins other splits: the figures below count its images once)\n", name);
 }
 
 std::vector<const LabelledImage*> single_images(const DatasetCheck& check) {
@@ -78,7 +78,7 @@ void print_image_sizes(const DatasetCheck& check) {
   std::vector<std::pair<int64_t, std::pair<int, int>>> sorted;
   for (const auto& [size, count] : counts) sorted.push_back({-count, size});
   std::sort(sorted.begin(), sorted.end());
-  fmt::print("\nimages' width x height:");
+  fmt::print("\nimage sizes, width x height:");
   for (size_t i = 0; i < sorted.size() && i < shown; ++i)
     fmt::print("{} {}x{} ({})", i > 0 ? "," : "", sorted[i].second.first, sorted[i].second.second,
                -sorted[i].first);
@@ -90,7 +90,7 @@ void print_fit(const DatasetCheck& check, const std::string& model) {
   const BoxFit& fit = check.fit;
   if (fit.boxes == 0) return;
   fmt::print(
-      "\nboxes in the {}x{} input of {}, anchor scale {:g} (anchors of {:.0f} to {:.0f} pixels' side):\n",
+      "\nboxes in the {}x{} input of {}, anchor scale {:g} (anchor sides of {:.0f} to {:.0f} pixels):\n",
       fit.height, fit.width, model, fit.anchor_scale, fit.smallest_anchor, fit.largest_anchor);
   constexpr int longest_bar = 40;
   std::map<int, int64_t> counts;  // by the power of two below the side
@@ -132,8 +132,8 @@ void print_verdict(const DatasetCheck& check) {
   std::array<int64_t, 3> counts{};
   for (const Problem& fault : check.faults) ++counts[size_t(text_of(fault.kind).severity)];
   fmt::print("\n{} errors, {} warnings, {} notes: ", counts[0], counts[1], counts[2]);
-  fmt::print("{}\n", check.can_be_trained() ? "a training can go on"
-                                            : "a training would stop at the errors, or learn nothing");
+  fmt::print("{}\n", check.can_be_trained() ? "training can start"
+                                            : "training would stop at the errors or learn nothing");
 }
 
 void run_check(const CheckFlags& flags) {
@@ -172,24 +172,26 @@ void run_check(const CheckFlags& flags) {
 void add_data_check(CLI::App& data) {
   auto flags = std::make_shared<CheckFlags>();
   CLI::App* command =
-      data.add_subcommand("check", "Read a whole data set, count what is in it and name its faults");
+      data.add_subcommand("check", "Read a whole data set, count its contents and report its faults");
   command->footer(
-      "\nAnswers 0 where a training can go on, 1 where faults stop it.\n"
-      "When the loss falls and AP stays 0, look here first: at the classes, at boxes in another order, at "
+      "\nThe exit status is 0 if training can start, and 1 if faults prevent it.\n"
+      "If the loss falls but AP stays 0, check here first: the classes, the order of the box coordinates, "
       "boxes that no\n"
-      "anchor fits, and at the images of --mosaic.");
+      "anchor fits, and the images of --mosaic.");
   command->add_option("folder", flags->folder, "folder of the data set: Pascal VOC, COCO or YOLO layout")
       ->required();
-  command->add_option("--split", flags->splits, "splits to check, joined by commas (default: all)")
+  command->add_option("--split", flags->splits, "splits to check, separated by commas (default: all)")
       ->delimiter(',');
-  command->add_option("--model", flags->model, "the detector that is to learn it")->capture_default_str();
-  command->add_option("--image-size", flags->image_size, "of its input, as for `fovea train`")
+  command->add_option("--model", flags->model, "the detector to train on it")->capture_default_str();
+  command->add_option("--image-size", flags->image_size, "size of the model's input, as for `fovea train`")
       ->capture_default_str();
-  command->add_option("--anchor-scale", flags->anchor_scale, "of its anchors, as for `fovea train`")
+  command
+      ->add_option("--anchor-scale", flags->anchor_scale,
+                   "scale of the model's anchors, as for `fovea train`")
       ->capture_default_str();
   command->add_option("--mosaic", flags->mosaic,
-                      "draw up to 16 images with their boxes into this .jpg or .png");
-  command->add_flag("--full", flags->full, "print all faults, not the first 10 of each kind");
+                      "draw up to 16 images with their boxes into this .jpg or .png file");
+  command->add_flag("--full", flags->full, "print all faults, not only the first 10 of each kind");
   command->callback([flags] { run_check(*flags); });
 }
 

@@ -18,19 +18,20 @@ void add_data_convert(CLI::App& data) {
       {"coco", DatasetFormat::coco}, {"voc", DatasetFormat::voc}, {"yolo", DatasetFormat::yolo}};
   auto flags = std::make_shared<Flags>();
   CLI::App* command =
-      data.add_subcommand("convert", "Write a data set in another format, with all of its splits");
+      data.add_subcommand("convert", "Convert a data set to another format, with all its splits");
   command->add_option("folder", flags->folder, "folder of the data set: Pascal VOC, COCO or YOLO layout")
       ->required();
-  command->add_option("output", flags->output, "where to put the new one; new or empty")->required();
-  command->add_option("--to", flags->options.to, "format of the new one: coco, voc or yolo")
+  command->add_option("output", flags->output, "output folder, which must be new or empty")->required();
+  command->add_option("--to", flags->options.to, "output format: coco, voc or yolo")
       ->required()
       ->transform(CLI::CheckedTransformer(formats).description("coco, voc or yolo"));
-  command->add_flag("--link", flags->options.link,
-                    "link the images (hard, or symbolic across file systems), do not copy");
+  command->add_flag(
+      "--link", flags->options.link,
+      "link the images instead of copying them (hard links, or symbolic ones across file systems)");
   command->callback([flags] {
     const Converted converted = convert_dataset(flags->folder, flags->output, flags->options);
     print_warnings(flags->folder, converted.warnings);
-    fmt::print("{} images with {} boxes are in {}: {}, splits {}\n", converted.images, converted.boxes,
+    fmt::print("wrote {} images with {} boxes to {}: {}, splits {}\n", converted.images, converted.boxes,
                flags->output, name_of(flags->options.to), fmt::join(converted.splits, ", "));
   });
 }

@@ -26,7 +26,7 @@ struct EvalFlags {
   double iou_threshold = 0.5;
   int64_t workers = 0, max_detections = 0;
   bool augment = false;
-  std::vector<Flip> views{{}};  // what `augment` comes to for the network
+  std::vector<Flip> views{{}};  // the flips that `augment` stands for
 };
 
 void warn_of_crowding(const DetectionDataset& truth, int64_t max_detections) {
@@ -34,7 +34,7 @@ void warn_of_crowding(const DetectionDataset& truth, int64_t max_detections) {
     print_warnings(truth.name, {text});
 }
 
-// Every figure with all its digits, for comparing evaluators.
+// Prints every figure to full precision, to compare evaluators.
 void print_digits(const CocoFigures& figures, const DetectionDataset& truth) {
   const auto values = figures.values();
   for (size_t i = 0; i < values.size(); ++i)
@@ -58,7 +58,7 @@ void print_digits(const VocFigures& figures, const DetectionDataset& truth, doub
   }
 }
 
-// Detections that are there already, of any program.
+// Evaluates detections that any program has written to files.
 void evaluate_files(const EvalFlags& flags) {
   if (std::filesystem::is_directory(flags.truth)) {
     const auto [truth, detections] = read_box_folders(flags.truth, flags.detections);
@@ -71,7 +71,7 @@ void evaluate_files(const EvalFlags& flags) {
   print_digits(evaluate_coco(truth, read_coco_results(flags.detections, truth), most), truth);
 }
 
-// Before the work: no result may be written over what is read.
+// Called before the work begins: results must not overwrite input files.
 void require_output_apart(const EvalFlags& flags, const std::vector<std::string>& images) {
   if (flags.output.empty()) return;
   protect_files(images);
@@ -100,17 +100,17 @@ void measure(Classifier& classifier, const TrainConfig& config, const EvalFlags&
 void run_eval(EvalFlags flags) {
   if (!flags.truth.empty() || !flags.detections.empty()) {
     require(!flags.truth.empty() && !flags.detections.empty() && flags.weights.empty(),
-            "--truth and --detections go together, and without a checkpoint");
-    require(!flags.augment, "--augment is for a network: of detections in files it can only be left out");
+            "give --truth and --detections together, and without a checkpoint");
+    require(!flags.augment, "--augment needs a network: leave it out to evaluate detections in files");
     return evaluate_files(flags);
   }
   require(!flags.weights.empty(),
-          "give a checkpoint, like runs/1/best.safetensors, or --truth and --detections");
+          "give a checkpoint, such as runs/1/best.safetensors, or --truth and --detections");
   protect_files(std::vector{flags.weights, flags.class_names});
   const ModelFile model(flags.weights, {flags.model, flags.class_names});
   TrainConfig config = model.state().config;
   if (!flags.data.empty()) config.data = flags.data;
-  require(!config.data.empty(), "published weights know no data set: give --data");
+  require(!config.data.empty(), "published weights do not name a data set: give --data");
   config.workers = flags.workers;
   if (flags.augment) flags.views = test_time_flips(config);
   if (flags.max_detections > 0) config.max_detections = flags.max_detections;
@@ -122,49 +122,49 @@ void run_eval(EvalFlags flags) {
 
 void add_eval_command(CLI::App& program) {
   auto flags = std::make_shared<EvalFlags>();
-  CLI::App* command = program.add_subcommand("eval", "Measure a detector or a classifier on a data set");
-  command->add_option(
-      "weights", flags->weights,
-      "what `fovea train` wrote: runs/1/best.safetensors; or a safetensors file of effdet's weights");
+  CLI::App* command = program.add_subcommand("eval", "Evaluate a detector or a classifier on a data set");
+  command->add_option("weights", flags->weights,
+                      "a checkpoint of `fovea train`, such as runs/1/best.safetensors, or a safetensors file "
+                      "of effdet's weights");
   command->add_option("--model", flags->model,
-                      "of published weights: like tf_efficientdet_d0 (default: the one in the file's name)");
-  command->add_option("--class-names", flags->class_names,
-                      "of published weights: a text file, one name a line (default: COCO's)");
-  command->add_option("--data", flags->data, "folder of the data set (default: the one it was trained on)");
-  command->add_option("--split", flags->split, "list to measure on")->capture_default_str();
+                      "model of published weights, e.g. tf_efficientdet_d0 (default: from the file name)");
+  command->add_option(
+      "--class-names", flags->class_names,
+      "class names for published weights: a text file with one name per line (default: COCO's)");
+  command->add_option("--data", flags->data,
+                      "folder of the data set (default: the one the model was trained on)");
+  command->add_option("--split", flags->split, "split to evaluate on")->capture_default_str();
   command->add_option("--output", flags->output,
-                      "folder to write into: report.html, which shows what is wrong and the worst images; "
+                      "folder for the results: report.html, which shows the mistakes and the worst images, "
                       "pictures/, detections.json and mistakes.csv");
   command->add_option("--device", flags->device, "cpu or cuda")->capture_default_str();
   command
       ->add_option("--workers", flags->workers, "threads that prepare images (default: as for `fovea train`)")
       ->check(CLI::Range(1, 256));
   command
-      ->add_option(
-          "--max-detections", flags->max_detections,
-          "boxes of each image that count (default: as in the training, 100); COCO's figures count 100 "
-          "of a class, or so many where it is more")
+      ->add_option("--max-detections", flags->max_detections,
+                   "boxes that count per image (default: as in training, 100); COCO's figures count 100 "
+                   "boxes of each class, or this many if it is more")
       ->check(CLI::Range(1, 5000));
-  command->add_flag(
-      "--augment", flags->augment,
-      "show the network each image flipped as well, as in its training, and merge what it finds");
-  command->add_option("--truth", flags->truth,
-                      "instead of a checkpoint: COCO annotations (.json), or a folder of text files \"class "
-                      "x y width height\"");
+  command->add_flag("--augment", flags->augment, augment_help);
+  command->add_option(
+      "--truth", flags->truth,
+      "ground truth, instead of a checkpoint: COCO annotations (.json), or a folder of text files \"class "
+      "x y width height\"");
   command->add_option(
       "--detections", flags->detections,
       "with --truth: COCO results (.json), or a folder of text files \"class score x y width height\"");
   command
       ->add_option("--iou", flags->iou_threshold,
-                   "with folders of text files: the IoU from which a box is found")
+                   "with folders of text files: the smallest IoU at which a box counts as found")
       ->capture_default_str();
   command->footer(
       "\nExamples:\n"
       "  fovea eval runs/1/best.safetensors --split test\n"
-      "  fovea eval runs/1/best.safetensors --split train --output wrong     (a report of what it gets "
-      "wrong)\n"
-      "  fovea eval --truth instances_val.json --detections results.json     (figures equal pycocotools')\n"
-      "  fovea eval --truth gts --detections dets --iou 0.5                  (Pascal VOC's way)");
+      "  fovea eval runs/1/best.safetensors --split train --output wrong     (a report of its mistakes)\n"
+      "  fovea eval --truth instances_val.json --detections results.json     (the same figures as "
+      "pycocotools)\n"
+      "  fovea eval --truth gts --detections dets --iou 0.5                  (Pascal VOC's figures)");
   command->callback([flags] { run_eval(*flags); });
 }
 

@@ -10,13 +10,13 @@
 namespace fovea {
 namespace {
 
-// Arguments of the library's functions that are no fields of TrainConfig, and the flags that give them.
+// Arguments of library functions that are not fields of TrainConfig, and the flags that set them.
 constexpr std::pair<const char*, const char*> arguments[] = {
-    {"augment", "--augment"},               // what test_time_flips() is asked for
-    {"class_names_file", "--class-names"},  // of ModelFile
-    {"folder", "--run"},                    // of start_run() and continue_run()
-    {"limit", "--memory"},                  // of largest_batch()
-    {"split", "--split"},                   // of open_classification_split()
+    {"augment", "--augment"},               // test_time_flips()
+    {"class_names_file", "--class-names"},  // ModelFile
+    {"folder", "--run"},                    // start_run() and continue_run()
+    {"limit", "--memory"},                  // largest_batch()
+    {"split", "--split"},                   // open_classification_split()
 };
 
 std::map<std::string, std::string> all_flags() {

@@ -3,14 +3,14 @@
 
 namespace fovea {
 
-// The library's messages name settings as a program knows them, in backticks: "`batch_size` is 7". On the
-// command line they are flags.
+// The library's messages name a setting by its field, in backticks: "`batch_size` is 7". On the command line
+// the setting is a flag.
 
-// "--batch-size" of the field batch_size of TrainConfig.
+// The flag for a field of TrainConfig: "--batch-size" for "batch_size".
 std::string flag_of(std::string field);
 
-// The text with flags in the place of names in backticks, those of TrainConfig's fields and of the few other
-// arguments that have a flag: "--batch-size is 7". Whatever else stands in backticks, a command for one,
+// The text with names in backticks replaced by flags: "--batch-size is 7". This applies to the fields of
+// TrainConfig and to the few other arguments that have a flag. Other text in backticks, such as a command,
 // stays.
 std::string with_flags(const std::string& text);
 

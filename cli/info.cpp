@@ -22,7 +22,7 @@ namespace fovea {
 namespace {
 
 struct InfoFlags {
-  TrainConfig config;  // model, image size, what decides about memory
+  TrainConfig config;  // model, image size, and what affects memory
   std::string graph, model_of_file;
   int64_t classes = 0;
   uint64_t memory = 0;
@@ -42,13 +42,13 @@ void print_trace(const Trace& trace, const Module& model, bool layers) {
   }
   fmt::print("parameters         {:>14}  ({:.2f} M)\n", model.parameter_count(),
              double(model.parameter_count()) / 1e6);
-  fmt::print("multiply-adds      {:>14}  ({:.3f} G an image; the papers' \"FLOPs\")\n", multiply_adds,
+  fmt::print("multiply-adds      {:>14}  ({:.3f} G per image; the papers' \"FLOPs\")\n", multiply_adds,
              double(multiply_adds) / 1e9);
-  fmt::print("layers' outputs    {:>14}  bytes an image in float32 ({:.1f} MB)\n", bytes,
+  fmt::print("layers' outputs    {:>14}  bytes per image in float32 ({:.1f} MB)\n", bytes,
              double(bytes) / 1e6);
 }
 
-// What `fovea info` is about: the weights' file, where one was named, and the training it asks for.
+// What `fovea info` describes: the weights file, if one was named, and the training settings.
 struct Subject {
   TrainConfig config;
   std::optional<ModelFile> file;
@@ -67,22 +67,24 @@ Subject subject_of(const InfoFlags& flags) {
       for (const auto field : {&TrainConfig::image_size, &TrainConfig::fpn, &TrainConfig::fusion})
         if (config.*field == TrainConfig().*field) config.*field = trained.*field;
     }
-    require(flags.classes == 0, "{} knows its classes: leave out --classes", flags.config.model);
+    require(flags.classes == 0, "{} stores its classes: leave out --classes", flags.config.model);
     subject.classes = int64_t(subject.file->state().class_names.size());
   }
   config.task = task_of_model(config.model);
   if (subject.classes == 0) subject.classes = task_kind(config.task).default_classes;
-  require(config.task == "detection" || (config.fpn == "default" && config.fusion == "default"),
-          "{} is no detector: leave out --fpn and --fusion", config.model);
+  require(config.task == "detection" ||
+              (config.fpn == "default" && config.fusion == "default" && config.multi_scale == 0),
+          "{} is not a detector: leave out --fpn, --fusion and --multi-scale", config.model);
   return subject;
 }
 
-// The network, on the CPU; shapes are all that is asked of it where a DryRun lives.
+// The network on the CPU. While a DryRun exists, it computes only shapes.
 Recipe recipe_on_cpu(const Subject& subject) {
   TrainConfig config = subject.config;
   config.device = "cpu";
   config.precision = "float32";
   config.batch_size = 1;
+  config.multi_scale = 0;
   return make_recipe(config, subject.classes);
 }
 
@@ -102,7 +104,7 @@ void print_layers(const Subject& subject, bool layers) {
                detector->spec().fpn.min_level, detector->spec().fpn.max_level);
 }
 
-// The network of a file as it was trained.
+// The drawing of the network, with the weights of the file if there is one.
 std::string drawing(const Subject& subject) {
   const Recipe recipe = recipe_on_cpu(subject);
   const Shape size = recipe.empty_batch(Device::cpu).images.shape();
@@ -126,13 +128,14 @@ void print_memory(const Subject& subject, int64_t limit) {
              images_per_step(config) == 1 ? "" : "s", config.device, activation_dtype(config),
              config.optimizer, config.recompute ? ", recomputing" : "");
   row("weights", memory.weights, "");
-  row("averages", memory.averages, "of the weights, which are measured and kept");
+  row("averages", memory.averages, "of the weights, which are evaluated and saved");
   row("optimizer", memory.optimizer, "its moments");
-  row("batches", memory.batches, config.device == "cpu" ? "images and targets, those that wait, too" : "");
+  row("batches", memory.batches,
+      config.device == "cpu" ? "images and targets, including those that wait" : "");
   row("activations", memory.activations, "kept for the backward pass");
   row("gradients", memory.gradients, "of the weights");
-  row("peak", memory.peak, "in use at once; gradients come as activations go");
-  row("reserved", memory.reserved, "with freed memory that is kept for reuse");
+  row("peak", memory.peak, "in use at once; gradients are created as activations are freed");
+  row("reserved", memory.reserved, "including freed memory that is kept for reuse");
   const bool given = limit > 0;
   if (!given) limit = free_memory(parse_device(config.device));
   const int64_t largest = largest_batch(config, subject.classes, limit);
@@ -140,7 +143,7 @@ void print_memory(const Subject& subject, int64_t limit) {
              given ? "" : ", which are free now");
   if (config.device == "cpu")
     fmt::print(
-        "                                   beside it: the program, about 60 MB, and images, up to "
+        "                                   in addition: the program, about 60 MB, and images, up to "
         "--cache-mb\n");
 }
 
@@ -150,21 +153,22 @@ void run_info(const InfoFlags& flags) {
   subject.config.recompute = flags.recompute;
   if (!flags.graph.empty()) {
     write_file_atomically(flags.graph, drawing(subject));
-    fmt::print("{} is drawn in {}\n", subject.config.model, flags.graph);
+    fmt::print("wrote a drawing of {} to {}\n", subject.config.model, flags.graph);
     return;
   }
   print_layers(subject, !flags.summary && subject.config.batch_size == 0);
-  require(subject.config.batch_size > 0 ||
-              (flags.memory == 0 && !flags.recompute && subject.config.accumulate == 1),
-          "--memory, --recompute and --accumulate are about training steps: give --batch, too");
+  require(
+      subject.config.batch_size > 0 || (flags.memory == 0 && !flags.recompute &&
+                                        subject.config.accumulate == 1 && subject.config.multi_scale == 0),
+      "--memory, --recompute, --accumulate and --multi-scale apply to a training step: also give --batch");
   if (subject.config.batch_size > 0) print_memory(subject, int64_t(flags.memory));
 }
 
-// One paragraph a stem: `ops/<stem>.h` says what its ops compute, the kernels' files how.
+// Prints one paragraph per stem: `ops/<stem>.h` says what its ops compute, and the kernel files say how.
 void print_ops() {
   for (const OpStem& row : op_stems()) {
     fmt::print("{}\n  ops      {}\n", row.stem,
-               row.ops.empty() ? "(called by training and detection themselves)" : row.ops);
+               row.ops.empty() ? "(called directly by training and detection)" : row.ops);
     std::istringstream files(row.kernels);
     for (std::string stem; files >> stem;)
       for (const KernelFile& file : kernel_files())
@@ -180,42 +184,42 @@ void print_ops() {
 void add_info_command(CLI::App& program) {
   auto flags = std::make_shared<InfoFlags>();
   CLI::App* command =
-      program.add_subcommand("info", "Show what a model is made of; list the models, or the ops");
+      program.add_subcommand("info", "Show a model's layers and memory, or list the models or the ops");
   TrainConfig& config = flags->config;
   config.model = "";
   command->footer(
       "\nExamples:\n"
-      "  fovea info efficientdet_d0                      every layer, its sizes and its work\n"
+      "  fovea info efficientdet_d0                      every layer, its sizes and its cost\n"
       "  fovea info efficientdet_d0 --batch 8            the memory of a training step\n"
       "  fovea info efficientdet_d0 --graph d0.svg       a drawing of the network\n"
       "  fovea info runs/1/best.safetensors --graph my.svg       the same with the BiFPN's learned weights\n"
       "  fovea info ops                                  every op, its kernels and tests");
   command->add_option(
       "model", config.model,
-      "name of a model, or a file of weights (*.safetensors), or `ops`; without one the models "
-      "are listed");
+      "name of a model, a file of weights (*.safetensors), or `ops`; without a name, list the models");
+  command->add_option("--model", flags->model_of_file,
+                      "model of published weights, e.g. tf_efficientdet_d0 (default: from the file name)");
   command->add_option(
-      "--model", flags->model_of_file,
-      "of a file of published weights: like tf_efficientdet_d0 (default: the one in the file's "
-      "name)");
-  command->add_option("--image-size", config.image_size,
-                      "256, or height x width as 240x320 (default: the model's own)");
-  command->add_option("--fpn", config.fpn, "connections of a detector's levels, as for `fovea train`")
+      "--image-size", config.image_size,
+      "input size in pixels: 256, or height x width such as 240x320 (default: the model's own)");
+  command->add_option("--fpn", config.fpn, "connections between a detector's levels, as for `fovea train`")
       ->check(CLI::IsMember({"default", "bifpn", "top_down", "top_down_bottom_up", "fully_connected"}));
-  command->add_option("--fusion", config.fusion, "of the inputs of a BiFPN node, as for `fovea train`")
+  command->add_option("--fusion", config.fusion, "how BiFPN nodes weigh their inputs, as for `fovea train`")
       ->check(CLI::IsMember({"default", "fast_normalized", "softmax", "sum"}));
   command->add_option("--classes", flags->classes,
-                      "classes it tells apart (default: 1000, detectors 90, as published)");
-  command->add_flag("--summary", flags->summary, "only the sums, not every layer");
-  command->add_option("--graph", flags->graph, "file for a drawing of the network, SVG; nothing is printed");
+                      "number of classes (default, as published: 1000, for detectors 90)");
+  command->add_flag("--summary", flags->summary, "print only the totals, not every layer");
+  command->add_option("--graph", flags->graph,
+                      "write an SVG drawing of the network to this file and print nothing else");
   command
-      ->add_option("--batch-size,--batch", config.batch_size,
-                   "images in a training step: how much memory it needs, and what batch there is room for")
+      ->add_option(
+          "--batch-size,--batch", config.batch_size,
+          "images in a training step: show how much memory it needs, and the largest batch that fits")
       ->check(CLI::Range(1, 4096));
   command
       ->add_option("--memory", flags->memory,
-                   "that the largest batch may need: 8GB, 8GiB (default: what is free on this machine, or on "
-                   "its GPU)")
+                   "memory for the largest batch, such as 8GB or 8GiB (default: what is free on this "
+                   "machine, or on its GPU)")
       ->transform(CLI::AsSizeValue(true));
   command->add_option("--device", config.device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
   command->add_option("--precision", config.precision, "float32 or bfloat16 (default: bfloat16 on cuda)")
@@ -223,7 +227,11 @@ void add_info_command(CLI::App& program) {
   command->add_option("--optimizer", config.optimizer, "adamw or sgd")
       ->check(CLI::IsMember({"adamw", "sgd"}));
   command->add_flag("--recompute", flags->recompute, "as for `fovea train --recompute true`");
-  command->add_option("--accumulate", config.accumulate, "batches in a step, as for `fovea train`")
+  command
+      ->add_option("--multi-scale", config.multi_scale,
+                   "as for `fovea train`: predicts the step with the largest input")
+      ->check(CLI::Range(0.0, 0.5));
+  command->add_option("--accumulate", config.accumulate, "batches per step, as for `fovea train`")
       ->check(CLI::Range(1, 4096));
   command->callback([flags] {
     if (flags->config.model == "ops") return print_ops();

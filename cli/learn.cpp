@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 struct LearnFlags {
   std::string folder = ".", new_folder;
   std::vector<std::string> which;
-  int time_limit = 60;
+  int time_limit = 0;  // 0: the exercise's own
   bool json = false;
 };
 
@@ -162,7 +162,8 @@ bool check(const LearnFlags& flags) {
     const std::string file = course.folder + "/" + exercise->path();
     CheckResult result;
     if (path_exists(file))
-      result = run_check(course.files, course.folder, *exercise, flags.time_limit);
+      result = run_check(course.files, course.folder, *exercise,
+                         flags.time_limit > 0 ? flags.time_limit : exercise->time_limit);
     else
       result.output =
           fmt::format("  FAIL  {} is missing: `fovea learn start {}` restores it\n", file, course.folder);
@@ -258,9 +259,10 @@ void add_learn_command(CLI::App& program) {
   check_command->add_option("exercises", flags->which,
                             "numbers or names, or `all` (default: the next unsolved one)");
   add_dir(check_command);
-  check_command->add_option("--time-limit", flags->time_limit, "seconds that a check may run")
-      ->check(CLI::Range(1, 3600))
-      ->capture_default_str();
+  check_command
+      ->add_option("--time-limit", flags->time_limit,
+                   "seconds that a check may run (default: 60, or what the exercise says)")
+      ->check(CLI::Range(1, 3600));
   check_command->add_flag("--json", flags->json, "print the results as JSON");
   check_command->callback([flags] {
     if (!check(*flags)) throw CLI::RuntimeError(1);

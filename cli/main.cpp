@@ -33,19 +33,19 @@ void print_warnings(const std::string& name, const std::vector<std::string>& war
 
 }  // namespace fovea
 
-// libgomp's threads spin while they wait for work, for milliseconds by default: best on a machine of one's
-// own, ruinous on a shared one, where a spinning thread keeps its core from the thread it waits for (measured
-// beside two compilers on two cores: 5 images/s; 15 to 20 with threads that sleep; a short spin costs an idle
-// machine nothing, sleeping at once a seventh). libgomp reads its environment before main(), so the program
-// starts itself once more with it.
+// By default libgomp's threads spin for milliseconds while they wait for work. That is best on an idle
+// machine and ruinous on a shared one, where a spinning thread keeps the thread it waits for off its core
+// (measured beside two compilers on two cores: 5 images/s spinning, 15 to 20 sleeping). On an idle machine a
+// short spin costs nothing, and sleeping at once costs a seventh. libgomp reads its environment before
+// main(), so the program restarts itself with the variable set.
 void use_short_spin(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") || std::getenv("OMP_WAIT_POLICY")) return;
   ::setenv("GOMP_SPINCOUNT", "3000", 1);
-  ::execv("/proc/self/exe", argv);  // where this fails the program goes on as it is
+  ::execv("/proc/self/exe", argv);  // if this fails, the program continues with the default spin
 }
 
 void complain(const std::string& text) {
-  // An error of all processes is said by the first, which ends the others, by SIGTERM.
+  // Rank 0 prints an error that all processes have and ends the others with SIGTERM: they wait for that.
   if (fovea::joined_rank() > 0)
     for (int i = 0; i < 50; ++i, std::this_thread::sleep_for(std::chrono::milliseconds(100)))
       if (fovea::stop_requested()) std::_Exit(1);
@@ -53,7 +53,7 @@ void complain(const std::string& text) {
   fovea::abort_processes();
 }
 
-// The command that the arguments chose, `data check` for one, or the program itself; and its name.
+// The command that the arguments chose, such as `data check`, or the program itself; and its name.
 std::pair<const CLI::App*, std::string> chosen_command(const CLI::App& program) {
   const CLI::App* command = &program;
   std::string name = "fovea";
@@ -64,23 +64,23 @@ std::pair<const CLI::App*, std::string> chosen_command(const CLI::App& program) 
   return {command, name};
 }
 
-// The sentence about what a command does not take, with the flag that was meant.
+// The error message for an argument that the command does not accept. It suggests the nearest flag.
 std::string unexpected_argument(const CLI::App& program) {
   const auto [command, name] = chosen_command(program);
   const std::vector<std::string> extras = program.remaining(true);
   const auto flag =
       std::find_if(extras.begin(), extras.end(), [](const auto& extra) { return extra.starts_with("--"); });
   if (flag == extras.end())
-    return fmt::format("'{}' is more than it takes: see `{} --help`", fmt::join(extras, " "), name);
+    return fmt::format("unexpected argument '{}': see `{} --help`", fmt::join(extras, " "), name);
   std::vector<std::string> known;
   for (const CLI::Option* option : command->get_options())
     for (const std::string& long_name : option->get_lnames()) known.push_back(long_name);
   const std::string word = flag->substr(2, flag->find('=') - 2);
-  return fmt::format("there is no --{}: did you mean --{}? `{} --help` has them all", word,
+  return fmt::format("there is no --{}: did you mean --{}? `{} --help` lists all flags", word,
                      fovea::nearest_name(word, known), name);
 }
 
-// The sentence about what is missing: a command, or what the chosen one needs.
+// The error message for a missing command, or for a missing argument of the chosen command.
 std::string missing_argument(const CLI::App& program, const CLI::RequiredError& error) {
   const auto [command, name] = chosen_command(program);
   std::vector<std::string> names;
@@ -92,27 +92,26 @@ std::string missing_argument(const CLI::App& program, const CLI::RequiredError& 
                                       fmt::join(names, ", "));
 }
 
-// What may throw outside the try are the descriptions of the flags: an error there is one of the program's
-// own.
+// Only the descriptions of the flags may throw outside the try block, and that would be a bug.
 int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
   use_short_spin(argv);
   fovea::start_signal_thread();
   fovea::set_image_notes(
-      [](const std::string& text) {  // the first of them; the others say the same of others
+      [](const std::string& text) {  // prints only the first note: the rest say the same of other images
         static std::once_flag said;
         std::call_once(said, [&] { std::fputs(fmt::format("note: {}\n", text).c_str(), stderr); });
       });
   CLI::App program{
-      "Fovea trains EfficientDet detectors and EfficientNet classifiers, and shows how it does it.", "fovea"};
+      "Fovea trains EfficientDet detectors and EfficientNet classifiers, and shows how it works.", "fovea"};
   program.require_subcommand(1);
   program.footer(
       "\nStart with:\n"
       "  fovea data synth shapes                          draw a small data set\n"
-      "  fovea train --data shapes --run runs/shapes      learn it; open runs/shapes/report.html\n"
+      "  fovea train --data shapes --run runs/shapes      train on it, then open runs/shapes/report.html\n"
       "  fovea predict runs/shapes/best.safetensors DIR   find objects in images\n"
-      "  fovea COMMAND --help                             what each command takes");
+      "  fovea COMMAND --help                             the options of a command");
   int threads = 0;
-  program.add_option("--threads", threads, "threads that compute (default: one for each core)")
+  program.add_option("--threads", threads, "number of compute threads (default: one per core)")
       ->check(CLI::Range(1, 1024));
   program.parse_complete_callback([&] {
     if (threads > 0) fovea::set_num_threads(threads);
@@ -125,12 +124,13 @@ int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
   fovea::add_info_command(program);
   fovea::add_data_command(program);
   fovea::add_bench_command(program);
+  fovea::add_show_command(program);
   fovea::add_learn_command(program);
   if (argc == 1) return fmt::print(stderr, "{}", program.help()), 1;
   try {
     program.parse(argc, argv);
-    // What could not be written, to a full disk for one, must not look like success.
-    if (std::fflush(stdout) != 0) fovea::fail("the output cannot be written: {}", std::strerror(errno));
+    // Output that could not be written, for example to a full disk, must not look like success.
+    if (std::fflush(stdout) != 0) fovea::fail("cannot write the output: {}", std::strerror(errno));
     return 0;
   } catch (const CLI::RequiredError& error) {
     fmt::print(stderr, "fovea: {}\n", missing_argument(program, error));

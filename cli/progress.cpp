@@ -16,7 +16,7 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Never throws, as fmt::print does: a terminal that went away must not end the work, which has something to
+// Never throws, unlike fmt::print: a terminal that has closed must not end a run that still has results to
 // save.
 void say(const std::string& text) {
   std::fputs(text.c_str(), stderr);

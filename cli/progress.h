@@ -5,14 +5,14 @@
 
 namespace fovea {
 
-// One line on standard error that is drawn over itself on a terminal; elsewhere (a log file) a new line every
-// ten seconds.
+// A progress bar on standard error. On a terminal it redraws its line; elsewhere (a log file) it prints a new
+// line every ten seconds.
 class ProgressLine {
  public:
   ProgressLine();
   void show(double fraction, const std::string& text);  // [=====>     ] 45% text
   void message(const std::string& text);                // a line of its own above the bar
-  void finish();                                        // leaves the last state standing
+  void finish();                                        // leaves the last state visible
 
  private:
   void erase();

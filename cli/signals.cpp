@@ -18,13 +18,13 @@ sigset_t watched_signals() {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
-  // The terminal is closed. Blocked, it would come although nohup has it ignored.
+  // SIGHUP: the terminal was closed. If it were blocked, it would arrive even though nohup ignores it.
   struct sigaction hangup {};
   if (::sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);
   return set;
 }
 
-// What the signal would have done by itself: it ends the program, unless what started it had it ignored.
+// Gives the signal its default effect: it ends the program, unless the parent process had it ignored.
 void deliver(int number) {
   const sigset_t set = watched_signals();
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
@@ -50,7 +50,7 @@ void wait_for_signals() {
 
 void start_signal_thread() {
   const sigset_t set = watched_signals();
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);  // the threads started from here on inherit it
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);  // threads started from now on inherit this
   std::thread(wait_for_signals).detach();
 }
 

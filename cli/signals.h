@@ -4,20 +4,20 @@
 
 namespace fovea {
 
-// Ctrl-C (SIGINT), SIGTERM, and SIGHUP of a terminal that is closed (unless it is ignored, as under nohup),
-// taken by a thread that waits for them: every other thread blocks them, and no handler ever runs. In
-// oneDNN's generated code for products the stack pointer may point into the heap, and the frame of a handler
-// would be written there (oneDNN's issue 4845, fixed there in March 2026).
+// One thread waits for Ctrl-C (SIGINT), SIGTERM, and the SIGHUP of a closed terminal (unless it is ignored,
+// as under nohup). Every other thread blocks these signals, and no handler ever runs: in oneDNN's generated
+// code for matrix products the stack pointer may point into the heap, and a handler's frame would be written
+// there (oneDNN issue 4845, fixed in March 2026).
 
-// Starts that thread. For main() to call before anything starts another one, once.
+// Starts that thread. main() calls this once, before any other thread starts.
 void start_signal_thread();
 
-// Set by these signals from the first call on; before it they end the program as they do any other. A
-// second one ends the program at once.
+// From the first call on, these signals set this flag, and a second signal ends the program at once. Before
+// the first call they end the program as usual.
 const std::atomic<bool>& stop_requested();
 
-// What is printed on SIGTERM, by which mpirun ends the processes that are left when one is lost: they wait
-// for it in vain, and say no more. At most 399 bytes count; "": nothing.
+// Sets what to print on SIGTERM; at most 399 bytes, and "" prints nothing. mpirun sends SIGTERM to the
+// remaining processes when one is lost: they wait for it in vain, and would otherwise print nothing.
 void set_last_words(const std::string& text);
 
 }  // namespace fovea

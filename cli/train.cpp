@@ -18,13 +18,13 @@ namespace fovea {
 namespace {
 
 struct TrainFlags {
-  TrainConfig config;  // what the flags say, the rest as by default
+  TrainConfig config;  // the values of the flags, and defaults for the rest
   std::string config_file, run, resume;
   bool find_learning_rate = false;
   std::vector<std::pair<std::string, CLI::Option*>> fields;
 };
 
-// What the configuration file and then the flags say.
+// The settings of the configuration file, overridden by the flags.
 nlohmann::json given_settings(const TrainFlags& flags) {
   nlohmann::json given = nlohmann::json::object();
   const auto take = [&](const TrainConfig& config, const std::vector<std::string>& names) {
@@ -38,15 +38,15 @@ nlohmann::json given_settings(const TrainFlags& flags) {
   }
   for (const auto& [name, option] : flags.fields) {
     if (option->count() == 0) continue;
-    require(in_flags.empty() || in_flags.back() != name,  // the former name's option comes right behind
-            "{} is given twice, once by its former name: leave one of them out", flag_of(name));
+    require(in_flags.empty() || in_flags.back() != name,  // the option with the former name comes right after
+            "{} is given twice, once under its former name: leave one of them out", flag_of(name));
     in_flags.push_back(name);
   }
   take(flags.config, in_flags);
   return given;
 }
 
-// The same, the rest by default.
+// The configuration with these settings, and defaults for the rest.
 TrainConfig chosen_config(nlohmann::json given) {
   if (given.contains("task") && !given.contains("model"))
     given["model"] = task_kind(given["task"]).default_model;
@@ -59,7 +59,7 @@ std::string next_run_folder(ProcessGroup& group) {
   return fmt::format("runs/{}", int(all_gather(group, {double(i)})[0][0]));  // the same in all processes
 }
 
-// Before the first step: no file of the run may replace one that is read.
+// Called before the first step: the run's files must not overwrite files that are read.
 void require_run_apart(const TrainFlags& flags, const TrainingRun& run, const std::string& folder) {
   protect_files(run.files());
   protect_files(std::vector{run.config().init_from});
@@ -67,14 +67,14 @@ void require_run_apart(const TrainFlags& flags, const TrainingRun& run, const st
   for (const char* place : {"", "/pictures"}) require_unprotected(folder + place);
 }
 
-// A new run, or the one that the folder holds already.
+// A new run, or the one that is already in the folder.
 TrainingRun open_run(const TrainFlags& flags, const std::string& folder, ProcessGroup& group) {
   if (!flags.resume.empty()) {
     require(flags.run.empty() && flags.config_file.empty(),
             "--resume takes everything from the run's folder: leave out --run and --config");
     for (const auto& [name, option] : flags.fields)
       require(option->count() == 0 || name == "data",
-              "--resume goes on with the settings the run was started with: leave out {}", flag_of(name));
+              "--resume continues with the settings the run was started with: leave out {}", flag_of(name));
     return resume_run(folder, group, flags.config.data);
   }
   const nlohmann::json given = given_settings(flags);
@@ -83,14 +83,14 @@ TrainingRun open_run(const TrainFlags& flags, const std::string& folder, Process
   for (const auto& item : given.items()) names.push_back(item.key());
   TrainingRun run = continue_run(folder, chosen_config(given), names, group);
   if (group.is_main_process())
-    fmt::print(stderr, "{} holds this run already: {}\n", folder,
-               run.complete() ? "it is complete" : "going on with it");
+    fmt::print(stderr, "{} already holds this run: {}\n", folder,
+               run.complete() ? "it is complete" : "continuing it");
   return run;
 }
 
 void show_learning_rates(const TrainFlags& flags, const TrainHooks& hooks, ProgressLine& line) {
   require(flags.resume.empty() && (flags.run.empty() || !holds_run(flags.run)),
-          "--find-learning-rate is for before a training, and {} holds one: choose another --run, which gets "
+          "--find-learning-rate comes before a training, and {} already holds one: choose another --run for "
           "learning_rate.svg and .csv, or leave it out",
           flags.resume.empty() ? flags.run : flags.resume);
   const LearningRateSearch search = search_learning_rate(chosen_config(given_settings(flags)), hooks);
@@ -114,13 +114,13 @@ void run_train(const TrainFlags& flags) {
     };
   }
   require(!flags.find_learning_rate || group.size() == 1,
-          "--find-learning-rate is for one process: start it without mpirun");
+          "--find-learning-rate runs in one process: start it without mpirun");
   if (flags.find_learning_rate) return show_learning_rates(flags, hooks, line);
 
   const std::string folder = !flags.resume.empty() ? flags.resume
                              : !flags.run.empty()  ? flags.run
                                                    : next_run_folder(group);
-  const std::string go_on = fmt::format("`fovea train --resume {}` goes on", folder);
+  const std::string go_on = fmt::format("`fovea train --resume {}` continues", folder);
   TrainingRun run = open_run(flags, folder, group);
   const std::string description = run.description();
   if (group.is_main_process()) {
@@ -130,8 +130,8 @@ void run_train(const TrainFlags& flags) {
   }
   if (group.size() > 1)
     set_last_words(
-        fmt::format("fovea: process {} ends, since another one did or the training was told to: {} from the "
-                    "last checkpoint\n",
+        fmt::format("fovea: process {} ends because another process ended or the training was stopped: {} "
+                    "from the last checkpoint\n",
                     group.rank(), go_on));
   const bool complete = run.train(hooks);
   line.finish();
@@ -149,36 +149,36 @@ void run_train(const TrainFlags& flags) {
 
 void add_train_command(CLI::App& program) {
   auto flags = std::make_shared<TrainFlags>();
-  CLI::App* command = program.add_subcommand("train", "Learn from a data set");
+  CLI::App* command = program.add_subcommand("train", "Train a model on a data set");
   command->footer(
       "\nExamples:\n"
       "  fovea train --data bccd --model efficientdet_d-2 --epochs 60\n"
       "  fovea train --task classification --data flowers       (one folder of images for each class)\n"
       "  fovea train --resume runs/1                            (after Ctrl-C, or a crash)\n"
       "  fovea train --data bccd --overfit 4                    (a check: overfits four images)\n"
-      "  mpirun -np 2 fovea train --data bccd                   (two processes, each half of every batch)\n"
-      "The run's folder gets augmented.jpg (what the network is shown first), report.html, best.safetensors, "
+      "  mpirun -np 2 fovea train --data bccd                   (two processes; each takes half of every "
+      "batch)\n"
+      "The run's folder gets augmented.jpg (the first images that the network is shown), report.html, "
+      "best.safetensors, "
       "last.safetensors, metrics.csv and TensorBoard "
       "events.");
-  command->add_option(
-      "--run", flags->run,
-      "folder for what the training makes (default: runs/1, runs/2, ...); one that holds a run "
-      "of the same settings goes on with it");
+  command->add_option("--run", flags->run,
+                      "folder for the run's files (default: runs/1, runs/2, ...); if it holds a run with the "
+                      "same settings, continue that run");
   command->add_option("--resume", flags->resume,
-                      "folder of a run that was stopped: go on to the same weights, bit for bit; with --data "
-                      "where the same images and boxes are in another place now");
+                      "folder of a stopped run: continue it to the same weights, bit for bit; add --data if "
+                      "the same images and boxes are now in another folder");
   command->add_option("--config", flags->config_file,
-                      "JSON file of these settings, as a run's config.json; flags override it");
-  command->add_flag(
-      "--find-learning-rate", flags->find_learning_rate,
-      "instead of a training: 120 steps at ever greater learning rates, a table of their losses "
-      "and which rate suits; with --run also as a curve in that folder");
+                      "JSON file with these settings, such as a run's config.json; flags override it");
+  command->add_flag("--find-learning-rate", flags->find_learning_rate,
+                    "instead of training, take 120 steps at increasing learning rates, print their losses "
+                    "and suggest a rate; with --run, also write the curve to that folder");
   for_each_field(flags->config, [&](const char* name, auto& field, const char* explanation) {
     flags->fields.emplace_back(name, command->add_option(flag_of(name), field, with_flags(explanation))
                                          ->capture_default_str()
                                          ->take_last());
     for (const auto& [former, present] : former_names)
-      if (std::string_view(present) == name)  // taken as ever, and not in the help
+      if (std::string_view(present) == name)  // still accepted, but not in the help
         flags->fields.emplace_back(name, command->add_option(flag_of(former), field)->group("")->take_last());
   });
   command->callback([flags] { run_train(*flags); });

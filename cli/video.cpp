@@ -28,16 +28,15 @@ class Program {
  public:
   Program(std::vector<std::string> arguments, bool we_read, bool shares_input = false)
       : name_(arguments[0]), errors_(std::tmpfile()) {
-    std::signal(SIGPIPE, SIG_IGN);  // a program that ends early makes writing fail, and does not end us
+    std::signal(SIGPIPE, SIG_IGN);  // if the program ends early, a write fails instead of ending this process
     int ends[2];
-    require(errors_ && ::pipe2(ends, O_CLOEXEC) == 0, "{} cannot be started: there are no files left to open",
-            name_);
+    require(errors_ && ::pipe2(ends, O_CLOEXEC) == 0, "cannot start {}: too many files are open", name_);
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
     process_ = ::fork();
-    if (process_ == 0) {  // only what a process of several threads may call between fork and exec
-      ::setpgid(0, 0);    // Ctrl-C is for us, who then end the video in order
+    if (process_ == 0) {  // only calls that are safe between fork and exec with several threads
+      ::setpgid(0, 0);    // Ctrl-C must reach only the parent, which then finishes the video
       sigset_t none;
       sigemptyset(&none);
       ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -50,7 +49,7 @@ class Program {
     }
     ::close(ends[we_read ? 1 : 0]);
     pipe_ = ::fdopen(ends[we_read ? 0 : 1], we_read ? "r" : "w");
-    require(process_ > 0, "{} cannot be started: there are too many processes", name_);
+    require(process_ > 0, "cannot start {}: there are too many processes", name_);
   }
   ~Program() {
     if (process_ > 0) ::kill(process_, SIGKILL);
@@ -61,10 +60,11 @@ class Program {
   Program& operator=(const Program&) = delete;
 
   std::FILE* pipe() { return pipe_; }
-  // Closes the pipe, waits for the end, and returns what the program has to say against its work, or nothing.
+  // Closes the pipe, waits for the program to end, and returns its last error message, or "" if it printed
+  // none.
   std::string finish() {
     const int code = wait();
-    require(code != not_found, "videos need the program {}: install it (Debian's package ffmpeg)", name_);
+    require(code != not_found, "videos need the program {}: install it (Debian package ffmpeg)", name_);
     std::rewind(errors_);
     std::string last;
     for (char line[400]; std::fgets(line, sizeof line, errors_);) last = line;
@@ -89,7 +89,8 @@ class Program {
   bool failed_ = false;
 };
 
-// Frames a second, as ffmpeg understands it, and how many frames there are; 0 where that is not known.
+// The frame rate in ffmpeg's notation, the same in frames per second, and the number of frames; 0 where
+// unknown.
 struct VideoFacts {
   std::string rate = "";
   double frames_per_second = 0, frames = 0;
@@ -105,8 +106,8 @@ VideoFacts facts_of(const std::string& path) {
                                 : VideoFacts{};
 }
 
-// Decodes into PPM files one behind the other, each of which says its own size. "file:" keeps ffmpeg from
-// taking a name with a colon or a dash for something else.
+// The command that decodes into consecutive PPM files, each of which contains its own size. "file:" keeps
+// ffmpeg from misreading a name with a colon or a dash.
 std::vector<std::string> decoding(const VideoRequest& request, const std::string& rate) {
   std::vector<std::string> all{"ffmpeg", "-v", "error", "-nostdin"};
   const auto add = [&](std::initializer_list<std::string> more) { all.insert(all.end(), more); };
@@ -124,14 +125,13 @@ std::optional<Image> next_frame(std::FILE* pipe) {
   if (std::fscanf(pipe, "P6 %d %d 255", &width, &height) != 2 || std::fgetc(pipe) != '\n')
     return std::nullopt;
   require(std::min(width, height) >= 1 && std::max(width, height) <= longest_side,
-          "the video has frames of {} x {} pixels: 1 to {} on a side can be read", width, height,
-          longest_side);
+          "the video has frames of {} x {} pixels: a side must be from 1 to {}", width, height, longest_side);
   Image image(width, height);
   const size_t got = std::fread(image.pixels.data(), 1, image.pixels.size(), pipe);
   return got == image.pixels.size() ? std::optional(std::move(image)) : std::nullopt;
 }
 
-// The output, under another name until it is whole.
+// Writes the output, under another name until it is complete.
 class VideoWriter {
  public:
   VideoWriter(const std::string& path, const Image& first, const std::string& rate)
@@ -143,19 +143,19 @@ class VideoWriter {
     const std::string size = fmt::format("{}x{}", width_, height_);
     ffmpeg_.emplace(std::vector<std::string>{"ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt",
                                              "rgb24", "-s", size, "-r", rate, "-i", "pipe:0", "-vf",
-                                             "pad=ceil(iw/2)*2:ceil(ih/2)*2",  // which yuv420p needs
+                                             "pad=ceil(iw/2)*2:ceil(ih/2)*2",  // yuv420p needs even sides
                                              "-pix_fmt", "yuv420p", "file:" + part_},
                     false);
   }
   ~VideoWriter() {
     std::error_code error;
-    fs::remove(part_, error);  // not there where it was renamed
+    fs::remove(part_, error);  // gone already if it was renamed
   }
 
   void write(const Image& image) {
     require(image.width == width_ && image.height == height_,
-            "the frames change their size from {} x {} to {} x {} pixels: {} can only have one", width_,
-            height_, image.width, image.height, path_);
+            "the frame size changes from {} x {} to {} x {} pixels: {} can have only one", width_, height_,
+            image.width, image.height, path_);
     if (std::fwrite(image.pixels.data(), 1, image.pixels.size(), ffmpeg_->pipe()) != image.pixels.size())
       finish();
   }
@@ -208,7 +208,7 @@ int64_t for_each_frame(const VideoRequest& request,
   }
   if (!stop) {
     const std::string fault = reader.finish();
-    require(index > 0, "{} has no frame that can be read: {}", request.input,
+    require(index > 0, "{} has no readable frame: {}", request.input,
             fault.empty() ? "ffmpeg found none" : fault);
     if (!fault.empty())
       line.message(fmt::format("warning: {}: after {} frames: {}", request.input, index, fault));

@@ -1,4 +1,4 @@
-# The library of cuda/: the runtime, the kernels, and, where Device::cuda is simulated, the simulator. Each .cu file is
+# The library of cuda/: the runtime, the kernels and, if Device::cuda is simulated, the simulator. Each .cu file is
 # compiled by nvcc for GPUs or by the host compiler for the simulator.
 file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/kernels/*.cu)
 file(GLOB runtime CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.cpp ${PROJECT_SOURCE_DIR}/cuda/runtime/*.cpp)
@@ -50,16 +50,16 @@ function(fovea_nvcc_options target)
     $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror -lineinfo>)
 endfunction()
 
-# cuDNN does convolutions on GPUs where its header is found. Only the header: the program opens the library when it runs,
-# and goes on without it where there is none.
+# cuDNN does convolutions on GPUs if its header is found. Only the header is needed here: the program opens the library
+# when it runs, and does without it if there is none.
 function(fovea_use_cudnn target)
   find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} DOC "the folder of cuDNN's header, cudnn.h")
   if(NOT FOVEA_CUDNN)
-    message(STATUS "Convolutions on GPUs are done by Fovea's own kernels: FOVEA_CUDNN is OFF")
+    message(STATUS "Convolutions on GPUs use Fovea's own kernels: FOVEA_CUDNN is OFF")
   elseif(NOT CUDNN_INCLUDE_DIR)
-    message(STATUS "Convolutions on GPUs are done by Fovea's own kernels: there is no cudnn.h; CUDNN_INCLUDE_DIR may say where")
+    message(STATUS "Convolutions on GPUs use Fovea's own kernels: cudnn.h was not found; CUDNN_INCLUDE_DIR can say where it is")
   else()
-    message(STATUS "Convolutions on GPUs are done by cuDNN where it is installed: ${CUDNN_INCLUDE_DIR}/cudnn.h")
+    message(STATUS "Convolutions on GPUs use cuDNN where it is installed: ${CUDNN_INCLUDE_DIR}/cudnn.h")
     target_compile_definitions(${target} PRIVATE FOVEA_CUDNN)
     target_include_directories(${target} SYSTEM PRIVATE $<BUILD_INTERFACE:${CUDNN_INCLUDE_DIR}>)
     target_link_libraries(${target} PRIVATE ${CMAKE_DL_LIBS})
@@ -84,6 +84,6 @@ endif()
 target_include_directories(fovea_cuda PRIVATE ${PROJECT_SOURCE_DIR})
 target_link_libraries(fovea_cuda PUBLIC fovea_flags fmt::fmt)
 set_target_properties(fovea_cuda PROPERTIES INSTALL_RPATH $ORIGIN)
-add_dependencies(fovea_cuda fovea_headers)  # and so do all that depend on it
+add_dependencies(fovea_cuda fovea_headers)  # and so do all libraries that depend on it
 set_property(GLOBAL APPEND PROPERTY FOVEA_LIBRARIES fovea_cuda)
 set_property(GLOBAL APPEND PROPERTY FOVEA_ALL_LIBRARIES fovea_cuda)

@@ -5,7 +5,7 @@ set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
-set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)  # a project that has Fovea as a subfolder links what it is made from
+set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)  # a project with Fovea as a subfolder links what it is made from
 if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
@@ -16,7 +16,7 @@ if(FOVEA_COMPILER_CACHE)
   endif()
 endif()
 
-# What other projects compile with: <fovea/core/tensor.h> is the copy of a header that cmake/headers.cmake makes.
+# For other projects: <fovea/core/tensor.h> is the copy of a header that cmake/headers.cmake makes.
 set(header_folders cuda core ops nn models train)
 set(copied_headers ${PROJECT_BINARY_DIR}/include/fovea)
 list(TRANSFORM header_folders REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/\\1/*.h" OUTPUT_VARIABLE header_patterns)
@@ -33,14 +33,14 @@ target_include_directories(fovea_flags INTERFACE
 target_compile_features(fovea_flags INTERFACE cxx_std_20)
 set_property(GLOBAL PROPERTY FOVEA_LIBRARIES fovea_flags)  # those that belong to the next component
 
-# Private to our own sources. No -ffast-math: NaN must stay NaN, and sums keep their order. What is given up is
-# errno and floating-point traps, which would keep exp and comparisons out of the vector units.
+# Private to our own sources. No -ffast-math: NaN must stay NaN, and sums keep their order. We give up only errno and
+# floating-point traps, which would keep exp and comparisons out of the vector units.
 add_library(fovea_options INTERFACE)
 target_include_directories(fovea_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(fovea_options INTERFACE
   -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wnon-virtual-dtor -fno-math-errno -fno-trapping-math -ffp-contract=fast
   $<$<CONFIG:Release>:-O3>)
-if(PROJECT_IS_TOP_LEVEL)  # a later compiler's new warnings are not to break another project's build
+if(PROJECT_IS_TOP_LEVEL)  # a later compiler's new warnings must not break another project's build
   target_compile_options(fovea_options INTERFACE -Werror)
 endif()
 if(FOVEA_NATIVE)
@@ -50,8 +50,8 @@ if(NOT FOVEA_POOL)
   target_compile_definitions(fovea_options INTERFACE FOVEA_POOL=0)
 endif()
 
-# fovea_keep(<feature> <what it does> <Debian packages> <package>_FOUND...): switches the feature off where a package was
-# not found, and says so.
+# fovea_keep(<feature> <what it does> <Debian packages> <package>_FOUND...): switches the feature off, with a message,
+# if a package was not found.
 macro(fovea_keep feature what debian_packages)
   foreach(found ${ARGN})
     if(${feature} AND NOT ${found})
@@ -95,8 +95,8 @@ function(fovea_library folder)
   set_property(GLOBAL APPEND PROPERTY FOVEA_ALL_LIBRARIES ${name})
 endfunction()
 
-# fovea_component(<name> <component or folder>...): fovea::<name>, what other projects link, is these components, the
-# libraries of these folders, and what they depend on. It is installed with all libraries made since the component before.
+# fovea_component(<name> <component or folder>...): fovea::<name>, which other projects link, is these components, the
+# libraries of these folders, and what they depend on. It is installed with all libraries made since the last one.
 function(fovea_component name)
   add_library(fovea_component_${name} INTERFACE)
   foreach(part ${ARGN})

@@ -1,10 +1,10 @@
-# The headers as other projects include them, <fovea/core/tensor.h>: copies whose own includes begin with fovea/, too. So
-# neither core/ nor models/ is on the include path of a project that may have such folders itself.
+# The headers as other projects include them, <fovea/core/tensor.h>: copies whose own includes also begin with fovea/.
+# So neither core/ nor models/ is on the include path of a project that may have such folders itself.
 # cmake -DFROM=<the sources> -DTO=<folder>/fovea "-DFOLDERS=<those with headers>" -P headers.cmake
 cmake_minimum_required(VERSION 3.22)
 list(TRANSFORM FOLDERS REPLACE "(.+)" "${FROM}/\\1/*.h" OUTPUT_VARIABLE patterns)
 file(GLOB_RECURSE headers RELATIVE ${FROM} ${patterns})
-list(REMOVE_ITEM headers nn/io/json.h)  # for our own sources: it takes the library for JSON
+list(REMOVE_ITEM headers nn/io/json.h)  # only for our own sources: it needs the JSON library
 list(APPEND headers fovea.h)
 list(JOIN FOLDERS "|" folders)
 file(GLOB_RECURSE old_headers RELATIVE ${TO} ${TO}/*.h)
@@ -19,7 +19,7 @@ foreach(header ${headers})
   if(EXISTS ${TO}/${header})
     file(READ ${TO}/${header} old_text)
   endif()
-  if(NOT text STREQUAL old_text)  # what includes it is compiled anew only then
+  if(NOT text STREQUAL old_text)  # so that what includes it is recompiled only if it changed
     file(WRITE ${TO}/${header} "${text}")
   endif()
 endforeach()

@@ -1,5 +1,5 @@
-# The library that predicts the time of a launch: part of the program and of its tests, not of what is installed.
-# The table of kernels that predictions read is embedded, one quoted line each.
+# The library that predicts the time of a launch: part of the program and of its tests, but not installed. The table of
+# kernels that predictions read is embedded, each line quoted.
 file(STRINGS ${PROJECT_SOURCE_DIR}/cli/predict/kernel_code.tsv kernel_code)
 list(TRANSFORM kernel_code REPLACE "^.+$" "\"\\0\\\\n\"")
 string(REPLACE ";" "\n" kernel_code "${kernel_code}")

@@ -1,4 +1,4 @@
-# train/ and the program fovea, the same way: one library a folder, in the order of the arrows.
+# train/ and the program fovea, in the same way: one library per folder, in the order of the arrows.
 find_package(pugixml REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(Protobuf REQUIRED)
@@ -34,16 +34,16 @@ if(FOVEA_TURBOJPEG)
   fovea_keep(FOVEA_TURBOJPEG "decode JPEGs in half the time" "pkg-config and libturbojpeg0-dev" turbojpeg_FOUND)
 endif()
 if(FOVEA_MPI)
-  set(MPI_CXX_SKIP_MPICXX ON)  # the functions of C are all that is called
+  set(MPI_CXX_SKIP_MPICXX ON)  # only C functions are called
   find_package(MPI QUIET COMPONENTS CXX)
   fovea_keep(FOVEA_MPI "train in several processes" libopenmpi-dev MPI_CXX_FOUND)
 endif()
 
-# TensorBoard's event format, generated; apart from our own sources, whose warnings it could not stand.
+# TensorBoard's event format, generated; separate from our own sources, because it does not compile with their warnings.
 add_library(fovea_tensorboard STATIC train/report/tensorboard.proto)
 protobuf_generate(TARGET fovea_tensorboard)
 target_include_directories(fovea_tensorboard SYSTEM PUBLIC $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}>)
-target_link_libraries(fovea_tensorboard PUBLIC protobuf::libprotobuf)  # the whole of it, which ONNX links: not two in one program
+target_link_libraries(fovea_tensorboard PUBLIC protobuf::libprotobuf)  # the whole library, as ONNX links it: one program must not have two
 target_compile_features(fovea_tensorboard PUBLIC cxx_std_20)
 set_property(GLOBAL APPEND PROPERTY FOVEA_LIBRARIES fovea_tensorboard)
 

@@ -32,7 +32,7 @@ WithGrad::WithGrad() : previous_(recording) { recording = true; }
 WithGrad::~WithGrad() { recording = previous_; }
 bool grad_enabled() { return recording; }
 
-// A deep network is a long chain of shared pointers; letting them free each other would recurse once a layer.
+// A deep network's tape is a long chain of shared pointers: their destructors would recurse once per layer.
 Node::~Node() {
   std::vector<std::shared_ptr<Node>> dying = std::move(inputs);
   while (!dying.empty()) {
@@ -88,8 +88,7 @@ void accumulate(Tensor& sum, const Tensor& term) {
     sum = term;
     return;
   }
-  // Another holder of the same numbers (an op that passed its gradient to two inputs) must not see them
-  // change.
+  // Copy first where another tensor shares these numbers: an op may pass one gradient to two inputs.
   if (!sum.unique()) sum = sum.clone();
   if (is_dry_run()) return;
   if (sum.device() == Device::cuda) {
@@ -107,7 +106,7 @@ void accumulate(Tensor& sum, const Tensor& term) {
 
 void run_backward(const Tensor& root, const Tensor& gradient) {
   require(root.requires_grad(),
-          "[backward] the tensor requires no gradient: nothing it was computed from called "
+          "[backward] the tensor does not require a gradient: no tensor it was computed from called "
           "set_requires_grad(), or it "
           "was computed under NoGrad");
   require(gradient.shape() == root.shape() && gradient.dtype() == root.dtype() &&
@@ -115,8 +114,8 @@ void run_backward(const Tensor& root, const Tensor& gradient) {
           "[backward] the gradient is {} of {} on {}, the tensor is {} of {} on {}", gradient.dtype(),
           gradient.shape(), name(gradient.device()), root.dtype(), root.shape(), name(root.device()));
   NoGrad no_grad;
-  // Nodes that wait for their turn, latest made first: every consumer of a tensor was made after it, so when
-  // a node's turn comes its gradient is complete.
+  // Nodes still to visit, newest first. Every consumer of a tensor is newer than the tensor, so a node's
+  // gradient is complete when its turn comes.
   std::map<uint64_t, std::shared_ptr<Node>, std::greater<>> waiting;
   accumulate(root.node()->grad, gradient);
   waiting.emplace(root.node()->sequence, root.node());
@@ -124,11 +123,12 @@ void run_backward(const Tensor& root, const Tensor& gradient) {
     const std::shared_ptr<Node> node = waiting.begin()->second;
     waiting.erase(waiting.begin());
     if (node->is_leaf()) continue;
-    require(!node->consumed,
-            "[backward] {} (output {}) was walked back through before and its saved tensors were released: "
-            "run the forward "
-            "pass again before a second backward(), or add the losses and call it once",
-            node->op, node->shape);
+    require(
+        !node->consumed,
+        "[backward] {} (output {}) has already been through a backward pass, which freed its saved tensors: "
+        "run the forward "
+        "pass again before a second backward(), or add the losses and call it once",
+        node->op, node->shape);
     Tensor grad_output = std::move(node->grad);
     node->grad = Tensor();
     AddingBackward backward = std::move(node->backward);
@@ -136,7 +136,7 @@ void run_backward(const Tensor& root, const Tensor& gradient) {
     node->consumed = true;
     const Tensors gradients = backward(grad_output, *node);
     TapeObserver::for_each([&](TapeObserver& observer) { observer.on_gradients(*node, gradients); });
-    backward = nullptr;  // what was saved is free before the gradients travel on
+    backward = nullptr;  // free the saved tensors before the gradients are passed on
     grad_output = Tensor();
     require(gradients.size() == node->inputs.size(), "[backward] {} returned {} gradients for {} inputs",
             node->op, gradients.size(), node->inputs.size());

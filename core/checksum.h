@@ -7,7 +7,7 @@
 
 namespace fovea {
 
-// FNV-1a over 64-bit words: finds what was altered, not who meant to deceive.
+// FNV-1a over 64-bit words: it detects accidental changes, not deliberate ones.
 class Checksum {
  public:
   void add(uint64_t word) { hash_ = (hash_ ^ word) * 1099511628211u; }

@@ -3,18 +3,18 @@
 
 namespace fovea {
 
-// While one lives, ops of this thread compute nothing. Each makes its output, with a shape, a dtype and a
-// device but no memory behind it, and goes on the tape as ever; the backward pass does the same. The memory
-// that they would have taken is counted by the rules of the real pools. So a step of any size, on either
-// device, is walked through in milliseconds, on a machine that could not hold it.
+// While one lives, ops on this thread compute nothing. Each creates its output, with a shape, a dtype and a
+// device but no memory behind it, and is recorded on the tape as usual; the backward pass does the same. The
+// memory that these tensors would take is counted by the rules of the real pools. A step of any size, on
+// either device, then takes milliseconds, even on a machine that could not hold it.
 //
-// Tensors made meanwhile have no numbers to read: values() refuses, and ops whose checks look at numbers
-// leave those checks out. The workspace of a matrix product on CUDA is counted. What the other kernels need
-// as scratch space is not: it is little, and lives for one launch. Tensors made before are neither read nor
-// written; those made meanwhile should not outlive it.
+// Tensors created during a dry run have no numbers: values() throws, and ops skip the checks that read
+// numbers. The workspace of a matrix product on CUDA is counted. The scratch space of the other kernels is
+// not: it is small, and needed for only one launch. Tensors created before are neither read nor written;
+// those created during the dry run should not outlive it.
 class DryRun {
  public:
-  DryRun();  // what was counted before is forgotten
+  DryRun();  // resets the counts
   ~DryRun();
   DryRun(const DryRun&) = delete;
   DryRun& operator=(const DryRun&) = delete;
@@ -27,7 +27,7 @@ class DryRun {
 
 bool is_dry_run();  // on this thread
 
-// Where the tensors of dry runs point to, or beyond: addresses that no machine has.
+// The lowest address of a dry run's tensors: no machine has memory there or above.
 std::byte* dry_block();
 
 }  // namespace fovea

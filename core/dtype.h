@@ -8,11 +8,11 @@
 
 namespace fovea {
 
-// What the numbers of a tensor are. Activations are float32 or, on CUDA, bfloat16; float64 is what gradients
-// are checked in; int32, int64 and uint8 are for data: labels, indices, masks.
+// The type of a tensor's numbers. Activations are float32 or, on CUDA, bfloat16; gradients are checked in
+// float64; int32, int64 and uint8 are for data: labels, indices, masks.
 enum class DType : uint8_t { float32, float64, bfloat16, int32, int64, uint8 };
 
-// The DType of a C++ type, as `value`; others than these six do not compile.
+// The DType of a C++ type, as `value`; types other than these six do not compile.
 template <class T>
 struct DTypeOf;
 template <>
@@ -46,7 +46,7 @@ std::string_view name(DType dtype);  // "float32", ...
 int64_t size_of(DType dtype);        // bytes of one element
 bool is_floating(DType dtype);       // float32, float64 or bfloat16, which can have gradients
 
-// Calls f.operator()<T>() with the C++ type of a dtype: every dtype there is.
+// Calls f.operator()<T>() with the C++ type of any dtype.
 template <class F>
 decltype(auto) with_dtype(DType dtype, F&& f) {
   switch (dtype) {
@@ -66,7 +66,7 @@ decltype(auto) with_dtype(DType dtype, F&& f) {
   fail("[with_dtype] dtype {} does not exist", int(dtype));
 }
 
-// The same for ops that compute: float32 to use, float64 to check gradients with.
+// The same for ops that compute: float32 for normal use, float64 for checking gradients.
 template <class F>
 decltype(auto) with_float_dtype(DType dtype, const char* op, F&& f) {
   if (dtype == DType::float32) return f.template operator()<float>();

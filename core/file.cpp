@@ -71,11 +71,11 @@ void require_file_unprotected(const std::string& path) {
   const auto found = protected_files.find(*identity);
   if (found == protected_files.end()) return;
   if (identity_of(found->second) == identity)
-    fail("{} is a file that is read here, and would be overwritten: let the output go elsewhere", path);
-  protected_files.erase(found);  // it was removed, and another file has its number now
+    fail("{} is an input of this program and would be overwritten: write the output elsewhere", path);
+  protected_files.erase(found);  // it was removed, and another file has its inode now
 }
 
-// The system would cut the name there, and find another file.
+// The system would cut the name there and open a different file.
 bool has_zero_byte(const std::string& path) { return path.find('\0') != path.npos; }
 
 }  // namespace
@@ -85,7 +85,7 @@ std::string read_file(const std::string& path) {
   require(file.number() >= 0, "{} cannot be read: {}", path, reason());
   struct stat status {};
   require(::fstat(file.number(), &status) == 0, "{} cannot be read: {}", path, reason());
-  require(!S_ISDIR(status.st_mode), "{} is a folder, a file was expected", path);
+  require(!S_ISDIR(status.st_mode), "{} is a folder: expected a file", path);
   std::string content(size_t(status.st_size), '\0');
   size_t have = 0;
   for (;;) {
@@ -105,8 +105,8 @@ MappedFile::MappedFile(const std::string& path) {
   require(file.number() >= 0, "{} cannot be read: {}", path, reason());
   struct stat status {};
   require(::fstat(file.number(), &status) == 0, "{} cannot be read: {}", path, reason());
-  require(!S_ISDIR(status.st_mode), "{} is a folder, a file was expected", path);
-  if (status.st_size == 0) return;  // nothing can be mapped, and nothing is there
+  require(!S_ISDIR(status.st_mode), "{} is a folder: expected a file", path);
+  if (status.st_size == 0) return;  // an empty file cannot be mapped
   void* address = ::mmap(nullptr, size_t(status.st_size), PROT_READ, MAP_PRIVATE, file.number(), 0);
   require(address != MAP_FAILED, "{} cannot be mapped into memory: {}", path, reason());
   content_ = {static_cast<const char*>(address), size_t(status.st_size)};
@@ -121,7 +121,7 @@ void write_file_atomically(const std::string& path, std::span<const std::string_
   for (const std::string& name : {path, temporary}) require_file_unprotected(name);
   const auto give_up = [&](const std::string& why) {
     ::unlink(temporary.c_str());
-    fail("{} cannot be written: {}; what was there before is unchanged", path, why);
+    fail("{} cannot be written: {}; its previous content is unchanged", path, why);
   };
   Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0644);
   require(file.number() >= 0, "{} cannot be written: {}", path, reason());
@@ -130,7 +130,7 @@ void write_file_atomically(const std::string& path, std::span<const std::string_
   if (::fsync(file.number()) != 0 && errno != EINVAL && errno != EROFS) give_up(reason());
   if (!file.close()) give_up(reason());
   if (::rename(temporary.c_str(), path.c_str()) != 0) give_up(reason());
-  // The new name itself must reach the disk, or a power cut could bring the old file back.
+  // Flush the directory entry as well: without it a power failure could bring the old file back.
   const std::string folder = std::filesystem::path(path).parent_path().string();
   const Descriptor directory(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY);
   if (directory.number() >= 0) ::fsync(directory.number());
@@ -164,7 +164,7 @@ FileLock::FileLock(const std::string& path, const std::string& what)
     ::close(descriptor_);
     std::string owner = read_file(path);
     owner = owner.substr(0, owner.find('\n'));
-    fail("{} is in use by another process{}: wait for its end, or stop it", what,
+    fail("{} is in use by another process{}: wait until it ends, or stop it", what,
          owner.empty() ? "" : ", " + owner);
   }
 }
@@ -173,13 +173,13 @@ FileLock::~FileLock() { ::close(descriptor_); }
 
 std::string found_instead(std::string_view content) {
   if (content.starts_with("version https://git-lfs.github.com/spec/"))
-    return "it is a Git LFS pointer, which stands for the file: run `git lfs pull` where it was cloned";
+    return "it is a Git LFS pointer, not the file itself: run `git lfs pull` in its clone";
   std::string start(content.substr(0, 200));
   start.erase(0,
               std::min(start.find('<'), start.size()));  // white space and a byte-order mark may come before
   std::transform(start.begin(), start.end(), start.begin(), [](unsigned char c) { return std::tolower(c); });
   if (start.starts_with("<!doctype html") || start.starts_with("<html"))
-    return "it is a web page, which the download gave in its place: open its address in a browser";
+    return "it is a web page, downloaded instead of the file: open its address in a browser";
   return "";
 }
 
@@ -201,7 +201,7 @@ bool is_folder(const std::string& path) {
 void create_folder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
-  require(!error, "the folder {} cannot be made: {}", path, error.message());
+  require(!error, "the folder {} cannot be created: {}", path, error.message());
 }
 
 }  // namespace fovea

@@ -7,8 +7,8 @@
 namespace fovea {
 
 // Calls f(begin, end) on ranges that cover 0 .. n-1, on all threads (OMP_NUM_THREADS, or set_num_threads).
-// Ranges are of at least `grain` elements. f must not throw, and what it writes must not depend on where the
-// ranges are cut: elementwise work. For sums use parallel_chunks.
+// Each range has at least `grain` elements. f must not throw, and what it writes must not depend on where the
+// ranges are cut, as in elementwise work. For sums use parallel_chunks.
 template <class F>
 void parallel_for(int64_t n, int64_t grain, F&& f) {
   const int64_t parts =
@@ -25,12 +25,12 @@ void parallel_for(int64_t n, int64_t grain, F&& f) {
   }
 }
 
-// The chunks that parallel_chunks() makes.
+// The number of chunks that parallel_chunks() makes.
 inline int64_t chunk_count(int64_t n, int64_t chunk) { return (n + chunk - 1) / chunk; }
 
-// Calls f(index, begin, end) for each chunk of `chunk` elements of 0 .. n-1. The cut depends only on n
-// and chunk, never on the number of threads: a sum kept per chunk and added up in index order has the same
-// bits on one thread and on many.
+// Calls f(index, begin, end) for each chunk of `chunk` elements of 0 .. n-1. The chunks depend only on n and
+// chunk, never on the number of threads: a sum kept per chunk and added up in index order has the same bits
+// on any number of threads.
 template <class F>
 void parallel_chunks(int64_t n, int64_t chunk, F&& f) {
   const int64_t chunks = chunk_count(n, chunk);
@@ -39,8 +39,8 @@ void parallel_chunks(int64_t n, int64_t chunk, F&& f) {
   });
 }
 
-// Threads of the loops that this thread begins: OMP_NUM_THREADS or all cores at first, then what was set (1
-// or more).
+// The number of threads that this thread's loops use: OMP_NUM_THREADS or all cores at first, then the number
+// that was set (1 or more).
 inline int num_threads() { return omp_get_max_threads(); }
 inline void set_num_threads(int threads) { omp_set_num_threads(threads); }
 

@@ -34,7 +34,7 @@ std::vector<int64_t> shown_indices(int64_t size, bool shortened) {
   return indices;
 }
 
-// Decimals that a number written with `decimals` of them needs: those behind the last that is not 0.
+// How many decimals a number written with `decimals` of them needs: those up to the last that is not 0.
 int needed_decimals(const std::string& text) {
   const size_t point = text.find('.'), exponent = std::min(text.find('e'), text.size());
   if (point == std::string::npos) return 0;
@@ -42,7 +42,7 @@ int needed_decimals(const std::string& text) {
   return int(last - point);
 }
 
-// Numbers as words of one width, their points below each other.
+// Numbers as words of one width, with their points aligned.
 std::vector<std::string> words_of(const std::vector<double>& numbers) {
   double largest = 0, smallest = std::numeric_limits<double>::infinity();
   for (const double x : numbers) {
@@ -64,7 +64,7 @@ std::vector<std::string> words_of(const std::vector<double>& numbers) {
       continue;
     }
     std::string word = written(x, most);
-    if (!exponents)  // zeros at the end say nothing
+    if (!exponents)  // trailing zeros become blanks
       for (size_t i = word.size(); i > 0 && word[i - 1] == '0'; --i) word[i - 1] = ' ';
     words.push_back(word);
   }
@@ -95,7 +95,7 @@ class Printer {
   const std::string& text() const { return text_; }
 
  private:
-  // The places of the numbers that are shown, row by row.
+  // Collects the offsets of the numbers that are shown, row by row.
   void collect(int axis, int64_t offset) {
     if (axis == shape_.rank()) return offsets_.push_back(offset);
     for (const int64_t i : shown_indices(shape_[axis], shortened_))
@@ -120,7 +120,7 @@ class Printer {
     append("]");
   }
 
-  // Rows go on new lines, matrices have an empty line between them, and a long row is broken.
+  // Rows go on new lines, matrices have an empty line between them, and a long row is wrapped.
   void separate(int axis, size_t next_word) {
     const bool last_axis = axis == shape_.rank() - 1;
     if (last_axis && column_ + 1 + next_word + 1 <= line_width) return append(" ");
@@ -147,7 +147,7 @@ class Printer {
 std::string to_string(const Tensor& x) {
   if (!x.defined()) return "undefined tensor";
   const std::string header = fmt::format("{} {} on {}", x.dtype(), x.shape(), name(x.device()));
-  if (!std::less<>()(x.raw(), dry_block())) return header + ", of a dry run: it has no numbers";
+  if (!std::less<>()(x.raw(), dry_block())) return header + ", made by a dry run: it has no numbers";
   if (x.numel() == 0) return header + "\n[]";
   return header + "\n" + Printer(x.device() == Device::cpu ? x : x.clone(Device::cpu)).text();
 }

@@ -27,7 +27,7 @@ float Random::normal() {
 
 int64_t Random::below(int64_t n) {
   require(n >= 1, "[Random::below] n is {}, must be at least 1", n);
-  // Rejection of the incomplete last interval keeps every value equally likely.
+  // Rejecting the incomplete last interval keeps every value equally likely.
   const uint64_t range = uint64_t(n), limit = UINT64_MAX - UINT64_MAX % range;
   uint64_t value;
   do {

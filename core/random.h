@@ -6,13 +6,13 @@
 
 namespace fovea {
 
-// A stream of random numbers, counter based (Philox4x32-10): the whole state is a key and a position, so it
-// can be written to a checkpoint and two streams of different keys never meet. Equal on every machine and
-// device.
+// A counter-based stream of random numbers (Philox4x32-10). Its whole state is a key and a position, so it
+// can be written to a checkpoint, and two streams with different keys never overlap. The numbers are the same
+// on every machine and device.
 class Random {
  public:
-  // `seed` picks the experiment, `stream` an independent sequence inside it (one for each image, each layer,
-  // ...).
+  // `seed` selects the experiment, `stream` an independent sequence inside it (one for each image, each
+  // layer, ...).
   explicit Random(uint64_t seed = 0, uint64_t stream = 0) : seed_(seed), stream_(stream) {}
 
   uint32_t bits();                              // 32 random bits
@@ -23,12 +23,12 @@ class Random {
   bool chance(double probability);              // true with this probability
   std::vector<int64_t> permutation(int64_t n);  // 0 .. n-1 shuffled (Fisher-Yates)
 
-  // A key for ops that index their own random numbers by element; moves the stream on by one position.
+  // A key for ops that index their own random numbers by element; advances the stream.
   uint64_t next_key();
 
-  // The same with a pointer to the number of the step: one key then serves every replay of a captured graph.
-  // set_step() takes that pointer, to memory of the device that the ops run on, which must outlive them; at
-  // first it is null.
+  // The same with a pointer to the step number: one key then serves every replay of a captured graph.
+  // set_step() sets that pointer, null at first, to memory of the device that the ops run on, which must
+  // outlive them.
   RandomKey next_random_key() { return {next_key(), step_}; }
   void set_step(const int64_t* step) { step_ = step; }
 

@@ -20,9 +20,9 @@ class Recomputing {
   bool previous_;
 };
 
-// Runs the function on leaves that stand for its inputs, and back through it. What an input's gradient has
-// collected by now comes first in the sum, as it does where the function's ops are on the tape themselves:
-// floating-point sums depend on their order.
+// Runs the function on leaves that stand for its inputs, then its backward pass. The gradient that an input
+// has accumulated so far comes first in the sum, as it does where the function's ops are on the tape
+// themselves: floating-point sums depend on their order.
 Tensors gradients_of(const std::function<Tensor(const Tensors&)>& function, const Tensors& inputs,
                      const Node& node, const Tensor& grad_output) {
   Tensors leaves;

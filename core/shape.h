@@ -15,7 +15,7 @@ class Shape {
   static constexpr int max_rank = 6;
 
   Shape() = default;
-  // Shape{8, 224, 224, 3}; throws as the next one does
+  // Shape{8, 224, 224, 3}; throws as the next constructor does
   Shape(std::initializer_list<int64_t> sizes)
       : Shape(std::span<const int64_t>(sizes.begin(), sizes.size())) {}
   explicit Shape(std::span<const int64_t> sizes);  // throws on rank > 6 or a negative size
@@ -24,7 +24,7 @@ class Shape {
   int64_t numel() const;               // product of the sizes; 1 for a scalar
   int64_t operator[](int axis) const;  // negative axes count from the end; throws when there is no such axis
   void set(int axis, int64_t size);    // as above
-  Shape without(int axis) const;       // the axis removed
+  Shape without(int axis) const;       // the shape without this axis
   int axis(int index) const;           // -1 -> rank - 1; throws when there is no such axis
   std::span<const int64_t> sizes() const { return {sizes_.data(), size_t(rank_)}; }
   bool operator==(const Shape& other) const;  // the same rank and sizes

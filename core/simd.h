@@ -4,9 +4,9 @@
 
 namespace fovea {
 
-// One register's worth of channels, as the compiler's own vector type: arithmetic on it is arithmetic on each
-// lane, on any processor. The few kernels that block over registers by hand (depthwise convolution) are
-// written with it once and serve AVX-512, AVX2 and plain SSE builds.
+// One register's worth of channels, as the compiler's own vector type: arithmetic on it applies to each lane,
+// on any processor. The few kernels that block over registers by hand (depthwise convolution) are written
+// with it once and serve AVX-512, AVX2 and plain SSE builds.
 #if defined(__AVX512F__)
 inline constexpr int simd_bytes = 64;
 #elif defined(__AVX__)
@@ -15,7 +15,7 @@ inline constexpr int simd_bytes = 32;
 inline constexpr int simd_bytes = 16;
 #endif
 
-// What Simd<T> stands for.
+// Implements Simd<T>.
 template <class T>
 struct SimdOf {
   typedef T type __attribute__((vector_size(simd_bytes)));
@@ -38,8 +38,8 @@ template <class V, class T>
   std::memcpy(to, &value, sizeof value);
 }
 
-// Calls f.operator()<V>(c) for blocks of channels that cover 0 .. channels-1. Where channels is no multiple
-// of the lanes the last block overlaps the one before it: f must store what does not depend on earlier
+// Calls f.operator()<V>(c) for blocks of channels that cover 0 .. channels-1. If channels is not a multiple
+// of the lanes, the last block overlaps the one before it: f must store what does not depend on earlier
 // blocks, never add to it.
 template <class T, class F>
 [[gnu::always_inline]] inline void for_channel_blocks(int64_t channels, F&& f) {

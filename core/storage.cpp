@@ -20,12 +20,12 @@ namespace {
 
 constexpr int64_t alignment = 64;
 
-// Whose addresses a pool deals in. Those of dry runs are beyond what any machine has.
+// Whether a pool hands out memory or only counts it. No machine has the addresses of dry runs.
 enum class Memory { real, counted };
 constexpr uintptr_t dry_addresses = uintptr_t(1) << 62;
 
-// Blocks by cuda::BlockPool, from segments that the system gives. On exhaustion what is free is given back
-// and the request tried once more.
+// Takes blocks with cuda::BlockPool from segments of system memory. When memory runs out, it returns all free
+// segments to the system and tries once more.
 class Pool {
  public:
   Pool(int64_t granularity, Memory memory) : granularity_(granularity), real_(memory == Memory::real) {}
@@ -41,7 +41,7 @@ class Pool {
         release_locked();
         segment = allocate(size);
       }
-      require(segment != 0, "out of memory: asked for {} bytes with {} in use by tensors", bytes,
+      require(segment != 0, "out of memory: requested {} bytes with {} in use by tensors", bytes,
               use_.current);
       use_.reserved += size;
       block = segment;
@@ -101,14 +101,14 @@ class Pool {
   MemoryUse use_;
 };
 
-// Never destroyed: tensors in static storage may outlive any static destructor of ours.
+// Never destroyed: tensors in static storage may outlive any of our static destructors.
 Pool& pool() {
   static Pool* instance = new Pool(alignment, Memory::real);
   return *instance;
 }
 
-// What dry runs count, with the granularity of cuda/runtime/memory.cpp for CUDA. One pair a thread, which
-// their tensors do not leave.
+// The pools of dry runs, for CUDA with the granularity of cuda/runtime/memory.cpp. Each thread has its own
+// pair, because the tensors of a dry run stay on their thread.
 thread_local bool dry = false;
 Pool& dry_pool(Device device) {
   thread_local Pool cpu(alignment, Memory::counted), cuda(512, Memory::counted);

@@ -45,10 +45,10 @@ void fill_uniform_cpu(T* x, int64_t n, RandomKey key, float low, float high) {
                   [=](const PhiloxBlock& words, int k) { return uniform_between(words.word[k], low, high); });
 }
 
-// A tensor that f.operator()<T>(its numbers, their count) fills, T being a floating type.
+// Makes a tensor that f.operator()<T>(its numbers, their count) fills; T is a floating-point type.
 template <class F>
 Tensor random_tensor(const char* op, const char* kind, Shape shape, DType dtype, Device device, F&& f) {
-  require(is_floating(dtype), "[{}] there are no {} numbers in {}: choose a floating dtype", op, kind, dtype);
+  require(is_floating(dtype), "[{}] cannot draw {} numbers in {}: choose a floating dtype", op, kind, dtype);
   Tensor result(shape, dtype, device);
   if (is_dry_run()) return result;
   with_dtype(dtype, [&]<class T>() {
@@ -84,7 +84,7 @@ void Tensor::check_dtype(DType asked) const {
 }
 
 double Tensor::item() const {
-  require(numel() == 1, "[item] the tensor is {}, it must have exactly one element", shape());
+  require(numel() == 1, "[item] the tensor is {}: it must have exactly one element", shape());
   return values()[0];
 }
 
@@ -105,7 +105,7 @@ bool Tensor::requires_grad() const { return impl_ && impl_->node; }
 const Tensor& Tensor::set_requires_grad(bool on) const {
   require(!on || is_floating(dtype()), "[set_requires_grad] a {} tensor has no gradient", dtype());
   require(!impl_->node || impl_->node->is_leaf(),
-          "[set_requires_grad] the tensor is the output of {}: only leaves choose; detach() it first",
+          "[set_requires_grad] the tensor is the output of {}: set it on leaves only; detach() it first",
           impl_->node ? impl_->node->op : "");
   if (!on)
     impl_->node = nullptr;

@@ -56,10 +56,10 @@ void weight_gradient(const T*, const T*, T*, const Convolution&) {}
 
 namespace {
 
-// The functions of cuDNN that are called. They are looked up when the program runs, so that
-// a program built with cuDNN starts on a machine without it. The interface of descriptors and algorithms,
-// rather than that of graphs: convolutions by themselves are all that is wanted, and it says of each
-// algorithm whether it is deterministic.
+// The functions of cuDNN that we call. They are looked up when the program runs, so that a program built with
+// cuDNN starts on a machine without it. We use the interface of descriptors and algorithms rather than that
+// of graphs, because we need only single convolutions, and it reports for each algorithm whether it is
+// deterministic.
 #define FOVEA_CUDNN_FUNCTIONS(X)                   \
   X(cudnnCreate)                                   \
   X(cudnnSetStream)                                \
@@ -79,7 +79,7 @@ namespace {
   X(cudnnConvolutionBackwardData)                  \
   X(cudnnConvolutionBackwardFilter)
 
-// Names, which take no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
+// These are names, which take no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
 struct Functions {
 #define MEMBER(name) decltype(&::name) name = nullptr;
   FOVEA_CUDNN_FUNCTIONS(MEMBER)
@@ -98,7 +98,7 @@ struct Functions {
 };
 // NOLINTEND(bugprone-macro-parentheses)
 
-// How one pass is done.
+// The algorithm of one pass.
 template <class Algorithm>
 struct Choice {
   Algorithm algorithm;
@@ -106,7 +106,7 @@ struct Choice {
   size_t workspace_bytes;
 };
 
-// A convolution of these sizes, and how each pass of it is done; asked of the library once.
+// A convolution of these sizes, and the algorithm of each pass; the library is queried once.
 struct Plan {
   cudnnTensorDescriptor_t x = nullptr, y = nullptr;
   cudnnFilterDescriptor_t w = nullptr;
@@ -121,11 +121,11 @@ using Key =
 
 struct Library : Functions {
   const bool is_open = open();
-  std::mutex mutex;  // a plan's descriptor has the arithmetic of the pass that is being asked for
+  std::mutex mutex;  // a plan's descriptor has the arithmetic of the pass that is being launched
   cudnnHandle_t handle = nullptr;
   std::map<Key, Plan> plans;
 };
-// Never destroyed: the library may be gone before our own statics.
+// Never destroyed: the library may be unloaded before our static objects.
 Library& library() {
   static Library& only = *new Library;
   return only;
@@ -140,12 +140,12 @@ void check(cudnnStatus_t status, const char* asked) {
 
 template <class T>
 constexpr cudnnDataType_t data_type = std::is_same_v<T, bfloat16> ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
-// float32 by multiply-adds of float32, not of TF32; bfloat16 on tensor cores, its sums in float32.
+// float32 uses multiply-adds of float32, not of TF32; bfloat16 uses tensor cores, with sums in float32.
 constexpr cudnnMathType_t arithmetic(cudnnDataType_t type) {
   return type == CUDNN_DATA_FLOAT ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH;
 }
 
-// The fastest, by the library's own estimate, that is deterministic and has room in the workspace.
+// The fastest deterministic algorithm, by the library's own estimate, that has room in the workspace.
 template <class Algorithm, class Performance, class Get, class... Descriptors>
 std::optional<Choice<Algorithm> > choose(Get get, const char* name, cudnnDataType_t type,
                                          Descriptors... descriptors) {
@@ -196,7 +196,7 @@ Plan make_plan(const Convolution& c, cudnnDataType_t type) {
   return plan;
 }
 
-// With the library's mutex held.
+// The library's mutex must be held.
 Plan& plan_for(const Convolution& c, cudnnDataType_t type) {
   Library& lib = library();
   if (!lib.handle) CHECKED(cudnnCreate, &lib.handle);
@@ -214,15 +214,15 @@ bool pads_both_sides_alike(const Window& window, int64_t in) {
   return window.pad_after(in) <= window.pad_before(in);
 }
 
-// Calls run(plan, workspace, its bytes) with the stream, the arithmetic and the workspace of a pass.
-// `choice`: the member of Plan that has it.
+// Calls run(plan, workspace, its bytes) with the stream, the arithmetic and the workspace of a pass. `choice`
+// is the member of Plan that has its algorithm.
 template <class T, class Choices, class Run>
 void convolve(const char* what, const Convolution& c, Choices Plan::*choice, Run&& run) {
   Library& lib = library();
   const std::lock_guard lock(lib.mutex);
   const Plan& plan = plan_for(c, data_type<T>);
   const auto& chosen = plan.*choice;
-  if (!chosen) throw CudaError(std::string("cuDNN: ") + what + " was not asked about before");
+  if (!chosen) throw CudaError(std::string("cuDNN: ") + what + " was not chosen before: call takes() first");
   CHECKED(cudnnSetConvolutionMathType, plan.convolution, chosen->math);
   CHECKED(cudnnSetStream, lib.handle, current_stream().get());
   const Workspace<std::byte> workspace(int64_t(chosen->workspace_bytes), User::library);
@@ -283,7 +283,7 @@ void weight_gradient(const T* x, const T* dy, T* dw, const Convolution& c) {
 
 #endif
 
-// A type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
+// T is a type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
 #define INSTANTIATE(T)                                                         \
   template bool takes<T>(Pass, const Convolution&);                            \
   template void forward<T>(const T*, const T*, T*, const Convolution&);        \

@@ -1,8 +1,8 @@
 #pragma once
 // Lets two compilers read a kernel's source unchanged: nvcc, for GPUs, and the host compiler, for the
-// simulator (FOVEA_SIM), which runs the grid on the CPU. Host code that talks to the CUDA
-// runtime includes this file too and gets the toolkit's header or the simulator's. cublaslt.h does the same
-// for the library of products. Kernels never ask; a few functions of runtime/ and device/ do.
+// simulator (FOVEA_SIM), which runs the grid on the CPU. Host code that calls the CUDA runtime also includes
+// this file, and gets the toolkit's header or the simulator's. cublaslt.h does the same for the library of
+// products. Kernels never check which it is; a few functions of runtime/ and device/ do.
 #include "cuda/device/host_device.h"
 
 #define HD FOVEA_HOST_DEVICE
@@ -24,8 +24,8 @@ __device__ inline T* dynamic_shared() {
 #endif
 }
 
-// What only the simulator wants to know: that a block of a pool is in use, for how many bytes, and that it is
-// free.
+// Only the simulator needs these: they report that a block of a pool is in use, with its bytes, and that it
+// is free.
 inline void tell_simulator_allocated(void*, size_t) {}
 inline void tell_simulator_freed(void*, size_t) {}
 #endif

@@ -1,10 +1,10 @@
-# Runs PROGRAM in FOLDER and compares what it prints with the blocks of PAGE that begin with ```output. Where the simulator does not
-# look for mistakes in kernels (CHECKS is off: the tsan preset) the lines of what it would have found are missing.
+# Runs PROGRAM in FOLDER and compares its output with the blocks of PAGE that begin with ```output. If the simulator does not check
+# kernels (CHECKS is off, as in the tsan preset), the lines that report its findings are not expected.
 file(REMOVE_RECURSE ${FOLDER})
 file(MAKE_DIRECTORY ${FOLDER})
 execute_process(COMMAND ${PROGRAM} WORKING_DIRECTORY ${FOLDER} OUTPUT_VARIABLE printed ERROR_VARIABLE errors RESULT_VARIABLE result)
 file(READ ${PAGE} page)
-# In the asan preset a mistake made on purpose is found by the address sanitizer instead of the simulator, and ends the program.
+# In the asan preset the address sanitizer finds a deliberate mistake before the simulator does, and ends the program.
 if(errors MATCHES "AddressSanitizer: use-after-poison" AND page MATCHES "\\[simulator\\] out of bounds")
   return()
 endif()

@@ -7,8 +7,8 @@
 
 namespace fovea {
 
-// A network that makes features of images, as a detector or a segmentation stands on: EfficientNet, ResNet,
-// or one of one's own.
+// A network that computes features of images for a detector or a segmentation: EfficientNet, ResNet, or your
+// own.
 class Backbone : public Module {
  public:
   using Module::Module;
@@ -19,7 +19,7 @@ class Backbone : public Module {
   virtual std::vector<int64_t> feature_channels() const = 0;
   // 8, 16 and 32: levels 3 to 5 of the pyramid, which EfficientDet extends to coarser ones.
   virtual std::vector<int64_t> feature_strides() const { return {8, 16, 32}; }
-  virtual Normalization normalization() const { return {}; }  // what features() expects of its images
+  virtual Normalization normalization() const { return {}; }  // that features() expects of its images
 };
 
 }  // namespace fovea

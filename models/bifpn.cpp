@@ -11,7 +11,7 @@ std::vector<BiFpnNodePlan> bifpn_plan(int min_level, int max_level, Connections 
   require(min_level < max_level, "[bifpn_plan] levels {} to {}: a pyramid has at least two", min_level,
           max_level);
   const int levels = max_level - min_level + 1;
-  std::vector<std::vector<int>> ids;  // of each level, as they come
+  std::vector<std::vector<int>> ids;  // of each level, in order
   for (int i = 0; i < levels; ++i) ids.push_back({i});
   std::vector<BiFpnNodePlan> plan;
   const auto add = [&](int i, std::vector<int> inputs) {
@@ -25,7 +25,7 @@ std::vector<BiFpnNodePlan> bifpn_plan(int min_level, int max_level, Connections 
     for (int i = 0; i < levels; ++i) add(i, all);
     return plan;
   }
-  const bool bifpn = connections == Connections::bifpn;  // has no nodes that only pass one input on
+  const bool bifpn = connections == Connections::bifpn;  // has no nodes that only pass on one input
   if (!bifpn) add(levels - 1, {latest(levels - 1)});
   for (int i = levels - 2; i >= 0; --i) add(i, {latest(i), latest(i + 1)});
   if (connections == Connections::top_down) return plan;

@@ -10,14 +10,16 @@ namespace fovea {
 
 // Which levels a cell connects (arXiv 1911.09070, figure 2, and the comparison in section 5.3):
 //
-// bifpn: top-down, then bottom-up, where an inner level sees its cell's input again; no node of one input.
+// bifpn: top-down, then bottom-up, where an inner level reads its cell's input again; no node has only one
+// input.
 //
-// top_down: FPN (arXiv 1612.03144). A level takes itself and the level above, coarser by two.
+// top_down: FPN (arXiv 1612.03144). A level reads itself and the level above, coarser by two.
 //
-// top_down_bottom_up: FPN and then the way back (PANet, arXiv 1803.01534), wired as effdet's panfpn_config.
+// top_down_bottom_up: FPN followed by a bottom-up path (PANet, arXiv 1803.01534), connected as in effdet's
+// panfpn_config.
 //
-// fully_connected: each level takes every level of the cell's input. The paper names it and says no more of
-// it: this is our reading.
+// fully_connected: each level reads every level of the cell's input. The paper names it without describing
+// it: this is our interpretation.
 enum class Connections { bifpn, top_down, top_down_bottom_up, fully_connected };
 
 // The numbers that make one BiFPN.
@@ -27,22 +29,23 @@ struct BiFpnSpec {
   int64_t channels = 64;
   int cells = 3;
   Fusion fusion = Fusion::fast_normalized;
-  Activation activation = Activation::swish;  // of a node's sum, and of the heads
+  Activation activation = Activation::swish;  // after a node's sum, and in the heads
   Padding padding = Padding::same;
   NormOptions norm;
-  bool bias_before_norm = false;  // as the TensorFlow models have: it does nothing, but their weights hold it
+  bool bias_before_norm =
+      false;  // as in the TensorFlow models: it has no effect, but their weights contain it
 };
 
-// Where one node of a cell takes its inputs: ids below the number of levels are the cell's inputs, finest
-// first; the nodes follow in order.
+// The inputs of one node of a cell: ids below the number of levels are the cell's inputs, finest first; the
+// nodes follow in order.
 struct BiFpnNodePlan {
   int level;
   std::vector<int> inputs;
 };
 
 // The nodes of one cell. A level's output is the last node of that level. BiFPN (figure 2d): top-down from
-// the level below the coarsest to the finest, then bottom-up to the coarsest, where an inner level also sees
-// its own input again. Throws where there are fewer than two levels.
+// the level below the coarsest to the finest, then bottom-up to the coarsest, where an inner level also reads
+// its own input again. Throws Error if there are fewer than two levels.
 std::vector<BiFpnNodePlan> bifpn_plan(int min_level, int max_level,
                                       Connections connections = Connections::bifpn);
 
@@ -52,7 +55,7 @@ class SeparableConv : public Module {
   SeparableConv(int64_t in, int64_t out, bool bias, Padding padding, Init init, Random& random);
   Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
   Tensor forward(const Tensor& x, Epilogue* epilogue) const;
-  // In every level of a pyramid (N, P, in) -> (N, P, out), as depthwise_conv2d does.
+  // For every level of a pyramid (N, P, in) -> (N, P, out), as depthwise_conv2d does.
   Tensor forward(const Tensor& x, const PyramidShape& shape) const;
   void fill_bias(double value) const { pointwise_.fill_bias(value); }
 
@@ -61,8 +64,7 @@ class SeparableConv : public Module {
   PointwiseConv pointwise_;
 };
 
-// 1x1 convolution and batch norm, without activation: what brings a backbone's feature to the BiFPN's
-// channels.
+// 1x1 convolution and batch norm, without activation: it brings a backbone's feature to the BiFPN's channels.
 class ConvNorm : public Module {
  public:
   ConvNorm(int64_t in, int64_t out, bool bias, NormOptions norm, Random& random);
@@ -84,7 +86,7 @@ class BiFpn : public Module {
   // features (N, H, W, C) of the backbone, finest first -> one tensor of spec.channels for each level, each
   // half the size of the one before, rounded up.
   Tensors forward(const Tensors& features) const;
-  using Module::forward;  // of one tensor: it refuses
+  using Module::forward;  // with one tensor: it throws
 
  private:
   struct Node : Module {

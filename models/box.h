@@ -2,8 +2,8 @@
 
 namespace fovea {
 
-// A box by its edges, in pixels of whichever image the context names; the order is the EfficientDet code's,
-// (ymin, xmin, ymax, xmax).
+// A box, given by its edges in pixels of the image that the context names, in the order of the EfficientDet
+// code, (ymin, xmin, ymax, xmax).
 struct Box {
   float ymin = 0, xmin = 0, ymax = 0, xmax = 0;
 
@@ -13,17 +13,17 @@ struct Box {
   bool operator==(const Box&) const = default;
 };
 
-// How an image is turned over before a network is shown it. None is the image as it is.
+// How an image is flipped before a network gets it. By default it is not flipped.
 struct Flip {
-  bool horizontal = false;  // left and right change places: mirrored
-  bool vertical = false;    // top and bottom do: upside down
+  bool horizontal = false;  // left and right are swapped: mirrored
+  bool vertical = false;    // top and bottom are swapped: upside down
   bool operator==(const Flip&) const = default;
 };
 
-// The image as it is, where a function takes the views that a network is shown.
+// The image as it is, for functions that take the views of an image.
 inline constexpr Flip unflipped[1] = {};
 
-// One object found in an image. `label` counts the classes of the model from 0.
+// One object found in an image. `label` is an index into the classes of the model.
 struct Detection {
   Box box;
   float score = 0;

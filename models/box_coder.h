@@ -4,7 +4,7 @@
 namespace fovea {
 
 // A box relative to an anchor, in the order of the network's outputs: the shift of the centre in heights and
-// widths of the anchor, and the logarithm of the ratio of the sizes (Faster R-CNN paper, equation 2, with no
+// widths of the anchor, and the logarithm of the ratio of the sizes (Faster R-CNN paper, equation 2, without
 // variances).
 struct BoxCode {
   float ty = 0, tx = 0, th = 0, tw = 0;
@@ -18,11 +18,11 @@ struct BoxCode {
 constexpr float max_shift = 1e6f;
 constexpr float max_log_ratio = 20;
 
-// The code that decode() turns back into `truth`. Both boxes need a positive, finite size; throws otherwise,
-// because the logarithm would put infinities into the loss.
+// The code that decode() turns back into `truth`. Throws Error unless both boxes have a positive, finite
+// size, because the logarithm would put infinities into the loss.
 BoxCode encode(const Box& anchor, const Box& truth);
 
-// The box that a code means for this anchor. A NaN in the code stays NaN.
+// The box for a code and this anchor. A NaN in the code stays NaN.
 Box decode(const Box& anchor, const BoxCode& code);
 
 }  // namespace fovea

@@ -30,8 +30,10 @@ constexpr std::array<Published, 9> published = {
      {"efficientdet_d6", 1280, 6, 384, 8, 5, Fusion::sum, 7, 4},
      {"efficientdet_d7", 1536, 6, 384, 8, 5, Fusion::sum, 7, 5},
      {"efficientdet_d7x", 1536, 7, 384, 8, 5, Fusion::sum, 8, 4}}};
-// google/automl's for phones, as effdet has them: on the lite backbones, with plain sums and relu6.
-constexpr std::array<Published, 6> lite = {{{"efficientdet_lite0", 320, 0, 64, 3, 3, Fusion::sum, 7, 3},
+// google/automl's for phones, as in effdet: on the lite backbones, with plain sums and relu6.
+// "lite-1", Fovea's own, continues their scaling by one step, on the smallest published backbone.
+constexpr std::array<Published, 7> lite = {{{"efficientdet_lite-1", 256, 0, 48, 2, 2, Fusion::sum, 7, 2},
+                                            {"efficientdet_lite0", 320, 0, 64, 3, 3, Fusion::sum, 7, 3},
                                             {"efficientdet_lite1", 384, 1, 88, 4, 3, Fusion::sum, 7, 3},
                                             {"efficientdet_lite2", 448, 2, 112, 5, 3, Fusion::sum, 7, 3},
                                             {"efficientdet_lite3", 512, 3, 160, 6, 4, Fusion::sum, 7, 4},
@@ -147,7 +149,7 @@ Tensor DetectionHead::forward(const Tensor& pyramid, const PyramidShape& shape) 
       std::vector<BatchNormTensors> norms;
       for (const auto& norm : repeat.norms) norms.push_back(norm->tensors());
       y = batch_norm(repeat.conv->forward(y, shape), pixels, norms, repeat.norms[0]->options());
-      repeat.norms[0]->trace_output(y);  // a line for all levels, as of the convolutions
+      repeat.norms[0]->trace_output(y);  // one line for all levels, as for the convolutions
     }
     return predict_.forward(y, shape);
   };
@@ -177,8 +179,8 @@ EfficientDet::EfficientDet(const EfficientDetSpec& spec, std::unique_ptr<Backbon
       classes_(classes),
       backbone_(checked(std::move(backbone))),
       fpn_(spec.fpn, backbone_->feature_channels(), random),
-      // Every anchor starts as an object with probability 0.01, so that the many negatives do not swamp the
-      // first steps (arXiv 1708.02002, 4.1).
+      // Every anchor starts as an object with probability 0.01, so that the many negatives do not dominate
+      // the first steps (arXiv 1708.02002, 4.1).
       class_net_(spec, classes, -std::log((1 - 0.01) / 0.01), random),
       box_net_(spec, 4, 0, random) {
   require(classes >= 1, "[EfficientDet] {} classes: a detector needs at least one", classes);

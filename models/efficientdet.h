@@ -19,35 +19,36 @@ struct EfficientDetSpec {
   AnchorOptions anchors;
 };
 
-// "tf_efficientdet_d0" to "d7" and "d7x", as google/automl's and effdet's models of these names: SAME
+// "tf_efficientdet_d0" to "d7" and "d7x", like the models of google/automl and effdet with these names: SAME
 // padding, norms with epsilon 1e-3, a bias before each norm of BiFPN and heads. "efficientdet_d0" to "d7x",
-// effdet's in PyTorch's manner (it has weights of D0 to D3): the same sizes with symmetric padding, no such
+// effdet's PyTorch variants (it has weights of D0 to D3): the same sizes with symmetric padding, no such
 // bias, and a backbone with epsilon 1e-5. "tf_efficientdet_lite0" to "lite4" and "lite3x", for phones: on the
-// lite backbones, with relu6 and plain sums. And "efficientdet_d-1" to "d-3", Fovea's own with the paper's
-// padding and norms and without that bias: the compound rule continued below D0 for CPUs and lessons, input
+// lite backbones, with relu6 and plain sums; "tf_efficientdet_lite-1", Fovea's own, continues them by one step
+// on the backbone of Lite0, whose published weights fit it. And "efficientdet_d-1" to "d-3", Fovea's own, with the paper's
+// padding and norms and without that bias: the compound rule continued below D0, for CPUs and lessons, input
 // 512 + 128 phi, BiFPN width 64 * 1.35^phi (to a multiple of 8), BiFPN depth 3 + phi (at least 1), head depth
-// 3 + floor(phi / 3). Anchor scale as default_anchor_scale() has it for the input size. Throws on other
+// 3 + floor(phi / 3). The anchor scale is default_anchor_scale() of the input size. Throws Error on other
 // names, listing these.
 EfficientDetSpec efficientdet_spec(const std::string& name);
 std::vector<std::string> efficientdet_names();
 
-// What a detector says of each anchor, in the order of generate_anchors().
+// A detector's output for each anchor, in the order of generate_anchors().
 struct DetectorOutput {
   Tensor class_logits;  // (N, anchors, classes)
   Tensor box_codes;     // (N, anchors, 4): ty, tx, th, tw (models/box_coder.h)
 };
 
-// The class net or the box net: convolutions shared by all levels, with batch norms of each level's own.
+// The class net or the box net: convolutions shared by all levels, with separate batch norms for each level.
 class DetectionHead : public Module {
  public:
   DetectionHead(const EfficientDetSpec& spec, int64_t outputs_per_anchor, double bias, Random& random);
   // One feature for each level -> (N, anchors of all levels, outputs_per_anchor), in the order of
   // generate_anchors().
   Tensor forward(const Tensors& features) const;
-  // The same for the levels side by side in one tensor (N, P, C): each layer runs once for all of them. The
-  // norms of a layer must be in one mode.
+  // The same for levels side by side in one tensor (N, P, C): each layer runs once for all of them. All norms
+  // of a layer must be in the same mode.
   Tensor forward(const Tensor& pyramid, const PyramidShape& shape) const;
-  using Module::forward;  // of one tensor: it refuses
+  using Module::forward;  // with one tensor: it throws
   // Whether the norms of each layer all take the batch's statistics, or none does: one level may be frozen.
   bool norms_in_one_mode() const;
 
@@ -65,14 +66,14 @@ class DetectionHead : public Module {
 // Parameter names are effdet's.
 class EfficientDet : public Module {
  public:
-  // classes: 1 or more. Weights come from `random`: the same numbers, the same weights.
+  // `classes` is 1 or more. Weights come from `random`: the same numbers give the same weights.
   EfficientDet(const EfficientDetSpec& spec, int64_t classes, Random& random);
-  // The same on a backbone of one's own, with features of strides 8, 16 and 32; spec.backbone is not looked
-  // at. The weights of the backbone are its own. Throws where it has other strides.
+  // The same on your own backbone, with features of strides 8, 16 and 32; spec.backbone is ignored. The
+  // backbone keeps its weights. Throws Error if it has other strides.
   EfficientDet(const EfficientDetSpec& spec, std::unique_ptr<Backbone> backbone, int64_t classes,
                Random& random);
 
-  // images (N, H, W, 3), normalised, of any size, or it throws.
+  // For images (N, H, W, 3), normalised, of any size. Throws Error on other shapes.
   DetectorOutput outputs(const Tensor& images) const;
 
   // The features between BiFPN and heads: (N, ceil(H / 2^l), ceil(W / 2^l), spec().fpn.channels) for each

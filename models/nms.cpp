@@ -1,4 +1,4 @@
-// Compiled with -ffp-contract=off: CMakeLists.txt has the reason.
+// Compiled with -ffp-contract=off: CMakeLists.txt gives the reason.
 #include "models/nms.h"
 
 #include <algorithm>
@@ -42,8 +42,8 @@ std::vector<KeptBox> nms(std::span<const Box> boxes, std::span<const float> scor
     if (scores[i] > options.score_threshold) order.push_back(int(i));
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return scores[a] > scores[b]; });
 
-  // Each candidate asks the boxes kept so far: at most max_detections of them, so no table of all pairs is
-  // needed.
+  // Compares each candidate with the boxes kept so far: at most max_detections of them, so no table of all
+  // pairs is needed.
   std::vector<KeptBox> kept;
   for (const int i : order) {
     const bool suppressed = std::any_of(kept.begin(), kept.end(), [&](const KeptBox& k) {

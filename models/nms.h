@@ -7,7 +7,7 @@
 
 namespace fovea {
 
-// Intersection over union, 0 .. 1; 0 where the boxes have no area in common, so also for boxes without area.
+// Intersection over union, 0 .. 1; 0 if the boxes have no area in common, and so for boxes without area.
 float iou(const Box& a, const Box& b);
 
 // The settings of nms().
@@ -24,20 +24,20 @@ struct SoftNmsOptions {
   int max_detections = 100;
 };
 
-// One box that suppression left: its place in the inputs and its score, decayed in the case of soft_nms.
+// One box that suppression kept: its index in the inputs and its score, which soft_nms decays.
 struct KeptBox {
   int index = 0;
   float score = 0;
   bool operator==(const KeptBox&) const = default;
 };
 
-// Both functions below treat every label by itself (labels are compared, boxes are not shifted apart: so
+// Both functions below treat every label separately (they compare labels and do not shift boxes apart, so
 // large coordinates lose no digits), return at most max_detections boxes of all labels together, best score
-// first, and break ties by the lower index. boxes, scores and labels have one entry a box. They throw where
-// these lengths differ or a score is NaN.
+// first, and break ties by the lower index. boxes, scores and labels have one entry per box. They throw Error
+// if these lengths differ or a score is NaN.
 
-// Greedy non-maximum suppression: best score first, each kept box removes the boxes of its label that it
-// overlaps with IoU > iou_threshold. The same as torchvision's batched_nms.
+// Greedy non-maximum suppression: in order of the scores, each kept box removes the boxes of its label that
+// it overlaps with IoU > iou_threshold. The same as torchvision's batched_nms.
 std::vector<KeptBox> nms(std::span<const Box> boxes, std::span<const float> scores,
                          std::span<const int32_t> labels, const NmsOptions& options = {});
 

@@ -43,15 +43,14 @@ bool better(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.index < b.index;
 }
 
-// A logit that scores no more than `score`, with a margin for rounding: the exact comparison is made on the
-// score.
+// A logit whose score is not above `score`, with a margin for rounding: the exact comparison uses the score.
 float logit_bar(float score) {
   if (score <= 0) return -std::numeric_limits<float>::infinity();
   return float(std::log(double(score)) - std::log1p(-double(score)) - 1e-3);
 }
 
 // The k best candidates in order. One pass over the logits: blocks with nothing above the bar are skipped at
-// the speed of memory, and each time 2 k candidates have gathered the bar rises to the k-th of them.
+// the speed of memory, and each time 2 k candidates have been collected, the bar rises to the k-th of them.
 std::vector<Candidate> top_candidates(std::span<const float> logits, int num_classes, size_t k, float bar) {
   constexpr size_t block = 256;
   std::vector<Candidate> candidates;
@@ -64,7 +63,7 @@ std::vector<Candidate> top_candidates(std::span<const float> logits, int num_cla
   for (size_t begin = 0; begin < logits.size(); begin += block) {
     const size_t end = std::min(begin + block, logits.size());
     int above = 0;
-    for (size_t i = begin; i < end; ++i) above |= !(logits[i] <= bar);  // true for NaN too
+    for (size_t i = begin; i < end; ++i) above |= !(logits[i] <= bar);  // also true for NaN
     if (!above) continue;
     for (size_t i = begin; i < end; ++i) {
       if (logits[i] <= bar) continue;
@@ -92,7 +91,7 @@ void check(size_t class_logits, size_t box_codes, size_t num_anchors, int num_cl
           "[detect] the image is {} x {} pixels: give both sides to clip boxes, or 0 and 0 to leave them",
           frame.height, frame.width);
   require(frame.flip == Flip{} || frame.height > 0,
-          "[detect] the image is flipped: give its height and width, within which boxes are turned back");
+          "[detect] the image is flipped: give its height and width, which are needed to flip boxes back");
   require(options.top_k >= 1, "[detect] top_k is {}: give at least 1", options.top_k);
   require(options.score_threshold >= 0 && options.score_threshold < 1,
           "[detect] score_threshold is {}: give a number from 0 to below 1", options.score_threshold);
@@ -104,7 +103,7 @@ Box clipped(const Box& box, float height, float width) {
 }
 
 Box original(const Box& box, const ImageFrame& frame) {
-  // An edge of the image stays one, whatever the division would round it to.
+  // An edge of the image stays at the edge, whatever the division would round it to.
   const auto divided = [&](float x, int size) {
     return size > 0 && x >= float(size * frame.scale) ? float(size) : float(x / frame.scale);
   };

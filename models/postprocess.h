@@ -16,30 +16,30 @@ struct DetectOptions {
   int max_detections = 100;        // boxes returned
   float score_threshold = 0.001f;  // detections must score more; 0 filters nothing
   bool soft_nms = false;        // gaussian soft NMS (google/automl's choice) instead of hard NMS (effdet's)
-  float iou_threshold = 0.5f;   // of hard NMS
-  float soft_nms_sigma = 0.5f;  // of soft NMS
+  float iou_threshold = 0.5f;   // for hard NMS
+  float soft_nms_sigma = 0.5f;  // for soft NMS
   bool operator==(const DetectOptions&) const = default;
 };
 
-// How the original image lies in the network's input: flipped, scaled and put in the top left corner
-// (letterbox).
+// The position of the original image in the network's input: flipped, scaled and placed in the top left
+// corner (letterbox).
 struct ImageFrame {
   double scale = 1;           // pixels of the network's input for each pixel of the original image
   int height = 0, width = 0;  // of the original image, for clipping; 0 and 0: boxes are not clipped
-  Flip flip = {};             // boxes are turned back, for which the size must be known
+  Flip flip = {};             // boxes are flipped back, for which the size must be known
 };
 
 // The detections of one image, best score first, boxes in pixels of the original image (the steps of effdet's
 // bench.py and anchors.py). The best top_k pairs by logit over all anchors and classes, ties to the lower
-// index; decode those; clip to the image and leave out what then has no area (effdet keeps such boxes); score
-// = sigmoid(logit); NMS for each class; map back. class_logits: num_anchors x num_classes; box_codes:
-// num_anchors x 4 (ty, tx, th, tw), both dense in the order of the anchors. Throws where a size does not fit,
-// where any logit is NaN, or where a code among the best is NaN or infinite.
+// index; decode those; clip to the image and leave out boxes that then have no area (effdet keeps them);
+// score = sigmoid(logit); NMS for each class; map back. class_logits: num_anchors x num_classes; box_codes:
+// num_anchors x 4 (ty, tx, th, tw), both dense in the order of the anchors. Throws Error if a size does not
+// fit, any logit is NaN, or a code among the best is NaN or infinite.
 std::vector<Detection> detect(std::span<const float> class_logits, std::span<const float> box_codes,
                               std::span<const Box> anchors, int num_classes, const ImageFrame& frame = {},
                               const DetectOptions& options = {});
 
-// The same for a batch, one thread an image: frames.size() images whose logits and codes follow each other.
+// The same for a batch, one thread per image: frames.size() images whose logits and codes follow each other.
 std::vector<std::vector<Detection>> detect_batch(std::span<const float> class_logits,
                                                  std::span<const float> box_codes,
                                                  std::span<const Box> anchors, int num_classes,
@@ -55,17 +55,18 @@ std::vector<std::vector<Detection>> detect_on_device(const Tensor& class_logits,
                                                      std::span<const ImageFrame> frames,
                                                      const DetectOptions& options = {});
 
-// detect_on_device() in parts, for batch after batch of one shape: load() the frames, compute(), read(). What
-// compute() asks of the device may be captured in a graph, and then be replayed in its place.
+// detect_on_device() in parts, for many batches of one shape: load() the frames, compute(), read(). The work
+// of compute() may be captured in a graph, which is then replayed instead.
 class DeviceDetection {
  public:
-  // Of `images` x `anchors` x `classes` logits. Throws where an image has 2^29 logits or more, or an option
-  // is not valid.
+  // For `images` x `anchors` x `classes` logits. Throws Error if an image has 2^29 logits or more, or an
+  // option is not valid.
   DeviceDetection(int64_t images, int64_t anchors, int64_t classes, const DetectOptions& options);
 
-  // Throws where there is not one frame an image, or one is not valid.
+  // Throws Error unless there is one valid frame per image.
   void load(std::span<const ImageFrame> frames);
-  // Tensors as those of detect_on_device(), or it throws. They must keep their numbers until read() is done.
+  // Takes tensors as detect_on_device() does, and throws as it does. They must keep their numbers until
+  // read() is done.
   void compute(const Tensor& class_logits, const Tensor& box_codes, const Tensor& anchors);
   // The host waits for the device: its only wait.
   std::vector<std::vector<Detection>> read() const;
@@ -82,7 +83,7 @@ class DeviceDetection {
   size_t kept_bytes_;  // boxes and status lie in one piece, so that one copy brings both
   cuda::Workspace<std::byte> results_;
   cuda::PinnedMemory on_host_;
-  Tensor box_codes_;  // for what a fault says
+  Tensor box_codes_;  // for error messages
 };
 
 }  // namespace fovea

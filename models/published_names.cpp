@@ -23,8 +23,8 @@ std::vector<std::string> split(const std::string& name) {
   return parts;
 }
 
-// What the others call a part of a network of ours. Convolutions lie inside a module of their own in zylo117,
-// `convolution` says under which name.
+// The others' names for the parts of our networks. In zylo117 a convolution is inside another module, whose
+// name is `convolution`.
 class Translation {
  public:
   Translation(const std::vector<std::string>& ours, PublishedNames names)
@@ -78,7 +78,7 @@ class Translation {
   std::string block_part(const std::string& part, const std::string& inside, bool expands) const {
     if (part == "se") return (inside == "conv_reduce" ? "_se_reduce" : "_se_expand") + convolution_;
     if (part == "conv_dw") return "_depthwise_conv" + convolution_;
-    // Without the expanding convolution timm's numbers and names move up by one.
+    // Without the expanding convolution, timm's numbers and names shift by one.
     if (part == "conv_pwl" || (part == "conv_pw" && !expands)) return "_project_conv" + convolution_;
     if (part == "conv_pw") return "_expand_conv" + convolution_;
     return fmt::format("_bn{}", part[2] - '1' + (expands ? 0 : 1));

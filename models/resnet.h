@@ -18,12 +18,12 @@ struct ResNetSpec {
   NormOptions norm{.epsilon = 1e-5, .momentum = 0.1};
 };
 
-// "resnet18" and "resnet34", as timm's and torchvision's models of these names, whose weights they take.
-// Throws on other names, listing these.
+// "resnet18" and "resnet34", like timm's and torchvision's models with these names, whose weights they can
+// load. Throws Error on other names, listing these.
 ResNetSpec resnet_spec(const std::string& name);
 std::vector<std::string> resnet_names();
 
-// Two 3 x 3 convolutions beside a shortcut, which is a strided 1 x 1 convolution where shapes differ.
+// Two 3 x 3 convolutions beside a shortcut, which is a strided 1 x 1 convolution if shapes differ.
 class BasicBlock : public Module {
  public:
   BasicBlock(Module& parent, const std::string& name, int64_t in, int64_t out, int stride, NormOptions norm);
@@ -38,16 +38,16 @@ class BasicBlock : public Module {
   std::optional<BatchNorm> shortcut_norm_;
 };
 
-// A residual network. Parameter names are timm's. Convolutions start normal(0, sqrt(2 / fan_out)), the
-// classifier as PyTorch's Linear.
+// A residual network. Parameter names are timm's. Convolutions are initialised from normal(0, sqrt(2 /
+// fan_out)), the classifier like PyTorch's Linear.
 class ResNet : public Backbone {
  public:
-  // A network by itself; classes 0: features only, as a detector's backbone.
+  // An independent network; classes 0: features only, as a detector's backbone.
   ResNet(const ResNetSpec& spec, int64_t classes, uint64_t seed = 0);
   // A part of another network.
   ResNet(Module& parent, const std::string& name, const ResNetSpec& spec, int64_t classes = 0);
 
-  // images (N, H, W, 3), normalised -> logits (N, classes). Throws where the network was made without
+  // images (N, H, W, 3), normalised -> logits (N, classes). Throws Error if the network was made without
   // classes.
   Tensor forward(const Tensor& images) const override;
   Tensors features(const Tensor& images) const override;

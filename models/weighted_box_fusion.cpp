@@ -1,4 +1,4 @@
-// Compiled with -ffp-contract=off: CMakeLists.txt has the reason.
+// Compiled with -ffp-contract=off: CMakeLists.txt gives the reason.
 #include "models/weighted_box_fusion.h"
 
 #include <algorithm>

@@ -14,17 +14,17 @@ struct WeightedBoxFusionOptions {
   int max_detections = 100;   // fused boxes that are returned, of all labels together
 };
 
-// Weighted box fusion (Solovyev et al., arXiv 1910.13302, section 3): one list of detections from those that
-// several sources, models or views of an image, have made of the same image, in its pixels. Every label is
-// treated by itself. The boxes of all sources go, best score first, each to the cluster whose fused box it
-// overlaps most, if by more than iou_threshold, or begin a cluster of their own. A fused box is the mean of
-// its cluster's boxes, weighted by their scores; its score is their mean score, times min(boxes, sources) /
-// sources: what one of two sources has found alone keeps half of its score. Unlike NMS it moves boxes, and it
-// expects that each source has been through NMS already.
+// Weighted box fusion (Solovyev et al., arXiv 1910.13302, section 3): one list of detections from those of
+// several sources, which are models or views, for the same image, in its pixels. Every label is treated
+// separately. In order of the scores, each box of all sources joins the cluster whose fused box it overlaps
+// most, if by more than iou_threshold, or begins a new cluster. A fused box is the mean of its cluster's
+// boxes, weighted by their scores; its score is their mean score, times min(boxes, sources) / sources: a box
+// that only one of two sources has found keeps half of its score. Unlike NMS, fusion moves boxes, and it
+// expects that NMS was already applied to each source.
 //
 // Best score first. The order is fixed: equal scores go by source, then by place in its list; of equal
 // overlaps the cluster that began first takes the box; equal fused scores stay in the order in which their
-// clusters began. Throws where a score is NaN or an option is out of its range.
+// clusters began. Throws Error if a score is NaN or an option is out of its range.
 std::vector<Detection> weighted_box_fusion(std::span<const std::vector<Detection>> sources,
                                            const WeightedBoxFusionOptions& options = {});
 

@@ -10,19 +10,19 @@
 namespace fovea {
 namespace {
 
-// Detectors keep their network of features under this name.
+// The name of the backbone in a detector.
 const std::string backbone_prefix = "backbone.";
 
 bool is_class_head(const std::string& name) {
   return name.starts_with("class_net.predict.") || name.starts_with("classifier.");
 }
 
-// The tensors of it whose last axis are classes: those of each anchor in turn, for a detector.
+// The tensors whose last axis is the classes; for a detector, the classes of each anchor in turn.
 bool has_class_columns(const std::string& name) {
   return name.starts_with("class_net.predict.conv_pw.") || name.starts_with("classifier.");
 }
 
-// Brings the columns of the file's classes into the order of `names`, which are the same.
+// Brings the columns of the file's classes into the order of `names`, which are the same classes.
 void reorder_class_columns(const Module& model, const std::vector<std::string>& in_file,
                            const std::vector<std::string>& names) {
   const NoGrad no_grad;
@@ -51,7 +51,7 @@ std::vector<std::string> names_of(const std::vector<NamedTensor>& tensors) {
   return names;
 }
 
-// Those of a file that begin with the prefix, without it.
+// The names in a file that begin with the prefix, without it.
 std::vector<std::string> names_of(const WeightFile& file, const std::string& prefix) {
   std::vector<std::string> names;
   for (const WeightFile::Entry& entry : file.entries())
@@ -84,7 +84,7 @@ std::vector<std::string> class_names_in(const WeightFile& file) {
   if (found == file.metadata().end()) return {};
   try {
     return parse_json(found->second, file.path(), "JSON").get<std::vector<std::string>>();
-  } catch (const std::exception&) {  // metadata of another program, in a form of its own
+  } catch (const std::exception&) {  // metadata of another program, in another form
     return {};
   }
 }
@@ -116,7 +116,7 @@ LoadedWeights load_pretrained(const std::string& path, const Module& model,
   options.rename = [=, ours = to_ours(names_of(tensors), names)](const std::string& theirs) {
     const std::string name = ours(theirs);
     if (!same_names && has_class_columns(name)) return other_classes + name;
-    if (names != PublishedNames::timm) return name;  // the translation knows what the model is
+    if (names != PublishedNames::timm) return name;  // the translation depends on the model
     if (file_detects && !model_detects && name.starts_with(backbone_prefix))
       return name.substr(backbone_prefix.size());
     return !file_detects && model_detects ? backbone_prefix + name : name;
@@ -143,7 +143,7 @@ void save_published(const std::string& path, const Module& model, PublishedNames
             describe(names), weight.name);
     weight.name = found->second;
   }
-  metadata.emplace("format", "pt");  // what transformers and timm look for
+  metadata.emplace("format", "pt");  // required by transformers and timm
   write_safetensors(path, metadata, weights);
 }
 

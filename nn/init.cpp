@@ -12,8 +12,7 @@ struct Fans {
   double in, out;
 };
 
-// As PyTorch counts them, groups aside: a depthwise weight [C, 1, k, k] there has fan_in k k and fan_out C k
-// k.
+// PyTorch's count, without groups: a depthwise weight [C, 1, k, k] there has fan_in k k and fan_out C k k.
 Fans fans(const Shape& shape) {
   switch (shape.rank()) {
     case 2:

@@ -3,8 +3,8 @@
 
 namespace fovea {
 
-// The published initialisers. Fans of a weight in our layouts: linear and pointwise (in, out), dense
-// (k, k, in, out), depthwise (k, k, C), whose fan_in is k * k. They throw on other ranks.
+// The published initialisers. Fans refer to weights in our layouts: linear and pointwise (in, out), dense (k,
+// k, in, out), depthwise (k, k, C), whose fan_in is k * k. They throw on other ranks.
 
 // normal(0, sqrt(2 / fan_out)), fan_out = k * k * out / groups: every convolution of EfficientNet
 // (tpu/efficientnet).
@@ -21,7 +21,7 @@ Tensor init_fan_out_uniform(Shape shape, Random& random);
 
 // The initialisers by name.
 enum class Init { fan_out_normal, fan_in_normal, glorot_uniform, fan_in_uniform, fan_out_uniform };
-// By the function of that name.
+// Calls the initialiser of that name.
 Tensor initialize(Init init, Shape shape, Random& random);
 
 }  // namespace fovea

@@ -21,7 +21,7 @@ std::string window_text(Window window) {
                      window.stride == 1 ? "" : fmt::format(" /{}", window.stride));
 }
 
-// In the range of its weight, where that was drawn by fan_in_uniform: torch.nn.Linear, torch.nn.Conv2d.
+// Drawn from the range of its weight if fan_in_uniform drew that: torch.nn.Linear, torch.nn.Conv2d.
 Tensor initial_bias(Init init, int64_t fan_in, int64_t out, Random& random) {
   if (init != Init::fan_in_uniform) return zeros({out});
   const double limit = 1.0 / std::sqrt(double(fan_in));
@@ -114,7 +114,7 @@ void Conv2d::make_weights(const Conv2dOptions& options, Random& random) {
 }
 
 Tensor Conv2d::forward(const Tensor& x, Epilogue* epilogue) const {
-  // The bias comes in a pass of its own, after the epilogue.
+  // The bias is added in a separate pass, after the epilogue.
   require(!epilogue || !bias_.defined(),
           "[Conv2d] a batch norm has a bias: make the convolution before it without a bias (.bias = false)");
   const Tensor y =
@@ -159,7 +159,7 @@ LayerNorm::LayerNorm(Module& parent, const std::string& name, int64_t channels, 
       bias_(add_parameter("bias", zeros({channels}))) {}
 
 Tensor LayerNorm::forward(const Tensor& x) const {
-  require(x.rank() >= 1 && x.size(-1) == weight_.numel(), "[LayerNorm] x is {}, its last axis must be {}",
+  require(x.rank() >= 1 && x.size(-1) == weight_.numel(), "[LayerNorm] x is {}: its last axis must be {}",
           x.shape(), weight_.numel());
   const Tensor centred = x - mean(x, -1, true);
   const Tensor y = centred / sqrt(mean(centred * centred, -1, true) + epsilon_) * weight_ + bias_;

@@ -7,9 +7,9 @@
 namespace fovea {
 
 // Each layer can be made in two ways: as a named part of its parent, which has the random numbers for its
-// weights (nn/module.h), or by itself, from random numbers given, for a parent that adds it later.
+// weights (nn/module.h), or standalone, from given random numbers, for a parent that adds it later.
 
-// What a Linear has beside its sizes.
+// The options of a Linear besides its sizes.
 struct LinearOptions {
   bool bias = true;
   Init init = Init::fan_in_uniform;
@@ -52,7 +52,7 @@ class DepthwiseConv2d : public Module {
   Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
   Tensor forward(const Tensor& x, Epilogue* epilogue) const;
   const Tensor& weight() const { return weight_; }
-  // In every level of a pyramid (N, P, channels), with stride 1 and k / 2 zeros around each.
+  // The same in every level of a pyramid (N, P, channels), with stride 1 and k / 2 zeros around each.
   Tensor forward(const Tensor& x, const PyramidShape& shape) const;
 
  private:
@@ -62,7 +62,7 @@ class DepthwiseConv2d : public Module {
   Tensor weight_;
 };
 
-// What makes a dense convolution. The default initialiser draws weight and bias as PyTorch's Conv2d does;
+// The options of a dense convolution. The default initialiser draws weight and bias as PyTorch's Conv2d does;
 // with any other the bias starts at 0.
 struct Conv2dOptions {
   int64_t in = 0, out = 0;  // channels
@@ -76,7 +76,7 @@ struct Conv2dOptions {
 class Conv2d : public Module {
  public:
   Conv2d(Module& parent, const std::string& name, const Conv2dOptions& options);
-  // Without a bias, as EfficientNet's stem.
+  // Without a bias, as in EfficientNet's stem.
   Conv2d(int64_t in, int64_t out, Window window, Random& random);
   Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
   Tensor forward(const Tensor& x, Epilogue* epilogue) const;
@@ -105,10 +105,10 @@ class BatchNorm : public Module {
   Tensor forward(const Tensor& x) const override { return forward(x, nullptr); }
   Tensor forward(const Tensor& x, const ChannelStatistics* statistics) const;
   bool uses_batch_statistics() const { return training() && !frozen_; }
-  // In evaluation, for a convolution to apply; `y`, what it made, is then traced as this layer's output.
+  // In evaluation, for a convolution to apply; its output `y` is then traced as this layer's output.
   EvaluationNorm evaluation_norm() const { return {tensors(), options_}; }
   void trace_output(const Tensor& y) const;
-  // What batch_norm() is called with.
+  // The arguments of batch_norm().
   BatchNormTensors tensors() const { return {weight_, bias_, running_mean_, running_variance_}; }
   BatchNormOptions options() const;
   void freeze_statistics(bool frozen) override { frozen_ = frozen || frozen_for_good_; }
@@ -123,11 +123,11 @@ class BatchNorm : public Module {
   Tensor weight_, bias_, running_mean_, running_variance_;
 };
 
-// Each number 0 with this probability, in training, the others divided by 1 - probability (arXiv 1207.0580).
-// The numbers are drawn from the network's rng().
+// In training, sets each number to 0 with this probability and divides the others by 1 - probability (arXiv
+// 1207.0580). It draws from the network's rng().
 class Dropout : public Module {
  public:
-  // Throws Error where the probability is not in [0, 1).
+  // Throws Error if the probability is not in [0, 1).
   Dropout(Module& parent, const std::string& name, double probability = 0.5);
   Tensor forward(const Tensor& x) const override;
 
@@ -135,9 +135,8 @@ class Dropout : public Module {
   double probability_;
 };
 
-// y = weight (x - mean) / sqrt(variance + epsilon) + bias over the last axis of x (..., channels), whose mean
-// and (biased) variance are taken for each position by itself (arXiv 1607.06450). Weight starts at 1, bias at
-// 0.
+// y = weight (x - mean) / sqrt(variance + epsilon) + bias over the last axis of x (..., channels), with the
+// mean and (biased) variance of each position (arXiv 1607.06450). Weight starts at 1, bias at 0.
 class LayerNorm : public Module {
  public:
   LayerNorm(Module& parent, const std::string& name, int64_t channels, double epsilon = 1e-5);
@@ -158,8 +157,8 @@ class MaxPool2d : public Module {
   Window window_;
 };
 
-// norm(conv(x)). The statistics are taken, or in evaluation the norm is applied, where the convolution's
-// output is made: on the CPU while it is still in the cache, on CUDA in the kernel, where that can do it.
+// norm(conv(x)). The statistics are gathered, or in evaluation the norm is applied, where the convolution's
+// output is made: on the CPU while it is still in the cache, on CUDA in the kernel, if that supports it.
 template <class Convolution>
 Tensor conv_norm(const Convolution& conv, const BatchNorm& norm, const Tensor& x) {
   if (!norm.uses_batch_statistics()) {

@@ -9,7 +9,7 @@
 
 namespace fovea {
 
-// Layers in a row, each fed with what the one before it made; named "0", "1", ... as PyTorch names them.
+// Layers in a row, each fed with the output of the one before it; named "0", "1", ... as in PyTorch.
 //   Sequential body{*this, "body"};
 //   body.add<Conv2d>(Conv2dOptions{.in = 3, .out = 16});
 //   body.add(relu);
@@ -19,8 +19,8 @@ class Sequential : public Module {
   explicit Sequential(uint64_t seed = 0) : Module(seed) {}
   Sequential(Module& parent, const std::string& name) : Module(parent, name) {}
 
-  // Makes a layer of this kind as the next one: Layer(*this, its number, arguments...). Returns it, which
-  // this keeps.
+  // Makes a layer of this kind as the next one: Layer(*this, its number, arguments...). Returns it; the
+  // Sequential owns it.
   template <class Layer, class... Arguments>
   Layer& add(Arguments&&... arguments) {
     auto layer =
@@ -30,7 +30,7 @@ class Sequential : public Module {
     layers_.push_back(std::move(layer));
     return added;
   }
-  // A function as the next layer; it takes a number, too.
+  // A function as the next layer; it takes a number as well.
   void add(std::function<Tensor(const Tensor&)> function) { steps_.push_back(std::move(function)); }
 
   Tensor forward(const Tensor& x) const override {

@@ -16,7 +16,7 @@ struct TracedLayer {
   int64_t multiply_adds = 0;  // as the papers count FLOPs: one for a multiplication with its addition
 };
 
-// While one lives, layers note what they do, on this thread: `fovea info` runs the network itself and so
+// While one lives, layers on this thread record what they do: `fovea info` runs the network itself and so
 // cannot disagree with it.
 class Trace {
  public:
@@ -31,7 +31,7 @@ class Trace {
 };
 
 bool is_traced();  // whether one lives on this thread
-// Notes a layer if somebody traces.
+// Records a layer if a Trace lives.
 void trace(const Module& layer, const std::string& kind, const Tensor& output, int64_t multiply_adds);
 
 }  // namespace fovea

@@ -5,7 +5,7 @@
 namespace fovea {
 
 // Elementwise on a float32, float64 or (on CUDA) bfloat16 tensor of any shape; the gradient is dy * f'(x),
-// from the saved input. Throws on other dtypes.
+// from the saved input. They throw on other dtypes.
 Tensor relu(const Tensor& x);                             // max(x, 0)
 Tensor relu6(const Tensor& x);                            // min(max(x, 0), 6)
 Tensor sigmoid(const Tensor& x);                          // 1 / (1 + e^-x)

@@ -122,7 +122,7 @@ void sum_to_cpu(const T* x, T* y, const BroadcastDims& d, int64_t n, int64_t out
   for (size_t i = 0; i < sums.size(); ++i) y[i] = T(sums[i]);
 }
 
-// `gradient`, of a broadcast shape, summed to `shape`: off the tape, as backward passes need it.
+// Sums `gradient`, of a broadcast shape, to `shape`, off the tape, for backward passes.
 Tensor summed_to(const Tensor& gradient, const Shape& shape) {
   if (gradient.shape() == shape) return gradient;
   Tensor result(shape, gradient.dtype(), gradient.device());

@@ -101,7 +101,7 @@ void batch_norm_backward_cpu(const T* x, const T* dy, const BatchNormCoefficient
   batch_norm_sums_cpu<F>(x, dy, norm.scale, norm.shift, norm.mean, dx, sum_g, sum_gx, dims);
   std::vector<T> u(size_t(dims.channels)), v(size_t(dims.channels));
   if (batch_statistics) {
-    // The mean and the variance are of the rows of all processes, and so is what they carry.
+    // The mean and the variance are over the rows of all processes, and so are their gradient terms.
     std::vector<double> sums(sum_g, sum_g + dims.channels);
     sums.insert(sums.end(), sum_gx, sum_gx + dims.channels);
     sums.push_back(double(dims.rows(0)));
@@ -157,10 +157,10 @@ void update_running(const ChannelStatistics& batch, const BatchNormTensors& norm
   }
 }
 
-// What both of forward_cpu and forward_cuda are given.
+// The inputs of forward_cpu and forward_cuda.
 struct Inputs {
   const Tensor& x;
-  const std::vector<BatchNormTensors>& norms;  // on the CPU one
+  const std::vector<BatchNormTensors>& norms;  // one on the CPU
   const BatchNormOptions& options;
   const ChannelStatistics* statistics;
   BatchNormDims dims;
@@ -212,7 +212,7 @@ void forward_cuda(const Inputs& in, const Coefficients& c, const Tensor& y) {
 
 void check(const Tensor& x, const BatchNormTensors& norm) {
   const auto& [weight, bias, mean, variance] = norm;
-  require(x.rank() >= 2, "[batch_norm] x is {}, it needs channels last and at least one axis before them",
+  require(x.rank() >= 2, "[batch_norm] x is {}: it needs channels last and at least one axis before them",
           x.shape());
   if (weight.rank() == 1) require_channels("batch_norm", x, "weight", weight.shape(), weight.size(0));
   const Shape expected{x.size(-1)};
@@ -223,7 +223,7 @@ void check(const Tensor& x, const BatchNormTensors& norm) {
   require_one_device("batch_norm", {x, weight, bias, mean, variance});
   for (const Tensor* average : {&mean, &variance})
     require_no_gradient("batch_norm", "a running average", *average);
-  require(x.numel() > 0, "[batch_norm] x is {}: there is nothing to take statistics of", x.shape());
+  require(x.numel() > 0, "[batch_norm] x is {}: there are no rows to take statistics of", x.shape());
 }
 
 Tensor normalized(const char* op, const Inputs& in) {
@@ -274,7 +274,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   const BatchNormDims dims = BatchNormDims::of_matrix(x.numel() / x.size(-1), x.size(-1));
   if (statistics && (statistics->ready() || statistics->chunk_rows().defined()))
     require(statistics->rows() == dims.pixels && statistics->channels() == dims.channels,
-            "[batch_norm] the statistics given are of {}x{}, x is {}", statistics->rows(),
+            "[batch_norm] the given statistics are of {}x{}, but x is {}", statistics->rows(),
             statistics->channels(), x.shape());
   return normalized("batch_norm", {x, norm, options, statistics, dims});
 }
@@ -323,7 +323,7 @@ EvaluationNorm::EvaluationNorm(const BatchNormTensors& norm, const BatchNormOpti
 }
 
 bool EvaluationNorm::takes() {
-  // Observers are to see the convolution and the norm as two ops.
+  // Observers must be shown the convolution and the norm as two ops.
   return !grad_enabled() && !TapeObserver::any();
 }
 
@@ -337,7 +337,7 @@ OutputEpilogue EvaluationNorm::on_cuda(const Tensor& y, int64_t) {
 
 void EvaluationNorm::prepare(int64_t, int64_t channels, int64_t) {
   require(channels == int64_t(scale_.size()),
-          "[batch_norm] it is of {} channels, the convolution before it of {}", scale_.size(), channels);
+          "[batch_norm] the norm has {} channels, the convolution before it {}", scale_.size(), channels);
 }
 
 EvaluationNorm EvaluationNorm::of_channels(int64_t begin, int64_t end) const {

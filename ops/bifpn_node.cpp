@@ -23,7 +23,7 @@ Tensor bifpn_node(const Tensors& inputs, const Tensor& weights, Fusion fusion, i
   }
   const int64_t count = int64_t(inputs.size());
   require(first.device() == Device::cpu || count <= cuda::max_node_inputs,
-          "[bifpn_node] on CUDA a node has at most {} inputs, got {}: add some of them up before",
+          "[bifpn_node] on CUDA a node has at most {} inputs, got {}: add some of them up first",
           cuda::max_node_inputs, count);
   if (fusion == Fusion::sum)
     require(!weights.defined(), "[bifpn_node] Fusion::sum takes no weights");

@@ -5,17 +5,17 @@
 
 namespace fovea {
 
-// A whole BiFPN node up to its convolution, in one pass: y = activation(sum_i w_i resample(x_i)), with x_i
-// (N, H_i, W_i, C) brought to height x width: as it is, max-pooled (kernel stride + 1) from a finer
-// level, upsampled by nearest neighbour from a coarser one. `weights` is (number of inputs), undefined for
-// Fusion::sum. At least one input, on CUDA at most six; throws on N or C that differ, on an input finer along
-// one axis and coarser along the other, and on a finer one whose size, halved and rounded up again and again,
-// does not come to the node's. The backward pass needs only the inputs, which other ops keep
-// too, and resamples them again.
+// A whole BiFPN node up to its convolution, in one pass: y = activation(sum_i w_i resample(x_i)), with each
+// x_i (N, H_i, W_i, C) brought to height x width: as it is, max-pooled (kernel stride + 1) from a finer
+// level, or upsampled by nearest neighbour from a coarser one. `weights` is (number of inputs), undefined for
+// Fusion::sum. There is at least one input, on CUDA at most six. Throws if N or C differ, if an input is
+// finer along one axis and coarser along the other, or if a finer input's size, halved and rounded up
+// repeatedly, does not reach the node's. The backward pass needs only the inputs, which other ops also keep,
+// and resamples them again.
 Tensor bifpn_node(const Tensors& inputs, const Tensor& weights, Fusion fusion, int64_t height, int64_t width,
                   Activation activation = Activation::swish, Padding padding = Padding::same);
 
-// The w_i that the weights make (cuda/kernels/bifpn_node.h), for people to look at.
+// Returns the w_i that follow from the weights (cuda/kernels/bifpn_node.h), for display.
 std::vector<double> fusion_weights(const Tensor& weights, Fusion fusion);
 
 }  // namespace fovea

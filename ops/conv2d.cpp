@@ -14,8 +14,8 @@
 namespace fovea {
 namespace {
 
-// Two ways to do it: strips of pixels with their sums in registers, made for the three channels of a
-// network's first convolution, and patches and matrix products (ops/support/patch_products.h) for all others.
+// Two algorithms: strips of pixels with their sums in registers, made for the three channels of a network's
+// first convolution, and patches with matrix products (ops/support/patch_products.h) for all others.
 bool has_few_channels(const Conv2dDims& d) { return d.in_channels <= 4; }
 
 // The part of a window that lies inside the image, along one axis: taps [begin, end) of the output position
@@ -26,8 +26,8 @@ struct Inside {
       : begin(std::max<int64_t>(0, -first)), end(std::max(begin, std::min<int64_t>(kernel, size - first))) {}
 };
 
-// PIXELS output pixels x one block of output channels. In NHWC the b and c of a filter row are one contiguous
-// run of taps in the image as in the filter.
+// PIXELS output pixels x one block of output channels. In NHWC the b and c of a filter row form one
+// contiguous run of taps, in the image and in the filter.
 template <class V, int PIXELS, class T>
 [[gnu::always_inline]] inline void pixels(const T* const* rows, int row_count, const T* const* filters,
                                           int64_t taps, int64_t step, T* out, int64_t out_step) {
@@ -41,8 +41,8 @@ template <class V, int PIXELS, class T>
   for (int p = 0; p < PIXELS; ++p) store(out + p * out_step, sum[p]);
 }
 
-// PIXELS neighbouring output pixels j.. of one row whose windows see the input pixels `across` of the
-// filter's width.
+// PIXELS neighbouring output pixels j.. of one row whose windows have the columns `across` of the filter
+// inside the image.
 template <int PIXELS, class T>
 void strip(const T* image, const T* w, T* out_row, const Conv2dDims& d, Inside down, int64_t top,
            Inside across, int64_t left, int64_t j) {
@@ -149,12 +149,12 @@ void conv2d_cpu(const T* x, const T* w, T* y, const Conv2dDims& d) {
 }
 template <class T>
 void conv2d_weight_gradient_cpu(const T* x, const T* dy, T* dw, const Conv2dDims& d) {
-  // Strips read an image once for each tap: a 7x7 filter is too many.
+  // Strips read an image once for each tap, which is too often for a 7x7 filter.
   const bool in_strips = has_few_channels(d) && d.window.kernel <= 3;
   (in_strips ? weight_gradient_by_strips<T> : weight_gradient_by_products<T>)(x, dy, dw, d);
 }
 
-// on<T>() of one of the three. What a library needs besides, larger than many a tensor, counts in a dry run.
+// on<T>() of one of the three. A dry run counts the library's workspace, larger than many tensors.
 template <class T, class Cpu, class Cuda, class... Arguments>
 void convolve(Device device, const Conv2dDims& d, Cpu* cpu, Cuda* cuda, Arguments... arguments) {
   if (is_dry_run() && device == Device::cuda)

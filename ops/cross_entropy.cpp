@@ -104,7 +104,7 @@ void cross_entropy_backward_cpu(const T* x, const int32_t* labels, const T* clas
   });
 }
 
-// Two numbers a row, as a tensor to keep for the backward pass.
+// Two numbers per row, as a tensor to keep for the backward pass.
 template <class T>
 SoftmaxRow<T>* softmax_rows(const Tensor& x) {
   return reinterpret_cast<SoftmaxRow<T>*>(x.data<T>());
@@ -115,7 +115,7 @@ struct Rows {
   int64_t rows, classes;
 };
 Rows rows_of(const char* op, const Tensor& x) {
-  require(x.rank() > 0 && x.size(-1) > 0, "[{}] x is {}, it must have a last axis of one number or more", op,
+  require(x.rank() > 0 && x.size(-1) > 0, "[{}] x is {}: it must have a last axis of one number or more", op,
           x.shape());
   return {x.numel() / x.size(-1), x.size(-1)};
 }
@@ -129,8 +129,8 @@ Tensor softmax(const Tensor& x) {
     on<T>(x.device(), softmax_cpu<Accumulator<T>>, cuda::softmax<T>)(x.data<T>(), p.data<T>(), d.rows,
                                                                      d.classes);
   });
-  // Keeps x and not p, which in bfloat16 is rounded: its rows no longer sum to 1, and what dy has in common
-  // would not cancel.
+  // Keeps x rather than p: rounded to bfloat16, the rows of p no longer sum to 1, and a constant added to a
+  // row of dy would not cancel.
   return record(p, "softmax", {x}, [x = x.detach(), d](const Tensor& dy) -> Tensors {
     Tensor dx = empty_like(x);
     with_compute_dtype(x, "softmax", [&]<class T>() {

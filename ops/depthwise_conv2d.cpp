@@ -14,8 +14,8 @@
 namespace fovea {
 namespace {
 
-// Rows of one band: what a thread takes at a time, and what statistics are gathered over while it is in the
-// cache.
+// The rows of one band: the work that a thread takes at a time, and over which it gathers statistics while
+// they are in the cache.
 int64_t band_rows(int64_t row_elements) {
   return std::max<int64_t>(1, 16384 / std::max<int64_t>(row_elements, 1));
 }
@@ -36,14 +36,14 @@ void forward_rows(const T* x, const T* w, T* y, const DepthwiseConv2dDims& d, co
   if (epilogue) epilogue->finish();
 }
 
-// dx at input row i collects from output rows o with o S + a - p = i: the a of i + p's parity, o = (i + p -
-// a) / S. Along the row the same holds: for each parity e the pixels j = S q + e - p are a correlation over
-// dy with the taps e, e + S, ... in falling order.
+// dx at input row i is a sum over output rows o with o S + a - p = i: the a of i + p's parity, o = (i + p -
+// a) / S. The same holds along the row: for each parity e the pixels j = S q + e - p are a correlation over
+// dy with the taps e, e + S, ... in descending order.
 template <int K, int S, class T>
 void input_gradient_rows(const T* w, const T* dy, T* dx, const DepthwiseConv2dDims& d,
                          const DepthwiseLevel& at) {
   const int64_t channels = d.channels, rows = d.batch * at.in.height;
-  // turned[e]: (K, taps of parity e, C), rows in falling order as well
+  // turned[e]: (K, taps of parity e, C), rows in descending order as well
   constexpr int max_taps = (K + S - 1) / S;
   std::vector<T> turned[S];
   for (int e = 0; e < S; ++e) {
@@ -138,7 +138,7 @@ void weight_gradient_block(const T* x, const T* dy, const T* zeros, T* dw, const
 template <int K, int S, class T>
 void weight_gradient_rows(const T* x, const T* dy, T* dw, const DepthwiseConv2dDims& d,
                           const DepthwiseLevel& at) {
-  // A chunk's rows stay in the second-level cache while block after block of channels passes over them.
+  // A chunk's rows stay in the second-level cache while every block of channels passes over them.
   const int64_t channels = d.channels, rows = d.batch * at.out.height, size = K * K * channels;
   const int64_t chunk = std::max<int64_t>(
       std::max<int64_t>(1, 131072 / (S * S * at.out.width * channels + 1)), (rows + 63) / 64);
@@ -153,7 +153,7 @@ void weight_gradient_rows(const T* x, const T* dy, T* dw, const DepthwiseConv2dD
   });
   parallel_for(size, 1024, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      T sum = at.in.first == 0 ? 0 : dw[i];  // of the levels before
+      T sum = at.in.first == 0 ? 0 : dw[i];  // of the previous levels
       for (int64_t index = 0; index < chunks; ++index) sum += partial[size_t(index * size + i)];
       dw[i] = sum;
     }
@@ -190,7 +190,7 @@ void depthwise_weight_gradient_cpu(const T* x, const T* dy, T* dw, const Depthwi
 
 constexpr const char* op = "depthwise_conv2d";
 
-// What both functions do once they know the sizes. `attributes` is what they say of themselves to an
+// The part that both functions share once the sizes are known. `attributes` is what they report to an
 // observer.
 Tensor convolve(const Tensor& x, const Tensor& w, Tensor y, const DepthwiseConv2dDims& d,
                 std::function<Attributes()> attributes, Epilogue* epilogue = nullptr) {
@@ -244,7 +244,7 @@ void require_arguments(const Tensor& x, const Tensor& w, Window window) {
 }  // namespace
 
 Tensor depthwise_conv2d(const Tensor& x, const Tensor& w, Window window, Epilogue* epilogue) {
-  require(x.rank() == 4, "[depthwise_conv2d] x is {}, it must be (N, H, W, C)", x.shape());
+  require(x.rank() == 4, "[depthwise_conv2d] x is {}: it must be (N, H, W, C)", x.shape());
   require_arguments(x, w, window);
   if (x.numel() > 0) require_window_fits(op, x, window);
   const DepthwiseConv2dDims d{x.size(0), x.size(3), window, {{{x.size(1), x.size(2)}}}};

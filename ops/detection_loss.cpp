@@ -61,9 +61,9 @@ void focal_loss_cpu(const T* x, const int32_t* targets, const T* class_weights, 
   const T scale = T(1 / double(*normalizer));
   for_target_chunks<T>(targets, class_weights, anchors, classes,
                        [&](int64_t index, int64_t first, int64_t count, const T* positive, const T* weight) {
-                         // Written out, then summed: the compiler vectorises the two loops, but not both in
-                         // one. In double: thousands of easy anchors, one after another, would cost a float's
-                         // last digits where a build does not vectorise the sum.
+                         // First the values, then their sum: the compiler vectorises each of the two loops,
+                         // but not both in one. The sum is in double: over thousands of easy anchors a float
+                         // would lose its last digits where a build does not vectorise the sum.
                          std::vector<T> losses(static_cast<size_t>(count));
                          focal.with_gamma([&]<bool THREE_HALVES>() {
                            if (dx)
@@ -146,8 +146,8 @@ FocalLoss<T> focal_of(const FocalLossOptions& o) {
   return {T(o.alpha), T(o.gamma), T(o.label_smoothing)};
 }
 
-// `normalizer` is one positive number in the type that the loss of x is computed in; its value is known on
-// the CPU only.
+// `normalizer` is one positive number in the type that the loss of x is computed in; its value is checked
+// only on the CPU.
 void check_normalizer(const char* op, const Tensor& normalizer, const Tensor& x) {
   require(normalizer.numel() == 1 && normalizer.dtype() == accumulator_dtype(x.dtype()),
           "[{}] the normalizer must be one number of {}, got {} of {}", op, accumulator_dtype(x.dtype()),
@@ -167,10 +167,10 @@ Tensor focal_loss(const Tensor& logits, const Tensor& targets, const Tensor& nor
                   const FocalLossOptions& options, const Tensor& class_weights) {
   require(logits.rank() >= 1 && logits.size(-1) > 0 && targets.dtype() == DType::int32 &&
               targets.numel() * logits.size(-1) == logits.numel(),
-          "[focal_loss] logits {} of K classes need one int32 target an anchor, got {} of {}", logits.shape(),
-          targets.dtype(), targets.shape());
+          "[focal_loss] logits {} of K classes need one int32 target per anchor, got {} of {}",
+          logits.shape(), targets.dtype(), targets.shape());
   require(options.gamma >= 0 && options.label_smoothing >= 0 && options.label_smoothing < 1,
-          "[focal_loss] gamma {} must be positive, label smoothing {} in [0, 1)", options.gamma,
+          "[focal_loss] gamma {} must be 0 or more, label smoothing {} in [0, 1)", options.gamma,
           options.label_smoothing);
   require_one_device("focal_loss", {logits, targets, normalizer, class_weights});
   check_class_weights("focal_loss", class_weights, logits);
@@ -182,7 +182,7 @@ Tensor focal_loss(const Tensor& logits, const Tensor& targets, const Tensor& nor
             "[focal_loss] target {} of anchor {} is not a label of 0 to {}, -1 (background) or -2 (ignored)",
             target[a], a, classes - 1);
   Tensor loss({}, accumulator_dtype(logits.dtype()), logits.device());
-  // In the same pass, which computes most of it anyway.
+  // The same pass computes it, because it needs most of it anyway.
   const Tensor gradient = logits.requires_grad() && grad_enabled() ? empty_like(logits) : Tensor();
   with_compute_dtype(logits, "focal_loss", [&]<class T>() {
     on<T>(logits.device(), focal_loss_cpu<Accumulator<T>>, cuda::focal_loss<T>)(
@@ -207,7 +207,7 @@ Tensor focal_loss(const Tensor& logits, const Tensor& targets, double normalizer
 
 Tensor huber_loss(const Tensor& predictions, const Tensor& targets, const Tensor& normalizer, double delta) {
   require(predictions.shape() == targets.shape() && accumulator_dtype(predictions.dtype()) == targets.dtype(),
-          "[huber_loss] predictions are {} of {}, targets {} of {}: they must be alike", predictions.dtype(),
+          "[huber_loss] predictions are {} of {}, targets {} of {}: they must match", predictions.dtype(),
           predictions.shape(), targets.dtype(), targets.shape());
   require(delta > 0, "[huber_loss] delta {} must be positive", delta);
   require_one_device("huber_loss", {predictions, targets, normalizer});
@@ -244,10 +244,10 @@ Tensor iou_loss(const Tensor& predictions, const Tensor& targets, const Tensor& 
   const DType real = accumulator_dtype(predictions.dtype());
   require(predictions.shape() == targets.shape() && predictions.rank() >= 1 && predictions.size(-1) == 4 &&
               targets.dtype() == real,
-          "[iou_loss] predictions are {} of {}, targets {} of {}: they must be alike, four numbers a box",
+          "[iou_loss] predictions are {} of {}, targets {} of {}: they must match, with four numbers per box",
           predictions.dtype(), predictions.shape(), targets.dtype(), targets.shape());
   require(labels.dtype() == DType::int32 && labels.numel() * 4 == predictions.numel(),
-          "[iou_loss] predictions {} need one int32 label a box, got {} of {}", predictions.shape(),
+          "[iou_loss] predictions {} need one int32 label per box, got {} of {}", predictions.shape(),
           labels.dtype(), labels.shape());
   require(anchors.dtype() == real && anchors.rank() == 2 && anchors.size(1) == 4 && anchors.size(0) > 0 &&
               labels.numel() % anchors.size(0) == 0,

@@ -42,7 +42,7 @@ void stochastic_depth_cpu(const T* branch, const T* shortcut, T* y, int64_t samp
 }
 
 void check(const char* op, double p) {
-  require(p >= 0 && p < 1, "[{}] the probability is {}, it must be in [0, 1)", op, p);
+  require(p >= 0 && p < 1, "[{}] the probability is {}: it must be in [0, 1)", op, p);
 }
 
 Tensor scale_samples(const char* op, const Tensor& branch, const Tensor& shortcut, double p, RandomKey key) {
@@ -80,7 +80,7 @@ Tensor stochastic_depth_add(const Tensor& branch, const Tensor& shortcut, double
   check("stochastic_depth_add", p);
   require_one_device("stochastic_depth_add", {branch, shortcut});
   require(branch.shape() == shortcut.shape() && branch.dtype() == shortcut.dtype(),
-          "[stochastic_depth_add] the branch is {}, the shortcut {}: they must be alike", branch.shape(),
+          "[stochastic_depth_add] the branch is {}, the shortcut {}: they must match", branch.shape(),
           shortcut.shape());
   if (p == 0) return add(branch, shortcut);
   return record(scale_samples("stochastic_depth_add", branch, shortcut, p, key), "stochastic_depth_add",

@@ -35,7 +35,7 @@ void gather_cpu(const T* x, const Index* indices, T* y, const GatherDims& d) {
   });
 }
 
-// Line after line along the axis: no two lines of y read from the same of x.
+// Works line by line along the axis: no two lines of y read from the same line of x.
 template <class T, class Index>
 void gather_backward_cpu(const T* dy, const Index* indices, T* dx, const GatherDims& d) {
   std::fill_n(dx, d.x_n, T(0));
@@ -121,7 +121,7 @@ Tensor gather(const Tensor& x, int axis, const Tensor& indices) {
           "[gather] the indices are {}: give int32 or int64", indices.dtype());
   bool fits = indices.rank() == x.rank();
   for (int i = 0; fits && i < x.rank(); ++i) fits = i == positive || indices.size(i) <= x.size(i);
-  require(fits, "[gather] indices of {} do not fit x {}: as many axes, and none longer than x's but axis {}",
+  require(fits, "[gather] indices of {} do not fit x {}: use as many axes, none longer than x's but axis {}",
           indices.shape(), x.shape(), positive);
   require_one_device("gather", {x, indices});
   const GatherDims d = gather_dims(x.shape(), positive, indices.shape());

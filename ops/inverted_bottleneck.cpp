@@ -16,7 +16,7 @@
 namespace fovea {
 namespace {
 
-// A matrix (rows, width) to or from columns of one whose rows are longer.
+// Copies a matrix (rows, width) to or from columns of one whose rows are longer.
 template <class T>
 void copy_columns(const T* from, int64_t from_row, int64_t rows, int64_t width, T* to, int64_t to_row) {
   for (int64_t i = 0; i < rows; ++i)
@@ -24,7 +24,7 @@ void copy_columns(const T* from, int64_t from_row, int64_t rows, int64_t width, 
         width, [&]<class V>(int64_t c) { store(to + i * to_row + c, load<V>(from + i * from_row + c)); });
 }
 
-// And the sums of its columns.
+// The same, and sums its columns.
 template <class T>
 void copy_and_sum_columns(const T* from, int64_t rows, int64_t width, T* to, int64_t to_row, T* sums) {
   for_channel_blocks<T>(width, [&]<class V>(int64_t c) {
@@ -38,13 +38,13 @@ void copy_and_sum_columns(const T* from, int64_t rows, int64_t width, T* to, int
   });
 }
 
-// What a thread takes at a time: output rows [first, last) and channels [channel, channel + width) of image
-// n.
+// The work that a thread takes at a time: output rows [first, last) and channels [channel, channel + width)
+// of image n.
 struct Piece {
   int64_t n, first, last, channel, width;
 };
 
-// y = the piece of what comes out of the depthwise convolution and its norm; sums (width): of its pixels
+// y = a piece of the output of the depthwise convolution and its norm; sums (width): over its pixels
 template <int K, int S, class T>
 void expand_and_convolve(const T* x, int64_t in_channels, const InvertedBottleneck& b,
                          const DepthwiseConv2dDims& d, const Piece& p, T* y, double* sums) {
@@ -90,8 +90,8 @@ void expand_and_convolve(const T* x, int64_t in_channels, const InvertedBottlene
   }
 }
 
-// y (N, P', C), and its means over the pixels of each image. Pieces depend on sizes only: 8 or more, and of
-// about 48 channels, three registers of AVX-512.
+// y (N, P', C), and its means over the pixels of each image. Pieces depend only on sizes: there are 8 or
+// more, of about 48 channels, three registers of AVX-512.
 template <class T>
 void convolved(const T* x, int64_t in_channels, const InvertedBottleneck& b, const DepthwiseConv2dDims& d,
                T* y, T* means) {

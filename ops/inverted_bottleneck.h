@@ -19,12 +19,12 @@ struct InvertedBottleneck {
   bool shortcut = false;  // whether x is added to the result
 };
 
-// The block in two passes over the widened image, on the CPU, where no gradient is recorded
-// (EvaluationNorm::takes): x (N, H, W, Cin) -> (N, H', W', Cout). Layer by layer, memory would be what takes
-// the time: the image is widened sixfold. Here a few rows of it, of some of its channels, are made, convolved
-// and forgotten in the second-level cache, and squeeze and excite scales rows as the projection reads
-// them. Within rounding it is conv1x1, depthwise_conv2d, squeeze_excite and conv1x1, with a batch_norm after
-// each convolution. Throws where x has another number of channels, and where it requires a gradient.
+// Computes the block in two passes over the widened image, on the CPU, where no gradient is recorded
+// (EvaluationNorm::takes): x (N, H, W, Cin) -> (N, H', W', Cout). Layer by layer, memory would take most of
+// the time, because the image is widened sixfold. Here a few of its rows, of some of its channels, are made,
+// convolved and discarded in the second-level cache, and squeeze and excite scales rows as the projection
+// reads them. Within rounding it is conv1x1, depthwise_conv2d, squeeze_excite and conv1x1, with a batch_norm
+// after each convolution. Throws if x has another number of channels or requires a gradient.
 Tensor inverted_bottleneck(const Tensor& x, const InvertedBottleneck& layers);
 
 }  // namespace fovea

@@ -37,7 +37,7 @@ void linear_cpu(int64_t m, int64_t n, int64_t k, const T* x, const T* w, const T
   linear_with_epilogue_cpu<T>(x, w, bias, y, m, n, k, nullptr);
 }
 
-// on<T>() of a product. Its workspace, larger than many a tensor, counts in a dry run.
+// on<T>() of a product. A dry run counts its workspace, which is larger than many tensors.
 template <class T, class Cpu, class Cuda, class... Arguments>
 void multiply(Device device, Cpu* cpu, Cuda* cuda, Arguments... arguments) {
   if (is_dry_run() && device == Device::cuda) const Storage workspace(cuda::gemm_workspace_bytes, device);
@@ -50,7 +50,7 @@ void column_sums_cpu(const T* dy, T* sums, int64_t rows, int64_t columns) {
       rows, columns, 1.0, [dy](int64_t i) { return dy[i]; }, sums);
 }
 
-// A product of bfloat16 takes all its operands so; the parameters that training changes are float32.
+// A bfloat16 product takes all its operands in bfloat16; the parameters that training changes are float32.
 Tensor operand(const Tensor& parameter, DType dtype) {
   const Tensor copy = ParameterCasts::find(parameter, dtype);
   return copy.defined() ? copy : cast(parameter.detach(), dtype);
@@ -123,7 +123,7 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
 }  // namespace
 
 Tensor matmul(const Tensor& x, const Tensor& w) {
-  require(x.rank() == 2, "[matmul] x is {}, it must be a matrix", x.shape());
+  require(x.rank() == 2, "[matmul] x is {}: it must be a matrix", x.shape());
   return product("matmul", x, w, {}, nullptr);
 }
 
@@ -133,7 +133,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
 
 Tensor conv1x1(const Tensor& x, const Tensor& w, const Tensor& bias, Epilogue* epilogue) {
   require(x.rank() == 4 || x.rank() == 3,
-          "[conv1x1] x is {}, it must be (N, H, W, C), or (N, P, C) for a pyramid", x.shape());
+          "[conv1x1] x is {}: it must be (N, H, W, C), or (N, P, C) for a pyramid", x.shape());
   return product("conv1x1", x, w, bias, epilogue);
 }
 

@@ -9,7 +9,7 @@
 namespace fovea {
 namespace {
 
-// Rows of pixels, at least, that a thread takes.
+// The minimum number of rows of pixels that a thread takes.
 int64_t row_grain(int64_t width, int64_t channels) {
   return std::max<int64_t>(1, 8192 / std::max<int64_t>(1, width * channels));
 }
@@ -80,7 +80,7 @@ void average_pool2d_backward_cpu(const T* dy, T* dx, const Pool2dDims& d) {
 }
 
 PoolAxis axis_of(const char* op, int64_t in, const Window& window) {
-  const int padding = window.padding.number;  // the rules never have more than half the kernel
+  const int padding = window.padding.number;  // the named rules never exceed half the kernel
   require(padding >= 0 && padding <= window.kernel / 2, "[{}] padding {} must be 0 to half the kernel, {}",
           op, padding, window.kernel);
   require(window.output_size(in) > 0,
@@ -90,9 +90,9 @@ PoolAxis axis_of(const char* op, int64_t in, const Window& window) {
 
 Pool2dDims pool2d_dims(const char* op, const Tensor& x, const Window& window) {
   require(x.rank() == 4 && x.size(1) > 0 && x.size(2) > 0,
-          "[{}] x is {}, it must be (N, H, W, C) with pixels", op, x.shape());
+          "[{}] x is {}: it must be (N, H, W, C) with pixels", op, x.shape());
   require(window.kernel >= 1 && window.kernel <= 255 && window.stride >= 1,
-          "[{}] kernel {} and stride {}: give 1 to 255, and 1 or more", op, window.kernel, window.stride);
+          "[{}] kernel {} must be 1 to 255, stride {} at least 1", op, window.kernel, window.stride);
   return {x.size(0), axis_of(op, x.size(1), window), axis_of(op, x.size(2), window), int(x.size(3))};
 }
 

@@ -15,7 +15,7 @@ ReductionDims reduction_dims(const Shape& shape, int axis) {
 
 template <class T>
 void reduce_cpu(const T* x, T* y, double factor, const ReductionDims& d) {
-  constexpr int64_t chunk = 4096;  // of `count`: partial sums are added in order whatever the threads did
+  constexpr int64_t chunk = 4096;  // of `count`: partial sums are added in order on any number of threads
   const int64_t chunks = std::max<int64_t>(1, chunk_count(d.count, chunk));
   std::vector<double> partial(static_cast<size_t>(d.outer * chunks * d.inner));
   parallel_for(d.outer * chunks,
@@ -50,7 +50,7 @@ void repeat_cpu(const T* dy, T* dx, double factor, const ReductionDims& d) {
 }
 
 Tensor reduce(const char* op, const Tensor& x, const ReductionDims& d, Shape shape, bool mean) {
-  require(!mean || d.count > 0, "[{}] the mean of nothing: x is {}", op, x.shape());
+  require(!mean || d.count > 0, "[{}] x is {}: it has no numbers to take the mean of", op, x.shape());
   const double factor = mean ? 1.0 / double(d.count) : 1.0;
   Tensor y(shape, x.dtype(), x.device());
   with_compute_dtype(x, op, [&]<class T>() {
@@ -111,7 +111,7 @@ void max_backward_cpu(const T* dy, const int64_t* index, T* dx, const ReductionD
                });
 }
 
-// Where the maxima along the axis are, in the shape given, and what they are unless `largest` is undefined.
+// The indices of the maxima along the axis, in the shape given; their values go to `largest` if defined.
 Tensor find_maxima(const char* op, const Tensor& x, int axis, const Shape& shape, const Tensor& largest) {
   require(x.size(axis) > 0, "[{}] axis {} of {} is empty: there is no largest number", op, axis, x.shape());
   Tensor index(shape, DType::int64, x.device());
@@ -136,7 +136,7 @@ Tensor mean(const Tensor& x, int axis, bool keep_axis) {
 
 Tensor global_average_pool(const Tensor& x) {
   require(x.rank() == 4 && x.size(1) * x.size(2) > 0,
-          "[global_average_pool] x is {}, it must be (N, H, W, C) with pixels", x.shape());
+          "[global_average_pool] x is {}: it must be (N, H, W, C) with pixels", x.shape());
   const int64_t n = x.size(0), channels = x.size(3);
   return reduce("global_average_pool", x, {n, x.size(1) * x.size(2), channels}, {n, channels}, true);
 }

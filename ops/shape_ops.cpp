@@ -38,7 +38,7 @@ void copy_rows(Device device, std::byte* to, int64_t to_step, const std::byte* f
   on<std::byte>(device, copy_rows_cpu, cuda::copy_rows)(to, to_step, from, from_step, bytes, rows);
 }
 
-// Words of the size of an element, or of all of `inner` where that is no larger; d.inner counts bytes.
+// Moves words of the size of an element, or of all of `inner` if that is no larger; d.inner counts bytes.
 template <class Word>
 void transpose_words(const std::byte* from, std::byte* to, const TransposeDims& d) {
   constexpr int64_t block = 32;  // rows and columns that stay in the first-level cache

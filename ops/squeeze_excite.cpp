@@ -10,8 +10,8 @@
 namespace fovea {
 namespace {
 
-// Calls f(n) for each image. Threads take images each, so that what an image's first loop has read is in the
-// cache for its second; where that would leave threads idle, the loops over its pixels run on all of them.
+// Calls f(n) for each image. Threads take whole images, so that what an image's first loop reads is in the
+// cache for its second; if that would leave threads idle, the loops over its pixels run on all of them.
 template <class F>
 void for_images(int64_t batch, F&& f) {
   const bool enough = batch % num_threads() == 0 || batch >= 4 * num_threads();
@@ -61,7 +61,7 @@ template <class T>
 void squeeze_excite_backward_cpu(const T* x, const T* dy, T* dx, const SqueezeExcite<T>& se,
                                  const SqueezeExciteGradients<T>& gradients) {
   const int64_t channels = se.channels, reduced = se.reduced, size = se.pixels * channels;
-  // The gradients of all images before the sigmoid and before the swish, and what the swish had made.
+  // For all images: the gradients before the sigmoid and before the swish, and the output of the swish.
   std::vector<T> logits(size_t(se.batch * channels)), hiddens(size_t(se.batch * reduced)), activated(hiddens);
   for_images(se.batch, [&](int64_t n) {
     const T *gate = se.gate + n * channels, *hidden = se.hidden + n * reduced;
@@ -97,7 +97,7 @@ Tensor squeeze_excite(const Tensor& x, const Tensor& w_reduce, const Tensor& b_r
                       const Tensor& b_expand) {
   require(
       x.rank() == 4 && x.size(1) * x.size(2) > 0 && x.size(3) > 0 && b_reduce.numel() > 0,
-      "[squeeze_excite] x is {}, it must be (N, H, W, C) with pixels and channels, and b_reduce {} not empty",
+      "[squeeze_excite] x is {}: it must be (N, H, W, C) with pixels and channels, and b_reduce {} not empty",
       x.shape(), b_reduce.shape());
   const DType dtype = accumulator_dtype(x.dtype());
   const int64_t batch = x.size(0), channels = x.size(3), reduced = b_reduce.numel();

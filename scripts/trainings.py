@@ -1,4 +1,4 @@
-"""Trainings that scripts compare: made once each, resumed where they were stopped, and read back."""
+"""Trainings that scripts compare: each runs once, resumes if it was stopped, and is read back."""
 import argparse
 import csv
 import json
@@ -18,7 +18,7 @@ def stop(text):
 
 
 def run(command):
-    """What the command prints."""
+    """Returns what the command prints."""
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if result.returncode:
         stop(f"stopped or failed: {' '.join(map(str, command))}")
@@ -33,7 +33,7 @@ def same(asked, kept):
 
 
 def require_settings(folder, settings):
-    """A folder of earlier runs must not pass for runs with other settings."""
+    """Stops if the folder holds a run with other settings."""
     kept = json.loads((folder / "config.json").read_text())
     for option, value in zip(settings[::2], settings[1::2]):
         name = option.removeprefix("--").replace("-", "_")
@@ -43,8 +43,8 @@ def require_settings(folder, settings):
 
 
 def train(fovea, folder, settings):
-    """Makes the run in the folder, with these settings of `fovea train`, unless it is there; one that was stopped
-    goes on."""
+    """Trains in the folder with these settings of `fovea train`, unless the run is complete; one that was stopped
+    continues."""
     begun = (folder / "config.json").exists()
     if begun:
         require_settings(folder, settings)
@@ -54,7 +54,7 @@ def train(fovea, folder, settings):
 
 
 def figures_of(folder):
-    """AP, AP50 of the last validation, not of the best, which would flatter; seconds; images a second."""
+    """AP and AP50 of the last validation, since the best would be too optimistic; seconds; images per second."""
     values, seconds = {}, 0
     with open(folder / "metrics.csv") as file:
         for row in csv.DictReader(file):
@@ -86,7 +86,7 @@ def parser_of(description, runs):
                                      epilog="Further options, as --image-size 256, go to `fovea train`.",
                                      allow_abbrev=False)
     parser.add_argument("--data", required=True, help="folder of the data set")
-    parser.add_argument("--steps", type=int, default=2000, help="of each training (%(default)s)")
+    parser.add_argument("--steps", type=int, default=2000, help="steps of each training (%(default)s)")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each row, seeds 1, 2, ... (%(default)s)")
     parser.add_argument("--runs", type=Path, default=Path(runs), help="folder of the runs (%(default)s)")
     parser.add_argument("--fovea", type=Path, default=ROOT / "build/fovea", help="the program (%(default)s)")
@@ -95,15 +95,15 @@ def parser_of(description, runs):
 
 
 def parse(parser):
-    """Its options, and as `settings` those for `fovea train`: --name value --name value."""
+    """The script's options, and in `settings` those for `fovea train`: --name value --name value."""
     options, further = parser.parse_known_args()
     settings = [part for argument in further for part in argument.split("=", 1)]
     if len(settings) % 2 or not all(option.startswith("--") for option in settings[::2]):
-        parser.error(f"further options must be pairs as --image-size 256, got {' '.join(settings)}")
+        parser.error(f"further options must be pairs such as --image-size 256, got {' '.join(settings)}")
     if not options.fovea.exists():
-        parser.error(f"there is no program {options.fovea}: build it (scripts/test), or name it by --fovea")
+        parser.error(f"there is no program {options.fovea}: build it (scripts/test), or name it with --fovea")
     if options.seeds < 1:
-        parser.error(f"--seeds is {options.seeds}, it must be at least 1")
+        parser.error(f"--seeds is {options.seeds}: it must be at least 1")
     # Ctrl-C stops the training, which saves its state; the script then ends by the training's exit status.
     signal.signal(signal.SIGINT, lambda *_: None)
     options.settings = settings

@@ -34,6 +34,8 @@ bool is_exercise(const fs::path& path) {
 //   // Builds on: 9, 11
 //   // Minutes:   20
 //   // Source:    ...
+//   // Time limit: 600
+// where the last, in seconds, may be left out.
 Exercise read_exercise(const fs::path& path) {
   Exercise exercise;
   exercise.chapter = path.parent_path().filename().string();
@@ -41,7 +43,7 @@ Exercise read_exercise(const fs::path& path) {
   exercise.number = leading_number(exercise.file);
   const std::string start = fmt::format("// Exercise {}: ", exercise.number);
   std::istringstream lines(read_file(path.string()));
-  std::string line, minutes;
+  std::string line, minutes, time_limit;
   std::string* field = nullptr;
   while (std::getline(lines, line) && line.starts_with("//")) {
     if (line.starts_with(start)) exercise.title = line.substr(start.size());
@@ -64,6 +66,7 @@ Exercise read_exercise(const fs::path& path) {
     }
   }
   std::from_chars(minutes.data(), minutes.data() + minutes.size(), exercise.minutes);
+  std::from_chars(time_limit.data(), time_limit.data() + time_limit.size(), exercise.time_limit);
   for (const auto& [label, present] :
        {std::pair{start.c_str(), !exercise.title.empty()}, std::pair{"// Goal:", !exercise.goal.empty()},
         std::pair{"// Builds on:", !exercise.builds_on.empty()},

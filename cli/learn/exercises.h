@@ -12,6 +12,7 @@ struct Exercise {
   std::string title;    // "Sum the numbers of a block"
   std::string goal, builds_on, source;
   int minutes = 0;
+  int time_limit = 60;        // seconds that its check may run, unless the file says another number
   std::string name() const;   // "12_block_sum"
   std::string check() const;  // "04_shared_memory/12_block_sum.check.cpp"
   std::string path() const { return chapter + "/" + file; }

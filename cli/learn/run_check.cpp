@@ -109,7 +109,8 @@ Finished run(const std::vector<std::string>& command, int time_limit) {
   return finished;
 }
 
-// The last line of the check's result file: "running <step>" or "passed 3 of 5".
+// The last line of the check's result file: "passed 1 of 5 before: <step>" before each step, at the end
+// "passed 3 of 5".
 std::string last_line(const std::string& path) {
   if (!path_exists(path)) return "";
   std::istringstream lines(read_file(path));
@@ -153,13 +154,15 @@ CheckResult run_check(const LearnFiles& files, const std::string& folder, const 
   result.output += finished.output;
   // A file, and not the exit code: what ends the program early, such as exit(0), must not pass.
   const std::string last = last_line(counts);
-  if (std::sscanf(last.c_str(), "passed %d of %d", &result.steps_passed, &result.steps) == 2) {
-    const bool passed = result.steps > 0 && result.steps_passed == result.steps;
+  std::sscanf(last.c_str(), "passed %d of %d", &result.steps_passed, &result.steps);
+  const size_t name = last.find(": ");
+  if (result.steps > 0 && name == std::string::npos) {
+    const bool passed = result.steps_passed == result.steps;
     result.outcome = passed ? CheckResult::Outcome::passed : CheckResult::Outcome::failed;
     return result;
   }
   result.outcome = CheckResult::Outcome::stopped;
-  const std::string step = last.starts_with("running ") ? last.substr(8) : "before the first step";
+  const std::string step = result.steps > 0 ? last.substr(name + 2) : "before the first step";
   std::string reason;
   if (finished.timed_out)
     reason = fmt::format("it had not ended after {} s: look for a loop that does not end", time_limit);

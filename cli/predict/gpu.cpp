@@ -8,9 +8,9 @@
 namespace fovea::cuda {
 
 const std::vector<Gpu>& known_gpus() {
-  // name, compute capability, multiprocessors, clock, copy rate, second-level cache, and of a multiprocessor
+  // name, compute capability, multiprocessors, clock, copy rate, second-level cache, and per multiprocessor:
   // warps, blocks, registers, shared bytes. The H200's copy rate and clock were measured; the others' copy
-  // rates are 0.84 of the data sheet's bandwidth, which is what the H200 reached of its own.
+  // rates are 0.84 of the data sheet's bandwidth, which is the share that the H200 reached.
   static const std::vector<Gpu> instance = {
       {"H200", 9, 0, 132, 1.75e9, 4.05e12, 60 << 20, 64, 32, 65536, 228 << 10},
       {"H100", 9, 0, 132, 1.75e9, 2.81e12, 50 << 20, 64, 32, 65536, 228 << 10},
@@ -35,7 +35,7 @@ const Gpu& find_gpu(const std::string& name) {
     if (simplified(gpu.name) == simplified(name)) return gpu;
     names += (names.empty() ? "" : ", ") + gpu.name;
   }
-  throw CudaError("the GPU " + name + " is not in the table of GPUs; in it are " + names);
+  throw CudaError("the GPU " + name + " is not in the table of GPUs: choose one of " + names);
 }
 
 int blocks_per_multiprocessor(const Gpu& gpu, int threads, int registers, int64_t shared_bytes) {

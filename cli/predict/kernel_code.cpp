@@ -21,8 +21,9 @@ bool is_double_arithmetic(const PtxInstruction& i) {
                                                   [&](std::string_view word) { return i.is(word); });
 }
 
-// Machine instructions for one of PTX: what sm_90 makes of it, read from its machine code. Moves, parameters
-// and conversions of pointers vanish; two roundings to bfloat16 become one; 64-bit integers take several.
+// The number of machine instructions for one PTX instruction on sm_90, read from machine code. Moves,
+// parameters and conversions of pointers vanish; two roundings to bfloat16 become one; 64-bit integers take
+// several.
 double machine_instructions(const PtxInstruction& i) {
   struct Weight {
     std::string_view prefix;
@@ -75,7 +76,7 @@ double machine_instructions(const PtxInstruction& i) {
       {"or.pred", 0},
       {"not.pred", 0},
       {"bra", 0.7},
-      {"st.shared", 1},  // of doubles as well
+      {"st.shared", 1},  // also for doubles
       // Issue slots for which m16n8k16 keeps a scheduler's tensor core: 2048 multiply-adds at 512 a cycle, of
       // which mma reaches 63 % on an H100 (arXiv 2402.13499). No time of such a kernel has been measured yet.
       {"mma.sync", 6.4},
@@ -89,11 +90,11 @@ bool is_barrier(const PtxInstruction& i) {
   return i.is("bar") && !i.is("bar.warp");
 }  // a barrier for the whole block
 
-// Assumed where a loop's length is not a constant: windows of pooling, trees of sums.
+// Assumed where a loop's length is not a constant: pooling windows, summation trees.
 constexpr double trips_with_loads = 3, trips_with_barriers = 5, trips_else = 4;
 
 constexpr double instructions_of_entry = 35;       // addresses and parameters, which PTX does not show
-constexpr double bytes_of_round = 64;              // that a thread has on their way at once
+constexpr double bytes_of_round = 64;              // that a thread has in flight at once
 constexpr size_t instructions_as_predicates = 24;  // that a branch skips
 
 class Reader {
@@ -138,8 +139,8 @@ class Reader {
     }
   }
 
-  // Where a branch leads if it skips much: the compiler makes no predicates of such, and moves no loads over
-  // them.
+  // The target of a branch that skips many instructions, else -1. The compiler does not turn such a branch
+  // into predicates, and moves no loads across it.
   int far_target(int block) const {
     const PtxBlock& from = kernel_.blocks[size_t(block)];
     if (from.instructions.empty() || from.next.size() != 2 || !from.instructions.back().predicated) return -1;
@@ -148,15 +149,15 @@ class Reader {
     return skipped > instructions_as_predicates ? from.next[0] : -1;
   }
 
-  // Blocks one after another, without the loops between them. A load that needs what another one loaded comes
-  // a round later; the compiler moves no load over a store, a barrier or a far branch; and it keeps few
-  // registers for what was loaded.
+  // The cost of consecutive blocks, without the loops between them. A load that needs the value of another
+  // load comes a round later. The compiler moves no load across a store, a barrier or a far branch, and it
+  // keeps few registers for loaded values.
   CodeCost cost_of_blocks(const std::vector<int>& blocks) const {
     CodeCost cost;
     std::map<std::string, int> depth_of;
     std::set<int> begins_segment;
     int depth = 0;
-    double loaded = 0;  // since the last of these
+    double loaded = 0;  // in this segment
     const auto end_segment = [&] {
       cost.rounds += std::max(double(depth), loaded / bytes_of_round);
       cost.loaded += loaded;
@@ -169,8 +170,8 @@ class Reader {
       for (const PtxInstruction& i : kernel_.blocks[size_t(block)].instructions) {
         cost.instructions += machine_instructions(i);
         if (i.is("st.global")) cost.stored += i.access_bytes();
-        if (i.copies_async()) cost.loaded += i.access_bytes();  // and nothing waits before this:
-        // Where newer groups of copies may still be on their way, that many steps share a wait.
+        if (i.copies_async()) cost.loaded += i.access_bytes();  // and the wait comes later:
+        // If n newer groups of copies may still be in flight, n + 1 steps share a wait.
         if (i.is("cp.async.wait")) cost.rounds += 1.0 / (1 + std::atoi(i.operands.c_str()));
         if (is_barrier(i)) ++cost.barriers;
         if (i.is("st.global") || is_barrier(i)) end_segment();
@@ -200,8 +201,8 @@ class Reader {
     return cost.loaded > 0 ? trips_with_loads : cost.barriers > 0 ? trips_with_barriers : trips_else;
   }
 
-  // A loop beside the main one is short, and its loads do not wait for one another: filters, weights of a
-  // fusion.
+  // A loop other than the main one is short, and its loads do not wait for one another: filters, fusion
+  // weights.
   CodeCost before_or_after(int loop) const {
     const double trips = assumed_trips(loop);
     CodeCost cost = cost_of_loop(loop) * trips;
@@ -209,7 +210,7 @@ class Reader {
     return cost;
   }
 
-  // One step of the loop, with all of those within.
+  // One step of the loop, with all its inner loops.
   CodeCost cost_of_loop(int loop) const {
     CodeCost cost = cost_of_blocks(own_[size_t(loop) + 1]);
     for (int i = 0; i < int(kernel_.loops.size()); ++i)
@@ -224,7 +225,8 @@ class Reader {
     return false;
   }
 
-  // Where the kernel takes a ticket: what follows is done by the last block only (cuda/device/last_block.h).
+  // The block in which the kernel takes a ticket: only the last thread block executes what follows
+  // (cuda/device/last_block.h).
   int ticket_block() const {
     for (size_t block = 0; block < kernel_.blocks.size(); ++block)
       for (const PtxInstruction& i : kernel_.blocks[block].instructions)
@@ -232,8 +234,8 @@ class Reader {
     return int(kernel_.blocks.size());
   }
 
-  // The outermost loop that moves most, those that bring tiles to shared memory before all others. -1 where
-  // none moves anything.
+  // The outermost loop that moves the most bytes; a loop that copies tiles to shared memory precedes all
+  // others. -1 if no loop moves anything.
   int main_loop() const {
     int best = -1;
     double most = 0;
@@ -263,7 +265,7 @@ class Reader {
     return result;
   }
 
-  // How often `part`'s accesses go into those of the whole; 0 where they do not.
+  // How many times the accesses of `part` fit into those of `whole`; 0 if they do not.
   static int times(const std::map<std::string, int>& whole, const std::map<std::string, int>& part) {
     if (part.empty() || whole.size() != part.size()) return 0;
     const int factor = whole.begin()->second / part.begin()->second;
@@ -279,7 +281,7 @@ class Reader {
                        [&](const PtxLoop& other) { return other.parent == loop; });
   }
 
-  // nvcc unrolls short loops, and does what is left over in a second copy with fewer accesses.
+  // nvcc unrolls short loops, and handles the remainder in a second copy with fewer accesses.
   bool is_remainder(int loop, int main) const {
     if (main < 0 || has_inner(main) || has_inner(loop)) return false;
     return times(accesses(own_[size_t(main) + 1]), accesses(own_[size_t(loop) + 1])) > 1;
@@ -296,7 +298,7 @@ class Reader {
   }
 
   const PtxKernel& kernel_;
-  std::vector<std::vector<int>> own_;  // blocks of each loop without those within; [0]: of none
+  std::vector<std::vector<int>> own_;  // blocks of each loop without its inner loops; [0]: of no loop
 };
 
 constexpr std::string_view columns =
@@ -366,7 +368,7 @@ void add_ptxas_report(std::string_view report, std::string_view architecture,
   for (const KernelCode& kernel : kernels)
     if (!found.contains(kernel.name))
       throw CudaError(
-          fmt::format("the report of ptxas for {} says nothing of kernel {}", architecture, kernel.name));
+          fmt::format("the ptxas report for {} does not contain kernel {}", architecture, kernel.name));
 }
 
 std::string write_code_table(const std::vector<KernelCode>& kernels, const std::string& compiler) {
@@ -403,13 +405,13 @@ CodeTable read_code_table(std::string_view text) {
     if (number == 1) {
       const size_t begin = line.find("nvcc "), stop = line.find(" makes");
       if (begin == std::string::npos || stop == std::string::npos)
-        throw CudaError("line 1 of the table of kernels does not say which nvcc it is of");
+        throw CudaError("line 1 of the table of kernels does not name the version of nvcc");
       table.compiler = line.substr(begin, stop - begin);
       continue;
     }
     if (number == 2 && line != columns)
       throw CudaError(
-          "line 2 of the table of kernels does not have its columns: scripts/kernel_report --update");
+          "line 2 of the table of kernels has the wrong columns: run scripts/kernel_report --update");
     if (number <= 2 || line.empty()) continue;
     std::vector<std::string> fields;
     for (size_t from = 0; from <= line.size();) {
@@ -425,7 +427,8 @@ CodeTable read_code_table(std::string_view text) {
       char* stop = nullptr;
       values.push_back(std::strtod(fields[i].c_str(), &stop));
       if (*stop || fields[i].empty())
-        throw CudaError(fmt::format("line {} of the table of kernels: '{}' is no number", number, fields[i]));
+        throw CudaError(
+            fmt::format("line {} of the table of kernels: '{}' is not a number", number, fields[i]));
     }
     KernelCode code;
     code.name = fields[0];

@@ -7,7 +7,7 @@
 
 namespace fovea::cuda {
 
-// What one thread executes in a part of a kernel.
+// The cost of what one thread executes in a part of a kernel.
 struct CodeCost {
   double instructions = 0;        // machine instructions, estimated from PTX
   double rounds = 0;              // global loads, each of which waits for the one before it
@@ -18,13 +18,13 @@ struct CodeCost {
   CodeCost operator*(double factor) const;      // likewise
 };
 
-// What nvcc makes of one kernel for one architecture.
+// The code that nvcc generates for one kernel and one architecture.
 struct KernelCode {
   std::string name;                      // as short_kernel_name() (cuda/runtime/profile.h) writes it
   std::string architecture;              // "sm_90"
   int registers = 0, shared_bytes = 0;   // shared: static
-  int max_threads = 0;                   // of a block, by __launch_bounds__; 0: not given
-  int stack_bytes = 0, spill_bytes = 0;  // local memory: of arrays, and of registers that did not suffice
+  int max_threads = 0;                   // per block, from __launch_bounds__; 0: not given
+  int stack_bytes = 0, spill_bytes = 0;  // local memory: for arrays, and for spilled registers
   std::map<int, int> loads, stores;      // global memory accesses: bytes of an access -> count
   std::map<int, int> stores_in_loops;
   int double_operations = 0, double_operations_in_loops = 0;
@@ -33,22 +33,22 @@ struct KernelCode {
   bool varies = false;  // a step contains loops whose length had to be assumed
 };
 
-// The kernels of one PTX file, without what only ptxas knows: registers, shared, stack and spill bytes.
-// Throws CudaError where the text is not PTX.
+// The kernels of one PTX file, without what only ptxas reports: registers, shared, stack and spill bytes.
+// Throws CudaError if the text is not PTX.
 std::vector<KernelCode> read_ptx(std::string_view ptx);
-// Takes those from what `ptxas -v` (nvcc -Xptxas -v) printed. Throws CudaError where a kernel is not in it.
+// Adds those from the output of `ptxas -v` (nvcc -Xptxas -v). Throws CudaError if it lacks a kernel.
 void add_ptxas_report(std::string_view report, std::string_view architecture,
                       std::vector<KernelCode>& kernels);
 
-// cli/predict/kernel_code.tsv: what predictions know of kernels where there is no nvcc.
-// scripts/kernel_report --update writes it. Without kernels for float64, which no network uses.
+// The text of cli/predict/kernel_code.tsv, which predictions use where there is no nvcc.
+// scripts/kernel_report --update writes the file. It omits kernels for float64, which no network uses.
 std::string write_code_table(const std::vector<KernelCode>& kernels, const std::string& compiler);
 struct CodeTable {
   std::string compiler;  // "nvcc 13.0"
   std::map<std::string, KernelCode> kernels;
 };
-// Throws CudaError, which names the line, where the text is no such table.
+// Throws CudaError, which names the line, if the text is not such a table.
 CodeTable read_code_table(std::string_view text);
-const CodeTable& code_table();  // the one that this program was built with
+const CodeTable& code_table();  // the table that this program was built with
 
 }  // namespace fovea::cuda

@@ -15,7 +15,7 @@ constexpr double barrier_cycles = 200;                             // including 
 constexpr double cycles_alone = 3;   // per instruction of a warp that waits for its own results
 constexpr double issue_share = 0.9;  // of the four instructions a cycle, with many warps
 
-// Matrix products are the library's: their kernels and tiles are not known.
+// Matrix products run in a library whose kernels and tiles are not known.
 constexpr double gemm_seconds = 3e-6, gemm_share = 0.68;
 
 // The share of a launch's bytes that the launch before it left in the L2 cache: all of them while they fit,
@@ -62,9 +62,9 @@ LaunchPrediction predict(const LaunchTime& launch, const Gpu& gpu, const CodeTab
   result.known = found != table.kernels.end();
   if (result.known) code = found->second;
 
-  // What a thread does. Its steps are those that the launch says, or those that the bytes need. Loops of
-  // unknown length within a step (windows of a pool) are assumed too long rather than too short: the bytes
-  // correct that.
+  // The work of one thread. The number of its steps comes from the launch, or from the bytes to be moved.
+  // Loops of unknown length within a step (windows of a pool) are assumed too long rather than too short: the
+  // bytes correct that.
   const double threads = double(shape.threads) * double(shape.blocks);
   const double step_bytes = code.step.loaded + code.step.stored;
   double steps = double(shape.steps), share = 1;
@@ -75,7 +75,7 @@ LaunchPrediction predict(const LaunchTime& launch, const Gpu& gpu, const CodeTab
       code.once.rounds + steps * std::max(share * code.step.rounds, std::min(code.step.rounds, 1.0));
   const double barriers = code.once.barriers + steps * share * code.step.barriers;
 
-  // How the blocks come to the multiprocessors.
+  // How the blocks are distributed over the multiprocessors.
   const int64_t shared_bytes = code.shared_bytes + int64_t(shape.shared_bytes);
   const int held = blocks_per_multiprocessor(gpu, shape.threads, code.registers, shared_bytes);
   result.blocks_per_multiprocessor = std::max(1, held);
@@ -94,7 +94,8 @@ LaunchPrediction predict(const LaunchTime& launch, const Gpu& gpu, const CodeTab
   const double warps = std::ceil(shape.threads / 32.0);
   const double issuing = blocks_here * warps * instructions / (4 * issue_share * gpu.clock);
   const double moving = bytes / rate;
-  // The three overlap, but not wholly: the cube root of the sum of cubes is a little more than the largest.
+  // The three overlap, but not completely: the cube root of the sum of cubes is a little more than the
+  // largest.
   const double working =
       std::cbrt(waiting * waiting * waiting + issuing * issuing * issuing + moving * moving * moving);
   result.seconds = launch_seconds + working;

@@ -11,14 +11,14 @@ namespace fovea::cuda {
 enum class Limit { launch, latency, bytes, instructions };
 const char* name(Limit limit);
 
-// What a launch would take on a GPU that need not be in this machine.
+// The predicted cost of a launch on a GPU that need not be in this machine.
 struct LaunchPrediction {
   double seconds = 0;
   Limit limit = Limit::launch;
   int blocks_per_multiprocessor = 0;  // that fit at once
   double waves = 0;                   // the launch's blocks over those that the GPU holds at once
   double bytes_in_flight = 0;         // requested by all resident threads before they wait
-  bool known = true;  // false where code_table() does not have the kernel: 64 registers were assumed
+  bool known = true;  // false if code_table() does not have the kernel: 64 registers were assumed
 };
 
 // Predicts the time of a launch in a graph, on a GPU that need not be in this machine. docs/cuda.md describes

@@ -27,7 +27,8 @@ std::vector<std::string> registers_in(std::string_view text) {
   return result;
 }
 
-// "@%p1 add.s32 %r1, %r2, 3" -> an instruction. Of a group of operands in braces all are written, or read.
+// "@%p1 add.s32 %r1, %r2, 3" -> an instruction. A group of operands in braces is written, or read, as a
+// whole.
 PtxInstruction instruction_of(std::string_view line) {
   PtxInstruction result;
   if (line.starts_with('@')) {
@@ -56,7 +57,7 @@ struct Body {
   std::map<std::string, int, std::less<>> label_of;
 };
 
-// Cuts the lines of a body where a label stands, and behind a branch.
+// Cuts the lines of a body at each label and after each branch.
 Body cut(std::string_view text) {
   Body body;
   body.blocks.emplace_back();
@@ -96,7 +97,7 @@ void connect(Body& body, const std::string& symbol) {
   }
 }
 
-// For each block those that every way to it passes through.
+// For each block, the blocks that every path to it passes through.
 std::vector<std::set<int>> dominators(const std::vector<PtxBlock>& blocks) {
   const int n = int(blocks.size());
   std::vector<std::vector<int>> before(blocks.size());
@@ -189,8 +190,7 @@ int PtxKernel::innermost_loop(int block) const {
 
 int PtxKernel::constant_trips(int index) const {
   const PtxLoop& loop = loops[size_t(index)];
-  // What is sought: mov.u32 %r, FIRST before the loop; add.s32 %r, %r, STEP and setp.ne.s32 %p, %r, BOUND
-  // inside.
+  // Looks for mov.u32 %r, FIRST before the loop; add.s32 %r, %r, STEP and setp.ne.s32 %p, %r, BOUND inside.
   struct Comparison {
     std::string name, opcode;
     int bound;

@@ -6,15 +6,15 @@
 
 namespace fovea {
 
-// The upper half of a float: 8 exponent and 8 significant bits. Storage only; arithmetic is done in float.
+// The upper half of a float: 8 exponent and 8 significant bits. It is for storage; arithmetic is in float.
 struct bfloat16 {
   uint16_t bits = 0;
 
   bfloat16() = default;
-  // To nearest, ties to even; a NaN stays a NaN, of no particular bits.
+  // Rounds to nearest, ties to even; a NaN stays a NaN, with unspecified bits.
   FOVEA_HOST_DEVICE explicit bfloat16(float value) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-    // One instruction, and one for two neighbours that are stored together (F2FP.BF16.F32.PACK_AB).
+    // One instruction, also for two neighbours that are stored together (F2FP.BF16.F32.PACK_AB).
     asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
 #else
     uint32_t word;
@@ -32,10 +32,10 @@ struct bfloat16 {
 };
 
 // The type in which numbers stored as T are computed with, and in which their parameters, statistics and sums
-// are kept: float for float and bfloat16, double for double.
+// are stored: float for float and bfloat16, double for double.
 template <class T>
 struct AccumulatorOf {
-  using type = T;  // what Accumulator<T> stands for
+  using type = T;  // implements Accumulator<T>
 };
 template <>
 struct AccumulatorOf<bfloat16> {

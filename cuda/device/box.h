@@ -7,9 +7,9 @@
 
 namespace fovea {
 
-// a b, rounded before anything is added to it. Compilers fuse a b + c into one operation of one rounding
-// where the machine has it; comparisons of boxes must not depend on that: a box's overlap with itself would
-// not be exactly 1, and ties and thresholds would fall differently on the CPU, whose files are compiled
+// a b, rounded before anything is added to it. Compilers fuse a b + c into one operation with one rounding
+// where the machine has it. Comparisons of boxes must not depend on that: a box's overlap with itself would
+// not be exactly 1, and ties and thresholds would come out differently on the CPU, whose files are compiled
 // without it.
 __device__ inline float exact_product(float a, float b) {
 #ifndef FOVEA_SIM
@@ -25,20 +25,20 @@ __device__ inline float exact_product(float a, float b) {
 // Height times width.
 __device__ inline float area(const BoxEdges& box) { return exact_product(box.height(), box.width()); }
 
-// The area that two boxes share; 0 where they share none.
+// The area that two boxes share; 0 if they are disjoint.
 __device__ inline float intersection(const BoxEdges& a, const BoxEdges& b) {
   const float height = fminf(a.ymax, b.ymax) - fmaxf(a.ymin, b.ymin);
   const float width = fminf(a.xmax, b.xmax) - fmaxf(a.xmin, b.xmin);
   return height > 0 && width > 0 ? exact_product(height, width) : 0.0f;
 }
 
-// The bits of iou() in models/nms.cpp and of train/detection/matching.cpp.
+// Same bits as iou() in models/nms.cpp and in train/detection/matching.cpp.
 __device__ inline float intersection_over_union(const BoxEdges& a, const BoxEdges& b) {
   const float common = intersection(a, b);
   return common > 0 ? common / (area(a) + area(b) - common) : 0.0f;
 }
 
-// encode() of models/box_coder.h, which has the formulas' reasons. A code is (ty, tx, th, tw).
+// encode() of models/box_coder.h, which explains the formulas. A code is (ty, tx, th, tw).
 __device__ inline BoxEdges encode_box(const BoxEdges& anchor, const BoxEdges& truth) {
   const float y = (truth.ymin + truth.height() / 2) - (anchor.ymin + anchor.height() / 2);
   const float x = (truth.xmin + truth.width() / 2) - (anchor.xmin + anchor.width() / 2);
@@ -58,7 +58,7 @@ __device__ inline BoxEdges decode_box(const BoxEdges& anchor, const BoxEdges& co
   return {y - height / 2, x - width / 2, y + height / 2, x + width / 2};
 }
 
-// The greatest over a warp, in every lane. All 32 must call it.
+// Returns the greatest value of a warp to every lane. All 32 lanes must call it.
 __device__ inline uint64_t warp_max(uint64_t value) {
   for (int step = 16; step > 0; step /= 2) {
     const uint64_t other = __shfl_xor_sync(0xffffffffu, value, step);

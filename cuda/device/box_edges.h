@@ -3,8 +3,8 @@
 
 namespace fovea {
 
-// A box as models/box.h has it, read and written at once. Host code sees it too; what kernels compute of it
-// is in box.h.
+// A box as in models/box.h, read and written at once. Host code includes it as well; what kernels compute
+// from boxes is in box.h.
 struct alignas(16) BoxEdges {
   float ymin, xmin, ymax, xmax;
 
@@ -12,7 +12,7 @@ struct alignas(16) BoxEdges {
   FOVEA_HOST_DEVICE float width() const { return xmax - xmin; }
 };
 
-// Where decoding clamps a code (models/box_coder.h has the reasons).
+// The limits at which decoding clamps a code (models/box_coder.h has the reasons).
 inline constexpr float box_code_max_shift = 1e6f;
 inline constexpr float box_code_max_log_ratio = 20;
 

@@ -8,9 +8,9 @@
 
 namespace fovea {
 
-// What kernels that walk down the columns of row-major matrices share: sums over rows, and elementwise work
-// whose coefficients belong to a column (a channel) and stay in registers. A thread owns N neighbouring
-// columns, a block is `width` threads along the columns by `lines` along the rows, and has `chunk_rows` rows
+// Shared by kernels that walk down the columns of row-major matrices: sums over rows, and elementwise work
+// whose coefficients belong to a column (a channel) and stay in registers. A thread has N neighbouring
+// columns. A block is `width` threads along the columns by `lines` along the rows, and has `chunk_rows` rows
 // of one matrix.
 struct ColumnGrid {
   int64_t matrices = 0, rows = 0, columns = 0;
@@ -21,9 +21,9 @@ struct ColumnGrid {
   dim3 grid() const { return dim3(unsigned(matrices * chunks * tiles)); }
   dim3 block() const { return dim3(unsigned(width), unsigned(lines)); }
   int64_t steps() const { return (chunk_rows + lines - 1) / lines; }  // rows that a thread walks down
-  // Numbers that one sum for each column of each chunk needs.
+  // The number of partial sums, one for each column of each chunk.
   int64_t partials() const { return matrices * chunks * columns; }
-  // For block_column_sum of `count` values of type R a thread.
+  // For block_column_sum of `count` values of type R per thread.
   template <class R>
   size_t shared_bytes(int count) const {
     return size_t(width) * size_t(lines) * size_t(count) * sizeof(R);
@@ -32,17 +32,17 @@ struct ColumnGrid {
 
 // How column_grid() cuts a matrix.
 struct ColumnPlan {
-  int64_t blocks;   // to keep a large GPU busy; no more, since each costs coefficients or partial sums
-  int64_t rows;     // of a thread, at least, while there are enough of them
+  int64_t blocks;   // enough to keep a large GPU busy; each more costs coefficients or partial sums
+  int64_t rows;     // of a thread, at least, while there are enough
   int threads;      // of a block, at most
   int64_t columns;  // of a block, at most, in packs
 };
-inline constexpr int64_t few_rows = 16;  // a thread adds them faster than a block
+inline constexpr int64_t few_rows = 16;  // one thread adds them faster than a block
 inline constexpr ColumnPlan plan_for_sums = {1024, 8, 256, 32};
 inline constexpr ColumnPlan plan_for_elements = {8192, 4, 256, 32};
 inline constexpr ColumnPlan plan_for_partials = {1, int64_t(1) << 40, 512, 8};  // all rows in one chunk
 
-// Depends only on the sizes, so sums have the same bits on every device.
+// Depends only on the sizes, so that sums have the same bits on every device.
 inline ColumnGrid column_grid(int64_t matrices, int64_t rows, int64_t columns, int pack, ColumnPlan plan) {
   ColumnGrid g;
   g.matrices = matrices;
@@ -62,14 +62,14 @@ inline ColumnGrid column_grid(int64_t matrices, int64_t rows, int64_t columns, i
 }
 
 // A thread's place: for (int64_t row = at.begin; row < at.end; row += blockDim.y) use x[at.offset(row)] and
-// the N - 1 behind it. Threads beyond the last column have no rows, but come to the barriers.
+// the N - 1 after it. Threads beyond the last column have no rows, but take part in the barriers.
 template <int N>
 struct ColumnPlace {
   int64_t matrix, chunk, column, begin, end;
   int64_t first, stride;
   bool inside;
 
-  // Of the thread that asks.
+  // The place of the calling thread.
   __device__ explicit ColumnPlace(const ColumnGrid& g) {
     const unsigned tiles = unsigned(g.tiles), chunks = unsigned(g.chunks);
     const unsigned tile = blockIdx.x % tiles, other = blockIdx.x / tiles;
@@ -83,16 +83,16 @@ struct ColumnPlace {
     stride = g.columns;
   }
   __device__ int64_t offset(int64_t row) const { return first + row * stride; }
-  // Of this matrix, chunk and column in an array matrices x chunks x columns.
+  // The index of this matrix, chunk and column in an array matrices x chunks x columns.
   __device__ int64_t partial(const ColumnGrid& g) const {
     return (matrix * g.chunks + chunk) * g.columns + column;
   }
   __device__ bool first_line() const { return inside && threadIdx.y == 0; }
 };
 
-// Adds `values` of the threads of a column in a fixed order; the first line has the sums. All threads must
-// call it, with shared_bytes<R>(Count) of dynamic shared memory. First up to 4 threads for each value add a
-// part of its lines each, then the first line adds what these have.
+// Adds the `values` of a column's threads in a fixed order; the first line gets the sums. All threads must
+// call it, with shared_bytes<R>(Count) of dynamic shared memory. First up to 4 threads per value each add a
+// part of its lines, then the first line adds their sums.
 template <int Count, class R>
 __device__ inline void block_column_sum(R (&values)[Count]) {
   R* shared = dynamic_shared<R>();
@@ -121,7 +121,7 @@ __device__ inline void block_column_sum(R (&values)[Count]) {
   __syncthreads();
 }
 
-// Calls f.operator()<N>() with the columns of a thread: a pack of 16 bytes where rows can be read so, else 1.
+// Calls f.operator()<N>() with the columns of a thread: a pack of 16 bytes if rows can be read so, else 1.
 template <class T, class F>
 void with_column_pack(int64_t columns, F&& f) {
   if (packs_fit<T>(columns))

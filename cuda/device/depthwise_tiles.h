@@ -11,31 +11,31 @@
 
 namespace fovea::cuda {
 
-// What the tiled kernels of a depthwise convolution share. A block brings the pixels under a tile of the
-// result to shared memory: 64 bytes of channels a pixel, and zeros where the map ends, so that the sums need
-// no test of the border. A thread has two neighbouring channels, 4 columns of the result and some rows.
+// Shared by the tiled kernels of a depthwise convolution. A block copies the pixels under a tile of the
+// result to shared memory, 64 bytes of channels per pixel, with zeros outside the map, so that the sums need
+// not test for the border. A thread has two neighbouring channels, 4 columns of the result and some rows.
 
-// Along one axis: which source pixels the K taps of a thread's outputs meet. For the input gradient the
-// outputs are dx and the source is dy. dx at i takes w[a] dy[o] with o S + a - p = i. Write i + p = S q + e,
-// e < S: then a = e + S t and o = q - t, for t from 0 on. So S neighbouring outputs have the same source
-// pixels, and each meets those of the taps that are e modulo S.
+// Along one axis: which source pixels the K taps of a thread's outputs multiply. For the input gradient the
+// outputs are dx and the source is dy. dx at i takes w[a] dy[o] with o S + a - p = i. Write i + p = S q + e
+// with e < S: then a = e + S t and o = q - t, for t from 0 on. So S neighbouring outputs have the same source
+// pixels, and each of them uses the taps that are e modulo S.
 template <int K, int S, bool GRADIENT>
 struct Axis {
   static constexpr int turns = (K + S - 1) / S;  // values of t
   static constexpr auto from = GRADIENT ? &DepthwiseLevel::out : &DepthwiseLevel::in;
   static constexpr auto to = GRADIENT ? &DepthwiseLevel::in : &DepthwiseLevel::out;
 
-  // Source pixels from the first of `count` outputs to the first of the next.
+  // Source pixels from the first pixel of `count` outputs to the first pixel of the next outputs.
   HD static constexpr int step(int count) { return GRADIENT ? count / S : count * S; }
   // Source pixels under `count` outputs.
   HD static constexpr int span(int count) { return GRADIENT ? count / S + turns - 1 : (count - 1) * S + K; }
-  // The output that meets the source pixel with `tap`, both counted from the first; below 0 where there is
+  // The output that multiplies the source pixel with `tap`, both counted from the first; below 0 if there is
   // none.
   HD static constexpr int output(int source, int tap) {
     if (GRADIENT) return (source - turns + 1 + tap / S) * S + tap % S;
     return source >= tap && (source - tap) % S == 0 ? (source - tap) / S : -1;
   }
-  // The last that `output` meets.
+  // The last source pixel that `output` uses.
   HD static constexpr int last(int output) { return GRADIENT ? output / S + turns - 1 : output * S + K - 1; }
   // Outputs before the map's first: its group of S may begin outside of the map.
   HD static constexpr int before(int pad) { return GRADIENT ? pad % S : 0; }
@@ -45,19 +45,19 @@ struct Axis {
 
 inline constexpr int width = 4;              // columns of the result that a thread has
 inline constexpr int max_lines = 8;          // threads of a block with the same channels
-inline constexpr int multiprocessors = 132;  // that numbers of blocks are made for
+inline constexpr int multiprocessors = 132;  // on which the numbers of blocks are based
 template <class T>
 inline constexpr int slab = 64 / int(sizeof(T));  // channels of a block
 template <class T>
 inline constexpr int tile_threads = slab<T> / 2 * max_lines;
 
-// Pixels in shared memory. Behind every `step` columns, which a thread begins after its neighbour, there is a
-// gap of one pixel: without it both would ask the same banks.
+// Pixels in shared memory. After every `step` columns, the distance between neighbouring threads, there is a
+// gap of one pixel: without it both threads would access the same banks.
 struct SharedTile {
   int rows, columns, pitch;
   unsigned reciprocal;  // 2^20 / columns, rounded up
 
-  // rows_ x columns_ pixels, of which a thread begins `step` after its neighbour.
+  // rows_ x columns_ pixels; neighbouring threads begin `step` columns apart.
   SharedTile(int rows_, int columns_, int step)
       : rows(rows_),
         columns(columns_),
@@ -68,16 +68,16 @@ struct SharedTile {
   __device__ int row_of(int i) const { return int(unsigned(i) * reciprocal >> 20); }
 };
 
-// The tiles of all images: a block has one of them, or several, and a slab of channels.
+// The tiles of all images: a block has one or several of them, and a slab of channels.
 struct Tiling {
   DepthwiseConv2dDims d;
-  // An image's tiles: those before each level, those beside each other in it, and all; and slabs of channels.
+  // An image's tiles: before each level, side by side in it, and in all; and slabs of channels.
   int first[PyramidShape::max_levels] = {}, across[PyramidShape::max_levels] = {}, tiles = 0, slabs = 0;
-  // A block's threads of the same channels, below and beside each other, and the rows of a thread's result.
+  // A block's threads with the same channels, vertically and horizontally; and the rows of a thread's result.
   int rows = 1, columns = 1, height = 0;
   SharedTile source{1, 1, 1};
 
-  // Tiles whose threads each make `height` rows.
+  // Tiles whose threads each compute `height` rows.
   template <class A, class T>
   static Tiling of(const DepthwiseConv2dDims& d, int height) {
     Tiling t{d};
@@ -105,15 +105,15 @@ struct Tiling {
     return t;
   }
   int64_t count() const { return d.batch * tiles; }
-  // Blocks of each slab where they loop over tiles: as many as the GPU holds, each with the same number of
+  // The blocks of each slab if they loop over tiles: as many as the GPU holds, each with the same number of
   // tiles or one fewer.
   int64_t chunks(int blocks_held) const {
     const int64_t most = std::max(1, multiprocessors * blocks_held / std::max(1, slabs)),
                   each = std::max<int64_t>(1, (count() + most - 1) / most);
     return std::max<int64_t>(1, (count() + each - 1) / each);
   }
-  // The launch with this many blocks for each slab; `steps` are those of a thread's loop over tiles or, where
-  // there is none, its copies.
+  // The launch with this many blocks per slab; `steps` counts the iterations of a thread's loop over tiles
+  // or, without such a loop, its copies.
   template <class T>
   LaunchConfig config(int64_t blocks, int64_t shared_pixels, int64_t steps) const {
     LaunchConfig result({unsigned(blocks * slabs)}, {unsigned(slab<T> / 2), unsigned(rows * columns)},
@@ -123,13 +123,13 @@ struct Tiling {
   }
 };
 
-// Where a tile lies: its first output, counted from the first tile of its level.
+// Where a tile is: its first output, counted from the first tile of its level.
 struct TilePlace {
   DepthwiseLevel level;
   int64_t image;
   int row, column;
 
-  // `tile` counts those of all images.
+  // `tile` counts the tiles of all images.
   __device__ TilePlace(unsigned tile, const Tiling& t) {
     image = tile / unsigned(t.tiles);
     tile %= unsigned(t.tiles);
@@ -142,7 +142,7 @@ struct TilePlace {
   }
 };
 
-// Brings the pixels of a map from (top, left) on to shared memory, in a slab's channels from `first` on. All
+// Copies the pixels of a map from (top, left) on to shared memory, for a slab's channels from `first` on. All
 // threads of the block take part.
 template <int STEP, class T>
 __device__ inline void fetch(T* to, const SharedTile& tile, const T* from, const FeatureMap& map,
@@ -160,7 +160,7 @@ __device__ inline void fetch(T* to, const SharedTile& tile, const T* from, const
   }
 }
 
-// Two neighbouring numbers to compute with, in one access.
+// Loads two neighbouring numbers in one access.
 __device__ inline void load_pair(float (&to)[2], const float* from) {
   const Pack<float, 2> pair = load_pack<2>(from);
   to[0] = pair.value[0];
@@ -174,7 +174,7 @@ __device__ inline void load_pair(float (&to)[2], const bfloat16* from) {
   memcpy(&to[1], &high, sizeof high);
 }
 
-// Calls f.operator()<K, S>() where there are tiled kernels: not for double, and for channels in whole packs.
+// Calls f.operator()<K, S>() if there are tiled kernels: not for double, only for channels in whole packs.
 template <class T, class F>
 bool tiled(const DepthwiseConv2dDims& d, F&& f) {
   if constexpr (!std::is_same_v<T, double>) {

@@ -8,10 +8,10 @@
 namespace fovea {
 
 // exp(x) without a branch or a call, so that loops over channels vectorise: x = n ln 2 + r with |r| <= ln 2 /
-// 2, e^r by the polynomial of degree 6 whose largest relative error is least (Remez), 1.9e-9, 2^n put
-// together from exponent bits. x / ln 2 is rounded to n by adding 1.5 * 2^23, which leaves n in the low bits
-// of the sum. Within 2 ulp of std::exp for x from -87 to 88. On the CPU x is clamped to that
-// range, so that the result is never 0 or infinite, which no caller here needs.
+// 2, e^r by the polynomial of degree 6 with the smallest maximum relative error (Remez), 1.9e-9, and 2^n from
+// exponent bits. Adding 1.5 * 2^23 rounds x / ln 2 to n and leaves n in the low bits of the sum. Within 2 ulp
+// of std::exp for x from -87 to 88. On the CPU x is clamped to that range, so that the result is never 0 or
+// infinite, which no caller needs.
 FOVEA_HOST_DEVICE inline float exponential(float x) {
 #ifdef __CUDA_ARCH__
   return expf(x);
@@ -40,7 +40,7 @@ FOVEA_HOST_DEVICE inline float exponential(float x) {
 FOVEA_HOST_DEVICE inline double exponential(double x) { return std::exp(x); }
 
 // 1 / (1 + e^-x). On a GPU in 8 instructions, within 2 ulp: e^-x = 2^t (1 + r ln 2), where t is -x / ln 2 as
-// a float and r what its rounding lost. Where t is infinite r would be a NaN, which min() drops.
+// a float and r its rounding error. If t is infinite r would be a NaN, which min() drops.
 FOVEA_HOST_DEVICE inline float sigmoid_of(float x) {
 #ifdef __CUDA_ARCH__
   const float t = x * -1.44269502f, r = fminf(fmaf(x, -1.92596303e-8f, fmaf(x, -1.44269502f, -t)), 1.0f);
@@ -54,8 +54,8 @@ FOVEA_HOST_DEVICE inline float sigmoid_of(float x) {
 }
 FOVEA_HOST_DEVICE inline double sigmoid_of(double x) { return 1.0 / (1.0 + exponential(-x)); }
 
-// log(1 + t) for t in [0, 1], as t p(t) with the p of degree 9 whose largest relative error is least (Remez),
-// 4.7e-9: vectorises, within 2 ulp.
+// log(1 + t) for t in [0, 1], as t p(t) with the p of degree 9 with the smallest maximum relative error
+// (Remez), 4.7e-9. It vectorises, within 2 ulp.
 FOVEA_HOST_DEVICE inline float log1p_of(float t) {
   float p = -3.244025176e-3f;
   p = p * t + 1.985146235e-2f;

@@ -7,8 +7,8 @@
 #include "cuda/platform.h"
 
 // Normal (Box and Muller, 1958) and uniform numbers from random words, with the same bits on every device and
-// in every build: each product that something is added to is written as a fused multiply-add, so that no
-// compiler has a choice, and all else is exact or rounded as IEEE 754 says.
+// in every build: each product to which something is added is an explicit fused multiply-add, which leaves
+// the compiler no choice, and everything else is exact or rounded as in IEEE 754.
 namespace fovea {
 
 // -2 ln u for u = (the word's upper 24 bits + 1) / 2^24, which lies in (0, 1]: 0 to 33.3.
@@ -21,7 +21,7 @@ HD inline float minus_twice_log(uint32_t word) {
   bits -= uint32_t(exponent) << 23;
   float m;  // u = 2^exponent m, and sqrt(1/2) <= m < sqrt(2)
   memcpy(&m, &bits, sizeof m);
-  // ln m = 2 atanh(s) = 2 (s + s^3/3 + s^5/5 + ...) with |s| <= 0.172; the rest is below 3e-9.
+  // ln m = 2 atanh(s) = 2 (s + s^3/3 + s^5/5 + ...) with |s| <= 0.172; the remainder is below 3e-9.
   const float s = (m - 1.0f) / (m + 1.0f), q = s * s;
   float p = 1.0f / 9;
   p = std::fma(p, q, 1.0f / 7);
@@ -34,7 +34,7 @@ HD inline float minus_twice_log(uint32_t word) {
 
 // cos(2 pi word / 2^32): the word is an angle in fractions of a turn.
 HD inline float cosine_of_turn(uint32_t word) {
-  const uint32_t quarter = (word + 0x20000000u) >> 30;  // the nearest one: what is left is within pi / 4
+  const uint32_t quarter = (word + 0x20000000u) >> 30;  // the nearest one: the remainder is within pi / 4
   constexpr float radians = 1.46291808e-9f;             // 2 pi / 2^32
   const float x = float(int32_t(word - (quarter << 30))) * radians, q = x * x;
   float cosine = 1.0f / 40320, sine = 1.0f / 362880;
@@ -50,15 +50,15 @@ HD inline float cosine_of_turn(uint32_t word) {
   return quarter == 1 || quarter == 2 ? -value : value;
 }
 
-// Number k (0 .. 3) of the four that four words give: mean 0, variance 1, within 5.8.
+// Number k (0 .. 3) of the four that four words make: mean 0, variance 1, within 5.8.
 HD inline float normal_from_words(const PhiloxBlock& words, int k) {
   const uint32_t radius = k < 2 ? words.word[0] : words.word[2];
   const uint32_t angle = k < 2 ? words.word[1] : words.word[3];
-  constexpr uint32_t quarter_turn = 0x40000000;  // a sine is a cosine a quarter turn back
+  constexpr uint32_t quarter_turn = 0x40000000;  // a sine is a cosine a quarter turn earlier
   return std::sqrt(minus_twice_log(radius)) * cosine_of_turn(k % 2 ? angle - quarter_turn : angle);
 }
 
-// A number in [low, high), or high where rounding comes to it.
+// A number in [low, high), or high if rounding reaches it.
 HD inline float uniform_between(uint32_t word, float low, float high) {
   return std::fma(high - low, uniform_from_word(word), low);
 }

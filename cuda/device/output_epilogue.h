@@ -7,19 +7,19 @@
 
 namespace fovea {
 
-// What a kernel that makes a convolution's output, (rows, channels) of float or bfloat16, does with it for
-// the batch norm that follows: it applies the norm, or gathers the statistics of what it writes, or neither.
+// What a kernel that computes a convolution's output, (rows, channels) of float or bfloat16, does for the
+// batch norm that follows: it applies the norm, gathers the statistics of what it writes, or neither.
 struct OutputEpilogue {
-  // Evaluation; null: none. y = f(weight (conv - mean) / sqrt(variance + epsilon) + bias), rounded once;
-  // (channels) each. They are the parameters, since coefficients would have to be kept in step with them.
+  // For evaluation; null: none. y = f(weight (conv - mean) / sqrt(variance + epsilon) + bias), rounded once,
+  // (channels) each. These are the parameters: coefficients would have to be updated whenever they change.
   const float *weight = nullptr, *bias = nullptr, *mean = nullptr, *variance = nullptr;
   float epsilon = 0;
   Activation activation = Activation::identity;
 
-  // Training; null: none. The rows are dealt out to chunks, in a way that depends on the sizes only: what one
-  // block makes of its channels, in a loop over tiles, so that there are few. Each has its number of rows,
-  // (chunks), which may be 0 but in the first, and of the rounded outputs the mean, and the squared distances
-  // from it, added: (chunks, 2, channels).
+  // For training; null: none. The rows are distributed over chunks in a way that depends only on the sizes: a
+  // chunk is what one block computes of its channels in a loop over tiles, so that chunks are few. `rows`
+  // (chunks) has the number of rows of each, which may be 0 except in the first; `statistics` (chunks, 2,
+  // channels) has the mean of the rounded outputs, and the sum of their squared distances from it.
   int* rows = nullptr;
   float* statistics = nullptr;
 };
@@ -30,7 +30,7 @@ struct OutputNorm {
   float scale[N] = {}, shift[N] = {};
 
   OutputNorm() = default;
-  // Reads the parameters of N channels, from `channel` on.
+  // Reads the parameters of N channels from `channel` on.
   __device__ OutputNorm(const OutputEpilogue& of, int channel) {
     const auto weight = load_pack<N>(of.weight + channel), bias = load_pack<N>(of.bias + channel),
                mean = load_pack<N>(of.mean + channel), variance = load_pack<N>(of.variance + channel);
@@ -39,7 +39,7 @@ struct OutputNorm {
       shift[k] = bias.value[k] - mean.value[k] * scale[k];
     }
   }
-  // To several pixels' numbers, of all N channels each: one branch for the activation of all of them.
+  // Applies it to several pixels' N channels each, with one branch for the activation of all of them.
   template <int Count>
   __device__ void apply(Activation activation, float (&values)[Count]) const {
     UNROLL for (int i = 0; i < Count; ++i) { values[i] = values[i] * scale[i % N] + shift[i % N]; }
@@ -59,13 +59,13 @@ struct OutputSums {
   float pivot[N] = {};
   float values[2 * N] = {};  // sums of distances from the pivot, then of their squares
 
-  // `value` as it was rounded.
+  // `value` after rounding.
   __device__ void add(int k, float value) {
     const float distance = value - pivot[k];
     values[k] += distance;
     values[N + k] += distance * distance;
   }
-  // By one thread that has the sums of the whole chunk, whose threads had the same pivot; 0 without rows.
+  // Called by one thread with the sums of the whole chunk, whose threads share one pivot; 0 without rows.
   __device__ void store(const OutputEpilogue& to, int64_t chunk, int rows, int channel, int channels) const {
     const float n = rows > 0 ? float(rows) : 1.0f;
     Pack<float, N> mean, squares;

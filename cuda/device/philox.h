@@ -5,14 +5,14 @@
 
 namespace fovea {
 
-// What one call of Philox gives.
+// The result of one call of Philox.
 struct PhiloxBlock {
   uint32_t word[4];
 };
 
 // Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): four random words as
-// a pure function of a 128-bit counter and a 64-bit key. No state, so element i of a tensor has the same
-// random number on every device, for any number of threads and in any order.
+// a pure function of a 128-bit counter and a 64-bit key. It has no state, so element i of a tensor has the
+// same random number on every device, for any number of threads and in any order.
 FOVEA_HOST_DEVICE inline PhiloxBlock philox4x32(uint64_t key, uint64_t counter_low,
                                                 uint64_t counter_high = 0) {
   uint32_t c0 = uint32_t(counter_low), c1 = uint32_t(counter_low >> 32);
@@ -30,7 +30,7 @@ FOVEA_HOST_DEVICE inline PhiloxBlock philox4x32(uint64_t key, uint64_t counter_l
   return {{c0, c1, c2, c3}};
 }
 
-// A word as a number in [0, 1): its upper 24 bits, all a float holds.
+// A word as a number in [0, 1): its upper 24 bits, which is all that a float holds.
 FOVEA_HOST_DEVICE inline float uniform_from_word(uint32_t word) {
   return float(word >> 8) * (1.0f / 16777216.0f);
 }

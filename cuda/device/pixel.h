@@ -8,7 +8,7 @@ namespace fovea {
 // Whether 0 <= position < size, in one comparison.
 HD inline bool inside(int position, int size) { return unsigned(position) < unsigned(size); }
 
-// Where element i of a tensor (N, height, width, channels) lies.
+// The pixel and channel of element i of a tensor (N, height, width, channels).
 struct PixelPlace {
   int64_t image;
   int row, column, channel;

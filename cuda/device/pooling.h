@@ -21,8 +21,8 @@ __device__ inline int64_t offset(int64_t n, int y, int x, int height, int width,
   return ((n * height + y) * width + x) * channels;
 }
 
-// The maximum of the window of output `out`, of N channels of the images x, and as the number of the pixel in
-// the window, row after row, where it comes first. A NaN, once met, stays; its number is -1.
+// The maximum over the window of output `out`, for N channels of the images x, and the number of its first
+// occurrence in the window, row by row. Once a NaN occurs it stays; its number is -1.
 template <int N, class T, class R>
 __device__ void largest_in_window(const T* x, const PoolAxis& v, const PoolAxis& h, int channels,
                                   const ImagePlace& out, R* best, int* first) {

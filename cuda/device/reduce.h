@@ -5,8 +5,8 @@ namespace fovea {
 
 inline constexpr unsigned all_lanes = 0xffffffffu;
 
-// The sum over a warp, in lane 0: a tree of fixed shape, so the same bits each time. All 32 lanes must call
-// it.
+// The sum over a warp, in lane 0: a tree of fixed shape, which gives the same bits each time. All 32 lanes
+// must call it.
 template <class T>
 __device__ inline T warp_sum(T value) {
   for (int step = 16; step > 0; step /= 2) value += __shfl_down_sync(all_lanes, value, step);

@@ -8,18 +8,18 @@
 
 namespace fovea {
 
-// What kernels share that treat segments of the pixels of a tensor (images, pixels, channels) by themselves,
-// such as the levels of a pyramid: a segment's rows are its pixels of all images. One segment of one image is
-// the matrix of columns.h.
+// Shared by kernels that treat segments of the pixels of a tensor (images, pixels, channels) separately, such
+// as the levels of a pyramid: a segment's rows are its pixels in all images. One segment of one image is the
+// matrix of columns.h.
 
 inline constexpr int64_t max_segments = 8;
 inline constexpr int row_depth = 4;  // rows that a thread loads before it uses the first
 
-// ColumnGrid over the rows of all segments; `chunks` is the number of all chunks.
+// A ColumnGrid over the rows of all segments; `chunks` counts the chunks of all of them.
 struct SegmentGrid : ColumnGrid {
   struct Segment {
     int64_t begin, size;         // pixels
-    int64_t rows, first, count;  // its rows, and which chunks are its own
+    int64_t rows, first, count;  // its rows, and its own chunks
   } of[max_segments] = {};
   int segments = 1;
   int64_t pixels = 0;
@@ -32,7 +32,7 @@ struct SegmentGrid : ColumnGrid {
   }
 };
 
-// `sizes`: the pixels of each segment, which add up to those of an image.
+// `sizes` are the pixels of each segment, which add up to those of an image.
 inline SegmentGrid segment_grid(int64_t images, std::span<const int64_t> sizes, int64_t channels, int pack,
                                 ColumnPlan plan) {
   int64_t pixels = 0;
@@ -60,7 +60,7 @@ struct SegmentPlace {
 
   // The place in this block's chunk.
   __device__ explicit SegmentPlace(const SegmentGrid& g) : SegmentPlace(g, blockIdx.x / unsigned(g.tiles)) {}
-  // The place in a chunk given.
+  // The place in a given chunk.
   __device__ SegmentPlace(const SegmentGrid& g, int64_t chunk_) : chunk(chunk_), channels(g.columns) {
     segment = 0;
     of = g.of[0];
@@ -81,12 +81,12 @@ struct SegmentPlace {
   }
   __device__ int64_t coefficient() const { return segment * channels + column; }
   __device__ bool first_line() const { return inside && threadIdx.y == 0; }
-  // The number of the group of blocks that finish together: those of a segment and a tile of channels.
+  // The number of the group of blocks that finish together: those of one segment and one tile of channels.
   __device__ int64_t group(const SegmentGrid& g) const { return segment * g.tiles + tile; }
 };
 
-// Two sums a column for each chunk of each process, (processes, chunks, 2, channels): of those the ones of
-// this block's segment and columns. Chunks of `rows` have their own numbers of rows, otherwise those of the
+// Two sums per column for each chunk of each process, (processes, chunks, 2, channels), restricted to this
+// block's segment and columns. If `rows` is given, chunks have these numbers of rows, otherwise those of the
 // grid.
 template <int N, class R>
 class Chunks {
@@ -98,7 +98,7 @@ class Chunks {
         processes_(processes),
         rows_(rows),
         first_(partial + 2 * at.of.first * grid.columns + at.column) {}
-  // By the block's first line.
+  // Called by the block's first line.
   __device__ static void store(const R* sums, R* partial, const SegmentPlace<N>& at,
                                const SegmentGrid& grid) {
     R* to = partial + 2 * at.chunk * grid.columns + at.column;
@@ -108,7 +108,7 @@ class Chunks {
 
   __device__ const R* first() const { return first_; }  // the first chunk's first sums
   __device__ int64_t rows() const { return at_.of.rows * processes_; }
-  // use(rows, first sums, second sums) for each of the chunks that this thread has.
+  // Calls use(rows, first sums, second sums) for each of this thread's chunks.
   template <class F>
   __device__ void for_each(F&& use) const {
     const R* from = first_;

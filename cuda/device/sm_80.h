@@ -1,10 +1,10 @@
 #pragma once
 #include "cuda/device/vector.h"
 
-// What GPUs have from compute capability 8.0 on: copies to shared memory that no thread waits for, and
-// products on tensor cores. In the simulator a copy is made at once, and the lanes of a warp exchange their
-// parts of the matrices (cuda/sim/matrices.cpp). PTX ISA 9.0, "Data Movement and Conversion Instructions" and
-// "Warp Level Matrix Multiply-Accumulate Instructions".
+// For GPUs of compute capability 8.0 and later: copies to shared memory for which no thread waits, and
+// products on tensor cores. The simulator copies at once, and the lanes of a warp exchange their parts of the
+// matrices (cuda/sim/matrices.cpp). PTX ISA 9.0, "Data Movement and Conversion Instructions" and "Warp Level
+// Matrix Multiply-Accumulate Instructions".
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 #define FOVEA_SM_80
 #endif
@@ -12,8 +12,8 @@
 namespace fovea {
 
 // Starts to copy 16 bytes from global to shared memory; the thread does not wait and needs no registers for
-// them. Where not `wanted` zeros are written, and nothing is read. Below compute capability 8.0 and in
-// the simulator the copy is synchronous.
+// them. If not `wanted`, it writes zeros and reads nothing. Below compute capability 8.0 and in the simulator
+// the copy is synchronous.
 template <class T>
 __device__ inline void copy_async(T* to, const T* from, bool wanted) {
 #ifdef FOVEA_SM_80
@@ -29,20 +29,20 @@ __device__ inline void copy_async(T* to, const T* from, bool wanted) {
 #endif
 }
 
-// Waits for the copies that this thread has started. Those of other threads are there after a barrier.
+// Waits for the copies that this thread has started. After a barrier those of other threads are complete.
 __device__ inline void wait_for_copies() {
 #ifdef FOVEA_SM_80
   asm volatile("cp.async.wait_all;" ::: "memory");
 #endif
 }
 
-// Makes a group of the copies that this thread has started since the last one; there may be none.
+// Makes a group of the copies that this thread has started since the last group; it may be empty.
 __device__ inline void end_copy_group() {
 #ifdef FOVEA_SM_80
   asm volatile("cp.async.commit_group;" ::: "memory");
 #endif
 }
-// Waits for all groups but the `NEWER` last ones.
+// Waits for all groups except the last `NEWER`.
 template <int NEWER>
 __device__ inline void wait_for_copy_groups() {
 #ifdef FOVEA_SM_80
@@ -50,7 +50,7 @@ __device__ inline void wait_for_copy_groups() {
 #endif
 }
 
-// The functions below are for all 32 lanes of a warp at once, lane = 4 row + column. Below compute capability
+// All 32 lanes of a warp call the functions below together; lane = 4 row + column. Below compute capability
 // 8.0 they end the kernel with an error.
 template <class... Arguments>
 __device__ inline void never(const Arguments&...) {
@@ -86,7 +86,7 @@ __device__ inline void load_matrices(uint32_t (&to)[4], const Pack<bfloat16, 8>*
 }
 
 // sum (16 x 8) += a (16 x 16) b (16 x 8), in float. The four matrices of `a` are rows 0 to 7 and 8 to 15 of
-// its left half, then of its right half, as load_matrices() gives them; the two of `b` are its upper and its
+// its left half, then of its right half, as load_matrices() loads them; the two of `b` are its upper and its
 // lower half, turned. A lane has sum[row][2 column] and the next, then those of row + 8.
 __device__ inline void multiply_add(float (&sum)[4], const uint32_t (&a)[4], const uint32_t* b) {
 #ifdef FOVEA_SM_80
@@ -102,7 +102,7 @@ __device__ inline void multiply_add(float (&sum)[4], const uint32_t (&a)[4], con
 #endif
 }
 
-// Two numbers, rounded, in a word as above. nvcc stores it as one, where it would split a pack.
+// Two rounded numbers in one word, as above. nvcc stores it whole, while it would split a pack.
 __device__ inline uint32_t rounded_pair(float first, float second) {
   uint32_t word = 0;
 #ifdef FOVEA_SM_80

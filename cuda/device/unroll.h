@@ -1,9 +1,9 @@
 #pragma once
 
-// UNROLL stands before a loop of constant length over arrays that are to stay in registers: an index that is
-// not a constant would put them into memory. NO_UNROLL before one whose steps should not be mixed: the
-// compiler would load for many of them at once, and run out of registers. UNROLL_BY_4 before one of unknown
-// length whose loads need not wait for each other. The simulator's compiler needs none of these words.
+// UNROLL precedes a loop of constant length over arrays that must stay in registers: a non-constant index
+// would put them into memory. NO_UNROLL precedes one whose steps must not be mixed: the compiler would load
+// for many of them at once and run out of registers. UNROLL_BY_4 precedes one of unknown length whose loads
+// need not wait for each other. The simulator's compiler needs none of these.
 #ifdef __CUDACC__
 #define UNROLL _Pragma("unroll")
 #define NO_UNROLL _Pragma("unroll 1")

@@ -5,7 +5,7 @@
 
 namespace fovea {
 
-// N neighbouring elements as one load or store: 16 bytes at a time is what a GPU's memory system moves best.
+// N neighbouring elements as one load or store: a GPU's memory system moves 16 bytes at a time best.
 template <class T, int N>
 struct alignas(sizeof(T) * N) Pack {
   T value[N];
@@ -15,7 +15,7 @@ struct alignas(sizeof(T) * N) Pack {
 template <class T>
 inline constexpr int pack_size = 16 / int(sizeof(T));
 
-// The words that move a pack. A GPU has accesses of 1, 2, 4, 8 and 16 bytes.
+// The words that move a pack. A GPU accesses 1, 2, 4, 8 or 16 bytes.
 template <int Bytes>
 struct WordOf {
   using type = uint4;  // 16 bytes, and larger packs in several of these
@@ -37,7 +37,7 @@ struct WordOf<1> {
   using type = uint8_t;  // 1 byte
 };
 
-// One access for each 16 bytes of the pack, from and to global memory. The address must be a multiple of the
+// One access per 16 bytes of the pack, from and to global memory. The address must be a multiple of the
 // pack's size.
 template <int N, class T>
 HD inline Pack<T, N> load_pack(const T* from) {
@@ -47,7 +47,7 @@ template <class T, int N>
 HD inline void store_pack(T* to, const Pack<T, N>& pack) {
 #ifdef __CUDA_ARCH__
   // nvcc splits a pack that was assembled in registers into one store per number, even when it is assigned as
-  // one word. An intrinsic is a store that it leaves whole.
+  // one word. It leaves the store of an intrinsic whole.
   using Word = typename WordOf<int(sizeof pack)>::type;
   constexpr int words = int(sizeof(pack) / sizeof(Word));
   Word word[words];
@@ -58,7 +58,7 @@ HD inline void store_pack(T* to, const Pack<T, N>& pack) {
 #endif
 }
 
-// N numbers, rounded to T where they are not of that type, as one pack.
+// Stores N numbers as one pack, rounded to T if they have another type.
 template <int N, class T, class R>
 __device__ inline void store_rounded(T* to, const R* values) {
   Pack<T, N> pack;

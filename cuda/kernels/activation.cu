@@ -1,5 +1,5 @@
 // Elementwise activations and the functions of unary.h. Bytes moved: forward 2 n sizeof(T), backward 3 n
-// sizeof(T); nothing else costs time.
+// sizeof(T); nothing else takes time.
 #include "cuda/device/grid.h"
 #include "cuda/device/vector.h"
 #include "cuda/kernels/activation.h"
@@ -9,13 +9,13 @@
 namespace fovea::cuda {
 namespace {
 
-// One element a thread: the definition, and what is left over behind the packs.
+// One element per thread: the definition, and the elements left over after the packs.
 template <class F, class T>
 __global__ void activation_naive(const T* x, T* y, int64_t n) {
   for (int64_t i : grid_stride(n)) y[i] = T(F::forward(Accumulator<T>(x[i])));
 }
 
-// 16 bytes a thread.
+// 16 bytes per thread.
 template <class F, class T>
 __global__ void activation_packed(const T* x, T* y, int64_t packs) {
   constexpr int size = pack_size<T>;

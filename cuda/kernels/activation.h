@@ -27,7 +27,7 @@ struct Relu {
     return x > T(0) ? T(1) : T(0);
   }
 };
-// min(max(x, 0), 6) (arXiv 1704.04861's mobile networks); the derivative at 0 and 6 is 0
+// min(max(x, 0), 6) (MobileNet, arXiv 1704.04861); the derivative at 0 and 6 is 0
 struct Relu6 {
   template <class T>
   FOVEA_HOST_DEVICE static T forward(T x) {
@@ -63,8 +63,8 @@ struct Swish {
   }
 };
 
-// The one list of activations: X(name, formula) for each. The enum, its names, the dispatch, the kernels'
-// instantiations and the tests' loops come from it. FOVEA_NONLINEARITIES are those that are elementwise ops:
+// The single list of activations: X(name, formula) for each. The enum, its names, the dispatch, the kernels'
+// instantiations and the tests' loops come from it. FOVEA_NONLINEARITIES are the elementwise ops among them:
 // all but the identity.
 #define FOVEA_NONLINEARITIES(X) X(relu, Relu) X(relu6, Relu6) X(sigmoid, Sigmoid) X(swish, Swish)
 #define FOVEA_ACTIVATIONS(X) X(identity, Identity) FOVEA_NONLINEARITIES(X)
@@ -75,11 +75,11 @@ enum class Activation { FOVEA_ACTIVATIONS(FOVEA_NAME) };
 #undef FOVEA_NAME
 
 #define FOVEA_VALUE(name, F) Activation::name,
-// For loops over them.
+// For loops over all activations.
 inline constexpr Activation all_activations[] = {FOVEA_ACTIVATIONS(FOVEA_VALUE)};
 #undef FOVEA_VALUE
 
-// "relu": what its op is called, and the word for it in recorded graphs.
+// "relu": the name of its op, and in recorded graphs.
 constexpr const char* name(Activation activation) {
 #define FOVEA_CASE(name, F) \
   case Activation::name:    \
@@ -89,7 +89,7 @@ constexpr const char* name(Activation activation) {
   return "";
 }
 
-// Calls f.operator()<F>() with the formula of the activation.
+// Calls f.operator()<F>() with the activation's formula.
 template <class Function>
 decltype(auto) with_activation(Activation activation, Function&& f) {
 #define FOVEA_CASE(name, F) \

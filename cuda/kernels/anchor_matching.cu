@@ -1,8 +1,8 @@
-// Objects to anchors: (1) the best object of each anchor, (2) the best anchor of each object, which is forced
-// upon the anchor, (3) labels and codes. The arithmetic is images x anchors x objects IoUs, twice, some 20
-// operations each: 2 GFLOP for 16 images of EfficientDet-D0 with 64 objects each. Bytes moved: 28 for each
-// anchor of each image (12 for its object, written, read and replaced by the label, 16 for its code). The
-// anchors stay in the level 2 cache.
+// Assigns objects to anchors: (1) the best object of each anchor, (2) the best anchor of each object, which
+// must take the object, (3) labels and codes. The arithmetic is images x anchors x objects IoUs, twice, some
+// 20 operations each: 2 GFLOP for 16 images of EfficientDet-D0 with 64 objects each. Bytes moved: 28 for each
+// anchor of each image (12 for its object, which is written, read and replaced by the label, 16 for its
+// code). The anchors stay in the L2 cache.
 #include "cuda/kernels/anchor_matching.h"
 
 #include <climits>
@@ -17,16 +17,16 @@
 namespace fovea::cuda {
 namespace {
 
-constexpr int few_anchors = 256;  // up to which the naive kernels run
+constexpr int few_anchors = 256;  // up to this number the naive kernels run
 constexpr int group_truths =
-    8;  // whose best anchors one block finds: each anchor it loads serves so many IoUs
-constexpr int chunk_anchors = 2048;  // among which
+    8;  // one block finds their best anchors: each anchor that it loads serves this many IoUs
+constexpr int chunk_anchors = 2048;  // the anchors it searches
 
-// Until the end class_targets holds the index of the object. A forced one is kept below all others, and the
-// first object lowest: the least wins, so the order of threads does not matter.
+// Until the end class_targets holds the index of the object. A forced one is less than all others, and the
+// first object is the least: the least wins, so the order of threads does not matter.
 __device__ inline int32_t forced(int64_t truth) { return INT_MIN + int32_t(truth); }
 
-// What an anchor has seen of the truths. The first of equals stays.
+// The best truth that an anchor has found so far. The first of equals stays.
 struct BestTruth {
   float iou = 0;
   int32_t truth = background_target;
@@ -50,15 +50,15 @@ struct BestTruth {
   }
 };
 
-// An anchor and its IoU as one number: greater is better, and of equal IoUs the lower anchor. 0 is no
+// An anchor and its IoU as one number: greater is better, and of equal IoUs the lower anchor wins. 0 means no
 // overlap.
 __device__ inline uint64_t anchor_key(float iou, int64_t anchor) {
   uint32_t bits;
-  memcpy(&bits, &iou, sizeof bits);  // of floats that are not negative: in their order
+  memcpy(&bits, &iou, sizeof bits);  // bits of non-negative floats have the floats' order
   return iou > 0 ? uint64_t(bits) << 32 | (0xffffffffu - uint32_t(anchor)) : 0;
 }
 
-// Step 1, one anchor a thread.
+// Step 1, one anchor per thread.
 __global__ void best_truths_naive(const BoxEdges* anchors, const BoxEdges* boxes, const int32_t* labels,
                                   int32_t* matched, MatchDims dims) {
   for (int64_t i : grid_stride(dims.images * dims.anchors)) {
@@ -71,7 +71,7 @@ __global__ void best_truths_naive(const BoxEdges* anchors, const BoxEdges* boxes
   }
 }
 
-// Step 2, one object a thread.
+// Step 2, one object per thread.
 __global__ void best_anchors_naive(const BoxEdges* anchors, const BoxEdges* boxes, const int32_t* labels,
                                    uint64_t* best_anchors, MatchDims dims) {
   for (int64_t t : grid_stride(dims.images * dims.room)) {
@@ -120,8 +120,7 @@ __global__ void best_anchors_tiled(const BoxEdges* anchors, const BoxEdges* boxe
   const bool has_truth = thread < group_truths && truth < dims.room;
   if (thread < group_truths) {
     const bool object = has_truth && labels[image * dims.room + truth] >= 0;
-    group[thread] =
-        object ? boxes[image * dims.room + truth] : BoxEdges{0, 0, 0, 0};  // which overlaps nothing
+    group[thread] = object ? boxes[image * dims.room + truth] : BoxEdges{0, 0, 0, 0};  // overlaps nothing
   }
   __syncthreads();
 

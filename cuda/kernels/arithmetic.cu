@@ -13,13 +13,13 @@
 namespace fovea::cuda {
 namespace {
 
-// One element a thread: the definition.
+// One element per thread: the definition.
 template <class Op, class T>
 __global__ void binary_broadcast(const T* a, const T* b, T* y, BroadcastDims d, int64_t n) {
   for (int64_t i : grid_stride(n)) {
     int64_t rest = i, at_a = 0, at_b = 0;
     for (int axis = d.rank - 1; axis >= 0; --axis) {
-      // The outermost index needs no division, and a row and a vector (two axes) just one.
+      // The outermost index needs no division, and a row and a vector (two axes) need only one.
       const int64_t outer = axis ? rest / d.sizes[axis] : 0, index = rest - outer * d.sizes[axis];
       at_a += index * d.a_strides[axis];
       at_b += index * d.b_strides[axis];
@@ -29,7 +29,7 @@ __global__ void binary_broadcast(const T* a, const T* b, T* y, BroadcastDims d, 
   }
 }
 
-// 16 bytes a thread where nothing is repeated.
+// 16 bytes per thread if nothing is repeated.
 template <class Op, class T>
 __global__ void binary_packed(const T* a, const T* b, T* y, int64_t packs) {
   constexpr int size = pack_size<T>;
@@ -74,7 +74,7 @@ __global__ void quotient_packed(Accumulator<T> numerator, const T* x, T* y, int6
 
 // ---- sums
 
-// Some axes of a tensor, by themselves in row-major order.
+// Some of a tensor's axes, in row-major order.
 struct Axes {
   int rank = 0;
   int64_t sizes[BroadcastDims::max_rank] = {};
@@ -87,8 +87,8 @@ struct Axes {
   }
   HD int64_t offset(int64_t index) const {
     int64_t at = 0;
-    // Over all axes there could be: unrolled, this reads the kernel's arguments in place, without a copy to
-    // index into.
+    // The loop runs over the maximum number of axes: unrolled, it reads the kernel's arguments in place,
+    // without a copy to index into.
     for (int axis = BroadcastDims::max_rank - 1; axis >= 0; --axis) {
       if (axis >= rank) continue;
       const int64_t outer = axis ? index / sizes[axis] : 0;
@@ -99,7 +99,7 @@ struct Axes {
   }
 };
 
-// One sum a thread, in index order: the definition, and the fast one where each has few terms.
+// One sum per thread, in index order: the definition, and the fast kernel if each sum has few terms.
 template <class T>
 __global__ void sum_to_naive(const T* x, T* y, Axes kept, Axes summed, int64_t outputs, int64_t terms) {
   for (int64_t i : grid_stride(outputs)) {
@@ -110,15 +110,15 @@ __global__ void sum_to_naive(const T* x, T* y, Axes kept, Axes summed, int64_t o
   }
 }
 
-// How a block's threads are laid over its sums and their terms: neighbouring threads read neighbouring
+// How a block's threads are distributed over its sums and their terms: neighbouring threads read neighbouring
 // numbers.
 struct Tile {
   int sums, terms;  // sums * terms = block_threads
   bool along_sums;  // whether x's last axis is a kept one
 };
 
-// Block (i, c) adds up chunk c of the terms of `tile.sums` outputs: each thread every tile.terms-th term,
-// then a tree. partial[c][output] is T where there is one chunk, double otherwise.
+// Block (i, c) adds chunk c of the terms of `tile.sums` outputs: each thread adds every tile.terms-th term,
+// then a tree combines them. partial[c][output] is T if there is one chunk, otherwise double.
 template <class T, class Partial>
 __global__ void sum_to_tiled(const T* x, Partial* partial, Axes kept, Axes summed, Tile tile, int64_t outputs,
                              int64_t terms, int64_t chunk) {
@@ -143,7 +143,7 @@ __global__ void sum_to_tiled(const T* x, Partial* partial, Axes kept, Axes summe
   if (row == 0 && output < outputs) partial[blockIdx.y * outputs + output] = Partial(*mine);
 }
 
-// The power of two from n on, at most `most`.
+// The smallest power of two >= n, at most `most`.
 int power_of_two(int64_t n, int most) {
   int power = 1;
   while (power < n && power < most) power *= 2;
@@ -165,7 +165,7 @@ template <class Op, class T>
 void binary(const T* a, const T* b, T* y, const BroadcastDims& d, int64_t n, bool same) {
   const int64_t packs = same ? n / pack_size<T> : 0, packed = packs * pack_size<T>;
   launch(binary_packed<Op, T>, {grid_for(packs), block_threads}, a, b, y, packs);
-  if (same) {  // what the packs leave over
+  if (same) {  // the elements left over after the packs
     a += packed;
     b += packed;
   }
@@ -202,7 +202,7 @@ void sum_to(const T* x, T* y, const BroadcastDims& d, int64_t n, int64_t outputs
     return;
   }
   const Tile tile = tile_of(kept, summed, dims.a_strides[dims.rank - 1] != 0);
-  // Chunks of at least eight rounds of the block, and no more of them than fill a GPU.
+  // Chunks of at least eight rounds of the block, but no more of them than fill a GPU.
   constexpr int64_t enough_blocks = 1024;
   const int64_t blocks = (outputs + tile.sums - 1) / tile.sums;
   const int64_t most = std::max<int64_t>(1, std::min(enough_blocks / blocks, terms / (8 * tile.terms)));

@@ -35,8 +35,8 @@ struct Divide {
 
 namespace cuda {
 
-// y = Op::of(a, b) for the n elements of the result, a and b repeated as d says; `same` where neither is. Op:
-// Add, Subtract, Multiply, Divide; T: float, double, bfloat16.
+// y = Op::of(a, b) for the n elements of the result, with a and b repeated according to d; `same`: neither is
+// repeated. Op: Add, Subtract, Multiply, Divide; T: float, double, bfloat16.
 template <class Op, class T>
 void binary(const T* a, const T* b, T* y, const BroadcastDims& d, int64_t n, bool same);
 
@@ -48,8 +48,8 @@ void affine(const T* x, Accumulator<T> factor, Accumulator<T> term, T* y, int64_
 template <class T>
 void quotient(Accumulator<T> numerator, const T* x, T* y, int64_t n);
 
-// Each of the `outputs` elements of y becomes the sum of those of x (n, laid out as d.b_strides says) that it
-// was repeated to: d.a_strides lead from an index of x into y.
+// Each of the `outputs` elements of y becomes the sum of the elements of x (n, laid out by d.b_strides) that
+// it was repeated to; d.a_strides map an index of x to y.
 template <class T>
 void sum_to(const T* x, T* y, const BroadcastDims& d, int64_t n, int64_t outputs);
 

@@ -1,11 +1,11 @@
-// Batch normalisation over the rows of a matrix, or of each of its segments, with the activation that follows
-// it (arXiv 1502.03167). Bytes moved, in passes over rows * channels * sizeof(T): statistics 1, normalising
-// 2, the sums of the backward pass 2, dx 3. Storing g = dy f'(z) between the last two would cost a pass more.
+// Batch normalisation over the rows of a matrix, or of each of its segments, and the activation after it
+// (arXiv 1502.03167). Bytes moved, in passes over rows * channels * sizeof(T): statistics 1, normalising 2,
+// the sums of the backward pass 2, dx 3. Storing g = dy f'(z) between the last two would add a pass.
 //
-// Both directions are two launches: sums over chunks of the rows, which the last block of each tile of
-// channels merges into what the second launch needs, which is elementwise. Where a block can hold all rows of
-// its channels, each direction is one launch. Where the convolution before has gathered the statistics, the
-// first launch forward only merges them.
+// Each direction takes two launches. The first sums chunks of the rows, and the last block of each tile of
+// channels merges the sums into what the second, elementwise launch needs. If a block can hold all rows of
+// its channels, each direction is one launch. If the preceding convolution has gathered the statistics, the
+// first forward launch only merges them.
 #include "cuda/kernels/batch_norm.h"
 
 #include <cmath>
@@ -20,11 +20,11 @@
 namespace fovea::cuda {
 namespace {
 
-// ---- Forward. Each direction is a struct of its arguments: how to sum() a block's rows to two sums a column
-// in the block's first line, how to merge() such sums of chunks, how to finish() with them, and, in a second
-// struct, how to apply() the result to a block's rows.
+// ---- Forward. Each direction is a struct of its arguments with functions: sum() adds a block's rows to two
+// sums per column in the block's first line, merge() merges such sums of chunks, finish() uses them, and in a
+// second struct apply() applies the result to a block's rows.
 
-// The mean, and the squared distances from it, added.
+// The mean, and the sum of squared distances from it.
 template <class T>
 struct Statistics {
   using R = Accumulator<T>;
@@ -34,11 +34,11 @@ struct Statistics {
   BatchNormCoefficients<R> norm;
   BatchNormChunks<R> given;
 
-  // Otherwise the coefficients are of the running averages, or of the statistics given.
+  // Otherwise the coefficients follow from the running averages or from given statistics.
   bool has_sums() const { return training && !given.count; }
 
-  // In one pass: with p, the first row, near the values, nothing cancels in
-  // sum (x - mean)^2 = sum (x - p)^2 - (sum (x - p))^2 / n.
+  // In one pass: with the first row p near the values, nothing cancels in sum (x - mean)^2 = sum (x - p)^2 -
+  // (sum (x - p))^2 / n.
   template <int N>
   __device__ void sum(const SegmentPlace<N>& at, R (&sums)[2 * N]) const {
     if (!training) return;
@@ -59,8 +59,8 @@ struct Statistics {
     }
   }
 
-  // As Chan, Golub and LeVeque do, all at once, relative to the first chunk's mean: that keeps the digits
-  // without arithmetic in double, which consumer GPUs run at 1/64 of the rate.
+  // Merges as Chan, Golub and LeVeque do, but all at once, relative to the first chunk's mean: that keeps the
+  // digits without arithmetic in double, which consumer GPUs run at 1/64 of the rate.
   template <int N>
   __device__ void merge(const Chunks<N, R>& chunks, const SegmentPlace<N>& at, R (&sums)[2 * N]) const {
     if (!training) return;
@@ -80,7 +80,7 @@ struct Statistics {
     }
   }
 
-  // Writes the coefficients, and moves the running averages.
+  // Writes the coefficients and updates the running averages.
   template <int N>
   __device__ void finish(const R (&sums)[2 * N], const R (&)[2 * N], int64_t rows,
                          const SegmentPlace<N>& at) const {
@@ -91,7 +91,7 @@ struct Statistics {
     if (of.running_mean) running_variance = load_pack<N>(of.running_variance + at.column);
     const R unbiased = rows > 1 ? R(rows) / R(rows - 1) : R(1), keep = 1 - norms.momentum;
     UNROLL for (int k = 0; k < N; ++k) {
-      // Below 0 by rounding; a NaN stays.
+      // Rounding may give less than 0; a NaN stays.
       mean.value[k] = training ? sums[k] : running_mean.value[k];
       variance.value[k] = !training            ? running_variance.value[k]
                           : sums[N + k] < R(0) ? R(0)
@@ -150,8 +150,8 @@ struct GradientSums {
   BatchNormTable<R> gradients;
   BatchNormCoefficients<R> norm;
   BatchNormChunks<R> given;  // none
-  // (segments, channels) each: what dx = scale * g - constant - x * slope needs, the terms of mean and
-  // variance (arXiv 1502.03167, section 3).
+  // (segments, channels) each: what dx = scale * g - constant - x * slope needs, the gradient terms of mean
+  // and variance (arXiv 1502.03167, section 3).
   R *constant, *slope;
 
   bool has_sums() const { return true; }
@@ -185,8 +185,8 @@ struct GradientSums {
     block_column_sum(sums);
   }
 
-  // The sums of all processes are for what the statistics carry, this process's own for the parameters, whose
-  // gradients are added later.
+  // The gradient terms of the statistics need the sums of all processes, the parameters only this process's
+  // sums, whose gradients are added later.
   template <int N>
   __device__ void finish(const R (&all)[2 * N], const R (&own)[2 * N], int64_t rows,
                          const SegmentPlace<N>& at) const {
@@ -235,7 +235,7 @@ struct Gradient : GradientSums<F, T> {
 
 // ---- The kernels of both directions
 
-// partial (processes, chunks, 2, channels). Without tickets finish_chunks does the rest.
+// partial (processes, chunks, 2, channels). Without tickets, finish_chunks does the rest.
 template <class Pass, int N>
 __global__ void sum_chunks(Pass pass, typename Pass::R* partial, unsigned* tickets, SegmentGrid grid) {
   using R = typename Pass::R;
@@ -249,8 +249,8 @@ __global__ void sum_chunks(Pass pass, typename Pass::R* partial, unsigned* ticke
   if (at.first_line()) pass.finish(all, all, at.of.rows, at);
 }
 
-// Where the chunks of several processes have been gathered, where they were given, or where there are none.
-// One block a segment and tile.
+// For chunks that were gathered from several processes or given, or if there are none. One block per segment
+// and tile.
 template <class Pass, int N>
 __global__ void finish_chunks(Pass pass, const typename Pass::R* partial, int rank, int processes,
                               SegmentGrid grid) {
@@ -283,13 +283,13 @@ __global__ void __launch_bounds__(slab_threads) whole_chunks(Pass pass, SegmentG
 
 // ---- Launches
 
-// Sums: two blocks on each multiprocessor of a large GPU, whatever the number of channels is; a chunk more
-// would be a partial sum more for the last block.
+// Sums: two blocks on each multiprocessor of a large GPU, for any number of channels; more chunks would mean
+// more partial sums for the last block.
 constexpr ColumnPlan plan_for_chunks = {264, 4, 256, 32}, plan_for_tiles = {528, 4, 256, 32};
-// All rows in one block, with 32 bytes of channels a row, a sector of memory, while a thread has few rows.
+// All rows in one block, with 32 bytes of channels per row (a memory sector), if a thread has few rows.
 constexpr ColumnPlan plan_for_slabs = {1, int64_t(1) << 40, slab_threads, 2};
 constexpr int64_t most_slab_steps = 4;
-constexpr ColumnPlan plan_for_given = {1, int64_t(1) << 40, 256, 4};  // 32 channels a block, and all chunks
+constexpr ColumnPlan plan_for_given = {1, int64_t(1) << 40, 256, 4};  // 32 channels per block, and all chunks
 
 SegmentGrid grid_of(const BatchNormDims& d, int pack, ColumnPlan plan) {
   return segment_grid(d.images, std::span(d.size, size_t(d.segments)), d.channels, pack, plan);
@@ -336,7 +336,7 @@ void batch_norm_forward(const T* x, const BatchNormTable<Accumulator<T>>& norms,
                         ProcessGroup* group, const BatchNormCoefficients<Accumulator<T>>& coefficients, T* y,
                         const BatchNormDims& d, const BatchNormChunks<Accumulator<T>>& given) {
   Normalize<F, T> pass{{x, training, norms, coefficients, given}, y};
-  if (group && group->size() > 1) pass.given = {};  // those of the others are not known
+  if (group && group->size() > 1) pass.given = {};  // the other processes' statistics are unknown
   run<T>(pass, group, d);
 }
 

@@ -1,24 +1,24 @@
 // A BiFPN node in one kernel: y = F(z), z = sum_k w_k resample(x_k) (bifpn_node.h). A thread has N channels
-// of one output pixel, of all inputs. N = 1 is the naive kernel, one thread one output, for any number of
-// channels; N = 16 bytes is the fast one, for multiples. The w_k come from numbers on the device, and each
-// block works them out for itself.
+// of one output pixel, for all inputs. N = 1 is the naive kernel, one thread per output, for any number of
+// channels; N = 16 bytes is the fast one, for multiples. The w_k follow from numbers on the device, and each
+// block computes them itself.
 //
 // Bytes moved, with n = bytes of y: an input of the node's own size has n, one of the finer level about 4 n,
-// one of the coarser n / 4. Pooling windows overlap, but the further reads of a pixel find it in a cache.
+// one of the coarser level n / 4. Pooling windows overlap, but repeated reads of a pixel hit a cache.
 //
 // Forward reads every x and writes y: 2.25 n for (same, upsample), 7 n for (same, same, pool). Resampling,
 // weighing and swish as separate ops would move 6.25 n and 11 n.
 //
 // Backward, 5.5 n and (in bfloat16) 16 n, by separate ops 9.25 n and 19 n:
-// 1. node_gradient reads dy and every x, since z is not kept, and writes g = dy F'(z), the dx of inputs that
-//    have the node's size, and for pooled ones a byte per output: where in its window the maximum is.
-// 2. A pooled input's dx is made of g and those bytes. It needs neither x again nor, for each of the 1 to 4
-//    windows that a pixel lies in, all of the window's pixels.
-// 3. An upsampled input's dx is made of g.
-// The gradients of the weights, dw_k = sum g resample(x_k), would cost a pass of their own over g and every
-// x: node_gradient adds them up while it has both, a partial sum for each block, and its last block to finish
-// adds those in the order of blocks.
-// Where an input of the node has a gradient from elsewhere already, its dx is added to it: one more read.
+// 1. node_gradient reads dy and every x, because z is not kept, and writes g = dy F'(z), the dx of inputs
+//    of the node's size, and for pooled ones a byte per output: where in its window the maximum is.
+// 2. A pooled input's dx is computed from g and those bytes. This needs neither x again nor all pixels
+//    of the 1 to 4 windows that a pixel is in.
+// 3. An upsampled input's dx is computed from g.
+// The gradients of the weights, dw_k = sum g resample(x_k), would cost another pass over g and every x.
+// Instead node_gradient adds them up while it has both, as one partial sum per block, and the last block to
+// finish adds those in the order of blocks. If an input of the node already has a gradient from elsewhere,
+// its dx is added to it, which costs one more read.
 #include "cuda/kernels/bifpn_node.h"
 
 #include <algorithm>
@@ -40,12 +40,12 @@ template <class T>
 struct Input {
   const T* x;
   T* dx;
-  bool adds;       // to what is in dx
-  uint8_t* first;  // for each output, which pixel of its window was the first maximum; null where nobody asks
+  bool adds;       // whether to add to dx
+  uint8_t* first;  // for each output, which pixel of its window was the first maximum; or null
   Resample kind;
   PoolAxis vertical, horizontal;
 };
-constexpr int no_maximum = 255;  // what -1, of a window with a NaN, becomes: its gradient goes nowhere
+constexpr int no_maximum = 255;  // what -1, for a window with a NaN, becomes: its gradient goes nowhere
 
 template <class T>
 struct Node {
@@ -71,7 +71,7 @@ __device__ R fusion_weight(const V* v, Fusion fusion, int count, int k) {
   return (v[k] < V(0) ? R(0) : R(v[k])) / total;
 }
 
-// All w_k into shared memory. All threads of the block must call it.
+// Computes all w_k into shared memory. All threads of the block must call it.
 template <class T>
 __device__ void share_weights(const Node<T>& node, Accumulator<T>* w) {
   const int k = int(threadIdx.x);
@@ -79,7 +79,7 @@ __device__ void share_weights(const Node<T>& node, Accumulator<T>* w) {
   __syncthreads();
 }
 
-// The input at the node's size, N channels of one output pixel. `first` is written for pooled inputs.
+// The input at the node's size, N channels of one output pixel. Writes `first` for pooled inputs.
 template <int N, class T>
 __device__ Pack<Accumulator<T>, N> resampled(const Input<T>& in, const ImagePlace& out, int channels,
                                              int* first) {
@@ -99,7 +99,7 @@ __device__ Pack<Accumulator<T>, N> resampled(const Input<T>& in, const ImagePlac
   return result;
 }
 
-// N numbers of an input's dx, from i on: weight * sum.
+// Writes N numbers of an input's dx, from i on: weight * sum.
 template <int N, class T>
 __device__ void write_gradient(const Input<T>& in, int64_t i, Accumulator<T> weight,
                                const Accumulator<T>* sum) {
@@ -126,14 +126,14 @@ __global__ void node_forward(Node<T> node, T* y, int64_t packs) {
   }
 }
 
-// From the partial sums of dw to dv, by one block: with s = sum_j w_j dw_j,
+// One block computes dv from the partial sums of dw: with s = sum_j w_j dw_j,
 //   fast_normalized  dv_k = (dw_k - s) / total where v_k > 0, else 0; total = sum_j max(v_j, 0) + epsilon
 //   softmax          dv_k = w_k (dw_k - s)
-// dw_k and s nearly cancel where one weight rules, so the difference is taken term by term: the w_j add up to
-// 1 - epsilon / total, or to 1, hence dw_k - s = sum_j w_j (dw_k - dw_j) + dw_k epsilon / total.
+// dw_k and s nearly cancel if one weight dominates, so the difference is taken term by term: the w_j add up
+// to 1 - epsilon / total, or to 1, hence dw_k - s = sum_j w_j (dw_k - dw_j) + dw_k epsilon / total.
 template <class T, class R>
 __device__ void fusion_gradient(const Node<T>& node, const R* partial, const R* w, R* dv) {
-  __shared__ R dw[max_node_inputs];  // an array of the first thread's own would lie in memory
+  __shared__ R dw[max_node_inputs];  // an array private to the first thread would be in local memory
   const int blocks = int(gridDim.x);
   for (int k = 0; k < node.count; ++k) {
     R sum = 0;
@@ -155,10 +155,10 @@ __device__ void fusion_gradient(const Node<T>& node, const R* partial, const R* 
   }
 }
 
-// g = dy F'(z), unless null; dx of the inputs that have the node's size; the first maxima of those that are
-// pooled; and, unless null, dv, from each block's share of dw_k = sum g resample(x_k) in partial[k][block].
-// Loops over the inputs run to a constant, so that what they index becomes registers: as few as the node has
-// inputs. With three blocks to a multiprocessor a thread may have 80 registers, with two 128.
+// Computes g = dy F'(z), unless null; dx of the inputs that have the node's size; the first maxima of pooled
+// inputs; and, unless null, dv, from each block's share of dw_k = sum g resample(x_k) in partial[k][block].
+// Loops over the inputs run to a constant, the node's number of inputs, so that what they index stays in
+// registers. With three blocks per multiprocessor a thread may have 80 registers, with two 128.
 template <class F, int N, int Most, class T>
 __global__ void __launch_bounds__(block_threads, Most > 3 ? 2 : 3)
     node_gradient(Node<T> node, const T* dy, T* g, Accumulator<T>* partial, Accumulator<T>* dv,
@@ -200,7 +200,7 @@ __global__ void __launch_bounds__(block_threads, Most > 3 ? 2 : 3)
   if (is_last_block(ticket, gridDim.x)) fusion_gradient(node, partial, w, dv);
 }
 
-// dx of upsampled input `which`: a pixel collects the gradients of its copies.
+// dx of upsampled input `which`: a pixel sums the gradients of its copies.
 template <int N, class T>
 __global__ void upsample_backward(Node<T> node, int which, const T* g, int64_t packs) {
   __shared__ Accumulator<T> w[max_node_inputs];
@@ -222,8 +222,8 @@ __global__ void upsample_backward(Node<T> node, int which, const T* g, int64_t p
   }
 }
 
-// dx of pooled input `which`: a pixel collects from the windows that hold it and whose first maximum it is.
-// The naive kernel looks for each window's maximum again.
+// dx of pooled input `which`: a pixel sums over the windows whose first maximum it is. The naive kernel
+// searches each window's maximum again.
 template <class T>
 __global__ void pool_backward_naive(Node<T> node, int which, const T* g, int64_t n) {
   __shared__ Accumulator<T> w[max_node_inputs];
@@ -300,13 +300,13 @@ void backward(Node<T>& node, const T* dy, T* g, Accumulator<T>* dv, int64_t batc
   for (Input<T>& in : node.input) {
     if (N == 1 || in.kind != Resample::pool || in.dx == nullptr) continue;
     if (in.vertical.kernel * in.horizontal.kernel > no_maximum)
-      continue;  // their numbers would not fit a byte
+      continue;  // their numbers would not fit into a byte
     in.first = free;
     free += outputs;
   }
-  // As many blocks as keep a GPU busy, and on each GPU as many: their number is part of the order of sums.
+  // Enough blocks to keep a GPU busy, the same on every GPU: their number is part of the order of sums.
   const int64_t needed = (outputs / N + block_threads - 1) / block_threads;
-  const int blocks = int(std::clamp<int64_t>(needed, 1, 1024));  // one writes dv, of no outputs too
+  const int blocks = int(std::clamp<int64_t>(needed, 1, 1024));  // one writes dv, even without outputs
   Workspace<Accumulator<T>> partial(int64_t(blocks) * node.count);
   constexpr int usual = 3;  // a BiFPN node has two or three
   const auto bytes_of = [&](const Input<T>& in) {

@@ -3,7 +3,7 @@
 
 namespace fovea {
 
-// Where the elements of two operands lie for element i of the result: strides of 0 along repeated axes.
+// Maps element i of the result to the elements of two operands: strides are 0 along repeated axes.
 struct BroadcastDims {
   static constexpr int max_rank = 6;
   int rank = 0;
@@ -12,9 +12,9 @@ struct BroadcastDims {
   int64_t b_strides[max_rank] = {};
 };
 
-// The same elements in the same order by as few axes as can be: those of size 1 dropped, and neighbours that
-// both operands walk through evenly joined. (N, H, W, C) and (C) become two axes, one division less for each
-// that is gone.
+// The same elements in the same order with as few axes as possible: axes of size 1 are dropped, and
+// neighbours that both operands traverse with a single stride are joined. (N, H, W, C) and (C) become two
+// axes. Each axis that is gone saves a division.
 inline BroadcastDims collapsed(const BroadcastDims& d) {
   BroadcastDims r;
   for (int axis = 0; axis < d.rank; ++axis) {

@@ -1,15 +1,15 @@
-// Dense convolution. The launchers at the end choose between cuDNN and our kernels; this file has two kinds
-// of them: the definition, with one thread for each number, and strips, made for a network's first
-// convolution, which has few input channels and no gradient towards the image. Tiles, for other numbers of
-// channels, are in conv2d_tiled.cu. Bytes moved, with X = N H W Cin and Y = N H' W' Cout: (X + Y) sizeof(T),
-// forward and weight gradient; the weight gradient also writes and reads its partial sums, k k Cin Cout a
-// block, of at most 1024 blocks.
+// Dense convolution. The launchers at the end choose between cuDNN and our kernels. This file has two kinds
+// of kernels: the definition, with one thread per number, and strips, made for a network's first convolution,
+// which has few input channels and needs no gradient of the image. Tiles, for other numbers of channels, are
+// in conv2d_tiled.cu. Bytes moved, with X = N H W Cin and Y = N H' W' Cout: (X + Y) sizeof(T), forward and
+// weight gradient; the weight gradient also writes and reads its partial sums, k k Cin Cout per block, of at
+// most 1024 blocks.
 //
 // The naive kernels load two numbers for each multiplication. In the fast ones a thread has a strip of output
-// pixels and a pack of output channels, whose sums stay in registers: forward, a pack of weights out of
-// shared memory serves all pixels of the strip; in the weight gradient a pack of dy serves several taps. An
-// image value is loaded by all threads of a warp that have the strip at once. In NHWC the taps of a filter
-// row are neighbours in the image as well, so both walk over rows of numbers and need not know b from c.
+// pixels and a pack of output channels, whose sums stay in registers. In the forward pass a pack of weights
+// from shared memory serves all pixels of the strip; in the weight gradient a pack of dy serves several taps.
+// All threads of a warp on the same strip load an image value at once. In NHWC the taps of a filter row are
+// neighbours in the image as well, so both walk over rows of numbers and need not tell b from c.
 #include "cuda/kernels/conv2d.h"
 
 #include "cuda/cudnn.h"
@@ -27,7 +27,7 @@
 namespace fovea::cuda {
 namespace {
 
-// The dims as kernels use them, in 32 bits: index arithmetic is a good part of what they do.
+// The dims as kernels use them, in 32 bits: index arithmetic is a good part of their work.
 struct Geometry {
   int in_height, in_width, in_channels, out_height, out_width, out_channels, kernel, stride, pad_y, pad_x;
 
@@ -46,7 +46,7 @@ struct Geometry {
   HD int taps() const { return kernel * in_channels; }  // of a filter row
 };
 
-// One thread one output: the definition.
+// One thread per output: the definition.
 template <class T>
 __global__ void conv2d_naive(const T* x, const Accumulator<T>* w, T* y, Geometry g, int64_t n) {
   for (int64_t i : grid_stride(n)) {
@@ -66,7 +66,7 @@ __global__ void conv2d_naive(const T* x, const Accumulator<T>* w, T* y, Geometry
   }
 }
 
-// One thread one dx, from the output pixels (o, q) whose tap (a, b) sees it: o s + a - p = row.
+// One thread per dx, from the output pixels (o, q) whose tap (a, b) reads it: o s + a - p = row.
 template <class T>
 __global__ void input_gradient_naive(const Accumulator<T>* w, const T* dy, T* dx, Geometry g, int64_t n) {
   for (int64_t i : grid_stride(n)) {
@@ -88,7 +88,7 @@ __global__ void input_gradient_naive(const Accumulator<T>* w, const T* dy, T* dx
   }
 }
 
-// One thread one weight: it walks over all pixels.
+// One thread per weight: it walks over all pixels.
 template <class T>
 __global__ void weight_gradient_naive(const T* x, const T* dy, Accumulator<T>* dw, Geometry g, int64_t batch,
                                       int64_t n) {
@@ -108,7 +108,7 @@ __global__ void weight_gradient_naive(const T* x, const T* dy, Accumulator<T>* d
   }
 }
 
-// One thread one number of the result. A filter is small beside the images it is used on.
+// One thread per number of the result. A filter is small compared with the images it is used on.
 template <class From, class To>
 __global__ void transpose_naive(const From* from, To* to, int64_t rows, int64_t columns) {
   for (int64_t i : grid_stride(rows * columns)) {
@@ -177,11 +177,11 @@ __global__ void __launch_bounds__(block_threads)
   }
 }
 
-// Neighbouring taps of a filter row for which a thread keeps sums: the 3 x 3 of the stem, in 36 registers.
+// Neighbouring taps of a filter row whose sums a thread keeps: the 3 x 3 of the stem, in 36 registers.
 inline constexpr int group_taps = 9;
 
 // Stage 1 of the weight gradient. The columns of `grid` are (groups of taps, Cout): the threads of a strip
-// stand side by side and read the same dy. Into partial (chunks, k, taps, Cout); stage 2 adds the chunks.
+// are side by side and read the same dy. Writes partial (chunks, k, taps, Cout); stage 2 adds the chunks.
 template <class T>
 __global__ void __launch_bounds__(block_threads)
     weight_gradient_strips(const T* x, const T* dy, Accumulator<T>* partial, Geometry g, Strips strips,
@@ -199,7 +199,7 @@ __global__ void __launch_bounds__(block_threads)
     const T* in = x + (strip.image * g.in_height + row) * g.in_row();
     const T* gradients =
         dy + ((strip.image * g.out_height + strip.row) * g.out_width + strip.column) * g.out_channels + o;
-    // So many loads are on their way before the first sum; doubles would not fit into the registers.
+    // This many loads are in flight before the first sum; doubles would not fit into the registers.
     constexpr int ahead = sizeof(T) < 8 ? sum_strip : 1;
     NO_UNROLL for (int begin = 0; begin < sum_strip; begin += ahead) {
       Pack<T, N> gradient[ahead] = {};
@@ -233,7 +233,7 @@ __global__ void __launch_bounds__(block_threads)
 
 inline constexpr ColumnPlan plan_for_strips = {8192, 2, block_threads, 32};
 inline constexpr ColumnPlan plan_for_strip_sums = {1024, 8, block_threads, 32};
-inline constexpr size_t max_filter_bytes = 48 << 10;  // what a block of any GPU may have
+inline constexpr size_t max_filter_bytes = 48 << 10;  // a block on any GPU may have this much
 
 // Images of three channels have no pack of channels to load; strips need none.
 bool has_few_channels(const Conv2dDims& d) { return d.in_channels <= 4; }
@@ -277,7 +277,7 @@ bool goes_to_cudnn(cudnn::Pass pass, const Conv2dDims& d) {
   return wanted && d.out_pixels() > 0 && cudnn::takes<T>(pass, of_cudnn(d));
 }
 
-// A filter on its way to cuDNN or from there: (Cout, k, k, Cin), in T.
+// A filter converted for cuDNN or back: (Cout, k, k, Cin), in T.
 template <class T>
 class TurnedFilter {
  public:

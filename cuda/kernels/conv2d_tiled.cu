@@ -1,23 +1,23 @@
-// Dense convolution as a product of two matrices of which the first, the patches of pixels under each window,
-// is never written down ("implicit GEMM"; cuDNN, arXiv 1410.0759, section 3). With M = N H' W' pixels and K =
-// k k Cin there are M K Cout multiply-adds a pass, against (X + Y) sizeof(T) + 4 K Cout bytes that must move:
-// with 64 channels and k 3 that is 144 a byte in bfloat16, so arithmetic is what bounds these kernels.
-// It is done in float32 outside the tensor cores: an H200 has 67 TFLOP/s for that, and 989 in bfloat16 on its
-// tensor cores (data sheet). These kernels are there for builds without cuDNN, for what it does not take, and
-// to be read and checked.
+// Dense convolution as a product of two matrices, of which the first, the patches of pixels under each
+// window, is never stored ("implicit GEMM"; cuDNN, arXiv 1410.0759, section 3). With M = N H' W' pixels and K
+// = k k Cin there are M K Cout multiply-adds per pass, against (X + Y) sizeof(T) + 4 K Cout bytes that must
+// move: with 64 channels and k 3 that is 144 per byte in bfloat16, so these kernels are bound by arithmetic.
+// They compute in float32 outside the tensor cores: an H200 has 67 TFLOP/s for that, and 989 in bfloat16 on
+// its tensor cores (data sheet). They serve builds without cuDNN, cases that cuDNN does not support, and
+// readers and tests.
 //
 // A block computes a tile of 64 x 64 outputs, walking down the sum in steps of 16: it loads a tile of 64 x 16
-// from each matrix into shared memory, once for all its threads, and each number is used 64 times. A thread
-// has 8 x 4 outputs in registers, so that 3 packs out of shared memory serve 32 multiply-adds; while a block
-// computes with one step, the packs of the next are on their way into registers. So a pass reads x and dy
-// from memory or the second-level cache k k Cout / 64 times, w M / 64 times. Patches come in packs of four
-// channels, of one tap each.
+// from each matrix into shared memory, once for all its threads, and uses each number 64 times. A thread has
+// 8 x 4 outputs in registers, so that 3 packs from shared memory serve 32 multiply-adds; while a block
+// computes one step, the packs of the next are on their way into registers. So a pass reads x and dy from
+// memory or the L2 cache k k Cout / 64 times, w M / 64 times. Patches come in packs of four channels, of one
+// tap each.
 //
-// Forward and input gradient are both correlations (correlation.h), and one kernel does them. The gradient of
-// a stride s is s s of them, a launch each: all pixels of one have the same taps, and no multiplication is
-// with the zeros between the pixels of dy. The weight gradient sums over pixels instead; where there are too
-// few tiles of dw to fill a GPU the pixels are cut into chunks, whose sums are added in order by a second
-// launch.
+// The forward pass and the input gradient are both correlations (correlation.h), and one kernel computes
+// them. The input gradient with stride s is s s of them, one launch each: all pixels of one have the same
+// taps, and none is multiplied with the zeros between the pixels of dy. The weight gradient sums over pixels
+// instead; if there are too few tiles of dw to fill a GPU, the pixels are cut into chunks, whose sums a
+// second launch adds in order.
 #include "cuda/kernels/conv2d_tiled.h"
 
 #include <algorithm>
@@ -33,14 +33,14 @@
 namespace fovea::cuda {
 namespace {
 
-inline constexpr int tile = 64, depth = 16;  // outputs along each side; numbers of the sum a step
+inline constexpr int tile = 64, depth = 16;  // outputs along each side; terms of the sum per step
 inline constexpr int pack = 4, row_packs = tile / pack, depth_packs = depth / pack;
 inline constexpr int thread_rows = 8;  // by one pack of columns
 inline constexpr int tile_threads = tile / thread_rows * row_packs;
 inline constexpr int loads =
-    tile * depth_packs / tile_threads;  // packs that a thread loads of each matrix a step
+    tile * depth_packs / tile_threads;  // packs of each matrix that a thread loads per step
 
-// A step's part of one matrix: `depth` rows of 64 numbers, in Accumulator<T>. The pack behind each row puts
+// A step's part of one matrix: `depth` rows of 64 numbers, in Accumulator<T>. The extra pack in each row puts
 // the stores of a transposed pack into other banks.
 template <class R>
 using SharedTile = Pack<R, pack>[depth][row_packs + 1];
@@ -52,10 +52,10 @@ __device__ inline Pack<Accumulator<T>, pack> widened(const Pack<T, pack>& from) 
   return result;
 }
 
-// Where a pack of one load stands in a tile that is loaded along the sum and stored transposed: four threads
-// side by side have the 16 numbers of one row.
+// The place of one load's pack in a tile that is loaded along the sum and stored transposed: four
+// neighbouring threads have the 16 numbers of one row.
 struct AlongSum {
-  int row, at;  // of the tile; of its 16 numbers, the first of the pack
+  int row, at;  // row of the tile; of its 16 numbers, the first of the pack
   __device__ explicit AlongSum(int load)
       : row((int(threadIdx.x) + load * tile_threads) / depth_packs),
         at(int(threadIdx.x) % depth_packs * pack) {}
@@ -64,9 +64,9 @@ struct AlongSum {
     UNROLL for (int i = 0; i < pack; ++i) { to[at + i][row / pack].value[row % pack] = numbers.value[i]; }
   }
 };
-// And in one that is loaded across it: sixteen threads have the 64 numbers of one term of the sum.
+// The same in a tile loaded across the sum: sixteen threads have the 64 numbers of one term of the sum.
 struct AcrossSum {
-  int term, at;  // of the 16; of the 64, the first of the pack
+  int term, at;  // of the 16 terms; of the 64 numbers, the first of the pack
   __device__ explicit AcrossSum(int load)
       : term((int(threadIdx.x) + load * tile_threads) / row_packs), at(int(threadIdx.x) % row_packs * pack) {}
   template <class R>
@@ -111,7 +111,7 @@ struct TileGrid {
 };
 
 // Pixels by channels. Neighbouring blocks have the tiles of channels of the same pixels. `w` is the filter
-// (k, k, Cin, Cout); TURNED: of the gradient, which sums over Cout.
+// (k, k, Cin, Cout); TURNED computes the gradient, which sums over Cout.
 template <bool TURNED, class T>
 __global__ void __launch_bounds__(tile_threads)
     correlate_tiled(const T* source, const Accumulator<T>* w, T* out, Correlation c, int column_tiles) {
@@ -127,7 +127,7 @@ __global__ void __launch_bounds__(tile_threads)
     const int64_t index = first_pixel + AlongSum(i).row;
     const CorrelationPixel pixel(c, index < pixels ? index : 0);
     images[i] = source + pixel.image * c.down.source * c.across.source * c.channels;
-    rows[i] = index < pixels ? pixel.row : c.down.source;  // outside, with all taps
+    rows[i] = index < pixels ? pixel.row : c.down.source;  // outside for all taps
     columns[i] = pixel.column;
   }
 
@@ -184,8 +184,8 @@ __global__ void __launch_bounds__(tile_threads)
   }
 }
 
-// Numbers of a filter (taps, Cin) by output channels, summed over the pixels of a chunk: into partial
-// (chunks, k k Cin, Cout).
+// Filter numbers (taps, Cin) by output channels, summed over the pixels of a chunk: writes partial (chunks, k
+// k Cin, Cout).
 template <class T>
 __global__ void __launch_bounds__(tile_threads)
     weight_gradient_tiled(const T* x, const T* dy, Accumulator<T>* partial, Correlation c, int column_tiles,
@@ -253,7 +253,7 @@ void correlate(const T* source, const Accumulator<T>* w, T* out, const Correlati
   launch(correlate_tiled<TURNED, T>, config, source, w, out, c, int(grid.column_tiles));
 }
 
-// Blocks that keep a large GPU busy, and pixels below which a chunk is not worth its partial sums.
+// Enough blocks to keep a large GPU busy; a chunk of fewer pixels is not worth its partial sums.
 inline constexpr int64_t blocks_wanted = 1024, min_chunk = 256;
 
 }  // namespace

@@ -4,7 +4,7 @@
 namespace fovea::cuda {
 
 // The convolution of cuda/kernels/conv2d.h as matrix products in tiles, for numbers of channels that are
-// multiples of four; these launch nothing and return false for others. T: float, double, bfloat16.
+// multiples of four; for others these functions launch nothing and return false. T: float, double, bfloat16.
 template <class T>
 bool conv2d_tiled(const T* x, const Accumulator<T>* w, T* y, const Conv2dDims& dims);
 template <class T>

@@ -4,11 +4,11 @@
 
 namespace fovea {
 
-// Both a convolution and the gradient towards its input are correlations: an output pixel is a sum over the
-// pixels of a patch of the source, each times a tap of the filter. CPU and GPU do both with the same loops.
+// A convolution and the gradient of its input are both correlations: an output pixel is a sum over the pixels
+// of a patch of the source, each times a tap of the filter. CPU and GPU compute both with the same loops.
 
 // One axis of it: output i is the sum over t < taps of source[first + i * step + t] * filter[filter_first + t
-// * filter_step], zero outside the source, and lies at out_first + i * out_step of the axis it is written to.
+// * filter_step], zero outside the source, and is written at out_first + i * out_step of its axis.
 struct CorrelationAxis {
   int source = 0, outputs = 0, taps = 0;
   int first = 0, step = 1;
@@ -27,9 +27,9 @@ struct CorrelationAxis {
   }
 
   // dx at i takes w[a] dy[o] with o s + a - p = i. Write i + p = s q + e with 0 <= e < s: then a = e + s t
-  // and o = q - t, for t from 0 on. So the pixels of one remainder e are a correlation over dy of step 1 with
-  // every s-th tap, in falling order; where the kernel is smaller than the stride some remainders have no
-  // tap, and their pixels are 0.
+  // and o = q - t, for t from 0 on. So the pixels of one remainder e are a correlation over dy with step 1
+  // and every s-th tap, in descending order; if the kernel is smaller than the stride, some remainders have
+  // no tap, and their pixels are 0.
   static CorrelationAxis input_gradient(const Window& window, int64_t in, int remainder) {
     const int stride = window.stride, pad = int(window.pad_before(in));
     const int skipped =
@@ -80,9 +80,9 @@ struct Correlation {
   }
 
   HD int taps() const { return down.taps * across.taps; }
-  HD int64_t sums() const { return int64_t(taps()) * channels; }  // numbers that one output is the sum of
+  HD int64_t sums() const { return int64_t(taps()) * channels; }               // terms of one output's sum
   HD int64_t pixels() const { return batch * down.outputs * across.outputs; }  // of the output
-  // The tap of the (kernel x kernel) filter that tap t of a patch meets.
+  // The tap of the (kernel x kernel) filter that belongs to tap t of a patch.
   HD int filter_tap(int t) const {
     return (down.filter_first + t / across.taps * down.filter_step) * kernel + across.filter_first +
            t % across.taps * across.filter_step;

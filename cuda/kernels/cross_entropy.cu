@@ -1,7 +1,7 @@
-// Softmax and cross entropy. Bytes moved: the row's largest number and its sum are two passes over x, of
-// which the second finds the row in the cache: softmax 2 n sizeof(T), its backward pass 3 n sizeof(T), the
-// loss n sizeof(T) and little for each row, its backward pass 2 n sizeof(T); log softmax as softmax. The
-// backward passes make softmax(x) again instead of reading it.
+// Softmax and cross entropy. The row's largest number and its sum take two passes over x, of which the second
+// finds the row in the cache. Bytes moved: softmax 2 n sizeof(T), its backward pass 3 n sizeof(T), the loss n
+// sizeof(T) and little for each row, its backward pass 2 n sizeof(T); log softmax like softmax. The backward
+// passes compute softmax(x) again instead of reading it.
 #include "cuda/kernels/cross_entropy.h"
 
 #include <algorithm>
@@ -46,7 +46,7 @@ struct OneWarp {
   }
 };
 
-// The row of this thread, and the number of rows that the grid does at once.
+// The row of this thread, and the number of rows that the grid handles at once.
 template <class Team>
 __device__ int64_t first_row() {
   return (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / Team::size;
@@ -56,7 +56,7 @@ __device__ int64_t row_step() {
   return int64_t(gridDim.x) * blockDim.x / Team::size;
 }
 
-// A NaN in the row makes the sum one.
+// A NaN in the row makes the sum a NaN.
 template <class Team, class T>
 __device__ SoftmaxRow<Accumulator<T>> softmax_row(const T* x, int64_t classes) {
   Accumulator<T> largest = Accumulator<T>(x[0]), sum = 0;
@@ -121,7 +121,7 @@ __global__ void log_softmax_backward_kernel(const T* x, const T* dy, T* dx, int6
   }
 }
 
-// What a row of this label counts; NaN where the label is none.
+// The weight of a row with this label; NaN if the label is invalid.
 template <class R>
 __device__ R weight_of(int32_t label, const R* class_weights, int64_t classes) {
   if (label < 0 || label >= classes) return R(NAN);
@@ -151,7 +151,7 @@ __global__ void cross_entropy_rows(const T* x, const int32_t* labels, const Accu
   }
 }
 
-// *loss = mean of the rows' losses, by one block.
+// *loss = the mean of the rows' losses; one block.
 template <class R>
 __global__ void mean_loss(const double* row_loss, R* loss, int64_t rows) {
   double sum = 0;
@@ -178,7 +178,7 @@ __global__ void cross_entropy_backward_rows(const T* x, const int32_t* labels,
   }
 }
 
-// Calls f.operator()<Team>() with the threads for a row: a warp unless most of its lanes had nothing to do.
+// Calls f.operator()<Team>() with the threads for a row: a warp, unless most of its lanes would be idle.
 template <class F>
 void with_team(int64_t classes, F&& f) {
   if (classes < 16)

@@ -13,7 +13,7 @@ struct SoftmaxRow {
 
 namespace cuda {
 
-// T: float, double, bfloat16; x, p, y, dx and the dy of (log) softmax are (rows, classes), labels (rows).
+// T: float, double, bfloat16; x, p, y, dx and the dy of (log) softmax are (rows, classes), labels are (rows).
 
 // p = softmax of each row
 template <class T>
@@ -32,14 +32,14 @@ template <class T>
 void log_softmax_backward(const T* x, const T* dy, T* dx, int64_t rows, int64_t classes);
 
 // *loss = mean over the rows of -w sum_k t_k log softmax(x)_k, t = (1 - smoothing) onehot(label) + smoothing
-// / classes, w = class_weights[label], or 1 where class_weights (classes) is null. NaN where a label is none.
-// `row` gets each row's softmax, for the backward pass.
+// / classes, w = class_weights[label], or 1 if class_weights (classes) is null. NaN if a label is invalid.
+// `row` receives each row's softmax, for the backward pass.
 template <class T>
 void cross_entropy(const T* x, const int32_t* labels, const Accumulator<T>* class_weights,
                    SoftmaxRow<Accumulator<T>>* row, Accumulator<T>* loss, double smoothing, int64_t rows,
                    int64_t classes);
 
-// dx = *dy w (softmax(x) - t) / rows; NaN in the row of a label that is none.
+// dx = *dy w (softmax(x) - t) / rows; NaN in rows with an invalid label.
 template <class T>
 void cross_entropy_backward(const T* x, const int32_t* labels, const Accumulator<T>* class_weights,
                             const SoftmaxRow<Accumulator<T>>* row, const Accumulator<T>* dy, T* dx,

@@ -1,10 +1,10 @@
 // Depthwise convolution and its input gradient; depthwise_weight_gradient.cu has the other gradient. Bytes
-// moved, with X = N P C and Y = N P' C: (X + Y) sizeof(T) each. That is all that counts with k 3; with k 5
-// the 25 multiply-adds for each number take about as long.
+// moved, with X = N P C and Y = N P' C: (X + Y) sizeof(T) each. With k 3 only that counts; with k 5 the 25
+// multiply-adds for each number take about as long.
 //
 // The naive kernels read each input k k / (s s) times. In the tiled ones (depthwise_tiles.h) a thread walks
-// down the rows of its pixels once; each row meets all outputs that it belongs to, and an output is stored
-// when its last row has come. Filter and sums are in registers.
+// down the rows of its pixels once; each row contributes to all outputs that it belongs to, and an output is
+// stored after its last row. Filter and sums are in registers.
 #include "cuda/device/columns.h"
 #include "cuda/device/depthwise_tiles.h"
 #include "cuda/device/grid.h"
@@ -13,7 +13,7 @@
 namespace fovea::cuda {
 namespace {
 
-// Where element i of a tensor (N, P, C) lies, whose maps are the levels' `in` or `out`.
+// The place of element i of a tensor (N, P, C), whose maps are the levels' `in` or `out`.
 struct LevelPlace {
   int64_t image;
   DepthwiseLevel level;
@@ -29,7 +29,7 @@ struct LevelPlace {
   }
 };
 
-// One thread one output: the definition.
+// One thread per output: the definition.
 template <class T>
 __global__ void depthwise_naive(const T* x, const Accumulator<T>* w, T* y, DepthwiseConv2dDims d, int64_t n) {
   for (int64_t i : grid_stride(n)) {
@@ -48,7 +48,7 @@ __global__ void depthwise_naive(const T* x, const Accumulator<T>* w, T* y, Depth
   }
 }
 
-// One thread one dx: from the output pixels (o, q) whose tap (a, b) sees it, o s + a - p = row.
+// One thread per dx, from the output pixels (o, q) whose tap (a, b) reads it: o s + a - p = row.
 template <class T>
 __global__ void input_gradient_naive(const Accumulator<T>* w, const T* dy, T* dx, DepthwiseConv2dDims d,
                                      int64_t n) {
@@ -74,8 +74,8 @@ struct Plain {};
 struct Normalized {};
 struct Gathered {};
 
-// The forward pass or the input gradient in a tile of a slab of channels, or, where statistics are gathered,
-// in the tiles chunk, chunk + chunks, ...
+// The forward pass or the input gradient in a tile of a slab of channels or, to gather statistics, in the
+// tiles chunk, chunk + chunks, ...
 template <int K, int S, bool GRADIENT, int HEIGHT, class Output, class T>
 __device__ inline void correlate(const T* from, const float* w, T* to, const Tiling& t, int chunks,
                                  const OutputEpilogue& epilogue) {
@@ -159,11 +159,11 @@ __device__ inline void correlate(const T* from, const float* w, T* to, const Til
     __syncthreads();
     if ((index += chunks) >= t.d.batch * t.tiles) break;
   }
-  block_column_sum(sums.values);  // in 16 bytes a thread, fewer than the tile has
+  block_column_sum(sums.values);  // in 16 bytes per thread, fewer than the tile has
   if (threadIdx.y == 0 && channel < channels) sums.store(epilogue, chunk, gathered_rows, channel, channels);
 }
 
-// Threads that a multiprocessor is to hold: more leave too few registers.
+// Threads that a multiprocessor should hold: with more, each has too few registers.
 template <int K, int S, class Output>
 inline constexpr int threads_held = K == 5                                       ? 512
                                     : S == 2 || std::is_same_v<Output, Gathered> ? 768
@@ -182,8 +182,8 @@ __global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, S, Plain, T>)
   correlate<K, S, true, HEIGHT, Plain>(dy, w, dx, t, 0, {});
 }
 
-// Calls f.operator()<HEIGHT>() with the tiles. The more rows a thread has, the fewer are read twice; where
-// that makes too few threads, they have 2.
+// Calls f.operator()<HEIGHT>() with the tiles. The more rows a thread has, the fewer are read twice; if that
+// leaves too few threads, they have 2.
 template <int K, int S, bool GRADIENT, class T, class F>
 void with_tiling(const DepthwiseConv2dDims& d, F&& f) {
   constexpr bool crowded = K == 5 && sizeof(T) == 4;  // 8 rows would not fit into the registers
@@ -194,7 +194,7 @@ void with_tiling(const DepthwiseConv2dDims& d, F&& f) {
   f.template operator()<2>(Tiling::of<Axis<K, S, GRADIENT>, T>(d, 2));
 }
 
-// The launch with this many blocks for each slab.
+// The launch with this many blocks per slab.
 template <class T>
 LaunchConfig tile_config(const Tiling& t, int64_t blocks) {
   const int64_t threads = t.rows * t.columns * slab<T> / 2,

@@ -21,21 +21,21 @@ struct FeatureMap {
   }
 };
 
-// One level: what comes in, what goes out.
+// One level: its input and its output.
 struct DepthwiseLevel {
   FeatureMap in, out;
   int pad_y = 0, pad_x = 0;  // zeros before the first row and column
 };
 
-// Sizes of a depthwise convolution and what follows from them: a table without pointers, which kernels take
-// as an argument, in 32 bits, since index arithmetic is a good part of what they do.
+// The sizes of a depthwise convolution and what follows from them: a table without pointers, which kernels
+// take as an argument, in 32 bits, because index arithmetic is a good part of their work.
 struct DepthwiseConv2dDims {
   int64_t batch = 0;
   int channels = 0, kernel = 3, stride = 1;
-  int levels = 0;  // one where x is (N, H, W, C)
+  int levels = 0;  // one if x is (N, H, W, C)
   DepthwiseLevel level[PyramidShape::max_levels] = {};
 
-  // Throws nothing: the ops check sizes before.
+  // Throws nothing: the ops have checked the sizes.
   DepthwiseConv2dDims(int64_t batch_, int64_t channels_, const Window& window, const PyramidShape& shape)
       : batch(batch_), channels(int(channels_)), kernel(window.kernel), stride(window.stride) {
     int in = 0, out = 0;
@@ -55,16 +55,16 @@ struct DepthwiseConv2dDims {
 namespace cuda {
 
 // y[n,i,j,c] = sum_{a,b} x[n, i s + a - p, j s + b - p, c] w[a,b,c], in each level of an image. x (N, P, C),
-// w (k, k, C), y (N, P', C); any window, fast ones for k 3 and 5 with stride 1 and 2. T: float, double,
-// bfloat16. One launch for all levels, and so for the gradients. An epilogue that asks for something is for
-// the fast kernels only.
+// w (k, k, C), y (N, P', C); any window, with fast kernels for k 3 and 5 and stride 1 and 2. T: float,
+// double, bfloat16. One launch serves all levels, also for the gradients. Only the fast kernels support an
+// epilogue that is not empty.
 template <class T>
 void depthwise_conv2d(const T* x, const Accumulator<T>* w, T* y, const DepthwiseConv2dDims& dims,
                       const OutputEpilogue& epilogue);
-// The chunks of the statistics that an epilogue may ask it for; 0 where it takes no epilogue.
+// The chunks of the statistics that an epilogue may request; 0 if it supports no epilogue.
 template <class T>
 int64_t depthwise_conv2d_chunks(const DepthwiseConv2dDims& dims);
-// dx (N, P, C) is written whole, pixels that no window sees too.
+// dx (N, P, C) is written whole, including pixels that are in no window.
 template <class T>
 void depthwise_conv2d_input_gradient(const Accumulator<T>* w, const T* dy, T* dx,
                                      const DepthwiseConv2dDims& dims);

@@ -1,6 +1,6 @@
-// The weight gradient of a depthwise convolution: X and Y of depthwise_conv2d.cu are read once, and of each
-// block k k 64 bytes of partial sums are written and read. The tiled kernel has as many blocks as the GPU
-// holds, whatever the number of channels; a thread keeps its sums in registers over all tiles of its block.
+// The weight gradient of a depthwise convolution: it reads X and Y of depthwise_conv2d.cu once, and each
+// block writes and reads k k 64 bytes of partial sums. The tiled kernel has as many blocks as the GPU holds,
+// for any number of channels; a thread keeps its sums in registers over all tiles of its block.
 #include "cuda/device/depthwise_tiles.h"
 #include "cuda/device/grid.h"
 #include "cuda/device/last_block.h"
@@ -10,7 +10,7 @@
 namespace fovea::cuda {
 namespace {
 
-// One thread one weight: it walks over all pixels.
+// One thread per weight: it walks over all pixels.
 template <class T>
 __global__ void weight_gradient_naive(const T* x, const T* dy, Accumulator<T>* dw, DepthwiseConv2dDims d) {
   for (int64_t i : grid_stride(int64_t(d.kernel) * d.kernel * d.channels)) {
@@ -32,18 +32,18 @@ __global__ void weight_gradient_naive(const T* x, const T* dy, Accumulator<T>* d
   }
 }
 
-// Blocks that a multiprocessor is to hold.
+// Blocks that a multiprocessor should hold.
 template <int K, class T>
 inline constexpr int blocks_held = (K == 5 ? 512 : 768) / tile_threads<T>;
 template <int S>
 inline constexpr int rows_of_thread = S == 1 ? 4 : 2;
 inline constexpr int chunks_together = 16;
 
-// Adds `count` sums (k, k, SLAB), one after another, into to[tap stride + channel], for channels below
-// `channels`. By all THREADS of the block.
+// Adds `count` consecutive sums (k, k, SLAB) into to[tap stride + channel], for channels below `channels`.
+// All THREADS of the block call it.
 template <int TAPS, int SLAB, int THREADS>
 __device__ inline void add_sums(const float* from, int count, float* to, int stride, int channels) {
-  constexpr int N = 4, at_once = 8;  // loads that a thread has on their way
+  constexpr int N = 4, at_once = 8;  // loads in flight per thread
   UNROLL for (int turn = 0; turn * N * THREADS < TAPS * SLAB; ++turn) {
     const int i = N * (turn * THREADS + int(threadIdx.y * blockDim.x + threadIdx.x));
     if (i >= TAPS * SLAB) break;
@@ -62,9 +62,9 @@ __device__ inline void add_sums(const float* from, int count, float* to, int str
 }
 
 // A block has a slab of channels and the tiles chunk, chunk + chunks, ... of it. Each thread keeps k k sums
-// for its two channels over all of them. Then the block adds those of its threads, the last of 16 blocks
-// those of these blocks, and the last of all those of the sixteens. partial: for each slab the sums of its
-// blocks, then of its sixteens.
+// for its two channels over all of them. Then the block adds the sums of its threads, the last of 16 blocks
+// those of the 16, and the last of all blocks those of all groups of 16. `partial` has for each slab the sums
+// of its blocks, then those of its groups.
 template <int K, int S, class T>
 __global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, T>)
     weight_gradient_tiled(const T* x, const T* dy, float* partial, float* dw, unsigned* tickets, Tiling t,
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, T>)
           dy_shared + (thread_row * HEIGHT * dy_tile.pitch + thread_column * (width + 1)) * SLAB + pair;
       float d[HEIGHT][width][2];
       UNROLL for (int i = 0; i < A::span(HEIGHT); ++i, source += t.source.pitch * SLAB) {
-        if (i % S == 0 && i / S < HEIGHT) {  // this row of x is the first that meets that row of dy
+        if (i % S == 0 && i / S < HEIGHT) {  // this row of x is the first that needs that row of dy
           UNROLL for (int p = 0; p < width; ++p) { load_pair(d[i / S][p], gradient + p * SLAB); }
           gradient += dy_tile.pitch * SLAB;
         }
@@ -150,7 +150,7 @@ void depthwise_conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* d
                   groups = (chunks + chunks_together - 1) / chunks_together;
     const Workspace<float> partial(t.slabs * (chunks + groups) * K * K * slab<T>);
     const int pixels = t.source.pixels() + dy_tile.pixels(),
-              sums = max_lines * K * K * int(sizeof(float) / sizeof(T));  // of all threads, as if in pixels
+              sums = max_lines * K * K * int(sizeof(float) / sizeof(T));  // of all threads, counted in pixels
     LaunchConfig config = t.template config<T>(chunks, std::max(pixels, sums), each);
     config.block.y = max_lines;
     launch(weight_gradient_tiled<K, S, T>, config, x, dy, partial.data(), dw,

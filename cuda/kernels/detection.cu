@@ -1,7 +1,7 @@
 // Detections from the network's outputs: the best k logits of an image, their boxes, and suppression. Bytes
-// moved: the n logits of an image are read three times, four where many of them are equal (n = anchors x
-// classes: 4.4 million for EfficientDet-D0 and 90 classes, 9 MB in bfloat16). All else is some hundred bytes
-// for each of k candidates.
+// moved: the n logits of an image are read three times, or four times if many of them are equal (n = anchors
+// x classes: 4.4 million for EfficientDet-D0 and 90 classes, 9 MB in bfloat16). Everything else is some
+// hundred bytes for each of k candidates.
 #include "cuda/kernels/detection.h"
 
 #include <algorithm>
@@ -26,7 +26,7 @@ namespace {
 constexpr int64_t max_shared_room = 8192;  // candidates that one block sorts, in 64 KB of shared memory
 constexpr int search_threads = 512, radix_bits = 13, bins = 1 << radix_bits;
 
-// Makes candidates of logits: 0 of those that are not greater than the bar, or NaN.
+// Makes candidates of logits: 0 for those that are not greater than the bar, or NaN.
 struct CandidateKey {
   float bar;
   int index_bits;
@@ -42,12 +42,12 @@ struct CandidateKey {
   }
 };
 
-// A radix search from the top finds the k-th best candidate without sorting, 13 bits a pass. Keys are unique,
-// so exactly k are at least as good. It is done where those that begin with the bits known fit into the
-// candidates' room as they are: usually after two passes, which know a bfloat16 and a part of the index. What
-// remains of the passes does nothing then.
+// A radix search from the top finds the k-th best candidate without sorting, 13 bits per pass. Keys are
+// unique, so exactly k are at least as good. It ends as soon as the candidates that begin with the known bits
+// fit into the candidates' room: usually after two passes, which determine a bfloat16 and a part of the
+// index. The remaining passes then do nothing.
 struct Search {
-  uint64_t threshold;  // the bits known of the k-th best, then zeros
+  uint64_t threshold;  // the known bits of the k-th best, then zeros
   int32_t wanted;      // its place among those that begin with these bits
   int32_t found;       // candidates gathered
   int32_t done;
@@ -65,7 +65,7 @@ __global__ void begin_search(DetectionStatus* status, uint64_t* candidates, Sear
   }
 }
 
-// Calls f(logit, index) for the logits of an image that this thread has, N at a time.
+// Calls f(logit, index) for this thread's logits of an image, N at a time.
 template <int N, class T, class F>
 __device__ inline void each_logit(const T* logits, int64_t n, F f) {
   const T* row = logits + blockIdx.y * n;
@@ -75,9 +75,9 @@ __device__ inline void each_logit(const T* logits, int64_t n, F f) {
   }
 }
 
-// Looks at the candidates that begin with the bits known so far, those above `shift_before`, and counts how
-// many have each value of the next digit, the bits from `shift` on. An image's last block to finish chooses
-// the digit of the candidate that is looked for, and leaves the counts at 0 for the next pass.
+// Reads the candidates that begin with the bits known so far, those above `shift_before`, and counts how many
+// have each value of the next digit, the bits from `shift` on. An image's last block to finish selects the
+// digit of the candidate that is searched for, and resets the counts to 0 for the next pass.
 template <class T, int N>
 __global__ void __launch_bounds__(search_threads)
     count_digits(const T* logits, Search* searches, int* counts, DetectionStatus* status, unsigned* tickets,
@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(search_threads)
   counts += blockIdx.y * bins;
   for (int b = thread; b < bins; b += search_threads) of_block[b] = 0;
   __syncthreads();
-  int digit = 0, run = 0;  // equal ones in a row are counted at once: early in a training, most logits are
+  int digit = 0, run = 0;  // equal ones in a row are counted at once: early in training, most logits are
   each_logit<N>(logits, n, [&](T logit, int64_t index) {
     const float value = float(logit);
     if (first && value != value) atomicMin(&status[blockIdx.y].nan_logit, int32_t(index));
@@ -121,7 +121,7 @@ __global__ void __launch_bounds__(search_threads)
   const int* own_bins = of_block + thread * own;
   int sum = 0;
   for (int b = 0; b < own; ++b) sum += own_bins[b];
-  int at_least = sum;  // candidates in the bins of this thread and of those above
+  int at_least = sum;  // candidates in the bins of this thread and of those after it
   for (int step = 1; step < 32; step *= 2) {
     const int above = __shfl_down_sync(all_lanes, at_least, step);
     if (lane + step < 32) at_least += above;
@@ -138,7 +138,7 @@ __global__ void __launch_bounds__(search_threads)
   search.done = k - rest + own_bins[b] <= room;
 }
 
-// In any order: they are sorted next.
+// In any order, because they are sorted next.
 template <class T, int N>
 __global__ void gather_candidates(const T* logits, Search* searches, uint64_t* candidates, int64_t n,
                                   int64_t room, CandidateKey key_of) {
@@ -151,8 +151,8 @@ __global__ void gather_candidates(const T* logits, Search* searches, uint64_t* c
   });
 }
 
-// Bitonic sort (Batcher 1968), greatest first. The network's comparator `pair` for runs of `size`: two
-// numbers `stride` apart.
+// Bitonic sort (Batcher 1968), greatest first. The network's comparator `pair` for runs of `size` compares
+// two numbers `stride` apart.
 __device__ inline void compare_and_swap(uint64_t* row, int64_t pair, int64_t size, int64_t stride) {
   const int64_t low = 2 * pair - (pair & (stride - 1)), high = low + stride;
   const bool falling = (low & size) == 0;
@@ -163,13 +163,13 @@ __device__ inline void compare_and_swap(uint64_t* row, int64_t pair, int64_t siz
   }
 }
 
-// One stage, all comparators of all images: for rows too long for a block.
+// One stage, all comparators of all images: for rows that are too long for one block.
 __global__ void sort_stage_naive(uint64_t* candidates, int64_t room, int64_t size, int64_t stride) {
   for (int64_t pair : grid_stride(room / 2))
     compare_and_swap(candidates + blockIdx.y * room, pair, size, stride);
 }
 
-// One block an image, all stages in shared memory.
+// One block per image, all stages in shared memory.
 __global__ void sort_shared(uint64_t* candidates, int room) {
   uint64_t* row = dynamic_shared<uint64_t>();
   const int thread = int(threadIdx.x), threads = int(blockDim.x);
@@ -233,10 +233,10 @@ __global__ void decode(const uint64_t* candidates, const T* logits, const T* cod
   }
 }
 
-// ---- suppression: one block an image
+// ---- suppression: one block per image
 
-// Greedy: candidates come best first, so each is kept that no kept one covers. A thread has one of the next
-// candidates; warp after warp keeps from its 32 what is left, and those behind look at what is new.
+// Greedy: candidates come best first, so each one is kept that no kept one covers. A thread has one of the
+// next candidates; warp after warp keeps what is left of its 32, and later warps compare with that.
 __global__ void suppress_in_order(DecodedCandidates decoded, DetectedBox* results, DetectionStatus* status,
                                   int64_t room, Suppression suppression) {
   __shared__ int counts[2];  // kept after a warp's turn; the next warp writes the other one
@@ -281,7 +281,7 @@ __global__ void suppress_in_order(DecodedCandidates decoded, DetectedBox* result
 }
 
 // Gaussian soft NMS: one sweep over the candidates for each box kept, over their labels and scores, and the
-// boxes of one label, which stay in the caches. Greater scores first, of equal ones the first candidate;
+// boxes of one label, which stay in the caches. Greater scores come first, of equal ones the first candidate;
 // those at 0 are out.
 __global__ void suppress_softly(DecodedCandidates decoded, DetectedBox* results, DetectionStatus* status,
                                 int64_t room, Suppression suppression) {
@@ -291,7 +291,7 @@ __global__ void suppress_softly(DecodedCandidates decoded, DetectedBox* results,
   float* scores = decoded.scores + blockIdx.x * room;
   const int32_t* labels = decoded.labels + blockIdx.x * room;
   BoxEdges kept_box = {0, 0, 0, 0};
-  int32_t kept_label = -1;  // of nobody
+  int32_t kept_label = -1;  // no class
   int64_t kept = -1;
   int count = 0;
   for (;; ++count) {
@@ -309,7 +309,7 @@ __global__ void suppress_softly(DecodedCandidates decoded, DetectedBox* results,
       }
       if (score != before) scores[i] = score;
       uint32_t bits;
-      memcpy(&bits, &score, sizeof bits);  // of floats that are not negative: in their order
+      memcpy(&bits, &score, sizeof bits);  // bits of non-negative floats have the floats' order
       const uint64_t key = bits ? uint64_t(bits) << 32 | (0xffffffffu - uint32_t(i)) : 0;
       if (key > best) best = key;
     }
@@ -348,8 +348,8 @@ void top_candidates(const T* logits, uint64_t* candidates, DetectionStatus* stat
   const Workspace<int> counts(images * bins);
   launch(begin_search, {grid_for(images * std::max<int64_t>(bins, room)), block_threads}, status, candidates,
          searches.data(), counts.data(), images, room, k);
-  // A block has at least 16 logits a thread, so that its bins are not most of its work; and there are no more
-  // blocks than keep a GPU busy.
+  // A block has at least 16 logits per thread, so that its bins are not most of its work; and there are no
+  // more blocks than keep a GPU busy.
   constexpr int64_t of_block = 16 * search_threads, most_blocks = 1024;
   const dim3 grid(unsigned(std::min((n + of_block - 1) / of_block, most_blocks / images + 1)),
                   unsigned(images));

@@ -1,9 +1,9 @@
-// The losses of a detector, one number each. Bytes moved: focal loss reads n sizeof(T) logits and 4 bytes an
-// anchor, and writes n sizeof(T) where it gives the gradient; Huber loss reads n (sizeof(T) +
-// sizeof(Accumulator<T>)), its backward pass the same again and writes n sizeof(T); an IoU loss reads 4 bytes
-// an anchor and the boxes of the few that have an object, its backward pass the same again and writes n
-// sizeof(T). Focal loss with its gradient in one pass evaluates an exponential, a reciprocal square root and
-// a polynomial once for each logit.
+// The losses of a detector, one number each. Bytes moved: focal loss reads n sizeof(T) logits and 4 bytes per
+// anchor, and writes n sizeof(T) for the gradient; Huber loss reads n (sizeof(T) + sizeof(Accumulator<T>)),
+// its backward pass reads the same again and writes n sizeof(T); an IoU loss reads 4 bytes per anchor and the
+// boxes of the few that have an object, its backward pass reads the same again and writes n sizeof(T). Focal
+// loss with its gradient in one pass evaluates an exponential, a reciprocal square root and a polynomial once
+// per logit.
 #include "cuda/kernels/detection_loss.h"
 
 #include <algorithm>
@@ -20,7 +20,7 @@
 namespace fovea::cuda {
 namespace {
 
-// 1 for an anchor that counts, 0 for an ignored one, NaN where the target is no target.
+// 1 for an anchor that counts, 0 for an ignored one, NaN for an invalid target.
 template <class R>
 __device__ R weight_of(int32_t target, int32_t classes) {
   return target == ignored_target ? R(0) : target < ignored_target || target >= classes ? R(NAN) : R(1);
@@ -47,7 +47,7 @@ struct LossSum {
   }
 };
 
-// One logit a thread: the definition, and what weighs classes. dx: the gradient, or null.
+// One logit per thread: the definition, and the kernel for class weights. dx: the gradient, or null.
 template <class T>
 __global__ void focal_loss_naive(const T* x, const int32_t* targets, const Accumulator<T>* class_weights,
                                  T* dx, FocalLoss<Accumulator<T>> focal, LossSum<Accumulator<T>> loss,
@@ -65,9 +65,9 @@ __global__ void focal_loss_naive(const T* x, const int32_t* targets, const Accum
 }
 
 // The packs of this thread, each with its first logit's anchor and class: for (...; at.valid(); at.next()).
-// Packs run on over the ends of anchors, since neither 90 nor 20 classes are a multiple of eight. The two
-// divisions by the number of classes are made once, not for each pack: a step is a whole number of anchors
-// and some classes.
+// Packs extend over the ends of anchors, because neither 90 nor 20 classes are a multiple of eight. The two
+// divisions by the number of classes are made once instead of for each pack: a step is a whole number of
+// anchors and some classes.
 template <int size>
 class PackedLogits {
  public:
@@ -143,7 +143,7 @@ __global__ void scale_unless_one(T* dx, const Accumulator<T>* factor, int64_t n)
   for (int64_t i : grid_stride(n)) dx[i] = T(f * Accumulator<T>(dx[i]));
 }
 
-// One number a thread: the definition.
+// One number per thread: the definition.
 template <class T>
 __global__ void huber_loss_naive(const T* p, const Accumulator<T>* t, HuberLoss<Accumulator<T>> huber,
                                  LossSum<Accumulator<T>> loss, int64_t n) {
@@ -160,7 +160,7 @@ __global__ void huber_loss_backward_naive(const T* p, const Accumulator<T>* t, c
   for (int64_t i : grid_stride(n)) dp[i] = T(scale * huber.derivative(Accumulator<T>(p[i]), t[i]));
 }
 
-// One box a thread, 16 bytes of float.
+// One box per thread, 16 bytes of float.
 template <class T>
 __global__ void huber_loss_boxes(const T* p, const Accumulator<T>* t, HuberLoss<Accumulator<T>> huber,
                                  LossSum<Accumulator<T>> loss, int64_t boxes) {
@@ -190,7 +190,7 @@ __global__ void huber_loss_backward_boxes(const T* p, const Accumulator<T>* t, c
   }
 }
 
-// MatchedBoxes::at() with one access for the four numbers of each.
+// MatchedBoxes::at() with one access for the four numbers of each array.
 template <class T>
 __device__ auto loss_at(const MatchedBoxes<T>& boxes, const IouLoss<Accumulator<T>>& iou, int64_t i) {
   using R = Accumulator<T>;
@@ -200,8 +200,8 @@ __device__ auto loss_at(const MatchedBoxes<T>& boxes, const IouLoss<Accumulator<
   return boxes.of(iou, c.value, target.value, anchor.value);
 }
 
-// One box a thread: neighbouring anchors share objects, so few warps have any work. iou_loss_boxes is
-// also the definition.
+// One box per thread: neighbouring anchors share objects, so few warps have any work. iou_loss_boxes is also
+// the definition.
 template <class T>
 __global__ void iou_loss_boxes(MatchedBoxes<T> boxes, IouLoss<Accumulator<T>> iou,
                                LossSum<Accumulator<T>> loss) {
@@ -228,8 +228,8 @@ __global__ void iou_loss_backward_boxes(MatchedBoxes<T> boxes, const Accumulator
   }
 }
 
-// For n pieces of work: four a thread, to pay for what it does but once, until there are eight blocks for
-// each of an H100's 132 multiprocessors; more would only make more partial sums.
+// For n pieces of work: four per thread, to pay for its fixed costs, until there are eight blocks for each of
+// an H100's 132 multiprocessors; more would only make more partial sums.
 struct LossGrid {
   int64_t n;
   unsigned blocks;

@@ -30,17 +30,17 @@ struct HuberLoss {
 
 namespace cuda {
 
-// T: float, double, bfloat16. `loss`, `normalizer` and `dy`, the gradient of the loss, are one number in
+// T: float, double, bfloat16. `loss`, `normalizer` and `dy`, the gradient of the loss, are each one number in
 // device memory.
 
-// x (anchors, classes), targets (anchors): *loss = sum of focal losses / *normalizer, and unless dx is null
-// its gradient, dx (anchors, classes). NaN where a target is neither a label nor special. class_weights
-// (classes), or null for 1: what the losses of a class's logits are multiplied by.
+// x (anchors, classes), targets (anchors): *loss = sum of focal losses / *normalizer and, unless dx is null,
+// its gradient, dx (anchors, classes). NaN if a target is neither a label nor special. class_weights
+// (classes), or null for 1, multiply the losses of each class's logits.
 template <class T>
 void focal_loss(const T* x, const int32_t* targets, const Accumulator<T>* class_weights, Accumulator<T>* loss,
                 T* dx, const FocalLoss<Accumulator<T>>& focal, const Accumulator<T>* normalizer,
                 int64_t anchors, int64_t classes);
-// dx (n) *= *factor, at no cost where that is 1
+// dx (n) *= *factor, at no cost if that is 1
 template <class T>
 void scale_gradient(T* dx, const Accumulator<T>* factor, int64_t n);
 

@@ -1,4 +1,4 @@
-// Dropout of elements and of samples. Bytes moved: dropout 2 n sizeof(T), stochastic depth the same and n
+// Dropout of elements and of samples. Bytes moved: dropout 2 n sizeof(T), stochastic depth the same plus n
 // sizeof(T) for the shortcut; the mask is computed, not read. Philox costs about 100 instructions for four
 // words.
 #include "cuda/kernels/dropout.h"
@@ -12,7 +12,7 @@
 namespace fovea::cuda {
 namespace {
 
-// One element a thread: the definition, and what is left over behind the packs.
+// One element per thread: the definition, and the elements left over after the packs.
 template <class T>
 __global__ void dropout_naive(const T* x, T* y, int64_t begin, int64_t n, float p, RandomKey key) {
   for (int64_t i : grid_stride(n - begin)) {
@@ -21,7 +21,7 @@ __global__ void dropout_naive(const T* x, T* y, int64_t begin, int64_t n, float 
   }
 }
 
-// The four elements of a Philox block are one pack, and two of those 16 bytes of bfloat16.
+// The four elements of a Philox block are one pack, and two of them make 16 bytes of bfloat16.
 template <class T>
 inline constexpr int dropout_pack_size = pack_size<T> < 4 ? 4 : pack_size<T>;
 

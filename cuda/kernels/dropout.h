@@ -6,7 +6,7 @@
 
 namespace fovea::cuda {
 
-// T: float, double, bfloat16; key.step, where there is one, is device memory.
+// T: float, double, bfloat16; key.step, if not null, is device memory.
 
 // y[i] = x[i] survival(word i, p) for i of 0 .. n-1
 template <class T>

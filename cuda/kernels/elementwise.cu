@@ -1,4 +1,4 @@
-// Filling and adding up. Bytes moved: fill n sizeof(T), accumulate 3 n sizeof(T).
+// Filling and adding. Bytes moved: fill n sizeof(T), accumulate 3 n sizeof(T).
 #include "cuda/kernels/elementwise.h"
 
 #include "cuda/device/grid.h"

@@ -3,7 +3,7 @@
 
 namespace fovea::cuda {
 
-// What tensors themselves need. T: float, double, bfloat16, int32_t, int64_t, uint8_t.
+// The kernels that tensors themselves need. T: float, double, bfloat16, int32_t, int64_t, uint8_t.
 template <class T>
 void fill(T* x, T value, int64_t n);  // x = value
 template <class T>

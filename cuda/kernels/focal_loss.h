@@ -7,20 +7,20 @@ namespace fovea {
 // The constants of the focal loss; EfficientDet's (section 5.1).
 struct FocalLossOptions {
   double alpha = 0.25;         // weight of positives; negatives get 1 - alpha
-  double gamma = 1.5;          // how fast easy examples stop counting
-  double label_smoothing = 0;  // enters the cross entropy only, not p_t
+  double gamma = 1.5;          // how fast the loss of easy examples falls
+  double label_smoothing = 0;  // only in the cross entropy, not in p_t
 };
 
 // Focal loss of one logit (arXiv 1708.02002, as in EfficientDet's code), stable for any x, with its
 // derivative: alpha_t u^gamma CE. With y = -x for a positive and x for a negative, u = 1 - p_t = sigmoid(y),
-// and the cross entropy with label smoothing s is softplus(y) - y s / 2. Of t = e^-|y| both follow:
+// and the cross entropy with label smoothing s is softplus(y) - y s / 2. Both follow from t = e^-|y|:
 // softplus(y) = max(y, 0) + log(1 + t), and u = v^2 with v = 1 / sqrt(1 + t), for negative y times sqrt(t);
 // then u^1.5 = u v, and EfficientDet's gamma costs one exponential and one reciprocal square root.
 template <class T>
 struct FocalLoss {
   T alpha, gamma, smoothing;
 
-  // What at() gives for one logit.
+  // The result of at() for one logit.
   struct Result {
     T loss, derivative;  // with respect to x
   };
@@ -31,7 +31,7 @@ struct FocalLoss {
     const T y = sign * x, size = y < T(0) ? -y : y, above = y > T(0) ? y : T(0), below = above - y;
     const T h = exponential(T(-0.5) * size), t = h * h, log_part = log1p_of(t);
     // One choice between y > 0 and the rest, so that loops over logits vectorise: m^2 is 1 or t, and t + (1 -
-    // m^2) the other of them, without cancellation.
+    // m^2) is the other of the two, without cancellation.
     const T m = y > T(0) ? T(1) : h, q = reciprocal_sqrt(T(1) + t), v = m * q;
     const T u = v * v, rest = q * q * (t + (T(1) - m * m));  // rest = 1 - u
     const T half_smoothing = T(0.5) * smoothing;

@@ -1,5 +1,5 @@
-// cuBLASLt, or a kernel of our own where that is faster (gemm_tiled.h). The library thinks in columns: a
-// row-major c = a b is, read by columns, c^T = b^T a^T, so the operands change places.
+// cuBLASLt, or our own kernel where that is faster (gemm_tiled.h). The library is column-major: a row-major c
+// = a b is, read by columns, c^T = b^T a^T, so the operands are exchanged.
 #include "cuda/kernels/gemm.h"
 
 #include <map>
@@ -30,7 +30,7 @@ constexpr cudaDataType_t data_type() {
   return CUDA_R_32F;
 }
 
-// How a product of these sizes is done: asked of the library once.
+// The algorithm for a product of these sizes, requested from the library once.
 struct Plan {
   cublasLtMatmulDesc_t operation = nullptr;
   cublasLtMatrixLayout_t a = nullptr, b = nullptr, c = nullptr;
@@ -41,12 +41,12 @@ struct Plan {
 using Key = std::tuple<int64_t, int64_t, int64_t, bool, bool, bool, cudaDataType_t, cudaDataType_t>;
 
 struct Library {
-  std::mutex mutex;  // a plan's operation holds the bias of the product that is being asked for
+  std::mutex mutex;  // a plan's operation holds the bias of the product that is being launched
   cublasLtHandle_t handle = nullptr;
   bool created = false;
   std::map<Key, Plan> plans;
 };
-Library& library = *new Library;  // never destroyed: the library may be gone before our own statics
+Library& library = *new Library;  // never destroyed: the library may be unloaded before our static objects
 
 Plan make_plan(const Key& key) {
   const auto& [rows, columns, inner, a_transposed, b_transposed, has_bias, in_type, out_type] = key;
@@ -73,7 +73,7 @@ Plan make_plan(const Key& key) {
         "layout of b");
   check(cublasLtMatrixLayoutCreate(&plan.c, out_type, uint64_t(rows), uint64_t(columns), rows),
         "layout of c");
-  // By default the library takes every matrix, and a bias it does not know yet, for aligned to 256 bytes.
+  // By default the library assumes that matrices, and a bias not yet set, are aligned to 256 bytes.
   static_assert(gemm_alignment == 256);
   cublasLtMatmulPreference_t preference;
   check(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
@@ -81,7 +81,7 @@ Plan make_plan(const Key& key) {
   check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                              &workspace_bytes, sizeof workspace_bytes),
         "workspace size");
-  // Partial sums over k through the workspace, in order; never added up in place by whoever comes first.
+  // Partial sums over k go through the workspace, in order, and are never added in place in arrival order.
   const uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
   check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
                                              &reductions, sizeof reductions),
@@ -108,7 +108,7 @@ void require_aligned(const char* name, const void* pointer) {
 template <class T, class Out>
 void multiply(int64_t rows, int64_t columns, int64_t inner, const T* a, bool a_transposed, const T* b,
               bool b_transposed, const Out* bias, Out* c, bool add = false) {
-  // In the words of gemm.h, where the operands have not changed places.
+  // Named as in gemm.h, where the operands are not exchanged.
   require_aligned("a", b);
   require_aligned("b", a);
   require_aligned("the bias", bias);
@@ -138,7 +138,7 @@ void multiply(int64_t rows, int64_t columns, int64_t inner, const T* a, bool a_t
       "cublasLtMatmul");
 }
 
-// A sum over nothing: the library takes no empty matrices.
+// An empty sum: the library accepts no empty matrices.
 template <class T>
 void fill_with_zeros(int64_t m, int64_t n, T* c) {
   fill_bytes(c, 0, size_t(m * n) * sizeof(T));
@@ -166,7 +166,7 @@ void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, Accumulato
   multiply(n, m, k, b, false, a, true, static_cast<const Accumulator<T>*>(nullptr), c);
 }
 
-// A type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
+// T is a type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
 #define INSTANTIATE(T)                                                                \
   template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, const T*, T*); \
   template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, bool);  \

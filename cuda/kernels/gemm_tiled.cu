@@ -2,11 +2,10 @@
 // first blocks, where cuBLASLt reaches half of the bandwidth. With M rows, 2 M (K + N) bytes must move for M
 // K N multiply-adds.
 //
-// A block keeps its columns of b in shared memory, and walks down its tiles of 128 rows. It copies 32 columns
-// of a at a time into a ring of three stages: while it computes with one stage, the next two are being
-// copied, across the end of a tile as well. Each of eight warps, four by two, has 32 rows and half of the
-// columns in registers. The results go through shared memory, 16 rows of a warp at a time, to be stored in
-// packs.
+// A block keeps its columns of b in shared memory and walks down its tiles of 128 rows. It copies 32 columns
+// of a at a time into a ring of three stages: while it computes one stage, the next two are being copied,
+// across the end of a tile as well. Each of the eight warps, four by two, has 32 rows and half of the columns
+// in registers. The results go through shared memory, 16 rows of a warp at a time, to be stored in packs.
 #include "cuda/kernels/gemm_tiled.h"
 
 #include <algorithm>
@@ -22,9 +21,9 @@ namespace {
 using Numbers = Pack<bfloat16, 8>;
 inline constexpr int pack = 8, tile_rows = 128, depth = 32, depth_packs = depth / pack, stages = 3;
 inline constexpr int warps_down = 4, warps = 2 * warps_down, tile_threads = 32 * warps, half_rows = 16;
-inline constexpr int most_pairs = 3;  // of four, the sums would not stay in registers
+inline constexpr int most_pairs = 3;  // with four, the sums would not stay in registers
 
-// What a launch does beside multiplying.
+// What a launch does besides multiplying.
 struct Forward {
   static constexpr bool turned = false, gathers = false, normalizes = false;
 };
@@ -38,7 +37,7 @@ struct InputGradient : Forward {
   static constexpr bool turned = true;
 };
 
-// Where things lie in shared memory, in packs. Rows whose packs are odd in number begin in different banks.
+// The layout of shared memory, in packs. Rows with an odd number of packs begin in different banks.
 struct SharedLayout {
   int b, staged, scale, shift, first, end;  // the ring of a is at 0
   HD SharedLayout(int pairs, int inner) {
@@ -53,7 +52,7 @@ struct SharedLayout {
   }
 };
 
-// The pack of a tile of a: eight rows, of one pack each, lie in different banks.
+// The pack of a tile of a: eight rows, with one pack each, are in different banks.
 __device__ inline int place_of(int row, int number) {
   return row * depth_packs + (number ^ (row / 2 % depth_packs));
 }
@@ -72,7 +71,7 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
   const int chunk = int(blockIdx.x) / tiles.column_tiles;
   const int first_column = int(blockIdx.x) % tiles.column_tiles * columns;
 
-  // The block's columns of b, with zeros around them, as they lie in memory.
+  // The block's columns of b, padded with zeros, in their order in memory.
   const int padded = (p.inner + 15) / 16 * 16;
   const int b_rows = Pass::turned ? columns : padded, b_packs = (Pass::turned ? padded : columns) / pack;
   for (int i = thread; i < b_rows * b_packs; i += tile_threads) {
@@ -100,7 +99,7 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
     shift[thread] = addend;
   }
 
-  // A tile of a step, which is a group of copies.
+  // Copies a tile of a step, as one group of copies.
   int next_tile = chunk, next = 0;
   const auto copy_next = [&](int stage) {
     if (next_tile < tiles.row_tiles) {
@@ -158,7 +157,7 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
     }
     UNROLL for (int half = 0; half < 2; ++half) {
       const int first_row = tile * tile_rows + down * 32 + half * half_rows;
-      // Rows lane / 4 and, eight below, the other.
+      // Row lane / 4 and, for the other, eight below.
       uint32_t* const words = reinterpret_cast<uint32_t*>(staged + lane / 4 * staged_packs) + lane % 4;
       UNROLL for (int i = 0; i < own; ++i) {
         float(&values)[4] = sums[half][i];
@@ -184,7 +183,7 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
           if (down == 0 && lane < own) first[across + lane] = staged[lane];
           __syncthreads();
         }
-        // Again for each half, rather than in registers all the time.
+        // Reads it again for each half, rather than keeping it in registers.
         UNROLL for (int k = 0; k < pack; ++k) {
           statistics.pivot[k] = float(first[across + lane % own].value[k]);
         }
@@ -205,7 +204,7 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
   }
 
   if constexpr (Pass::gathers) {
-    // Of all threads, where the ring was; then of each column, in the order of warps and lanes.
+    // First the sums of all threads, where the ring was; then of each column, in order of warps and lanes.
     float* const partial = reinterpret_cast<float*>(shared);
     __syncthreads();
     UNROLL for (int k = 0; k < 2 * pack; ++k) { partial[k * tile_threads + thread] = statistics.values[k]; }
@@ -240,7 +239,7 @@ GemmTiles GemmTiles::of(int64_t rows, int64_t columns, int64_t inner) {
     best.shared_bytes = bytes;
   }
   if (best.pairs == 0) return best;
-  // As many blocks as the 132 multiprocessors of an H200 hold, with the same number of tiles but for one.
+  // As many blocks as the 132 multiprocessors of an H200 hold, with the same number of tiles or one fewer.
   best.row_tiles = int((rows + tile_rows - 1) / tile_rows);
   const int held = 132 * (best.pairs == 1 ? 3 : 2), most_chunks = std::max(1, held / best.column_tiles);
   const int steps = (best.row_tiles + most_chunks - 1) / most_chunks;
@@ -248,10 +247,10 @@ GemmTiles GemmTiles::of(int64_t rows, int64_t columns, int64_t inner) {
   return best;
 }
 
-// A multiprocessor of an H200 moves 17.5 bytes a cycle (4.05 TB/s), and mma.sync does some 1,290
-// multiply-adds: 63 % of what wgmma does (arXiv 2402.13499). K N / (K + N) = 80 is where the second takes
-// half of the time of the first, and hides behind it; beyond, cuBLASLt has wgmma and larger tiles. Below 32
-// tiles of rows few multiprocessors would have work. The model of cli/predict knows neither of these limits.
+// A multiprocessor of an H200 moves 17.5 bytes per cycle (4.05 TB/s), and mma.sync does some 1,290
+// multiply-adds: 63 % of what wgmma does (arXiv 2402.13499). At K N / (K + N) = 80 the second takes half of
+// the time of the first, which hides it; beyond, cuBLASLt has wgmma and larger tiles. Below 32 tiles of rows
+// few multiprocessors would have work. The model of cli/predict includes neither of these limits.
 bool prefers_tiles(int64_t rows, int64_t columns, int64_t inner) {
   return device_properties().major >= 8 && rows >= 32 * tile_rows &&
          columns * inner < 80 * (columns + inner) && GemmTiles::of(rows, columns, inner).pairs > 0;
@@ -260,7 +259,7 @@ bool prefers_tiles(int64_t rows, int64_t columns, int64_t inner) {
 template <class T>
 void gemm_tiled(const TiledGemm<T>& p) {
   const GemmTiles tiles = GemmTiles::of(p.rows, p.columns, p.inner);
-  if (tiles.pairs == 0) throw CudaError("matrix product: its sizes are not for the tiled kernel");
+  if (tiles.pairs == 0) throw CudaError("matrix product: the tiled kernel does not support its sizes");
   const int64_t c_size = int64_t(p.rows) * p.columns, chunks = p.epilogue.statistics ? tiles.chunks : 0;
   LaunchConfig config(dim3(unsigned(tiles.chunks * tiles.column_tiles)), dim3(tile_threads),
                       tiles.shared_bytes);

@@ -1,9 +1,9 @@
-// Elements chosen by indices and by a condition. Bytes moved: gather n (2 sizeof(T) + sizeof(Index)) with n
+// Elements selected by indices and by a condition. Bytes moved: gather n (2 sizeof(T) + sizeof(Index)) with n
 // elements of y, where reads (elements of condition, a and b) and writes n.
 //
-// The gradient of gather needs no atomic sums, whose order would change from run to run: each element of x
-// looks through the indices of its line, which all elements of the line share in a cache. That is work of
-// (elements of x) * (indices along the axis): little for one index a line, as labels have.
+// The gradient of gather uses no atomic sums, whose order would change from run to run: each element of x
+// searches the indices of its line, which all elements of the line share in a cache. The work is (elements of
+// x) * (indices along the axis): little for one index per line, as labels have.
 #include "cuda/kernels/indexing.h"
 
 #include <cmath>

@@ -6,9 +6,8 @@
 
 namespace fovea {
 
-// Where gather() reads: element `at` of y comes from x at the same place, but for the coordinate along
-// `axis`, which indices[at] says. y and indices have `sizes`, none larger than that of x, except along the
-// axis.
+// Where gather() reads: element `at` of y comes from the same place in x, except that indices[at] is the
+// coordinate along `axis`. y and indices have `sizes`, none larger than that of x, except along the axis.
 struct GatherDims {
   static constexpr int max_rank = 6;
   int rank = 0, axis = 0;
@@ -16,10 +15,10 @@ struct GatherDims {
   int64_t n = 1, count = 1, stride = 1;        // of y: elements, and along the axis the size and the stride
   int64_t x_n = 1, x_count = 1, x_stride = 1;  // the same of x
 
-  // Both loops are over all axes there could be: unrolled, they read a kernel's arguments in place, without a
-  // copy to index into.
+  // Both loops run over the maximum number of axes: unrolled, they read a kernel's arguments in place,
+  // without a copy to index into.
 
-  // Where in x the line along the axis begins that element `at` of y is read from.
+  // The start in x of the line along the axis from which element `at` of y is read.
   HD int64_t line(int64_t at) const {
     int64_t place = 0, step = 1;
     for (int i = max_rank - 1; i >= 0; --i) {
@@ -30,8 +29,8 @@ struct GatherDims {
     }
     return place;
   }
-  // For element `at` of x: where in y the line begins that reads from its line, or -1 where none does; and
-  // its own coordinate along the axis.
+  // For element `at` of x: the start in y of the line that reads from its line, or -1 if none does; and its
+  // own coordinate along the axis.
   HD int64_t reader(int64_t at, int64_t* coordinate) const {
     int64_t place = 0, step = 1;
     bool read = true;
@@ -48,7 +47,7 @@ struct GatherDims {
   }
 };
 
-// The three operands of where(): sizes of the result, and the strides of condition, a and b, 0 along axes
+// The three operands of where(): the sizes of the result, and the strides of condition, a and b, 0 along axes
 // where one is repeated.
 struct WhereDims {
   static constexpr int max_rank = 6;
@@ -57,7 +56,7 @@ struct WhereDims {
   int64_t sizes[max_rank] = {};
   int64_t strides[3][max_rank] = {};
 
-  // Where element i of the result finds each.
+  // The place of element i of the result in each operand.
   struct Place {
     int64_t condition, a, b;
   };
@@ -79,11 +78,11 @@ namespace cuda {
 
 // T: float, double, bfloat16; Index: int32_t, int64_t.
 
-// y = x at the places that the indices say; NaN for an index out of range.
+// y = x at the places given by the indices; NaN for an index out of range.
 template <class T, class Index>
 void gather(const T* x, const Index* indices, T* y, const GatherDims& dims);
 // dx = the sum of the dy that each element of x was read for, in their order along the axis; NaN in a line
-// that has an index out of range.
+// with an index out of range.
 template <class T, class Index>
 void gather_backward(const T* dy, const Index* indices, T* dx, const GatherDims& dims);
 

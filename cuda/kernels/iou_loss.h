@@ -12,19 +12,19 @@ namespace fovea {
 enum class IouLossKind : int32_t {
   giou,  // the share of the hull of both boxes that neither covers (arXiv 1902.09630)
   diou,  // (distance of the centres / diagonal of the hull)^2 (arXiv 1911.08287, section "DIoU loss")
-  ciou   // that, and alpha v for the difference in aspect (the same paper, section "CIoU loss")
+  ciou   // that, plus alpha v for the difference in aspect (the same paper, section "CIoU loss")
 };
 
 // One of these losses for a box code (ty, tx, th, tw), with its derivatives with respect to the code: through
-// decoding as models/box_coder.h has it, 0 where that clamps. Both boxes are decoded relative to the anchor's
-// centre, since the losses do not depend on where the two lie: far from the image's corner no digits are
-// lost. Where edges lie on each other the derivative is the mean of both sides', so that it is 0 at the
-// target. A NaN in the code makes the loss NaN.
+// decoding as in models/box_coder.h, 0 where that clamps. Both boxes are decoded relative to the anchor's
+// centre, because the losses do not depend on where the two are: far from the image's corner no digits are
+// lost. Where edges coincide, the derivative is the mean of both sides', so that it is 0 at the target. A NaN
+// in the code makes the loss NaN.
 template <class T>
 struct IouLoss {
   IouLossKind kind;
 
-  // What at() gives for one box.
+  // The result of at() for one box.
   struct Result {
     T loss, ty, tx, th, tw;  // the derivatives
   };
@@ -58,8 +58,8 @@ struct IouLoss {
     }
     if (kind == IouLossKind::ciou) {
       // The paper differentiates v with alpha held constant. With respect to log(width / height) the angle's
-      // derivative is w h / (w^2 + h^2), at most 1/2: the paper's trick of leaving out the denominator, which
-      // gradients with respect to w and h need, has nothing to mend here.
+      // derivative is w h / (w^2 + h^2), at most 1/2. So the paper's trick of omitting the denominator, which
+      // gradients with respect to w and h need, is not needed here.
       constexpr T scale = T(0.40528473456935109);  // 4 / pi^2
       const T angle = std::atan2(x.target_size, y.target_size) - std::atan2(x.size, y.size);
       const T v = scale * angle * angle, unlike = T(1) - iou > T(0) ? T(1) - iou : T(0);
@@ -85,12 +85,12 @@ struct IouLoss {
     T size, target_size;                // decoded
     T extent, target;                   // the same as differences of edges, so that equal boxes have IoU 1
     T common, hull, distance;           // distance: of the centres, with its sign
-    T common_by_shift, common_by_size;  // 0 where the two lie apart
-    T outer_shift, outer_size;          // the hull's derivatives, that by the shift negated
+    T common_by_shift, common_by_size;  // 0 if the two are disjoint
+    T outer_shift, outer_size;          // the hull's derivatives, the one by the shift negated
     T free_shift, free_size;            // the anchor's size, and 1; 0 where decoding clamps
   };
 
-  // 0 / 0, of boxes without an area, is 0; a NaN stays NaN.
+  // 0 / 0, for boxes without an area, is 0; a NaN stays a NaN.
   FOVEA_HOST_DEVICE static T quotient(T a, T b) { return b == T(0) ? T(0) : a / b; }
 
   FOVEA_HOST_DEVICE static T centre(T shift, T anchor) {
@@ -106,7 +106,7 @@ struct IouLoss {
     const T c = centre(shift, anchor), s = side(log_ratio, anchor), low = c - s / 2, high = c + s / 2;
     const T target_c = centre(target_shift, anchor), target_s = side(target_log_ratio, anchor);
     const T target_low = target_c - target_s / 2, target_high = target_c + target_s / 2;
-    // Whether an edge of the prediction bounds what both share; if not, it bounds the hull.
+    // Whether an edge of the prediction bounds the common area; otherwise it bounds the hull.
     const T inner_low = low > target_low ? T(1) : low == target_low ? T(0.5) : T(0);
     const T inner_high = high < target_high ? T(1) : high == target_high ? T(0.5) : T(0);
     const T common = (high < target_high ? high : target_high) - (low > target_low ? low : target_low);
@@ -146,7 +146,7 @@ struct MatchedBoxes {
   FOVEA_HOST_DEVICE const Accumulator<T>* anchor(int64_t i) const {
     return anchors + i % anchors_per_image * 4;
   }
-  // The same of four numbers each.
+  // The same for four numbers each.
   FOVEA_HOST_DEVICE static typename IouLoss<Accumulator<T>>::Result of(const IouLoss<Accumulator<T>>& iou,
                                                                        const T* c, const Accumulator<T>* t,
                                                                        const Accumulator<T>* anchor) {

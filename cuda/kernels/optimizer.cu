@@ -1,7 +1,7 @@
 // Optimizer, gradient norm, moving average and rounding over all tensors of a network, each in a fixed number
-// of launches. Bytes moved per number: norm 4 (g), SGD 20 (w, m read and written, g read), AdamW 28 (v too),
-// average 12 (average read and written, w read), swap 16, rounding 6. The table costs up to 64 bytes a block
-// of at most 4096 numbers.
+// of launches. Bytes moved per number: norm 4 (g), SGD 20 (w, m read and written, g read), AdamW 28 (also v),
+// average 12 (average read and written, w read), swap 16, rounding 6. The table costs up to 64 bytes for a
+// block of at most 4096 numbers.
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
@@ -22,8 +22,8 @@ constexpr int pack = pack_size<float>;
 
 __device__ inline bool aligned(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
 
-// ---- what is done to each number. A rule goes to the kernel by value; on(row) reads what all numbers of a
-// tensor share into registers; at<N>(i) does the work for the N numbers from i on.
+// ---- what is done to each number. A rule is passed to the kernel by value; on(row) reads what all numbers
+// of a tensor share into registers; at<N>(i) does the work for the N numbers from i on.
 
 struct Sgd {
   using Row = OptimizedTensor;
@@ -162,9 +162,9 @@ struct Rounding {
   __device__ OnTensor on(const Row& row) const { return {row}; }
 };
 
-// ---- and how it comes to each number
+// ---- and how each number is reached
 
-// A block a chunk, 16 bytes at a time.
+// One block per chunk, 16 bytes at a time.
 template <class Rule>
 __global__ void each_number_chunked(MultiTensorTable<typename Rule::Row> table, Rule rule) {
   const Chunk chunk = table.chunks[blockIdx.x];
@@ -175,7 +175,7 @@ __global__ void each_number_chunked(MultiTensorTable<typename Rule::Row> table, 
   for (int i = packed + int(threadIdx.x); i < chunk.count; i += step) work.template at<1>(chunk.begin + i);
 }
 
-// ---- the gradient norm: a partial sum a chunk, and the last block adds those up
+// ---- the gradient norm: a partial sum per chunk, which the last block adds up
 
 // In double, which cannot overflow: 3.4e38 squared times any number of parameters is below 1e308.
 __device__ inline double square(float value) { return double(value) * double(value); }
@@ -184,7 +184,7 @@ __global__ void norm_chunked(MultiTensorTable<OptimizedTensor> table, double* pa
                              double clip_norm, GradientNorm* result) {
   const Chunk chunk = table.chunk_count > 0 ? table.chunks[blockIdx.x] : Chunk{};
   const float* gradient = chunk.count > 0 ? table.rows[chunk.tensor].gradient : nullptr;
-  const int count = gradient ? chunk.count : 0, step = int(blockDim.x);  // all threads must come to block_sum
+  const int count = gradient ? chunk.count : 0, step = int(blockDim.x);  // all threads must reach block_sum
   const int packed = aligned(gradient) ? count / pack * pack : 0;
   double sum = 0;
   for (int i = int(threadIdx.x) * pack; i < packed; i += step * pack) {

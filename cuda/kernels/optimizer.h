@@ -6,9 +6,9 @@
 
 namespace fovea::cuda {
 
-// A network's numbers lie in hundreds of tensors, most of them small: a launch for each would cost more than
-// the work. So a table in device memory names them all, cut into chunks, and one launch with a block a chunk
-// walks through it.
+// A network's numbers are in hundreds of tensors, most of them small: a launch for each would cost more than
+// the work. So a table in device memory lists them all, cut into chunks, and one launch with one block per
+// chunk handles the whole table.
 struct Chunk {
   int32_t tensor;  // its row in the table
   int32_t count;   // 1 .. chunk_numbers
@@ -20,11 +20,11 @@ std::vector<Chunk> chunks_of(const std::vector<int64_t>& sizes);  // of tensors 
 // A row of the optimizer's table: one parameter.
 struct OptimizedTensor {
   float* weight;
-  const float* gradient;       // null: the tensor stays as it is
-  float *momentum, *variance;  // the variance for Adam and AdamW only
+  const float* gradient;       // null: the tensor does not change
+  float *momentum, *variance;  // the variance only for Adam and AdamW
   int64_t size;
   float decay;
-  float rate_factor;  // on the learning rate
+  float rate_factor;  // factor of the learning rate
   bool operator==(const OptimizedTensor&) const = default;
 };
 // A row of the average's table: one parameter or buffer.
@@ -40,7 +40,7 @@ struct RoundedTensor {
   int64_t size;
 };
 
-// The table and its chunks, as a launch is given them.
+// The table and its chunks, as arguments of a launch.
 template <class Row>
 struct MultiTensorTable {
   const Row* rows;      // in device memory
@@ -49,26 +49,26 @@ struct MultiTensorTable {
   int64_t numbers;  // of all tensors
 };
 
-// What differs from step to step lies in device memory, so that a captured graph reads the step's own.
+// What changes from step to step is in device memory, so that a captured graph reads the current values.
 struct OptimizerStep {
   float learning_rate;
   float correct1, correct2;  // Adam and AdamW: 1 / (1 - b1^t) and 1 / (1 - b2^t)
 };
-// What clipping found out, in device memory.
+// The results of clipping, in device memory.
 struct GradientNorm {
   double norm;            // over all gradients
-  float scale;            // which makes it clip_norm where it is greater, else 1
-  int32_t finite;         // where 0, the update leaves everything as it is
-  int64_t skipped;        // updates so far for that reason; the caller begins with 0, also of the next two
-  int64_t updates;        // so far, with those
-  int64_t first_skipped;  // the number of the first of them, where there is one
+  float scale;            // clip_norm / norm if the norm is greater than clip_norm, else 1
+  int32_t finite;         // if 0, the update changes nothing
+  int64_t skipped;        // updates skipped for that reason; the caller sets this and the next two to 0
+  int64_t updates;        // updates so far, including skipped ones
+  int64_t first_skipped;  // the number of the first skipped one, if any
 };
 
-// The result's norm, scale and finite; updates grows by one, and skipped where the norm is not finite.
+// Sets the result's norm, scale and finite; increments updates, and also skipped if the norm is not finite.
 // clip_norm 0: never clip.
 void gradient_norm(const MultiTensorTable<OptimizedTensor>& table, double clip_norm, GradientNorm* result);
 
-// Overwrite weight, momentum and, adam and adamw, variance: the formulas are in train/optim/optimizer.h.
+// Overwrite weight, momentum and, in adam and adamw, variance; the formulas are in train/optim/optimizer.h.
 void sgd(const MultiTensorTable<OptimizedTensor>& table, float momentum, const OptimizerStep* step,
          const GradientNorm* norm);
 void adam(const MultiTensorTable<OptimizedTensor>& table, float beta1, float beta2, float epsilon,
@@ -76,7 +76,7 @@ void adam(const MultiTensorTable<OptimizedTensor>& table, float beta1, float bet
 void adamw(const MultiTensorTable<OptimizedTensor>& table, float beta1, float beta2, float epsilon,
            const OptimizerStep* step, const GradientNorm* norm);
 
-// average += (1 - decay) (weight - average); the decay lies in device memory.
+// average += (1 - decay) (weight - average); the decay is in device memory.
 void update_average(const MultiTensorTable<AveragedTensor>& table, const float* decay);
 void swap_with_average(const MultiTensorTable<AveragedTensor>& table);  // exchanges weight and average
 

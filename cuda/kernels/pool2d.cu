@@ -1,9 +1,9 @@
 // Pooling by a window that moves over an image. A thread has N channels of one pixel: N = 1 is the naive
-// kernel, for any number of channels, 16 bytes the fast one, for multiples. Windows may overlap; the further
-// reads of a pixel find it in a cache. Bytes moved, with n those of x and m those of y: n + m forward; the
-// backward pass of the mean m + n. That of the maximum makes two steps: where each window's first maximum is
-// (reads n, writes 2 bytes an output), and what each pixel collects from the windows that hold it (reads m
-// and those, writes n). The sums have the order of the windows, and need no atomics.
+// kernel, for any number of channels, N = 16 bytes the fast one, for multiples. Windows may overlap, but
+// repeated reads of a pixel hit a cache. Bytes moved, with n those of x and m those of y: n + m forward; m +
+// n in the backward pass of the mean. That of the maximum has two steps: it finds each window's first maximum
+// (reads n, writes 2 bytes per output), then each pixel sums over the windows that hold it (reads m and those
+// bytes, writes n). The sums have the order of the windows and need no atomics.
 #include "cuda/kernels/pool2d.h"
 
 #include "cuda/device/columns.h"
@@ -15,7 +15,7 @@
 namespace fovea::cuda {
 namespace {
 
-// The maxima, unless y is null; and where in its window each comes first, unless `first` is null.
+// The maxima, unless y is null; and the place of each first maximum in its window, unless `first` is null.
 template <int N, class T>
 __global__ void max_pool(const T* x, T* y, uint16_t* first, Pool2dDims d, int64_t packs) {
   using R = Accumulator<T>;
@@ -32,7 +32,7 @@ __global__ void max_pool(const T* x, T* y, uint16_t* first, Pool2dDims d, int64_
   }
 }
 
-// A pixel collects from the windows that hold it and whose first maximum it is.
+// A pixel sums over the windows that hold it and whose first maximum it is.
 template <int N, class T>
 __global__ void max_pool_backward(const T* dy, const uint16_t* first, T* dx, Pool2dDims d, int64_t packs) {
   const PoolAxis &v = d.vertical, &h = d.horizontal;
@@ -52,7 +52,7 @@ __global__ void max_pool_backward(const T* dy, const uint16_t* first, T* dx, Poo
   }
 }
 
-// Pixels of the window of output (y, x).
+// The number of pixels in the window of output (y, x).
 template <class R>
 __device__ R window_size(const Pool2dDims& d, int y, int x) {
   const PoolAxis &v = d.vertical, &h = d.horizontal;

@@ -7,11 +7,11 @@
 
 namespace fovea {
 
-// One axis of an image, with the window that pools it: worked out once, divisions cost a GPU dozens of
-// instructions.
+// One axis of an image, with the window that pools it. It is computed once, because divisions cost a GPU
+// dozens of instructions.
 struct PoolAxis {
   int in = 0, out = 0, kernel = 1, stride = 1;
-  int pad = 0;  // positions of the first window that lie before the image
+  int pad = 0;  // positions of the first window before the image
 
   // Output o pools inputs [begin(o), end(o)) of the window, which starts at start(o), perhaps outside.
   FOVEA_HOST_DEVICE int start(int o) const { return o * stride - pad; }
@@ -33,7 +33,7 @@ inline PoolAxis pool_axis(const Window& window, int64_t in, int64_t out) {
   return {int(in), int(out), window.kernel, window.stride, int(window.pad_before(in))};
 }
 
-// Images (batch, height, width, channels) and what they are pooled to. Every window holds a pixel.
+// Images (batch, height, width, channels) and their pooled size. Every window holds a pixel.
 struct Pool2dDims {
   int64_t batch = 0;
   PoolAxis vertical, horizontal;
@@ -50,12 +50,12 @@ namespace cuda {
 // y = the largest number of each window; a NaN counts as larger than all numbers.
 template <class T>
 void max_pool2d(const T* x, T* y, const Pool2dDims& dims);
-// Its gradient: each dy at the first maximum of its window, row after row, and nowhere where that is a NaN.
-// A window has at most 65535 pixels.
+// Its gradient: each dy at the first maximum of its window, row by row, and nowhere if that is a NaN. A
+// window has at most 65535 pixels.
 template <class T>
 void max_pool2d_backward(const T* x, const T* dy, T* dx, const Pool2dDims& dims);
 
-// y = the mean of the pixels of each window, without what lies outside the image; and its gradient.
+// y = the mean of the pixels of each window, ignoring positions outside the image; and its gradient.
 template <class T>
 void average_pool2d(const T* x, T* y, const Pool2dDims& dims);
 template <class T>

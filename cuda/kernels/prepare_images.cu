@@ -1,5 +1,5 @@
-// A network's input from the bytes of images. Bytes moved: those of the jobs, and 3 sizeof(T) a pixel of the
-// input; a pixel reads 27 bytes of its source, more where the image is reduced, nearly all from the caches.
+// A network's input from the bytes of images. Bytes moved: those of the jobs, and 3 sizeof(T) per pixel of
+// the input; a pixel reads 27 bytes of its source, more if the image is reduced, nearly all from the caches.
 #include "cuda/kernels/prepare_images.h"
 
 #include "cuda/device/bfloat16.h"
@@ -15,7 +15,7 @@ struct Colour {
   float value[3];  // red, green, blue
 };
 
-// Columns first, as on the CPU: the sums have the same order.
+// Columns first, as on the CPU, so that the sums have the same order.
 __device__ inline Colour filtered(const ImageJob& job, const std::byte* bytes, int x, int y) {
   const int32_t left = reinterpret_cast<const int32_t*>(bytes + job.across.first)[x];
   const int32_t top = reinterpret_cast<const int32_t*>(bytes + job.down.first)[y];

@@ -12,7 +12,7 @@ struct ImageSize {
   bool operator==(const ImageSize&) const = default;
 };
 
-// The levels of a pyramid in one tensor (N, P, C): of each image the feature maps of all levels, one after
+// The levels of a pyramid in one tensor (N, P, C): for each image the feature maps of all levels, one after
 // another, each row by row. P is the sum of their heights times widths.
 struct PyramidShape {
   static constexpr int max_levels = 8;  // kernels take a table of them as an argument

@@ -1,5 +1,5 @@
-// Random numbers. Bytes moved: n sizeof(T). About 200 instructions an element, those of Philox three times
-// more often than needed: it fills tensors for measurements, and is not measured itself.
+// Random numbers. Bytes moved: n sizeof(T). About 200 instructions per element, with three times more Philox
+// calls than necessary: it fills tensors for measurements, and is not measured itself.
 #include "cuda/kernels/random.h"
 
 #include "cuda/device/bfloat16.h"

@@ -1,4 +1,4 @@
-// Sums and maxima over an axis, x being outer x count x inner, and their gradients. Bytes moved: the sum
+// Sums and maxima over an axis, with x as outer x count x inner, and their gradients. Bytes moved: the sum
 // reads x once, outer * count * inner * sizeof(T), and writes and reads its partial sums, at most 1024 per
 // column; the gradient writes as much. The maximum reads x once and writes its places, 8 bytes each; its
 // gradient writes as much as x has.
@@ -15,7 +15,7 @@
 namespace fovea::cuda {
 namespace {
 
-// One thread one sum: the definition, and the kernel for a short axis.
+// One thread per sum: the definition, and the kernel for a short axis.
 template <class T, class To>
 __global__ void reduce_naive(const T* x, To* y, double factor, ReductionDims d) {
   for (int64_t i : grid_stride(d.outer * d.inner)) {
@@ -35,8 +35,8 @@ __device__ void add_rows(const T* first, int64_t columns, int64_t begin, int64_t
   }
 }
 
-// A block adds a chunk of the axis, 16 bytes a thread and row, into partial (outer, chunks, inner), and the
-// last one of its columns adds up the chunks. Where inner is 1 the lines of a block are neighbours in memory,
+// A block adds a chunk of the axis, 16 bytes per thread and row, into partial (outer, chunks, inner), and the
+// last block of its columns adds the chunks. If inner is 1, the lines of a block are neighbours in memory,
 // and loads coalesce as well.
 template <class T, class To, int N>
 __global__ void reduce_chunks(const T* x, Accumulator<T>* partial, To* y, Accumulator<T> factor,
@@ -85,7 +85,7 @@ __global__ void repeat_packed(const T* dy, T* dx, Accumulator<T> factor, ColumnG
   for (int64_t row = at.begin; row < at.end; row += blockDim.y) store_pack(dx + at.offset(row), pack);
 }
 
-// One thread one maximum: the definition. Neighbouring threads have neighbouring columns.
+// One thread per maximum: the definition. Neighbouring threads have neighbouring columns.
 template <class T>
 __global__ void max_naive(const T* x, T* y, int64_t* index, ReductionDims d) {
   using R = Accumulator<T>;
@@ -101,7 +101,7 @@ __global__ void max_naive(const T* x, T* y, int64_t* index, ReductionDims d) {
   }
 }
 
-// A warp one maximum, of a row that lies in one piece (inner is 1).
+// One warp per maximum, for contiguous rows (inner is 1).
 template <class T>
 __global__ void max_rows(const T* x, T* y, int64_t* index, ReductionDims d) {
   using R = Accumulator<T>;
@@ -143,7 +143,7 @@ void reduce_to(const T* x, To* y, double factor, const ReductionDims& d) {
   with_column_pack<T>(d.inner, [&]<int N>() {
     const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, N, plan_for_sums);
     const Workspace<Accumulator<T>> partial(grid.partials());
-    // Where there are many matrices, each is one chunk.
+    // If there are many matrices, each is one chunk.
     unsigned* tickets = current_stream().tickets(grid.chunks > 1 ? grid.matrices * grid.tiles : 0);
     launch(reduce_chunks<T, To, N>, {grid, grid.shared_bytes<Accumulator<T>>(N)}, x, partial.data(), y,
            Accumulator<T>(factor), tickets, grid);

@@ -11,13 +11,13 @@ struct ReductionDims {
   int64_t outer = 1, count = 1, inner = 1;
 };
 
-// A number of a line, and its place there.
+// A number of a line, and its place in it.
 template <class T>
 struct Candidate {
   T value;
   int64_t index;
 
-  // Whether this one is the line's maximum of the two: the larger, of equals the first, a NaN before numbers.
+  // Whether this candidate beats the other: the larger one, the first of equals, a NaN before numbers.
   HD bool beats(const Candidate& other) const {
     const bool nan = value != value, other_nan = other.value != other.value;
     if (nan != other_nan) return nan;
@@ -31,7 +31,7 @@ namespace cuda {
 // T: float, double, bfloat16. Sums run in Accumulator<T>, in a fixed order: a tree in
 // each block, then one over the blocks.
 
-// y (outer, inner) = factor * sum over count of x (outer, count, inner); sums of nothing are 0.
+// y (outer, inner) = factor * sum over count of x (outer, count, inner); empty sums are 0.
 template <class T>
 void reduce(const T* x, T* y, double factor, const ReductionDims& dims);
 // Its gradient: dx (outer, count, inner) = factor * dy (outer, inner), repeated along count.
@@ -41,16 +41,16 @@ void repeat(const T* dy, T* dx, double factor, const ReductionDims& dims);
 template <class T>
 void column_sums(const T* x, Accumulator<T>* sums, int64_t rows, int64_t columns);
 
-// Only the second stage: y (outer, inner) = sums of partial (outer, count, inner), which blocks have left
-// behind.
+// Only the second stage: y (outer, inner) = sums of partial (outer, count, inner), which other blocks have
+// written.
 template <class T>
 void add_partials(const Accumulator<T>* partial, T* y, const ReductionDims& dims);
 
-// The maximum over `count` (1 or more) of x (outer, count, inner), by Candidate's order: its place into index
-// (outer, inner), and its value into y (outer, inner) unless y is null.
+// The maximum over `count` (1 or more) of x (outer, count, inner), in Candidate's order: its place goes to
+// index (outer, inner), and its value to y (outer, inner) unless y is null.
 template <class T>
 void max(const T* x, T* y, int64_t* index, const ReductionDims& dims);
-// Its gradient: dx (outer, count, inner) = dy (outer, inner) at the place that index says, 0 elsewhere.
+// Its gradient: dx (outer, count, inner) = dy (outer, inner) at the place in index, 0 elsewhere.
 template <class T>
 void max_backward(const T* dy, const int64_t* index, T* dx, const ReductionDims& dims);
 

@@ -1,5 +1,5 @@
 // Casts, copies of runs of bytes (for concat and slice), and transposes. Bytes moved: a cast n (sizeof(From)
-// + sizeof(To)), a copy and a transpose twice what they copy; nothing else costs time.
+// + sizeof(To)), a copy and a transpose twice what they copy; nothing else takes time.
 #include "cuda/kernels/shape_ops.h"
 
 #include <algorithm>
@@ -11,13 +11,13 @@
 namespace fovea::cuda {
 namespace {
 
-// One element a thread: the definition, and what is left over behind the packs.
+// One element per thread: the definition, and the elements left over after the packs.
 template <class From, class To>
 __global__ void cast_naive(const From* x, To* y, int64_t n) {
   for (int64_t i : grid_stride(n)) y[i] = converted<To>(x[i]);
 }
 
-// As many elements of both types as 16 bytes hold of the larger one.
+// As many elements of both types as fit into 16 bytes of the larger one.
 template <class From, class To>
 inline constexpr int cast_pack_size = pack_size<From> < pack_size<To> ? pack_size<From> : pack_size<To>;
 
@@ -32,8 +32,8 @@ __global__ void cast_packed(const From* x, To* y, int64_t packs) {
   }
 }
 
-// Word: uint8_t, a byte a thread, is the definition; uint4 moves 16. Threads run along a row, and blocks of
-// short rows take several, so that no index needs a division.
+// With Word uint8_t, one byte per thread, it is the definition; uint4 moves 16 bytes. Threads run along a
+// row, and blocks of short rows take several, so that no index needs a division.
 template <class Word>
 __global__ void copy_rows_kernel(std::byte* to, int64_t to_step, const std::byte* from, int64_t from_step,
                                  int64_t words, int64_t rows) {
@@ -60,7 +60,7 @@ void copy_words(std::byte* to, int64_t to_step, const std::byte* from, int64_t f
   launch(copy_rows_kernel<Word>, config.moves(2 * bytes * rows), to, to_step, from, from_step, words, rows);
 }
 
-// One word a thread, in the order of y: the definition, and the fast one where many words are neighbours on
+// One word per thread, in the order of y: the definition, and the fast kernel if many words are neighbours on
 // both sides. d.inner counts words.
 template <class Word>
 __global__ void transpose_naive(const Word* x, Word* y, TransposeDims d) {
@@ -72,9 +72,9 @@ __global__ void transpose_naive(const Word* x, Word* y, TransposeDims d) {
   }
 }
 
-// Where inner is one word: a block reads a square of `tile` rows of x by `tile` columns and writes it with
-// the rows of y, so that neighbouring threads have neighbouring words in both. The column that is too many
-// keeps the words of a column in different banks of shared memory.
+// If inner is one word: a block reads a square of `tile` rows of x by `tile` columns and writes it along the
+// rows of y, so that neighbouring threads have neighbouring words in both. The extra column puts the words of
+// a column into different banks of shared memory.
 constexpr int tile = 32, tile_lines = 8;
 template <class Word>
 __global__ void transpose_tiled(const Word* x, Word* y, TransposeDims d, int64_t a_tiles, int64_t b_tiles) {
@@ -139,12 +139,12 @@ void cast(const From* x, To* y, int64_t n) {
 
 void copy_rows(std::byte* to, int64_t to_step, const std::byte* from, int64_t from_step, int64_t bytes,
                int64_t rows) {
-  if (to_step == bytes && from_step == bytes) {  // one run
+  if (to_step == bytes && from_step == bytes) {  // one contiguous run
     bytes *= rows;
     rows = 1;
     to_step = from_step = bytes;
   }
-  // Of all addresses.
+  // The bits of all addresses and sizes.
   const uint64_t bits = reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from) |
                         uint64_t(to_step | from_step | bytes);
   with_word(bits, [&]<class Word>() { copy_words<Word>(to, to_step, from, from_step, bytes, rows); });

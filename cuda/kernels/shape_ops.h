@@ -8,7 +8,7 @@
 
 namespace fovea {
 
-// A number as another type: bfloat16 by way of float, rounded to nearest even; integers towards zero.
+// A number converted to another type: bfloat16 via float, rounded to nearest even; integers towards zero.
 template <class To, class From>
 HD inline To converted(From x) {
   if constexpr (std::is_same_v<From, bfloat16> && !std::is_same_v<To, bfloat16>)
@@ -31,7 +31,7 @@ namespace cuda {
 template <class From, class To>
 void cast(const From* x, To* y, int64_t n);
 
-// `rows` runs of `bytes` bytes copied; their starts lie to_step and from_step bytes apart.
+// Copies `rows` runs of `bytes` bytes; their starts are to_step and from_step bytes apart.
 void copy_rows(std::byte* to, int64_t to_step, const std::byte* from, int64_t from_step, int64_t bytes,
                int64_t rows);
 

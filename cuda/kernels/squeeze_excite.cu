@@ -1,6 +1,6 @@
 // Squeeze and excitation (arXiv 1709.01507). Bytes moved, in passes over batch * pixels * channels numbers of
-// sizeof(T): forward 3 (the means 1, scaling 2), backward 4 (the sums of x dy 2, dx 2). The layers between
-// are small: their weights come from the L2 cache, once for each image.
+// sizeof(T): forward 3 (the means 1, scaling 2), backward 4 (the sums of x dy 2, dx 2). The layers in between
+// are small: their weights come from the L2 cache, once per image.
 #include "cuda/kernels/squeeze_excite.h"
 
 #include <algorithm>
@@ -30,8 +30,7 @@ __global__ void pixel_sums_chunks(const T* x, const T* dy, Accumulator<T>* parti
   if (at.first_line()) store_rounded<N>(partial + at.partial(grid), sum);
 }
 
-// to = from scale + shift, with a scale and a shift for each channel of each image; no shift where it is
-// null.
+// to = from scale + shift, with a scale and a shift for each channel of each image; no shift if it is null.
 template <class T, int N>
 __global__ void scale_chunks(const T* from, const Accumulator<T>* scale, const Accumulator<T>* shift, T* to,
                              ColumnGrid grid) {
@@ -49,10 +48,10 @@ __global__ void scale_chunks(const T* from, const Accumulator<T>* scale, const A
   }
 }
 
-// Calls done(column, the sum over rows of value(row, column)) for each column, by one thread. Neighbouring
+// Calls done(column, the sum over rows of value(row, column)) for each column, in one thread. Neighbouring
 // threads have neighbouring columns, so that a row-major matrix is read in whole lines; each takes four rows
-// or more, for the compiler loads four at once. All threads of the block must call it, with `shared` for a
-// number each.
+// or more, because the compiler loads four at once. All threads of the block must call it, with one number of
+// `shared` each.
 template <class R, class Value, class Done>
 __device__ void sum_columns(int rows, int columns, R* shared, Value value, Done done) {
   const int threads = int(blockDim.x), thread = int(threadIdx.x),
@@ -74,7 +73,7 @@ __device__ void sum_columns(int rows, int columns, R* shared, Value value, Done 
 
 constexpr int layer_threads = 1024;
 
-// The layers of one image, by blocks that each compute its means and its hidden layer, and `slab` factors.
+// The layers of one image, in blocks that each compute its means and its hidden layer, and `slab` factors.
 template <class R>
 __global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> se, R per_pixel, int slab) {
   const int channels = int(se.channels), reduced = int(se.reduced);
@@ -105,7 +104,7 @@ __global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> 
 }
 
 // From the sums of x dy: the gradients before the sigmoid (batch, channels) and before the swish (batch,
-// reduced), and what the swish had made (batch, reduced). A block computes all of the first for its image,
+// reduced), and the output of the swish (batch, reduced). A block computes all of the first for its image,
 // and hidden_slab numbers of the others.
 constexpr int hidden_slab = 8;
 template <class R>
@@ -134,8 +133,8 @@ __global__ void hidden_gradient_from_chunks(const R* partial, int chunks, Squeez
       });
 }
 
-// to (rows, columns) = factor left right, where left (rows, inner) and right (inner, columns) lie as their
-// steps say. Where there are `sums`, they are those of right's columns: one more row, for which left is ones.
+// to (rows, columns) = factor left right, where left (rows, inner) and right (inner, columns) have the steps
+// given. `sums`, if any, are those of right's columns: one more row, for which left is ones.
 template <class R>
 struct Product {
   const R *left, *right;
@@ -143,12 +142,12 @@ struct Product {
   int rows, inner, columns;
   int left_row, left_inner, right_inner, right_column;
 
-  static constexpr int slab = 128;  // of columns, a block's
+  static constexpr int slab = 128;  // of columns, per block
   HD int slabs() const { return (columns + slab - 1) / slab; }
   HD int blocks() const { return (rows + (sums ? 1 : 0)) * slabs(); }
 };
 
-// Three products in one launch, a block's part of one row after another.
+// Three products in one launch; a block handles a part of one row after another.
 constexpr int product_threads = 256;
 template <class R>
 __global__ void small_products(Product<R> p, Product<R> second, Product<R> third) {
@@ -167,7 +166,7 @@ __global__ void small_products(Product<R> p, Product<R> second, Product<R> third
       [&](int c, R sum) { to[begin + c] = sum * p.factor; });
 }
 
-// For scaling: a row a thread, while that makes few waves of blocks.
+// For scaling: one row per thread, as long as that makes few waves of blocks.
 constexpr ColumnPlan plan_for_scaling = {4096, 1, 256, 32};
 
 unsigned blocks_of(int64_t n, int64_t slab) { return unsigned((n + slab - 1) / slab); }
@@ -181,7 +180,7 @@ void squeeze_excite(const T* x, T* y, const SqueezeExcite<Accumulator<T>>& se) {
     const ColumnGrid sums = column_grid(se.batch, se.pixels, se.channels, N, plan_for_sums);
     const Workspace<R> partial(sums.partials());
     launch(pixel_sums_chunks<T, N, false>, {sums, sums.shared_bytes<R>(N)}, x, nullptr, partial.data(), sums);
-    // Few images make several blocks each, of 64 channels or more, so that no multiprocessor is idle.
+    // With few images, several blocks per image, of 64 channels or more, keep all multiprocessors busy.
     const int64_t wanted = std::max<int64_t>(1, 256 / std::max<int64_t>(1, se.batch));
     const int64_t slab = std::max<int64_t>(64, blocks_of(se.channels, wanted));
     launch(gate_from_chunks<R>,

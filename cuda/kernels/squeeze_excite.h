@@ -6,7 +6,7 @@
 namespace fovea {
 
 // Squeeze and excitation of images (batch, pixels, channels): height and width do not matter. R is the type
-// of the parameters and of all between the means and the factors.
+// of the parameters and of everything between the means and the factors.
 template <class R>
 struct SqueezeExcite {
   int64_t batch, pixels, channels, reduced;
@@ -25,8 +25,8 @@ struct SqueezeExciteGradients {
 namespace cuda {
 
 // y = x gate, with gate = sigmoid(swish(pooled w_reduce + b_reduce) w_expand + b_expand); x and y are (batch,
-// pixels, channels). A block keeps channels + reduced numbers in shared memory, of which there is room for
-// 7000 and more on any GPU. Three launches. T: float, double, bfloat16. Every sum has a fixed order.
+// pixels, channels). A block has channels + reduced numbers in shared memory, which has room for 7000 or more
+// on any GPU. Three launches. T: float, double, bfloat16. Every sum has a fixed order.
 template <class T>
 void squeeze_excite(const T* x, T* y, const SqueezeExcite<Accumulator<T>>& se);
 // Its gradients, from what the forward pass kept. Four launches.

@@ -5,7 +5,7 @@
 
 namespace fovea {
 
-// Functions of one number and their derivatives, written once for CPU and GPU, as activations are. Their
+// Functions of one number and their derivatives, written once for CPU and GPU, like activations. Their
 // kernels are those of activation.h.
 
 // e^x
@@ -54,7 +54,7 @@ struct Tanh {
   }
 };
 
-// The one list of them: X(name of the op, formula) for each.
+// The single list of them: X(name of the op, formula) for each.
 #define FOVEA_UNARY(X) X(exp, Exp) X(log, Log) X(sqrt, Sqrt) X(tanh, Tanh)
 
 }  // namespace fovea

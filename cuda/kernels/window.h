@@ -3,18 +3,18 @@
 
 namespace fovea {
 
-// Zeros around an image, under the windows that reach over its edges.
+// Zeros around an image, under the windows that extend past its edges.
 //   Padding::same       TensorFlow's "SAME": the output has ceil(in / stride) positions. It takes
-//                       max((out - 1) * stride + kernel - in, 0) zeros, the smaller half of them before: an
-//                       even input at stride 2 is padded on the bottom and right only
+//                       max((out - 1) * stride + kernel - in, 0) zeros, the smaller half of them first: an
+//                       even input at stride 2 is padded only on the bottom and right
 //   Padding::symmetric  kernel / 2 on each side, as PyTorch's models do
 //   Padding::valid      none: TensorFlow's "VALID"
-//   Padding::pixels(n)  n on each side, from 0; below the kernel's size, or a window would see nothing else
+//   Padding::pixels(n)  n on each side, from 0 to below the kernel's size, or a window would cover only zeros
 struct Padding {
   static const Padding same, symmetric, valid;
   static constexpr Padding pixels(int each_side) { return {Kind::number, each_side}; }
 
-  // How `number` is read; valid is the number 0.
+  // What `number` means; valid is the number 0.
   enum class Kind { same, symmetric, number };
   Kind kind = Kind::same;
   int number = 0;  // on each side, for Kind::number
@@ -32,7 +32,7 @@ struct Window {
   int stride = 1;
   Padding padding = Padding::same;
 
-  // Positions of the window along an axis of `in` pixels; 0 where it does not fit.
+  // The number of positions of the window along an axis of `in` pixels; 0 if it does not fit.
   int64_t output_size(int64_t in) const {
     if (padding == Padding::same) return (in + stride - 1) / stride;
     const int64_t room = in + 2 * each_side() - kernel;
@@ -44,7 +44,7 @@ struct Window {
     const int64_t total = (output_size(in) - 1) * stride + kernel - in;
     return total > 0 ? total / 2 : 0;
   }
-  // Zeros behind the last pixel; 0 too where the last windows leave pixels out.
+  // Zeros after the last pixel; also 0 if the last windows leave pixels out.
   int64_t pad_after(int64_t in) const {
     const int64_t reach = (output_size(in) - 1) * stride + kernel - in - pad_before(in);
     return reach > 0 ? reach : 0;

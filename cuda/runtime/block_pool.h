@@ -8,11 +8,11 @@
 
 namespace fovea::cuda {
 
-// Free memory by address, for an allocator: of the CPU, of a device, or of nothing at all, where only the
-// counting is wanted. Segments come from the system. A request is cut from the smallest free block that is
-// large enough, and joined with its free neighbours when it comes back: steps that need many sizes one after
-// another, as those that recompute do, share the same segments. Small requests have segments of their own, so
-// that they do not stand in the middle of large ones.
+// Free memory by address, for an allocator: of the CPU, of a device, or of no memory at all, for counting
+// only. Segments come from the system. A request is cut from the smallest free block that is large enough,
+// and joined with its free neighbours when it is returned: steps that need many sizes in turn, like those
+// that recompute, share the same segments. Small requests have segments of their own, so that they do not
+// split large ones.
 class BlockPool {
  public:
   struct Segment {
@@ -20,8 +20,8 @@ class BlockPool {
     int64_t size;
   };
 
-  // The address of `size` bytes; 0 where there is no room: add a segment of segment_size(size), and ask
-  // again. Sizes are multiples of the allocator's granularity.
+  // Returns the address of `size` bytes, or 0 if there is no room: then add a segment of segment_size(size)
+  // and try again. Sizes are multiples of the allocator's granularity.
   uintptr_t take(int64_t size) {
     Blocks& blocks = blocks_of(size);
     const auto found = blocks.by_size.lower_bound({size, 0});
@@ -32,7 +32,7 @@ class BlockPool {
     return address;
   }
 
-  // What take(size) returned.
+  // Takes back what take(size) returned.
   void give(uintptr_t address, int64_t size) {
     Blocks& blocks = blocks_of(size);
     const auto next = blocks.by_address.find(address + uintptr_t(size));
@@ -62,7 +62,7 @@ class BlockPool {
     blocks.add(segment.address, segment.size);
   }
 
-  // Those of which nothing is in use, for the system to have back.
+  // Takes the segments without a block in use, to be returned to the system.
   std::vector<Segment> take_free_segments() {
     std::vector<Segment> result;
     for (Blocks& blocks : kinds_)

@@ -3,8 +3,7 @@
 
 namespace fovea::cuda {
 
-// Throws CudaError with the runtime's own words, what was asked of it and from where, unless `error` is
-// success.
+// Throws CudaError with the runtime's message, what was requested of it and where, unless `error` is success.
 void check(cudaError_t error, const char* asked, const char* file = __builtin_FILE(),
            int line = __builtin_LINE());
 

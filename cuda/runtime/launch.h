@@ -7,17 +7,17 @@
 
 #include "cuda/platform.h"
 
-// The device: its runtime and the functions that launch kernels, which take pointers and sizes.
+// The device: its runtime, and the functions that launch kernels, which take pointers and sizes.
 namespace fovea::cuda {
 
-// How a kernel is launched, and from where in the source: for what check() says.
+// How a kernel is launched, and from where in the source, for the message of check().
 struct LaunchConfig {
   dim3 grid, block;
   size_t shared_bytes;
   const char* file;
   int line;
   int64_t bytes = -1;  // see moves()
-  int64_t steps = 0;  // of a thread's main loop, at most; 0 where they follow from the bytes: for predictions
+  int64_t steps = 0;   // of a thread's main loop, at most; 0 if they follow from the bytes: for predictions
   LaunchConfig(dim3 grid_, dim3 block_, size_t shared_bytes_ = 0, const char* file_ = __builtin_FILE(),
                int line_ = __builtin_LINE())
       : grid(grid_), block(block_), shared_bytes(shared_bytes_), file(file_), line(line_) {}
@@ -33,8 +33,8 @@ struct LaunchConfig {
         line(line_),
         steps(g.steps()) {}
 
-  // For profiles (profile.h), where the bytes that the kernel reads and writes are not those of the buffers
-  // that its arguments point to: it needs a part of them, or finds them by a table on the device.
+  // For profiles (profile.h), if the bytes that the kernel reads and writes are not those of the buffers that
+  // its arguments point to: it needs a part of them, or finds them through a table on the device.
   LaunchConfig moves(int64_t count) const {
     LaunchConfig result = *this;
     result.bytes = count;
@@ -50,15 +50,15 @@ struct KernelCall {
   void* arguments;  // a tuple
   size_t argument_bytes;
   void (*invoke)(const void* kernel, void* arguments);  // simulator: one thread
-  // The arguments that can be or hold pointers, without what lies between them: for bytes_of_buffers().
+  // The arguments that can be or hold pointers, without the padding between them: for bytes_of_buffers().
   std::vector<void*> (*words)(const void* arguments);
   void* (*copy)(const void* arguments);
   void (*destroy)(void* arguments);
 };
 void launch_kernel(const LaunchConfig& config, const KernelCall& call);
 
-// Appends an argument's words where it is a pointer or a struct. A number may look like an address, and so
-// may the padding behind one.
+// Appends an argument's words if it is a pointer or a struct. A number may look like an address, and so may
+// the padding after one.
 template <class T>
 void append_words(std::vector<void*>& words, const T& argument) {
   if constexpr (std::is_pointer_v<T> || std::is_class_v<T>) {

@@ -23,7 +23,7 @@ namespace fovea::cuda {
 namespace {
 
 constexpr size_t granularity = 512;
-// Under the simulator blocks do not touch: it would take the end of one for the beginning of the next.
+// In the simulator blocks do not touch: it would take the end of one for the beginning of the next.
 size_t gap() { return is_simulated() ? granularity : 0; }
 thread_local int current_pool = 0;
 
@@ -37,7 +37,7 @@ class CachingAllocator {
     BlockPool& blocks = blocks_[block.key];
     uintptr_t address = blocks.take(int64_t(size));
     if (address == 0) {
-      // The simulator keeps the host out of its memory the more strictly, the less it is.
+      // The less memory there is, the more strictly the simulator keeps the host out of it.
       const size_t segment_size = is_simulated() ? size : size_t(BlockPool::segment_size(int64_t(size)));
       void* segment = allocate_segment(segment_size);
       if (!segment) {
@@ -141,7 +141,7 @@ class CachingAllocator {
 
   void free_segments(BlockPool& blocks) {
     for (const auto& [address, size] : blocks.take_free_segments()) {
-      // Waits for the work that may still use it.
+      // cudaFree waits for the work that may still use it.
       static_cast<void>(cudaFree(reinterpret_cast<void*>(address)));
       use_.reserved -= size;
     }
@@ -150,7 +150,7 @@ class CachingAllocator {
   void give_back_locked() {
     if (is_capturing()) return;  // the graph may need what it freed
     for (auto& [key, blocks] : blocks_)
-      if (key.pool == 0) free_segments(blocks);  // others are graphs'
+      if (key.pool == 0) free_segments(blocks);  // the others belong to graphs
   }
 
   [[noreturn]] void out_of_memory(size_t bytes) {
@@ -158,7 +158,7 @@ class CachingAllocator {
     static_cast<void>(cudaMemGetInfo(&free, &total));
     constexpr double mb = 1 << 20;
     throw CudaError(
-        fmt::format("the CUDA device is out of memory: {:.1f} MB asked for, {:.1f} MB in use here, {:.1f} MB "
+        fmt::format("the CUDA device is out of memory: {:.1f} MB requested, {:.1f} MB in use here, {:.1f} MB "
                     "free of {:.1f} MB. "
                     "Try a smaller batch or image size",
                     double(bytes) / mb, double(use_.current) / mb, double(free) / mb, double(total) / mb));

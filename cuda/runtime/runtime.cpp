@@ -30,7 +30,7 @@ thread_local bool capturing = false;
 void check(cudaError_t error, const char* asked, const char* file, int line) {
   if (error == cudaSuccess) return;
   const char* from = std::strstr(file, "/cuda/");
-  throw CudaError(fmt::format("CUDA: {} ({}, asked at {}:{})", cudaGetErrorString(error), asked,
+  throw CudaError(fmt::format("CUDA: {} ({}, called at {}:{})", cudaGetErrorString(error), asked,
                               from ? from + 1 : file, line));
 }
 
@@ -89,7 +89,7 @@ const DeviceProperties& device_properties() {
   static const DeviceProperties instance = [] {
     if (device_count() == 0)
       throw CudaError(
-          "this machine has no CUDA device that the driver knows: choose the device cpu, or a build for the "
+          "this machine has no CUDA device that the driver finds: choose the device cpu, or a build for the "
           "simulator (cmake --preset release)");
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, selected), "cudaGetDeviceProperties");
@@ -112,7 +112,7 @@ size_t free_memory_bytes() {
 }
 
 Stream::Stream() {
-  device_properties();  // says what to do where there is no device
+  device_properties();  // throws with advice if there is no device
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
   constexpr size_t bytes = max_tickets * sizeof(unsigned);
   void* zeros = nullptr;
@@ -127,7 +127,7 @@ Stream::~Stream() {
 
 unsigned* Stream::tickets(int64_t count) const {
   if (count > max_tickets)
-    throw CudaError(fmt::format("a launch asks for {} tickets, there are {}", count, max_tickets));
+    throw CudaError(fmt::format("a launch requests {} tickets, but there are only {}", count, max_tickets));
   return tickets_;
 }
 
@@ -281,7 +281,7 @@ void Graph::capture(const std::function<void()>& work) {
 void Graph::replay() const {
   if (!executable_) throw CudaError("a graph was replayed that was never captured");
   if (current_stream().tickets(0) != tickets_)
-    throw CudaError("a graph was replayed on another stream than it was captured on");
+    throw CudaError("a graph was replayed on another stream than the one it was captured on");
   ++counters().graph_replays;
   check(cudaGraphLaunch(executable_, current_stream().get()), "cudaGraphLaunch");
 }

@@ -8,13 +8,13 @@
 
 namespace fovea::cuda {
 
-// Copies numbers that change from step to step to one place on the device, without making the host wait for
-// the device's work: through pinned memory, which the device reads by itself; two buffers, so that one can be
-// filled while the other is read.
+// Copies numbers that change from step to step to one place on the device without making the host wait for
+// the device's work. The copies go through pinned memory, which the device reads itself, in two buffers, so
+// that one can be filled while the other is read.
 class StagedCopy {
  public:
-  // Behind the work already in the current stream. The host waits where it is two copies ahead, and then the
-  // device has work for as long (Counters::throttles); and where `bytes` are more than ever before.
+  // Queues the copy after the work already in the current stream. The host waits if it is two copies ahead,
+  // and then the device has work meanwhile (Counters::throttles); and if `bytes` is larger than ever before.
   void copy(void* to, const void* from, size_t bytes) {
     std::unique_ptr<Buffer>& buffer = buffers_[next_];
     next_ = 1 - next_;

@@ -18,8 +18,8 @@ class Stream {
   void synchronize() const;  // the host waits until all its work is done
 
   // `count` zeros in device memory, for kernels of this stream whose last block finishes
-  // (cuda/device/last_block.h). Each launch leaves zeros, so all launches use the same ones, replays of
-  // graphs too: a graph that has such kernels is to be replayed on the stream that it was captured on. They
+  // (cuda/device/last_block.h). Each launch leaves zeros, so all launches use the same ones, including
+  // replays of graphs: a graph with such kernels must be replayed on the stream that it was captured on. They
   // are allocated with the stream, and not counted in device_memory_use(). Throws CudaError above
   // max_tickets.
   static constexpr int64_t max_tickets = 4096;
@@ -40,7 +40,7 @@ class Event {
 
   void record(const Stream& stream);                    // in a capture: at each replay of the graph
   void wait(const Stream& stream) const;                // later work of that stream waits for the point
-  bool done() const;                                    // whether the device has come by; does not wait
+  bool done() const;                                    // whether the device has reached it; does not wait
   void synchronize() const;                             // the host waits
   void throttle() const;                                // a host that is ahead waits: Counters::throttles
   double milliseconds_since(const Event& start) const;  // both recorded, and synchronised
@@ -49,8 +49,8 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-// The stream that launches, allocations and copies of this thread go to: one stream for the process, until a
-// StreamGuard says otherwise.
+// The stream of this thread's launches, allocations and copies: one stream for the process, unless a
+// StreamGuard selects another.
 const Stream& current_stream();
 
 // While one lives, this thread's work goes to that stream.

@@ -1,7 +1,7 @@
 // Every load and store of a kernel is checked. Kernels are compiled with -fsanitize=thread, which makes the
-// compiler call __tsan_read4(address) and its like before each access; the functions it calls are these, not
-// the thread sanitizer's. They know which bytes are allocated, which were ever written, and who touched each
-// word since the last barrier.
+// compiler call __tsan_read4(address) and its like before each access; this file provides these functions in
+// place of the thread sanitizer's. They record which bytes are allocated, which were ever written, and which
+// thread accessed each word since the last barrier.
 #include <link.h>
 #include <sys/mman.h>
 
@@ -26,8 +26,8 @@ void tell_watchers(const fovea::sim::Access& access) {
 namespace fovea::sim {
 namespace {
 
-// The latest accesses to one 4-byte word, in ticks. `who` packs thread (11 bits; from `several` on: more than
-// one reader), the warp's count of synchronisations (17) and which of the four bytes (4).
+// The latest accesses to one 4-byte word, in ticks. `who` packs the thread (11 bits; from `several` on: more
+// than one reader), the warp's count of synchronisations (17) and which of the four bytes (4).
 struct Cell {
   uint32_t write_epoch, writer, read_epoch, reader;
 };
@@ -87,7 +87,7 @@ Regions& regions() {
   return *instance;
 }
 
-// Whether an earlier access and one by this thread now may come in either order.
+// Whether the order of an earlier access and one by this thread now is undefined.
 bool unordered(uint32_t epoch, uint32_t who, bool is_shared, uint32_t self, uint32_t warp_count) {
   if (epoch < epochs.launch) return false;
   if (epoch < epochs.block)  // another block of this launch
@@ -128,8 +128,7 @@ void check_word(Cell& cell, uint32_t mask, bool write, bool is_shared, void* fro
   uint32_t reader = self;
   if (cell.read_epoch >= epochs.now) {
     const uint32_t before = thread_of(cell.reader), both = mask & mask_of(cell.reader);
-    // One cell remembers one set of bytes: of two readers' those that both have read, otherwise the later
-    // one's.
+    // One cell stores one set of bytes: for two readers those that both have read, otherwise the later one's.
     if (before == self) {
       mask |= mask_of(cell.reader);
     } else if (both) {
@@ -156,12 +155,11 @@ void check_words(const Region& region, uintptr_t address, size_t size, bool writ
 }
 
 void check_shared(const Region& region, uintptr_t address, size_t size, bool write, void* from) {
-  tell_watchers({address, size, write ? Access::write : Access::read, true, from});
   if (!write && options().check_memory &&
       region.cells[(address - region.begin) / 4].write_epoch < epochs.block)
     stop_kernel("read of uninitialised shared memory: no thread of this block has written it",
                 source_line(from));
-  // Remembers writes even where races are not looked for.
+  // Writes are recorded even if races are not checked.
   if (options().check_races || write) check_words(region, address, size, write, true, from);
 }
 
@@ -178,8 +176,9 @@ void check_global(uintptr_t address, size_t size, bool write, void* from) {
                         write ? "a write" : "a read", size, fmt::ptr(reinterpret_cast<void*>(address))),
             source_line(from));
       if (!write)
-        stop_kernel("read of uninitialised device memory: nobody has written it since it was allocated",
-                    source_line(from));
+        stop_kernel(
+            "read of uninitialised device memory: nothing has been written there since it was allocated",
+            source_line(from));
     }
   }
   if (write)
@@ -193,7 +192,9 @@ void check(void* pointer, size_t size, bool write, void* from) {
   Regions& r = regions();
   if (address - r.global.begin < r.global.bytes) return check_global(address, size, write, from);
   if (on_fiber_stack(pointer) || is_argument(pointer)) return;
+  const Access shared{address, size, write ? Access::write : Access::read, true, from};
   if (address - r.shared.begin < r.shared.bytes) {
+    tell_watchers(shared);
     if (address + size > r.shared.begin + dynamic_shared_bytes())
       stop_kernel(fmt::format("out of bounds: {} at byte {} of {} bytes of dynamic shared memory",
                               write ? "a write" : "a read", address - r.shared.begin, dynamic_shared_bytes()),
@@ -201,7 +202,10 @@ void check(void* pointer, size_t size, bool write, void* from) {
     return check_shared(r.shared, address, size, write, from);
   }
   for (const Region& region : r.statics)
-    if (address - region.begin < region.bytes) return check_shared(region, address, size, write, from);
+    if (address - region.begin < region.bytes) {
+      tell_watchers(shared);
+      return check_shared(region, address, size, write, from);
+    }
   if (!write)
     for (const Region& region : r.constants)
       if (address - region.begin < region.bytes) return;
@@ -244,6 +248,17 @@ extern "C" __attribute__((weak)) void __tsan_read_range(void* address, size_t si
 extern "C" __attribute__((weak)) void __tsan_write_range(void* address, size_t size) {
   if (fovea::sim::in_kernel_code) fovea::sim::check(address, size, true, __builtin_return_address(0));
 }
+// The host's own code in a .cu file calls these for smart pointers and local statics.
+extern "C" __attribute__((weak)) int __tsan_atomic32_fetch_add(volatile int* address, int value, int) {
+  return __atomic_fetch_add(address, value, __ATOMIC_ACQ_REL);
+}
+extern "C" __attribute__((weak)) int __tsan_atomic32_fetch_sub(volatile int* address, int value, int) {
+  return __atomic_fetch_sub(address, value, __ATOMIC_ACQ_REL);
+}
+extern "C" __attribute__((weak)) unsigned char __tsan_atomic8_load(const volatile unsigned char* address,
+                                                                   int) {
+  return __atomic_load_n(address, __ATOMIC_ACQUIRE);
+}
 extern "C" __attribute__((weak)) void __tsan_init() {}
 extern "C" __attribute__((weak)) void __tsan_func_entry(void*) {}
 extern "C" __attribute__((weak)) void __tsan_func_exit() {}
@@ -253,7 +268,7 @@ extern "C" __attribute__((weak)) void __tsan_vptr_read(void**) {}
 
 #endif
 
-// Atomics are not seen by those hooks: they may meet each other.
+// Atomics do not go through those hooks: they may access one word at once.
 namespace {
 template <class T, class F>
 T atomically(T* address, F&& f) {

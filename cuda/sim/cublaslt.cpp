@@ -1,4 +1,4 @@
-// cuBLASLt on the simulated device: descriptors as the library has them, and the product itself by oneDNN, in
+// cuBLASLt on the simulated device: descriptors like the library's, and the product itself by oneDNN, in
 // float64 by plain loops. Tiled kernels of our own would take hours here, and no test of ours would find a
 // fault in the library's.
 #include "cuda/sim/cublaslt.h"
@@ -50,7 +50,7 @@ struct Operand {
 void multiply(int64_t m, int64_t n, int64_t k, const float* a, Operand ta, const float* b, Operand tb,
               float* c) {
   const int threads = omp_get_max_threads();
-  omp_set_num_threads(1);  // the order of sums must not depend on how many there are
+  omp_set_num_threads(1);  // the order of sums must not depend on the number of threads
   const dnnl_status_t status = dnnl_sgemm(ta.transposed ? 'T' : 'N', tb.transposed ? 'T' : 'N', m, n, k, 1.0f,
                                           a, ta.leading, b, tb.leading, 0.0f, c, n);
   omp_set_num_threads(threads);
@@ -74,7 +74,7 @@ std::vector<float> widened(const bfloat16* x, size_t n) {
   return result;
 }
 
-// D = op(A) op(B), where `add` + C, and the bias, of D's type, added to each column. Read by rows a
+// D = op(A) op(B), with `add` + C, and the bias, of D's type, added to each column. Read by rows, a
 // column-major matrix is its own transpose, hence D^T = op(B)^T op(A)^T.
 template <class T, class Out>
 void compute(const MatrixProduct& p, bool add) {
@@ -127,7 +127,7 @@ double scalar(const void* value, cudaDataType_t type) {
 using namespace fovea::sim;
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
-  *handle = nullptr;  // nothing is kept between calls
+  *handle = nullptr;  // no state is kept between calls
   return CUBLAS_STATUS_SUCCESS;
 }
 const char* cublasLtGetStatusString(cublasStatus_t) { return "success"; }
@@ -238,10 +238,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, 
   const MatrixProduct product{*operation, *a_layout, *b_layout, *c_layout, *d_layout, alpha,          a,
                               b,          beta,      c,         d,         workspace, workspace_bytes};
   require_call(product, algorithm);
-  const double factor = scalar(beta, operation->scale);  // now: the work may be done after the call
+  const double factor = scalar(beta, operation->scale);  // read now: the work may be done after the call
   if (scalar(alpha, operation->scale) != 1 || (factor != 0 && factor != 1))
     throw fovea::CudaError(
-        "[simulator] matrix product: alpha must be 1 and beta 0 or 1, others are not simulated");
+        "[simulator] matrix product: alpha must be 1 and beta 0 or 1: others are not simulated");
   submit(stream, [product, factor] { compute_product(product, factor == 1); });
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -1,6 +1,6 @@
 #pragma once
 // The part of cuBLASLt that cuda/kernels/gemm.cu uses, under the library's names. What the library refuses is
-// refused here, with the reason (cublaslt_contract.cpp); what is left is computed on the CPU (cublaslt.cpp).
+// refused here, with the reason (cublaslt_contract.cpp); the rest is computed on the CPU (cublaslt.cpp).
 #include <cstddef>
 #include <cstdint>
 
@@ -58,7 +58,7 @@ typedef cublasLtMatmulDescOpaque_t* cublasLtMatmulDesc_t;
 typedef cublasLtMatrixLayoutOpaque_t* cublasLtMatrixLayout_t;
 typedef cublasLtMatmulPreferenceOpaque_t* cublasLtMatmulPreference_t;
 
-// The library names an algorithm. Here it is the product that it was chosen for.
+// In the library this names an algorithm. Here it is the product that the algorithm was chosen for.
 struct cublasLtMatmulAlgo_t {
   cublasLtMatmulDescOpaque_t operation;
   cublasLtMatrixLayoutOpaque_t a, b, c, d;
@@ -112,7 +112,7 @@ struct MatrixProduct {
   size_t workspace_bytes;
 };
 
-// The contract, each rule with where it is documented. Throw CudaError where the library would refuse.
+// The contract; each rule cites its documentation. They throw CudaError where the library would refuse.
 void require_product(const cublasLtMatmulDescOpaque_t& operation, const cublasLtMatrixLayoutOpaque_t& a,
                      const cublasLtMatrixLayoutOpaque_t& b, const cublasLtMatrixLayoutOpaque_t& c,
                      const cublasLtMatrixLayoutOpaque_t& d);

@@ -17,7 +17,7 @@ namespace {
 using Operation = cublasLtMatmulDescOpaque_t;
 using Layout = cublasLtMatrixLayoutOpaque_t;
 
-// The rows of the table "Datatypes Supported" for the types that this simulator has: all others are refused.
+// The rows of the table "Datatypes Supported" for this simulator's types: all others are refused.
 struct SupportedTypes {
   cublasComputeType_t compute;
   cudaDataType_t scale, ab, cd, bias;
@@ -58,15 +58,15 @@ std::string_view name(cublasComputeType_t type) {
 
 void require_types(const Operation& operation, const Layout& a, const Layout& b, const Layout& c,
                    const Layout& d) {
-  require(a.type == b.type, "A is {} and B is {}: they must be of one type", name(a.type), name(b.type));
-  require(c.type == d.type, "C is {} and D is {}: they must be of one type", name(c.type), name(d.type));
+  require(a.type == b.type, "A is {} and B is {}: they must have the same type", name(a.type), name(b.type));
+  require(c.type == d.type, "C is {} and D is {}: they must have the same type", name(c.type), name(d.type));
   const auto* row =
       std::find_if(std::begin(supported), std::end(supported), [&](const SupportedTypes& types) {
         return types.compute == operation.compute && types.scale == operation.scale && types.ab == a.type &&
                types.cd == d.type;
       });
   require(row != std::end(supported),
-          "the compute type {}, the scale type {}, A and B of {} and D of {} are no row of its table of "
+          "the compute type {}, the scale type {}, A and B of {} and D of {} are not a row of its table of "
           "supported data types",
           name(operation.compute), name(operation.scale), name(a.type), name(d.type));
   const int32_t bias = operation.bias_type == -1 ? int32_t(d.type) : operation.bias_type;
@@ -77,13 +77,13 @@ void require_types(const Operation& operation, const Layout& a, const Layout& b,
 
 // CUBLASLT_MATRIX_LAYOUT_LD: "must be large enough so that matrix memory locations are not overlapping".
 // CUBLASLT_MATRIX_LAYOUT_ROWS and _COLS: "only values that can be expressed as int32_t are supported".
-// Nothing is said of empty matrices: they are refused here, so that no caller relies on what the library
-// makes of them.
+// The documentation does not mention empty matrices: they are refused here, so that no caller relies on what
+// the library does with them.
 void require_layout(const char* matrix, const Layout& layout) {
   require(layout.rows > 0 && layout.columns > 0, "{} is {} x {}: it must have rows and columns", matrix,
           layout.rows, layout.columns);
   require(layout.rows <= INT32_MAX && layout.columns <= INT32_MAX,
-          "{} is {} x {}: rows and columns must fit 32 bits", matrix, layout.rows, layout.columns);
+          "{} is {} x {}: rows and columns must fit into 32 bits", matrix, layout.rows, layout.columns);
   require(layout.leading >= int64_t(layout.rows),
           "the leading dimension of {} is {}: it must be at least its {} rows", matrix, layout.leading,
           layout.rows);
@@ -98,7 +98,7 @@ void require_pointer(const char* what, const void* pointer, uint32_t alignment) 
           fmt::ptr(pointer), alignment);
 }
 
-// Of the bias: "Routines that don't dereference this pointer, like cublasLtMatmulAlgoGetHeuristic() depend on
+// On the bias: "Routines that don't dereference this pointer, like cublasLtMatmulAlgoGetHeuristic() depend on
 // its value to determine expected pointer alignment." Null is the most aligned value of all.
 uint32_t expected_alignment(const void* bias) {
   return 1u << std::countr_zero(uintptr_t(bias) | default_alignment);
@@ -125,7 +125,7 @@ void require_product(const Operation& operation, const Layout& a, const Layout& 
 
 void require_call(const MatrixProduct& p, const cublasLtMatmulAlgo_t* algorithm) {
   require_product(p.operation, p.a_layout, p.b_layout, p.c_layout, p.d_layout);
-  require(algorithm != nullptr, "it has no algorithm: ask cublasLtMatmulAlgoGetHeuristic() for one");
+  require(algorithm != nullptr, "it has no algorithm: get one from cublasLtMatmulAlgoGetHeuristic()");
   const Operation& chosen = algorithm->operation;
   require(p.operation.compute == chosen.compute && p.operation.scale == chosen.scale &&
               p.operation.transa == chosen.transa && p.operation.transb == chosen.transb &&
@@ -143,10 +143,10 @@ void require_call(const MatrixProduct& p, const cublasLtMatmulAlgo_t* algorithm)
   require_pointer("B", p.b, algorithm->preference.alignment_b);
   require_pointer("C", p.c, algorithm->preference.alignment_c);
   require_pointer("D", p.d, algorithm->preference.alignment_d);
-  require(p.c != p.d || p.c_layout == p.d_layout, "C and D are one matrix, with two layouts");
+  require(p.c != p.d || p.c_layout == p.d_layout, "C and D are one matrix with two layouts");
   if (p.operation.epilogue == CUBLASLT_EPILOGUE_BIAS)
     require_pointer("the bias", p.operation.bias, expected_alignment(chosen.bias));
-  // An algorithm may need all that it was allowed.
+  // An algorithm may need everything it was allowed.
   require(p.workspace_bytes >= algorithm->preference.workspace_bytes,
           "the workspace has {} bytes: the algorithm was chosen with {}", p.workspace_bytes,
           algorithm->preference.workspace_bytes);

@@ -1,8 +1,8 @@
-// What orders the accesses of two blocks of one launch: tickets and fences (cuda/device/last_block.h). A
-// block publishes what it did before a fence by the thread that then takes a ticket: that thread's own
-// accesses, and those of all threads before the barrier that the fence comes after. The block whose ticket is
-// the last one, which atomicInc turns back to 0, sees what all tickets before it published, after a fence of
-// its own: the thread that took the ticket at once, the others behind a barrier.
+// Tickets and fences order the accesses of two blocks of one launch (cuda/device/last_block.h). When a thread
+// takes a ticket after a fence, its block publishes what it did before the fence: that thread's own accesses,
+// and those of all threads before the barrier that precedes the fence. The block whose ticket is the last
+// one, which atomicInc turns back to 0, gets what all earlier tickets published, after a fence of its own: at
+// once in the thread that took the ticket, after a barrier in the others.
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -14,7 +14,7 @@ namespace fovea::sim {
 namespace {
 
 struct Fence {
-  uint32_t tick = 0, barrier = 0;  // when it was, and the latest barrier before it
+  uint32_t tick = 0, barrier = 0;  // when it was, and the last barrier before it
 };
 struct Published {
   uint32_t block;  // when it began
@@ -23,7 +23,7 @@ struct Published {
 };
 struct Seen {
   uint32_t block, thread;
-  uint32_t since;  // the latest barrier before the fence; 0: there was none yet
+  uint32_t since;  // the last barrier before the fence; 0: there was none yet
   std::vector<Published> tickets;
 };
 

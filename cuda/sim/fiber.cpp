@@ -117,7 +117,7 @@ static void* first_frame(std::byte* stack, void (*entry)()) {
   return frame;
 }
 #else
-// Elsewhere by the C library. The context lives at the low end of its own stack.
+// Elsewhere the C library does it. The context is at the low end of its own stack.
 static void fovea_sim_switch(void** save, void* load) {
   ucontext_t here;
   *save = &here;
@@ -137,7 +137,7 @@ static void* first_frame(std::byte* stack, void (*entry)()) {
 Context new_fiber(int i, void (*entry)()) {
   std::byte* stack = fiber_stack(i);
 #if defined(__SANITIZE_ADDRESS__)
-  __asan_unpoison_memory_region(stack, fiber_stack_bytes);  // frames left by a kernel that was broken off
+  __asan_unpoison_memory_region(stack, fiber_stack_bytes);  // frames left by an aborted kernel
 #endif
   return {first_frame(stack, entry), stack, fiber_stack_bytes, nullptr};
 }

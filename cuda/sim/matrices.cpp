@@ -1,4 +1,4 @@
-// Tensor cores: what the lanes of a warp do together with the matrices that cuda/device/sm_80.h describes.
+// Tensor cores: what the lanes of a warp do together with the matrices described in cuda/device/sm_80.h.
 #include "cuda/device/bfloat16.h"
 #include "cuda/sim/simulator.h"
 

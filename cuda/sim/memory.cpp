@@ -1,5 +1,5 @@
-// The simulated device's memory: one region of addresses, with a state for each byte; out of the host's reach
-// but during launches and copies.
+// The simulated device's memory: one region of addresses, with a state for each byte. The host cannot access
+// it except during launches and copies.
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -31,8 +31,8 @@
 namespace fovea::sim {
 namespace {
 
-constexpr size_t reserved = size_t(64) << 30;  // addresses; pages come when they are touched
-constexpr size_t alignment = 256, gap = 256;  // as cudaMalloc aligns; and unallocated bytes behind each block
+constexpr size_t reserved = size_t(64) << 30;  // addresses; pages are allocated when they are touched
+constexpr size_t alignment = 256, gap = 256;   // as cudaMalloc aligns; and unallocated bytes after each block
 constexpr size_t page = 4096;
 
 void* reserve(size_t bytes, int protection) {
@@ -51,7 +51,7 @@ struct Memory {
   Arena arena;
   std::map<std::byte*, size_t> blocks;  // allocated by cudaMalloc
   size_t in_use = 0, limit = memory_limit();
-  std::byte* top = nullptr;  // no block lies beyond
+  std::byte* top = nullptr;  // no block is beyond it
   int unlocked = 0;
   size_t left_open = 0;
   bool closed = true;
@@ -71,8 +71,8 @@ struct Memory {
     closed = protection == PROT_NONE;
   }
 
-  // Closing takes the system time for each page, and a training launches thousands of kernels: the more
-  // memory, the more seldom it is done; up to 64 KB always.
+  // Closing takes the system time for each page, and training launches thousands of kernels: the more memory
+  // there is, the less often it is done; up to 64 KB it is always done.
   void close() {
     left_open += 64 << 10;
     if (size_t(top - arena.base) > left_open) return;
@@ -81,12 +81,12 @@ struct Memory {
   }
 };
 
-// A host that reads device memory gets a signal: on a GPU machine it would, too, or would read something
-// else.
+// A host that reads device memory gets a signal. On a machine with a GPU it would as well, or would read
+// something else.
 struct sigaction previous_action;
 Memory& memory();
 
-// One after the instruction that failed, as a return address would be.
+// The address after the failing instruction, like a return address.
 void* instruction(void* context) {
   [[maybe_unused]] const auto& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
 #if defined(__x86_64__)
@@ -179,7 +179,7 @@ cudaError_t cudaMalloc(void** pointer, size_t bytes) {
   *pointer = nullptr;
   const size_t size = (std::max<size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
   if (m.in_use + size > m.limit) return cudaErrorMemoryAllocation;
-  // The first hole that is large enough.
+  // Finds the first gap that is large enough.
   std::byte* at = m.arena.base;
   for (const auto& [block, length] : m.blocks) {
     if (size_t(block - at) >= size + gap) break;
@@ -201,14 +201,14 @@ cudaError_t cudaMalloc(void** pointer, size_t bytes) {
 
 cudaError_t cudaFree(void* pointer) {
   if (!pointer) return cudaSuccess;
-  finish_all();  // as on a GPU, the work that may still use it comes first
+  finish_all();  // as on a GPU, it first waits for the work that may still use it
   Memory& m = memory();
   const std::lock_guard lock(m.mutex);
   const auto found = m.blocks.find(static_cast<std::byte*>(pointer));
   if (found == m.blocks.end()) return cudaErrorInvalidValue;
   m.in_use -= found->second;
   tell_simulator_freed(pointer, found->second);
-  // Its pages go back to the system.
+  // Its pages are returned to the system.
   {
     const Unlocked unlocked;
     const auto first = (uintptr_t(pointer) + page - 1) / page * page,
@@ -216,7 +216,7 @@ cudaError_t cudaFree(void* pointer) {
     if (last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
   }
   m.blocks.erase(found);
-  // What lies beyond the last block is closed for good.
+  // Memory beyond the last block is closed for good.
   const Unlocked unlocked;
   std::byte* top = m.arena.base;
   if (!m.blocks.empty()) top = m.blocks.rbegin()->first + m.blocks.rbegin()->second;
@@ -235,8 +235,8 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   return cudaSuccess;
 }
 
-// While a graph is captured, what a pool does is part of it: a replay finds each block allocated from where
-// it was asked for to where it was given back. A deferred device goes through the same in its own time.
+// While a graph is captured, what a pool does is part of it: in a replay each block is allocated between the
+// requests that took it and returned it. A deferred device goes through the same in its own time.
 void tell_simulator_allocated(void* pointer, size_t bytes) {
   if (postponed([=] { tell_simulator_allocated(pointer, bytes); })) return;
   const Unlocked unlocked;

@@ -1,5 +1,5 @@
-// The simulated CUDA runtime: streams do at once what they are asked, unless they are being captured into a
-// graph, or the device is deferred.
+// The simulated CUDA runtime: streams do their work at once, unless they are being captured into a graph, or
+// the device is deferred.
 #include "cuda/sim/runtime_api.h"
 
 #include <chrono>
@@ -21,16 +21,16 @@
 
 namespace {
 
-// An event's latest record. It outlives the event where work still to be done holds it.
+// An event's latest record. It outlives the event if pending work holds it.
 struct Moment {
   std::chrono::steady_clock::time_point time;
   bool recorded = false;
-  int64_t request = 0;  // to a deferred device
+  int64_t request = 0;  // number, on a deferred device
 };
 
 struct Recording {
   std::vector<std::function<void()>> work;
-  std::vector<std::shared_ptr<Moment>> moments;  // that each replay takes anew
+  std::vector<std::shared_ptr<Moment>> moments;  // which each replay records anew
 };
 
 }  // namespace
@@ -58,7 +58,7 @@ CUstream_st& of(cudaStream_t stream) { return stream ? *stream : default_stream;
 
 CUstream_st* any_capture = nullptr;  // one at a time
 
-// Pinned host memory: where each block begins, and its bytes. Never destroyed, as device memory.
+// Pinned host memory: where each block begins, and its bytes. Never destroyed, like device memory.
 struct PinnedBlocks {
   std::mutex mutex;
   std::map<const std::byte*, size_t> blocks;
@@ -182,8 +182,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   if (bytes == 0) return cudaSuccess;
   const bool deferred = !of(stream).captured && defers();
   if (deferred && kind == cudaMemcpyHostToDevice && !is_pinned(from)) {
-    // The driver takes the numbers of pageable memory before it returns; those of pinned memory are read when
-    // the copy's turn comes.
+    // The driver reads pageable memory before it returns, and pinned memory when the copy's turn comes.
     const auto* begin = static_cast<const std::byte*>(from);
     submit(stream, [=, staged = std::vector<std::byte>(begin, begin + bytes)] {
       copy(to, staged.data(), bytes, kind);

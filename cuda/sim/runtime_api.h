@@ -67,7 +67,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
 
-// A pool hands out a part of what it got from cudaMalloc: the simulator then knows its exact size, fills it
-// with NaN and takes it for uninitialised; and, given back, for not allocated. So a pool hides no misuse.
+// A pool hands out a part of what it got from cudaMalloc. After these calls the simulator stores its exact
+// size, and treats it as uninitialised (filled with NaN) or not allocated. So a pool hides no misuse.
 void tell_simulator_allocated(void* pointer, size_t bytes);
 void tell_simulator_freed(void* pointer, size_t bytes);

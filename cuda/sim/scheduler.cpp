@@ -1,4 +1,4 @@
-// Runs a grid: blocks one after another, the threads of a block as fibers that change places where they wait.
+// Runs a grid: blocks one after another, the threads of a block as fibers that switch where they wait.
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
@@ -7,7 +7,7 @@
 #include <numeric>
 #include <vector>
 
-// sim.h promises kernels that these are constant; here they are set. The linker knows only their names.
+// sim.h declares these constant for kernels; here they are set. The linker compares only their names.
 #define threadIdx const_threadIdx
 #define blockIdx const_blockIdx
 #define blockDim const_blockDim
@@ -15,6 +15,7 @@
 #include "cuda/device/philox.h"
 #include "cuda/runtime/error.h"
 #include "cuda/sim/fiber.h"
+#include "cuda/sim/film.h"
 #include "cuda/sim/queue.h"
 #include "cuda/sim/simulator.h"
 #include "cuda/sim/watcher.h"
@@ -58,9 +59,9 @@ struct Block {
   std::vector<Thread> threads;
   std::vector<unsigned> order;  // in which threads begin
   size_t begun = 0;
-  std::vector<unsigned> ready;  // may go on after a wait; the last goes first
+  std::vector<unsigned> ready;  // may continue after a wait; the last goes first
   unsigned in_barrier = 0, exited = 0;
-  const char* barrier_file = "";  // where the first of those in_barrier came to
+  const char* barrier_file = "";  // of the first barrier reached by those in_barrier
   int barrier_line = 0;
   unsigned warp_count[32] = {};
 };
@@ -127,7 +128,7 @@ void fiber_entry() {
     while (block.begun < block.order.size()) {
       become(block.order[block.begun++]);
       block.threads[current].fiber = self;
-      // What is thrown from within a kernel ends here, on the stack where it began.
+      // Exceptions from within a kernel end here, on the stack where they began.
       try {
         in_kernel_code = true;
         kernel->invoke(kernel->function, kernel->arguments);
@@ -149,7 +150,7 @@ void resume(int fiber) {
   switch_to(scheduler, fibers.contexts[fiber]);
 }
 
-// Back to the scheduler until somebody makes this thread ready.
+// Returns to the scheduler until another thread makes this one ready.
 void wait() {
   const unsigned self = current;
   const int fiber = current_fiber;
@@ -178,7 +179,7 @@ void make_ready(unsigned thread) {
                         thread.state == State::in_barrier ? "barrier" : "warp operation");
   }
   current = first;
-  stop_kernel(fmt::format("deadlock: nobody can go on; {}", list),
+  stop_kernel(fmt::format("deadlock: no thread can continue; {}", list),
               site(block.threads[first].file, block.threads[first].line));
 }
 
@@ -260,6 +261,7 @@ void run(const Kernel& k) {
   check_limits(k);
   const std::lock_guard lock(one_launch);
   const Unlocked unlocked;
+  film_if_asked();
   kernel = &k;
   gridDim = {k.grid.x, k.grid.y, k.grid.z};
   blockDim = {k.block.x, k.block.y, k.block.z};
@@ -283,7 +285,7 @@ void run(const Kernel& k) {
         waiting, function_name(k.function), site(k.file, k.line));
   for (Watcher* watcher : watchers) watcher->end(fault);
   if (fault.empty()) return;
-  fibers.made = 0;  // those that were broken off never come back
+  fibers.made = 0;  // aborted fibers never resume
   fibers.idle.clear();
   throw CudaError(fault);
 }
@@ -301,7 +303,7 @@ void unwatch(Watcher& watcher) {
 
 #if defined(__SANITIZE_ADDRESS__)
 namespace {
-// Its report ends the process: before that, which thread of the grid it was.
+// The sanitizer's report ends the process: first print which thread of the grid it was.
 [[maybe_unused]] const bool tells_thread = [] {
   __sanitizer_set_death_callback([] {
     if (!inside) return;
@@ -327,7 +329,7 @@ void stop_kernel(const std::string& what, const std::string& where) {
 void* dynamic_shared_memory() {
   const SimulatorCode simulator;
   if (kernel->shared_bytes == 0)
-    stop_kernel("the launch asked for no dynamic shared memory", "dynamic_shared()");
+    stop_kernel("the launch requested no dynamic shared memory", "dynamic_shared()");
   return shared_buffer();
 }
 

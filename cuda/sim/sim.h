@@ -1,6 +1,6 @@
 #pragma once
-// CUDA C++ for the host compiler: the words and functions a kernel may use. cuda/sim/README.md says what is
-// meant to be different from a GPU, and why. The names are CUDA's: NOLINTBEGIN(bugprone-reserved-identifier)
+// CUDA C++ for the host compiler: the words and functions a kernel may use. cuda/sim/README.md describes the
+// intended differences from a GPU. The names are CUDA's: NOLINTBEGIN(bugprone-reserved-identifier)
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -13,7 +13,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 // One block runs at a time, so its shared memory can be a plain static: gdb shows it and sanitizers check it.
-// Kernels must live in an anonymous namespace for that.
+// This requires kernels to be in an anonymous namespace.
 #define __shared__ static
 
 struct uint3 {
@@ -36,14 +36,14 @@ struct alignas(16) uint4 {
   unsigned x, y, z, w;
 };
 
-// Constant for as long as a CUDA thread runs, hence const; the scheduler sets them at each switch. Plain
+// Constant while a CUDA thread runs, hence const; the scheduler sets them at each switch. They are plain
 // globals, so that `break kernel.cu:11 if threadIdx.x == 37` works.
 extern const uint3 threadIdx, blockIdx;
 extern const uint3 blockDim,
     gridDim;  // not dim3: its constructor would make the compiler doubt that they are constant
 inline constexpr int warpSize = 32;
 
-// Where in the source a kernel waits: two barriers on one line cannot be told apart, so write one a line.
+// Where in the source a kernel waits: two barriers on one line look the same, so write one per line.
 #define FOVEA_SIM_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
 void __syncthreads(FOVEA_SIM_SITE);
@@ -52,8 +52,8 @@ void __threadfence();
 
 namespace fovea::sim {
 enum class WarpOp : uint8_t { sync, index, up, down, xor_, ballot, load_matrices, load_turned, multiply_add };
-// Waits until all lanes named by the mask have come with the same mask and operation; returns what this lane
-// gets.
+// Waits until all lanes named by the mask have called it with the same mask and operation; returns this
+// lane's result.
 uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int parameter, int width, const char* file,
                         int line);
 
@@ -67,8 +67,8 @@ T shuffle(WarpOp op, unsigned mask, T value, int parameter, int width, const cha
   return value;
 }
 
-// A lane's part in one of the last three, which take all 32 (cuda/device/sm_80.h): its parts of the matrices
-// and of the result.
+// A lane's part in one of the last three operations, which take all 32 lanes (cuda/device/sm_80.h): its parts
+// of the matrices and of the result.
 struct MatrixLane {
   const void *a, *b;
   void* result;
@@ -106,7 +106,7 @@ inline int __all_sync(unsigned mask, int predicate, FOVEA_SIM_SITE) {
   return __ballot_sync(mask, predicate, file, line) == mask;
 }
 
-// Of integers only: a float sum by atomics depends on the order in which threads come, and nothing here may.
+// For integers only: an atomic float sum would depend on the order of the threads, which must not matter.
 int atomicAdd(int* address, int value);
 unsigned atomicAdd(unsigned* address, unsigned value);
 unsigned atomicInc(unsigned* address, unsigned most);  // from `most` to 0; see cuda/device/last_block.h

@@ -9,8 +9,8 @@
 
 namespace fovea::sim {
 
-// In which order the threads of a block, and the blocks of a grid, begin. A GPU promises none: a kernel whose
-// result depends on it is wrong.
+// The order in which the threads of a block, and the blocks of a grid, start. A GPU promises none: a kernel
+// whose result depends on it is wrong.
 enum class Order { forward, reverse, shuffled };
 
 struct Options {
@@ -18,8 +18,8 @@ struct Options {
   uint64_t seed = 1;         // of Order::shuffled
   bool check_memory = true;  // bounds, uninitialised reads
   bool check_races = true;
-  // Work waits in a queue until the host waits for it, as on a GPU that is far behind. Set by
-  // cuda::set_execution().
+  // Work stays in a queue until the host waits for it, as on a GPU that is far behind. cuda::set_execution()
+  // sets it.
   bool deferred = false;
 };
 Options& options();
@@ -27,7 +27,7 @@ Options& options();
 struct Kernel {
   const void* function;                                   // for its name
   void (*invoke)(const void* function, void* arguments);  // runs it for one thread
-  void* arguments;  // all threads read them here, as on a GPU from its constant bank
+  void* arguments;  // all threads read them here, as a GPU does from its constant bank
   size_t argument_bytes;
   dim3 grid, block;
   size_t shared_bytes = 0;
@@ -40,18 +40,18 @@ struct Kernel {
 void run(const Kernel& kernel);
 
 // ---- where the simulator is (scheduler.cpp)
-// Whether this thread of the operating system runs a kernel's own code, whose accesses are to be checked, and
-// not the simulator's on its behalf. Of an inline function that both use the linker keeps one copy, and that
+// Whether this thread of the operating system runs a kernel's own code, whose accesses are checked, rather
+// than the simulator's on its behalf. The linker keeps one copy of an inline function that both use, and that
 // may be the kernel's, which reports its accesses.
 extern constinit thread_local bool in_kernel_code;
-struct SimulatorCode {  // what kernels call holds one
+struct SimulatorCode {  // functions that kernels call hold one
   SimulatorCode() { set(false); }
   ~SimulatorCode() { set(true); }
   SimulatorCode(const SimulatorCode&) = delete;
   SimulatorCode& operator=(const SimulatorCode&) = delete;
 
  private:
-  __attribute__((no_sanitize("thread"))) static void set(bool value) {  // here, neither sooner nor later
+  __attribute__((no_sanitize("thread"))) static void set(bool value) {  // here, no earlier or later
     asm volatile("" ::: "memory");
     in_kernel_code = value;
     asm volatile("" ::: "memory");
@@ -61,19 +61,19 @@ unsigned current_thread();      // its number in the block
 unsigned current_warp_count();  // how often its warp has synchronised in this block
 struct Epochs {                 // in ticks
   uint32_t launch, block, now;  // when the launch began, the block, the last barrier
-  uint32_t tick;                // one more at each of these, and at each fence and ticket
+  uint32_t tick;                // incremented at each of these, and at each fence and ticket
 };
 extern Epochs epochs;
 size_t dynamic_shared_bytes();
 void work_on_matrices(WarpOp op,
-                      const MatrixLane* const* lanes);  // of 32 lanes that have come (matrices.cpp)
-bool is_argument(const void* address);                  // of the kernel that runs
+                      const MatrixLane* const* lanes);  // of the 32 lanes that have arrived (matrices.cpp)
+bool is_argument(const void* address);                  // of the running kernel
 
 // ---- order between the blocks of a launch (fence.cpp)
-void take_ticket(unsigned* ticket, bool is_last);  // atomicInc's work; is_last: it went back to 0
-// Whether an access by another block at that tick comes before what this thread does now.
+void take_ticket(unsigned* ticket, bool is_last);  // the work of atomicInc; is_last: it went back to 0
+// Whether an access by another block at that tick happens before what this thread does now.
 bool is_published(uint32_t tick, uint32_t thread);
-// At the end of a launch: how many blocks took tickets without one being the last. The tickets are 0 again.
+// At the end of a launch: how many blocks took tickets although none was the last. The tickets are 0 again.
 size_t give_back_tickets();
 
 // Ends the launch that is running: run() throws with this sentence and where in the kernel it happened.
@@ -87,10 +87,10 @@ struct Arena {
   uint8_t* state = nullptr;  // a ByteState for each byte
 };
 const Arena& arena();
-std::byte* shared_buffer();                               // dynamic shared memory of the block that runs
+std::byte* shared_buffer();                               // dynamic shared memory of the running block
 inline constexpr size_t shared_limit = size_t(64) << 10;  // what every supported GPU can give a block
 
-// The host may touch device memory while one of these lives: a launch or a copy.
+// The host may access device memory while one of these lives: for a launch or a copy.
 class Unlocked {
  public:
   Unlocked();
@@ -98,12 +98,12 @@ class Unlocked {
   Unlocked(const Unlocked&) = delete;
   Unlocked& operator=(const Unlocked&) = delete;
 };
-// "" where [pointer, pointer + bytes) is allocated device memory, otherwise what is wrong with it.
+// "" if [pointer, pointer + bytes) is allocated device memory, otherwise what is wrong with it.
 std::string range_fault(const void* pointer, size_t bytes);
 void mark_initialised(void* pointer, size_t bytes);
 void prepare_shared(size_t bytes);  // NaN
-// Where the host touches device memory, says so before the process dies. Done by the first use of the device,
-// and to be repeated where somebody else has taken the signal since.
+// If the host touches device memory, reports that before the process dies. The first use of the device
+// installs it; repeat it if something else has taken the signal since.
 void install_fault_report();
 
 // ---- names (source_line.cpp)

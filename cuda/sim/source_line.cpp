@@ -1,5 +1,4 @@
-// Where in the source an address lies: asked only when something went wrong, so another program may look it
-// up.
+// Where in the source an address is. It is looked up only after a fault, so another program may do it.
 #include <dlfcn.h>
 #include <link.h>
 
@@ -41,7 +40,7 @@ Module module_of(const void* address) {
   return search.found;
 }
 
-// The lines that binutils' addr2line prints, or nothing where there is no addr2line.
+// Returns the lines that binutils' addr2line prints, or nothing if it is not installed.
 std::string addr2line(const char* flags, const void* address) {
   Module module = module_of(address);
   if (module.file.empty()) return "";
@@ -74,15 +73,15 @@ std::string line_of(const std::string& text, int index) {
 }  // namespace
 
 std::string short_file(const char* file) {
-  // From the project's folder on: what a reader opens.
+  // The path from the project's folder on, which a reader opens.
   for (const char* folder : {"/tests/", "/examples/", "/cuda/", "/core/", "/ops/", "/train/"})
     if (const char* found = std::strstr(file, folder)) return found + 1;
   return file;
 }
 
 std::string source_line(const void* address) {
-  // The address is where the call returns to: one before it lies the call. -i follows inlined functions
-  // outwards, so that a fault in a helper names the kernel's line too.
+  // The address is the one that the call returns to: the call is one byte before it. -i follows inlined
+  // functions outwards, so that a fault in a helper also names the kernel's line.
   const std::string text = addr2line("-i", static_cast<const char*>(address) - 1);
   std::string result;
   for (int i = 0; i < 4; ++i) {
@@ -96,12 +95,12 @@ std::string source_line(const void* address) {
 }
 
 std::string function_name(const void* function) {
-  // Two lines a function, from the innermost inlined one outwards: the outermost is the kernel.
+  // Two lines per function, from the innermost inlined one outwards: the outermost is the kernel.
   const std::string text = addr2line("-f -C -i", function);
   const auto lines = int(std::count(text.begin(), text.end(), '\n'));
   std::string name = line_of(text, std::max(0, lines - 2));
   if (name.empty() || name[0] == '?') return fmt::format("at address {}", fmt::ptr(function));
-  // Without namespaces, return type and parameters.
+  // Removes namespaces, return type and parameters.
   for (const std::string noise : {"(anonymous namespace)::", "fovea::", "cuda::", "void "})
     for (size_t at; (at = name.find(noise)) != std::string::npos;) name.erase(at, noise.size());
   int depth = 0;

@@ -19,7 +19,8 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[2]
 TAGS = ROOT / "build/site/api.tag"
-PAGES = ["*.md", "docs/*.md", "bench/*.md", "bench/results/*.md", "cuda/sim/*.md", "examples/*.md", "examples/*/*.md"]
+PAGES = ["*.md", "docs/*.md", "bench/*.md", "bench/results/*.md", "cuda/sim/*.md", "examples/*.md", "examples/*/*.md",
+         "exercises/README.md", "exercises/[0-9]*/README.md"]
 IMAGES = (".svg", ".jpg", ".png")
 LANGUAGES = {".h": "cpp", ".cpp": "cpp", ".cu": "cpp", ".py": "python", ".cmake": "cmake", ".json": "json"}
 
@@ -27,7 +28,8 @@ LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=[^)]*\))")
 EXCERPT = re.compile(r'^( *)<!-- excerpt: (\S+) "([^"]+)".*-->$', re.M)
 FENCE = re.compile(r"^ *```")
 
-printed = []  # (path of the page in the site, title, HTML), in the order of the chapters
+contents = {}  # for the PDF: the HTML of each page, by its path in the site
+chapters = []  # (path, title) of those that it has, in their order
 
 
 def outside_code(text, change):
@@ -87,7 +89,8 @@ def on_files(files, config):
         elif not path.endswith(".md"):
             head = f"---\ntitle: {path}\nsearch: {{exclude: true}}\nhide: [toc]\n---\n# `{path}`\n\n"
             if path in api_pages():
-                head += f"[Its page in the API reference]({posixpath.relpath(api_pages()[path], 'source/' + posixpath.dirname(path))})\n\n"
+                reference = posixpath.relpath(api_pages()[path], "source/" + posixpath.dirname(path))
+                head += f"[Its page in the API reference]({reference})\n\n"
             files.append(File.generated(config, source_page(path), content=head + code_block(path, 'linenums="1"')))
     for asset in ("style.css", "color-scheme.js", "iframe-worker.js"):
         files.append(File.generated(config, asset, abs_src_path=str(ROOT / "docs/site" / asset)))
@@ -150,9 +153,18 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_page_content(content, page, config, files):
-    if os.environ.get("FOVEA_PDF") and not page.file.src_uri.startswith("source/"):
-        printed.append((page.url, page.title, content))
+    contents[page.url] = content
     return content
+
+
+def on_env(env, config, files):
+    pages = [file.page for file in files.documentation_pages() if file.page]
+    listed = [page for page in pages if page.previous_page or page.next_page]
+    page = next(page for page in listed if not page.previous_page)
+    while page:
+        if page.file.src_uri != "docs/api.md":
+            chapters.append((page.url, page.title))
+        page = page.next_page
 
 
 # ---- the API
@@ -176,7 +188,8 @@ def api_files():
                 declared.setdefault(member.findtext("name"), (link, False))
         page = file.findtext("filename")
         page += "" if page.endswith(".html") else ".html"
-        yield (f"{path}/" if path else "") + file.findtext("name"), "api/" + page, {n: ("api/" + l, c) for n, (l, c) in declared.items()}
+        links = {name: ("api/" + link, is_class) for name, (link, is_class) in declared.items()}
+        yield (f"{path}/" if path else "") + file.findtext("name"), "api/" + page, links
 
 
 def api_pages():
@@ -190,7 +203,7 @@ def api_list():
     for path, page, declared in api_files():
         folders.setdefault(posixpath.dirname(path), []).append((path, page, declared))
     order = ["core", "cuda", "ops", "nn", "models", "train", "cli"]
-    text = ""
+    text = "\n[The full reference](../api/index.html)\n"
     for folder in sorted(folders, key=lambda f: (order.index(f.split("/")[0]) if f.split("/")[0] in order else 9, f)):
         text += f"\n## {folder or 'All of it'}\n\n| header | declares |\n|---|---|\n"
         for path, page, declared in sorted(folders[folder]):
@@ -206,10 +219,8 @@ def on_post_build(config):
     for path, page, declared in api_files():
         index["docs"].append({"location": page, "title": path, "text": "Header, in the API reference"})
         for name, (link, is_class) in declared.items():
-            if not is_class:
-                index["docs"].append({"location": link, "title": name, "text": f"declared in {path}"})
-            elif "#" not in link:
-                index["docs"].append({"location": link, "title": name, "text": f"class, declared in {path}"})
+            text = f"{'class, ' if is_class else ''}declared in {path}"
+            index["docs"].append({"location": link, "title": name, "text": text})
     index_file.write_text(json.dumps(index))
     if os.environ.get("FOVEA_PDF"):
         Path(config.site_dir, "print.html").write_text(one_page(config))
@@ -219,29 +230,30 @@ def on_post_build(config):
 
 
 def one_page(config):
-    chapters = {url: "page-" + re.sub(r"\W+", "-", url.removesuffix(".html")) for url, _, _ in printed}
+    names = {url: "page-" + re.sub(r"\W+", "-", url.removesuffix(".html")) for url, _ in chapters}
     body = ""
-    for url, title, content in printed:
+    for url, title in chapters:
         def link(match, url=url):
             target, anchor = (html.unescape(match[1]).split("#") + [""])[:2]
             if "://" in target:
                 return match[0]
             path = posixpath.normpath(posixpath.join(posixpath.dirname(url), target)) if target else url
-            if path not in chapters:
+            if path not in names:
                 return ""  # sources and the API are not in the file
-            return f'href="#{chapters[path]}{"--" + anchor if anchor else ""}"'
+            return f'href="#{names[path]}{"--" + anchor if anchor else ""}"'
 
         def image(match, url=url):
             return f'src="{posixpath.normpath(posixpath.join(posixpath.dirname(url), match[1]))}"'
 
-        content = re.sub(r'href="([^"]*)"', link, content)
-        content = re.sub(r'\bid="', f'id="{chapters[url]}--', content)
+        content = re.sub(r'href="([^"]*)"', link, contents[url])
+        content = re.sub(r'\bid="', f'id="{names[url]}--', content)
         content = re.sub(r'src="([^":]+)"', image, content)
-        body += f'<section id="{chapters[url]}">{content}</section>\n'
-    contents = "".join(f'<li><a href="#{chapters[url]}">{html.escape(title)}</a></li>' for url, title, _ in printed)
+        body += f'<section id="{names[url]}">{content}</section>\n'
+    entries = "".join(f'<li><a href="#{names[url]}">{html.escape(title)}</a></li>' for url, title in chapters)
     styles = sorted(Path(config.site_dir, "assets/stylesheets").glob("*.css"))
     sheets = "".join(f'<link rel="stylesheet" href="assets/stylesheets/{sheet.name}">' for sheet in styles)
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Fovea</title>{sheets}'
             '<link rel="stylesheet" href="style.css"></head>'
-            '<body class="in-print" data-md-color-scheme="default" data-md-color-primary="blue-grey"><article class="md-typeset">'
-            f'<section class="contents"><p class="name">Fovea</p><ol>{contents}</ol></section>{body}</article></body></html>\n')
+            '<body dir="ltr" class="in-print" data-md-color-scheme="default" data-md-color-primary="blue-grey">'
+            '<article class="md-typeset">'
+            f'<section class="contents"><p class="name">Fovea</p><ol>{entries}</ol></section>{body}</article></body></html>\n')

@@ -12,12 +12,12 @@ using namespace fovea;
 
 namespace {
 
-// Each thread takes the elements i, i + all threads, i + 2 all threads, ... of the n.
+// y += a x for n elements. Of t threads in the grid, each takes the elements i, i + t, i + 2 t, ...
 __global__ void axpy(float a, const float* x, float* y, int64_t n) {
   for (int64_t i : grid_stride(n)) y[i] += a * x[i];
 }
 
-// The sum of each block's 64 numbers, by halves, in shared memory.
+// The sum of each block's 64 numbers, in shared memory: each pass adds the upper half to the lower.
 __global__ void block_sums(const float* x, float* sums) {
   __shared__ float values[64];
   values[threadIdx.x] = x[blockIdx.x * 64 + threadIdx.x];
@@ -29,7 +29,7 @@ __global__ void block_sums(const float* x, float* sums) {
   if (threadIdx.x == 0) sums[blockIdx.x] = values[0];
 }
 
-// The same with the first barrier forgotten: thread 0 may add what thread 32 has not yet written.
+// The same without the first barrier: thread 0 may add a number that thread 32 has not yet written.
 __global__ void block_sums_without_barrier(const float* x, float* sums) {
   __shared__ float values[64];
   values[threadIdx.x] = x[blockIdx.x * 64 + threadIdx.x];
@@ -47,7 +47,7 @@ int main() {
   std::vector<float> x(n), y(n, 1.0f);
   for (int64_t i = 0; i < n; ++i) x[size_t(i)] = float(i);
 
-  // Device memory is out of the host's reach: numbers are copied there and back.
+  // The host cannot access device memory, so numbers are copied there and back.
   const cuda::Workspace<float> device_x(n), device_y(n), sums(n / 64);
   cuda::copy_to_device(device_x.data(), x.data(), n * 4);
   cuda::copy_to_device(device_y.data(), y.data(), n * 4);

@@ -1,5 +1,4 @@
-// Lesson 4: depthwise convolution, the op that EfficientNets live on, from the definition to a loop that is
-// fast.
+// Lesson 4: depthwise convolution, the central op of EfficientNet, from the definition to a fast loop.
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -18,9 +17,9 @@ struct Sizes {
   int64_t height, width, channels;
 };
 
-// The definition: y[i, j, c] = sum over a, b of x[i + a - 1, j + b - 1, c] w[a, b, c]. Channel by channel, as
-// one would for planes of pixels; here the pixels of one channel lie `channels` numbers apart, so each load
-// fetches a cache line for one number of it.
+// The definition: y[i, j, c] = sum over a, b of x[i + a - 1, j + b - 1, c] w[a, b, c]. It runs channel by
+// channel, which suits images stored as planes. Here the pixels of one channel are `channels` numbers apart,
+// so each load fetches a cache line and uses one number of it.
 void by_definition(const float* x, const float* w, float* y, Sizes s) {
   for (int64_t c = 0; c < s.channels; ++c)
     for (int64_t i = 0; i < s.height; ++i)
@@ -36,8 +35,8 @@ void by_definition(const float* x, const float* w, float* y, Sizes s) {
       }
 }
 
-// Channels innermost: a pixel's channels lie side by side, the loop over them has no condition in it, and the
-// compiler makes vector instructions of it: 8 or 16 channels at a time.
+// Channels innermost: a pixel's channels are adjacent, and the loop over them has no condition, so the
+// compiler vectorizes it: 8 or 16 channels at a time.
 void channels_inside(const float* x, const float* w, float* y, Sizes s) {
   for (int64_t i = 0; i < s.height; ++i)
     for (int64_t j = 0; j < s.width; ++j) {

@@ -1,4 +1,4 @@
-// Lesson 5: batch norm, and why its backward pass is what it is.
+// Lesson 5: batch norm, and the reason for each term of its backward pass.
 #include <cmath>
 #include <cstdio>
 
@@ -22,13 +22,14 @@ int main() {
   std::printf("\nrunning mean %.4f, running variance %.4f (of 14 / 3, as PyTorch has it)\n",
               running_mean.item(), running_variance.item());
 
-  // A gradient from above, and what reaches x.
+  // A gradient of y, to compare what reaches x.
   const double dy[4] = {1, 0, 0, 0};
   y.backward(from_values({4, 1}, {dy[0], dy[1], dy[2], dy[3]}));
 
-  // If mean and deviation were constants, dx would be dy weight / deviation. But they are made of x: adding
-  // the same to every x changes nothing, so the part of dx that all share must go; stretching x changes
-  // nothing, so the part along x' must go, too:  dx = weight / deviation (dy - mean(dy) - x' mean(dy x'))
+  // If mean and deviation were constants, dx would be dy weight / deviation. But they depend on x. Adding the
+  // same number to every x does not change y, so dx must not have a part that all x share. Stretching x does
+  // not change y, so dx must not have a part along x':
+  //   dx = weight / deviation (dy - mean(dy) - x' mean(dy x'))
   const double deviation = std::sqrt(3.5), values[4] = {1, 2, 3, 6};
   double mean_dy = 0, mean_dy_x = 0;
   for (int i = 0; i < 4; ++i) {

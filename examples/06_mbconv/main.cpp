@@ -1,4 +1,4 @@
-// Lesson 6: the mobile inverted bottleneck, the block that EfficientNets are built from.
+// Lesson 6: the mobile inverted bottleneck (MBConv), the block that EfficientNet is built from.
 #include <cstdio>
 
 #include "models/efficientnet.h"
@@ -14,7 +14,7 @@ int main() {
       random);
   const Tensor x = randn({1, 28, 28, 24}, random);
 
-  Trace trace;  // each layer notes what it does, while this lives
+  Trace trace;  // records what each layer does, until it is destroyed
   const Tensor y = block.forward(x);
   std::printf("%-18s %-20s %-14s %10s %10s\n", "layer", "kind", "output", "parameters", "mult-adds");
   int64_t total = 0, depthwise = 0;
@@ -30,6 +30,7 @@ int main() {
   std::printf("all %.2f M; the depthwise part %.2f M, dense it would be %.0f M\n", double(total) / 1e6,
               double(depthwise) / 1e6, double(depthwise) * 144 / 1e6);
 
-  // Same shape in and out, stride 1: the input is added at the end, so a block can begin as nearly nothing.
+  // Input and output have the same shape and the stride is 1, so the block adds its input at the end: it can
+  // start close to the identity.
   std::printf("output %s\n", y.shape().to_string().c_str());
 }

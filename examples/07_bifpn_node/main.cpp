@@ -16,7 +16,8 @@ int main() {
   fmt::print("the finer level, pooled by the largest of 3 x 3:\n{}\n", reshape(max_pool2d(finer), {2, 2}));
   fmt::print("the coarser level, repeated:\n{}\n", reshape(upsample_nearest(coarser, 2, 2), {2, 2}));
 
-  // What the node learns is one number for each input. A negative one counts as 0: the input is switched off.
+  // The node learns one number for each input. Fast normalised fusion replaces a negative number by 0, which
+  // switches the input off.
   const Tensor learned = from_values({3}, {1, 3, -0.5});
   for (const Fusion fusion : {Fusion::fast_normalized, Fusion::softmax}) {
     const auto w = fusion_weights(learned, fusion);
@@ -27,6 +28,6 @@ int main() {
       bifpn_node({finer, own, coarser}, learned, Fusion::fast_normalized, 2, 2, Activation::identity);
   fmt::print("the node, before its activation:\n{}\n", reshape(node, {2, 2}));
 
-  // By hand, top left: 1 / 4 of 9, the largest of the window, and 3 / 4 of 1.
+  // Check the top left value by hand: 1 / 4 of 9, the largest value of the window, and 3 / 4 of 1.
   fmt::print("0.25 * 9 + 0.75 * 1 = {:.2f}\n", 0.25 * 9 + 0.75 * 1);
 }

@@ -1,4 +1,4 @@
-// Lesson 8: what the focal loss sees in one image.
+// Lesson 8: where the focal loss of one image comes from.
 #include <cmath>
 #include <cstdio>
 
@@ -9,7 +9,7 @@
 using namespace fovea;
 
 int main() {
-  // One 256 x 256 image with two objects; every anchor is told what it should say.
+  // One 256 x 256 image with two objects; every anchor gets its target.
   const AnchorOptions options{.anchor_scale = default_anchor_scale(256)};
   const std::vector<Box> anchors = generate_anchors(256, 256, options);
   const std::vector<Box> boxes = {{40, 30, 100, 110}, {150, 160, 230, 200}};  // ymin, xmin, ymax, xmax
@@ -19,8 +19,8 @@ int main() {
       AnchorMatcher(anchors).match({boxes, labels}, targets.span<int32_t>(), codes.span<float>());
   std::printf("%zu anchors, %lld of them have an object\n", anchors.size(), (long long)counts.positives);
 
-  // A network in the middle of its training: it says 0.4 where there is an object, 0.2 close to one (here:
-  // for the 200 anchors after each positive one), and 0.01 for all the rest.
+  // A network in the middle of its training predicts 0.4 at an object, 0.2 close to one (here: for the 200
+  // anchors after each positive one), and 0.01 everywhere else.
   Tensor logits({int64_t(anchors.size()), 1});
   const auto logit = [](double p) { return float(std::log(p / (1 - p))); };
   int64_t close = 0;
@@ -30,7 +30,7 @@ int main() {
     logits.data<float>()[i] = logit(p);
   }
 
-  // Where does the loss come from? Plain cross-entropy is gamma 0: the many easy anchors drown the objects.
+  // Plain cross-entropy is gamma 0: the sum over the many easy anchors hides the loss of the objects.
   std::printf("%-8s %10s %22s %26s\n", "gamma", "loss", "share of the objects", "share of the easy anchors");
   for (const double gamma : {0.0, 1.5, 2.0}) {
     double objects = 0, hard = 0, easy = 0;
@@ -47,8 +47,8 @@ int main() {
                 100 * easy / all, all / (double(counts.positives) + 1));
   }
 
-  // The gradient of one logit: an easy anchor pulls p times as hard under cross-entropy, far less under focal
-  // loss.
+  // The gradient of an easy anchor's logit is proportional to p under cross-entropy, and far smaller under
+  // focal loss.
   for (const double gamma : {0.0, 1.5}) {
     const Tensor one = from_values({1, 1}, {double(logit(0.01))}).set_requires_grad();
     focal_loss(one, from_values({1}, {-1}, DType::int32), 1.0, {0.25, gamma, 0}).backward();

@@ -14,17 +14,17 @@ int main() try {
   shapes.width = shapes.height = 96;
   synthesize_dataset("shapes", shapes);
 
-  // Everything that decides what a training does is in its configuration; the rest has defaults.
+  // The configuration determines everything that a training does; fields that are not set have defaults.
   TrainConfig config;
   config.data = "shapes";
   config.model = "efficientdet_d-3";
   config.image_size = "96";
   config.steps = 60;
-  config.validate_every = 0;        // only at the end
-  config.freeze_statistics_at = 1;  // a training this short has no running averages to rely on
+  config.validate_every = 0;        // evaluate only at the end
+  config.freeze_statistics_at = 1;  // in so short a training the running averages lag behind
   TrainingRun run = start_run(config, "run");
 
-  // Hooks see each step; a program could draw, stop, or log here.
+  // Hooks are called at each step; a program could draw, stop, or log here.
   double first = 0, last = 0;
   TrainHooks hooks;
   hooks.on_step = [&](const TrainProgress& progress) {
@@ -35,11 +35,11 @@ int main() try {
   std::printf("complete: %s, after %lld steps\n", complete ? "yes" : "no", (long long)run.step());
   std::printf("the loss fell by more than a third: %s\n", last < first * 2 / 3 ? "yes" : "no");
 
-  // The averaged weights are measured and the report is written.
+  // finish() evaluates the averaged weights and writes the report.
   const std::string figures = run.finish().text;
   std::printf("twelve COCO figures: %s\n",
               figures.find("Average Recall") != std::string::npos ? "yes" : "no");
-} catch (const Error& error) {  // a whole sentence: which file or setting, which value, what to do
+} catch (const Error& error) {  // one sentence: which file or setting, which value, what to do
   std::fprintf(stderr, "error: %s\n", error.what());
   return 1;
 }

@@ -7,7 +7,8 @@
 // Hard swish, x min(max(x + 3, 0), 6) / 6 (arXiv 1905.02244).
 namespace lesson {
 
-// The formula and its derivative, once for CPU and GPU. R is what is computed in: float or double.
+// The formula and its derivative, written once for CPU and GPU. R is the type of the arithmetic: float or
+// double.
 template <class R>
 FOVEA_HOST_DEVICE R hard_swish(R x) {
   return x <= R(-3) ? R(0) : x >= R(3) ? x : x * (x + R(3)) / R(6);
@@ -17,7 +18,7 @@ FOVEA_HOST_DEVICE R hard_swish_derivative(R x) {
   return x <= R(-3) ? R(0) : x >= R(3) ? R(1) : (R(2) * x + R(3)) / R(6);
 }
 
-// On CUDA (hard_swish.cu): y = f(x) and dx = dy f'(x) for n numbers; T: float, double or bfloat16.
+// On CUDA (hard_swish.cu): y = f(x) and dx = dy f'(x) for n numbers; T is float, double or bfloat16.
 template <class T>
 void forward_cuda(const T* x, T* y, int64_t n);
 template <class T>

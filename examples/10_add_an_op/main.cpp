@@ -1,5 +1,5 @@
-// Lesson 10: an op of your own, in one sitting. hard_swish.h has its formula, hard_swish.cu its kernels; here
-// are the loops of the CPU, the op, and its test.
+// Lesson 10: an op of your own. hard_swish.h has its formula and hard_swish.cu its kernels; this file has the
+// CPU loops, the op, and its test.
 #include <cstdio>
 
 #include "core/parallel.h"
@@ -11,7 +11,7 @@ using namespace fovea;
 
 namespace {
 
-// The loops of the CPU, on all threads: plain pointers, and the signature of the CUDA function.
+// The CPU loops, on all threads. They take plain pointers, with the signature of the CUDA functions.
 template <class T>
 void forward_cpu(const T* x, T* y, int64_t n) {
   parallel_for(n, 1 << 14, [=](int64_t begin, int64_t end) {
@@ -25,8 +25,8 @@ void backward_cpu(const T* x, const T* dy, T* dx, int64_t n) {
   });
 }
 
-// The op: compute the output, then put it on the tape with the way back. The closure's capture list is
-// what is kept.
+// The op computes the output and puts it on the tape with a closure for the backward pass. The closure's
+// capture list is what the op keeps until then.
 Tensor hard_swish(const Tensor& x) {
   const Tensor y = empty_like(x);
   with_compute_dtype(x, "hard_swish", [&]<class T>() {
@@ -51,9 +51,9 @@ int main() {
   for (const double value : hard_swish(x).values()) std::printf(" %.4f", value);
   std::printf("\n");
 
-  // The test: gradients against central differences in float64, float32 against float64, 1 to 3 threads,
-  // CUDA against the CPU in three dtypes and three orders of threads. Sizes: one, a prime, and more than one
-  // block.
+  // The test compares gradients with central differences in float64, float32 with float64, 1 to 3 threads,
+  // and CUDA with the CPU in three dtypes and three orders of threads. The sizes are one, a prime, and more
+  // than one block.
   Random random(1);
   for (const int64_t size : {int64_t(1), int64_t(7), int64_t(20011)}) {
     Tensor input = randn({size}, random, DType::float64);
@@ -61,7 +61,7 @@ int main() {
     std::printf("check_op passes for %lld\n", (long long)size);
   }
 
-  // A wrong derivative would not: this one forgets the product rule.
+  // A wrong derivative does not pass: this one omits the derivative of hard swish.
   try {
     check_op(
         [](const Tensors& in) {

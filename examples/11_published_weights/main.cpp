@@ -1,4 +1,4 @@
-// Lesson 11: weights that others publish, and weights that others can read.
+// Lesson 11: load weights that others publish, and save weights that others can read.
 #include <cstdio>
 #include <filesystem>
 
@@ -9,7 +9,7 @@
 using namespace fovea;
 
 int main() {
-  // The names are timm's, the layouts are PyTorch's in the file and channels-last in memory.
+  // The names are those of timm; the layouts are PyTorch's in the file and channels-last in memory.
   Random random(1);
   const EfficientNet model(efficientnet_spec("efficientnet_b-3"), 10, random);
   save_weights("efficientnet_b-3.safetensors", model);
@@ -20,7 +20,7 @@ int main() {
       std::printf("%-28s here %-12s in the file %s\n", p.name.c_str(), p.tensor.shape().to_string().c_str(),
                   file.find(p.name)->shape.to_string().c_str());
 
-  // The same numbers in another network.
+  // Load the same numbers into another network.
   Random other_random(2);
   const EfficientNet other(efficientnet_spec("efficientnet_b-3"), 10, other_random);
   load_weights("efficientnet_b-3.safetensors", other);
@@ -33,7 +33,7 @@ int main() {
   std::printf("taken %zu tensors; new: %s, %s\n", taken.tensors, taken.fresh[0].c_str(),
               taken.fresh[1].c_str());
 
-  // What does not fit is listed, and nothing is changed.
+  // If tensors do not fit, the error lists them and the network does not change.
   try {
     load_weights("efficientnet_b-3.safetensors",
                  EfficientNet(efficientnet_spec("efficientnet_b-2"), 10, random));
@@ -41,7 +41,7 @@ int main() {
     std::printf("error: %.75s...\n", error.what());
   }
 
-  // With its name in the file's name, the file alone is a classifier.
+  // If the file's name contains the model's name, the file is enough to construct a classifier.
   Classifier classifier(ModelFile("efficientnet_b-3.safetensors"));
   std::printf("%zu classes at %d px: %s, %s, ...\n", classifier.class_names().size(), classifier.size(),
               classifier.class_names()[0].c_str(), classifier.class_names()[1].c_str());

@@ -1,4 +1,4 @@
-// Lesson 12: a network of one's own on a folder of images, the training loop written out.
+// Lesson 12: a network of your own on a folder of images, with the training loop written out.
 #include <fovea/fovea.h>
 #include <fovea/train/data/image/image_io.h>
 #include <fovea/train/data/loader/batches.h>
@@ -111,7 +111,7 @@ int main() try {
   save_weights("shapes.safetensors", net,
                {{"classes", fmt::format("{}", fmt::join(shapes->class_names(), "\n"))}});
 
-  // ---- a prediction, by a program that has only the file
+  // ---- a prediction, as a program that has only the file would make it
 
   Net again(8);
   std::istringstream lines(load_weights("shapes.safetensors", again).metadata.at("classes"));

@@ -1,5 +1,5 @@
-// Lesson 13: a task of one's own, semantic segmentation, under the trainer: checkpoints, averaged weights,
-// metrics and resuming come with it.
+// Lesson 13: a task of your own, semantic segmentation, in the trainer, which adds checkpoints, averaged
+// weights, metrics and resuming.
 #include <fovea/fovea.h>
 #include <fovea/train/data/synth/synth_shapes.h>
 #include <fovea/train/loop/resolve_config.h>
@@ -36,7 +36,7 @@ struct Segmenter : Module {
   std::unique_ptr<Conv2d> head;
 };
 
-// What is trained: the network and its loss, the mean over all cells.
+// The recipe: the network and its loss, the mean over all cells.
 Recipe segmentation(uint64_t seed) {
   const auto model = std::make_shared<Segmenter>(seed);
   return {.model = model,
@@ -48,7 +48,7 @@ Recipe segmentation(uint64_t seed) {
               }};
 }
 
-// ---- the data: drawn when it is asked for, a function of the seed and the image's number
+// ---- the data: each image is drawn when a batch needs it, as a function of the set and the image's number
 
 // Three shapes on grey noise: pixels (size, size, 3), and the class that covers the middle of each cell.
 void draw(Random random, float* pixels, int32_t* labels) {
@@ -80,8 +80,8 @@ class Segmentation : public Task {
   int64_t training_images() const override { return 1024; }
   Batch make_batch(int64_t index) override { return batch(index * batch_size_, batch_size_, 1); }
 
-  // The share of cells that prediction and truth agree on, of those that either gives the class: the mean
-  // over the classes.
+  // Mean IoU: for each class, the cells where prediction and truth agree, divided by the cells where either
+  // has that class.
   NamedValues evaluate() override {
     const NoGrad no_grad;
     double both[classes] = {}, either[classes] = {};
@@ -106,7 +106,7 @@ class Segmentation : public Task {
   }
 
  private:
-  // Images first .. first + count - 1 of one of two sets.
+  // Returns images first .. first + count - 1 of set 1 (training) or 2 (validation).
   static Batch batch(int64_t first, int64_t count, uint64_t set) {
     const Tensor images({count, size, size, 3}), labels({count * grid * grid}, DType::int32);
     for (int64_t i = 0; i < count; ++i)
@@ -134,7 +134,7 @@ int main() try {
   state.class_names = {"background", "ellipse", "rectangle", "star"};
   state.category_ids = {0, 1, 2, 3};
 
-  // Stopped after 100 steps, as by Ctrl-C: the step that is running is finished.
+  // Stop after 100 steps, as Ctrl-C would: the trainer finishes the running step.
   std::atomic<bool> stop = false;
   TrainHooks hooks;
   hooks.stop = &stop;
@@ -143,7 +143,7 @@ int main() try {
   const bool complete = Trainer(first, state, "segmentation", hooks).run();
   std::printf("complete after 100 steps: %s\n", complete ? "yes" : "no");
 
-  // And taken up again, by another program: the folder has all that it needs.
+  // Resume, as another program would: the folder has everything that it needs.
   Segmentation second(config);
   Trainer trainer(second, state, "segmentation", {});
   trainer.resume(Checkpoint("segmentation/last.safetensors"));

@@ -1,4 +1,5 @@
-// Lesson 14: a ResNet from parts, on the CPU and, by one word, on a GPU, its step captured as one graph.
+// Lesson 14: a ResNet from parts, trained on the CPU and, by changing one word, on a GPU, with its step
+// captured as one graph.
 #include <fovea/cuda/runtime/counters.h>
 #include <fovea/fovea.h>
 
@@ -41,7 +42,7 @@ struct SmallResNet : Module {
   Sequential body{*this, "body"};
 };
 
-// Stripes one way or the other, under noise.
+// Horizontal or vertical stripes with noise; the label is the direction.
 void make_batch(int64_t step, const Tensor& images, const Tensor& labels) {
   Random random(3, uint64_t(step));
   const int64_t size = images.size(1);
@@ -55,13 +56,13 @@ void make_batch(int64_t step, const Tensor& images, const Tensor& labels) {
   }
 }
 
-// The losses of some steps on a device. Only this word differs.
+// Trains for some steps on a device and returns the losses. Only the device differs between CPU and GPU.
 std::vector<double> train(Device device, int steps) {
   SmallResNet net(5);
   net.to(device);
   AdamW optimizer(net.parameters(), {.learning_rate = 0.01});
 
-  // A captured step reads its batch where it has always lain.
+  // A captured step reads its batch at fixed addresses, so each batch is copied there.
   const Tensor host_images = zeros({4, 12, 12, 3}), host_labels = zeros({4}, DType::int32);
   const Tensor images = host_images.clone(device), labels = host_labels.clone(device);
   CapturedStep step(net, optimizer, [&] { return softmax_cross_entropy(net(images), labels); });

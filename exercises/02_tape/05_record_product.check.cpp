@@ -50,7 +50,7 @@ STEP("a square: the same input twice") {
   expect_close(y->value, 25, "the value of 5 * 5");
   expect_inputs(y, a, a);
   expect_close(backward_of(y, 1), std::vector<double>{5, 5},
-               "backward(1) of 5 * 5 has a gradient for each of the two inputs; whoever calls it adds them");
+               "backward(1) of 5 * 5 has a gradient for each of the two inputs; the caller adds them");
 }
 
 STEP("backward works when the caller's variables hold something else") {

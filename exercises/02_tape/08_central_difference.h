@@ -12,7 +12,7 @@
 
 // The derivative of f with respect to each element of x, all other elements being what they are in x.
 //
-// How large should the step h be? Two errors are at war. Cutting off the Taylor series costs about h^2
+// How large should the step h be? Two errors compete. Cutting off the Taylor series costs about h^2
 // f'''/6: it grows with h. f(x + h) and f(x - h) are rounded, each by about eps |f| with eps = 2.2e-16, and
 // divided by h: that error is eps |f| / h and grows as h gets smaller. Their sum is least near h = cube root
 // of eps, which is 6e-6, for an x around 1. A large x needs a larger step, in proportion to |x|: x + h is

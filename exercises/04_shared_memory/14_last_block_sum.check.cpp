@@ -3,6 +3,7 @@
 
 #include <14_last_block_sum.cu>
 
+#include <fovea/cuda/runtime/error.h>
 #include <numeric>
 
 using namespace fovea;
@@ -15,8 +16,16 @@ std::vector<float> total_of(const std::vector<float>& x, unsigned blocks, int la
   const Buffer<float> in(x), partial(blocks), total(std::vector<float>{-1});
   const Buffer<unsigned> ticket(std::vector<unsigned>{0});
   for (int i = 0; i < launches; ++i) {
-    cuda::launch(sum, {blocks, 64}, in.data(), int64_t(x.size()), partial.data(), ticket.data(),
-                 total.data());
+    try {
+      cuda::launch(sum, {blocks, 64}, in.data(), int64_t(x.size()), partial.data(), ticket.data(),
+                   total.data());
+    } catch (const CudaError& error) {
+      if (std::string_view(error.what()).find("another block") != std::string_view::npos)
+        note(
+            "no barrier orders two blocks. What another block wrote may be read by the block with the last "
+            "ticket only, after a fence, and where the other block called a fence before it took its ticket");
+      throw;
+    }
     const std::vector<float> sums = partial.values();
     for (unsigned block = 0; block < blocks; ++block)
       expect(!std::isnan(sums[block]), "block {} of {} has not written its sum to partial[{}]", block, blocks,

@@ -4,6 +4,7 @@
 // Builds on: 27, 31, 32
 // Minutes:   15
 // Source:    arXiv 1911.09070, section 5.1; train/detection/detection_recipe.cpp
+// Time limit: 900
 #pragma once
 #include <milestone.h>
 
@@ -12,9 +13,9 @@
 #include <10_detection_losses/32_focal_loss_gradient.h>
 
 // Give the training your functions of exercises 27, 31 and 32. OwnParts (exercises/support/milestone.h) has
-//   class_loss(logit, positive), class_loss_derivative(logit, positive)   with alpha 0.25 and gamma 1.5
-//   box_loss(prediction, target)                                          with delta 0.1; gives {loss,
-//   derivative}
+//   class_loss(logit, positive)               with alpha 0.25 and gamma 1.5
+//   class_loss_derivative(logit, positive)    the same
+//   box_loss(prediction, target)              with delta 0.1; gives {loss, derivative}
 // A lambda will do: parts.class_loss = [](double logit, bool positive) { return ...; };
 inline fovea::learn::OwnParts own_losses() {
   fovea::learn::OwnParts parts;

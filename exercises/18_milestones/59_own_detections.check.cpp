@@ -36,7 +36,7 @@ STEP("they have the constants of the training") {
          "suppress of two boxes with IoU 0.82");
 }
 
-STEP("efficientdet_d-3 reaches an AP50 of 0.4 on drawn shapes (one to three minutes)") {
+STEP("efficientdet_d-3 reaches an AP50 of 0.3 on drawn shapes (one to three minutes)") {
   const OwnParts parts = own_detections();
   expect(all_given(parts), "a function is empty");
   const double ap50 = train_on_shapes(parts);

@@ -5,6 +5,7 @@
 // Builds on: 34, 35, 36, 37
 // Minutes:   15
 // Source:    arXiv 1708.02002, section 4; train/detection/matching.cpp, models/postprocess.h
+// Time limit: 900
 #pragma once
 #include <milestone.h>
 

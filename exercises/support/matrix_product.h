@@ -51,10 +51,12 @@ inline void expect_identity(const ProductLaunch& launch, int m, int n) {
                fmt::format("a ({} x {}, a[i][j] = 100 i + j) times the identity", m, n), 1e-5, {m, n});
 }
 
+// What one product costs.
 struct ProductScore {
   cuda::KernelScore kernel;
   cuda::AccessScore a, b, c;  // a's and b's reads, c's writes
 };
+// Counted in one launch.
 inline ProductScore score_of_product(const ProductLaunch& launch, int m, int n, int k) {
   const Buffer<float> a(sample_float(int64_t(m) * k, 1)), b(sample_float(int64_t(k) * n, 2)),
       c(int64_t(m) * n);

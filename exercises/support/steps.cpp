@@ -11,17 +11,6 @@
 #include <fovea/cuda/runtime/error.h>
 #include "exercises/support/kernels.h"
 
-// A check of kernels is compiled with -fsanitize=thread throughout. The simulator has the functions that this
-// makes kernels call; the host's smart pointers call these two.
-extern "C" {  // NOLINTBEGIN(bugprone-reserved-identifier)
-int __tsan_atomic32_fetch_add(volatile int* address, int value, int /*order*/) {
-  return __atomic_fetch_add(address, value, __ATOMIC_ACQ_REL);
-}
-int __tsan_atomic32_fetch_sub(volatile int* address, int value, int /*order*/) {
-  return __atomic_fetch_sub(address, value, __ATOMIC_ACQ_REL);
-}
-}  // NOLINTEND(bugprone-reserved-identifier)
-
 namespace fovea::learn {
 namespace {
 
@@ -221,7 +210,7 @@ int run_steps(int argc, char** argv) {
   size_t passed = 0;
   for (const NamedStep& step : steps()) {
     notes.clear();
-    record(fmt::format("running {}\n", step.name));
+    record(fmt::format("passed {} of {} before: {}\n", passed, steps().size(), step.name));
     std::string fault;
     try {
       step.run();

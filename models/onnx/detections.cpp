@@ -11,7 +11,7 @@ namespace {
 using Integers = std::vector<int64_t>;
 
 void check(const DetectOptions& options) {
-  require(!options.soft_nms, "[onnx] ONNX has no soft NMS: export with the hard one");
+  require(!options.soft_nms, "[onnx] ONNX has no soft NMS: export with hard NMS");
   require(options.top_k >= 1 && options.max_detections >= 1,
           "[onnx] top_k is {} and max_detections {}: give at least 1", options.top_k, options.max_detections);
   require(options.score_threshold >= 0 && options.score_threshold < 1,
@@ -28,7 +28,7 @@ struct DetectionGraph {
     return onnx.add("TopK", {x, onnx.list(Integers{k})}, {{"axis", int64_t(1)}}, 2);
   }
 
-  // Of x (N, n, ...) in each image the entries at `places` (N, k).
+  // The entries of x (N, n, ...) at `places` (N, k) in each image.
   std::string take(const std::string& x, const std::string& places) {
     const std::string indices = onnx.add("Unsqueeze", {places, onnx.list(Integers{2})});
     return onnx.add("GatherND", {x, indices}, {{"batch_dims", int64_t(1)}});
@@ -78,7 +78,7 @@ struct DetectionGraph {
   }
 
   // The scores (N, k) of the boxes that suppression leaves, 0 for the others. NonMaxSuppression takes scores
-  // as (N, classes, k), where a box has one for the class it stands for, and gives rows (image, class, box).
+  // as (N, classes, k), where a box has a score for its own class, and returns rows (image, class, box).
   std::string suppressed(const std::string& boxes, const std::string& scores, const std::string& labels,
                          int64_t classes, const DetectOptions& options) {
     const auto row = [&](const std::string& x) { return onnx.add("Unsqueeze", {x, onnx.list(Integers{1})}); };

@@ -28,34 +28,43 @@ void write_model(const std::string& path, const onnx::ModelProto& model) {
   write_file_atomically(path, model.SerializeAsString());
 }
 
-// Records the network on one image and translates it.
-std::vector<Output> translate(OnnxGraph& onnx, const Module& model, const OnnxForward& forward,
-                              const OnnxOptions& options) {
+// Records the network on one image; names gets those of its outputs.
+RecordedNetwork record(const Module& model, const OnnxForward& forward, const OnnxOptions& options,
+                       std::vector<std::string>& names) {
   require(options.height >= 1 && options.width >= 1,
           "[onnx] the input is {} x {} pixels: give height and width", options.height, options.width);
-  require(!model.training(), "[onnx] the network is in training mode: call set_training(false) before");
-  require(model.device() == Device::cpu, "[onnx] the network is on {}: move it to the CPU before",
+  require(!model.training(), "[onnx] the network is in training mode: call set_training(false) first");
+  require(model.device() == Device::cpu, "[onnx] the network is on {}: move it to the CPU first",
           name(model.device()));
   const NoGrad no_grad;
   GraphRecorder recorder;
   const Tensor images = zeros({1, options.height, options.width, 3});
-  const int input = recorder.input(images);
-  const std::vector<NamedTensor> outputs = forward(images);
-  std::vector<int> values;
-  for (const NamedTensor& output : outputs) values.push_back(recorder.value(output.tensor));
+  RecordedNetwork network{{}, recorder.input(images), {}, state_dict(model)};
+  for (const NamedTensor& output : forward(images)) {
+    network.outputs.push_back(recorder.value(output.tensor));
+    names.push_back(output.name);
+  }
+  network.graph = recorder.graph();
+  return network;
+}
 
-  const std::vector<NamedTensor> weights = state_dict(model);
-  OnnxTranslation translation(recorder.graph(), weights, onnx);
-  onnx.input("images", {3, options.height, options.width});
-  translation.set_input(input, "images");
-  translation.run(values);
+std::vector<Output> translate(OnnxGraph& onnx, const RecordedNetwork& network,
+                              const std::vector<std::string>& names) {
+  const auto sizes_of = [&](int value) {
+    const auto sizes = network.graph.values[size_t(value)].shape.sizes();
+    std::vector<int64_t> result(sizes.begin() + 1, sizes.end());
+    if (sizes.size() == 4) result = {sizes[3], sizes[1], sizes[2]};
+    return result;
+  };
+  OnnxTranslation translation(network.graph, network.constants, onnx);
+  onnx.input("images", sizes_of(network.input));
+  translation.set_input(network.input, "images");
+  translation.run(network.outputs);
   onnx.set_scope("");
   std::vector<Output> result;
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const auto ours = outputs[i].tensor.shape().sizes();
-    std::vector<int64_t> sizes(ours.begin() + 1, ours.end());
-    if (ours.size() == 4) sizes = {ours[3], ours[1], ours[2]};
-    result.push_back({outputs[i].name, translation.name(values[i]), sizes});
+  for (size_t i = 0; i < names.size(); ++i) {
+    const int value = network.outputs[i];
+    result.push_back({names[i], translation.name(value), sizes_of(value)});
   }
   return result;
 }
@@ -86,7 +95,9 @@ void check_class_names(const OnnxOptions& options, int64_t classes) {
 void export_onnx(const std::string& path, const Module& model, const OnnxForward& forward,
                  const OnnxOptions& options, const Metadata& metadata) {
   OnnxGraph onnx;
-  for (const Output& output : translate(onnx, model, forward, options))
+  std::vector<std::string> names;
+  const RecordedNetwork network = record(model, forward, options, names);
+  for (const Output& output : translate(onnx, network, names))
     onnx.output(output.name, output.value, OnnxType::float32, output.sizes);
   add_metadata(onnx, options, metadata);
   write_model(path, onnx.finish());
@@ -104,13 +115,19 @@ void export_onnx(const std::string& path, const EfficientNet& model, const OnnxO
 
 void export_onnx(const std::string& path, const EfficientDet& model, const OnnxOptions& options,
                  const std::optional<DetectOptions>& detections) {
-  check_class_names(options, model.classes());
   const OnnxForward forward = [&](const Tensor& images) {
     const DetectorOutput output = model.outputs(images);
     return std::vector<NamedTensor>{{"class_logits", output.class_logits}, {"box_codes", output.box_codes}};
   };
+  std::vector<std::string> names;
+  export_onnx(path, model, record(model, forward, options, names), options, detections);
+}
+
+void export_onnx(const std::string& path, const EfficientDet& model, const RecordedNetwork& network,
+                 const OnnxOptions& options, const std::optional<DetectOptions>& detections) {
+  check_class_names(options, model.classes());
   OnnxGraph onnx;
-  const std::vector<Output> outputs = translate(onnx, model, forward, options);
+  const std::vector<Output> outputs = translate(onnx, network, {"class_logits", "box_codes"});
   const std::vector<Box> anchors = generate_anchors(options.height, options.width, model.spec().anchors);
   if (detections) {
     const OnnxDetections found = add_detections(onnx, outputs[0].value, outputs[1].value, anchors,

@@ -3,7 +3,6 @@
 #include <onnx/onnx_pb.h>
 
 #include <bit>
-#include <type_traits>
 
 #include "core/error.h"
 
@@ -11,7 +10,7 @@ namespace fovea {
 namespace {
 
 static_assert(std::endian::native == std::endian::little,
-              "ONNX stores numbers little-endian, and so does this");
+              "ONNX stores numbers little-endian, and so must this machine");
 
 constexpr int ir_version = 7, opset = 13;  // ONNX 1.8, of 2020
 constexpr const char* batch_dimension = "batch";
@@ -19,6 +18,13 @@ constexpr const char* batch_dimension = "batch";
 int32_t type_of(OnnxType type) {
   return type == OnnxType::float32 ? onnx::TensorProto::FLOAT : onnx::TensorProto::INT64;
 }
+
+// Of an element.
+int32_t type_of(float) { return onnx::TensorProto::FLOAT; }
+int32_t type_of(int64_t) { return onnx::TensorProto::INT64; }
+int32_t type_of(int32_t) { return onnx::TensorProto::INT32; }
+int32_t type_of(int8_t) { return onnx::TensorProto::INT8; }
+int32_t type_of(uint8_t) { return onnx::TensorProto::UINT8; }
 
 void describe(onnx::ValueInfoProto& info, const std::string& name, OnnxType type,
               const std::vector<int64_t>& sizes, bool batch) {
@@ -50,12 +56,12 @@ template <class T>
 void set_numbers(onnx::TensorProto& tensor, const std::string& name, std::span<const int64_t> sizes,
                  std::span<const T> numbers) {
   tensor.set_name(name);
-  tensor.set_data_type(type_of(std::is_same_v<T, float> ? OnnxType::float32 : OnnxType::int64));
+  tensor.set_data_type(type_of(T()));
   for (int64_t size : sizes) tensor.add_dims(size);
   tensor.set_raw_data(numbers.data(), numbers.size_bytes());
 }
 
-// Leaves those elements of a repeated field for which f is true, in their order.
+// Keeps those elements of a repeated field for which f is true, in their order.
 template <class Field, class F>
 void keep_if(Field& field, F&& f) {
   int kept = 0;
@@ -109,6 +115,18 @@ std::string OnnxGraph::constant(const std::string& name, std::span<const int64_t
   set_numbers(*graph().add_initializer(), free, sizes, numbers);
   return free;
 }
+std::string OnnxGraph::constant(const std::string& name, std::span<const int64_t> sizes,
+                                std::span<const int8_t> numbers) {
+  const std::string free = unique(name);
+  set_numbers(*graph().add_initializer(), free, sizes, numbers);
+  return free;
+}
+std::string OnnxGraph::constant(const std::string& name, std::span<const int64_t> sizes,
+                                std::span<const int32_t> numbers) {
+  const std::string free = unique(name);
+  set_numbers(*graph().add_initializer(), free, sizes, numbers);
+  return free;
+}
 
 template <class T>
 std::string OnnxGraph::small(std::map<std::pair<bool, std::vector<T>>, std::string>& known, bool is_list,
@@ -123,6 +141,7 @@ std::string OnnxGraph::small(std::map<std::pair<bool, std::vector<T>>, std::stri
 
 std::string OnnxGraph::scalar(double number) { return small<float>(floats_, false, {float(number)}); }
 std::string OnnxGraph::scalar(int64_t number) { return small<int64_t>(integers_, false, {number}); }
+std::string OnnxGraph::scalar(uint8_t number) { return small<uint8_t>(bytes_, false, {number}); }
 std::string OnnxGraph::list(const std::vector<int64_t>& numbers) { return small(integers_, true, numbers); }
 std::string OnnxGraph::list(const std::vector<float>& numbers) { return small(floats_, true, numbers); }
 
@@ -135,7 +154,7 @@ void OnnxGraph::output(const std::string& name, const std::string& value, OnnxTy
                        const std::vector<int64_t>& sizes, bool batch) {
   require(names_.insert(name).second, "[onnx] two values are named {}", name);
   describe(*graph().add_output(), name, type, sizes, batch);
-  // One node more: the value may be an input or a constant, too, or have other readers. Runtimes leave it
+  // Adds a node, since the value may also be an input or a constant, or have other readers. Runtimes leave it
   // out.
   onnx::NodeProto& node = *graph().add_node();
   node.set_op_type("Identity");
@@ -167,8 +186,8 @@ const onnx::ModelProto& OnnxGraph::finish() {
           [&](const onnx::TensorProto& t) { return needed.contains(t.name()); });
   for (const auto& input : graph().input())
     require(needed.contains(input.name()),
-            "[onnx] no output depends on the input {}: the network must compute from "
-            "the very tensor that it was given",
+            "[onnx] no output depends on the input {}: the network must compute from the same tensor that it "
+            "was given",
             input.name());
   return *model_;
 }

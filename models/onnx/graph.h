@@ -16,7 +16,7 @@ class ModelProto;
 
 namespace fovea {
 
-// What an ONNX operator is called with beside its inputs, and the names of values.
+// The attributes of an ONNX operator, and the names of values.
 using OnnxAttribute =
     std::variant<int64_t, double, std::string, std::vector<int64_t>>;  // INT, FLOAT, STRING, INTS
 using OnnxAttributes = std::map<std::string, OnnxAttribute>;           // by name
@@ -25,8 +25,8 @@ using OnnxNames = std::vector<std::string>;                            // of val
 // The element type of an output.
 enum class OnnxType { float32, int64 };
 
-// An ONNX model under construction: operators of opset 13, which every runtime of the last years takes, and
-// their constants. Values are known by their names, which are unique; an empty name is an input left out.
+// An ONNX model under construction: operators of opset 13, which every runtime of recent years supports, and
+// their constants. Values are identified by their names, which are unique; an empty name is an omitted input.
 class OnnxGraph {
  public:
   OnnxGraph();
@@ -37,16 +37,21 @@ class OnnxGraph {
   // Nodes and constants made from now on are named after this part of the network: "backbone.conv_stem".
   void set_scope(const std::string& scope) { scope_ = scope; }
 
-  // Adds the operator; its first output.
+  // Adds the operator and returns its first output.
   std::string add(const char* type, const OnnxNames& inputs, const OnnxAttributes& attributes = {});
   OnnxNames add(const char* type, const OnnxNames& inputs, const OnnxAttributes& attributes, int outputs);
 
-  // A constant with its numbers, row by row, under the name asked for or one like it that is free.
+  // A constant with its numbers, row by row, under the given name or a similar one that is free.
   std::string constant(const std::string& name, std::span<const int64_t> sizes,
                        std::span<const float> numbers);
-  // Small ones: named by the scope, and stored once where the same is asked for again. No sizes: a scalar.
+  std::string constant(const std::string& name, std::span<const int64_t> sizes,
+                       std::span<const int8_t> numbers);
+  std::string constant(const std::string& name, std::span<const int64_t> sizes,
+                       std::span<const int32_t> numbers);
+  // Small constants are named by the scope, and equal ones are stored once. No sizes: a scalar.
   std::string scalar(double number);
   std::string scalar(int64_t number);
+  std::string scalar(uint8_t number);
   std::string list(const std::vector<int64_t>& numbers);
   std::string list(const std::vector<float>& numbers);
 
@@ -57,8 +62,8 @@ class OnnxGraph {
               const std::vector<int64_t>& sizes, bool batch = true);
   void metadata(const std::string& key, const std::string& value);
 
-  // The model, without what no output depends on. Throws where an output does not depend on the input. Call
-  // it last.
+  // The model, without the parts that no output depends on. Throws Error if an output does not depend on the
+  // input. Call it last.
   const onnx::ModelProto& finish();
 
  private:
@@ -74,9 +79,10 @@ class OnnxGraph {
   std::unique_ptr<onnx::ModelProto> model_;
   std::string scope_;
   std::set<std::string> names_;
-  std::map<std::string, int> numbered_;                                    // how often a name was asked for
+  std::map<std::string, int> numbered_;                                    // how often a name was requested
   std::map<std::pair<bool, std::vector<int64_t>>, std::string> integers_;  // by (is a list, numbers)
   std::map<std::pair<bool, std::vector<float>>, std::string> floats_;
+  std::map<std::pair<bool, std::vector<uint8_t>>, std::string> bytes_;
 };
 
 }  // namespace fovea

@@ -7,10 +7,11 @@
 
 #include "core/error.h"
 #include "core/tape_observer.h"
+#include "nn/module.h"
 
 namespace fovea {
 
-inline constexpr int no_value = -1;  // an input that was left out: an undefined tensor
+inline constexpr int no_value = -1;  // an omitted input: an undefined tensor
 
 // An op as it ran.
 struct RecordedOp {
@@ -19,7 +20,7 @@ struct RecordedOp {
   std::vector<int> inputs;  // places in RecordedGraph::values, or no_value
   int output = no_value;
 
-  // T: int64_t, double or std::string, as the op gave it. Throws where the op has no such attribute.
+  // T: int64_t, double or std::string, as the op recorded it. Throws Error if the op has no such attribute.
   template <class T>
   const T& attribute(const std::string& key) const {
     const auto found = attributes.find(key);
@@ -29,25 +30,33 @@ struct RecordedOp {
   }
 };
 
-// A tensor that an op read or made: its shape and dtype, and its numbers only where it is a constant.
+// A tensor that an op read or produced: its shape and dtype, and its numbers only if it is a constant.
 struct RecordedValue {
   Shape shape;
   DType dtype = DType::float32;
-  Tensor constant;  // where no op made it and it is no input: parameters, buffers, constants
+  Tensor constant;  // if no op produced it and it is not an input: parameters, buffers, constants
 };
 
-// What a GraphRecorder wrote down.
+// The record of a GraphRecorder.
 struct RecordedGraph {
   std::vector<RecordedValue> values;
-  std::vector<RecordedOp> ops;  // in the order in which they ran: each after those that made its inputs
+  std::vector<RecordedOp> ops;  // in the order in which they ran: each after those that produced its inputs
 };
 
-// While one lives, every op of this thread is written down, also under NoGrad. It holds no computed numbers:
-// a network takes no more memory than without it.
+// The record of a network whose computation is not a tape of ops, but equals the ops in this record.
+struct RecordedNetwork {
+  RecordedGraph graph;
+  int input = no_value;
+  std::vector<int> outputs;
+  std::vector<NamedTensor> constants;  // names for those of the graph
+};
+
+// While a GraphRecorder exists, it records every op of this thread, also under NoGrad. It holds no computed
+// numbers: a network takes no more memory than without it.
 //
-// Tensors are told apart by storage and shape, so that detach() changes nothing; a view of another shape that
-// no op recorded is written down as a reshape. Storages are known by weak pointers, whose address no later
-// storage can get: a tensor is never taken for one that died.
+// Tensors are identified by storage and shape, so that detach() changes nothing; a view of another shape that
+// no op recorded is recorded as a reshape. Storages are identified by weak pointers, whose address no later
+// storage can get: a tensor is never confused with one that was freed.
 class GraphRecorder : public TapeObserver {
  public:
   int input(const Tensor& tensor);  // a new value that differs from run to run: an image. Call it first

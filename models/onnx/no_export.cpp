@@ -1,4 +1,4 @@
-// Takes the place of export.cpp and of what it is made from where ONNX's library is not there (FOVEA_ONNX in
+// Replaces export.cpp and the files it depends on if ONNX's library is missing (FOVEA_ONNX in
 // CMakeLists.txt).
 #include "core/error.h"
 #include "models/onnx/export.h"
@@ -19,6 +19,10 @@ void export_onnx(const std::string& path, const EfficientNet&, const OnnxOptions
   fail_without_onnx(path);
 }
 void export_onnx(const std::string& path, const EfficientDet&, const OnnxOptions&,
+                 const std::optional<DetectOptions>&) {
+  fail_without_onnx(path);
+}
+void export_onnx(const std::string& path, const EfficientDet&, const RecordedNetwork&, const OnnxOptions&,
                  const std::optional<DetectOptions>&) {
   fail_without_onnx(path);
 }

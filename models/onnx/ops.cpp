@@ -5,13 +5,15 @@
 
 #include "cuda/kernels/activation.h"
 #include "models/weights.h"
+#include "ops/arithmetic.h"
 #include "ops/bifpn_node.h"
+#include "ops/shape_ops.h"
 #include "ops/support/attributes.h"
 
 namespace fovea {
 namespace {
 
-// Where an axis of ours lies in ONNX's layout.
+// The position of one of our axes in ONNX's layout.
 int64_t onnx_axis(const Shape& shape, int64_t axis) {
   constexpr int64_t of_images[] = {0, 2, 3, 1};
   return shape.rank() == 4 ? of_images[axis] : axis;
@@ -53,8 +55,9 @@ struct OnnxTranslation::Kernel {
   int64_t groups = 1;
   Window window;
   bool folded = false;
+  std::vector<float> scales;  // of the output channels, where the numbers are those of bytes
 
-  // The batch norm after the convolution, by its running averages, made part of it.
+  // Folds the batch norm after the convolution, with its running averages, into it.
   void fold(const Tensor& weight, const Tensor& shift, const Tensor& mean, const Tensor& variance,
             double epsilon) {
     folded = true;
@@ -107,6 +110,7 @@ OnnxTranslation::Translate OnnxTranslation::translation_of(const std::string& op
       {"upsample_nearest", &T::resample},
       {"reshape", &T::reshape},
       {"concat", &T::concat},
+      {"quantize", &T::quantize},
       {"slice", &T::slice}};
   for (const Activation activation : all_activations)
     if (op == fovea::name(activation)) return &T::activation;
@@ -125,6 +129,7 @@ void OnnxTranslation::run(const std::vector<int>& outputs) {
     const DType dtype = recorded_.values[size_t(op.output)].dtype;
     require(dtype == DType::float32, "[onnx] {} was computed in {}: run the network in float32", op.name,
             dtype);
+    if (op.name == "dequantize") continue;  // goes into its convolution
     const Translate translate = translation_of(op.name);
     if (goes_into_norm(op)) continue;
     set_scope(op);
@@ -135,9 +140,8 @@ void OnnxTranslation::run(const std::vector<int>& outputs) {
 const std::string& OnnxTranslation::name(int value) const {
   const std::string& name = names_[size_t(value)];
   require(!name.empty(),
-          "[onnx] a tensor of {} is read where only what is computed from the input can be: it is a constant "
-          "that no "
-          "op recorded, or was copied",
+          "[onnx] a tensor of {} is read where only a tensor computed from the input is possible: it is a "
+          "constant that no op recorded, or was copied",
           shape(value));
   return name;
 }
@@ -175,11 +179,18 @@ bool OnnxTranslation::goes_into_norm(const RecordedOp& convolution) const {
 
 OnnxTranslation::Kernel OnnxTranslation::kernel_of(const RecordedOp& op) const {
   const bool pointwise = op.name == "conv1x1", depthwise = op.name == "depthwise_conv2d";
-  const Tensor& ours = constant(op, 1);
+  const RecordedOp* bytes = makers_[size_t(op.inputs[1])];
+  const Tensor ours = bytes
+                          ? cast(recorded_.values[size_t(bytes->inputs[0])].constant, DType::float32) - 128.0
+                          : constant(op, 1);
   const Tensor weight = to_published(ours, pointwise   ? WeightLayout::pointwise
                                            : depthwise ? WeightLayout::depthwise
                                                        : WeightLayout::dense);
   Kernel kernel{weight_name(op.inputs[1]), {}, weight.shape(), numbers_of(weight), {}, 1, {1, 1}};
+  if (bytes) {
+    kernel.name = weight_name(bytes->inputs[0]);
+    kernel.scales = numbers_of(constant(*bytes, 1));
+  }
   if (depthwise) kernel.groups = weight.size(0);
   if (!pointwise) kernel.window = window_of(op);
   if (op.inputs.size() > 2 && op.inputs[2] != no_value) {
@@ -187,6 +198,31 @@ OnnxTranslation::Kernel OnnxTranslation::kernel_of(const RecordedOp& op) const {
     kernel.bias_name = weight_name(op.inputs[2]);
   }
   return kernel;
+}
+
+// The input, weight and bias of a convolution of bytes. A sum of products of bytes is a whole number of the
+// two scales' product: so is the bias.
+OnnxNames OnnxTranslation::dequantized(const RecordedOp& op, const Kernel& kernel) {
+  const auto in_scale = float(makers_[size_t(op.inputs[0])]->attribute<double>("scale"));
+  const std::vector<int64_t> channels{kernel.shape[0]};
+  const auto made = [&](const std::string& base, const Shape& shape, const auto& bytes,
+                        std::span<const float> scales) {
+    const std::vector zeros(size_t(channels[0]), typename std::decay_t<decltype(bytes)>::value_type(0));
+    return onnx_.add(
+        "DequantizeLinear",
+        {onnx_.constant(base, shape.sizes(), bytes), onnx_.constant(base + ".scale", channels, scales),
+         onnx_.constant(base + ".zero", channels, zeros)},
+        {{"axis", int64_t(0)}});
+  };
+  const std::vector<int8_t> weights(kernel.numbers.begin(), kernel.numbers.end());
+  std::vector<int32_t> bias;
+  std::vector<float> scales;
+  for (size_t o = 0; o < kernel.scales.size(); ++o) {
+    scales.push_back(in_scale * kernel.scales[o]);
+    bias.push_back(bias_in_sums(kernel.bias[o], scales[o]));
+  }
+  return {name(op.inputs[0]), made(kernel.name, kernel.shape, weights, kernel.scales),
+          made(kernel.bias_name, Shape(channels), bias, scales)};
 }
 
 // A weight that ops share is stored once.
@@ -199,7 +235,9 @@ std::string OnnxTranslation::stored(int value, const Shape& shape, std::span<con
 std::string OnnxTranslation::convolve(const RecordedOp& op, const Kernel& kernel) {
   const Shape &in = shape(op.inputs[0]), channels{kernel.shape[0]};
   OnnxNames inputs{name(op.inputs[0])};
-  if (kernel.folded) {
+  if (!kernel.scales.empty()) {
+    inputs = dequantized(op, kernel);
+  } else if (kernel.folded) {
     inputs.push_back(onnx_.constant(kernel.name, kernel.shape.sizes(), kernel.numbers));
     inputs.push_back(onnx_.constant(kernel.bias_name, channels.sizes(), kernel.bias));
   } else {
@@ -254,7 +292,7 @@ std::string OnnxTranslation::batch_norm(const RecordedOp& op) {
     fold_into(kernel);
     return activated(convolve(*before, kernel), activation);
   }
-  // By itself it is a factor and a term for each channel.
+  // Without a convolution it is a factor and a term for each channel.
   const int64_t channels = shape(op.inputs[0])[-1];
   Kernel affine{.name = weight_name(op.inputs[1]),
                 .shape = {channels},
@@ -280,7 +318,7 @@ std::string OnnxTranslation::arithmetic(const RecordedOp& op) {
   for (int input : op.inputs)
     require(
         !recorded_.values[size_t(input)].constant.defined() && shape(input).rank() == shape(op.output).rank(),
-        "[onnx] {} of {} and {}: only that of two computed tensors of as many sizes can be exported", op.name,
+        "[onnx] {} of {} and {}: only that of two computed tensors of the same rank can be exported", op.name,
         shape(op.inputs[0]), shape(op.inputs[1]));
   const char* type = op.name == "add"        ? "Add"
                      : op.name == "subtract" ? "Sub"
@@ -295,7 +333,7 @@ std::string OnnxTranslation::global_average_pool(const RecordedOp& op) {
 
 std::string OnnxTranslation::squeeze_excite(const RecordedOp& op) {
   const std::string& x = name(op.inputs[0]);
-  // A 1x1 convolution by input `weight` of the op and the bias behind it.
+  // A 1x1 convolution with input `weight` of the op and the bias after it.
   const auto layer = [&](const std::string& in, size_t weight) {
     onnx_.set_scope(parent_of(weight_name(op.inputs[weight])));
     const Tensor w = to_published(constant(op, weight), WeightLayout::pointwise);
@@ -339,7 +377,7 @@ std::string OnnxTranslation::slice(const RecordedOp& op) {
                 list(onnx_axis(shape(op.output), op.attribute<int64_t>("axis")))});
 }
 
-// An input at the size of the output: of a BiFPN node, or of an op that does nothing else.
+// An input resampled to the size of the output: of a BiFPN node, or of an op that only resamples.
 std::string OnnxTranslation::resampled(const RecordedOp& op, int input) {
   const Shape &in = shape(input), &out = shape(op.output);
   const std::string& x = name(input);
@@ -354,8 +392,8 @@ std::string OnnxTranslation::resampled(const RecordedOp& op, int input) {
         "Resize", {x, "", onnx_.list(std::vector<float>{1, 1, float(down), float(right)})},
         {{"mode", "nearest"}, {"coordinate_transformation_mode", "asymmetric"}, {"nearest_mode", "floor"}});
   }
-  // Resize divides by a rounded ratio and may show a neighbour of the pixel it should; so rows and columns
-  // are named.
+  // Resize divides by a rounded ratio and may pick a neighbour of the right pixel, so rows and columns are
+  // listed explicitly.
   const auto sources = [&](int64_t from, int64_t to) {
     std::vector<int64_t> indices;
     for (int64_t i = 0; i < to; ++i) indices.push_back(ResampleDims::source(i, from, to));
@@ -363,6 +401,13 @@ std::string OnnxTranslation::resampled(const RecordedOp& op, int input) {
   };
   const std::string rows = onnx_.add("Gather", {x, sources(in[1], out[1])}, {{"axis", int64_t(2)}});
   return onnx_.add("Gather", {rows, sources(in[2], out[2])}, {{"axis", int64_t(3)}});
+}
+
+std::string OnnxTranslation::quantize(const RecordedOp& op) {
+  const std::string scale = onnx_.scalar(op.attribute<double>("scale")),
+                    zero = onnx_.scalar(uint8_t(op.attribute<int64_t>("zero")));
+  const std::string bytes = onnx_.add("QuantizeLinear", {name(op.inputs[0]), scale, zero});
+  return onnx_.add("DequantizeLinear", {bytes, scale, zero});
 }
 
 std::string OnnxTranslation::resample(const RecordedOp& op) { return resampled(op, op.inputs[0]); }

@@ -1,4 +1,6 @@
 #pragma once
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -8,11 +10,23 @@
 
 namespace fovea {
 
+constexpr float most_bias = 1 << 29;  // of a convolution of bytes, in sums of 32 bits
+
+// The bias of a convolution of bytes as a number of `scale`s, the scale of its input times that of its
+// weight.
+inline int32_t bias_in_sums(float bias, float scale) {
+  return int32_t(std::nearbyint(std::clamp(bias / scale, -most_bias, most_bias)));
+}
+
 // Writes a recorded network as ONNX operators: the ops that evaluation runs, on float32. Images are (N, H, W,
-// C) here and (N, C, H, W) there, so every value of four sizes changes its layout; others keep it. The first
-// size of what is computed from the input is the batch, and stays open. A batch norm goes into the
-// convolution before it, where nobody else reads that one. Constants get the names that `weights` has for
-// them.
+// C) here and (N, C, H, W) there, so every value of rank 4 changes its layout; others keep it. The first size
+// of a value computed from the input is the batch, and stays open. A batch norm is folded into the
+// convolution before it if nothing else reads that one. Constants get their names from `weights`.
+//
+// Two ops exist only in the record of a quantised network: "quantize" (attributes scale and zero) rounds a
+// value to the numbers that bytes can represent; "dequantize" computes a convolution's weight from bytes,
+// number = scale * (byte - 128), with a scale for each output channel. They become QuantizeLinear and
+// DequantizeLinear, of uint8 and int8, and the convolution's bias becomes int32.
 class OnnxTranslation {
  public:
   OnnxTranslation(const RecordedGraph& recorded, const std::vector<NamedTensor>& weights, OnnxGraph& onnx);
@@ -27,7 +41,7 @@ class OnnxTranslation {
   const std::string& name(int value) const;  // in the ONNX graph
 
  private:
-  struct Kernel;  // of a convolution, as ONNX wants it
+  struct Kernel;  // of a convolution, in ONNX's layout
   using Translate = std::string (OnnxTranslation::*)(const RecordedOp&);
   static Translate translation_of(const std::string& op);
 
@@ -44,9 +58,11 @@ class OnnxTranslation {
   std::string reshape(const RecordedOp& op);
   std::string concat(const RecordedOp& op);
   std::string slice(const RecordedOp& op);
+  std::string quantize(const RecordedOp& op);
 
   Kernel kernel_of(const RecordedOp& convolution) const;
   std::string convolve(const RecordedOp& convolution, const Kernel& kernel);
+  OnnxNames dequantized(const RecordedOp& convolution, const Kernel& kernel);
   bool goes_into_norm(const RecordedOp& convolution) const;
   std::string activated(const std::string& x, const std::string& activation);
   std::string resampled(const RecordedOp& op, int input);
@@ -63,7 +79,7 @@ class OnnxTranslation {
   std::vector<std::string> names_;         // of values; "" until translated
   std::vector<int> readers_;               // of values
   std::vector<const RecordedOp*> makers_;  // of values
-  std::map<int, std::string> stored_;      // the names of weights that are there as they are, by value
+  std::map<int, std::string> stored_;      // the names of weights that are stored unchanged, by value
 };
 
 }  // namespace fovea

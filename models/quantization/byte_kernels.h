@@ -16,39 +16,58 @@ struct ByteScale {
   // For numbers from low <= 0 to high >= 0; those beyond take the first or the last byte.
   static ByteScale of_range(float low, float high);
   float number(int byte) const { return scale * float(byte - zero); }
-  uint8_t byte(float number) const;
+  uint8_t byte(float number) const;  // round(number / scale) + zero
 };
 
-// What a layer makes of its sums: byte = round(sum * factor + term), from 0 to 255, of each output channel.
-// The half that rounds is part of `term`.
+// What a convolution makes of its sums: number = (sum + bias) * factor of the output channel, and
+// byte = table[round(number) + zero]. Here and below a half is rounded to the even neighbour, and what is
+// beyond 0 and 255 becomes these, as ONNX's QuantizeLinear has it.
 struct ByteOutput {
-  std::vector<float> factor, term;
-  std::vector<uint8_t> table;  // then table[byte], an activation; or nothing
+  std::vector<float> factor;   // of each output channel
+  std::vector<int32_t> bias;   // likewise; or nothing
+  int zero = 0;                // of bytes; float outputs do not read it
+  std::vector<uint8_t> table;  // 256 bytes, an activation; or nothing
 };
 
-// The weights (inputs, outputs) of a product, int8, in the order in which it reads them: blocks of 16
-// outputs, in each groups of four inputs.
-class ByteProduct {
- public:
-  ByteProduct() = default;
-  // weights: inputs x outputs, row by row. zero: the byte that stands for 0 in x.
-  ByteProduct(std::span<const int8_t> weights, int64_t inputs, int64_t outputs, int zero);
+// Each pixel's channels before a 1x1 convolution: byte = round((x - from_zero) * factor) + zero, of one
+// image.
+struct ByteGate {
+  ByteGate(std::span<const float> factor_of_channels, int from_zero, int zero);
 
-  // Bytes in a row of x: the inputs, and up to three more, whose value does not matter.
-  int64_t row_bytes() const { return groups_ * 4; }
-  // y (rows, outputs) from x (rows, row_bytes()): sum over c of (x[c] - zero) w[c, o] in 32 bits, exactly,
-  // then what `output` says.
-  void operator()(const uint8_t* x, int64_t rows, const ByteOutput& output, uint8_t* y) const;
-  // y = sum * factor + term, as float.
-  void operator()(const uint8_t* x, int64_t rows, const ByteOutput& output, float* y) const;
+  std::vector<float> factor;  // the channels', repeated until whole vectors hold them
+  int from_zero, zero;
+};
+
+// A convolution of bytes: k x k, any stride and padding.
+class ByteConv2d {
+ public:
+  ByteConv2d() = default;
+  // weights: k x k x inputs x outputs. zero: the byte that stands for 0 in x, and around the image.
+  ByteConv2d(std::span<const int8_t> weights, int64_t inputs, int64_t outputs, Window window, int zero,
+             const ByteOutput& output);
+
+  // y (images, height', width', outputs) from x (images, height, width, inputs): sums of (x - zero) w in 32
+  // bits, exactly, then what `output` says. gates: one for each image, or none.
+  void operator()(const uint8_t* x, int64_t images, int64_t height, int64_t width,
+                  std::span<const ByteGate> gates, uint8_t* y) const;
+  // y = (sum + bias) * factor, as float.
+  void operator()(const uint8_t* x, int64_t images, int64_t height, int64_t width,
+                  std::span<const ByteGate> gates, float* y) const;
 
  private:
   template <class Y>
-  void multiply(const uint8_t* x, int64_t rows, const ByteOutput& output, Y* y) const;
+  void convolve(const uint8_t* x, int64_t images, int64_t height, int64_t width,
+                std::span<const ByteGate> gates, Y* y) const;
+  template <class Y>
+  void windows(const uint8_t* x, int64_t step, std::span<const int64_t> offsets, int64_t count, Y* y) const;
 
-  int64_t outputs_ = 0, groups_ = 0;
-  std::vector<int8_t> packed_;
-  std::vector<int32_t> start_;  // -zero * the sum of an output's weights
+  int64_t inputs_ = 0, outputs_ = 0, row_groups_ = 0;  // groups of four bytes in a window's row
+  Window window_;
+  int zero_ = 0, out_zero_ = 0;
+  std::vector<int8_t> weights_;  // 64 outputs at a time: of each group, the four bytes of each output
+  std::vector<int32_t> start_;   // bias - zero * the sum of an output's weights
+  std::vector<float> factor_;
+  std::vector<uint8_t> table_;
 };
 
 // A depthwise convolution of bytes: k x k, any stride and padding.
@@ -56,42 +75,47 @@ class ByteDepthwise {
  public:
   ByteDepthwise() = default;
   // weights: k x k x channels. zero: the byte that stands for 0 in x, and around the image.
-  ByteDepthwise(std::span<const int8_t> weights, int64_t channels, Window window, int zero);
+  ByteDepthwise(std::span<const int8_t> weights, int64_t channels, Window window, int zero,
+                const ByteOutput& output);
 
-  // y (images, height', width', channels) from x (images, height, width, channels).
-  void operator()(const uint8_t* x, int64_t images, int64_t height, int64_t width, const ByteOutput& output,
-                  uint8_t* y) const;
+  // y (images, height', width', channels) from x (images, height, width, channels). sums (images, channels):
+  // the bytes of y, summed over each image; null: not wanted.
+  void operator()(const uint8_t* x, int64_t images, int64_t height, int64_t width, uint8_t* y,
+                  int32_t* sums) const;
 
  private:
-  void pixel(const uint8_t* const* taps, const ByteOutput& output, uint8_t* y) const;
+  void positions(const uint8_t* const* taps, int64_t at, int64_t count, uint8_t* y) const;
 
-  int64_t channels_ = 0;
+  int64_t channels_ = 0, groups_ = 0;  // groups of four taps
+  // Positions are computed 64 at a time: of one pixel, or of a whole row where the windows of neighbours are
+  // beside each other. Then the weights recur after a period.
+  int64_t period_ = 0;
+  bool whole_rows_ = false;
   Window window_;
-  int zero_ = 0;
-  std::vector<int8_t> weights_;  // k x k x channels; packed_ has them as AVX512-VNNI wants them
-  std::vector<int8_t> packed_;
+  int zero_ = 0, out_zero_ = 0;
+  std::vector<int8_t> weights_;
   std::vector<int32_t> start_;
+  std::vector<float> factor_;
+  std::vector<uint8_t> table_;
 };
 
-// y (images * height' * width', row_bytes) = the windows of x (images, height, width, channels) as rows, each
-// filled up with zeros; `zero` lies around the images.
-void byte_windows(const uint8_t* x, int64_t images, int64_t height, int64_t width, int64_t channels,
-                  Window window, int zero, int64_t row_bytes, uint8_t* y);
-
-// The largest byte of each window; bytes outside the image have no part in it. down, across: the windows
-// along the two axes; -> (images, height', width', channels).
-void byte_max_pool(const uint8_t* x, int64_t images, int64_t height, int64_t width, int64_t channels,
-                   Window down, Window across, uint8_t* y);
+// One row, to (width', channels), of the largest byte of each window of x (height, width, channels); bytes
+// outside the image have no part in it. down, across: the windows along the two axes; i: the row, 0 to
+// height' - 1.
+void byte_max_pool_row(const uint8_t* x, int64_t height, int64_t width, int64_t channels, Window down,
+                       Window across, int64_t i, uint8_t* to);
 
 // bytes[i] = table[bytes[i]].
 void look_up(std::span<const uint8_t> table, uint8_t* bytes, int64_t count);
 
-// y[c] = the byte of sum_i inputs[i][c] * factors[i] + term, for `count` bytes.
-void weighted_sum(std::span<const uint8_t* const> inputs, std::span<const float> factors, float term,
-                  int64_t count, uint8_t* y);
+// y[i] = round(x[i] * factor) + zero.
+void to_bytes(const float* x, int64_t count, float factor, int zero, uint8_t* y);
 
-// y (pixels, channels) = the bytes of x * factor + term, with a factor and a term for each channel.
-void scale_channels(const uint8_t* x, int64_t pixels, int64_t channels, const float* factor,
-                    const float* term, uint8_t* y);
+// y[c] = round(sum_i (inputs[i][c] - zeros[i]) * factors[i]) + zero, for `count` bytes.
+void weighted_sum(std::span<const uint8_t* const> inputs, std::span<const int> zeros,
+                  std::span<const float> factors, int zero, int64_t count, uint8_t* y);
+
+// What a gate makes of `count` bytes, from a first channel on.
+void apply(const ByteGate& gate, const uint8_t* x, int64_t count, uint8_t* y);
 
 }  // namespace fovea

@@ -5,7 +5,7 @@
 
 #include "core/autograd.h"
 #include "core/error.h"
-#include "core/parallel.h"
+#include "models/onnx/ops.h"
 #include "ops/activation.h"
 #include "ops/arithmetic.h"
 #include "ops/conv2d.h"
@@ -57,6 +57,7 @@ QuantizedNetwork::QuantizedNetwork(const Forward& forward, int height, int width
   const RecordedGraph& graph = recorder.graph();
   for (const RecordedValue& value : graph.values) shapes_.push_back(value.shape);
   for (const RecordedOp& op : graph.ops) add_layer(graph, op);
+  join_squeeze_excite();
   find_floats();
 }
 
@@ -73,6 +74,7 @@ void QuantizedNetwork::add_layer(const RecordedGraph& graph, const RecordedOp& o
   Layer layer;
   layer.op = op.name;
   layer.output = op.output;
+  layer.attributes = op.attributes;
   const auto constant = [&](size_t input) { return graph.values[size_t(op.inputs[input])].constant; };
   const auto has = [&](size_t input) { return input < op.inputs.size() && op.inputs[input] != no_value; };
   size_t computed = op.inputs.size();  // inputs that are no weights
@@ -137,6 +139,23 @@ void QuantizedNetwork::fold(const RecordedGraph& graph, const RecordedOp& norm) 
   }
   layer.activation = activation_of(norm.attribute<std::string>("activation"));
   layer.output = norm.output;
+}
+
+// What the pixels' channels are multiplied with is part of the 1x1 convolution that reads them, and their
+// sums of the depthwise one that makes them.
+void QuantizedNetwork::join_squeeze_excite() {
+  for (const Layer& layer : layers_) {
+    if (layer.op != "squeeze_excite") continue;
+    const auto joins = [&](const Layer& other) {
+      const auto reads = std::count(other.inputs.begin(), other.inputs.end(), layer.output);
+      return (other.op == "conv1x1" || reads == 0) &&
+             (other.op == "depthwise_conv2d" || other.output != layer.inputs[0]);
+    };
+    require(std::all_of(layers_.begin(), layers_.end(), joins) && layer.inputs[0] != input_,
+            "[quantize] squeeze_excite is not between a depthwise and a 1x1 convolution: only there it is "
+            "computed in bytes");
+    maker(layer.inputs[0]).is_summed = true;
+  }
 }
 
 // Outputs are float32, and with them all that is only reshaped and joined into them.
@@ -224,13 +243,16 @@ void QuantizedNetwork::quantize() {
   require(calibrated_ > 0, "[quantize] give at least one image to calibrate on");
   expect_tensors();
   for (size_t i = 0; i < sums_.size(); ++i) ranges_.data<float>()[i] = float(sums_[i] / double(calibrated_));
+  find_scales();
   for (const Layer& layer : layers_) {
     if (!layer.is_convolution()) continue;
+    const float in_scale = scales_[size_t(layer.inputs[0])].scale;
     const int64_t channels = layer.bias.numel();
     const auto weights = layer.weight.span<float>();
     const auto bytes = layer.bytes.span<uint8_t>();
     for (int64_t c = 0; c < channels; ++c) {
-      float largest = 1e-12f;
+      // Where weights are tiny, of a scale with which the bias is still a sum of 32 bits.
+      float largest = std::max(1e-12f, std::abs(layer.bias.data<float>()[c]) / in_scale / most_bias * 127);
       for (size_t i = size_t(c); i < weights.size(); i += size_t(channels))
         largest = std::max(largest, std::abs(weights[i]));
       layer.scales.data<float>()[c] = largest / 127;
@@ -261,193 +283,97 @@ ByteScale QuantizedNetwork::range(size_t row, int64_t column) const {
   return ByteScale::of_range(low_and_high[0], low_and_high[1]);
 }
 
+ByteScale QuantizedNetwork::before_activation(const Layer& layer) const {
+  if (layer.op == "activation") return scales_[size_t(layer.inputs[0])];
+  const auto row = size_t(&layer - layers_.data()) + 1;
+  return range(row, layer.activation == Activation::identity ? 2 : 0);
+}
+
+void QuantizedNetwork::find_scales() {
+  scales_.assign(shapes_.size(), {});
+  scales_[size_t(input_)] = range(0, 2);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    scales_[size_t(layer.output)] =
+        layer.op == "max_pool2d" ? scales_[size_t(layer.inputs[0])] : range(i + 1, 2);
+  }
+}
+
 void QuantizedNetwork::prepare() {
   for (const NamedTensor& t : tensors())
     require(t.tensor.dtype() == DType::uint8 || all_finite(t.tensor),
             "[quantize] {} has numbers that are not finite", t.name);
-  scales_.assign(shapes_.size(), {});
-  scales_[size_t(input_)] = range(0, 2);
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    Layer& layer = layers_[i];
-    const ByteScale &in = scales_[size_t(layer.inputs[0])], after = range(i + 1, 2);
-    ByteScale& out = scales_[size_t(layer.output)];
-    const bool activates = layer.activation != Activation::identity;
-    const ByteScale before = layer.op == "activation" ? in : activates ? range(i + 1, 0) : after;
-    out = layer.op == "max_pool2d" ? in : after;
-    layer.out = {};
-    if (activates) layer.out.table = table_of(layer.activation, before, out);
+  find_scales();
+  for (Layer& layer : layers_) {
+    const ByteScale in = scales_[size_t(layer.inputs[0])], before = before_activation(layer);
+    ByteOutput out{.zero = before.zero};
+    if (layer.activation != Activation::identity)
+      out.table = table_of(layer.activation, before, scales_[size_t(layer.output)]);
+    layer.table = out.table;
     if (!layer.is_convolution()) continue;
-    const bool to_float = is_float_[size_t(layer.output)];
     const int64_t channels = layer.bias.numel();
     for (int64_t c = 0; c < channels; ++c) {
-      const float factor = in.scale * layer.scales.data<float>()[c], term = layer.bias.data<float>()[c];
-      layer.out.factor.push_back(to_float ? factor : factor / before.scale);
-      layer.out.term.push_back(to_float ? term : term / before.scale + float(before.zero) + 0.5f);
+      const float scale = in.scale * layer.scales.data<float>()[c];
+      out.factor.push_back(is_float_[size_t(layer.output)] ? scale : scale / before.scale);
+      out.bias.push_back(bias_in_sums(layer.bias.data<float>()[c], scale));
     }
     std::vector<int8_t> weights;
     for (const uint8_t byte : layer.bytes.span<uint8_t>()) weights.push_back(int8_t(int(byte) - 128));
     if (layer.op == "depthwise_conv2d")
-      layer.depthwise = ByteDepthwise(weights, channels, layer.window, in.zero);
+      layer.depthwise = ByteDepthwise(weights, channels, layer.window, in.zero, out);
     else
-      layer.product = ByteProduct(weights, layer.weight.numel() / channels, channels, in.zero);
+      layer.conv = ByteConv2d(weights, layer.weight.size(-2), channels, layer.window, in.zero, out);
   }
   ready_ = true;
 }
 
-Tensor QuantizedNetwork::fused(const Layer& layer, const Tensors& values, int64_t images) const {
-  const Shape shape = shape_of(layer.output, images);
-  const int64_t height = shape[1], width = shape[2], channels = shape[3];
-  const std::vector<double> weights = layer.parameters.empty()
-                                          ? std::vector<double>(layer.inputs.size(), 1)
-                                          : fusion_weights(layer.parameters[0], layer.fusion);
-  const auto row = size_t(&layer - layers_.data()) + 1;
-  const ByteScale before = range(row, layer.activation == Activation::identity ? 2 : 0);
-  std::vector<float> factors;
-  float term = float(before.zero) + 0.5f;
-  Tensors inputs;
-  for (size_t i = 0; i < layer.inputs.size(); ++i) {
-    const ByteScale& in = scales_[size_t(layer.inputs[i])];
-    factors.push_back(float(weights[i]) * in.scale / before.scale);
-    term -= factors.back() * float(in.zero);
-    Tensor x = values[size_t(layer.inputs[i])];
-    if (x.size(1) > height || x.size(2) > width) {
-      const ResampleDims dims{Resample::pool, x.size(1), x.size(2), height, width, channels, layer.padding};
-      const Tensor pooled(shape, DType::uint8);
-      byte_max_pool(x.data<uint8_t>(), images, x.size(1), x.size(2), channels, dims.vertical(),
-                    dims.horizontal(), pooled.data<uint8_t>());
-      x = pooled;
-    }
-    inputs.push_back(x);
-  }
-  struct Source {
-    const uint8_t* bytes;
-    int64_t height, width;
+RecordedNetwork QuantizedNetwork::recorded() const {
+  require_ready();
+  RecordedNetwork network{{}, input_, {}, tensors()};
+  RecordedGraph& graph = network.graph;
+  for (const Shape& shape : shapes_) graph.values.push_back({shape, DType::float32, {}});
+  const auto constant = [&](const Tensor& tensor) {
+    graph.values.push_back({tensor.shape(), tensor.dtype(), tensor});
+    return int(graph.values.size()) - 1;
   };
-  std::vector<Source> sources;
-  for (const Tensor& x : inputs) sources.push_back({x.data<uint8_t>(), x.size(1), x.size(2)});
-  const Tensor y(shape, DType::uint8);
-  parallel_for(images * height, 1, [&](int64_t begin, int64_t end) {
-    std::vector<const uint8_t*> pixels(sources.size());
-    for (int64_t r = begin; r < end; ++r) {
-      uint8_t* to = y.data<uint8_t>() + r * width * channels;
-      for (int64_t j = 0; j < width; ++j) {
-        for (size_t i = 0; i < sources.size(); ++i) {
-          const auto& [bytes, h, w] = sources[i];
-          const int64_t from = ResampleDims::source(r % height, h, height),
-                        at = ResampleDims::source(j, w, width);
-          pixels[i] = bytes + ((r / height * h + from) * w + at) * channels;
-        }
-        weighted_sum(pixels, factors, term, channels, to + j * channels);
-      }
-      if (!layer.out.table.empty()) look_up(layer.out.table, to, width * channels);
+  const auto add = [&](const std::string& op, const Attributes& attributes, const std::vector<int>& inputs,
+                       const Shape& shape) {
+    graph.values.push_back({shape, DType::float32, {}});
+    graph.ops.push_back({op, attributes, inputs, int(graph.values.size()) - 1});
+    return graph.ops.back().output;
+  };
+  const auto rounded = [&](int value, const ByteScale& scale) {
+    const Attributes attributes{{"scale", double(scale.scale)}, {"zero", int64_t(scale.zero)}};
+    return add("quantize", attributes, {value}, Shape(graph.values[size_t(value)].shape));
+  };
+  std::vector<int> places(shapes_.size(), no_value);  // of the values, rounded, in the graph
+  places[size_t(input_)] = rounded(input_, scales_[size_t(input_)]);
+  for (const Layer& layer : layers_) {
+    const Shape& shape = shapes_[size_t(layer.output)];
+    std::vector<int> inputs;
+    for (const int input : layer.inputs) inputs.push_back(places[size_t(input)]);
+    if (layer.is_convolution()) {
+      const int bytes = constant(layer.bytes), scales = constant(layer.scales);
+      inputs.push_back(add("dequantize", {}, {bytes, scales}, layer.bytes.shape()));
+      inputs.push_back(constant(layer.bias));
     }
-  });
-  return y;
+    for (const Tensor& parameter : layer.parameters) inputs.push_back(constant(parameter));
+    if (layer.op == "bifpn_node" && layer.parameters.empty()) inputs.push_back(no_value);
+    Attributes attributes = layer.attributes;
+    attributes["activation"] = std::string(name(Activation::identity));
+    const bool is_op = layer.op != "activation", activates = layer.activation != Activation::identity;
+    int value = is_op ? add(layer.op, attributes, inputs, shape) : inputs[0];
+    if (is_op && activates) value = rounded(value, before_activation(layer));
+    if (activates) value = add(name(layer.activation), {}, {value}, shape);
+    const bool is_float = is_float_[size_t(layer.output)];
+    places[size_t(layer.output)] = is_float ? value : rounded(value, scales_[size_t(layer.output)]);
+  }
+  for (const int output : outputs_) network.outputs.push_back(places[size_t(output)]);
+  return network;
 }
 
-Tensor QuantizedNetwork::excited(const Layer& layer, const Tensors& values, int64_t images) const {
-  const Tensor& x = values[size_t(layer.inputs[0])];
-  const ByteScale &in = scales_[size_t(layer.inputs[0])], &out = scales_[size_t(layer.output)];
-  const int64_t channels = x.size(3), pixels = x.size(1) * x.size(2);
-  constexpr int64_t chunk = 256;  // pixels
-  const int64_t chunks = chunk_count(pixels, chunk);
-  std::vector<int32_t> sums(size_t(images * chunks * channels));
-  parallel_for(images * chunks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      int32_t* sum = sums.data() + i * channels;
-      const int64_t first = i % chunks * chunk, last = std::min(pixels, first + chunk);
-      for (int64_t p = first; p < last; ++p) {
-        const uint8_t* from = x.data<uint8_t>() + (i / chunks * pixels + p) * channels;
-        for (int64_t c = 0; c < channels; ++c) sum[c] += from[c];
-      }
-    }
-  });
-  const Tensor means({images, channels});
-  for (int64_t i = 0; i < images * channels; ++i) {
-    int64_t sum = 0;
-    for (int64_t q = 0; q < chunks; ++q)
-      sum += sums[size_t((i / channels * chunks + q) * channels + i % channels)];
-    means.data<float>()[i] = in.scale * (float(double(sum) / double(pixels)) - float(in.zero));
-  }
-  const Tensors& p = layer.parameters;
-  const Tensor factors = sigmoid(linear(swish(linear(means, p[0], p[1])), p[2], p[3])),
-               terms = empty_like(factors);
-  for (int64_t i = 0; i < images * channels; ++i) {
-    float& factor = factors.data<float>()[i];
-    factor *= in.scale / out.scale;
-    terms.data<float>()[i] = float(out.zero) + 0.5f - factor * float(in.zero);
-  }
-  const Tensor y(x.shape(), DType::uint8);
-  parallel_for(images * chunks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t n = i / chunks, first = i % chunks * chunk, at = (n * pixels + first) * channels;
-      scale_channels(x.data<uint8_t>() + at, std::min(chunk, pixels - first), channels,
-                     factors.data<float>() + n * channels, terms.data<float>() + n * channels,
-                     y.data<uint8_t>() + at);
-    }
-  });
-  return y;
-}
-
-Tensor QuantizedNetwork::in_bytes(const Layer& layer, const Tensors& values, int64_t images) const {
-  if (layer.op == "reshape" || layer.op == "concat") return in_float(layer, values);
-  if (layer.op == "squeeze_excite") return excited(layer, values, images);
-  if (layer.op == "bifpn_node" || layer.op == "add") return fused(layer, values, images);
-  const Tensor& x = values[size_t(layer.inputs[0])];
-  const int64_t height = x.size(1), width = x.size(2), channels = x.size(3);
-  const Shape shape = shape_of(layer.output, images);
-  const bool to_float = is_float_[size_t(layer.output)];
-  const Tensor y(shape, to_float ? DType::float32 : DType::uint8);
-  if (layer.op == "activation") {
-    std::copy_n(x.data<uint8_t>(), x.numel(), y.data<uint8_t>());
-    look_up(layer.out.table, y.data<uint8_t>(), y.numel());
-  } else if (layer.op == "max_pool2d") {
-    byte_max_pool(x.data<uint8_t>(), images, height, width, channels, layer.window, layer.window,
-                  y.data<uint8_t>());
-  } else if (layer.op == "depthwise_conv2d") {
-    layer.depthwise(x.data<uint8_t>(), images, height, width, layer.out, y.data<uint8_t>());
-  } else {
-    const int64_t rows = y.numel() / shape[-1], row_bytes = layer.product.row_bytes();
-    Tensor windows = x;
-    if (layer.window.kernel > 1 || layer.window.stride > 1 || row_bytes != channels) {
-      windows = Tensor({rows, row_bytes}, DType::uint8);
-      byte_windows(x.data<uint8_t>(), images, height, width, channels, layer.window,
-                   scales_[size_t(layer.inputs[0])].zero, row_bytes, windows.data<uint8_t>());
-    }
-    if (to_float)
-      layer.product(windows.data<uint8_t>(), rows, layer.out, y.data<float>());
-    else
-      layer.product(windows.data<uint8_t>(), rows, layer.out, y.data<uint8_t>());
-  }
-  return y;
-}
-
-Tensors QuantizedNetwork::outputs(const Tensor& images) const {
+void QuantizedNetwork::require_ready() const {
   require(ready_, "[quantize] the network is not quantised yet: calibrate it on images");
-  require(images.shape() == shape_of(input_, images.size(0)) && images.device() == Device::cpu,
-          "[quantize] the images are {}: this network was quantised for Nx{}x{}x3 on the CPU", images.shape(),
-          shapes_[size_t(input_)][1], shapes_[size_t(input_)][2]);
-  require_no_gradient("quantize", "the images", images);
-  const NoGrad no_grad;
-  Tensors values(shapes_.size());
-  const Tensor bytes(images.shape(), DType::uint8);
-  const ByteScale in = scales_[size_t(input_)];
-  parallel_for(images.numel(), 4096, [&](int64_t begin, int64_t end) {
-    const float *from = images.data<float>(), factor = 1 / in.scale, term = float(in.zero) + 0.5f;
-    uint8_t* to = bytes.data<uint8_t>();
-    for (int64_t i = begin; i < end; ++i)
-      to[i] = uint8_t(std::min(std::max(0.f, from[i] * factor + term), 255.f));
-  });
-  values[size_t(input_)] = bytes;
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const Layer& layer = layers_[i];
-    values[size_t(layer.output)] = in_bytes(layer, values, images.size(0));
-    for (const int input : layer.inputs)
-      if (last_reader_[size_t(input)] == int(i)) values[size_t(input)] = {};
-  }
-  Tensors result;
-  for (const int output : outputs_) result.push_back(values[size_t(output)]);
-  return result;
 }
 
 }  // namespace fovea

@@ -39,6 +39,10 @@ class QuantizedNetwork {
   // Makes the network ready from its tensors(). Throws Error naming a tensor with numbers that are none.
   void prepare();
 
+  // The same network as a graph for export_onnx(): each op on numbers that are rounded as bytes round them.
+  // Throws before quantize() or prepare().
+  RecordedNetwork recorded() const;
+
   // forward()'s outputs for images (N, height, width, 3), float32 on the CPU. Throws before quantize() or
   // prepare(), on another size, and where the images require a gradient: bytes have none.
   Tensors outputs(const Tensor& images) const;
@@ -48,6 +52,7 @@ class QuantizedNetwork {
     std::string op;           // as recorded; "activation" for one that stands by itself
     std::vector<int> inputs;  // values
     int output = no_value;
+    Attributes attributes;                         // of the op, as recorded
     Activation activation = Activation::identity;  // after the op
     Window window;
     Padding padding = Padding::same;  // of bifpn_node
@@ -56,23 +61,36 @@ class QuantizedNetwork {
     Tensor weight, bias;              // of a convolution, float32, in the op's layout
     Tensor bytes, scales;             // the weight as w / scale + 128, and a scale for each output channel
     Tensors parameters;               // of squeeze_excite and bifpn_node
-    ByteProduct product;
+    bool is_summed = false;           // a depthwise convolution before squeeze_excite
+    ByteConv2d conv;
     ByteDepthwise depthwise;
-    ByteOutput out;
+    std::vector<uint8_t> table;  // of the activation
 
     bool is_convolution() const { return bias.defined(); }
   };
 
+  // While outputs() runs, by value: what layers made; the sums of the channels, where squeeze_excite reads
+  // it; and of what squeeze_excite made, the factors that are still to be applied.
+  struct Values {
+    Tensors tensors;
+    std::vector<std::vector<int32_t>> sums;
+    std::vector<std::vector<ByteGate>> gates;  // of each image
+  };
+
+  void require_ready() const;
   void add_layer(const RecordedGraph& graph, const RecordedOp& op);
   void fold(const RecordedGraph& graph, const RecordedOp& norm);
+  void join_squeeze_excite();
   void find_floats();
+  void find_scales();
   Layer& maker(int value);
   Shape shape_of(int value, int64_t images) const;
   Tensor in_float(const Layer& layer, const Tensors& values) const;  // before the activation
-  Tensor in_bytes(const Layer& layer, const Tensors& values, int64_t images) const;
-  Tensor fused(const Layer& layer, const Tensors& values, int64_t images) const;
-  Tensor excited(const Layer& layer, const Tensors& values, int64_t images) const;
+  void compute(const Layer& layer, Values& values, int64_t images) const;
+  Tensor fused(const Layer& layer, const Values& values, int64_t images) const;
+  std::vector<ByteGate> gates_of(const Layer& layer, const Values& values, int64_t images) const;
   ByteScale range(size_t row, int64_t column) const;
+  ByteScale before_activation(const Layer& layer) const;
 
   std::vector<Shape> shapes_;      // of values, for one image
   std::vector<char> is_float_;     // of values: the outputs, and what only they are made of

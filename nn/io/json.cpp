@@ -24,8 +24,8 @@ void check_depth(std::string_view text, const std::string& source) {
       in_string = true;
     } else if (c == '[' || c == '{') {
       require(++depth <= deepest,
-              "{} has lists or objects more than {} deep in one another: no file of its kind needs that",
-              source, deepest);
+              "{} has lists or objects nested more than {} deep: no file of its kind needs that", source,
+              deepest);
     } else if (c == ']' || c == '}') {
       --depth;
     }
@@ -60,7 +60,7 @@ nlohmann::json parse_json(std::string_view text, const std::string& source, cons
 
 nlohmann::json plain_number(const nlohmann::json& value) {
   constexpr size_t longest = 40;
-  constexpr double exact = double(int64_t(1) << 53);  // below it a double has every whole number
+  constexpr double exact = double(int64_t(1) << 53);  // a double holds every whole number below it
   nlohmann::json number = value;
   if (const auto* text = value.get_ptr<const std::string*>(); text && text->size() <= longest)
     number = nlohmann::json::parse(*text, nullptr, false);

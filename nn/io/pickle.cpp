@@ -9,8 +9,8 @@
 
 namespace fovea {
 
-// One pickle: a stack of values, marks in it where a tuple or the like begins, and the memo, by which a value
-// is used again.
+// Runs one pickle: a stack of values, marks in it where a tuple or the like begins, and the memo, from which
+// values are used again.
 class PickleReader::Machine {
  public:
   Machine(PickleReader& reader, const std::vector<std::string_view>& allowed)
@@ -70,13 +70,13 @@ class PickleReader::Machine {
     stack_.pop_back();
     return result;
   }
-  // The uppermost, in the order in which they were pushed.
+  // Pops `count` values, in the order in which they were pushed.
   Value::List pop(size_t count) {
     Value::List result(count);
     for (size_t i = count; i-- > 0;) result[i] = pop();
     return result;
   }
-  // What lies above the latest mark.
+  // Pops the values above the latest mark.
   Value::List pop_mark() {
     if (marks_.empty()) damaged("a mark is missing");
     const size_t count = stack_.size() - marks_.back();
@@ -111,7 +111,7 @@ class PickleReader::Machine {
     std::string full = fmt::format("{}.{}", module, name);
     require(std::find(allowed_.begin(), allowed_.end(), full) != allowed_.end(),
             "{} names {}, which is not among the few classes that files of weights need: it holds more than "
-            "weights, or was made to do harm. Nothing of it was run",
+            "weights, or was made to do harm. Nothing in it was run",
             reader_.source_, printable(full));
     return push(Value::Global{std::move(full)});
   }
@@ -125,7 +125,7 @@ class PickleReader::Machine {
     const Value *function = function_and_arguments[0], *arguments = function_and_arguments[1];
     const auto* global = function->as<Value::Global>();
     const auto* list = arguments->as<Value::List>();
-    if (!global || !list) damaged("a call of what is no function, or without arguments");
+    if (!global || !list) damaged("a call of something other than a function, or without arguments");
     if (global->name == "collections.OrderedDict") return ordered_dict(*list);
     return push(Value::Call{function, arguments});
   }
@@ -133,23 +133,23 @@ class PickleReader::Machine {
   bool ordered_dict(const Value::List& arguments) {
     Value::Dict dict;
     const auto* pairs = arguments.empty() ? nullptr : arguments[0]->as<Value::List>();
-    if (!arguments.empty() && !pairs) damaged("an OrderedDict of something else than pairs");
+    if (!arguments.empty() && !pairs) damaged("an OrderedDict of something other than pairs");
     for (size_t i = 0; pairs && i < pairs->size(); ++i) {
       const auto* pair = (*pairs)[i]->as<Value::List>();
-      if (!pair || pair->size() != 2) damaged("an OrderedDict of something else than pairs");
+      if (!pair || pair->size() != 2) damaged("an OrderedDict of something other than pairs");
       dict.emplace_back((*pair)[0], (*pair)[1]);
     }
     return push(std::move(dict));
   }
-  // An object's attributes are not needed, such as `_metadata` of a state_dict.
+  // The attributes of objects, such as `_metadata` of a state_dict, are not needed.
   bool build(const Value*) { return top(), true; }
   bool remember(uint64_t index) { return memo_[index] = top(), true; }
   bool recall(uint64_t index) {
     const auto found = memo_.find(index);
-    if (found == memo_.end()) damaged("a value that was never remembered");
+    if (found == memo_.end()) damaged("a value that was never put into the memo");
     return stack_.push_back(found->second), true;
   }
-  // Two's complement of any length; beyond 64 bits only the magic number of old files has a use.
+  // Two's complement of any length; only the magic number of old files needs more than 64 bits.
   bool push_integer(std::string_view content) {
     if (content.size() > 8) return push(Value::Bytes{content});
     uint64_t result = !content.empty() && content.back() < 0 ? ~uint64_t(0) : 0;
@@ -162,7 +162,7 @@ class PickleReader::Machine {
     return result;
   }
 
-  // False where the instruction is none of those here.
+  // Returns false if the instruction is none of those here.
   bool step(char opcode) {
     const auto is = [&](auto... codes) { return ((uint8_t(opcode) == codes) || ...); };
     // Numbers, texts and bytes, each after its own length; 'T' and 'U' are Python 2's strings.

@@ -16,15 +16,15 @@ using Value = PickleValue;
 constexpr std::string_view old_magic("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e", 15);
 constexpr std::string_view zip_magic = "PK\x03\x04";
 
-// The classes of storages, and their numbers' dtype.
+// The classes of storages, and the dtypes of their numbers.
 constexpr std::pair<std::string_view, const char*> storage_classes[] = {
     {"torch.FloatStorage", "F32"},  {"torch.HalfStorage", "F16"}, {"torch.BFloat16Storage", "BF16"},
     {"torch.DoubleStorage", "F64"}, {"torch.LongStorage", "I64"}, {"torch.IntStorage", "I32"},
     {"torch.ShortStorage", "I16"},  {"torch.CharStorage", "I8"},  {"torch.ByteStorage", "U8"},
     {"torch.BoolStorage", "BOOL"}};
 
-// What a checkpoint may name. Only the first three mean something here; the rest stand beside the weights in
-// files of well-known trainers, as plain data.
+// The globals that a checkpoint may name. Only the first three mean something here; the others occur beside
+// the weights in files of well-known trainers, as plain data.
 const std::vector<std::string_view>& allowed_globals() {
   static const std::vector<std::string_view> names = [] {
     std::vector<std::string_view> all = {"torch._utils._rebuild_tensor_v2",
@@ -57,8 +57,7 @@ T number_at(std::string_view content, size_t place) {
   return result;
 }
 
-// The files of a zip archive that are stored as they are, by name (PKWARE's APPNOTE 6.3, sections 4.3
-// and 4.5).
+// The uncompressed files of a zip archive, by name (PKWARE's APPNOTE 6.3, sections 4.3 and 4.5).
 class ZipFiles {
  public:
   ZipFiles(std::string_view content, const std::string& path) : content_(content), path_(path) {
@@ -110,13 +109,13 @@ class ZipFiles {
       damaged("the header of one of its files is missing");
     const uint64_t begin =
         local + 30 + number_at<uint16_t>(content_, local + 26) + number_at<uint16_t>(content_, local + 28);
-    if (!has(begin, size)) damaged("one of its files ends behind the end");
+    if (!has(begin, size)) damaged("one of its files extends past the end");
     require(files_.emplace(name, content_.substr(begin, size)).second, "{} holds two files named {}", path_,
             name);
     return next;
   }
 
-  // Fields that are all ones stand in the extra field 1, in this order, with 64 bits.
+  // Fields that are all ones are in extra field 1 instead, in this order, with 64 bits.
   void read_large_fields(std::string_view extra, std::initializer_list<uint64_t*> fields) const {
     while (extra.size() >= 4) {
       const uint16_t id = number_at<uint16_t>(extra, 0);
@@ -158,7 +157,7 @@ bool has_tensors(const Value::Dict& dict) {
   return std::any_of(dict.begin(), dict.end(), [](const auto& item) { return is_tensor(*item.second); });
 }
 
-// A tuple of numbers that are not negative; none otherwise.
+// A tuple of numbers that are not negative; otherwise nothing.
 std::optional<std::vector<int64_t>> numbers(const Value& value) {
   const auto* list = value.as<Value::List>();
   if (!list) return std::nullopt;
@@ -194,7 +193,7 @@ const PickleValue& PyTorchFile::read_zip() {
     return file.first == "data.pkl" || file.first.ends_with("/data.pkl");
   });
   require(found != zip.files().end(),
-          "{} is a zip archive, but none that torch.save() wrote: it holds no data.pkl", path_);
+          "{} is a zip archive that torch.save() did not write: it holds no data.pkl", path_);
   const std::string folder(found->first.substr(0, found->first.size() - std::strlen("data.pkl")));
   if (const auto order = zip.files().find(folder + "byteorder"); order != zip.files().end())
     require(order->second == "little", "{} was written on a big-endian machine: save it again on another",
@@ -207,12 +206,12 @@ const PickleValue& PyTorchFile::read_zip() {
 
 const PickleValue& PyTorchFile::read_old() {
   require(content().starts_with(old_magic),
-          "{} is a pickle, but none that torch.save() wrote: save the state_dict with it", path_);
+          "{} is a pickle that torch.save() did not write: save the state_dict with it", path_);
   reader_ = std::make_unique<PickleReader>(content(), path_);
   const auto next = [&]() -> const Value& { return reader_->read(allowed_globals()); };
   next();  // the magic number
   const auto* version = next().as<int64_t>();
-  require(version && *version == 1001, "{} is of a version of PyTorch's old layout that is not 1001", path_);
+  require(version && *version == 1001, "{} has a version of PyTorch's old layout that is not 1001", path_);
   if (const auto* system = next().as<Value::Dict>())
     if (const Value* little = value_of(*system, "little_endian"); little && little->as<bool>())
       require(*little->as<bool>(), "{} was written on a big-endian machine: save it again on another", path_);
@@ -220,7 +219,7 @@ const PickleValue& PyTorchFile::read_old() {
   const Value& keys = next();
   const auto* list = keys.as<Value::List>();
   require(list, "{} is cut short or damaged: the list of its storages is missing", path_);
-  // After the pickles each storage: how many numbers it has, and these. What they are its users say.
+  // The storages follow the pickles, each a count and its numbers. The tensors state their dtype.
   std::map<std::string_view, std::string_view> dtypes;
   for (const Value& value : reader_->values())
     if (const auto* id = value.as<Value::PersistentId>()) {
@@ -231,12 +230,12 @@ const PickleValue& PyTorchFile::read_old() {
   for (const Value* item : *list) {
     const auto* key = item->as<std::string_view>();
     const auto dtype = key ? dtypes.find(*key) : dtypes.end();
-    require(dtype != dtypes.end(), "{} is cut short or damaged: it lists a storage that no tensor has",
+    require(dtype != dtypes.end(), "{} is cut short or damaged: it lists a storage that no tensor uses",
             path_);
     const uint64_t bytes = bytes_of_dtype(dtype->second);
     const uint64_t numbers = rest.size() < 8 ? 0 : number_at<uint64_t>(rest, 0);
     require(rest.size() >= 8 && numbers <= (rest.size() - 8) / bytes,
-            "{} is cut short: storage {} should have {} numbers, which end behind the end", path_, *key,
+            "{} is cut short: storage {} should have {} numbers, which extend past the end", path_, *key,
             numbers);
     storages_.emplace(*key, rest.substr(8, size_t(numbers * bytes)));
     rest.remove_prefix(8 + size_t(numbers * bytes));
@@ -255,13 +254,12 @@ PyTorchFile::Storage PyTorchFile::storage_of(const Value::PersistentId& id) cons
            (*parts)[2]->as<std::string_view>() && numbers && *numbers >= 0 &&
            (parts->size() == 5 || (*parts)[5]->as<Value::None>());
   };
-  require(fits(), "{} is damaged, or of a layout before PyTorch 0.4: a storage is described in another way",
-          path_);
+  require(fits(), "{} is damaged, or older than PyTorch 0.4: a storage is described in another way", path_);
   const std::string& name = (*parts)[1]->as<Value::Global>()->name;
   for (const auto& [storage_class, dtype] : storage_classes)
     if (name == storage_class)
       return {dtype, *(*parts)[2]->as<std::string_view>(), uint64_t(*(*parts)[4]->as<int64_t>())};
-  fail("{} is damaged: {} is no class of storages", path_, name);
+  fail("{} is damaged: {} is not a class of storages", path_, name);
 }
 
 const Value::Dict& PyTorchFile::find_state_dict(const Value& root) {
@@ -296,11 +294,11 @@ const Value::Dict& PyTorchFile::find_state_dict(const Value& root) {
 WeightFile::Entry PyTorchFile::tensor_entry(const std::string& name, const Value& value) const {
   const auto damaged = [&](const char* what) { fail("{}: tensor {} is damaged: {}", path_, name, what); };
   // _rebuild_parameter(tensor, ...), _rebuild_tensor(storage, offset, sizes, strides), and _v2 with more
-  // behind
+  // after them
   const Value* tensor = &value;
   const auto* arguments = tensor->as<Value::Call>()->arguments->as<Value::List>();
   if (is_call_of(*tensor, "torch._utils._rebuild_parameter")) {
-    if (arguments->empty() || !is_tensor(*(*arguments)[0])) damaged("a parameter that is no tensor");
+    if (arguments->empty() || !is_tensor(*(*arguments)[0])) damaged("a parameter that is not a tensor");
     tensor = (*arguments)[0];
     arguments = tensor->as<Value::Call>()->arguments->as<Value::List>();
   }
@@ -309,14 +307,14 @@ WeightFile::Entry PyTorchFile::tensor_entry(const std::string& name, const Value
   const Storage storage = storage_of(*(*arguments)[0]->as<Value::PersistentId>());
   const auto sizes = numbers(*(*arguments)[2]), strides = numbers(*(*arguments)[3]);
   if (!sizes || !strides || sizes->size() != strides->size() || sizes->size() > size_t(Shape::max_rank))
-    damaged("its sizes and strides are not equally many numbers, or too many");
+    damaged("its sizes and strides differ in number, or are too many");
   const auto found = storages_.find(storage.key);
   if (found == storages_.end()) damaged("its storage is not in the file");
   const size_t bytes = bytes_of_dtype(storage.dtype);
   const uint64_t available = std::min<uint64_t>(storage.numbers, found->second.size() / bytes);
   const uint64_t offset = uint64_t(*(*arguments)[1]->as<int64_t>());
 
-  // In floating point nothing overflows, and the bounds are below 2^53.
+  // Doubles do not overflow here, and the bounds are below 2^53.
   double count = 1, last = double(offset);
   bool row_major = true;
   for (size_t i = sizes->size(); i-- > 0;) {
@@ -326,7 +324,7 @@ WeightFile::Entry PyTorchFile::tensor_entry(const std::string& name, const Value
     count *= size;
   }
   if (offset > available || (count > 0 && (last >= double(available) || count > double(available))))
-    damaged("it reaches behind the end of its storage");
+    damaged("it extends past the end of its storage");
   return {name, std::string(storage.dtype), Shape(*sizes), found->second.substr(size_t(offset) * bytes),
           row_major ? std::vector<int64_t>{} : *strides};
 }

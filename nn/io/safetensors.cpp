@@ -15,7 +15,7 @@ struct Place {
   size_t begin, end;
 };
 
-// Checked by itself.
+// Checks only this entry, not its place among the others.
 Place parse_entry(const std::string& name, const nlohmann::json& json, const std::string& where) {
   require(json.is_object() && json.contains("dtype") && json["dtype"].is_string() && json.contains("shape") &&
               json["shape"].is_array() && json.contains("data_offsets") && json["data_offsets"].is_array() &&
@@ -81,13 +81,11 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : WeightFile(path) {
   if (length > content().size() - sizeof length || length < 2 || content()[sizeof length] != '{') {
     if (const std::string what = found_instead(content()); !what.empty())
       fail("{} is not a safetensors file: {}", path, what);
-    require(
-        !content().starts_with('{') || content().find("\"weight_map\"") == content().npos,
-        "{} is the index of weights that are split over several files, where one file with all of them is "
-        "needed",
-        path);
-    fail("{} is not a safetensors file, or is cut short: its header should have {} bytes, the file has {}",
-         path, length, content().size());
+    require(!content().starts_with('{') || content().find("\"weight_map\"") == content().npos,
+            "{} is the index of weights split over several files: give one file with all of them", path);
+    fail(
+        "{} is not a safetensors file, or is cut short: its header should have {} bytes, but the file has {}",
+        path, length, content().size());
   }
   const std::string_view data = content().substr(sizeof length + size_t(length));
   const std::string_view text = content().substr(sizeof length, size_t(length));
@@ -109,16 +107,17 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : WeightFile(path) {
   });
   size_t at = 0;
   for (Place& place : places) {
-    require(place.begin == at, "{}: tensor {} starts at byte {} of the data, the one before it ends at {}",
-            path, place.entry.name, place.begin, at);
+    require(place.begin == at,
+            "{}: tensor {} starts at byte {} of the data, but the one before it ends at {}", path,
+            place.entry.name, place.begin, at);
     require(place.end <= data.size(),
-            "{} is cut short: tensor {} ends at byte {} of the data, the file has {}", path, place.entry.name,
-            place.end, data.size());
+            "{} is cut short: tensor {} ends at byte {} of the data, but the file has {}", path,
+            place.entry.name, place.end, data.size());
     at = place.end;
     place.entry.content = data.substr(place.begin, place.end - place.begin);
     add(std::move(place.entry));
   }
-  require(at == data.size(), "{} has {} bytes of data, its tensors take {}", path, data.size(), at);
+  require(at == data.size(), "{} has {} bytes of data, but its tensors take {}", path, data.size(), at);
 }
 
 TensorFile read_safetensors(const std::string& path) {

@@ -30,7 +30,7 @@ WeightMap read_weight_map(std::string_view text, const std::string& path) {
   require(
       index.is_object() && index.contains("weight_map") && index["weight_map"].is_object() &&
           !index["weight_map"].empty(),
-      "{} is no index of weights: it must have a weight_map, an object that names the file of each tensor",
+      "{} is not an index of weights: it must have a weight_map, an object with the file name of each tensor",
       path);
   WeightMap map;
   for (const auto& [tensor, file] : index["weight_map"].items()) {
@@ -46,7 +46,7 @@ WeightMap read_weight_map(std::string_view text, const std::string& path) {
 
 }  // namespace
 
-// A safetensors file begins with eight bytes that count its header's, of which the last is 0.
+// A safetensors file begins with the length of its header in eight bytes, of which the last is 0.
 bool SafetensorsIndex::is_one(const std::string& path) {
   const MappedFile file(path);
   const std::string_view text = file.content();
@@ -60,20 +60,20 @@ SafetensorsIndex::SafetensorsIndex(const std::string& path) : WeightFile(path) {
   for (const auto& [tensor, file] : map) first_tensors.emplace(file, tensor);
   for (const auto& [name, tensor] : first_tensors) {
     const std::string file = (folder / name).string();
-    require(is_file(file), "{} is not there, in which {} puts tensor {}: all files must lie beside the index",
+    require(is_file(file), "{} is missing, but {} puts tensor {} there: all files must lie beside the index",
             file, path, tensor);
     const SafetensorsFile& shard = *shards_.emplace_back(std::make_unique<SafetensorsFile>(file));
     for (const Entry& entry : shard.entries()) {
       const auto found = map.find(entry.name);
       require(found != map.end(), "{}: tensor {} is not in the index {}", file, entry.name, path);
-      require(found->second == name, "{}: tensor {} lies here, and {} puts it into {}", file, entry.name,
+      require(found->second == name, "{}: tensor {} lies here, but {} puts it into {}", file, entry.name,
               path, found->second);
       add(entry);
     }
     metadata_.insert(shard.metadata().begin(), shard.metadata().end());
   }
   for (const auto& [tensor, file] : map)
-    require(find(tensor), "{} has no tensor {}, which {} puts there", (folder / file).string(), tensor, path);
+    require(find(tensor), "{} lacks tensor {}, but {} puts it there", (folder / file).string(), tensor, path);
 }
 
 std::vector<std::string> SafetensorsIndex::files() const {

@@ -16,7 +16,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "files of weights are little-endian");
 
-// safetensors' dtypes and their bytes; those that Fovea has tensors of.
+// safetensors' dtypes, their bytes, and Fovea's dtypes for those that it has.
 struct Known {
   const char* word;
   size_t bytes;
@@ -99,7 +99,7 @@ const WeightFile::Entry* WeightFile::find(const std::string& name) const {
 
 Tensor WeightFile::read(const Entry& entry) const {
   const Known* known = find_dtype(entry.dtype);
-  require(known && known->dtype, "{}: tensor {} is of dtype {}, of which Fovea has no tensors", path_,
+  require(known && known->dtype, "{}: tensor {} has dtype {}, which Fovea's tensors cannot have", path_,
           entry.name, entry.dtype);
   Tensor tensor(entry.shape, *known->dtype);
   const size_t bytes = known->bytes;
@@ -129,7 +129,7 @@ Tensor WeightFile::read_float32(const Entry& entry) const {
   else if (entry.dtype == "F64")
     convert.operator()<double>([](double value) { return float(value); });
   else
-    fail("{}: tensor {} is of dtype {}: weights are F32, F16, BF16 or F64", path_, entry.name, entry.dtype);
+    fail("{}: tensor {} has dtype {}: weights are F32, F16, BF16 or F64", path_, entry.name, entry.dtype);
   return result;
 }
 

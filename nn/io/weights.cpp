@@ -26,9 +26,9 @@ Shape published_shape(const Shape& ours, WeightLayout layout) {
 
 }  // namespace
 
-// In each layout but `same`, a published weight is ours as a matrix, transposed: its first size is our last.
-// (A dense weight is k k matrices of (in, out), published as (out, in, k k): the inner two change places,
-// too.)
+// In each layout but `same`, a published weight is our matrix transposed: its first size is our last. (A
+// dense weight is k k matrices of (in, out), published as (out, in, k k): the inner two are exchanged as
+// well.)
 Tensor to_published(const Tensor& ours, WeightLayout layout) {
   if (layout == WeightLayout::same) return ours.detach();
   const int64_t out = ours.size(-1), rest = ours.numel() / out;
@@ -66,7 +66,7 @@ std::string listed(const char* what, const std::vector<std::string>& names) {
                      names.size() > shown ? ", ..." : "");
 }
 
-// A tensor of a file that has a place in the model, or not.
+// A tensor of a file, and whether it has a place in the model.
 struct Source {
   const WeightFile::Entry* entry;
   bool used = false;
@@ -144,7 +144,7 @@ LoadedWeights load_weights(const std::string& path, const Module& model, const L
   }
   for (const auto& [name, source] : sources)
     if (!source.used) (is_optional(name) ? loaded.unused : unexpected).push_back(source.entry->name);
-  // A head for other classes is a few tensors out of many.
+  // A head for other classes differs in only a few of the tensors.
   const size_t faults = missing.size() + mismatched.size() + unexpected.size();
   const std::string all_but_a_head =
       faults * 4 <= pairs.size()

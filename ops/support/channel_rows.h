@@ -6,10 +6,10 @@
 
 namespace fovea {
 
-// Loops over the rows of a rows x channels matrix are loops over channels inside, which the compiler turns
-// into vector instructions. With few channels (16, 24) such a loop is over before it begins, so several rows
-// are taken as one long one: coefficients are repeated `group` times and sums kept for group x channels
-// columns, folded at the end.
+// Loops over the rows of a rows x channels matrix have inner loops over channels, which the compiler
+// vectorises. With few channels (16, 24) an inner loop is too short to pay off, so several rows are treated
+// as one long one: coefficients are repeated `group` times, and sums are kept for group x channels columns
+// and folded at the end.
 class RowGroup {
  public:
   explicit RowGroup(int64_t channels)
@@ -20,7 +20,7 @@ class RowGroup {
 
   int64_t width() const { return group_ * channels_; }
 
-  // `coefficients`, one a channel, for all width() columns.
+  // Repeats `coefficients`, one per channel, for all width() columns.
   template <class T, class U>
   std::vector<T> repeat(const U* coefficients) const {
     std::vector<T> result(static_cast<size_t>(width()));
@@ -50,13 +50,13 @@ class RowGroup {
   int64_t channels_, group_;
 };
 
-// Rows of a chunk whose two or three operands stay in the second-level cache.
+// The number of rows in a chunk whose two or three operands stay in the second-level cache.
 inline int64_t chunk_rows(int64_t channels) {
   return channels >= 32768 ? 1 : 32768 / (channels > 0 ? channels : 1);
 }
 
-// sums[c] = factor times the sum over all rows of term(i), i being the element of column c in a row of a
-// rows x channels matrix. The order is fixed: in T within a chunk of rows, over the chunks in float64.
+// sums[c] = factor times the sum over all rows of term(i), where i is the element of column c in a row of a
+// rows x channels matrix. The order is fixed: sums run in T within a chunk of rows, in float64 over chunks.
 template <class T, class Term>
 void column_sums(int64_t rows, int64_t channels, double factor, const Term& term, T* sums) {
   const RowGroup group(channels);

@@ -55,8 +55,8 @@ void ChannelStatistics::add(int64_t index, const T* values, int64_t rows) {
   }
 }
 
-// Adds rows of the given mean and sum of squared distances from it to those that mean_ and variance_, which
-// holds such a sum meanwhile, are of.
+// Merges `added` rows, of which mean and sum of squared distances from it are given, with those in mean_ and
+// variance_, which holds such a sum meanwhile.
 void ChannelStatistics::merge(double& rows, double added, const double* mean, const double* squares) {
   if (added == 0) return;
   const double total = rows + added;
@@ -77,7 +77,7 @@ void ChannelStatistics::finish() {
     merge(rows, double(count_[index]), block_mean_.data() + at, block_squares_.data() + at);
   }
   for (double& v : variance_)
-    v = v > 0 ? v / double(rows_) : (v == v ? 0 : v);  // rounding below 0 is 0; a NaN stays
+    v = v > 0 ? v / double(rows_) : (v == v ? 0 : v);  // clamps rounding below 0; a NaN stays
   ready_ = true;
 }
 

@@ -9,14 +9,14 @@
 namespace fovea {
 
 // Mean and (biased) variance of each channel of a rows x channels matrix, gathered block by block where the
-// values are made, so that batch norm need not read them again. On the CPU blocks are merged in index order
-// (Chan, Golub and LeVeque's pairwise update): the same bits whatever the threads did. The element type of
-// mean and variance is float64; within a block sums run in T around a pivot. On CUDA the kernel's chunks stay
-// on the device, and batch norm merges them there.
+// values are made, so that batch norm need not read them again. On the CPU, blocks are merged in index order
+// (Chan, Golub and LeVeque's pairwise update), which gives the same bits on any number of threads. Means and
+// variances are float64; within a block, sums run in T around a pivot. On CUDA the kernel's chunks stay on
+// the device, and batch norm merges them there.
 class ChannelStatistics : public Epilogue {
  public:
-  // For a norm that takes those of all processes of a group (null: one process). On CUDA they are not
-  // gathered where the group has several, or where the whole norm is one launch.
+  // For a norm over all processes of a group (null: one process). On CUDA nothing is gathered if the group
+  // has several processes or the whole norm is one launch.
   explicit ChannelStatistics(ProcessGroup* group = nullptr) : group_(group) {}
   void prepare(int64_t rows, int64_t channels, int64_t blocks) override;
   void block(int64_t index, float* values, int64_t rows) override { add(index, values, rows); }
@@ -24,8 +24,8 @@ class ChannelStatistics : public Epilogue {
   void finish() override;
   OutputEpilogue on_cuda(const Tensor& y, int64_t chunks) override;
   template <class T>
-  void add(int64_t index, const T* values, int64_t rows);  // block(), which changes nothing
-  // Become those of all rows of all processes of the group; each must have called finish().
+  void add(int64_t index, const T* values, int64_t rows);  // block() that only reads the values
+  // Merges the statistics of all processes of the group; each must have called finish().
   void merge_processes(ProcessGroup& group);
 
   bool ready() const { return ready_; }              // on the CPU
@@ -49,7 +49,7 @@ class ChannelStatistics : public Epilogue {
   std::vector<double> mean_, variance_;
 };
 
-// The statistics of a finished matrix.
+// Gathers the statistics of a finished matrix.
 template <class T>
 void gather(ChannelStatistics& statistics, const T* values, int64_t rows, int64_t channels);
 

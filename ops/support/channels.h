@@ -4,8 +4,8 @@
 
 namespace fovea {
 
-// What an op refuses whose x, channels last, meets a parameter w made for another number of channels. The
-// usual cause is an image in NCHW, as PyTorch has them.
+// Throws if x, channels last, has another number of channels than the parameter w takes. The usual cause is
+// an image in NCHW, PyTorch's layout.
 inline void require_channels(const char* op, const Tensor& x, const char* w, const Shape& w_shape,
                              int64_t takes) {
   if (x.rank() == 0 || x.size(-1) == takes) return;

@@ -26,7 +26,7 @@ struct Place {
   }
 };
 
-// Copies of the inputs in `dtype`, as leaves, their gradients pre-filled with noise where that is not 0.
+// Copies the inputs in `dtype`, as leaves; their gradients start as noise unless `noise` is 0.
 Tensors leaves(const Tensors& inputs, const std::vector<bool>& differentiated, const Place& place,
                double noise) {
   Tensors result;
@@ -45,7 +45,7 @@ Tensors leaves(const Tensors& inputs, const std::vector<bool>& differentiated, c
 
 struct Run {
   Tensor output;
-  Tensors gradients;  // as collected: noise + gradient; undefined where not differentiated
+  Tensors gradients;  // as accumulated: noise + gradient; undefined where not differentiated
 };
 
 Run run(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& differentiated,
@@ -53,7 +53,7 @@ Run run(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& dif
   const Tensors leaf = leaves(inputs, differentiated, place, noise);
   const Tensor output = f(leaf);
   require(output.requires_grad(),
-          "[check_op] the output requires no gradient although an input does: was it recorded?");
+          "[check_op] the output does not require a gradient although an input does: was it recorded?");
   output.backward(from_values(output.shape(), cotangent.values(), output.dtype()).to(place.device));
   Run result{output.detach(), {}};
   for (size_t i = 0; i < leaf.size(); ++i)
@@ -124,7 +124,7 @@ void compare(const Run& other, const Run& reference, double tolerance, const cha
   }
 }
 
-// Loops run on so many threads until it dies.
+// Loops use this many threads while it lives.
 class WithThreads {
  public:
   explicit WithThreads(int threads) { set_num_threads(threads); }
@@ -136,7 +136,7 @@ class WithThreads {
   int previous_ = num_threads();
 };
 
-// Simulated threads begin in this order until it dies.
+// Simulated threads start in this order while it lives.
 class WithThreadOrder {
  public:
   explicit WithThreadOrder(cuda::ThreadOrder order) { cuda::set_thread_order(order); }
@@ -165,7 +165,7 @@ Tensor rounded_to_bfloat16(const Tensor& x) {
 
 void check_cuda(const OpFunction& f, const Tensors& inputs, const std::vector<bool>& differentiated,
                 const Tensor& cotangent, const Run& exact, const CheckOptions& options) {
-  // With noise, since an op may add to a gradient in its kernel; without any below.
+  // With noise, because an op may add to a gradient in its kernel; the runs below have none.
   const auto noisy = [&](Device device) {
     return run(f, inputs, differentiated, {DType::float64, device}, cotangent, some_noise);
   };

@@ -6,10 +6,10 @@
 
 namespace fovea {
 
-// An op with everything but its tensors bound.
+// An op whose arguments are bound, except its tensors.
 using OpFunction = std::function<Tensor(const Tensors& inputs)>;
 
-// What check_op() tries and how exact it must be.
+// What check_op() runs and how exact the results must be.
 struct CheckOptions {
   uint64_t seed = 1;   // of the random cotangent
   double step = 1e-5;  // of the central difference, times max(1, |x|)
@@ -27,23 +27,22 @@ struct CheckOptions {
   std::vector<int> parameters = {};
 };
 
-// Checks an op the way its author would want it checked, and throws Error naming the first thing that is
-// wrong:
+// Checks an op and throws Error naming the first thing that is wrong. It compares
 //  1. in float64, each input's gradient of sum(v * f(inputs)) for a random v (a plain sum would hide
-//     transposed or cancelling gradients) against central differences; gradients start from noise, so
+//     transposed or cancelling gradients) with central differences; gradients start from noise, so
 //     assigning instead of adding shows, here and on CUDA in float64;
-//  2. in float32, output and gradients against float64;
-//  3. in float32, the same bits on 1, 2 and 3 threads;
-//  4. on Device::cuda: float64 equal to the CPU's to 1e-10 of the norm, float32 and bfloat16 within
-//     their tolerances, and in the simulator the same bits whether threads and blocks begin forwards,
-//     backwards or shuffled. The simulator also watches each access for bounds, uninitialised reads and races
+//  2. in float32, output and gradients with float64;
+//  3. in float32, the bits on 1, 2 and 3 threads;
+//  4. on Device::cuda: float64 with the CPU's, to 1e-10 of the norm, float32 and bfloat16 within
+//     their tolerances, and in the simulator the bits when threads and blocks start forwards,
+//     backwards or shuffled. The simulator also checks each access for bounds, uninitialised reads and races
 //     (cuda/sim/README.md).
-// `inputs` are float64; those with requires_grad() set are differentiated, all floating ones if none is. f
-// must be a pure function of its inputs' numbers (batch-norm running averages and such are the caller's to
-// reset). The number of threads and their order are as before when it returns, and when f or a check throws.
+// `inputs` are float64; those with requires_grad() set are differentiated, or all floating ones if none is. f
+// must be a pure function of its inputs' numbers (the caller resets batch-norm running averages and the
+// like). The number and the order of threads are restored when it returns, and when f or a check throws.
 void check_op(const OpFunction& f, const Tensors& inputs, const CheckOptions& options = {});
 
-// Normalised distance ||a - b|| / max(||b||, tiny) of two tensors of the same shape, in double.
+// Returns the distance ||a - b|| / max(||b||, tiny) of two tensors of the same shape, in double.
 double relative_difference(const Tensor& a, const Tensor& b);
 
 }  // namespace fovea

@@ -4,8 +4,8 @@
 
 namespace fovea {
 
-// A loss takes one weight for each of the K classes of its logits (..., K), in the dtype that it computes in,
-// or an undefined tensor for weights of 1. Throws on others, and where they require a gradient.
+// Throws unless the weights are undefined (all 1), or one for each of the K classes of the logits (..., K),
+// in the dtype that the loss computes in, without a gradient.
 inline void check_class_weights(const char* op, const Tensor& weights, const Tensor& logits) {
   if (!weights.defined()) return;
   const DType real = accumulator_dtype(logits.dtype());
@@ -15,7 +15,7 @@ inline void check_class_weights(const char* op, const Tensor& weights, const Ten
   require_no_gradient(op, "the tensor of class weights", weights);
 }
 
-// Their numbers, or null. T: the dtype that the loss computes in.
+// The numbers of the weights, or null. T is the dtype that the loss computes in.
 template <class T>
 const T* class_weights_or_null(const Tensor& weights) {
   return weights.defined() ? weights.data<T>() : nullptr;

@@ -10,7 +10,7 @@ namespace fovea {
 
 // One row of a correlation: output pixel j, channel c is
 //   sum over rows a and taps t of rows[a][(first + j S + t) C + c] * weights[(a TAPS + t) C + c].
-// Forward and both input gradients are made of such rows.
+// The forward pass and both input gradients consist of such rows.
 template <class T>
 struct RowTask {
   const T* rows[5];  // input rows that lie inside the image
@@ -23,8 +23,8 @@ struct RowTask {
   int64_t out_step;  // elements from one output pixel to the next
 };
 
-// PIXELS output pixels of one channel block: each input vector is loaded once and used by every output and
-// tap it meets, with all accumulators in registers.
+// PIXELS output pixels of one channel block: each input vector is loaded once and used for every output and
+// tap it contributes to, with all accumulators in registers.
 template <class V, int TAPS, int S, int PIXELS, class T>
 [[gnu::always_inline]] inline void pixels_inside(const RowTask<T>& task, int64_t j, int64_t c) {
   V sum[PIXELS] = {};
@@ -71,7 +71,7 @@ void pixel_at_border(const RowTask<T>& task, int64_t j) {
 // A whole row of the output.
 template <int TAPS, int S, class T>
 void correlate_row(const RowTask<T>& task) {
-  // Output pixels [begin, end) see no border.
+  // The windows of output pixels [begin, end) lie inside the image.
   int64_t begin = task.first < 0 ? (-task.first + S - 1) / S : 0;
   const int64_t room = task.in_width - TAPS - task.first;
   int64_t end = room < 0 ? 0 : std::min(task.out_width, room / S + 1);
@@ -86,7 +86,7 @@ void correlate_row(const RowTask<T>& task) {
   for (; j < task.out_width; ++j) pixel_at_border<TAPS, S>(task, j);
 }
 
-// Row o of a level's output; row(i) is row i of its input, of which those under the window are asked for.
+// Row o of a level's output; row(i) returns row i of its input and is called for those under the window.
 template <int K, int S, class T, class Row>
 void forward_row(const Row& row, const T* w, const DepthwiseLevel& at, int64_t channels, int64_t o, T* out) {
   const int64_t top = o * S - at.pad_y;
@@ -104,7 +104,7 @@ void with_window(int kernel, int stride, F&& f) {
   if (kernel == 3 && stride == 2) return f.template operator()<3, 2>();
   if (kernel == 5 && stride == 1) return f.template operator()<5, 1>();
   if (kernel == 5 && stride == 2) return f.template operator()<5, 2>();
-  fail("[depthwise_conv2d] kernel {} with stride {} is not among 3 and 5 with 1 and 2", kernel, stride);
+  fail("[depthwise_conv2d] kernel {} with stride {} must be 3 or 5 with 1 or 2", kernel, stride);
 }
 
 }  // namespace fovea

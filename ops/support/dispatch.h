@@ -9,7 +9,7 @@
 
 namespace fovea {
 
-// A function of the same arguments that does nothing.
+// Returns a function of the same arguments that does nothing.
 template <class... Arguments>
 auto compute_nothing(void (*)(Arguments...)) {
   return +[](Arguments...) {};
@@ -17,15 +17,15 @@ auto compute_nothing(void (*)(Arguments...)) {
 
 // Every op's one line of dispatch: on<T>(x.device(), swish_cpu<Accumulator<T>>, cuda::swish<T>)(pointers,
 // sizes...). Both functions have the same type, so a signature that drifts apart does not compile, and a
-// reader can jump to either. In bfloat16 the CPU does not compute: with_compute_dtype has refused by then,
-// and the CUDA function is chosen. In a dry run it is neither of the two.
+// reader can jump to either. In bfloat16 this returns the CUDA function, because with_compute_dtype has
+// refused the CPU. In a dry run it returns neither.
 template <class T, class Cpu, class Cuda>
 Cuda* on(Device device, Cpu* cpu, Cuda* cuda) {
   if (is_dry_run()) return compute_nothing(cuda);
   if constexpr (std::is_same_v<T, bfloat16>) {
     return cuda;
   } else {
-    static_assert(std::is_same_v<Cpu, Cuda>, "the CPU's and the GPU's function must have one signature");
+    static_assert(std::is_same_v<Cpu, Cuda>, "the CPU's and the GPU's function must have the same signature");
     return device == Device::cpu ? cpu : cuda;
   }
 }
@@ -43,7 +43,7 @@ void with_compute_dtype(const Tensor& x, const char* op, F&& f) {
 // The dtype of the parameters, statistics and sums that go with activations of `dtype`: float32 for bfloat16.
 inline DType accumulator_dtype(DType dtype) { return dtype == DType::bfloat16 ? DType::float32 : dtype; }
 
-// Throws unless all tensors (undefined ones aside) lie on one device.
+// Throws unless all defined tensors are on one device.
 inline void require_one_device(const char* op, std::initializer_list<Tensor> tensors) {
   const Tensor* first = nullptr;
   for (const Tensor& tensor : tensors) {

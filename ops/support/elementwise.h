@@ -25,7 +25,7 @@ void elementwise_backward_cpu(const T* x, const T* dy, T* dx, int64_t n) {
 }
 
 // The op of one formula: y = F(x) for each element, and the gradient dy F'(x) from the saved input. F is one
-// of FOVEA_NONLINEARITIES or FOVEA_UNARY, whose kernels there are.
+// of FOVEA_NONLINEARITIES or FOVEA_UNARY, which have kernels.
 template <class F>
 Tensor elementwise(const char* op, const Tensor& x) {
   Tensor y = empty_like(x);

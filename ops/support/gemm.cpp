@@ -14,8 +14,8 @@
 namespace fovea {
 namespace {
 
-// oneDNN uses every thread it sees; inside our blocks it must see one, or its sums would be cut by the thread
-// count.
+// oneDNN uses all available threads; inside our blocks it must use one, or the number of threads would decide
+// where its sums are cut.
 class OneThread {
  public:
   OneThread() : threads_(omp_get_max_threads()) { omp_set_num_threads(1); }
@@ -30,7 +30,7 @@ struct Operand {
   int64_t leading;  // elements from one stored row to the next
 };
 
-// What becomes of the numbers that are in c.
+// What happens to the numbers in c.
 enum class Before { overwritten, added_to };
 
 void multiply(int64_t m, int64_t n, int64_t k, const float* a, Operand ta, const float* b, Operand tb,
@@ -44,7 +44,7 @@ void multiply(int64_t m, int64_t n, int64_t k, const float* a, Operand ta, const
   const dnnl_status_t status = dnnl_sgemm(ta.transposed ? 'T' : 'N', tb.transposed ? 'T' : 'N', m, n, k, 1.0f,
                                           a, ta.leading, b, tb.leading, add ? 1.0f : 0.0f, c, ldc);
   if (status != dnnl_success)
-    std::fill_n(c, m * ldc, __builtin_nanf(""));  // cannot throw here; never silent either
+    std::fill_n(c, m * ldc, __builtin_nanf(""));  // cannot throw here, but must not fail silently
 }
 
 void multiply(int64_t m, int64_t n, int64_t k, const double* a, Operand ta, const double* b, Operand tb,
@@ -60,7 +60,7 @@ void multiply(int64_t m, int64_t n, int64_t k, const double* a, Operand ta, cons
   }
 }
 
-// A block's input and output rows should stay in the second-level cache, and there should be blocks for every
+// A block's input and output rows should fit in the second-level cache, and there should be blocks for every
 // core.
 constexpr int64_t block_bytes = 1 << 19;
 constexpr int64_t min_rows = 64;
@@ -148,7 +148,7 @@ void add_block_product_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* 
   multiply(m, n, k, a, {true, m}, b, {false, n}, c, n, Before::added_to);
 }
 
-// A type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
+// T is a type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
 #define INSTANTIATE(T)                                                                       \
   template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, const RowsDone&); \
   template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, bool);         \

@@ -4,14 +4,14 @@
 
 namespace fovea {
 
-// What there is to compute with, as `fovea info ops` shows it. tests/ops/op_list_test.cpp holds both lists
-// against the sources: an op or a kernel that is not here fails it. Lists in a field are separated by spaces.
+// All ops and kernels, as `fovea info ops` shows them. tests/ops/op_list_test.cpp compares both lists with
+// the sources and fails if an op or a kernel is missing here. Lists in a field are separated by spaces.
 
-// The ops of one header of ops/, or, where there are none, kernels that something else launches.
+// The ops of one header of ops/, or kernels that something other than an op launches.
 struct OpStem {
   std::string stem;     // "matmul": ops/matmul.h, or cuda/kernels/<stem>.h where there are no ops
   std::string ops;      // "matmul linear conv1x1"
-  std::string kernels;  // the stems of their kernels' files: "gemm reduction"; none of an op for the CPU only
+  std::string kernels;  // the stems of their kernels' files: "gemm reduction"; empty for a CPU-only op
   std::string tests;    // "tests/ops/matmul_test.cpp"
 };
 const std::vector<OpStem>& op_stems();
@@ -20,7 +20,7 @@ const std::vector<OpStem>& op_stems();
 struct KernelFile {
   std::string stem;     // "reduction": cuda/kernels/reduction.cu
   std::string kernels;  // in the order of the file
-  std::string dtypes;   // that the file is compiled for, as name(DType) writes them
+  std::string dtypes;   // dtypes that the file is compiled for, as name(DType) writes them
 };
 const std::vector<KernelFile>& kernel_files();
 

@@ -44,7 +44,7 @@ ParameterCasts::Scope::Scope(const ParameterCasts& casts) : casts_(casts), outer
     cuda::round_all({reinterpret_cast<const cuda::RoundedTensor*>(casts.rows_.raw()),
                      reinterpret_cast<const cuda::Chunk*>(casts.chunks_.raw()), casts.chunk_count_,
                      casts.numbers_});
-  innermost = this;  // last: where the launch throws there is no scope
+  innermost = this;  // last: if the launch throws, no scope begins
 }
 
 ParameterCasts::Scope::~Scope() { innermost = outer_; }

@@ -5,8 +5,8 @@
 
 namespace fovea {
 
-// Copies of a network's float32 parameters in bfloat16, which its matrix products take. One launch rounds all
-// of them, where otherwise each op rounds its own parameters each time it runs.
+// bfloat16 copies of a network's float32 parameters, for its matrix products. One launch rounds all of them;
+// without them each op rounds its own parameters each time it runs.
 //   const ParameterCasts casts(parameters, DType::bfloat16);
 //   for (...) {
 //     {
@@ -19,19 +19,18 @@ namespace fovea {
 class ParameterCasts {
  public:
   ParameterCasts() = default;  // of no parameters
-  // Copies of the float32 parameters on CUDA, where dtype is bfloat16; nothing else is ever cast for a
-  // product. They take 2 bytes a number. Not under capture: a table of them goes to the device.
+  // Copies the float32 parameters on CUDA if dtype is bfloat16; nothing else is ever cast for a product. The
+  // copies take 2 bytes a number. Not allowed under capture, because it sends a table to the device.
   ParameterCasts(const Tensors& parameters, DType dtype);
 
-  // While one lives, the ops of this thread take the copies, which its constructor has brought up to date:
-  // one launch on the current stream, which may be captured. The parameters must keep their numbers
-  // meanwhile. Where scopes are nested, the copies of all of them are found. The tape
-  // refers to the copies themselves: call backward() before the next scope begins and before the weights
-  // change.
+  // While one lives, the ops of this thread use the copies, which its constructor brings up to date with one
+  // launch on the current stream; the launch may be captured. The parameters must not change meanwhile. With
+  // nested scopes, ops find the copies of all of them. The tape refers to the copies themselves: call
+  // backward() before the next scope begins and before the weights change.
   class Scope {
    public:
     explicit Scope(const ParameterCasts& casts);
-    explicit Scope(ParameterCasts&& casts) = delete;  // it would outlive them
+    explicit Scope(ParameterCasts&& casts) = delete;  // the scope would outlive them
     ~Scope();
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
@@ -42,11 +41,11 @@ class ParameterCasts {
     const Scope* outer_;
   };
 
-  // For ops: the copy in this dtype that a scope of this thread has, off the tape, or no tensor.
+  // For ops: returns this dtype's copy from a scope of this thread, off the tape, or no tensor.
   static Tensor find(const Tensor& parameter, DType dtype);
 
  private:
-  // A copy of the parameter's numbers, whichever handle names them. Holding them keeps their address from
+  // The copy of a parameter's numbers, whichever handle refers to them. Holding them keeps their address from
   // becoming another tensor's.
   struct Copy {
     Tensor parameter, copy;

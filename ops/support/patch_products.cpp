@@ -11,14 +11,14 @@
 namespace fovea {
 namespace {
 
-// Scratch space of a thread, undefined at first: vectors would write zeros first.
+// Uninitialised scratch space of a thread: a vector would write zeros first.
 template <class T>
 std::unique_ptr<T[]> scratch(int64_t count) {
   return std::make_unique_for_overwrite<T[]>(size_t(count));
 }
 
 // patches (end - begin, taps, channels): taps [first_tap, last_tap) of output pixels [begin, end). Taps side
-// by side in a row of the filter are side by side in the source, too, and copied at once.
+// by side in a row of the filter are also side by side in the source and are copied together.
 template <class T>
 void gather_patches(const T* source, const Correlation& c, int64_t begin, int64_t end, int first_tap,
                     int last_tap, T* patches) {
@@ -47,7 +47,7 @@ void correlate(const T* source, const T* filter, T* out, const Correlation& c, E
   const int64_t pixels = c.pixels(), sums = c.sums(), channels = c.out_channels;
   const int64_t block =
       std::clamp<int64_t>(gemm_block_rows(pixels, channels, sums), 1, std::max<int64_t>(1, pixels));
-  const bool in_order = c.down.out_step == 1 && c.across.out_step == 1;  // then outputs follow each other
+  const bool in_order = c.down.out_step == 1 && c.across.out_step == 1;  // then outputs are contiguous
   if (epilogue) epilogue->prepare(pixels, channels, chunk_count(pixels, block));
   parallel_for(chunk_count(pixels, block), 1, [&](int64_t first, int64_t last) {
     const auto patches = scratch<T>(block * sums), products = scratch<T>(in_order ? 0 : block * channels);
@@ -65,8 +65,8 @@ void correlate(const T* source, const T* filter, T* out, const Correlation& c, E
   if (epilogue) epilogue->finish();
 }
 
-// to (taps, Cout, Cin): the taps of w (k, k, Cin, Cout) that a correlation for dx uses. Squares of numbers
-// pass through a small array, for rows of w lie a power of two apart and would drive each other out of the
+// to (taps, Cout, Cin): the taps of w (k, k, Cin, Cout) that a correlation for dx uses. Squares of numbers go
+// through a small array, because rows of w lie a power of two apart and would evict each other from the
 // cache.
 template <class T>
 void turn_filter(const T* w, const Correlation& c, T* to) {
@@ -108,8 +108,8 @@ void input_gradient_by_products(const T* w, const T* dy, T* dx, const Conv2dDims
 
 template <class T>
 void weight_gradient_by_products(const T* x, const T* dy, T* dw, const Conv2dDims& d) {
-  // Partial sums over pieces of the pixels, no more than the operands' memory; where those are few, each
-  // piece is cut into groups of taps besides, so that there is work for every core.
+  // Partial sums over pieces of the pixels, in no more memory than the operands take; if there are few
+  // pieces, each is also cut into groups of taps, so that there is work for every core.
   constexpr int64_t max_pieces = 16, min_piece = 256, min_tasks = 8, min_block = 256;
   const Correlation c = Correlation::forward(d);
   const int64_t pixels = c.pixels(), size = d.filter_rows() * d.out_channels;
@@ -142,7 +142,7 @@ void weight_gradient_by_products(const T* x, const T* dy, T* dw, const Conv2dDim
   if (pieces > 1) add_pieces(sums, pieces, size, dw);
 }
 
-// A type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
+// T is a type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
 #define INSTANTIATE(T)                                                                       \
   template void conv2d_by_products<T>(const T*, const T*, T*, const Conv2dDims&, Epilogue*); \
   template void input_gradient_by_products<T>(const T*, const T*, T*, const Conv2dDims&);    \

@@ -8,8 +8,8 @@ namespace fovea {
 // Convolutional Neural Networks for Document Processing"): the pixels under a window, its patch, become one
 // row of a matrix, block by block of output pixels, while the block stays in the second-level cache; the
 // filter is the other matrix. Blocks depend only on the sizes, so the bits are the same on any number of
-// threads. Arrays as for cuda::conv2d; T: float, double. oneDNN's own convolutions are as fast, but cut the
-// sums of a weight gradient by the number of threads.
+// threads. Arrays are as for cuda::conv2d; T: float, double. oneDNN's own convolutions are as fast, but the
+// number of threads decides where they cut the sums of a weight gradient.
 
 // The epilogue, unless null, is called for each block of y.
 template <class T>

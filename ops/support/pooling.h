@@ -36,7 +36,7 @@ void for_largest(const T* image, const PoolAxis& v, const PoolAxis& h, int64_t c
 }
 
 // dx += weight g of each window (g is out height x out width x channels), at its first maximum. Windows may
-// overlap, so one image is one thread's.
+// overlap, so one thread handles a whole image.
 template <class T>
 void max_pool_backward_image(const T* image, const T* g, const PoolAxis& v, const PoolAxis& h,
                              int64_t channels, T weight, T* dx) {

@@ -18,8 +18,8 @@ inline std::string name(const PyramidShape& shape) {
   return text;
 }
 
-// What every op on a pyramid (N, P, C) refuses, naming it: other ranks, other numbers of pixels, empty
-// levels, none or more than 8 of them.
+// Throws, naming the op, unless x is a pyramid (N, P, C): on other ranks, other numbers of pixels, empty
+// levels, no level or more than 8.
 inline void require_pyramid(const char* op, const Tensor& x, const PyramidShape& shape) {
   require(!shape.levels.empty() && shape.levels.size() <= size_t(PyramidShape::max_levels) &&
               std::all_of(shape.levels.begin(), shape.levels.end(),
@@ -27,7 +27,7 @@ inline void require_pyramid(const char* op, const Tensor& x, const PyramidShape&
           "[{}] a pyramid has 1 to {} levels of at least one pixel, got {} levels: {}", op,
           PyramidShape::max_levels, shape.levels.size(), name(shape));
   require(x.rank() == 3 && x.size(1) == shape.pixels(),
-          "[{}] x is {}, it must be (N, {}, C) for the levels {}", op, x.shape(), shape.pixels(),
+          "[{}] x is {}: it must be (N, {}, C) for the levels {}", op, x.shape(), shape.pixels(),
           name(shape));
 }
 

@@ -153,7 +153,7 @@ ResampleDims resample_dims(const Tensor& x, const ResampledSum& of) {
   return d;
 }
 
-// From the gradients of the w_i to those of the learned v_i.
+// Computes the gradients of the learned v_i from those of the w_i.
 template <class T>
 void fusion_backward_cpu(const T* v, const std::vector<double>& w, Fusion fusion,
                          const std::vector<double>& dw, T* dv) {
@@ -178,8 +178,8 @@ void resampled_sum_backward_cpu(const std::vector<NodeInput<T>>& inputs, const T
   if (dv) fusion_backward_cpu(v, w, fusion, dw, dv);
 }
 
-// The inputs as the loops and kernels take them, with the gradients that are wanted of them; `adds`: to what
-// these hold already.
+// The inputs as the loops and kernels take them, with the gradients that they are to compute; `adds`: they
+// add to what these hold already.
 template <class T>
 std::vector<NodeInput<T>> node_inputs(const ResampledSum& of, const Tensors& gradients = {},
                                       const std::vector<bool>& adds = {}) {

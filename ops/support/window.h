@@ -5,7 +5,7 @@
 
 namespace fovea {
 
-// What every op with a window refuses, naming it.
+// Throws, naming the op, on a window that no op supports.
 inline void require_window(const char* op, const Window& window) {
   require(window.kernel >= 1 && window.stride >= 1, "[{}] kernel {} and stride {} must be at least 1", op,
           window.kernel, window.stride);
@@ -15,7 +15,7 @@ inline void require_window(const char* op, const Window& window) {
           window.kernel);
 }
 
-// For x (N, H, W, C).
+// Throws if x (N, H, W, C) is smaller than its window.
 inline void require_window_fits(const char* op, const Tensor& x, const Window& window) {
   require(window.output_size(x.size(1)) > 0 && window.output_size(x.size(2)) > 0,
           "[{}] x {} is smaller than the {}x{} window, its padding included", op, x.shape(), window.kernel,

@@ -11,7 +11,7 @@ using Counts = std::vector<std::string>;
 
 std::string count(const std::string& what, int64_t bytes) { return what + ": " + std::to_string(bytes); }
 
-// The bytes that op_bench counts for each direction of the one op of this name.
+// The bytes that op_bench counts for each direction of the op with this name.
 Counts counted_bytes(const std::string& op) {
   const std::string program = std::filesystem::path(FOVEA_PROGRAM).parent_path() / "bench/op_bench";
   const ProgramResult result =

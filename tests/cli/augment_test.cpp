@@ -29,12 +29,10 @@ const std::vector<std::string> augment{"--augment"};
 
 }  // namespace
 
-TEST_CASE("with --augment a network sees the flips of its training") {
+TEST_CASE("with --augment a network gets the flips of its training") {
   const TemporaryFolder folder;
   const auto trained = [&](const std::string& name, const std::vector<std::string>& more) {
-    run({"train", "--data", shapes(), "--run", folder / name, "--model", "efficientdet_d-3", "--image-size",
-         "64", "--epochs", "1"},
-        more);
+    run(tiny_training(shapes(), folder / name, {"--epochs", "1"}), more);
     return folder / name + "/best.safetensors";
   };
   const std::string usual = trained("usual", {}),
@@ -57,7 +55,7 @@ TEST_CASE("with --augment a network sees the flips of its training") {
              Contains("neither --horizontal-flip nor --vertical-flip") && Contains("leave out --augment"));
   const auto files = run_program({"eval", "--truth", "t.json", "--detections", "d.json", "--augment"});
   CHECK(files.exit_code == 1);
-  CHECK_THAT(files.errors, Contains("--augment is for a network"));
+  CHECK_THAT(files.errors, Contains("--augment needs a network"));
 }
 
 TEST_CASE("with --augment a classifier gives the mean of its probabilities") {
@@ -79,7 +77,7 @@ TEST_CASE("with --augment a classifier gives the mean of its probabilities") {
           Approx(1));
 }
 
-TEST_CASE("weights that are split over several files are taken by their index, and not written over") {
+TEST_CASE("weights that are split over several files are loaded by their index, and not overwritten") {
   const TemporaryFolder folder;
   Random random(1);
   const EfficientDet model(efficientdet_spec("efficientdet_d-3"), 3, random);
@@ -105,9 +103,7 @@ TEST_CASE("weights that are split over several files are taken by their index, a
   CHECK(found(index) == found(whole));
 
   const auto trained = [&](const std::string& weights, const std::string& name) {
-    run({"train", "--data", shapes(), "--run", folder / name, "--image-size", "64", "--steps", "2",
-         "--init-from", weights},
-        named);
+    run(tiny_training(shapes(), folder / name, {"--steps", "2", "--init-from", weights}));
     return read_file(folder / name + "/detections.json");
   };
   CHECK(trained(index, "split") == trained(whole, "whole"));
@@ -116,12 +112,11 @@ TEST_CASE("weights that are split over several files are taken by their index, a
   const auto over =
       run_program({"export", index, "--model", "efficientdet_d-3", "--output", folder / "b.safetensors"});
   CHECK(over.exit_code == 1);
-  CHECK_THAT(over.errors, Contains("b.safetensors is a file that is read here"));
+  CHECK_THAT(over.errors, Contains("b.safetensors is an input of this program"));
   CHECK(read_file(folder / "b.safetensors") == shard);
 
   fs::remove(folder / "b.safetensors");
   const auto missing = run_program({"predict", index, shapes() + "/val", "--model", "efficientdet_d-3"});
   CHECK(missing.exit_code == 1);
-  CHECK_THAT(missing.errors,
-             Contains("b.safetensors is not there, in which ") && Contains("puts tensor backbone."));
+  CHECK_THAT(missing.errors, Contains("b.safetensors is missing, but ") && Contains("puts tensor backbone."));
 }

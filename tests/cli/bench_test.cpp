@@ -5,6 +5,7 @@
 
 #include "cuda/runtime/kernel_score.h"
 #include "tests/support/program.h"
+#include "tests/support/quantized_file.h"
 #include "tests/support/test_data.h"
 
 using namespace fovea;
@@ -37,6 +38,35 @@ TEST_CASE("fovea bench prints times, a table by op, and JSON") {
   CHECK_THAT(refused.errors, Contains("--json needs --only"));
 }
 
+TEST_CASE("fovea bench times a quantised file, and refuses what does not apply to it") {
+  const QuantizedFile file;
+  file.write();
+  const auto run = [&](std::vector<std::string> more) {
+    std::vector<std::string> all{"bench", file.path, "--batch-size", "1", "--repeats", "2"};
+    all.insert(all.end(), more.begin(), more.end());
+    return Program(all).wait();
+  };
+  const ProgramResult table = run({});
+  CAPTURE(table.errors);
+  REQUIRE(table.exit_code == 0);
+  CHECK_THAT(table.output, Contains("efficientdet_d-3, 1 x 64 px, 2 classes") && Contains(", int8:") &&
+                               Contains("forward") && Contains("detection") && !Contains("training step"));
+  const ProgramResult json = run({"--only", "forward", "--json"});
+  REQUIRE(json.exit_code == 0);
+  CHECK(nlohmann::json::parse(json.output)["seconds"].size() == 2);
+  const auto refuse = [&](std::vector<std::string> more, const std::string& message) {
+    const ProgramResult refused = run(std::move(more));
+    CHECK(refused.exit_code == 1);
+    CHECK_THAT(refused.errors, Contains(message));
+  };
+  refuse({"--only", "training"}, "a quantised network has no training step");
+  refuse({"--profile"}, "leave out --profile");
+  refuse({"--device", "cuda"}, "which is for predictions on the CPU");
+  refuse({"--recompute"}, "leave out --device and --recompute");
+  refuse({"--classes", "4"}, "has its own image size, classes and fusion");
+  refuse({"--image-size", "128"}, "leave out --image-size, --classes and --fusion");
+}
+
 TEST_CASE("fovea bench --score counts what each kernel asks of the memory, the same each time") {
   const auto run = [](const std::vector<std::string>& more) {
     std::vector<std::string> arguments{"bench", "efficientdet_d-3", "--image-size", "64", "--batch-size",
@@ -46,7 +76,6 @@ TEST_CASE("fovea bench --score counts what each kernel asks of the memory, the s
   };
   const ProgramResult step = run({"--device", "cuda"});
   REQUIRE(step.exit_code == (cuda::ScoreKernels::possible() ? 0 : 1));
-  if (!cuda::ScoreKernels::possible()) return;
   if (!cuda::ScoreKernels::possible()) return;
   CHECK_THAT(step.output, Contains("one step, by kernel") && Contains("conflicts") &&
                               Contains("\ndepthwise_tiled<3, 1, 2, Plain, bfloat16> ") &&
@@ -72,7 +101,7 @@ TEST_CASE("fovea bench --score counts what each kernel asks of the memory, the s
              Contains("--score is of a training step"));
 }
 
-TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is not here") {
+TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is not in the machine") {
   const TemporaryFolder folder;
   const std::string file = folder / "launches.csv";
   const auto run = [&](const std::string& gpu) {
@@ -106,7 +135,7 @@ TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is
   int count = 0;
   while (std::getline(rows, line)) ++count;
   CHECK(count > 300);
-  CHECK(total(h200) > count * 0.9e-3);  // milliseconds: no launch is for nothing
+  CHECK(total(h200) > count * 0.9e-3);  // milliseconds: no launch is free
   CHECK(total(h200) < 20);
 
   const ProgramResult only = Program({"bench", "efficientdet_d-3", "--image-size", "64", "--batch-size", "2",
@@ -122,5 +151,5 @@ TEST_CASE("fovea bench --profile predicts each launch of a step on a GPU that is
   CHECK(unknown.exit_code == 1);
   CHECK_THAT(
       unknown.errors,
-      Contains("the GPU gtx is not in the table of GPUs; in it are H200, H100, A100, L4, RTX4090, T4"));
+      Contains("the GPU gtx is not in the table of GPUs: choose one of H200, H100, A100, L4, RTX4090, T4"));
 }

@@ -19,21 +19,21 @@ TEST_CASE("fovea info ops lists every op with kernels, dtypes and tests") {
                                      "  kernels  cuda/kernels/gemm.cu: cuBLASLt\n"
                                      "  dtypes   float32 float64 bfloat16 (cpu: float32 float64)\n"
                                      "  kernels  cuda/kernels/gemm_tiled.cu: product_tiled\n"
-                      "  dtypes   bfloat16 (cpu: float32 float64)\n"
-                      "  kernels  cuda/kernels/reduction.cu: reduce_naive") &&
+                                     "  dtypes   bfloat16 (cpu: float32 float64)\n"
+                                     "  kernels  cuda/kernels/reduction.cu: reduce_naive") &&
                                 Contains("  tests    tests/ops/matmul_test.cpp\n"));
 }
 
-TEST_CASE("a detector is trained, measured and used on CUDA, and its checkpoint goes to the CPU") {
+TEST_CASE("a detector is trained, evaluated and used on CUDA, and its checkpoint works on the CPU") {
   const TemporaryFolder folder;
   const std::string data = folder / "shapes", run = folder / "run", best = run + "/best.safetensors";
   REQUIRE(Program({"data", "synth", data, "--train", "8", "--val", "2", "--width", "64", "--height", "64"})
               .wait()
               .exit_code == 0);
-  const ProgramResult trained =
-      Program({"train", "--data", data, "--run", run, "--device", "cuda", "--model", "efficientdet_d-3",
-               "--image-size", "64", "--batch-size", "2", "--steps", "5", "--validate-every", "0"})
-          .wait();
+  const ProgramResult trained = Program(tiny_training(data, run,
+                                                      {"--device", "cuda", "--batch-size", "2", "--steps",
+                                                       "5", "--validate-every", "0"}))
+                                    .wait();
   CAPTURE(trained.errors);
   REQUIRE(trained.exit_code == 0);
   CHECK_THAT(trained.output, Contains("Average Precision") && Contains("report.html"));

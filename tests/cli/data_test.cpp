@@ -29,16 +29,16 @@ TEST_CASE("data check prints counts, sizes, the anchors' cover and an image, and
   CHECK_THAT(result.output, Contains("shapes: COCO, 16 images, ") && Contains(" 3 classes\n"));
   CHECK_THAT(result.output,
              Contains("train       val\n") && Contains("images") && Contains("       12         4\n"));
-  CHECK_THAT(result.output, Contains("images' width x height: 96x80 (16)"));
+  CHECK_THAT(result.output, Contains("image sizes, width x height: 96x80 (16)"));
   CHECK_THAT(result.output, Contains("in the 224x256 input of efficientdet_d-2, anchor scale 2"));
   CHECK_THAT(result.output, Contains("--anchor-scale"));
-  CHECK_THAT(result.output, Contains("0 errors, ") && Contains("a training can go on"));
+  CHECK_THAT(result.output, Contains("0 errors, ") && Contains("training can start"));
   const Image mosaic = read_image(folder / "mosaic.png");
   CHECK(mosaic.width == 4 * 404 - 4);
   CHECK(mosaic.height == 4 * 337 - 4);  // tiles of 400 x 333
 }
 
-TEST_CASE("data check answers 1 where a training stops, and shows ten faults of a kind or all") {
+TEST_CASE("data check exits with 1 where training would stop, and shows ten faults of a kind or all") {
   const TemporaryFolder folder;
   REQUIRE(run_program({"data", "convert", shapes(), folder / "yolo", "--to", "yolo"}).exit_code == 0);
   std::string lines;
@@ -52,7 +52,7 @@ TEST_CASE("data check answers 1 where a training stops, and shows ten faults of 
              Contains("yolo: YOLO, 12 images") && Contains("ERROR: classes that are not in the list of "
                                                            "classes: 12"));
   CHECK_THAT(some.output, Contains("the class is 90, but ") && Contains("data.yaml names 3, from 0 to 2"));
-  CHECK_THAT(some.output, Contains("  and 2 more\n") && Contains("a training would stop at the errors"));
+  CHECK_THAT(some.output, Contains("  and 2 more\n") && Contains("training would stop at the errors"));
   CHECK(lines_with(some.output, "the class is ") == 10);
   const auto all = run_program({"data", "check", folder / "yolo", "--split", "train,val", "--full"});
   CHECK(all.exit_code == 1);
@@ -69,14 +69,13 @@ TEST_CASE("data check names the flag for a split that is not there") {
   const auto result = run_program({"data", "check", folder / "shapes"});
   CAPTURE(result.errors);
   CHECK(result.exit_code == 0);
-  CHECK_THAT(result.output, Contains("tell `fovea train` which to take, with --val-split"));
+  CHECK_THAT(result.output, Contains("choose one for `fovea train` with --val-split"));
 }
 
 TEST_CASE("a training on YOLO and Pascal VOC data is one on the COCO data they were converted from") {
   const TemporaryFolder folder;
   const auto train = [&](const std::string& data, const std::string& run) {
-    const auto result = run_program({"train", "--data", data, "--run", run, "--model", "efficientdet_d-3",
-                                     "--image-size", "64", "--batch-size", "4", "--steps", "3"});
+    const auto result = run_program(tiny_training(data, run, {"--steps", "3"}));
     CAPTURE(result.errors);
     CHECK(result.exit_code == 0);
     return read_file(run + "/last.safetensors").size();
@@ -97,7 +96,7 @@ TEST_CASE("data convert on a full disk leaves nothing, and refuses a folder that
   CHECK(fs::is_empty(folder.path()));
   const auto there = run_program({"data", "convert", shapes(), shapes(), "--to", "voc"});
   CHECK(there.exit_code == 1);
-  CHECK_THAT(there.errors, Contains("is there already: give a new or an empty folder"));
+  CHECK_THAT(there.errors, Contains("already exists: give a new or an empty folder"));
   const auto format = run_program({"data", "convert", shapes(), folder / "x", "--to", "tfrecord"});
   CHECK(format.exit_code == 1);
   CHECK_THAT(format.errors, Contains("--to") && Contains("tfrecord"));
@@ -114,18 +113,16 @@ TEST_CASE("a data set of one split is trained on, and what is not UTF-8 never en
   const auto check = run_program({"data", "check", data});
   CHECK(check.exit_code == 0);
   CHECK_THAT(check.output,
-             Contains("caf\\xE9 has only the split \"default\": a training holds every fifth image out"));
-  const auto train =
-      run_program({"train", "--data", data, "--run", folder / "run", "--model", "efficientdet_d-3",
-                   "--image-size", "64", "--batch-size", "2", "--steps", "1"});
+             Contains("caf\\xE9 has only the split \"default\": training holds out every fifth image"));
+  const auto train = run_program(tiny_training(data, folder / "run", {"--batch-size", "2", "--steps", "1"}));
   CAPTURE(train.errors);
   CHECK(train.exit_code == 0);
-  CHECK_THAT(train.errors, Contains("of its 12 images are held out to measure on, drawn by --seed 1"));
+  CHECK_THAT(train.errors, Contains("of its 12 images are held out for validation, drawn by --seed 1"));
   const auto eval = run_program({"eval", folder / "run/last.safetensors"});
   CHECK(eval.exit_code == 0);
 }
 
-TEST_CASE("train says that images to measure on are learned from") {
+TEST_CASE("train warns of validation images that are also training images") {
   const TemporaryFolder folder;
   fs::copy(shapes(), folder / "shapes", fs::copy_options::recursive);
   fs::copy(folder / "shapes/annotations/instances_train.json",
@@ -133,8 +130,7 @@ TEST_CASE("train says that images to measure on are learned from") {
   fs::copy(folder / "shapes/train", folder / "shapes/val",
            fs::copy_options::recursive | fs::copy_options::overwrite_existing);
   const auto result =
-      run_program({"train", "--data", folder / "shapes", "--run", folder / "run", "--model",
-                   "efficientdet_d-3", "--image-size", "64", "--batch-size", "2", "--steps", "1"});
+      run_program(tiny_training(folder / "shapes", folder / "run", {"--batch-size", "2", "--steps", "1"}));
   CHECK(result.exit_code == 0);
-  CHECK_THAT(result.errors, Contains("12 of the 12 images to measure on are also learned from"));
+  CHECK_THAT(result.errors, Contains("12 of the 12 validation images are also training images"));
 }

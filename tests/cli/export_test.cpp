@@ -5,12 +5,13 @@
 #include "models/efficientdet.h"
 #include "models/weights.h"
 #include "tests/support/program.h"
+#include "tests/support/quantized_file.h"
 
 using namespace fovea;
 using Catch::Contains;
 namespace fs = std::filesystem;
 
-TEST_CASE("detectors and classifiers are exported, and a wrong request is explained") {
+TEST_CASE("detectors and classifiers are exported, and wrong options are explained") {
   const TemporaryFolder folder;
   Random random(1);
   save_weights(folder / "det.safetensors", EfficientDet(efficientdet_spec("efficientdet_d-3"), 2, random));
@@ -53,4 +54,22 @@ TEST_CASE("detectors and classifiers are exported, and a wrong request is explai
   refuse(run("det.safetensors", "efficientdet_d-3", {"--detections", "--iou-threshold", "2"}),
          "--iou-threshold");
   refuse(run("none.safetensors", "efficientdet_d-3", {}), "none.safetensors");
+}
+
+TEST_CASE("a quantised detector is exported with its bytes, but not as weights for PyTorch") {
+  const TemporaryFolder folder;
+  const QuantizedFile file;
+  file.write();
+  const auto run = [&](const std::string& output) {
+    return run_program({"export", file.path, "--output", folder / output});
+  };
+  const auto onnx = run("m.onnx");
+  CAPTURE(onnx.errors);
+  CHECK(onnx.exit_code == 0);
+  CHECK_THAT(onnx.output, Contains("images (batch, 3, 64, 64) -> class_logits, box_codes, anchors"));
+  CHECK_THAT(read_file(folder / "m.onnx"), Contains("DequantizeLinear") && Contains("[\"cell\",\"plate\"]"));
+  const auto weights = run("m.safetensors");
+  CHECK(weights.exit_code == 1);
+  CHECK_THAT(weights.errors, Contains("is quantised, and its bytes are no weights for PyTorch"));
+  CHECK_FALSE(fs::exists(folder / "m.safetensors"));
 }

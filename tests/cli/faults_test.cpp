@@ -1,5 +1,5 @@
-// What happens to a running program from outside: files that change under it, folders that go, no room on the
-// disk or in memory. docs/reliability.md has the whole table.
+// External faults of a running program: files that change, folders that disappear, a full disk, too little
+// memory. docs/reliability.md has the whole table.
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <cstdlib>
@@ -28,26 +28,11 @@ class Trainings {
   std::string operator/(const std::string& name) const { return folder_ / name; }
 
   std::vector<std::string> arguments(const std::string& run, const std::string& epochs = "12") const {
-    return {"train",
-            "--data",
-            folder_ / "shapes",
-            "--run",
-            folder_ / run,
-            "--model",
-            "efficientdet_d-3",
-            "--image-size",
-            "64",
-            "--batch-size",
-            "4",
-            "--epochs",
-            epochs,
-            "--validate-every",
-            "0",
-            "--cache-mb",
-            "0"};
+    return tiny_training(folder_ / "shapes", folder_ / run,
+                         {"--epochs", epochs, "--validate-every", "0", "--cache-mb", "0"});
   }
 
-  // Starts a training, does something to it after its first checkpoint, and waits for its end.
+  // Starts a training, disturbs it after its first checkpoint, and waits for its end.
   ProgramResult disturbed(const std::string& run, const std::function<void()>& disturb) const {
     Program program(arguments(run));
     while (!fs::exists(folder_ / run + "/last.safetensors"))
@@ -56,7 +41,7 @@ class Trainings {
     return program.wait();
   }
 
-  // Goes on with the run, and compares its end with a training that nothing happened to.
+  // Continues the run, and compares its end with that of an undisturbed training.
   void resume_and_compare(const std::string& run) {
     if (whole_.empty()) {
       REQUIRE(run_program(arguments("whole")).exit_code == 0);
@@ -94,7 +79,7 @@ TEST_CASE("an image replaced, or a run's folder moved, ends the training, resume
     if (entry.is_regular_file()) image_file = entry.path().string();
   const std::string good = read_file(image_file);
   check_refused(trainings.disturbed("a", [&] { write_file_atomically(image_file, "no image"); }),
-                image_file + " is no image that can be read");
+                image_file + " is not a readable image");
   write_file_atomically(image_file, good.substr(0, good.size() / 2));
   check_refused(run_program({"train", "--resume", trainings / "a"}), image_file + " is cut short");
   fs::remove(image_file);
@@ -108,7 +93,7 @@ TEST_CASE("an image replaced, or a run's folder moved, ends the training, resume
   trainings.resume_and_compare("moved");
 }
 
-TEST_CASE("a run whose files were damaged is not resumed, and says which file it is") {
+TEST_CASE("a run whose files were damaged is not resumed, and the message names the file") {
   Trainings trainings;
   REQUIRE(run_program(trainings.arguments("run", "1")).exit_code == 0);
   const std::string last = trainings / "run/last.safetensors", whole = read_file(last);
@@ -128,7 +113,7 @@ TEST_CASE("a run whose files were damaged is not resumed, and says which file it
                 "config.json is not a configuration in JSON");
 }
 
-TEST_CASE("every command says that the disk is full, and leaves nothing half-written") {
+TEST_CASE("every command reports a full disk, and leaves nothing half-written") {
   Trainings trainings;
   REQUIRE(run_program(trainings.arguments("run", "1")).exit_code == 0);
   const std::string weights = trainings / "run/best.safetensors";
@@ -145,17 +130,17 @@ TEST_CASE("every command says that the disk is full, and leaves nothing half-wri
   const std::string errors = trainings / "errors.txt";
   const std::string command = std::string(FOVEA_PROGRAM) + " info >/dev/full 2>" + errors;
   CHECK(std::system(command.c_str()) != 0);
-  CHECK_THAT(read_file(errors), Contains("the output cannot be written: No space left on device"));
+  CHECK_THAT(read_file(errors), Contains("cannot write the output: No space left on device"));
 }
 
-TEST_CASE("a run's folder that cannot be made is named before the training starts") {
+TEST_CASE("a run's folder that cannot be created is reported before the training starts") {
   const Trainings trainings;
   auto arguments = trainings.arguments("run");
   arguments[4] = "/proc/fovea/run";
-  check_refused(run_program(arguments), "the folder /proc/fovea/run cannot be made: ");
+  check_refused(run_program(arguments), "the folder /proc/fovea/run cannot be created: ");
   write_file_atomically(trainings / "file", "");
   arguments[4] = trainings / "file/run";
-  check_refused(run_program(arguments), "file/run cannot be made: Not a directory");
+  check_refused(run_program(arguments), "file/run cannot be created: Not a directory");
 }
 
 // The sanitizers themselves need terabytes of address space.

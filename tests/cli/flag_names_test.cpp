@@ -21,7 +21,7 @@ TEST_CASE("fields in backticks become flags, and other words in backticks stay")
   }
 }
 
-TEST_CASE("every field has a flag, and what check_config says becomes one") {
+TEST_CASE("every field has a flag, and the messages of check_config contain flags") {
   const TrainConfig config;
   for_each_field(config, [](const char* name, const auto&, const char*) {
     CHECK(with_flags(fmt::format("`{}`", name)) == flag_of(name));

@@ -7,7 +7,7 @@
 using namespace fovea;
 using Catch::Contains;
 
-TEST_CASE("fovea info tells a model's sizes, and the memory of a training step") {
+TEST_CASE("fovea info prints a model's sizes, and the memory of a training step") {
   const ProgramResult layers = run_program({"info", "efficientdet_d0", "--summary"});
   REQUIRE(layers.exit_code == 0);
   CHECK_THAT(layers.output, Contains("efficientdet_d0, 512x512 px") && Contains("3877763") &&
@@ -26,7 +26,7 @@ TEST_CASE("fovea info tells a model's sizes, and the memory of a training step")
   const double plain = peak({"--memory", "80GB"});
   CHECK(plain > 300'000);  // MB
   CHECK(peak({"--recompute"}) < 0.5 * plain);
-  const double accumulated = peak({"--accumulate", "3"});  // gradients are there, and three batches
+  const double accumulated = peak({"--accumulate", "3"});  // gradients exist, and three batches
   CHECK(accumulated > plain);
   CHECK(accumulated < 1.2 * plain);
   CHECK(peak({"--device", "cuda"}) < 0.6 * plain);  // bfloat16
@@ -46,11 +46,11 @@ TEST_CASE("fovea info draws a network") {
   const std::string file = folder / "d0.svg";
   const ProgramResult drawn = run_program({"info", "efficientdet_d0", "--graph", file});
   REQUIRE(drawn.exit_code == 0);
-  CHECK_THAT(drawn.output, Contains("efficientdet_d0 is drawn in " + file));
+  CHECK_THAT(drawn.output, Contains("wrote a drawing of efficientdet_d0 to " + file));
   CHECK_THAT(read_file(file), Contains("<svg xmlns") && Contains("fpn.cell.2.fnode.7"));
 }
 
-TEST_CASE("fovea info refuses what it cannot tell") {
+TEST_CASE("fovea info refuses what it cannot print") {
   const auto refused = [](std::vector<std::string> more, const std::string& sentence) {
     more.insert(more.begin(), "info");
     const ProgramResult result = run_program(more);
@@ -58,8 +58,8 @@ TEST_CASE("fovea info refuses what it cannot tell") {
     CHECK_THAT(result.errors, Contains(sentence));
   };
   refused({"resnet50"}, "there is no model resnet50");
-  refused({"efficientnet_b0", "--fpn", "bifpn"}, "efficientnet_b0 is no detector: leave out --fpn");
-  refused({"efficientdet_d0", "--recompute"}, "give --batch, too");
+  refused({"efficientnet_b0", "--fpn", "bifpn"}, "efficientnet_b0 is not a detector: leave out --fpn");
+  refused({"efficientdet_d0", "--recompute"}, "also give --batch");
   refused({"efficientdet_d0", "--batch", "2", "--precision", "bfloat16"}, "--precision is 'bfloat16' with");
   refused({"none.safetensors"}, "none.safetensors");
   refused({"efficientdet_d0", "--graph", "/no/such/folder/a.svg"}, "/no/such/folder/a.svg");

@@ -1,4 +1,4 @@
-// Where the results of commands go: never over what is read, never two under one name.
+// The results of commands never overwrite what is read, and no two have the same name.
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -33,7 +33,7 @@ class Weights {
   std::string detector() const { return folder_ / "efficientdet_d-3.safetensors"; }
   std::string classifier() const { return folder_ / "efficientnet_b-3.safetensors"; }
 
-  // An image in a folder; what is in it is the same each time.
+  // An image in a folder, with the same content each time.
   std::string photo(const std::string& name) const {
     const std::string path = folder_ / name;
     create_folder(fs::path(path).parent_path().string());
@@ -64,28 +64,28 @@ void check_refused(const ProgramResult& result, const std::string& message) {
 
 }  // namespace
 
-TEST_CASE("predict writes nothing among its images, by links neither") {
+TEST_CASE("predict writes nothing among its images, not even through links") {
   const Weights weights;
   const std::string photo = weights.photo("photos/photo.jpg"), before = read_file(photo);
   const std::string folder = weights / "photos";
   const auto predict = [&](const std::string& images, const std::string& output) {
     return run_program({"predict", weights.detector(), images, "--output", output});
   };
-  check_refused(predict(folder, folder), "results must not lie among the images");
-  check_refused(predict(photo, folder), "results must not lie among the images");
+  check_refused(predict(folder, folder), "results must not be among the images");
+  check_refused(predict(photo, folder), "results must not be among the images");
   fs::create_directory_symlink(folder, weights / "link");
-  check_refused(predict(folder, weights / "link"), "results must not lie among the images");
+  check_refused(predict(folder, weights / "link"), "results must not be among the images");
   create_folder(weights / "found");
   fs::create_symlink(photo, weights / "found/photo.jpg");
-  check_refused(predict(folder, weights / "found"), "found/photo.jpg is a file that is read here");
+  check_refused(predict(folder, weights / "found"), "found/photo.jpg is an input of this program");
   fs::remove(weights / "found/photo.jpg");
   fs::create_hard_link(photo, weights / "found/photo.jpg");
-  check_refused(predict(folder, weights / "found"), "found/photo.jpg is a file that is read here");
+  check_refused(predict(folder, weights / "found"), "found/photo.jpg is an input of this program");
   CHECK(read_file(photo) == before);
   CHECK(files_in(folder) == std::set<std::string>{"photo.jpg"});
 }
 
-TEST_CASE("predict gives each result a name of its own, and says what else lies there") {
+TEST_CASE("predict gives each result its own name, and reports what else is in the folder") {
   const Weights weights;
   for (const char* name : {"a.jpg", "a.png", "a.bmp", "b.png", "a.png.jpg", "sub/a.jpg", "sub/deep/c.jpg"})
     weights.photo(std::string("photos/") + name);
@@ -99,15 +99,15 @@ TEST_CASE("predict gives each result a name of its own, and says what else lies 
                                                                     "a.png_2.jpg", "b.jpg",
                                                                     "detections.json"});
   CHECK_THAT(flat.errors,
-             Contains("1 files are left out, which are no images by their names, like notes.txt") &&
-                 Contains("1 folders are not looked into, which --recursive does, like sub") &&
+             Contains("1 files are left out because they have no image extension, such as notes.txt") &&
+                 Contains("1 folders are not searched without --recursive, such as sub") &&
                  !Contains("warning"));
 
   auto recursive = command;
   recursive.push_back("--recursive");
   const auto deep = run_program(recursive);
   CAPTURE(deep.errors);
-  REQUIRE(deep.exit_code == 0);  // the results of the run before are no images to look at
+  REQUIRE(deep.exit_code == 0);  // the results of the run before are not read as images
   CHECK_THAT(deep.output, Contains("in 7 images"));
   CHECK(files_in(weights / "photos/found").contains("sub/deep/c.jpg"));
   std::set<std::string> names;
@@ -117,11 +117,38 @@ TEST_CASE("predict gives each result a name of its own, and says what else lies 
 
   fs::remove(weights / "photos/b.png");
   const auto less = run_program(recursive);
-  CHECK_THAT(less.errors, Contains("also holds 1 file that was not written now, like b.jpg"));
+  CHECK_THAT(less.errors, Contains("also holds 1 file that was not written now, such as b.jpg"));
   CHECK(fs::exists(weights / "photos/found/b.jpg"));
 }
 
-TEST_CASE("bytes of a file's name that are no UTF-8 do not lose the results") {
+TEST_CASE("predict takes several paths, and names images from the folder that all of them lie in") {
+  const Weights weights;
+  for (const char* name : {"a/1.jpg", "a/2.jpg", "b/1.jpg"}) weights.photo(name);
+  const auto predict = [&](const std::vector<std::string>& paths) {
+    std::vector<std::string> arguments{"predict", weights.detector(), "--output", weights / "found"};
+    for (const std::string& path : paths) arguments.push_back(weights / path);
+    fs::remove_all(weights / "found");
+    return run_program(arguments);
+  };
+  const auto check_found = [&](const std::vector<std::string>& paths, std::set<std::string> expected) {
+    const auto result = predict(paths);
+    CAPTURE(result.errors);
+    CHECK(result.exit_code == 0);
+    CHECK_THAT(result.output, Contains(fmt::format("in {} images", expected.size())));
+    expected.insert("detections.json");
+    CHECK(files_in(weights / "found") == expected);
+  };
+  check_found({"a/1.jpg", "a/2.jpg"}, {"1.jpg", "2.jpg"});
+  check_found({"a/1.jpg", "b/1.jpg"}, {"a/1.jpg", "b/1.jpg"});
+  check_found({"b/../b", "a/2.jpg"}, {"b/1.jpg", "a/2.jpg"});
+  check_found({"a/", "a/2.jpg"}, {"1.jpg", "2.jpg.jpg", "2.jpg_2.jpg"});
+  check_refused(predict({"a/1.jpg", "a/3.jpg"}), "a/3.jpg does not exist: give images");
+  CHECK_FALSE(fs::exists(weights / "found"));
+  create_folder(weights / "empty");
+  check_refused(predict({"a/1.jpg", "empty"}), "empty has no images");
+}
+
+TEST_CASE("a file name that is not UTF-8 does not lose the results") {
   const Weights weights;
   weights.photo("photos/caf\xE9.png");
   for (const std::string& model : {weights.detector(), weights.classifier()}) {
@@ -133,13 +160,13 @@ TEST_CASE("bytes of a file's name that are no UTF-8 do not lose the results") {
   CHECK(fs::exists(weights / "found/detections.json"));
 }
 
-TEST_CASE("no command writes over what it reads") {
+TEST_CASE("no command overwrites what it reads") {
   const Weights weights;
   const std::string before = read_file(weights.detector());
   fs::create_symlink(weights.detector(), weights / "link.safetensors");
   write_file_atomically(weights / "names.txt", "cat\ndog\n");
   const auto over = [&](std::vector<std::string> arguments) {
-    check_refused(run_program(arguments), "is a file that is read here, and would be overwritten");
+    check_refused(run_program(arguments), "is an input of this program and would be overwritten");
   };
   over({"export", weights.detector(), "--output", weights.detector()});
   over({"export", weights.detector(), "--output", weights / "link.safetensors"});
@@ -160,16 +187,13 @@ TEST_CASE("no command writes over what it reads") {
   CHECK(files_in(weights / "run") == std::set<std::string>{"pictures/x.jpg"});
 
   const auto train = [&](const std::string& run, std::vector<std::string> more) {
-    std::vector<std::string> arguments{"train",   "--data",           weights / "data", "--run", run,
-                                       "--model", "efficientdet_d-3", "--image-size",   "64",    "--epochs",
-                                       "1"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    return run_program(arguments);
+    more.insert(more.begin(), {"--epochs", "1"});
+    return run_program(tiny_training(weights / "data", run, more));
   };
   create_folder(weights / "start");
   fs::copy(weights.detector(), weights / "start/best.safetensors");
   check_refused(train(weights / "start", {"--init-from", weights / "start/best.safetensors"}),
-                "start/best.safetensors is a file that is read here");
+                "start/best.safetensors is an input of this program");
   const std::string settings = "{\"data\": \"" + weights / "data" + "\"}";
   write_file_atomically(weights / "start/config.json", settings);
   over({"train", "--config", weights / "start/config.json", "--run", weights / "start"});
@@ -182,15 +206,15 @@ TEST_CASE("no command writes over what it reads") {
   over({"eval", best, "--output", weights / "run"});
   CHECK(read_file(image) == pixels);
 
-  // The pictures of an evaluation that are not of this one are named.
+  // The pictures of an earlier evaluation are reported.
   REQUIRE(run_program({"eval", best, "--output", weights / "eval"}).exit_code == 0);
   write_image(weights / "eval/pictures/old.jpg", Image(8, 8));
   const auto again = run_program({"eval", best, "--output", weights / "eval"});
-  CHECK_THAT(again.output, Contains("also holds 1 file that was not written now, like old.jpg"));
+  CHECK_THAT(again.output, Contains("also holds 1 file that was not written now, such as old.jpg"));
   CHECK_THAT(read_file(weights / "eval/detections.json"), Contains("\"file_name\":\""));
 }
 
-TEST_CASE("more than 100 objects in an image are found and measured by --max-detections") {
+TEST_CASE("more than 100 objects in an image are found and evaluated with --max-detections") {
   const Weights weights;
   weights.photo("photos/a.png");
   const auto count = [&](std::vector<std::string> more) {
@@ -224,20 +248,18 @@ TEST_CASE("more than 100 objects in an image are found and measured by --max-det
                                       weights / "r.json"};
   const auto by_default = run_program(eval);
   CHECK_THAT(by_default.output, Contains("AR100      0.8333"));
-  CHECK_THAT(by_default.errors,
-             Contains("1 image with more objects than the 100 that are looked for in one") &&
-                 Contains("give --max-detections 120 or more"));
+  CHECK_THAT(by_default.errors, Contains("1 image with more objects than the 100 that may be found in one") &&
+                                    Contains("give --max-detections 120 or more"));
   auto with_more = eval;
   with_more.insert(with_more.end(), {"--max-detections", "200"});
   const auto all = run_program(with_more);
   CHECK_THAT(all.output, Contains("AR100      1.0000"));
   CHECK(all.errors.empty());
 
-  // A training takes it along.
+  // A training stores it.
   const auto run =
-      run_program({"train", "--data", shapes(), "--run", weights / "run", "--model", "efficientdet_d-3",
-                   "--image-size", "64", "--epochs", "1", "--max-detections", "1"});
-  CHECK_THAT(run.errors, Contains("with more objects than the 1 that are looked for"));
+      run_program(tiny_training(shapes(), weights / "run", {"--epochs", "1", "--max-detections", "1"}));
+  CHECK_THAT(run.errors, Contains("with more objects than the 1 that may be found"));
   std::set<int> images;
   const auto found = nlohmann::json::parse(read_file(weights / "run/detections.json"));
   for (const auto& entry : found) images.insert(entry["image_id"].get<int>());

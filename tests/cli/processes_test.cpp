@@ -1,4 +1,4 @@
-// Trainings of several processes, by mpirun and the program itself.
+// Trainings in several processes, with mpirun and the program itself.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <filesystem>
@@ -18,28 +18,10 @@ namespace fs = std::filesystem;
 namespace {
 
 std::vector<std::string> training(const std::string& run, std::vector<std::string> more = {}) {
-  // Plain SGD: AdamW would make a step of the rounding of a gradient that is 0.
-  std::vector<std::string> arguments{"train",
-                                     "--data",
-                                     shapes(),
-                                     "--run",
-                                     run,
-                                     "--model",
-                                     "efficientdet_d-3",
-                                     "--image-size",
-                                     "64",
-                                     "--batch-size",
-                                     "4",
-                                     "--steps",
-                                     "6",
-                                     "--validate-every",
-                                     "2",
-                                     "--optimizer",
-                                     "sgd",
-                                     "--learning-rate",
-                                     "0.01"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
+  // Plain SGD: AdamW would turn the rounding of a gradient that is 0 into a step.
+  more.insert(more.begin(),
+              {"--steps", "6", "--validate-every", "2", "--optimizer", "sgd", "--learning-rate", "0.01"});
+  return tiny_training(shapes(), run, more);
 }
 
 // The program in two processes.
@@ -58,7 +40,7 @@ class Pair : public Program {
 
  private:
   static std::vector<std::string> in_two(const std::vector<std::string>& arguments) {
-    // A build with the address sanitizer looks for no leaks here: Open MPI has some of its own.
+    // A build with the address sanitizer does not check for leaks here: Open MPI has leaks itself.
     std::vector<std::string> result{
         "-np",        "2", "--oversubscribe", "--allow-run-as-root", "-x", "LSAN_OPTIONS=detect_leaks=0",
         FOVEA_PROGRAM};
@@ -88,7 +70,7 @@ void compare_with_one_process(const std::vector<std::string>& more, double toler
   CAPTURE(shared.errors);
   REQUIRE(shared.exit_code == 0);
   CHECK_THAT(shared.errors, Contains("; 2 processes, "));
-  // Said once.
+  // Printed once.
   CHECK(shared.output.find("AP") != std::string::npos);
   CHECK(shared.output.find("report:") == shared.output.rfind("report:"));
   const auto [worst, name] = difference(folder / "two/last.safetensors", folder / "one/last.safetensors");
@@ -102,11 +84,11 @@ void compare_with_one_process(const std::vector<std::string>& more, double toler
 
 }  // namespace
 
-TEST_CASE("two processes learn what one learns of the same batches, and the same bits each time") {
+TEST_CASE("two processes learn what one learns from the same batches, with the same bits each time") {
   compare_with_one_process({}, 2e-3);
 }
 
-TEST_CASE("two processes learn what one learns on CUDA, too") {
+TEST_CASE("two processes also learn what one learns on CUDA") {
   compare_with_one_process(
       {"--device", "cuda", "--precision", "float32", "--steps", "3", "--validate-every", "0"}, 2e-3);
 }
@@ -122,7 +104,8 @@ TEST_CASE("what several processes cannot do is refused once, in one sentence") {
 }
 
 TEST_CASE(
-    "a process that is lost ends the others, which say how to go on, and the run goes on to the same bits") {
+    "a process that is lost ends the others, which print how to continue, and the run continues to the same "
+    "bits") {
   const TemporaryFolder folder;
   const std::vector<std::string> long_run{"--steps",          "60", "--checkpoint-every", "1",
                                           "--validate-every", "0"};
@@ -135,7 +118,7 @@ TEST_CASE(
   CAPTURE(result.errors);
   CHECK(result.exit_code != 0);
   CHECK_THAT(result.errors,
-             Contains("fovea: process 0 ends, since another one did or the training was told to: "
+             Contains("fovea: process 0 ends because another process ended or the training was stopped: "
                       "`fovea train --resume") &&
                  Contains("signal 9"));
   const auto resumed = Pair({"train", "--resume", folder / "cut"}).wait();

@@ -25,21 +25,7 @@ namespace {
 
 std::vector<std::string> arguments(const std::string& data, const std::string& run,
                                    const std::string& epochs) {
-  return {"train",
-          "--data",
-          data,
-          "--run",
-          run,
-          "--model",
-          "efficientdet_d-3",
-          "--image-size",
-          "64",
-          "--batch-size",
-          "4",
-          "--epochs",
-          epochs,
-          "--validate-every",
-          "0"};
+  return tiny_training(data, run, {"--epochs", epochs, "--validate-every", "0"});
 }
 
 void wait_for(const std::string& file) {
@@ -48,13 +34,13 @@ void wait_for(const std::string& file) {
 
 }  // namespace
 
-TEST_CASE("a run whose data moved goes on to the same bits, and on no other data") {
+TEST_CASE("a run whose data moved continues to the same bits, and only on the same data") {
   const TemporaryFolder folder;
   fs::copy(shapes(), folder / "data", fs::copy_options::recursive);
   REQUIRE(run_program(arguments(folder / "data", folder / "whole", "12")).exit_code == 0);
   Program program(arguments(folder / "data", folder / "run", "12"));
   wait_for(folder / "run/last.safetensors");
-  program.signal(SIGHUP);  // as a terminal that is closed
+  program.signal(SIGHUP);  // like a terminal that is closed
   const auto stopped = program.wait();
   CAPTURE(stopped.errors);
   REQUIRE(stopped.exit_code == 1);
@@ -99,7 +85,7 @@ TEST_CASE("a run whose data moved goes on to the same bits, and on no other data
   CHECK_THAT(more.errors, Contains("leave out --seed"));
 }
 
-TEST_CASE("boxes that change between stop and resume in their own place are noticed, too") {
+TEST_CASE("boxes that change in place between stop and resume are also noticed") {
   const TemporaryFolder folder;
   fs::copy(shapes(), folder / "data", fs::copy_options::recursive);
   REQUIRE(run_program(arguments(folder / "data", folder / "run", "1")).exit_code == 0);
@@ -130,7 +116,7 @@ TEST_CASE("a second training in a run's folder is refused, and a killed one leav
   CHECK_THAT(resumed.wait().errors, !Contains("in use"));
 }
 
-TEST_CASE("a hangup is ignored where nohup had it ignored, and a dead terminal loses no checkpoint") {
+TEST_CASE("a hangup is ignored under nohup, and a dead terminal loses no checkpoint") {
   const TemporaryFolder folder;
   const auto started = [&](const std::string& run, const std::string& before) {
     std::string command = before + " exec '" FOVEA_PROGRAM "'";

@@ -17,20 +17,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A training of a few seconds at most.
 std::vector<std::string> tiny(const std::string& run, std::vector<std::string> more = {}) {
-  std::vector<std::string> arguments{
-      "train",        "--data", shapes(),       "--run", run,        "--model", "efficientdet_d-3",
-      "--image-size", "64",     "--batch-size", "4",     "--epochs", "4"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
+  more.insert(more.begin(), {"--epochs", "4"});
+  return tiny_training(shapes(), run, more);
 }
 
 const std::vector<std::string> every_augmentation{
     "--mosaic",           "0.5", "--mixup",          "0.5", "--crop",       "0.5",
     "--rotate",           "20",  "--random-erasing", "0.5", "--brightness", "0.3",
     "--contrast",         "0.3", "--saturation",     "0.3", "--hue",        "0.1",
-    "--repeat-threshold", "0.9"};
+    "--repeat-threshold", "0.9", "--multi-scale",    "0.5"};
 
 bool has_part_files(const std::string& folder) {
   for (const auto& entry : fs::recursive_directory_iterator(folder))
@@ -59,17 +55,16 @@ TEST_CASE("a training leaves weights, figures, curves, a report and images, and 
   CHECK(augmented.width == 4 * 68 - 4);
   CHECK(augmented.height == 4 * 68 - 4);
   CHECK_THAT(read_file(folder / "run/report.html"),
-             Contains("What it gets wrong") && Contains("<td class=\"class\">nothing there</td>"));
+             Contains("<h2>Mistakes</h2>") && Contains("<td class=\"class\">nothing there</td>"));
 
-  // The same command once more finds it done; other settings are another run.
+  // The same command again finds the run complete; other settings are another run.
   const auto again = run_program(tiny(folder / "run"));
   CHECK(again.exit_code == 0);
-  CHECK_THAT(again.errors, Contains("holds this run already: it is complete"));
+  CHECK_THAT(again.errors, Contains("already holds this run: it is complete"));
   CHECK(again.output == result.output);
   const auto other = run_program(tiny(folder / "run", {"--seed", "2", "--optimizer", "sgd"}));
   CHECK(other.exit_code == 1);
-  CHECK_THAT(other.errors,
-             Contains("already holds a run, of --optimizer \"adamw\", and \"sgd\" is asked for"));
+  CHECK_THAT(other.errors, Contains("already holds a run with --optimizer \"adamw\", but \"sgd\" was given"));
 
   const auto eval = run_program({"eval", folder / "run/best.safetensors", "--output", folder / "eval"});
   CHECK(eval.exit_code == 0);
@@ -82,7 +77,7 @@ TEST_CASE("a training leaves weights, figures, curves, a report and images, and 
   CHECK(read_file(folder / "found/detections.json").front() == '[');
 }
 
-TEST_CASE("the same seed gives the same files on one thread and on two, another seed does not") {
+TEST_CASE("the same seed gives the same files on one thread and on two, and another seed does not") {
   const TemporaryFolder folder;
   REQUIRE(run_program(tiny(folder / "a")).exit_code == 0);
   std::vector<std::string> one_thread = tiny(folder / "b");
@@ -109,11 +104,11 @@ TEST_CASE("Ctrl-C keeps a checkpoint, and a resumed training ends as one never i
   CAPTURE(stopped.errors);
   REQUIRE(stopped.exit_code == 1);
   CHECK_THAT(stopped.errors, Contains("stopped at step") && Contains("--resume"));
-  // By the same command once more; tests/scripts/kill_and_resume does it by --resume.
+  // With the same command again; tests/scripts/kill_and_resume uses --resume.
   const auto resumed = run_program(tiny(folder / "run", longer));
   CAPTURE(resumed.errors);
   CHECK(resumed.exit_code == 0);
-  CHECK_THAT(resumed.errors, Contains("holds this run already: going on with it"));
+  CHECK_THAT(resumed.errors, Contains("already holds this run: continuing it"));
   CHECK(read_file(folder / "run/last.safetensors") == read_file(folder / "whole/last.safetensors"));
 
   const auto longer_still = run_program(tiny(folder / "run", {"--epochs", "50"}));
@@ -128,8 +123,8 @@ TEST_CASE("Ctrl-C keeps a checkpoint, and a resumed training ends as one never i
   CHECK_THAT(nothing.errors, Contains("holds no run to resume"));
 }
 
-// The frame of a handler would be written where the stack pointer is, and in the code that oneDNN generates
-// for small products that is in the heap (one training in fifty ended by "free(): invalid pointer").
+// A handler's frame would be written at the stack pointer, which is in the heap in the code that oneDNN
+// generates for small products (one training in fifty ended with "free(): invalid pointer").
 TEST_CASE("no handler of Ctrl-C or SIGTERM ever runs in a thread that computes") {
   const TemporaryFolder folder;
   Program program(tiny(folder / "run", {"--epochs", "40", "--validate-every", "0"}));
@@ -208,17 +203,17 @@ TEST_CASE("what cannot be trained is refused in one sentence") {
   refuses(tiny(folder / "run", {"--epochs", "many"}), "epochs");
   refuses(tiny(folder / "run", {"--train-split", "trian"}), "trian");
   refuses(tiny(folder / "run", {"--config", folder / "none.json"}), "none.json cannot be read");
-  refuses(
-      {"trian"},
-      "there is no command 'trian': choose one of train, eval, predict, export, quantize, info, data, bench, learn");
+  refuses({"trian"},
+          "there is no command 'trian': choose one of train, eval, predict, export, quantize, info, data, "
+          "bench, show, learn");
   refuses({"predict"}, "weights is required");
   refuses({}, "Start with:");
   refuses({"train", "--data", shapes(), "--mosaics", "0.3", "--run", folder / "run"},
-          "there is no --mosaics: did you mean --mosaic? `fovea train --help` has them all");
+          "there is no --mosaics: did you mean --mosaic? `fovea train --help` lists all flags");
   refuses({"data", "check", shapes(), "--ful=yes"},
           "there is no --ful: did you mean --full? `fovea data check --help`");
   refuses({"train", "shapes", "--run", folder / "run"},
-          "'shapes' is more than it takes: see `fovea train --help`");
+          "unexpected argument 'shapes': see `fovea train --help`");
   refuses({"data", "chekc"}, "there is no command 'chekc': choose one of ");
   refuses({"data"}, "`fovea data` needs a command: choose one of ");
   write_file_atomically(folder / "c.json", "{\"epoch\": 3}");
@@ -237,7 +232,7 @@ TEST_CASE("a configuration file sets what flags do not") {
              Contains("\"seed\": 8") && Contains("\"steps\": 6") && Contains("\"image_size\": \"64x80\""));
 }
 
-TEST_CASE("a flag and a configuration may have a former name, and a run of an earlier version goes on") {
+TEST_CASE("a flag and a configuration may have a former name, and a run of an earlier version continues") {
   const TemporaryFolder folder;
   const std::string run = folder / "run", settings = run + "/config.json";
   const auto with = [&](std::vector<std::string> more) {
@@ -247,17 +242,17 @@ TEST_CASE("a flag and a configuration may have a former name, and a run of an ea
   REQUIRE(with({"--batch-norm-freeze", "0.25"}).exit_code == 0);
   std::string config = read_file(settings);
   CHECK_THAT(config, Contains("\"freeze_statistics_at\": 0.25") && !Contains("batch_norm_freeze"));
-  CHECK_THAT(with({"--freeze-statistics-at", "0.25"}).errors, Contains("holds this run already"));
+  CHECK_THAT(with({"--freeze-statistics-at", "0.25"}).errors, Contains("already holds this run"));
   CHECK_THAT(with({"--freeze-statistics-at", "0.75"}).errors,
              Contains("of --freeze-statistics-at 0.25, and 0.75 is asked for"));
   CHECK_THAT(with({"--batch-norm-freeze", "0.25", "--freeze-statistics-at", "0.25"}).errors,
-             Contains("--freeze-statistics-at is given twice, once by its former name"));
+             Contains("--freeze-statistics-at is given twice, once under its former name"));
   const std::string help = run_program({"train", "--help"}).output;
   CHECK_THAT(help, Contains("--freeze-statistics-at") && !Contains("--batch-norm-freeze") &&
                        Contains("in steps, instead of --epochs"));
 
   write_file_atomically(folder / "old.json", "{\"batch_norm_freeze\": 0.25}");
-  CHECK_THAT(with({"--config", folder / "old.json"}).errors, Contains("holds this run already"));
+  CHECK_THAT(with({"--config", folder / "old.json"}).errors, Contains("already holds this run"));
   CHECK_THAT(with({"--config", folder / "old.json", "--freeze-statistics-at", "0.75"}).errors,
              Contains("of --freeze-statistics-at 0.25, and 0.75 is asked for"));
 
@@ -295,6 +290,11 @@ TEST_CASE("checkpoints and images that cannot be used are refused, one bad image
   CHECK(result.exit_code == 0);
   CHECK_THAT(result.errors, Contains("warning: ") && Contains("broken.jpg"));
   CHECK_THAT(result.output, Contains("in 4 images"));
+  const auto listed = run_program({"predict", weights, folder / "photos/broken.jpg",
+                                   folder / "photos/000013.jpg", "--output", folder / "o"});
+  CHECK(listed.exit_code == 0);
+  CHECK_THAT(listed.errors, Contains("warning: ") && Contains("broken.jpg"));
+  CHECK_THAT(listed.output, Contains("in 1 images"));
 }
 
 TEST_CASE("a classifier learns folders of images") {
@@ -314,11 +314,35 @@ TEST_CASE("a classifier learns folders of images") {
   CAPTURE(result.errors);
   REQUIRE(result.exit_code == 0);
   CHECK_THAT(result.output, Contains("top-1 accuracy 1.0000"));
+  const auto mixed = run_program({"train",
+                                  "--task",
+                                  "classification",
+                                  "--model",
+                                  "efficientnet_b-3",
+                                  "--data",
+                                  folder / "data",
+                                  "--run",
+                                  folder / "mixed",
+                                  "--image-size",
+                                  "32",
+                                  "--batch-size",
+                                  "8",
+                                  "--steps",
+                                  "40",
+                                  "--mixup",
+                                  "0.5",
+                                  "--label-smoothing",
+                                  "0.1",
+                                  "--class-weights",
+                                  "auto"});
+  CAPTURE(mixed.errors);
+  REQUIRE(mixed.exit_code == 0);
+  CHECK_THAT(mixed.output, Contains("top-1 accuracy 1.0000"));
   const std::string report = read_file(folder / "run/report.html");
   CHECK_THAT(report,
              Contains("<tr><td class=\"class\">blue</td><td style=\"background:rgba(37,99,201,0.60)\">2</td>"
                       "<td>·</td><td class=\"value\">2</td></tr>"));
-  CHECK_THAT(report, Contains("right, but not sure: "));
+  CHECK_THAT(report, Contains("right, but not confident: "));
 
   const auto eval = run_program({"eval", folder / "run/best.safetensors", "--output", folder / "eval"});
   CAPTURE(eval.errors);
@@ -330,7 +354,7 @@ TEST_CASE("a classifier learns folders of images") {
   CHECK_THAT(other.errors, Contains("has no folder test: give a --split that it has"));
 }
 
-TEST_CASE("a run keeps its box loss and its class weights, and says what the weights are") {
+TEST_CASE("a run keeps its box loss and its class weights, and prints the weights") {
   const TemporaryFolder folder;
   const std::vector<std::string> chosen{"--box-loss", "giou", "--class-weights", "auto"};
   const auto first = run_program(tiny(folder / "run", chosen));
@@ -348,12 +372,28 @@ TEST_CASE("a run keeps its box loss and its class weights, and says what the wei
              Contains("--class-weights names the class 'unicorn': the data set has "));
 }
 
-TEST_CASE("overfit fits a few images, and says whether it did") {
+TEST_CASE("a run of inputs of several sizes says them, keeps the option, and ends where it should") {
+  const TemporaryFolder folder;
+  const auto result = run_program(tiny(folder / "run", {"--multi-scale", "0.5"}));
+  CAPTURE(result.errors);
+  REQUIRE(result.exit_code == 0);
+  CHECK_THAT(result.errors, Contains("64x64 px (32x32 to 96x96 in training), "));
+  CHECK_THAT(read_file(folder / "run/config.json"), Contains("\"multi_scale\": 0.5"));
+  CHECK_THAT(run_program(tiny(folder / "run", {"--multi-scale", "0"})).errors,
+             Contains("of --multi-scale 0.5, and 0.0 is asked for"));
+  const auto narrow = run_program(tiny(folder / "narrow", {"--multi-scale", "0.25"}));
+  CHECK(narrow.exit_code == 1);
+  CHECK_THAT(narrow.errors, Contains("--multi-scale is 0.25 and the input 64x64 px: less than two sizes"));
+  CHECK_FALSE(fs::exists(folder / "narrow"));
+}
+
+TEST_CASE("overfit fits a few images, and reports whether it did") {
   const TemporaryFolder folder;
   const auto overfit = [&](const std::string& run, const std::string& steps,
                            const std::string& box_loss = "huber") {
-    return run_program({"train", "--data", shapes(), "--run", folder / run, "--model", "efficientdet_d-3",
-                        "--image-size", "96", "--overfit", "2", "--steps", steps, "--box-loss", box_loss});
+    return run_program(
+        tiny_training(shapes(), folder / run,
+                      {"--image-size", "96", "--overfit", "2", "--steps", steps, "--box-loss", box_loss}));
   };
   const auto learned = overfit("learned", "150");
   CAPTURE(learned.errors, learned.output);
@@ -370,7 +410,7 @@ TEST_CASE("overfit fits a few images, and says whether it did") {
              Contains("\"box_loss\": \"ciou\"") && Contains("\"box_loss_weight\": 1.0"));
   const auto not_yet = overfit("short", "3");
   CHECK(not_yet.exit_code == 1);
-  CHECK_THAT(not_yet.errors, Contains("on the 2 training images it was shown, where 1 was to be reached") &&
+  CHECK_THAT(not_yet.errors, Contains("on the 2 training images it was shown, where 1 was expected") &&
                                  Contains("more --steps than 3"));
   CHECK(fs::exists(folder / "short/report.html"));
   const auto too_many = run_program(tiny(folder / "many", {"--overfit", "100"}));
@@ -393,19 +433,17 @@ TEST_CASE("pictures that no list has are counted before the first step") {
   const TemporaryFolder folder;
   fs::copy(shapes(), folder / "data", fs::copy_options::recursive);
   write_image(folder / "data/spare.png", Image(8, 8));
-  const auto result = run_program({"train", "--data", folder / "data", "--run", folder / "data/run",
-                                   "--model", "efficientdet_d-3", "--image-size", "64", "--steps", "1"});
+  const auto result = run_program(tiny_training(folder / "data", folder / "data/run", {"--steps", "1"}));
   CHECK(result.exit_code == 0);
   CHECK_THAT(result.errors, Contains("data/spare.png is in no split"));
 }
 
-TEST_CASE("what keeps AP at 0 is said before the first step") {
+TEST_CASE("what keeps AP at 0 is reported before the first step") {
   const TemporaryFolder folder;
   fs::copy(shapes(), folder / "data", fs::copy_options::recursive);
   // Anchors of 128 pixels and more on images of 64.
   const auto far =
-      run_program({"train", "--data", folder / "data", "--run", folder / "far", "--model", "efficientdet_d-3",
-                   "--image-size", "64", "--anchor-scale", "16", "--steps", "1"});
+      run_program(tiny_training(folder / "data", folder / "far", {"--anchor-scale", "16", "--steps", "1"}));
   CHECK(far.exit_code == 0);
   CHECK_THAT(far.errors,
              Contains("of the training boxes overlap no anchor with an IoU of 0.5 at 64x64 pixels "
@@ -415,7 +453,6 @@ TEST_CASE("what keeps AP at 0 is said before the first step") {
   auto truth = nlohmann::json::parse(read_file(val));
   truth["annotations"] = nlohmann::json::array();
   write_file_atomically(val, truth.dump());
-  const auto empty = run_program({"train", "--data", folder / "data", "--run", folder / "empty", "--model",
-                                  "efficientdet_d-3", "--image-size", "64", "--steps", "1"});
+  const auto empty = run_program(tiny_training(folder / "data", folder / "empty", {"--steps", "1"}));
   CHECK_THAT(empty.errors, Contains("instances_val.json has no box at all: every figure will be -1"));
 }

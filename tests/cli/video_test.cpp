@@ -1,4 +1,4 @@
-// Videos, by programs that only pretend to be ffmpeg and, where it is installed, by itself.
+// Videos, with programs that only pretend to be ffmpeg and, if it is installed, with ffmpeg itself.
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <cstdlib>
@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Sets PATH for the programs that are started while it lives.
+// Sets PATH for the programs that are started while it exists.
 class Path {
  public:
   explicit Path(const std::string& path) : before_(std::getenv("PATH")) { ::setenv("PATH", path.c_str(), 1); }
@@ -94,7 +94,7 @@ TEST_CASE("a video becomes a line of JSON a frame, and a video with its boxes") 
   const std::string calls = read_file(videos.folder / "calls");
   CHECK_THAT(calls, Contains("-i file:" + clip) && Contains("-s 6x4 -r 10/1"));
 
-  // Only lines; of a classifier; the same from a stream.
+  // Only lines; with a classifier; the same from a stream.
   const auto classes = videos.predict({clip}, "efficientnet_b-3");
   CHECK(lines_of(classes.output).at(2)["classes"].size() == 2);
   const std::string command = "PATH='" + videos.folder.path() +
@@ -111,7 +111,7 @@ TEST_CASE("a video becomes a line of JSON a frame, and a video with its boxes") 
   CHECK_THAT(read_file(videos.folder / "calls"), Contains("-f v4l2 -i /dev/video0 -map 0:v:0 -r 5"));
 }
 
-TEST_CASE("what goes wrong with a video is said in a sentence, and leaves nothing half-written") {
+TEST_CASE("what goes wrong with a video is reported in one sentence, and leaves nothing half-written") {
   const Videos videos;
   const std::string clip = videos.folder / "clip.mp4", found = videos.folder / "found.mp4";
   const auto refuses = [&](const ProgramResult& result, const std::string& message) {
@@ -124,12 +124,12 @@ TEST_CASE("what goes wrong with a video is said in a sentence, and leaves nothin
   {
     const Path path(videos.folder / "bin");
     refuses(run_program({"predict", videos.folder / "efficientdet_d-3.safetensors", clip}),
-            "videos need the program ffmpeg: install it (Debian's package ffmpeg)");
+            "videos need the program ffmpeg: install it (Debian package ffmpeg)");
   }
   videos.program("ffmpeg", "echo 'moov atom not found' >&2; exit 1\n");
-  refuses(videos.predict({clip}), "clip.mp4 has no frame that can be read: moov atom not found");
+  refuses(videos.predict({clip}), "clip.mp4 has no readable frame: moov atom not found");
   videos.program("ffmpeg", "kill -9 $$\n");
-  refuses(videos.predict({clip}), "has no frame that can be read: ffmpeg ended with code 137");
+  refuses(videos.predict({clip}), "has no readable frame: ffmpeg ended with code 137");
   videos.pretend_ffmpeg("echo 'error in packet 4' >&2\n");
   const auto early = videos.predict({clip});
   CHECK(early.exit_code == 0);
@@ -138,17 +138,18 @@ TEST_CASE("what goes wrong with a video is said in a sentence, and leaves nothin
                  "case \"$*\" in *rawvideo*) echo 'No space left on device' >&2; exit 1;; esac\n"
                  "while :; do printf 'P6\\n600 400\\n255\\n'; head -c 720000 /dev/zero; done\n");
   refuses(videos.predict({clip, "--output", found}), "found.mp4 cannot be written: No space left on device");
-  refuses(videos.predict({clip, "--output", clip}), "clip.mp4 is a file that is read here");
+  refuses(videos.predict({clip, "--output", clip}), "clip.mp4 is an input of this program");
   refuses(videos.predict({clip, "--output", videos.folder / "folder"}),
-          "of a video it is a video, like found.mp4, and of images a folder");
+          "give a video file such as found.mp4 for a video, and a folder for images");
   refuses(videos.predict({videos.folder / "none.mp4"}), "none.mp4 does not exist");
+  refuses(videos.predict({clip, clip}), "clip.mp4 is a video, and 2 paths are given: give a video by itself");
   refuses(videos.predict({videos.folder.path(), "--output", found}),
-          "of a video it is a video, like found.mp4, and of images a folder");
-  refuses(videos.predict({}), "give an image, a folder of images, a video, - for a stream, or --camera");
+          "give a video file such as found.mp4 for a video, and a folder for images");
+  refuses(videos.predict({}), "give images, folders of images, a video, - for a stream, or --camera");
   CHECK(read_file(clip) == "a clip");
 }
 
-TEST_CASE("Ctrl-C ends a camera's video in order") {
+TEST_CASE("Ctrl-C ends a camera's video cleanly") {
   const Videos videos;
   videos.pretend_ffmpeg("while :; do printf 'P6\\n6 4\\n255\\n'; head -c 72 /dev/zero; done\n");
   const Path path(videos.folder / "bin:/usr/bin:/bin");
@@ -165,7 +166,7 @@ TEST_CASE("Ctrl-C ends a camera's video in order") {
 
 TEST_CASE("a real clip is read and written by ffmpeg") {
   if (std::system("command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null") != 0) {
-    WARN("there is no ffmpeg: only programs that pretend were tried");
+    WARN("there is no ffmpeg: only the stand-in programs were tested");
     return;
   }
   const Videos videos;

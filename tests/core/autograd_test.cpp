@@ -43,9 +43,9 @@ TEST_CASE("a gradient passed to two inputs is not corrupted by accumulation") {
   CHECK(b.grad().item() == 1);
 }
 
-TEST_CASE("an op may add to what its input has collected, and no other holder sees that change") {
+TEST_CASE("an op may add to what its input has accumulated, and no tensor that shares it changes") {
   std::vector<double> taken;  // what each op found
-  // y = factor x, whose backward pass adds by itself.
+  // y = factor x, whose backward pass adds to the gradient itself.
   const auto scaled = [&](const Tensor& x, float factor) {
     Tensor y = empty_like(x);
     y.data<float>()[0] = factor * x.data<float>()[0];
@@ -70,7 +70,7 @@ TEST_CASE("an op may add to what its input has collected, and no other holder se
   CHECK(taken == std::vector<double>{840});
   CHECK(x.grad().item() == 842);
   CHECK(held.item() == 840);
-  // The same input twice: the second finds nothing, and the engine adds.
+  // The same input twice: for the second nothing has accumulated, and the engine adds.
   const Tensor leaf = from_values({1}, {3}).set_requires_grad();
   record_adding(from_values({1}, {6}), "twice", {leaf, leaf}, [](const Tensor& dy, Node& node) -> Tensors {
     Tensor first = take_gradient(node, 0);
@@ -89,7 +89,7 @@ TEST_CASE("a second backward is explained") {
                     Catch::Contains("product") && Catch::Contains("run the forward pass again"));
 }
 
-TEST_CASE("saved tensors are released on the way back") {
+TEST_CASE("saved tensors are freed during the backward pass") {
   const Tensor x = full({1024}, 2).set_requires_grad();
   const int64_t before = memory_use().current;
   Tensor y = swish(swish(swish(x)));
@@ -106,7 +106,7 @@ TEST_CASE("no_grad and detach leave the tape") {
     CHECK_FALSE(product(x, x).requires_grad());
   }
   CHECK(product(x, x).requires_grad());
-  CHECK_THROWS_WITH(x.detach().backward(), Catch::Contains("requires no gradient"));
+  CHECK_THROWS_WITH(x.detach().backward(), Catch::Contains("does not require a gradient"));
 }
 
 TEST_CASE("a chain of a hundred thousand ops is freed without deep recursion") {
@@ -124,7 +124,7 @@ TEST_CASE("a wrong gradient names the op") {
   CHECK_THROWS_WITH(y.backward(), Catch::Contains("broken returned a gradient"));
 }
 
-TEST_CASE("observers see each op, its gradients and its end, innermost first, on their own thread") {
+TEST_CASE("observers receive each op, its gradients and its end, innermost first, on their own thread") {
   struct Log : TapeObserver {
     explicit Log(std::string name_, std::vector<std::string>& lines_)
         : name(std::move(name_)), lines(lines_) {}
@@ -164,7 +164,7 @@ TEST_CASE("a gradient goes back to the device that its tensor came from") {
   for (const auto& [here, there] :
        {std::pair{Device::cpu, Device::cuda}, std::pair{Device::cuda, Device::cpu}}) {
     const Tensor x = from_values({2}, {3, 5}).to(here).set_requires_grad();
-    // Only by way of the other device, and by both ways: y = x + 2 x.
+    // Through the other device only, in two terms: y = x + 2 x.
     x.to(there).backward(from_values({2}, {7, 11}).to(there));
     CHECK(x.grad().device() == here);
     CHECK(x.grad().values() == std::vector<double>{7, 11});

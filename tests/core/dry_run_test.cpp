@@ -10,7 +10,7 @@ using namespace fovea;
 
 namespace {
 
-// Of a small step, the memory in use before, at its peak and after.
+// The memory in use before a small step, at its peak and after it.
 template <class Use>
 std::vector<int64_t> step(const Tensor& w, const Use& use) {
   const int64_t begin = use().current;
@@ -46,7 +46,7 @@ TEST_CASE("a dry run counts the memory that a real one takes, and computes nothi
   CHECK(w.grad().values() == gradient);
 }
 
-TEST_CASE("what no machine could hold is walked through, on either device") {
+TEST_CASE("a step that no machine could hold runs, on either device") {
   for (const Device device : {Device::cpu, Device::cuda}) {
     const DryRun dry;
     const Tensor x({1 << 20, 1024, 1024}, DType::float32, device);  // 4 TiB

@@ -40,7 +40,7 @@ TEST_CASE("ops that compute take float32 and float64, and name the others") {
   CHECK_THROWS_WITH(with_dtype(DType(9), bytes), Contains("dtype 9 does not exist"));
 }
 
-TEST_CASE("all 65536 bfloat16 numbers survive the way through float") {
+TEST_CASE("all 65536 bfloat16 numbers survive conversion to float and back") {
   for (uint32_t bits = 0; bits < 65536; ++bits) {
     bfloat16 number;
     number.bits = uint16_t(bits);
@@ -59,6 +59,6 @@ TEST_CASE("a float becomes the nearer of the two bfloat16 around it") {
   CHECK(float(bfloat16(1.0f + 0.0078125f * 0.51f)) == 1.0078125f);
   CHECK(float(bfloat16(-3.1415927f)) == -3.140625f);
   CHECK(float(bfloat16(std::numeric_limits<float>::max())) == INFINITY);
-  CHECK(std::isnan(
-      float(bfloat16(std::bit_cast<float>(0x7F800001u)))));  // a NaN whose upper half alone is infinity
+  CHECK(
+      std::isnan(float(bfloat16(std::bit_cast<float>(0x7F800001u)))));  // a NaN whose upper half is infinity
 }

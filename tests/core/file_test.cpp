@@ -15,7 +15,7 @@ using Catch::Contains;
 
 namespace {
 
-// While one lives, no file can grow beyond `bytes`: what a full disk does to a writer, on any machine.
+// While one lives, no file can grow beyond `bytes`: to a writer that is a full disk, on any machine.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) {
@@ -62,7 +62,7 @@ TEST_CASE("the parts of a file follow one another") {
   CHECK(read_file(folder / "parts") == "head body tail");
 }
 
-TEST_CASE("a write that fails leaves the old content and no rubbish, and says why") {
+TEST_CASE("a write that fails leaves the old content and no temporary file, and says why") {
   const TemporaryFolder folder;
   write_file_atomically(folder / "checkpoint", "the old content");
   {
@@ -70,7 +70,7 @@ TEST_CASE("a write that fails leaves the old content and no rubbish, and says wh
     const std::string big(1 << 20, 'x');
     CHECK_THROWS_WITH(write_file_atomically(folder / "checkpoint", big),
                       Contains(folder / "checkpoint") && Contains("cannot be written: File too large") &&
-                          Contains("what was there before is unchanged"));
+                          Contains("its previous content is unchanged"));
   }
   CHECK(read_file(folder / "checkpoint") == "the old content");
   CHECK(files_in(folder.path()) == 1);
@@ -82,7 +82,7 @@ TEST_CASE("files that cannot be read or written are named with the reason") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH(read_file(folder / "missing.json"),
                     Contains("missing.json cannot be read: No such file or directory"));
-  CHECK_THROWS_WITH(read_file(folder.path()), Contains("is a folder, a file was expected"));
+  CHECK_THROWS_WITH(read_file(folder.path()), Contains("is a folder: expected a file"));
   CHECK_THROWS_WITH(write_file_atomically(folder / "no/such/folder", "x"),
                     Contains("no/such/folder cannot be written: No such file or directory"));
   create_folder(folder / "taken");
@@ -97,12 +97,12 @@ TEST_CASE("a folder is made with those above it, and may be there already") {
   create_folder(folder / "a/b/c");
   CHECK(std::filesystem::is_directory(folder / "a/b/c"));
   write_file_atomically(folder / "file", "x");
-  CHECK_THROWS_WITH(create_folder(folder / "file"), Contains("cannot be made: Not a directory"));
+  CHECK_THROWS_WITH(create_folder(folder / "file"), Contains("cannot be created: Not a directory"));
   CHECK_THROWS_WITH(create_folder(folder / "file/below"),
-                    Contains("file/below cannot be made: Not a directory"));
+                    Contains("file/below cannot be created: Not a directory"));
 }
 
-TEST_CASE("whether a name is there can be asked of any text") {
+TEST_CASE("any text can be checked for being the name of a file") {
   const TemporaryFolder folder;
   write_file_atomically(folder / "file", "x");
   CHECK((path_exists(folder / "file") && is_file(folder / "file") && !is_folder(folder / "file")));
@@ -116,7 +116,7 @@ TEST_CASE("whether a name is there can be asked of any text") {
   for (const std::string& name : none) CHECK_FALSE((path_exists(name) || is_file(name) || is_folder(name)));
 }
 
-TEST_CASE("a file that is read is not written over, under whatever name") {
+TEST_CASE("a file that is read is not overwritten, under any name") {
   const TemporaryFolder folder;
   namespace fs = std::filesystem;
   for (const char* name : {"photo.jpg", "gone.jpg", "x.part"}) write_file_atomically(folder / name, name);
@@ -126,33 +126,33 @@ TEST_CASE("a file that is read is not written over, under whatever name") {
   for (const char* name : {"photo.jpg", "hard.jpg", "soft.jpg", "./photo.jpg"}) {
     CAPTURE(name);
     CHECK_THROWS_WITH(write_file_atomically(folder / name, "result"),
-                      Contains("is a file that is read here, and would be overwritten"));
+                      Contains("is an input of this program and would be overwritten"));
     CHECK_THROWS(require_unprotected(folder / name));
   }
-  CHECK_THROWS(write_file_atomically(folder / "x", "result"));  // by way of x.part
+  CHECK_THROWS(write_file_atomically(folder / "x", "result"));  // through x.part
   CHECK_THROWS(require_unprotected(folder.path()));
   CHECK(read_file(folder / "photo.jpg") == "photo.jpg");
   write_file_atomically(folder / "other.jpg", "result");
   require_unprotected(folder / "nowhere");
 
-  // A file that has the number of a removed one is not taken for it.
+  // A file that has the inode of a removed one is not mistaken for it.
   fs::rename(folder / "gone.jpg", folder / "other.jpg");
   write_file_atomically(folder / "other.jpg", "result");
 }
 
-TEST_CASE("a lock is held by one, and names the process") {
+TEST_CASE("one process holds a lock, and the error names it") {
   const TemporaryFolder folder;
   {
     const FileLock lock(folder / "lock", "the run");
     CHECK_THROWS_WITH(
         FileLock(folder / "lock", "the run"),
-        fmt::format("the run is in use by another process, {}: wait for its end, or stop it", ::getpid()));
+        fmt::format("the run is in use by another process, {}: wait until it ends, or stop it", ::getpid()));
   }
   const FileLock again(folder / "lock", "the run");
   CHECK_THROWS_WITH(FileLock(folder / "no/lock", "the run"), Contains("no/lock cannot be written"));
 }
 
-TEST_CASE("what downloads and clones leave in the place of a file is told") {
+TEST_CASE("what downloads and clones leave in place of a file is recognised") {
   CHECK_THAT(found_instead("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 9\n"),
              Contains("Git LFS pointer"));
   for (const char* page : {"<!DOCTYPE html><html>", "\n  <html lang=\"en\">", "\xEF\xBB\xBF<!doctype HTML>"})

@@ -47,7 +47,7 @@ TEST_CASE("scalars, empty and undefined tensors and those of a dry run print") {
   CHECK(to_string(zeros({0, 3})) == "float32 0x3 on cpu\n[]");
   CHECK(to_string(Tensor()) == "undefined tensor");
   const DryRun dry_run;
-  CHECK(to_string(zeros({4, 3})) == "float32 4x3 on cpu, of a dry run: it has no numbers");
+  CHECK(to_string(zeros({4, 3})) == "float32 4x3 on cpu, made by a dry run: it has no numbers");
 }
 
 TEST_CASE("integers print without a point and whole") {
@@ -79,7 +79,7 @@ TEST_CASE("axes of more than two are nested, with an empty line between matrices
         "  [6 7]]]");
 }
 
-TEST_CASE("a large tensor shows the ends of its long axes, and a long row is broken") {
+TEST_CASE("a large tensor shows the ends of its long axes, and a long row is wrapped") {
   CHECK(to_string(counted({1001}, DType::int32)) == "int32 1001 on cpu\n[   0    1    2 ...  998  999 1000]");
   CHECK(to_string(counted({200, 6}, DType::int32)) ==
         "int32 200x6 on cpu\n"
@@ -90,7 +90,7 @@ TEST_CASE("a large tensor shows the ends of its long axes, and a long row is bro
         " [1182 1183 1184 1185 1186 1187]\n"
         " [1188 1189 1190 1191 1192 1193]\n"
         " [1194 1195 1196 1197 1198 1199]]");
-  // Numbers that are not shown have no part in the format.
+  // Numbers that are not shown do not affect the format.
   std::vector<double> hidden(2000, 1);
   hidden[1000] = 1e20;
   CHECK(text(hidden) == "[1. 1. 1. ... 1. 1. 1.]");

@@ -28,7 +28,7 @@ TEST_CASE("a stream continues from its position") {
   CHECK(Random(7, 3).bits() != Random(7, 4).bits());
 }
 
-TEST_CASE("a random key is a key and where the step is found") {
+TEST_CASE("a random key is a key and a pointer to the step") {
   Random a(7, 3), b(7, 3);
   CHECK(a.next_random_key().key == b.next_key());
   CHECK(a.next_random_key().step == nullptr);
@@ -88,7 +88,7 @@ TEST_CASE("a normal number is Box and Muller's function of its words, and the sa
 TEST_CASE("normal numbers have the moments of their distribution, and do not depend on one another") {
   constexpr int64_t n = 1000000;
   const Tensor x = randn({n}, 7, DType::float32, Device::cpu);
-  double sum[5] = {}, product[5] = {};  // of powers; of each number and the one so many places on
+  double sum[5] = {}, product[5] = {};  // of powers; of each number and the one 1, 2, ... places later
   int64_t within_one = 0;
   for (int64_t i = 0; i < n; ++i) {
     const double value = x.data<float>()[i];

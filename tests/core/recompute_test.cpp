@@ -39,7 +39,7 @@ TEST_CASE("a recomputed function gives the value and the gradients of the functi
     CHECK(std::string(y.node()->op) == "recompute");
     y.backward(ones({3}));
   }
-  SECTION("of leaves that it uses beside them") {
+  SECTION("of leaves that it uses besides them") {
     recompute([&](const Tensors& in) { return counted({in[0], w}); }, {x}, {w}).backward(ones({3}));
   }
   SECTION("where only such a leaf needs one") {
@@ -51,7 +51,7 @@ TEST_CASE("a recomputed function gives the value and the gradients of the functi
     const auto outer = [&](const Tensors& in) { return swish(recompute(counted, in)); };
     const Tensor y = recompute(outer, {x, w});
     y.backward(ones({3}));
-    CHECK(calls == 3);  // the outer's first run, and in its second the inner's two
+    CHECK(calls == 3);  // the outer one's first run, and in its second run the inner one's two
     CHECK_FALSE(is_recomputing());
     return;
   }
@@ -62,13 +62,13 @@ TEST_CASE("a recomputed function gives the value and the gradients of the functi
   CHECK_FALSE(is_recomputing());
 }
 
-TEST_CASE("gradients of a tensor that others use, too, are added up in the order of the tape") {
+TEST_CASE("gradients of a tensor with other uses are added up in the order of the tape") {
   // 1e8 - 1e8 + 3 + 1 is 4, but 1e8 + (3 - 1e8) + 1 is 1 in float32, whose numbers are 8 apart there.
   const auto gradient = [](bool again) {
     const Tensor x = leaf({1});
     const Tensor before = x * 1.0;
     const auto twice = [](const Tensors& in) {
-      const Tensor small = in[0] * 3.0, large = in[0] * -1e8;  // the later one is walked back through first
+      const Tensor small = in[0] * 3.0, large = in[0] * -1e8;  // the later one is visited first
       return small + large;
     };
     const Tensor piece = again ? recompute(twice, {x}) : twice({x});
@@ -80,7 +80,7 @@ TEST_CASE("gradients of a tensor that others use, too, are added up in the order
   CHECK(gradient(true) == 4);
 }
 
-TEST_CASE("a recomputed function keeps its inputs alone, and frees what it computed again") {
+TEST_CASE("a recomputed function keeps only its inputs, and frees what it recomputed") {
   const Tensor x = full({1024}, 2).set_requires_grad();
   const auto three = [](const Tensors& in) { return swish(swish(swish(in[0]))); };
   const int64_t before = memory_use().current;
@@ -92,7 +92,7 @@ TEST_CASE("a recomputed function keeps its inputs alone, and frees what it compu
   CHECK(memory_use().peak > before + 4 * 4096);
 }
 
-TEST_CASE("where no gradient is asked for, a function is just called") {
+TEST_CASE("where no gradient is required, a function is only called") {
   const Tensor x = leaf({1, 2}), w = leaf({3, 4});
   CHECK_FALSE(recompute(one_of_two, {x.detach(), w.detach()}).requires_grad());
   {
@@ -101,7 +101,7 @@ TEST_CASE("where no gradient is asked for, a function is just called") {
     const WithGrad with_grad;
     CHECK(recompute(one_of_two, {x, w}).requires_grad());
   }
-  // Nor where an observer needs every op: a graph is being drawn.
+  // Also where an observer needs every op: a graph is being drawn.
   struct Counter : TapeObserver {
     int ops = 0;
     void on_op(const Op&, const Tensors&, const Tensor&) override { ++ops; }
@@ -112,7 +112,7 @@ TEST_CASE("where no gradient is asked for, a function is just called") {
   CHECK(counter.ops == 3);
 }
 
-TEST_CASE("inputs of a recomputed function may be left out, or be whole numbers") {
+TEST_CASE("inputs of a recomputed function may be left out, or be integers") {
   const Tensor x = leaf({1, 2}), index = from_values({2}, {7, 8}, DType::int32);
   const auto f = [](const Tensors& in) {
     CHECK_FALSE(in[1].defined());

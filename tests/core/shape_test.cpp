@@ -43,7 +43,7 @@ TEST_CASE("shapes are equal by rank and sizes") {
   CHECK(Shape{2, 3} == Shape(std::vector<int64_t>{2, 3}));
   CHECK_FALSE(Shape{2, 3} == Shape{3, 2});
   CHECK_FALSE(Shape{2} == Shape{2, 1});
-  CHECK_FALSE(Shape{} == Shape{0});  // what lies beyond the rank is no part of a shape
+  CHECK_FALSE(Shape{} == Shape{0});  // sizes beyond the rank are not part of a shape
 }
 
 TEST_CASE("a shape prints its sizes") {

@@ -25,7 +25,7 @@ bool pool_keeps_blocks() {
 
 }  // namespace
 
-TEST_CASE("a block is aligned for vector loads and holds what it was asked for") {
+TEST_CASE("a block is aligned for vector loads and has the requested size") {
   for (const int64_t bytes : {int64_t(1), int64_t(63), int64_t(65), megabyte + 1}) {
     const Storage storage(bytes, Device::cpu);
     CHECK(reinterpret_cast<uintptr_t>(storage.data()) % 64 == 0);
@@ -101,11 +101,11 @@ TEST_CASE("bytes in use, their peak and what is kept are counted") {
   CHECK(memory_use().reserved == before.reserved);
 }
 
-TEST_CASE("what cannot be had is refused with the numbers") {
+TEST_CASE("a request that cannot be met is refused with the numbers") {
   CHECK_THROWS_WITH(Storage(-1, Device::cpu), Contains("cannot allocate -1 bytes"));
   CHECK_THROWS_WITH(Storage(int64_t(1) << 50, Device::cpu),
                     Contains("cannot allocate 1125899906842624 bytes"));
   CHECK_THROWS_WITH(Storage(int64_t(1) << 45, Device::cuda),
-                    Contains("CUDA device is out of memory: 33554432.0 MB asked for") &&
+                    Contains("CUDA device is out of memory: 33554432.0 MB requested") &&
                         Contains("Try a smaller batch or image size"));
 }

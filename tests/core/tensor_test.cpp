@@ -58,7 +58,7 @@ TEST_CASE(
       const std::vector<double> rounded = from_values({n}, x.values(), dtype).values();
       for (const int count : {1, 2, 3}) {
         set_num_threads(count);
-        CHECK((randn({n}, 11, dtype, Device::cpu).values() == rounded));  // a million: not to be printed
+        CHECK((randn({n}, 11, dtype, Device::cpu).values() == rounded));  // a million numbers: do not print
       }
       const Tensor there = randn({n}, 11, dtype, Device::cuda);
       CHECK(there.device() == Device::cuda);
@@ -77,7 +77,7 @@ TEST_CASE(
   CHECK(longer != numbers(9, 12));
   CHECK(longer != numbers(9, {11, &step}));
   CHECK_THROWS_WITH(randn({2}, 11, DType::int32, Device::cpu),
-                    "[randn] there are no normal numbers in int32: choose a floating dtype");
+                    "[randn] cannot draw normal numbers in int32: choose a floating dtype");
   const DryRun dry_run;
   CHECK(randn({1 << 20, 1 << 20}, 11, DType::float32, Device::cuda).bytes() == int64_t(4) << 40);
 }
@@ -103,7 +103,7 @@ TEST_CASE("uniform numbers made on either device are the same bits") {
   CHECK(rand({9}, 11, 0, 1, DType::float32, Device::cpu).values() !=
         rand({9}, 12, 0, 1, DType::float32, Device::cpu).values());
   CHECK_THROWS_WITH(rand({2}, 11, 0, 1, DType::uint8, Device::cuda),
-                    "[rand] there are no uniform numbers in uint8: choose a floating dtype");
+                    "[rand] cannot draw uniform numbers in uint8: choose a floating dtype");
 }
 
 TEST_CASE("a tensor filled on its device takes one key of the stream, whatever its shape") {
@@ -137,7 +137,7 @@ TEST_CASE("int64 tensors are filled, but have no gradient and no random numbers"
     CHECK(zeros({2}, DType::int64, device).values() == std::vector<double>{0, 0});
     CHECK_THROWS_WITH(zeros({2}, DType::int64, device).set_requires_grad(),
                       "[set_requires_grad] a int64 tensor has no gradient");
-    CHECK_THROWS_WITH(randn({2}, 11, DType::int64, device), Catch::Contains("no normal numbers in int64"));
+    CHECK_THROWS_WITH(randn({2}, 11, DType::int64, device), Catch::Contains("draw normal numbers in int64"));
   }
   CHECK(from_values({2}, {-7, 1e15}, DType::int64).values() == std::vector<double>{-7, 1e15});
 }

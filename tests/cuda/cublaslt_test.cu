@@ -44,7 +44,7 @@ std::string refusal(const std::function<void(Request&)>& change) {
   return "none";
 }
 
-// The same with memory of its own, and the call.
+// The same with its own memory, and the call.
 struct Call : Request {
   cuda::Workspace<float> memory{1024}, scratch{1024};
   float one = 1, zero = 0;
@@ -63,7 +63,7 @@ struct Call : Request {
   }
 };
 
-// What changes after the algorithm was chosen.
+// Applies a change after the algorithm was chosen.
 std::string refusal_of_call(const std::function<void(Call&)>& change,
                             const std::function<void(Call&)>& before = {}) {
   Call call;
@@ -99,7 +99,7 @@ TEST_CASE("cuBLASLt has the products of its table, each with the bias of its out
   CHECK_THAT(types(CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_16BF, CUDA_R_32F, CUDA_R_16BF),
              Contains("the bias is CUDA_R_16BF") && Contains("it must be CUDA_R_32F"));
   CHECK_THAT(types(CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_32F, CUDA_R_16BF, CUDA_R_16BF),
-             Contains("A and B of CUDA_R_32F and D of CUDA_R_16BF are no row of its table"));
+             Contains("A and B of CUDA_R_32F and D of CUDA_R_16BF are not a row of its table"));
   CHECK_THAT(types(CUBLAS_COMPUTE_32F, CUDA_R_64F, CUDA_R_32F, CUDA_R_32F, CUDA_R_32F),
              Contains("the scale type CUDA_R_64F"));
   CHECK_THAT(types(CUBLAS_COMPUTE_64F, CUDA_R_64F, CUDA_R_32F, CUDA_R_32F, CUDA_R_32F),
@@ -125,7 +125,7 @@ TEST_CASE("matrices of two types, of sizes that do not fit, or empty, are refuse
   CHECK_THAT(refusal([](Request& r) { r.c.rows = 2; }), Contains("C is 2 x 2 and D is 3 x 2"));
   CHECK_THAT(refusal([](Request& r) { r.a.columns = r.b.rows = 0; }), Contains("A is 3 x 0"));
   CHECK_THAT(refusal([](Request& r) { r.b.columns = r.d.columns = uint64_t(1) << 31; }),
-             Contains("B is 4 x 2147483648: rows and columns must fit 32 bits"));
+             Contains("B is 4 x 2147483648: rows and columns must fit into 32 bits"));
 }
 
 TEST_CASE("a leading dimension is at least the number of rows") {
@@ -171,7 +171,7 @@ TEST_CASE("a bias is there, and as aligned as when the algorithm was chosen") {
   CHECK_THAT(refusal_of_call(with_bias(197), with_bias(196)), Contains("multiples of 16 bytes"));
 }
 
-TEST_CASE("a workspace is as large as was allowed to the algorithm, and aligned to 256 bytes") {
+TEST_CASE("a workspace is as large as the algorithm was allowed, and aligned to 256 bytes") {
   CHECK_THAT(refusal_of_call([](Call& c) { c.workspace_bytes = 4095; }),
              Contains("the workspace has 4095 bytes: the algorithm was chosen with 4096"));
   CHECK_THAT(refusal_of_call([](Call& c) { c.workspace = c.scratch.data() + 32; }),
@@ -183,7 +183,7 @@ TEST_CASE("a workspace is as large as was allowed to the algorithm, and aligned 
              Contains("the workspace at") && Contains("is not device memory"));
 }
 
-TEST_CASE("operands are device memory that was written, and the scalars are the host's") {
+TEST_CASE("operands are device memory that was written, and scalars are host memory") {
   float on_host[256] = {};
   CHECK_THAT(refusal_of_call([&](Call& c) {
                c.preference.alignment_a = 1;
@@ -216,7 +216,7 @@ TEST_CASE("an attribute has the size of its type") {
       Contains("cublasLtMatmulPreferenceSetAttribute: attribute 1 of 4 bytes: it has 8"));
 }
 
-TEST_CASE("columns of a product may lie apart") {
+TEST_CASE("columns of a product may have gaps between them") {
   Call call;
   call.a.leading = 5;
   call.d.leading = call.c.leading = 4;

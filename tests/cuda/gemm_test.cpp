@@ -57,7 +57,7 @@ TEMPLATE_TEST_CASE("matrix products by hand, with a bias of their output's type"
   CHECK(sums.values() == std::vector<double>{17, 22, 27, 22, 29, 36, 27, 36, 45});
 }
 
-TEMPLATE_TEST_CASE("a sum over nothing is zero, or the bias", "", float, double, bfloat16) {
+TEMPLATE_TEST_CASE("an empty sum is zero, or the bias", "", float, double, bfloat16) {
   using T = TestType;
   const OnDevice<T> none({0}), bias({10, 20}), c({7, 7, 7, 7});
   cuda::gemm<T>(2, 2, 0, none.data(), none.data(), bias.data(), c.data());
@@ -83,7 +83,7 @@ TEST_CASE("a product sums in float32 and rounds its bfloat16 result once, after 
   CHECK(c.values() == std::vector<double>{258});
 }
 
-TEST_CASE("an operand of a product that is not aligned is refused by its name") {
+TEST_CASE("an unaligned operand of a product is refused by its name") {
   const OnDevice<float> a(std::vector<double>(200, 1)), b(std::vector<double>(200, 1)),
       c(std::vector<double>(200, 1));
   const auto product = [&](int64_t a_at, int64_t b_at, int64_t bias_at, int64_t c_at) {

@@ -1,4 +1,4 @@
-// The product on tensor cores, directly, at sizes that gemm() leaves to cuBLASLt as well as at its own.
+// The product on tensor cores, called directly, at sizes that gemm() leaves to cuBLASLt and at its own.
 #include "cuda/kernels/gemm_tiled.h"
 
 #include <catch2/catch.hpp>
@@ -39,7 +39,7 @@ struct Sizes {
   int rows, inner, columns;
 };
 
-// Errors in units of what rounding a bfloat16 once may cost.
+// Errors in units of the largest error of rounding to bfloat16 once.
 double worst_error(const cuda::TiledGemm<bfloat16>& p, const Operand& a, const Operand& b,
                    const Operand& bias) {
   const std::vector<bfloat16> got = from_device(p.c, size_t(p.rows * p.columns));

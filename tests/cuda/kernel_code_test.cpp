@@ -1,4 +1,4 @@
-// What is read from PTX, and what is predicted from it, on texts and launches made for it: no nvcc is needed.
+// Reads PTX, and predicts from it, with texts and launches made for this test: no nvcc is needed.
 #include "cli/predict/kernel_code.h"
 
 #include <fmt/format.h>
@@ -95,7 +95,7 @@ TEST_CASE("a kernel's accesses, loops and costs are read from its PTX") {
   CHECK(kernels[0].max_threads == 192);
   REQUIRE(kernels[0].loops.size() == 2);
   CHECK(kernels[0].constant_trips(0) + kernels[0].constant_trips(1) ==
-        9);  // of the other one it is not known
+        9);  // that of the other one is unknown
 
   const KernelCode code = read_ptx(ptx)[0];
   CHECK(code.loads == std::map<int, int>{{4, 1}, {8, 1}, {16, 2}});
@@ -105,7 +105,7 @@ TEST_CASE("a kernel's accesses, loops and costs are read from its PTX") {
   CHECK(code.double_operations_in_loops == 1);
   CHECK(code.step.loaded == 40);
   CHECK(code.step.stored == 16);
-  CHECK(code.step.rounds == 2);  // the second pack lies where the pointer leads that was loaded
+  CHECK(code.step.rounds == 2);  // the address of the second pack depends on the loaded pointer
   CHECK(code.once.loaded == 9 * 4);
   CHECK(code.once.rounds == 9);
   CHECK(code.once.stored == 2);
@@ -118,7 +118,7 @@ TEST_CASE("a kernel's accesses, loops and costs are read from its PTX") {
                     Contains("the PTX of add_packed is cut short"));
 }
 
-TEST_CASE("what the last block does behind its ticket is not taken for the main loop") {
+TEST_CASE("what the last block does after its ticket is not taken for the main loop") {
   std::string text = ptx;
   const std::string end = "\tbar.sync \t0;\n", load = "\tld.global.v4.f32 \t{%f1, %f2, %f3, %f4}, [%rd1];\n";
   text.replace(text.find(end), end.size(),
@@ -166,7 +166,7 @@ TEST_CASE("registers, shared memory and spills come from the report of ptxas, of
   CHECK(kernels[0].shared_bytes == 4608);
   CHECK(kernels[0].spill_bytes == 0);
   CHECK_THROWS_WITH(add_ptxas_report(report, "sm_80", kernels),
-                    Contains("for sm_80 says nothing of kernel add_packed"));
+                    Contains("for sm_80 does not contain kernel add_packed"));
 }
 
 TEST_CASE("the table of kernels is read as it was written") {
@@ -199,7 +199,7 @@ TEST_CASE("a multiprocessor holds as many blocks as NVIDIA's occupancy calculato
                                           Contains("H200, H100, A100, L4, RTX4090, T4"));
 }
 
-TEST_CASE("a prediction says what limits a launch, and ranks changes as a GPU would") {
+TEST_CASE("a prediction says what limits a launch, and ranks changes as a GPU does") {
   const Gpu& gpu = find_gpu("H200");
   const auto seconds = [&](const LaunchTime& launch, const KernelCode& code) {
     return predict(launch, gpu, table_of(code));
@@ -215,8 +215,8 @@ TEST_CASE("a prediction says what limits a launch, and ranks changes as a GPU wo
   CHECK(wide.waves == Approx(8192.0 / (8 * 132)));
   CHECK(wide.bytes_in_flight == Approx(8 * 132 * 256 * 32));
 
-  // Fewer warps hide less; single stores are more instructions; more steps take longer; a chain of loads
-  // longer still.
+  // Fewer warps hide less latency; single stores are more instructions; more steps take longer; a chain of
+  // loads takes longer still.
   KernelCode fat = usual();
   fat.registers = 160;
   CHECK(seconds(large, fat).seconds > 1.3 * wide.seconds);
@@ -229,7 +229,7 @@ TEST_CASE("a prediction says what limits a launch, and ranks changes as a GPU wo
   chain.step.rounds = 10;
   CHECK(seconds(small, chain).seconds > seconds(small, usual()).seconds + 2e-6);
 
-  // A smaller GPU is slower, and what no table knows is said to be so.
+  // A smaller GPU is slower, and a kernel that is not in the table is reported as unknown.
   CHECK(predict(large, find_gpu("T4"), table_of(usual())).seconds > 10 * wide.seconds);
   CHECK_FALSE(predict(launch_of("other", 4, 1000), gpu, table_of(usual())).known);
   CHECK(predict(launch_of("k", 4, 1000), gpu, table_of(usual())).known);

@@ -1,5 +1,4 @@
-// Sums that the last block to arrive finishes, and each way of getting that wrong, which the simulator
-// reports.
+// Sums that the last block to arrive finishes, and each mistake in them, which the simulator reports.
 #include "cuda/device/last_block.h"
 
 #include <catch2/catch.hpp>
@@ -83,7 +82,7 @@ std::vector<T> values(const cuda::Workspace<T>& memory, size_t count) {
 
 }  // namespace
 
-TEST_CASE("the last block of each group has what the others wrote, again and again") {
+TEST_CASE("the last block of each group reads what the others wrote, in every launch") {
   const cuda::Workspace<double> partial(15 * 64), sums(3);
   unsigned* tickets = cuda::current_stream().tickets(3);
   const std::vector<double> expected = {35 * 64, 40 * 64, 45 * 64};
@@ -103,7 +102,7 @@ TEST_CASE("the last block of each group has what the others wrote, again and aga
   cuda::copy_to_host(left.data(), tickets, 3 * sizeof(unsigned));
   CHECK(left == std::vector<unsigned>(3));
   CHECK_THROWS_WITH(cuda::current_stream().tickets(1 << 20),
-                    Catch::Contains("a launch asks for 1048576 tickets, there are 4096"));
+                    Catch::Contains("a launch requests 1048576 tickets, but there are only 4096"));
 }
 
 #ifdef FOVEA_SIM_CHECKS
@@ -119,7 +118,7 @@ std::string report_of(Mistake mistake) {
 }
 }  // namespace
 
-TEST_CASE("a ticket without the fences and barriers around it is a race, in whatever order blocks run") {
+TEST_CASE("a ticket without the fences and barriers around it is a race, in any order of the blocks") {
   in_each_order([] {
     sim::options().check_memory = false;
     CHECK(report_of(Mistake::none) == "sum 256");

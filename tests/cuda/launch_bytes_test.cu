@@ -1,4 +1,4 @@
-// Which bytes a launch is said to move: those of the buffers that its arguments point to, and of no others.
+// Which bytes count for a launch: those of the buffers that its arguments point to, and no others.
 #include <catch2/catch.hpp>
 #include <cstdint>
 

@@ -1,4 +1,4 @@
-// Tables whose tensors do not begin at 16 bytes: the rest is tested in tests/train, where tables come from.
+// Tables whose tensors do not begin at 16 bytes: tests/train tests the rest, where tables are made.
 #include "cuda/kernels/optimizer.h"
 
 #include <catch2/catch.hpp>

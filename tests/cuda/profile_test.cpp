@@ -28,7 +28,7 @@ TEST_CASE("a launch timer in a graph names each launch and counts the bytes of i
     timer.stop();
   });
   CHECK_FALSE(cuda::LaunchTimer::running());
-  work();  // is not noted
+  work();  // is not recorded
   graph.replay();
   const std::vector<cuda::LaunchTime> times = timer.times();
   REQUIRE(times.size() == 4);
@@ -43,7 +43,7 @@ TEST_CASE("a launch timer in a graph names each launch and counts the bytes of i
   for (const cuda::LaunchTime& time : times) CHECK(time.seconds >= 0);
 }
 
-TEST_CASE("a matrix product is noted with the bytes of its operands and result") {
+TEST_CASE("a matrix product is recorded with the bytes of its operands and result") {
   const cuda::Workspace<float> a(6 * 5), b(5 * 7), c(6 * 7);
   cuda::fill(a.data(), 1.0f, 6 * 5);
   cuda::fill(b.data(), 1.0f, 5 * 7);

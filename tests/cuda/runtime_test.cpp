@@ -76,10 +76,10 @@ TEST_CASE("a block is not given to another stream while its own may still use it
   cuda::release(c);
 }
 
-TEST_CASE("when device memory is short, what is cached is given back first, and then the numbers are told") {
+TEST_CASE("when device memory runs out, cached memory is freed first, and then the error has the numbers") {
   const size_t total = cuda::device_properties().memory_bytes;
   CHECK_THROWS_WITH(cuda::allocate(total * 2), Contains("CUDA device is out of memory") &&
-                                                   Contains("MB asked for") && Contains("MB in use here") &&
+                                                   Contains("MB requested") && Contains("MB in use here") &&
                                                    Contains("MB free of"));
   CHECK_THROWS_AS(cuda::allocate(total * 2), Error);  // and not only as a CudaError
   if (!cuda::is_simulated()) return;                  // other programs may use a real one
@@ -92,7 +92,7 @@ TEST_CASE("when device memory is short, what is cached is given back first, and 
   cuda::release_cached_device_memory();
 }
 
-TEST_CASE("events order streams and tell the time between") {
+TEST_CASE("events order streams and measure the time between") {
   const cuda::Stream first, second;
   cuda::Event begin, end;
   begin.record(first);
@@ -146,7 +146,7 @@ TEST_CASE("a captured graph replays on new numbers in the same places, without a
   CHECK(on_host(sum.data(), n)[0] == 56.0f);
 }
 
-TEST_CASE("work that makes the host wait cannot be captured, and leaves no capture behind") {
+TEST_CASE("work that makes the host wait cannot be captured, and leaves no capture active") {
   const cuda::Workspace<float> x(10);
   cuda::fill(x.data(), 1.0f, 10);
   cuda::Graph graph;
@@ -157,7 +157,7 @@ TEST_CASE("work that makes the host wait cannot be captured, and leaves no captu
   CHECK(on_host(x.data(), 10)[0] == 1.0f);
 }
 
-TEST_CASE("pinned memory carries numbers to the device and back") {
+TEST_CASE("numbers go through pinned memory to the device and back") {
   const cuda::PinnedMemory from(400), to(400);
   float* numbers = reinterpret_cast<float*>(from.data());
   std::iota(numbers, numbers + 100, 0.0f);
@@ -168,7 +168,7 @@ TEST_CASE("pinned memory carries numbers to the device and back") {
   CHECK(reinterpret_cast<const float*>(to.data())[99] == 99.0f);
 }
 
-TEST_CASE("a deferred device does what it is asked for when the host waits, and pinned memory is read then") {
+TEST_CASE("a deferred device does its work when the host waits, and reads pinned memory then") {
   if (!cuda::is_simulated()) return;
   const WithExecution with(cuda::Execution::deferred);
   cuda::PinnedMemory pinned(4);
@@ -181,7 +181,7 @@ TEST_CASE("a deferred device does what it is asked for when the host waits, and 
   source = pageable = 2;
   CHECK(on_host(x.data(), 1)[0] == 2.0f);
   CHECK(on_host(y.data(), 1)[0] == 1.0f);
-  const cuda::Stream other;  // and on whatever stream, in the order of the requests
+  const cuda::Stream other;  // and on any stream, in the order of the requests
   cuda::fill(x.data(), 3.0f, 1);
   {
     const cuda::StreamGuard uses(other);
@@ -234,7 +234,7 @@ TEST_CASE("an event of a deferred device is done when the host has waited for it
   CHECK(on_host(x.data(), 1)[0] == 4.0f);
 }
 
-TEST_CASE("a fault on a deferred device comes out where the host next waits, once") {
+TEST_CASE("a fault on a deferred device is thrown once, where the host next waits") {
   if (!cuda::is_simulated()) return;
   const WithExecution with(cuda::Execution::deferred);
   const std::vector<float> numbers(100);

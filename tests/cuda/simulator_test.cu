@@ -79,7 +79,7 @@ __global__ void reversed_through_shared(const int* x, int* y, bool barrier) {
   y[threadIdx.x] = x[threadIdx.x + unsigned(n)];  // line: reads_past
 }
 
-// Not declared inline, and called twice: a compiler left alone makes calls of it.
+// Not declared inline, and called twice: without the attribute a compiler would emit calls of it.
 __device__ bfloat16 rounded_sum(const float* x, int n) {
   float sum = 0;
   for (int i = 0; i < n; ++i) sum = sum * 0.5f + x[i];
@@ -138,7 +138,7 @@ __global__ void multiply_beside_load(float* y) {
   y[threadIdx.x] = sum[0];
 }
 
-// A matrix is no barrier: what another lane has stored is not there yet.
+// A matrix load is not a barrier: what another lane has stored may not be visible yet.
 __global__ void load_without_sync(uint32_t* y) {
   Pack<bfloat16, 8>* const shared = dynamic_shared<Pack<bfloat16, 8>>();
   shared[threadIdx.x] = {};
@@ -161,7 +161,7 @@ __global__ void votes(unsigned* y) { y[threadIdx.x] = __ballot_sync(0xffffffffu,
 
 __global__ void count_with_atomics(int* count) { atomicAdd(count, 1); }
 
-// "simulator_test.cu:<line>", of the line in this file that is marked so.
+// "simulator_test.cu:<line>", the line in this file that has this mark.
 std::string line_marked(const std::string& mark) {
   std::ifstream file(FOVEA_SOURCE_DIR "/tests/cuda/simulator_test.cu");
   std::string text;
@@ -188,7 +188,7 @@ TEST_CASE("a grid computes the same in every order of threads and blocks") {
   }
 }
 
-TEST_CASE("threads talk through shared memory and see each other's votes") {
+TEST_CASE("threads exchange data through shared memory and votes") {
   std::vector<int> values(64);
   for (int i = 0; i < 64; ++i) values[size_t(i)] = i * i;
   const OnDevice<int> x(values), y(64);
@@ -204,7 +204,7 @@ TEST_CASE("threads talk through shared memory and see each other's votes") {
   CHECK(count.values()[0] == 500);
 }
 
-#ifdef FOVEA_SIM_CHECKS  // otherwise the address sanitizer sees these: at the end of the file
+#ifdef FOVEA_SIM_CHECKS  // otherwise the address sanitizer catches these: at the end of the file
 namespace {
 
 __global__ void writes_past_the_end(float* y) {
@@ -236,8 +236,7 @@ __global__ void touches_host(const float* host, float* y) {
   y[threadIdx.x] = host[threadIdx.x];  // line: host
 }
 
-// As an inline function does that the simulator has in common with a kernel, of which the kernel's copy was
-// linked.
+// Like an inline function that the simulator and a kernel share, when the linker keeps the kernel's copy.
 __global__ void touches_host_for_the_simulator(const float* host, float* y) {
   float value;
   {
@@ -312,7 +311,7 @@ TEST_CASE("reads of uninitialised memory are reported") {
              }),
              Contains("read of uninitialised shared memory") && Contains("thread (7, 0, 0)") &&
                  Contains(line_marked("uninitialised_shared")));
-  // A block that the pool hands out again is uninitialised, too.
+  // A block that the pool hands out again is uninitialised as well.
   { const OnDevice<float> used(std::vector<float>(32, 1.0f)); }
   const OnDevice<float> again(32);
   CHECK_THAT(message_of([&] {
@@ -321,7 +320,7 @@ TEST_CASE("reads of uninitialised memory are reported") {
              Contains("read of uninitialised device memory"));
 }
 
-TEST_CASE("a missing barrier is a race, in whatever order threads run") {
+TEST_CASE("a missing barrier is a race, in any order of the threads") {
   const OnDevice<int> x(std::vector<int>(64, 1)), y(64);
   for (const sim::Order order : {sim::Order::forward, sim::Order::reverse, sim::Order::shuffled}) {
     const WithOrder with(order);
@@ -342,7 +341,7 @@ TEST_CASE("a missing barrier is a race, in whatever order threads run") {
 }
 #endif
 
-TEST_CASE("threads that wait where others do not are reported, not waited for") {
+TEST_CASE("threads that wait where others do not are reported") {
   const OnDevice<float> y(std::vector<float>(64, 1.0f));
   CHECK_THAT(message_of([&] {
                launch(divergent_barrier, {1, 64}, y.data());
@@ -375,7 +374,7 @@ TEST_CASE("warp operations with a wrong mask are reported") {
   CHECK_THAT(message_of([&] { launch(deadlock, {1, 64}, y.data()); }), Contains(line_marked("locked")));
 }
 
-TEST_CASE("operations of a warp on matrices are reported where some lanes do not come, or come for another") {
+TEST_CASE("operations of a warp on matrices are reported if some lanes are missing or call another") {
   const OnDevice<float> y(std::vector<float>(32, 1));
   const OnDevice<uint32_t> words(std::vector<uint32_t>(32, 1));
   CHECK_THAT(message_of([&] {
@@ -407,7 +406,7 @@ TEST_CASE("limits of a launch are enforced") {
   CHECK_THAT(message_of([&] { launch(add_one, {dim3(1, 70000), 32}, y.data(), 64); }), Contains("a grid of"));
 }
 
-// Runs f in a process of its own and returns what it wrote to stderr; `status` is how it ended.
+// Runs f in a separate process and returns what it wrote to stderr; `status` is how it ended.
 static std::string errors_of_process(const std::function<void()>& f, int& status) {
   int ends[2];
   REQUIRE(pipe(ends) == 0);
@@ -446,14 +445,14 @@ TEST_CASE("the host cannot touch device memory") {
 namespace {
 __global__ void static_shared_overrun(float* y) {
   __shared__ float tile[32];
-  float* element = tile;  // behind a pointer, or the undefined-behaviour sanitizer would be first
+  float* element = tile;  // through a pointer, or the undefined-behaviour sanitizer would find it first
   element[threadIdx.x + 1] = 1.0f;
   __syncthreads();
   y[threadIdx.x] = tile[0];
 }
 }  // namespace
 
-TEST_CASE("the address sanitizer sees kernels, and its report says which thread it was") {
+TEST_CASE("the address sanitizer checks kernels, and its report names the thread") {
   const OnDevice<float> x(std::vector<float>(32, 1.0f)), y(std::vector<float>(32, 1.0f));
   int status = 0;
   CHECK_THAT(errors_of_process(

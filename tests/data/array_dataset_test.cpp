@@ -42,12 +42,12 @@ TEST_CASE("arrays give an example for each index of their first axis") {
   CHECK(inputs_of(*classes) == std::vector<double>{0, 51.f / 255, 1});
 }
 
-TEST_CASE("arrays that do not belong together are refused") {
+TEST_CASE("arrays that do not match are refused") {
   const Tensor x = zeros({3, 2}), labels = from_values({3}, {0, 1, 2}, DType::int32);
   CHECK_THROWS_WITH(array_dataset(x, zeros({2})), Contains("the inputs are 3x2 and the targets 2"));
   CHECK_THROWS_WITH(array_dataset(x, zeros(Shape())), Contains("the targets are a scalar"));
   CHECK_THROWS_WITH(array_dataset(x.to(Device::cuda), labels), Contains("the inputs are on the GPU"));
-  CHECK_THROWS_WITH(array_dataset(x, labels, {.unit_range = true}), Contains("and these are float32"));
+  CHECK_THROWS_WITH(array_dataset(x, labels, {.unit_range = true}), Contains("but these are float32"));
   CHECK_THROWS_WITH(array_dataset(x, labels, {.class_names = {"a", "b"}}),
                     Contains("a target is 2, but there are 2 `class_names`"));
   CHECK_THROWS_WITH(array_dataset(x, zeros({3}), {.class_names = {"a"}}), Contains("must be int32"));

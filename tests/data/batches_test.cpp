@@ -22,7 +22,7 @@ using Catch::Contains;
 
 namespace {
 
-// Example i is i, and what `random` gave.
+// Example i is i, and a number from `random`.
 class Numbers : public Dataset {
  public:
   explicit Numbers(int64_t size) : size_(size) {}
@@ -107,7 +107,7 @@ TEST_CASE("each traversal is the next epoch, and an epoch is a function of the s
   const Sampler sampler(50, [](int64_t epoch) { return Random(3, stream_of(RandomStream::order, epoch)); });
   const auto order = sampler.images(50, 50);
   CHECK(std::equal(order.begin(), order.end(), second.labels.begin()));
-  // Without shuffling only what `random` gives changes.
+  // Without shuffling only the numbers from `random` change.
   Batches ordered = batches(data, {.batch_size = 8});
   const Epoch a = next_epoch(ordered), b = next_epoch(ordered);
   CHECK(a.labels == b.labels);
@@ -143,7 +143,7 @@ TEST_CASE("a traversal can be left, and may outlive its loader") {
   CHECK(data->made < 20);
 }
 
-TEST_CASE("images by class, and an unreadable one is an error that names it") {
+TEST_CASE("images by class; an unreadable one is an error that names it") {
   const TemporaryFolder folder;
   write_images(folder);
   const auto data = image_folder(folder.path(), {.size = 8});
@@ -180,7 +180,7 @@ TEST_CASE("images by class, and an unreadable one is an error that names it") {
   CHECK(seen == 3);
 }
 
-TEST_CASE("what is wrong with a folder of images is printed once, unless it is not wanted") {
+TEST_CASE("the faults of a folder of images are printed once, unless they are switched off") {
   const TemporaryFolder folder;
   write_images(folder);
   create_folder(folder / "empty");
@@ -198,13 +198,13 @@ TEST_CASE("what is wrong with a folder of images is printed once, unless it is n
   };
   CHECK(printed({.print_warnings = false}).empty());
   const std::string text = printed({});
-  CHECK(text.find("warning: " + (folder / "empty") + " holds no image: it is no class\n") !=
+  CHECK(text.find("warning: " + (folder / "empty") + " holds no image: it is not a class\n") !=
         std::string::npos);
   CHECK(text.find("the first is notes.txt\n") != std::string::npos);
   CHECK(printed({}).empty());
 }
 
-TEST_CASE("batches refuse what they cannot be made of") {
+TEST_CASE("batches refuse invalid data and options") {
   CHECK_THROWS_WITH(batches(numbers(0)), Contains("the data set has no example"));
   CHECK_THROWS_WITH(batches(nullptr), Contains("the data set has no example"));
   CHECK_THROWS_WITH(batches(numbers(3), {.batch_size = 0}), Contains("`batch_size` is 0: give 1 or more"));

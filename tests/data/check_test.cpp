@@ -28,7 +28,7 @@ Image noise(uint64_t seed, int width = 96, int height = 64) {
   return image;
 }
 
-// A good COCO data set of 12 images to learn from and 4 to measure on, whose files a test then spoils.
+// A good COCO data set of 12 training and 4 validation images, whose files a test then damages.
 class Coco {
  public:
   using json = nlohmann::json;
@@ -75,7 +75,7 @@ std::vector<std::string> texts(const DatasetCheck& check, ProblemKind kind) {
   return found;
 }
 
-// The only faults of a data set that was spoilt in one place.
+// The only faults of a data set that was damaged in one place.
 std::vector<std::string> only(const DatasetCheck& check, ProblemKind kind) {
   for (const Problem& fault : check.faults)
     if (fault.kind != kind) FAIL_CHECK(text_of(fault.kind).heading << ": " << fault.text);
@@ -110,7 +110,7 @@ TEST_CASE("check: nothing is wrong with a good data set") {
   CHECK(check.fit.boxes == 32);
   CHECK_THROWS_WITH(check_dataset("/nowhere"), Contains("/nowhere is no folder"));
   const TemporaryFolder empty;
-  CHECK_THROWS_WITH(check_dataset(empty.path()), Contains("is no data set"));
+  CHECK_THROWS_WITH(check_dataset(empty.path()), Contains("is not a data set"));
 }
 
 TEST_CASE("check: every entry that cannot be read is found, not only the first") {
@@ -132,7 +132,7 @@ TEST_CASE("check: every entry that cannot be read is found, not only the first")
   CHECK(check.data.splits[0].dataset.images[0].annotations.size() == 1);
 }
 
-TEST_CASE("check: a file that is no JSON is a fault, and the other split is checked") {
+TEST_CASE("check: a file that is not JSON is a fault, and the other split is checked") {
   Coco coco;
   coco.check();
   write_file_atomically(coco.folder() + "/annotations/instances_val.json", "{");
@@ -186,10 +186,10 @@ TEST_CASE("check: images that are broken, cut short, wrongly named, turned, of a
   const auto exif_turned = texts(check, ProblemKind::turned_image);
   REQUIRE(exif_turned.size() == 2);
   CHECK_THAT(exif_turned[0], Contains("turned.jpg has the EXIF orientation 6"));
-  CHECK(check.count(ProblemKind::missing_image) == 2);  // the boxes of the entry that is gone
+  CHECK(check.count(ProblemKind::missing_image) == 2);  // the boxes of the removed entry
 }
 
-TEST_CASE("check: images that are there twice, in one split and in two, and those that look alike") {
+TEST_CASE("check: images that occur twice, in one split and in two, and those that look alike") {
   Coco coco;
   write_file_atomically(coco.image_file(1), read_file(coco.image_file(0)));
   write_file_atomically(coco.image_file(12), read_file(coco.image_file(2)));
@@ -235,7 +235,7 @@ TEST_CASE("check: boxes twice, reversed, without area, outside") {
 }
 
 TEST_CASE(
-    "check: classes that no split has, that one lacks, that training does not know, that are one class "
+    "check: classes that no split has, that one lacks, that training does not have, that are one class "
     "twice") {
   Coco coco;
   for (auto* part : {&coco.train, &coco.val}) (*part)["categories"].push_back({{"id", 9}, {"name", "cow"}});
@@ -258,7 +258,7 @@ TEST_CASE(
   CHECK(texts(check, ProblemKind::similar_class) == std::vector<std::string>{"\"dog\" and \"Dog\""});
 }
 
-TEST_CASE("check: splits without an object or not there, images without an object") {
+TEST_CASE("check: splits that are missing or without an object, images without an object") {
   Coco coco;
   coco.train["annotations"] = nlohmann::json::array();
   auto check = coco.check();
@@ -274,14 +274,13 @@ TEST_CASE("check: splits without an object or not there, images without an objec
   CHECK(check.can_be_trained());
   const auto missing = only(check, ProblemKind::missing_split);
   REQUIRE(missing.size() == 1);
-  CHECK_THAT(missing[0],
-             Contains("has no split \"val\": tell `fovea train` which to take, with `val_split`"));
+  CHECK_THAT(missing[0], Contains("has no split \"val\": choose one for `fovea train` with `val_split`"));
   CHECK(check_dataset(other.folder(), {.splits = {"train"}}).faults.empty());
   CHECK_THAT(texts(check_dataset(other.folder(), {.splits = {"test"}}), ProblemKind::malformed).at(0),
              Contains("has no split \"test\": it has holdout, train"));
 }
 
-TEST_CASE("check: boxes in another order or unit are told from nothing but the boxes") {
+TEST_CASE("check: boxes in another order or unit are detected from only the boxes") {
   using Numbers = std::array<double, 4>;
   const auto found = [](DatasetFormat format, const std::vector<RawBox>& boxes) {
     const auto faults = check_box_order(format, boxes);
@@ -339,7 +338,7 @@ TEST_CASE("check: a class that nearly all images have, and one lacks or has few 
 
 TEST_CASE("the best anchor of a box is that of all anchors") {
   const AnchorOptions options{.anchor_scale = 1.5};
-  const int height = 100, width = 77;  // strides that are no whole numbers
+  const int height = 100, width = 77;  // strides that are not whole numbers
   const AnchorCover cover(height, width, options);
   const std::vector<Box> anchors = generate_anchors(height, width, options);
   Random random(3);
@@ -358,7 +357,7 @@ TEST_CASE("the best anchor of a box is that of all anchors") {
   CHECK(cover.smallest_side() == Approx(1.5 * std::sqrt(100 / 13. * 77 / 10. * 0.98)));
 }
 
-TEST_CASE("check: boxes that no anchor fits, and the input that is suggested for them") {
+TEST_CASE("check: boxes that no anchor fits, and the suggested input for them") {
   Coco coco;
   for (auto& annotation : coco.train["annotations"]) annotation["bbox"] = {20, 20, 4, 4};
   for (auto& annotation : coco.val["annotations"]) annotation["bbox"] = {20, 20, 4, 4};
@@ -385,7 +384,7 @@ TEST_CASE("check: boxes that no anchor fits, and the input that is suggested for
 TEST_CASE("check: the known faults of the blood cells are all found") {
   const auto folder = test_data("bccd");
   if (!folder) {
-    WARN("bccd of the test data is not there: only the data sets made here were tested");
+    WARN("bccd is missing in the test data: only the data sets made here were tested");
     return;
   }
   const DatasetCheck check = check_dataset(*folder, {.longer_side = 256});

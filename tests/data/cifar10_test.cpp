@@ -39,7 +39,7 @@ TEST_CASE("CIFAR-10's records are images of three planes with their classes") {
                     Contains("data_batch_3.bin has the label 10 at offset 3073: labels are 0 to 9"));
   write_file_atomically(folder / "data_batch_3.bin", "12");
   CHECK_THROWS_WITH(cifar10(folder.path(), true),
-                    Contains("data_batch_3.bin has 2 bytes, and records of 3073"));
+                    Contains("data_batch_3.bin has 2 bytes, but records of 3073"));
   CHECK_THROWS_WITH(cifar10("nowhere", true),
-                    Contains("nowhere/data_batch_1.bin is not there: give the folder"));
+                    Contains("nowhere/data_batch_1.bin does not exist: give the folder"));
 }

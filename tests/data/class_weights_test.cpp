@@ -7,14 +7,14 @@
 using namespace fovea;
 using Catch::Contains;
 
-TEST_CASE("class weights of none are no weights, and auto's are inverse roots with a mean of 1") {
+TEST_CASE("class weights `none` are no weights, and `auto` are inverse roots with a mean of 1") {
   CHECK(class_weights("none", {"a", "b"}, {1, 100}).empty());
   const std::vector<double> weights = class_weights("auto", {"a", "b", "c"}, {1, 100, 25});
   // 1, 1/10 and 1/5 over their mean, 1.3 / 3
   CHECK(weights[0] == Approx(3 / 1.3));
   CHECK(weights[1] == Approx(0.3 / 1.3));
   CHECK(weights[2] == Approx(0.6 / 1.3));
-  // A class without objects does not push the others down.
+  // A class without objects does not lower the others.
   CHECK(class_weights("auto", {"a", "b"}, {0, 9}) == std::vector<double>{1, 1});
 }
 
@@ -29,10 +29,10 @@ TEST_CASE("class weights that are wrong are refused by name, value and range") {
   const auto refused = [](const std::string& text, const std::string& why) {
     CHECK_THROWS_WITH(class_weights(text, {"cat", "dog"}, {1, 1}), Contains(why));
   };
-  refused("cow=2", "`class_weights` names the class 'cow': the data set has cat, dog");
+  refused("cow=2", "`class_weights` names the class 'cow', but the data set has cat, dog");
   for (const char* text : {"", "cat", "cat=", "cat=2,", "=2", "cat=2x", "cat=2,dog", "all"})
     refused(text, "`class_weights` is '" + std::string(text) +
-                      "': give none, auto, or names and weights as cat=0.5,dog=2");
+                      "': give none, auto, or names and weights such as cat=0.5,dog=2");
   refused("cat=0", "`class_weights` is 'cat=0': the weight 0 is not from 0.001 to 1000");
   refused("cat=-1", "the weight -1 is not");
   refused("cat=1001", "the weight 1001 is not");
@@ -40,7 +40,7 @@ TEST_CASE("class weights that are wrong are refused by name, value and range") {
   refused("cat=1,cat=2", "class cat has two weights");
 }
 
-TEST_CASE("objects to learn from are counted without crowd regions and empty boxes") {
+TEST_CASE("training objects are counted without crowd regions and empty boxes") {
   const auto annotation = [](double width, int label, bool crowd) {
     return Annotation{.width = width, .height = 1, .label = label, .crowd = crowd};
   };

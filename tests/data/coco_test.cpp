@@ -100,7 +100,7 @@ TEST_CASE("a COCO file keeps its order, ids and numbers, classes come by categor
   CHECK(crowd.crowd);
   CHECK(crowd.label == 0);
   CHECK(crowd.width == 640.4);       // within a pixel of the border: kept, and no warning
-  CHECK(crowd.area == 640.4 * 480);  // where the file has none
+  CHECK(crowd.area == 640.4 * 480);  // the file has none
   CHECK_FALSE(crowd.difficult);
 }
 
@@ -113,7 +113,7 @@ TEST_CASE("given classes decide labels, an object of another class is an error")
   CHECK(dataset.images[0].annotations[1].label == 2);
   CHECK_THROWS_WITH(
       files.read({"cat", "horse"}),
-      Contains("annotations[0] is of the class \"dog\", which the model does not know: it knows cat, horse"));
+      Contains("annotations[0] is of the class \"dog\", which the model does not have: it has cat, horse"));
   json without = small();
   without["annotations"].erase(0);
   CHECK(Files(without).read({"cat"}).images[0].annotations.size() ==
@@ -130,13 +130,13 @@ TEST_CASE("faults of single images and boxes are warnings") {
         "annotations[1].image_id is 99, but no image has this id: the box is left out");
   // pycocotools counts a box without an area; only what is not finite is left out.
   const std::string no_size = ", whose width and height are not both greater than 0 and finite: ";
-  const std::string counts = no_size + "it is not learned from, and evaluation counts it as an object";
+  const std::string counts = no_size + "training ignores it, and evaluation counts it as an object";
   CHECK(warning_of(box({5, 6, 0, 10}), 2) == "annotations[0].bbox is [5, 6, 0, 10]" + counts);
   CHECK(warning_of(box({5, 6, 10, -4}), 2) == "annotations[0].bbox is [5, 6, 10, -4]" + counts);
   CHECK(warning_of(box({1e308, 6, 1e308, 4}), 1) ==
         "annotations[0].bbox is [1e+308, 6, 1e+308, 4]" + no_size + "the box is left out");
   const std::string outside =
-      ", which is not within its image of 640 x 480 pixels: training cuts it off there, evaluation takes it "
+      ", which is not within its image of 640 x 480 pixels: training cuts it off there, evaluation uses it "
       "as it is";
   CHECK(warning_of(box({600, 6, 50, 4}), 2) ==
         fmt::format("{}{}", "annotations[0].bbox is [600, 6, 50, 4]", outside));
@@ -181,10 +181,10 @@ TEST_CASE("missing fields and wrong types are errors with their place") {
   CHECK(error_of([&](json& c) { c["annotations"][0]["area"] = long_text; }).size() < 150);
 }
 
-TEST_CASE("ids and names twice, and nothing to learn from, are errors") {
+TEST_CASE("repeated ids and names, and empty lists, are errors") {
   CHECK(error_of([](json& c) {
           c["images"][1]["id"] = 30;
-        }).starts_with(": images[1].id is 30, which an image before it has already"));
+        }).starts_with(": images[1].id is 30, which an earlier image already has"));
   CHECK(error_of([](json& c) {
           c["categories"][1]["id"] = 18;
         }).starts_with(": categories[1] is 18 \"cat\", but there is already 18 \"dog\""));
@@ -199,7 +199,7 @@ TEST_CASE("ids and names twice, and nothing to learn from, are errors") {
   CHECK_THROWS_WITH(Files(content).read(), Contains("none of the 2 images that "));
 }
 
-TEST_CASE("JSON that is none is an error with its position") {
+TEST_CASE("invalid JSON is an error with its position") {
   CHECK_THROWS_WITH(Files(std::string("{\"images\": [\n}")).read(),
                     Contains("instances.json is not valid JSON: parse error at line 2, column 1"));
   CHECK_THROWS_WITH(Files(small().dump().substr(0, 200)).read(),
@@ -210,11 +210,11 @@ TEST_CASE("JSON that is none is an error with its position") {
   CHECK_THROWS_WITH(Files(std::string()).read(), Contains("is not valid JSON"));
   CHECK_THROWS_WITH(
       Files("{\"images\": [" + std::string(100000, '[') + std::string(100000, ']') + "]}").read(),
-      Contains("instances.json has lists or objects more than 100 deep"));
+      Contains("instances.json has lists or objects nested more than 100 deep"));
   CHECK_THROWS_WITH(read_coco("none.json", {"."}), Contains("none.json cannot be read"));
 }
 
-TEST_CASE("truth can be read without its images") {
+TEST_CASE("ground truth can be read without its images") {
   json content = small();
   content["images"][0]["file_name"] = "gone.jpg";
   const DetectionDataset dataset = Files(content).read({}, {.require_images = false});
@@ -254,7 +254,7 @@ TEST_CASE("what is written is read back to the last bit") {
   CHECK(json::parse(read_file(copy))["categories"][0]["name"] == "caf\\xE9");
 }
 
-TEST_CASE("numbers in quotes and with a needless point are taken, a size that is not said is the image's") {
+TEST_CASE("numbers in quotes and with a needless point are read, and a missing size is the image's") {
   json content = small();
   content["images"][0]["id"] = "30";
   content["images"][1]["id"] = 7.0;
@@ -277,7 +277,7 @@ TEST_CASE("numbers in quotes and with a needless point are taken, a size that is
   CHECK_THAT(dataset.warnings[0], Contains("2 annotations without the image's size; the first: ") &&
                                       Contains("images[0] has no size: that of ") &&
                                       Contains("b.jpg, 90 x 70"));
-  CHECK_THAT(dataset.warnings[1], Contains("5 fields with numbers in quotes") && Contains("is taken as "));
+  CHECK_THAT(dataset.warnings[1], Contains("5 fields with numbers in quotes") && Contains("is read as "));
 
   for (json& image : content["images"]) image = {{"id", image["id"]}};  // truth for results made elsewhere
   CHECK(Files(content).read({}, {.require_images = false}).images[0].annotations.size() == 2);
@@ -315,7 +315,7 @@ TEST_CASE("a COCO file that is not UTF-8 is read, and its faults are named by li
 TEST_CASE("the official COCO file") {
   const auto file = test_data("eval_coco/official/instances_val2014_100.json");
   if (!file) {
-    WARN("eval_coco of the test data is not there: only the small file made here was tested");
+    WARN("eval_coco is missing in the test data: only the small file made here was tested");
     return;
   }
   const DetectionDataset dataset = read_coco(*file, {}, {}, {.require_images = false});

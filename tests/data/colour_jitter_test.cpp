@@ -50,7 +50,7 @@ TEST_CASE("each change of colour by hand") {
   check_equal(mapped(colour_map(0.5, 1, 1, 0, 80), orange), {100, 50, 25});
   check_equal(mapped(colour_map(1, 0.5, 1, 0, 80), orange), {140, 90, 65});  // halfway to the mean grey
   check_equal(mapped(colour_map(0.5, 0.5, 1, 0, 80), orange),
-              {70, 45, 32.5});  // which brightness scales, too
+              {70, 45, 32.5});  // which brightness also scales
   check_equal(mapped(colour_map(1, 1, 0, 0, 80), orange), {124.2, 124.2, 124.2});
   check_equal(mapped(colour_map(1, 1, 2, 0, 80), orange),
               {275.8, 75.8, -24.2});  // twice as far from its grey

@@ -1,4 +1,4 @@
-// COCO -> YOLO -> Pascal VOC -> COCO: nothing is lost but what a format cannot hold, which is said.
+// COCO -> YOLO -> Pascal VOC -> COCO: only what a format cannot hold is lost, with a warning.
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -17,7 +17,7 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-// What a ring must bring back: by image and class, to whole pixels, however the files are named.
+// What a ring must preserve: boxes by image and class, to whole pixels, whatever the names of the files.
 std::multiset<std::string> boxes_of(const DetectionDataset& dataset) {
   std::multiset<std::string> boxes;
   for (const LabelledImage& image : dataset.images) {
@@ -52,7 +52,7 @@ void check_ring(const std::string& start) {
 
 }  // namespace
 
-TEST_CASE("the ring of formats keeps a set with every oddity") {
+TEST_CASE("the ring of formats preserves a data set with every oddity") {
   const TemporaryFolder folder;
   create_folder(folder / "annotations"), create_folder(folder / "images/sub");
   int pixel = 0;
@@ -96,7 +96,7 @@ TEST_CASE("the ring of formats keeps a set with every oddity") {
   CHECK(is_file(out / "yolo/labels/val/caf\\xE9.txt"));
 }
 
-TEST_CASE("a box of Pascal VOC comes back as it was") {
+TEST_CASE("a box of Pascal VOC is preserved") {
   const TemporaryFolder folder;
   for (const char* name : {"Annotations", "JPEGImages", "ImageSets/Main"}) create_folder(folder / name);
   write_image(folder / "JPEGImages/a.png", Image(100, 80));
@@ -115,10 +115,10 @@ TEST_CASE("a box of Pascal VOC comes back as it was") {
   for (const std::string& box : boxes) CHECK_THAT(back, Contains("<bndbox>" + box + "</bndbox>"));
 }
 
-TEST_CASE("the ring of formats keeps the blood cells of the test data") {
+TEST_CASE("the ring of formats preserves the blood cells of the test data") {
   const auto folder = test_data("bccd");
   if (!folder) {
-    WARN("bccd of the test data is not there: only the data sets made here were tested");
+    WARN("bccd is missing in the test data: only the data sets made here were tested");
     return;
   }
   const TemporaryFolder out;

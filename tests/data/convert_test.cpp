@@ -65,7 +65,7 @@ class Coco {
       }
       dataset.images.push_back(image);
     }
-    // Every class occurs, so that Pascal VOC knows it.
+    // Every class occurs, so that Pascal VOC keeps it.
     for (int k = 0; k < 4; ++k)
       dataset.images.back().annotations.push_back(
           {.x = 3, .y = 4, .width = 50, .height = 60, .area = 3000, .label = k});
@@ -126,8 +126,8 @@ TEST_CASE("convert: COCO to YOLO to Pascal VOC to COCO gives equal boxes, to the
   CHECK(dataset_splits(out / "yolo") == Names{"both", "train", "val"});
   CHECK_THAT(read_file(out / "yolo/data.yaml"), Contains("\n  1: \"bee: small\"\n"));
   check_equal(coco.folder(), out / "yolo", 1e-5);
-  CHECK(count_files(out / "yolo", ".png") == 8);  // those of "both" are not written again
-  // Two images had one name; the second now has its split's in front.
+  CHECK(count_files(out / "yolo", ".png") == 8);  // those of "both" are written only once
+  // Two images had the same name; the second now has its split as a prefix.
   CHECK_THAT(read_file(out / "yolo/both.txt"),
              Contains("./images/train/train_image_0.png\n") && Contains("./images/val/image_0.png\n"));
 
@@ -140,7 +140,7 @@ TEST_CASE("convert: COCO to YOLO to Pascal VOC to COCO gives equal boxes, to the
   check_equal(coco.folder(), out / "coco", 0.5 + 1e-5);
 }
 
-TEST_CASE("convert: boxes of whole pixels come back exactly from Pascal VOC, and to the last bit from COCO") {
+TEST_CASE("convert: boxes of whole pixels are preserved exactly by Pascal VOC, and to the last bit by COCO") {
   const TemporaryFolder out;
   const Coco whole(true), coco;
   CHECK(convert(whole.folder(), out / "voc", DatasetFormat::voc).warnings.empty());
@@ -155,7 +155,7 @@ TEST_CASE("convert: boxes of whole pixels come back exactly from Pascal VOC, and
   check_equal(out / "voc", out / "again", 0);
 }
 
-TEST_CASE("convert: what the new format cannot hold is said") {
+TEST_CASE("convert: warns of what the new format cannot hold") {
   const TemporaryFolder folder;
   create_folder(folder / "in/annotations");
   write_image(folder / "in/a.jpg", plain_image(1));
@@ -204,7 +204,7 @@ TEST_CASE("convert: class names that YAML would take for something else are quot
   for (int label = 0; label < 8; ++label)
     dataset.images[0].annotations.push_back(
         {.x = 1, .y = 2, .width = 30, .height = 40, .area = 1200, .label = label});
-  write_coco(folder / "in/annotations/no.json", dataset, folder / "in");  // a split's name, too
+  write_coco(folder / "in/annotations/no.json", dataset, folder / "in");  // also the name of a split
   convert(folder / "in", folder / "yolo", DatasetFormat::yolo);
   CHECK(read_file(folder / "yolo/data.yaml") ==
         "\"no\": \"images/no\"\nnames:\n  0: \"no\"\n  1: \"yes\"\n  2: \"on\"\n  3: \"1.0\"\n  4: \"0x1F\"\n"
@@ -229,7 +229,7 @@ TEST_CASE("convert: nothing half-written is left, and nothing is overwritten") {
   const Coco coco;
   write_file_atomically(out / "file", "content");
   CHECK_THROWS_WITH(convert(coco.folder(), out / "file", DatasetFormat::voc),
-                    Contains("file is there already"));
+                    Contains("file already exists"));
   create_folder(out / "full");
   write_file_atomically(out / "full/file", "content");
   CHECK_THROWS_WITH(convert(coco.folder(), out / "full", DatasetFormat::voc),
@@ -238,7 +238,7 @@ TEST_CASE("convert: nothing half-written is left, and nothing is overwritten") {
   CHECK(convert(coco.folder(), out / "empty/", DatasetFormat::voc).images == 8);
   CHECK(count_files(out / "empty", ".xml") == 8);
 
-  CHECK_THROWS_WITH(convert(out / "full", out / "new", DatasetFormat::voc), Contains("is no data set"));
+  CHECK_THROWS_WITH(convert(out / "full", out / "new", DatasetFormat::voc), Contains("is not a data set"));
   write_file_atomically(out / "deep", "a file where a folder should be");
   CHECK_THROWS_AS(convert(coco.folder(), out / "deep/new", DatasetFormat::voc), Error);
   write_file_atomically(coco.folder() + "/annotations/instances_val.json", "{");

@@ -68,7 +68,7 @@ TEST_CASE("a COCO layout is found, its images in any of four folders") {
   CHECK_THROWS_WITH(open_dataset(folder.path(), "train"), Contains("none of the 1 images that "));
 }
 
-TEST_CASE("COCO splits are joined, image ids that meet are numbered anew") {
+TEST_CASE("COCO splits are joined, and equal image ids are renumbered") {
   const TemporaryFolder folder;
   write_coco_split(folder, "instances_train.json", "1.jpg", 5);
   write_coco_split(folder, "instances_val.json", "2.jpg", 6, {"dog", "cat"});
@@ -95,8 +95,8 @@ TEST_CASE("COCO splits are joined, image ids that meet are numbered anew") {
   CHECK_THAT(both.warnings[0], Contains("use the same image ids: the images are numbered from 1"));
 
   CHECK_THROWS_WITH(open_dataset(folder.path(), "train+odd"),
-                    Contains("class \"bird\"") && Contains("it knows cat, dog"));
-  CHECK_THROWS_WITH(open_dataset(folder.path(), "odd", {"cat"}), Contains("it knows cat"));
+                    Contains("class \"bird\"") && Contains("it has cat, dog"));
+  CHECK_THROWS_WITH(open_dataset(folder.path(), "odd", {"cat"}), Contains("it has cat"));
 }
 
 TEST_CASE("a Pascal VOC layout is found, splits are joined, lists given by path") {
@@ -138,7 +138,7 @@ TEST_CASE("pictures that no split lists are found, whatever other splits there a
   const std::array<const DetectionDataset*, 1> datasets{&train};
   CHECK(unlisted_pictures(folder.path(), {"train"}, datasets) ==
         Names{folder / "JPEGImages/d.jpg is in no split",
-              folder / "JPEGImages/e.heic is in a format that is not read"});
+              folder / "JPEGImages/e.heic is in an unsupported format"});
   const TemporaryFolder none;
   write_image_file(none, ".", "a.jpg");
   CHECK(unlisted_pictures(none.path(), {"train"}, datasets).empty());
@@ -159,11 +159,12 @@ TEST_CASE("Pascal VOC: a list of images whose names end in a number is a split, 
   }
 }
 
-TEST_CASE("what is no data set, and a split that there is not, are errors") {
+TEST_CASE("a folder that is not a data set, and a missing split, are errors") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH(open_dataset(folder / "none", "train"), Contains("none is no folder"));
-  CHECK_THROWS_WITH(open_dataset(folder.path(), "train"),
-                    Contains("is no data set: neither Annotations/*.xml") && Contains("annotations/*.json"));
+  CHECK_THROWS_WITH(
+      open_dataset(folder.path(), "train"),
+      Contains("is not a data set: neither Annotations/*.xml") && Contains("annotations/*.json"));
   CHECK(dataset_splits(folder.path()).empty());
   CHECK(dataset_splits(folder / "none").empty());
 

@@ -7,7 +7,7 @@
 
 using namespace fovea;
 
-TEST_CASE("a path of another machine leads to the longest tail that is there") {
+TEST_CASE("a path of another machine refers to its longest tail that exists") {
   const TemporaryFolder folder;
   for (const char* place : {"sub", "other"}) create_folder(folder / place);
   for (const char* name : {"sub/my photo.jpg", "other/b.jpg", "b.jpg", "caf\xE9.jpg"})
@@ -27,7 +27,7 @@ TEST_CASE("a path of another machine leads to the longest tail that is there") {
   CHECK(find("b.jpg") == "other/b.jpg");  // the first folder's
   CHECK(find("/elsewhere/b.jpg") == "other/b.jpg shortened");
   CHECK(find("caf\\xE9.jpg") == "caf\xE9.jpg");
-  CHECK(find("sub") == "nothing");  // a folder is no file
+  CHECK(find("sub") == "nothing");  // a folder is not a file
   for (const char* path : {"", "/", "..", "c.jpg", "%", "%zz", "D:\\"}) CHECK(find(path) == "nothing");
   CHECK(stem_of_path("D:\\images\\a.b.jpg") == "a.b");
 }

@@ -48,7 +48,7 @@ TEST_CASE("held out: every fifth image, of every class, by the seed") {
   CHECK(held_out_images(dataset, each_alone(100), 2) != held);
 }
 
-TEST_CASE("held out: images that look alike stay together, and one image at least is held out") {
+TEST_CASE("held out: images that look alike stay together, and at least one image is held out") {
   const DetectionDataset dataset = hundred();
   std::vector<size_t> groups(100);
   for (size_t i = 0; i < 100; ++i) groups[i] = i / 5 * 5;
@@ -62,7 +62,7 @@ TEST_CASE("held out: images that look alike stay together, and one image at leas
   CHECK_THROWS_WITH(held_out_images(two, {0, 0}, 1), Contains("at least two are needed"));
 }
 
-TEST_CASE("held out: the only split of a data set gives train and val, and it is said") {
+TEST_CASE("held out: the only split of a data set gives train and val, with a warning") {
   const TemporaryFolder folder;
   create_folder(folder / "annotations"), create_folder(folder / "images");
   DetectionDataset dataset = hundred();
@@ -91,7 +91,7 @@ TEST_CASE("held out: the only split of a data set gives train and val, and it is
     for (const LabelledImage& b : validation.images) CHECK(a.id / 2 != b.id / 2);
   CHECK_THAT(train.warnings.at(0),
              Contains("has only the split \"default\": ") &&
-                 Contains("of its 30 images are held out to measure on, drawn by `seed` 1"));
+                 Contains("of its 30 images are held out for validation, drawn by `seed` 1"));
   CHECK(open_or_draw(folder.path(), "val", 1).images.front().file == validation.images.front().file);
   CHECK(open_or_draw(folder.path(), "default", 1).images.size() == 30);
   CHECK_THROWS_WITH(open_dataset(folder.path(), "train"), Contains("it has default"));

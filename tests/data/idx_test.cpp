@@ -36,7 +36,7 @@ TEST_CASE("an IDX file is a tensor of its sizes") {
   CHECK(x.values() == std::vector<double>{0, 1, 2, 3, 4, 255});
 }
 
-TEST_CASE("a damaged IDX file is an error that says where") {
+TEST_CASE("a damaged IDX file is an error with its position") {
   CHECK_THAT(message("\0\0\x08"s), Contains("has 3 bytes"));
   CHECK_THAT(message("\x1f\x8b\x08\0"s), Contains("is compressed: unpack it with gunzip"));
   CHECK_THAT(message("PK\3\4"s), Contains("begins with the bytes 0x50 0x4b"));
@@ -52,5 +52,5 @@ TEST_CASE("a damaged IDX file is an error that says where") {
   const TemporaryFolder folder;
   write_file_atomically(folder / "x.gz", "");
   CHECK_THROWS_WITH(read_idx(folder / "x"),
-                    Contains("x is not there, but") && Contains("gunzip " + folder.path()));
+                    Contains("x does not exist, but") && Contains("gunzip " + folder.path()));
 }

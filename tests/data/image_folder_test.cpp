@@ -36,7 +36,7 @@ TEST_CASE("a folder for each class, in a stable order") {
   }
 }
 
-TEST_CASE("given classes decide labels, what is missing or no image is a warning") {
+TEST_CASE("given classes decide labels; missing classes and files that are not images are warnings") {
   const TemporaryFolder folder;
   for (const char* name : {"dog/1.png", "cat/1.png", "cat/notes.txt", "cat/1.heic"}) write(folder, name);
   create_folder(folder / "bird");
@@ -52,10 +52,10 @@ TEST_CASE("given classes decide labels, what is missing or no image is a warning
   write(folder, "bird/1.png");
   CHECK_THROWS_WITH(
       read_image_folder(folder.path(), {"dog", "cat"}),
-      Contains("bird is a folder of the class \"bird\", which the model does not know: it knows dog, cat"));
+      Contains("bird is a folder of the class \"bird\", which the model does not have: it has dog, cat"));
 }
 
-TEST_CASE("images in folders of a class are its own, and folders without an image are no classes") {
+TEST_CASE("images in subfolders of a class belong to it, and folders without an image are not classes") {
   const TemporaryFolder folder;
   for (const char* name : {"cat/1.jpg", "cat/persian/2.jpg", "dog/3.jpg", "__MACOSX/cat/4.jpg"})
     write(folder, name);
@@ -64,20 +64,21 @@ TEST_CASE("images in folders of a class are its own, and folders without an imag
   CHECK(dataset.class_names == std::vector<std::string>{"cat", "dog"});
   CHECK(dataset.images.size() == 3);
   REQUIRE(dataset.warnings.size() == 1);
-  CHECK_THAT(dataset.warnings[0], Contains("empty holds no image: it is no class"));
+  CHECK_THAT(dataset.warnings[0], Contains("empty holds no image: it is not a class"));
   write(folder, "caf\xE9/5.jpg");
   CHECK(read_image_folder(folder.path()).class_names[0] == "caf\\xE9");
 }
 
-TEST_CASE("folders without images are errors that say where to look") {
+TEST_CASE("folders without images are errors that name the folder to give") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH(read_image_folder(folder / "none"), Contains("none is no folder"));
-  CHECK_THROWS_WITH(read_image_folder(folder.path()), Contains("holds no folders: one for each class"));
+  CHECK_THROWS_WITH(read_image_folder(folder.path()),
+                    Contains("holds no folders: expected one for each class"));
   create_folder(folder / "cat");
   CHECK_THROWS_WITH(read_image_folder(folder.path()), Contains("holds 1 folders, but no image in any"));
   write(folder, "train/cat/1.jpg");
   CHECK_THROWS_WITH(
       read_image_folder(folder.path()),
-      Contains("holds no images but folders of folders: give one of them, such as ") && Contains("/train"));
+      Contains("holds no images, only folders of folders: give one of them, such as ") && Contains("/train"));
   CHECK(read_image_folder(folder / "train").images.size() == 1);
 }

@@ -198,7 +198,7 @@ TEST_CASE("JPEG of grey, progressive, with restarts, CMYK, BMP of 24 bits and a 
   CHECK(decode_image(bmp(-2), "bmp from the top").pixels == pixels(lower, upper));
 }
 
-TEST_CASE("JPEGs have stb_image's values but for rounding, and exactly those where a file is damaged") {
+TEST_CASE("JPEGs have stb_image's values except for rounding, and exactly those if a file is damaged") {
   const auto by_stb = [](const std::string& bytes) {
     int width = 0, height = 0, channels = 0;
     uint8_t* pixels = stbi_load_from_memory(reinterpret_cast<const uint8_t*>(bytes.data()), int(bytes.size()),
@@ -226,7 +226,7 @@ TEST_CASE("JPEGs have stb_image's values but for rounding, and exactly those whe
 }
 
 TEST_CASE("every EXIF orientation is turned upright") {
-  // Where the quarters of the file (red, blue, green, white) come to lie.
+  // The positions of the file's quarters (red, blue, green, white).
   const std::array<std::array<Colour, 4>, 8> expected = {{{red, blue, green, white},
                                                           {blue, red, white, green},
                                                           {white, green, blue, red},
@@ -252,7 +252,7 @@ TEST_CASE("every EXIF orientation is turned upright") {
   CHECK(turned.pixels == std::vector<uint8_t>{4, 4, 4, 1, 1, 1, 5, 5, 5, 2, 2, 2, 6, 6, 6, 3, 3, 3});
 }
 
-TEST_CASE("an orientation that there is not, and a damaged EXIF block, leave the image as it is") {
+TEST_CASE("an invalid orientation, and a damaged EXIF block, leave the image as it is") {
   for (const int orientation : {0, 9, 65535}) {
     const Image image = decode_image(jpeg_with_exif(four_colours(32, 16), orientation, true), "exif");
     CHECK(image.width == 32);
@@ -298,14 +298,14 @@ TEST_CASE("a file cut short anywhere is an error") {
     // A copy that kept the length but lost its second half.
     const std::string zeroed =
         bytes.substr(0, bytes.size() / 2) + std::string(bytes.size() - bytes.size() / 2, '\0');
-    if (std::string(name) != "palette.bmp")  // zeros are pixels there
+    if (std::string(name) != "palette.bmp")  // zeros are valid pixels there
       CHECK_THROWS_WITH(decode_image(zeroed, name), Contains("is cut short"));
   }
   CHECK_NOTHROW(decode_image(encode_jpeg(noise) + "bytes after the end are allowed", "trailer"));
   const std::string whole = bmp();  // the padding of the last row may be missing
   CHECK_NOTHROW(decode_image(whole.substr(0, whole.size() - 3), "bmp"));
   CHECK_THROWS_WITH(decode_image(whole.substr(0, whole.size() - 4), "bmp"), Contains("is cut short"));
-  for (const auto* read : {"decode", "header"}) {  // stb_image takes a BMP that is 0 pixels wide
+  for (const auto* read : {"decode", "header"}) {  // stb_image accepts a BMP that is 0 pixels wide
     std::string none = whole;
     std::fill(none.begin() + 18, none.begin() + 22, '\0');
     CHECK_THROWS_WITH(read[0] == 'd' ? (void)decode_image(none, "b") : (void)decode_image_header(none, "b"),
@@ -313,7 +313,7 @@ TEST_CASE("a file cut short anywhere is an error") {
   }
 }
 
-TEST_CASE("what is no image, or too large, is an error that names the file") {
+TEST_CASE("a file that is not an image, or is too large, is an error that names it") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH(read_image(folder / "none.png"), Contains("none.png cannot be read: No such file"));
   CHECK_THROWS_WITH(read_image(folder.path()), Contains("is a folder"));
@@ -326,13 +326,14 @@ TEST_CASE("what is no image, or too large, is an error that names the file") {
   CHECK_THROWS_WITH(decode_image(png(16385, 1, 8, 0, std::string(16386, '\0')), "wide.png"),
                     Contains("wide.png is 16385 x 1 pixels: at most 16384"));
   CHECK(decode_image(png(16384, 1, 8, 0, std::string(16385, '\0')), "widest.png").width == 16384);
-  CHECK_THROWS_WITH(decode_image(png(16384, 16384, 8, 0, std::string(100, '\0')), "bomb.png"),
-                    Contains("bomb.png is damaged: it says it is 16384 x 16384 pixels, which its 168 bytes"));
+  CHECK_THROWS_WITH(
+      decode_image(png(16384, 16384, 8, 0, std::string(100, '\0')), "bomb.png"),
+      Contains("bomb.png is damaged: its header says 16384 x 16384 pixels, which its 168 bytes"));
   std::string claims = encode_jpeg(four_colours(16, 16));
   const size_t frame = claims.find("\xFF\xC0");  // length, precision, height, width
   claims[frame + 5] = claims[frame + 7] = '\x3F';
   CHECK_THROWS_WITH(decode_image(claims, "claims.jpg"),
-                    Contains("claims.jpg is damaged: it says it is 16144 x 16144 pixels"));
+                    Contains("claims.jpg is damaged: its header says 16144 x 16144 pixels"));
   CHECK_THROWS_WITH(decode_image("\xFF\xD8\xFF\xD9"s + std::string(40, ' '), "hollow.jpg"),
                     Contains("hollow.jpg cannot be decoded: "));
   std::string damaged = encode_png(four_colours(16, 16));
@@ -350,7 +351,7 @@ TEST_CASE("what is no image, or too large, is an error that names the file") {
                     Contains("tables.jpg is damaged: its Huffman tables"));
   CHECK_THROWS_WITH(decode_image_header(tables, "tables.jpg"),
                     Contains("tables.jpg is damaged: its Huffman tables"));
-  // Without its tables it is an image of zeros, not of what lay in memory: the same each time.
+  // Without its tables it is an image of zeros, not of the memory's old content: the same each time.
   std::string bare = encode_jpeg(Image(16, 16));
   for (size_t at = 0; (at = bare.find("\xFF\xC4", at)) != bare.npos;)
     bare.erase(at, 2 + 256 * uint8_t(bare[at + 2]) + uint8_t(bare[at + 3]));
@@ -385,7 +386,7 @@ TEST_CASE("images are written only where their name and size allow") {
 TEST_CASE("photographs of the test data") {
   const auto photos = test_data("test_photos");
   if (!photos) {
-    WARN("the folder test_photos of the test data is not there: only the images made here were tested");
+    WARN("the folder test_photos is missing in the test data: only the images made here were tested");
     return;
   }
   const auto check_size = [&](const char* name, int width, int height) {
@@ -403,7 +404,7 @@ TEST_CASE("photographs of the test data") {
     difference += std::abs(upright.pixels[i] - turned.pixels[i]) / size;
     upside_down += std::abs(upright.pixels[i] - turned.pixels[upright.pixels.size() - 1 - i]) / size;
   }
-  CHECK(difference < 5);  // the same photograph, compressed anew
+  CHECK(difference < 5);  // the same photograph, compressed again
   CHECK(upside_down > 20);
   check_size("Portrait_8.jpg", 1200, 1800);
   check_size("grace_hopper.bmp", 512, 600);

@@ -61,7 +61,7 @@ Box box_of(const DetectionDataset& dataset, size_t image) {
 
 }  // namespace
 
-TEST_CASE("sizes: boxes labelled before their images were scaled are scaled with them, and it is said once") {
+TEST_CASE("sizes: boxes labelled before their images were scaled are scaled with them, with one warning") {
   Coco coco;
   coco.add(160, 120, 160, 120, {40, 30, 20, 10});
   for (int i = 0; i < 2; ++i) coco.add(160, 120, 320, 240, {80, 60, 240, 160});
@@ -82,7 +82,8 @@ TEST_CASE("sizes: boxes of the stored pixels are turned with their image") {
   Coco coco;
   coco.add(oriented(160, 120, 6), 160, 120, {97, 53, 47, 32});
   coco.add(oriented(160, 120, 8), 160, 120, {97, 53, 47, 32});
-  coco.add(oriented(160, 120, 3), 160, 120, {97, 53, 47, 32});  // its size does not tell: as the others
+  coco.add(oriented(160, 120, 3), 160, 120,
+           {97, 53, 47, 32});  // its size does not show it: treated as the others
   const DetectionDataset dataset = coco.read();
   CHECK(box_of(dataset, 0) == Box{35, 97, 32, 47});
   CHECK(box_of(dataset, 1) == Box{53, 16, 32, 47});
@@ -97,7 +98,7 @@ TEST_CASE("sizes: boxes of the stored pixels are turned with their image") {
   CHECK(read_file(out / "yolo/labels/train/1.txt") == "0 0.42500000 0.75312500 0.26666667 0.29375000\n");
 }
 
-TEST_CASE("sizes: boxes of the upright image stay, and what nothing tells is said") {
+TEST_CASE("sizes: boxes of the upright image stay, and assumptions are reported") {
   Coco coco;
   coco.add(oriented(160, 120, 6), 120, 160, {10, 100, 40, 50});
   CHECK(coco.read().warnings.empty());
@@ -111,7 +112,7 @@ TEST_CASE("sizes: boxes of the upright image stay, and what nothing tells is sai
                       "upright image"));
 }
 
-TEST_CASE("sizes: only the size is wrong where width and height are exchanged or boxes do not fit it") {
+TEST_CASE("sizes: only the size is wrong if width and height are exchanged or boxes do not fit it") {
   Coco coco;
   coco.add(160, 120, 120, 160, {100, 60, 50, 50});
   coco.add(160, 120, 80, 60, {100, 60, 50, 50});

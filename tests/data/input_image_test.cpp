@@ -1,4 +1,4 @@
-// The input of a network on CUDA, made of the images' bytes by a kernel, against the CPU's.
+// Compares the input of a network on CUDA, which a kernel makes from the images' bytes, with the CPU's.
 #include "train/data/augment/input_image.h"
 
 #include <array>

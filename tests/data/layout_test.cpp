@@ -1,4 +1,4 @@
-// The layouts in which tools export data sets: docs/data.md has their table.
+// The layouts in which tools export data sets; docs/data.md has a table of them.
 #include <catch2/catch.hpp>
 #include <filesystem>
 

@@ -33,7 +33,7 @@ std::vector<int> quarters(const Image& image) {
 const std::vector<int> upright{255, 0, 0, 0, 0, 255, 0, 255, 0, 255, 255, 255};
 const std::vector<int> turned{0, 255, 0, 255, 0, 0, 255, 255, 255, 0, 0, 255};  // clockwise
 
-// The notes while it lives.
+// Collects the notes while it exists.
 struct Notes {
   std::vector<std::string> all;
   Notes() {
@@ -68,7 +68,7 @@ TEST_CASE("WebP, TIFF and GIF are decoded to their pixels, and turned upright") 
   CHECK_THROWS_WITH(read_image(golden("animated.webp")), Contains("animated.webp is an animation"));
 }
 
-TEST_CASE("12 bits in 16 are stretched over the whole range, with a word") {
+TEST_CASE("12 bits in 16 are stretched over the whole range, with a note") {
   for (const char* name : {"twelve_bits.tif", "twelve_bits.png"}) {
     CAPTURE(name);
     const Notes notes;
@@ -93,7 +93,7 @@ TEST_CASE("WebP, TIFF and GIF files that are cut short or damaged are errors") {
     const size_t needed = name == "palette.gif"s ? whole.size() - 1 : whole.size();
     for (size_t size = 0; size < needed; ++size)
       CHECK_THROWS_AS(decode_image(whole.substr(0, size), name), Error);
-    for (size_t at = 0; at < whole.size(); ++at) {  // any result or an Error, and no crash
+    for (size_t at = 0; at < whole.size(); ++at) {  // a result or an Error, but no crash
       std::string damaged = whole;
       damaged[at] = char(damaged[at] ^ 0x5A);
       try {
@@ -112,5 +112,5 @@ TEST_CASE("a small file that claims to be a huge WebP, GIF or TIFF takes no memo
   gif[9] = '\x41';
   CHECK_THROWS_WITH(decode_image(gif, "a.gif"), Contains("is 16384 x 16640 pixels: at most 16384"));
   CHECK_THROWS_WITH(decode_image("version https://git-lfs.github.com/spec/v1\noid", "a.jpg"),
-                    Contains("a.jpg is no image that can be read: it is a Git LFS pointer"));
+                    Contains("a.jpg is not a readable image: it is a Git LFS pointer"));
 }

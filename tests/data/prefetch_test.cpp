@@ -14,7 +14,7 @@
 
 using namespace fovea;
 
-TEST_CASE("items come in order whatever the threads do, and no more than the capacity are ahead") {
+TEST_CASE("items come in order whatever the threads do, at most the capacity ahead") {
   std::atomic<int64_t> made = 0, taken = 0, most = 0;
   Prefetch<int64_t> prefetch(4, 3, 10, 60, [&](int64_t index) {
     const int64_t ahead = ++made - taken;
@@ -31,7 +31,7 @@ TEST_CASE("items come in order whatever the threads do, and no more than the cap
   CHECK(most <= 3 + 1);  // the one being handed over is counted a moment longer
 }
 
-TEST_CASE("an error comes out where its item would have") {
+TEST_CASE("an error is thrown in place of its item") {
   Prefetch<int> prefetch(2, 4, 0, 5, [](int64_t index) {
     if (index == 2) throw std::runtime_error("item two");
     return int(index);
@@ -53,7 +53,7 @@ TEST_CASE("a queue can be left before its end") {
 
 // The sanitizers themselves need terabytes of address space.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-TEST_CASE("threads that the system does not give are an error, and those it gave end") {
+TEST_CASE("threads that cannot be started are an error, and the started ones end") {
   rlimit before{};
   REQUIRE(::getrlimit(RLIMIT_AS, &before) == 0);
   size_t pages = 0;
@@ -73,7 +73,7 @@ TEST_CASE("threads that the system does not give are an error, and those it gave
 }
 #endif
 
-TEST_CASE("every epoch has every image once, in an order of its own") {
+TEST_CASE("every epoch has every image once, in its own order") {
   const Sampler sampler(7, [](int64_t epoch) { return Random(5, uint64_t(epoch)); });
   const auto all = sampler.images(0, 70);
   std::vector<int> seen(7);
@@ -82,7 +82,7 @@ TEST_CASE("every epoch has every image once, in an order of its own") {
     if (i % 7 == 6) CHECK(seen == std::vector<int>(7, int(i / 7 + 1)));
   }
   CHECK_FALSE(std::equal(all.begin(), all.begin() + 7, all.begin() + 7));
-  for (int64_t first = 0; first < 60; first += 9) {  // asked from anywhere, the same sequence
+  for (int64_t first = 0; first < 60; first += 9) {  // the same sequence from any position
     const auto some = sampler.images(first, 10);
     CHECK(std::equal(some.begin(), some.end(), all.begin() + first));
   }

@@ -32,7 +32,7 @@ TEST_CASE("repeat factors by hand") {
   CHECK_THROWS_WITH(repeat_factors(labels, 1.5), Contains("the threshold is 1.5"));
 }
 
-TEST_CASE("an image comes as often as its factor says, rounded up or down in each epoch") {
+TEST_CASE("an image appears as often as its factor, rounded up or down in each epoch") {
   const std::vector<double> repeats{1, 2.5, 1, 1.25, 3, 1};  // 9.75
   const Sampler sampler = sampler_of(repeats);
   REQUIRE(sampler.samples_per_epoch() == 10);
@@ -67,7 +67,7 @@ TEST_CASE("factors of 1 change nothing, not even the order") {
   CHECK(sampler_of(std::vector<double>(7, 1)).images(0, 50) == without.images(0, 50));
 }
 
-TEST_CASE("any image is drawn as often as its factor says") {
+TEST_CASE("any image is drawn in proportion to its factor") {
   const Sampler sampler = sampler_of({1, 3, 2});
   Random random(1);
   std::vector<int64_t> seen(3);

@@ -23,5 +23,5 @@ TEST_CASE("files of equal bytes are found, whatever their names") {
   warn_of_shared_files(train, {folder / "d"}, warnings);
   CHECK(warnings.empty());
   warn_of_shared_files(train, {folder / "c", folder / "d"}, warnings);
-  CHECK_THAT(warnings.at(0), Contains("1 of the 2 images to measure on are also learned from"));
+  CHECK_THAT(warnings.at(0), Contains("1 of the 2 validation images are also training images"));
 }

@@ -259,8 +259,7 @@ TEST_CASE("a drawn data set is a COCO data set, the same on any number of thread
   CHECK(image_ids.size() == 11);
   CHECK(*annotation_ids.rbegin() == int64_t(annotation_ids.size()));
 
-  // What is on file is what the scene says, and validation does not depend on the number of training
-  // images.
+  // The files match the scene, and validation images do not depend on the number of training images.
   Random random(3, 2);
   const DrawnScene third = draw_scene(96, 64, 5, random);
   const json train = json::parse(files.at("annotations/instances_train.json"));
@@ -301,7 +300,7 @@ TEST_CASE("drawing a data set refuses options out of range and folders in use") 
   CHECK_THROWS_WITH(draw(options), Contains("already holds train/000003.jpg"));
   CHECK(read_file(folder / "set/train/000003.jpg") == "of a larger data set");
   std::filesystem::rename(folder / "set/train/000003.jpg", folder / "set/train/000002.jpg.part");
-  draw(options);  // what a run that was cut off leaves is no obstacle
+  draw(options);  // the remains of an interrupted run are no obstacle
   CHECK(std::filesystem::exists(folder / "set/val/000003.jpg"));
 
   write_file_atomically(folder / "file", "");

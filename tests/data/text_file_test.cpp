@@ -8,7 +8,7 @@
 using namespace fovea;
 using namespace std::string_literals;
 
-TEST_CASE("a text file is read without its mark, UTF-16 as UTF-8") {
+TEST_CASE("a text file is read without its byte-order mark, UTF-16 as UTF-8") {
   const TemporaryFolder folder;
   const auto text_of = [&](const std::string& bytes) {
     write_file_atomically(folder / "text", bytes);
@@ -23,5 +23,5 @@ TEST_CASE("a text file is read without its mark, UTF-16 as UTF-8") {
   CHECK(read_lines(folder / "text") == std::vector<std::string>{"a b", "", "c"});
   CHECK_FALSE(utf8_fault("names", "caf\xC3\xA9\n").has_value());
   CHECK(utf8_fault("names", "a\ncaf\xE9\n").value() ==
-        "names:2 is not UTF-8: what is no character is written as \\x and two digits");
+        "names:2 is not UTF-8: bytes that are not characters are written as \\x and two digits");
 }

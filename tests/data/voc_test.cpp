@@ -60,7 +60,7 @@ DetectionDataset read_one(const std::string& xml, const std::vector<std::string>
 
 const std::string good = object("cat", "11", "12", "21", "32");
 
-// The one warning about a box beside a good one.
+// The only warning for a bad box beside a good one.
 std::string warning_of_box(const std::string& xmin, const std::string& ymin, const std::string& xmax,
                            const std::string& ymax, size_t boxes_left) {
   const DetectionDataset dataset = read_one(annotation(good + object("dog", xmin, ymin, xmax, ymax)));
@@ -113,17 +113,17 @@ TEST_CASE("Pascal VOC: given classes decide labels") {
   CHECK_THROWS_WITH(
       read_one(xml, {"cow", "cat"}),
       Contains(
-          "Annotations/a.xml: object 2 (dog) is of a class that the model does not know: it knows cow, cat"));
+          "Annotations/a.xml: object 2 (dog) is of a class that the model does not have: it has cow, cat"));
 }
 
 TEST_CASE("Pascal VOC: broken boxes are warnings") {
   CHECK(warning_of_box("50", "40", "50", "40", 1) ==
-        "xmin 50, ymin 40, xmax 50, ymax 40, which is no positive finite size: the box is left out");
-  CHECK_THAT(warning_of_box("50", "40", "30", "45", 1), Contains("no positive finite size"));  // reversed
+        "xmin 50, ymin 40, xmax 50, ymax 40, which is not a positive finite size: the box is left out");
+  CHECK_THAT(warning_of_box("50", "40", "30", "45", 1), Contains("not a positive finite size"));  // reversed
   CHECK_THAT(warning_of_box("1", "1", "30", "nan", 1),
-             Contains("ymax nan, which is no positive finite size"));
+             Contains("ymax nan, which is not a positive finite size"));
   CHECK_THAT(warning_of_box("1", "1", "inf", "9", 1),
-             Contains("xmax inf, ymax 9, which is no positive finite size"));
+             Contains("xmax inf, ymax 9, which is not a positive finite size"));
   CHECK(warning_of_box("100", "1", "120", "9", 1) ==
         "xmin 100, ymin 1, xmax 120, ymax 9, which is outside its image: the box is left out");
   CHECK(warning_of_box("-5", "70", "20", "90.5", 2) ==
@@ -175,7 +175,7 @@ TEST_CASE("Pascal VOC: the image is found by stem, else by file name") {
   CHECK(dataset.images[2].file == voc.file("JPEGImages/c.bmp"));
 }
 
-TEST_CASE("Pascal VOC: images that are not there are left out with a warning") {
+TEST_CASE("Pascal VOC: missing images are left out with a warning") {
   Voc voc;
   voc.image("a", annotation(good));
   voc.write("Annotations/b.xml", annotation(good, "b.jpg"));
@@ -190,7 +190,7 @@ TEST_CASE("Pascal VOC: images that are not there are left out with a warning") {
               "JPEGImages has neither an image b nor the <filename> \"b.jpg\": the annotation is left out"));
   CHECK_THAT(dataset.warnings[1], Contains("list.txt names c, but there is no file ") &&
                                       Contains("Annotations/c.xml: the image is left out"));
-  CHECK_THAT(dataset.warnings[2], Contains("list.txt names a again: it is taken once"));
+  CHECK_THAT(dataset.warnings[2], Contains("list.txt names a again: it is used once"));
   CHECK_THROWS_WITH(voc.read("b\nc\n"), Contains("none of the 2 images that ") && Contains("list.txt names"));
   CHECK_THROWS_WITH(voc.read("\n"), Contains("list.txt names no image"));
 }
@@ -224,7 +224,7 @@ TEST_CASE("Pascal VOC: an empty size is the image's, text that is not UTF-8 is e
 TEST_CASE("blood cells of the test data") {
   const auto folder = test_data("bccd");
   if (!folder) {
-    WARN("bccd of the test data is not there: only the data sets made here were tested");
+    WARN("bccd is missing in the test data: only the data sets made here were tested");
     return;
   }
   CHECK(dataset_splits(*folder) == std::vector<std::string>{"test", "train", "trainval", "val"});
@@ -239,7 +239,7 @@ TEST_CASE("blood cells of the test data") {
   CHECK_THAT(
       all.warnings[0],
       Contains("BloodImage_00343.xml: object ") &&
-          Contains("(RBC) has xmin 181, ymin 329, xmax 181, ymax 329, which is no positive finite size"));
+          Contains("(RBC) has xmin 181, ymin 329, xmax 181, ymax 329, which is not a positive finite size"));
   CHECK_THAT(all.warnings[1],
              Contains("BloodImage_00338.xml: object 13 (RBC) has xmin 504, ymin 337, xmax 504, ymax 337"));
   CHECK(open_dataset(*folder, "val", all.class_names).images.size() == 87);

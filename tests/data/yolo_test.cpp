@@ -108,8 +108,8 @@ TEST_CASE("YOLO: the ways to name classes, splits and images") {
     REQUIRE(val.images.size() == 1);
     CHECK(val.images[0].annotations[0].label == 1);
     REQUIRE(val.warnings.size() == 2);
-    CHECK_THAT(val.warnings[0], Contains("val.txt names ./images/b/4.png, which is not there"));
-    CHECK_THAT(val.warnings[1], Contains("again: it is taken once"));
+    CHECK_THAT(val.warnings[0], Contains("val.txt names ./images/b/4.png, which does not exist"));
+    CHECK_THAT(val.warnings[1], Contains("again: it is used once"));
     CHECK(open_dataset(yolo.folder(), "train+extra").images.size() == 3);  // images/b is in both
   }
   SECTION("classes.txt and folders; valid is val") {
@@ -141,19 +141,19 @@ TEST_CASE("YOLO: the ways to name classes, splits and images") {
 
 TEST_CASE("YOLO: broken boxes are warnings") {
   CHECK(warning_of("1 0.5 0.5 0 0.25\n", 1) ==
-        "centre 0.5 0.5, width 0, height 0.25, which is no positive finite size: the box is left out");
-  CHECK_THAT(warning_of("1 0.5 0.5 nan 0.25\n", 1), Contains("no positive finite size"));
+        "centre 0.5 0.5, width 0, height 0.25, which is not a positive finite size: the box is left out");
+  CHECK_THAT(warning_of("1 0.5 0.5 nan 0.25\n", 1), Contains("not a positive finite size"));
   CHECK_THAT(warning_of("1 50 40 10 8\n", 1), Contains("which is outside its image: the box is left out"));
   CHECK_THAT(warning_of("1 0.9 0.5 0.5 0.25\n", 2),
              Contains("reaches outside its image: the box is cut off"));
   const DetectionDataset dataset = read_one("0 0.875 0.5 0.5 0.25\n0 0.504 0.5 1 0.5\n");
   CHECK(numbers(dataset.images[0].annotations[0]) == std::vector<double>{62.5, 30, 37.5, 20, 750});
-  CHECK(dataset.warnings.size() == 1);  // by less than a pixel, as rounding does: none for the second
+  CHECK(dataset.warnings.size() == 1);  // the second is outside by less than a pixel, from rounding
 }
 
 TEST_CASE("YOLO: faults of a line are errors with file, line and value, with a log they are left out") {
   CHECK_THROWS_WITH(read_one("0 0.5 0.5 0.5 0.5\ncat 0.5 0.5 0.5 0.5"),
-                    Contains("labels/train/a.txt:2: \"cat\" is no number"));
+                    Contains("labels/train/a.txt:2: \"cat\" is not a number"));
   CHECK_THROWS_WITH(read_one("0 0.5 0.5 0.5"), Contains("a.txt:1 has 4 numbers: 5 were expected"));
   CHECK_THROWS_WITH(read_one("0 0.5 0.5 0.5 0.5 0.9"), Contains("6 numbers") && Contains("the score"));
   CHECK_THROWS_WITH(read_one("0.5 0.5 0.5 0.5 0.5"), Contains("a.txt:1: the class is 0.5: a whole number"));
@@ -167,7 +167,7 @@ TEST_CASE("YOLO: faults of a line are errors with file, line and value, with a l
   REQUIRE(log.faults.size() == 3);
   CHECK(log.faults[0].kind == ProblemKind::unknown_class);
   CHECK(log.faults[1].kind == ProblemKind::malformed);
-  CHECK_THAT(log.faults[1].text, Contains("a.txt:3: \"x\" is no number"));
+  CHECK_THAT(log.faults[1].text, Contains("a.txt:3: \"x\" is not a number"));
   CHECK(log.faults[2].kind == ProblemKind::empty_box);
   REQUIRE(log.boxes.size() == 2);
   CHECK(log.boxes[1].numbers == std::array<double, 4>{0.5, 0.5, 0, 0});
@@ -175,7 +175,7 @@ TEST_CASE("YOLO: faults of a line are errors with file, line and value, with a l
   Yolo yolo;
   yolo.labelled("a", "1 0.5 0.5 0.5 0.5");
   CHECK_THROWS_WITH(open_dataset(yolo.folder(), "train", {"cat"}),
-                    Contains("a.txt:1 is of the class \"dog\", which the model does not know: it knows cat"));
+                    Contains("a.txt:1 is of the class \"dog\", which the model does not have: it has cat"));
 }
 
 TEST_CASE("YOLO: faults of the layout are errors") {
@@ -198,17 +198,19 @@ TEST_CASE("YOLO: faults of the layout are errors") {
              Contains("data.yaml:2: names has the key \"x\""));
   CHECK_THAT(error_of("train: images/train\nnc: 3\nnames: [a, b]\n"),
              Contains("data.yaml:2: nc is 3, but names has 2 classes"));
-  CHECK_THAT(error_of("train: images/nowhere\nnames: [a]\n"),
-             Contains("data.yaml: train is ") && Contains("images/nowhere, but no folder or list is there"));
-  CHECK(error_of("names: [a]\n").empty());  // the folders tell the splits
+  CHECK_THAT(
+      error_of("train: images/nowhere\nnames: [a]\n"),
+      Contains("data.yaml: train is ") && Contains("images/nowhere, but there is no such folder or list"));
+  CHECK(error_of("names: [a]\n").empty());  // the folders define the splits
   CHECK_THAT(error_of("names: [a]\ntrain: images/train\nkpt_shape: [4]\n"),
              Contains("data.yaml:3: kpt_shape must be [number of keypoints, 2 or 3]"));
   CHECK(error_of("train: images/train\nnames: [a]\n").empty());
 
   Yolo yolo;
   yolo.image("images/train/a.png");
-  CHECK_THROWS_WITH(open_dataset(yolo.folder(), "train"),
-                    Contains("none of the 1 images of ") && Contains("labels/train/a.txt was looked for"));
+  CHECK_THROWS_WITH(open_dataset(yolo.folder(), "train"), Contains("none of the 1 images of ") &&
+                                                              Contains("the file would be ") &&
+                                                              Contains("labels/train/a.txt"));
   create_folder(yolo.file("images/val"));
   CHECK_THROWS_WITH(open_dataset(yolo.folder(), "val"), Contains("images/val has no image"));
   yolo.write("images/train/b.jpg", "no image");
@@ -241,7 +243,7 @@ TEST_CASE("YOLO: with kpt_shape the first numbers of a row are the box, without 
             .annotations.size() == 3);
 }
 
-TEST_CASE("YOLO: what is left out is counted: pictures that are not read, text files without an image") {
+TEST_CASE("YOLO: what is left out is counted: pictures in unsupported formats, text files without an image") {
   Yolo yolo;
   yolo.labelled("a", "0 0.5 0.5 0.5 0.5\n");
   yolo.write("images/train/b.heic", "picture");
@@ -249,26 +251,26 @@ TEST_CASE("YOLO: what is left out is counted: pictures that are not read, text f
   yolo.write("labels/train/c.txt", "0 0.5 0.5 0.5 0.5\n");
   const DetectionDataset dataset = open_dataset(yolo.folder(), "train");
   REQUIRE(dataset.warnings.size() == 2);
-  CHECK_THAT(dataset.warnings[0], Contains("b.heic is in a format that is not read"));
+  CHECK_THAT(dataset.warnings[0], Contains("b.heic is in an unsupported format"));
   CHECK_THAT(dataset.warnings[1], Contains("2 annotations without an image, left out; the first: ") &&
                                       Contains("labels/train/b.txt has no image in "));
 }
 
-TEST_CASE("YOLO: a place that is not there is not replaced by another split's") {
+TEST_CASE("YOLO: a place that does not exist is not replaced by another split's") {
   Yolo yolo("train: images/train\nval: /mnt/elsewhere/images/train\nnames: red\n");
   yolo.labelled("a", "0 0.5 0.5 0.5 0.5\n");
   CHECK(open_dataset(yolo.folder(), "train").class_names == Names{"red"});
   CHECK_THROWS_WITH(open_dataset(yolo.folder(), "val"),
-                    Contains("val is /mnt/elsewhere/images/train, but no folder or list is there"));
+                    Contains("val is /mnt/elsewhere/images/train, but there is no such folder or list"));
   Yolo inside("train: images/train\nval: /mnt/elsewhere/images\nnames: [a]\n");
   inside.labelled("a", "0 0.5 0.5 0.5 0.5\n");
-  CHECK_THROWS_WITH(open_dataset(inside.folder(), "val"), Contains("no folder or list is there"));
+  CHECK_THROWS_WITH(open_dataset(inside.folder(), "val"), Contains("no such folder or list"));
   Yolo windows("train: D:\\set\\images\\train\nval: images%2Ftrain\nnames: [a]\n");
   windows.labelled("a", "0 0.5 0.5 0.5 0.5\n");
   CHECK(open_dataset(windows.folder(), "val").images.size() == 1);
 }
 
-TEST_CASE("YOLO: byte-order marks are no part of names and rows, and what is not UTF-8 is escaped") {
+TEST_CASE("YOLO: byte-order marks are not part of names and rows, and text that is not UTF-8 is escaped") {
   Yolo yolo("");
   yolo.write("classes.txt", "\xEF\xBB\xBFred\r\ngr\xFCn\n");
   yolo.labelled("a",
@@ -281,7 +283,7 @@ TEST_CASE("YOLO: byte-order marks are no part of names and rows, and what is not
   CHECK_THAT(dataset.warnings[0], Contains("classes.txt:2 is not UTF-8"));
 }
 
-TEST_CASE("YOLO: a text file is beside its image or in labels/ in place of the last images/") {
+TEST_CASE("YOLO: a text file is beside its image or in labels/ instead of the last images/") {
   CHECK(yolo_label_file("a/images/train/images/1.jpg") == "a/images/train/labels/1.txt");
   CHECK(yolo_label_file("/data/images/x.tar/1.png") == "/data/labels/x.tar/1.txt");
   CHECK(yolo_label_file("a/b/1.jpg") == "a/b/1.txt");

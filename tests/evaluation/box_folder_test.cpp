@@ -28,7 +28,7 @@ struct Folders {
 TEST_CASE("the published table of VOC average precision") {
   const auto folder = test_data("eval_voc");
   if (!folder) {
-    WARN("eval_voc is not there: set FOVEA_TEST_DATA");
+    WARN("eval_voc is missing: set FOVEA_TEST_DATA");
     return;
   }
   const auto [truth, detections] = read_box_folders(*folder + "/gts", *folder + "/dets");
@@ -84,5 +84,5 @@ TEST_CASE("folders of boxes that are wrong are refused by file, line and field")
   refuses("dog 0.5 1 2 3 4 5\n", "has '5' after the last field");
   f.write("found/a.txt", "dog 0.5 1 2 3 4\n");
   f.write("found/z.txt", "dog 0.5 1 2 3 4\n");
-  CHECK_THROWS_WITH(f.read(), Contains("z.txt has detections of an image"));
+  CHECK_THROWS_WITH(f.read(), Contains("z.txt has detections for an image"));
 }

@@ -78,7 +78,7 @@ struct Small {
   }
 };
 
-// As large as COCO's validation set where `images` is 5000.
+// As large as COCO's validation set if `images` is 5000.
 Small crowded(int images, int classes) {
   Small set;
   Random random(5);
@@ -124,7 +124,7 @@ TEST_CASE("the reference numbers of COCO's own example") {
     const auto path = test_data(std::string("eval_coco/") + folder + "/" + file);
     const auto results = test_data("eval_coco/official/instances_val2014_fakebbox100_results.json");
     if (!path || !results) {
-      WARN("eval_coco/" << folder << " is not there: set FOVEA_TEST_DATA");
+      WARN("eval_coco/" << folder << " is missing: set FOVEA_TEST_DATA");
       continue;
     }
     INFO(folder);
@@ -150,7 +150,7 @@ TEST_CASE("the reference numbers of COCO's own example") {
       const auto published = test_data("eval_coco/official/val2014_fake_eval_res.txt");
       REQUIRE(published);
       std::string table =
-          coco_table(figures);  // pycocotools pads the names by one blank more than the file of old
+          coco_table(figures);  // pycocotools pads the names with one blank more than the old file
       for (size_t at = 0; (at = table.find(" (A", at)) != std::string::npos;) table.erase(at, 1);
       CHECK_THAT(read_file(*published), Contains(table));
     }
@@ -166,7 +166,7 @@ TEST_CASE("COCO's figures by hand") {
   REQUIRE(figures.classes[1].precision50.size() == 101);
   for (const double precision : figures.classes[1].precision50) CHECK(precision == Approx(1));
 
-  // IoU 0.5 reaches the first threshold alone, and a better-scored false detection halves the precision.
+  // IoU 0.5 reaches only the first threshold, and a false detection with a better score halves the precision.
   set.detections[0][0].height = 20;
   set.detections[1].push_back({0, 0, 40, 40, 0.95, 0});
   figures = evaluate_coco(set.truth, set.detections);
@@ -192,7 +192,7 @@ TEST_CASE("a truth box without an area counts as an object, as pycocotools count
   check_equal(figures.ar100, 0.5, "AR100");
 }
 
-TEST_CASE("a detection of the network as COCO writes it") {
+TEST_CASE("a detection of the network in COCO's form") {
   const ScoredBox box = scored_box({{10.5f, 20.25f, 30, 60}, 0.3f, 4});
   CHECK(box.x == 20.25);
   CHECK(box.y == 10.5);
@@ -241,7 +241,7 @@ TEST_CASE("tables of COCO's figures") {
   CHECK_THROWS_WITH(class_table(figures, {"cell"}), Contains("1 names for 3 classes"));
 }
 
-TEST_CASE("more than 100 detections of a class in an image count where it is asked for") {
+TEST_CASE("more than 100 detections of a class in an image count on request") {
   DetectionDataset truth;
   truth.class_names = {"cell"};
   truth.category_ids = {1};
@@ -252,7 +252,7 @@ TEST_CASE("more than 100 detections of a class in an image count where it is ask
     detections[0].push_back({10.0 * i, 1, 8, 8, 0.5, 0});
   }
   CHECK(evaluate_coco(truth, detections).ar100 == Approx(0.8));
-  CHECK(evaluate_coco(truth, detections, 50).ar100 == Approx(0.8));  // COCO's own number at least
+  CHECK(evaluate_coco(truth, detections, 50).ar100 == Approx(0.8));  // at least COCO's own number
   const CocoFigures all = evaluate_coco(truth, detections, 1000);
   CHECK(all.ar100 == 1);
   CHECK(all.ap == Approx(1));
@@ -261,7 +261,7 @@ TEST_CASE("more than 100 detections of a class in an image count where it is ask
                                   Contains("area=   all | maxDets= 10 ] = 0.080"));
 }
 
-TEST_CASE("COCO's evaluation refuses detections that cannot be measured") {
+TEST_CASE("COCO's evaluation refuses invalid detections") {
   const Small good;
   const auto evaluate = [](const Small& set) { return evaluate_coco(set.truth, set.detections); };
   Small set = good;

@@ -11,7 +11,7 @@ using Catch::Contains;
 
 namespace {
 
-// Images of boxes of 10 x 10 in a row; where says at which x.
+// Images with boxes of 10 x 10 in a row, at the given x.
 struct Scene {
   DetectionDataset truth;
   DatasetDetections detections;
@@ -45,7 +45,7 @@ constexpr int cat = 0, dog = 1;
 
 }  // namespace
 
-TEST_CASE("what is taken for what, by hand") {
+TEST_CASE("confusions by hand") {
   Scene s;
   s.object(0, cat);
   s.object(20, cat);
@@ -54,7 +54,7 @@ TEST_CASE("what is taken for what, by hand") {
   s.object(80, dog);
   s.detect(0, 0.9, cat);     // right
   s.detect(1, 0.8, cat);     // again
-  s.detect(21, 0.7, dog);    // a cat taken for a dog: IoU 9 / 11
+  s.detect(21, 0.7, dog);    // a cat confused with a dog: IoU 9 / 11
   s.detect(40, 0.6, dog);    // right
   s.detect(66, 0.5, dog);    // inexact: IoU 4 / 16, and the dog is missed
   s.detect(200, 0.4, cat);   // nothing there
@@ -81,11 +81,11 @@ TEST_CASE("what is taken for what, by hand") {
   CHECK(s.counts(0.61) == std::vector<int64_t>{1, 1, 0, 0, 0, 3, 1, 0, 0});
 }
 
-TEST_CASE("the better score chooses first, equal scores in the order of the list") {
+TEST_CASE("better scores are matched first, equal scores in the order of the list") {
   Scene s;
   s.object(0, cat);
   s.detect(2, 0.8, cat);
-  s.detect(0, 0.8, cat);  // lies better, but comes later
+  s.detect(0, 0.8, cat);  // overlaps more, but has a lower score
   s.detect(1, 0.9, cat);
   const Mistakes m = s.find();
   REQUIRE(m.images[0].detections.size() == 3);
@@ -107,7 +107,7 @@ TEST_CASE("the better score chooses first, equal scores in the order of the list
   CHECK(judged[1].outcome == Outcome::right);
 }
 
-TEST_CASE("an object of the own class comes before one of another, whatever the overlaps") {
+TEST_CASE("an object of the same class precedes one of another, whatever the overlaps") {
   Scene s;
   s.object(0, dog);
   s.object(3, cat);
@@ -148,7 +148,7 @@ TEST_CASE("crowd regions absorb detections of their class and are never missed")
   CHECK(s.find().precision() == Approx(1 / 3.0));
 }
 
-TEST_CASE("no truths, no detections, neither") {
+TEST_CASE("no ground truth, no detections, neither") {
   Scene none;
   CHECK(none.counts() == std::vector<int64_t>(9));
   CHECK(none.find().f1() == 0);

@@ -66,7 +66,7 @@ TEST_CASE("results are read into the images of the data set") {
   CHECK(read("[]") == DatasetDetections(3));
 }
 
-TEST_CASE("results come back as they were written, to the last bit") {
+TEST_CASE("results are read as they were written, to the last bit") {
   const DetectionDataset truth = three_images();
   Random random(3);
   DatasetDetections detections(3);
@@ -88,7 +88,7 @@ TEST_CASE("results come back as they were written, to the last bit") {
   CHECK(read_coco_results(folder / "results.json", truth) == DatasetDetections(3));
 }
 
-TEST_CASE("results that cannot be measured are not written") {
+TEST_CASE("invalid results are not written") {
   TemporaryFolder folder;
   const std::string path = folder / "results.json";
   CHECK_THROWS_WITH(write_coco_results(path, three_images(), {{{0, 0, 1, 1, NAN, 0}}, {}, {}}),
@@ -98,7 +98,7 @@ TEST_CASE("results that cannot be measured are not written") {
   CHECK(!std::filesystem::exists(path));
 }
 
-TEST_CASE("ids and numbers in quotes or with a needless point are taken") {
+TEST_CASE("ids and numbers in quotes or with a needless point are read") {
   const auto plain = read(R"([{"image_id":7,"category_id":3,"bbox":[1,2,3,4],"score":0.5}])");
   CHECK(read(R"([{"image_id":7.0,"category_id":"3","bbox":["1",2.0,3,4],"score":"0.5"}])") == plain);
 }
@@ -129,7 +129,7 @@ TEST_CASE("a fault in results is named by file, entry and field") {
   CHECK_THAT(error_of("0.25}]", "0.2"), Contains("is not JSON") && Contains("unexpected end of input"));
 }
 
-TEST_CASE("a file that is no list of detections is named") {
+TEST_CASE("an error names a file that is not a list of detections") {
   CHECK_THROWS_WITH(read(R"({"images":[],"annotations":[]})"),
                     Contains("results.json is not a results file: it must be a list"));
   CHECK_THROWS_WITH(read("3"), Contains("is not a results file"));

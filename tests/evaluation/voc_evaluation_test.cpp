@@ -8,7 +8,7 @@ using Catch::Contains;
 
 namespace {
 
-// Boxes of 9 x 9 (10 x 10 pixels with both edges) in a row of one image: class 0 alone has objects.
+// Boxes of 9 x 9 (10 x 10 pixels with both edges) in a row of one image: only class 0 has objects.
 struct Row {
   DetectionDataset truth;
   DatasetDetections detections;
@@ -115,7 +115,7 @@ TEST_CASE("VOC keeps classes apart and equal scores in order") {
   CHECK(evaluate_voc(Row(0).truth, {{}}).mean_ap == -1);
 }
 
-TEST_CASE("VOC's evaluation refuses what it cannot measure") {
+TEST_CASE("VOC's evaluation refuses invalid detections") {
   Row row(1);
   CHECK_THROWS_WITH(row.evaluate(0), Contains("iou_threshold is 0"));
   CHECK_THROWS_WITH(row.evaluate(NAN), Contains("iou_threshold is nan"));

@@ -3,13 +3,18 @@
 onnxruntime, and prints as Markdown how far their outputs are from Fovea's.
 
     tests/exactness/check_onnx.py --fovea build/fovea --dump build/tests/dump_outputs
-        [--models NAME ...] [--checkpoints FILE ...] [--batches 1 3] [--output FILE]
+        [--models NAME ...] [--checkpoints FILE ...] [--batches 1 3] [--quantized FILE ... --images DIR] [--output FILE]
 
 Models of timm and effdet get random weights. A difference is the norm of (onnxruntime's - Fovea's) over the norm of
-Fovea's. Detections are compared twice. With what Fovea finds in the logits and codes that onnxruntime computed: the
-same boxes in the same places. And with what Fovea finds in the image: there two scores that are almost equal may
-change places, so each object is looked for among all, and its score and box compared. Exits with 1 where a difference
-is above 1e-4, or an object is found by one alone.
+Fovea's. Detections are compared twice. First with Fovea's detections from the logits and codes that onnxruntime computed:
+the boxes must be the same, in the same order. Then with Fovea's detections in the image: there two scores that are
+almost equal may be swapped, so each object is searched for among all, and its score and box are compared. Exits with
+1 if a difference is above 1e-4, or only one of the two finds an object.
+
+Files of `fovea quantize` compute with bytes in both programs, and a number halfway between two bytes may become either.
+They run on the first images of a folder, once with onnxruntime's optimizations, which compute the convolutions in
+bytes, and once without, which computes them in float32. Both programs must find every object that scores clearly more
+than 0.05, with the same label, boxes that overlap by 0.99 and scores that differ by 0.02 at most.
 """
 import argparse
 import ast
@@ -26,6 +31,7 @@ import safetensors.numpy
 
 BOUND = 1e-4
 TOP_K, SCORE, IOU, MOST = 5000, 0.001, 0.5, 100
+QUANTIZED_SCORE, QUANTIZED_OVERLAP, QUANTIZED_APART, QUANTIZED_IMAGES = 0.05, 0.99, 0.02, 32
 
 
 def run(*command):
@@ -63,7 +69,7 @@ def random_weights(name, path):
     safetensors.torch.save_file(model.state_dict(), path)
 
 
-def checked(path):
+def checked(path, optimize=True):
     """The model, once the checker and strict shape inference accept it, and a session that runs it."""
     onnx.checker.check_model(str(path), full_check=True)
     model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), check_type=True, strict_mode=True, data_prop=True)
@@ -71,6 +77,8 @@ def checked(path):
         assert value.name == "anchors" or value.type.tensor_type.shape.dim[0].dim_param == "batch", value.name
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return model, onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
@@ -105,11 +113,11 @@ class Check:
         self.arguments, self.folder, self.weights, self.name = arguments, Path(folder), weights, name
         self.rows = []
 
-    def export(self, file, *options):
+    def export(self, file, *options, optimize=True):
         path = self.folder / file
         model = ["--model", self.name] if self.name else []
         run(self.arguments.fovea, "export", self.weights, *model, "--output", path, *options)
-        return path, *checked(path)
+        return path, *checked(path, optimize)
 
     def fovea(self, inputs, detections):
         safetensors.numpy.save_file(inputs, self.folder / "inputs.safetensors")
@@ -151,25 +159,87 @@ class Check:
         return row
 
 
+def overlaps(box, boxes):
+    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    common = np.prod(np.maximum(sides, 0), 1)
+    return common / (np.prod(box[2:] - box[:2]) + np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) - common)
+
+
+def matched_bytes(ours, theirs):
+    """Of an image: how many objects one side lacks, how many both have, and of these the least overlap and the largest
+    difference of scores."""
+    lost, seen, overlap, apart = 0, 0, 1.0, 0.0
+    bar = max(QUANTIZED_SCORE, ours["scores"].min(), theirs["scores"].min()) + QUANTIZED_APART
+    for a, b in ((ours, theirs), (theirs, ours)):
+        for box, score, label in zip(a["boxes"], a["scores"], a["labels"]):
+            if score <= bar:
+                continue
+            over = np.where((b["labels"] == label) & (abs(b["scores"] - score) <= QUANTIZED_APART),
+                            overlaps(box, b["boxes"]), 0)
+            best = over.argmax()
+            if over[best] < QUANTIZED_OVERLAP:
+                lost += 1
+            else:
+                seen += a is ours
+                overlap, apart = min(overlap, over[best]), max(apart, abs(b["scores"][best] - score))
+    return lost, seen, overlap, apart
+
+
+class QuantizedCheck(Check):
+    def images(self, metadata):
+        from PIL import Image
+
+        height, width = map(int, metadata["image_size"].split("x"))
+        files = [f for f in sorted(Path(self.arguments.images).rglob("*")) if f.suffix in (".jpg", ".png")]
+        pixels = [np.asarray(Image.open(f).convert("RGB").resize((width, height)), np.float32) / 255
+                  for f in files[:QUANTIZED_IMAGES]]
+        mean, deviation = (np.float32(ast.literal_eval(metadata[key])) for key in ("mean", "std"))
+        return (np.stack(pixels) - mean) / deviation
+
+    def __call__(self):
+        row, ours = {}, None
+        for way, optimize in (("in bytes", True), ("in float32", False)):
+            path, model, session = self.export("detections.onnx", "--detections", optimize=optimize)
+            metadata = {p.key: p.value for p in model.metadata_props}
+            if ours is None:
+                images = self.images(metadata)
+                ours = self.fovea({"images": images}, True)
+                row = {"model": f"{metadata['model']}, {metadata['image_size']}, int8",
+                       "file": f"{path.stat().st_size / 1e6:.1f} MB", "nodes": len(model.graph.node),
+                       "images": len(images), "lost": 0}
+            theirs = outputs(session, np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+            lost, seen, overlap, apart = zip(*(
+                matched_bytes({k: ours[k][i] for k in theirs}, {k: theirs[k][i] for k in theirs})
+                for i in range(len(images))))
+            row["lost"] += sum(lost)
+            row[f"convolutions {way}"] = (f"{sum(seen)} objects, overlap {min(overlap):.4f} at least, "
+                                          f"scores {max(apart):.4f} apart at most")
+        return row
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fovea", required=True)
     parser.add_argument("--dump", required=True)
     parser.add_argument("--models", nargs="*", default=[])
     parser.add_argument("--checkpoints", nargs="*", default=[])
+    parser.add_argument("--quantized", nargs="*", default=[])
+    parser.add_argument("--images", help="with --quantized: a folder with images such as the detector was trained on")
     parser.add_argument("--batches", nargs="*", type=int, default=[1, 3])
     parser.add_argument("--output")
     arguments = parser.parse_args()
     lines = [f"onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}, batches {arguments.batches}"]
     failed = False
-    for kind, items in (("models", arguments.models), ("checkpoints", arguments.checkpoints)):
+    for kind, items in (("models", arguments.models), ("checkpoints", arguments.checkpoints),
+                        ("quantized", arguments.quantized)):
         for item in items:
             with tempfile.TemporaryDirectory() as folder:
                 weights, name = item, ""
                 if kind == "models":
                     weights, name = Path(folder) / "weights.safetensors", item
                     random_weights(name, weights)
-                row = Check(arguments, folder, weights, name)()
+                check = QuantizedCheck if kind == "quantized" else Check
+                row = check(arguments, folder, weights, name)()
             failed |= row.get("lost", 0) > 0 or any(v > BOUND for v in row.values() if isinstance(v, float))
             text = {k: f"{v:.1e}" if isinstance(v, float) else str(v) for k, v in row.items()}
             lines.append(", ".join(f"{k} {v}" for k, v in text.items()))

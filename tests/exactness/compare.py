@@ -32,11 +32,11 @@ MODELS = (reference.CLASSIFIERS + reference.DETECTORS + reference.LARGE_PLAIN_DE
 def random_model(name):
     """Convolutions as the library makes them; all that it makes 0 or 1, random; running averages half of 1 and half
     of what a batch has, so that numbers stay of one size through the deepest model, as in a trained one."""
-    small = reference.make(name, (256, 256))  # for effdet's detectors the size of images is fixed
+    small = reference.make(name, (256, 256))  # effdet's detectors have a fixed image size
     with torch.no_grad():
         for key, tensor in small.named_parameters():
             if key.endswith("edge_weights"):
-                tensor.uniform_(0.2, 1.5)  # with one of two stopped by relu the other has no gradient
+                tensor.uniform_(0.2, 1.5)  # if relu stops one of two, the other has no gradient
             elif tensor.dim() == 1:
                 tensor.uniform_(0.5, 1.5) if key.endswith("weight") else tensor.uniform_(-0.1, 0.1)
         for module in small.modules():
@@ -57,9 +57,9 @@ def difference(ours, theirs):
 
 
 def worst(ours, theirs):
-    """The largest difference and whose it is; both must have the same names."""
+    """The largest difference and its name; both must have the same names."""
     if ours.keys() != theirs.keys():
-        raise SystemExit(f"one side alone has {sorted(ours.keys() ^ theirs.keys())[:6]}")
+        raise SystemExit(f"only one side has {sorted(ours.keys() ^ theirs.keys())[:6]}")
     return max((difference(ours[name], theirs[name]), name) for name in theirs)
 
 
@@ -74,7 +74,7 @@ def run(program, name, model, images, folder, *options):
 
 
 def loads_back(model, path):
-    """Whether PyTorch takes Fovea's file whole, and has then the numbers that Fovea was given."""
+    """Whether PyTorch loads Fovea's file completely, and then has the numbers that Fovea was given."""
     again = copy.deepcopy(model)
     with torch.no_grad():
         for tensor in again.state_dict().values():
@@ -88,7 +88,7 @@ def loads_back(model, path):
 
 
 def compare_outputs(program, name, folder):
-    """A row of the table, and what is wrong."""
+    """A row of the table, and the faults."""
     model, size = random_model(name).eval(), reference.image_size(name)
     images = torch.randn(1, 3, *size)
     with torch.inference_mode():
@@ -106,7 +106,7 @@ def compare_outputs(program, name, folder):
 
 
 def compare_step(program, name, folder):
-    """The same of a training step: loss, the gradient of every parameter, and running averages after it."""
+    """The same for a training step: loss, the gradient of every parameter, and running averages after it."""
     model, size, batch = random_model(name).train(), reference.image_size(name), 2
     images = torch.randn(batch, 3, *size)
     _, ours = run(program, name, model, images, folder, "--train")
@@ -122,7 +122,7 @@ def compare_step(program, name, folder):
     theirs = {key: value.reshape(ours[key].shape) for key, value in theirs.items()}
     parts = {part: worst(*({k: t for k, t in side.items() if k.startswith(part)} for side in (ours, theirs)))
              for part in ("loss", "gradient", "statistics")}
-    # Where float32 cannot tell, neither side is right: each one's distance from float64.
+    # If float32 is not precise enough, neither side is right: compares each with float64.
     far, where = parts["gradient"]
     own, other = (difference(side[where], exact[where]) for side in (ours, theirs))
     faults = [f"{name}: {key} differs by {d:.2e}" for d, key in parts.values() if not d <= STEP_BOUND and d != far]
@@ -135,7 +135,7 @@ def compare_step(program, name, folder):
 
 
 class Table:
-    """Printed row by row: the whole takes long."""
+    """Prints row by row, since the whole takes long."""
 
     def __init__(self, *titles):
         self.lines = []
@@ -151,11 +151,11 @@ class Table:
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description="Fovea's numbers beside timm's and effdet's, at the published sizes")
+    parser = argparse.ArgumentParser(description="Compares Fovea's numbers with timm's and effdet's, at the published sizes")
     parser.add_argument("--program", default="build/tests/exactness_run", help="built by ninja (%(default)s)")
-    parser.add_argument("--models", nargs="*", default=MODELS, choices=MODELS, metavar="NAME", help="outputs of these (all)")
+    parser.add_argument("--models", nargs="*", default=MODELS, choices=MODELS, metavar="NAME", help="compare outputs of these (all)")
     parser.add_argument("--train", nargs="*", default=["tf_efficientdet_d0", "efficientdet_d0"], metavar="NAME",
-                        help="a training step of these (%(default)s)")
+                        help="compare a training step of these (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, help="also write the tables to this file")
     return parser.parse_args()

@@ -48,7 +48,7 @@ FEATURES = ["crowds", "equal scores in an image", "equal scores in several image
 
 
 def size_borders(seed, images=2, count=6):
-    """Areas of 32^2 and 96^2, exactly and one bit beside, of truths, of detections that match and of ones that do not."""
+    """Areas of 32^2 and 96^2, exactly and one bit off, for truths, for detections that match and for ones that do not."""
     rng = random.Random(seed)
     sides = {32**2: [(32, 32), (16, 64), (128, 8)], 96**2: [(96, 96), (48, 192), (128, 72)]}
     truths, detections = [], []
@@ -65,7 +65,7 @@ def size_borders(seed, images=2, count=6):
 
 
 def thresholds(seed, count=8):
-    """IoUs of 0.50, 0.55, ... 0.95 and one bit beside; the threshold of numpy's linspace is a bit below 0.9."""
+    """IoUs of 0.50, 0.55, ... 0.95 and one bit off; the threshold of numpy's linspace is a bit below 0.9."""
     rng = random.Random(seed)
     truths, detections = [], []
     for n in range(count):
@@ -112,7 +112,7 @@ def draw_scenes(rng):
         "odd detections": lambda: odd_detections(seed()),
     }
     chosen = [name for name in kinds if rng.random() < (0.7 if name == "photographs" else 0.3)]
-    return [kinds[name]() for name in chosen]  # none at times: a data set without truths and detections
+    return [kinds[name]() for name in chosen]  # sometimes empty: a data set without truths and detections
 
 
 def draw_data_set(seed):
@@ -140,7 +140,7 @@ def write(folder, images, categories, truths, detections):
     truth = {
         "images": [{"id": i, "file_name": f"{i}.jpg", "width": 2000, "height": 2000} for i in images],
         "categories": [{"id": c, "name": f"category_{c}"} for c in categories],
-        # From 1: pycocotools takes a detection of the truth with id 0 for a false one (gtMatches and dtMatches hold ids).
+        # From 1: pycocotools counts a detection of the truth with id 0 as false (gtMatches and dtMatches hold ids).
         "annotations": [{"id": n, "image_id": i, "category_id": c, "bbox": box, "area": area, "iscrowd": crowd}
                         for n, (i, c, *box, area, crowd) in enumerate(truths, 1)],
     }
@@ -227,7 +227,7 @@ def features(images, categories, truths, detections, evaluation, figures):
 
 
 def differences(found, expected):
-    """By name; infinite where only one of the two has the figure or it is no number."""
+    """By name; infinite if only one of the two has the figure or it is not a number."""
     names = dict.fromkeys([*expected, *found])
     size = {n: abs(found.get(n, math.inf) - expected.get(n, math.inf)) for n in names}
     return {n: math.inf if math.isnan(d) else d for n, d in size.items()}
@@ -244,11 +244,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default="build/fovea")
     parser.add_argument("--count", type=int, default=200, help="data sets")
-    parser.add_argument("--seed", type=int, default=1, help="of the first one")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the first one")
     parser.add_argument("--keep", type=pathlib.Path, help="folder for the files of data sets that differ")
     arguments = parser.parse_args()
     if not shutil.which(arguments.program):
-        parser.error(f"--program {arguments.program}: there is no such program; build it, or name another")
+        parser.error(f"--program {arguments.program}: the program does not exist; build it, or name another")
     if arguments.count < 1:
         parser.error(f"--count {arguments.count}: at least one data set is needed")
 

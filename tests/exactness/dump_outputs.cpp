@@ -1,12 +1,12 @@
 // Runs a trained network on given images, for check_onnx.py:
 //   dump_outputs WEIGHTS MODEL images.safetensors outputs.safetensors [TOP_K SCORE IOU MOST]
-// WEIGHTS: as `fovea export` takes them; MODEL: of published weights, "" for a checkpoint. images: one tensor
-// "images" (N, H, W, 3), normalised, of the network's size.
+// WEIGHTS: a file for `fovea export`; MODEL: the model of published weights, "" for a checkpoint. images: one
+// tensor "images" (N, H, W, 3), normalised, of the network's size.
 //
 // outputs.safetensors gets "logits" (N, classes); or "class_logits" and "box_codes", and with the four
-// numbers also what detect_batch() finds in the whole input, laid out as models/onnx/detections.h says:
-// "boxes" (N, MOST, 4), "scores" (N, MOST), "labels" (N, MOST; int32). Where the file of images has
-// "class_logits" and "box_codes" as well, these are taken and the network is not run.
+// numbers also the detections of detect_batch() in the whole input, in the layout of
+// models/onnx/detections.h: "boxes" (N, MOST, 4), "scores" (N, MOST), "labels" (N, MOST; int32). If the file
+// of images also has "class_logits" and "box_codes", the program uses these and does not run the network.
 #include <cstdio>
 #include <exception>
 

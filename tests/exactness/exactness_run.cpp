@@ -3,14 +3,14 @@
 // weights: with timm's or effdet's names and layouts. images: one tensor "images" (N, 3, H, W), normalised.
 //
 // In evaluation FOLDER/outputs.safetensors gets "logits" (N, 1000), or "level 3" and so on (N, H, W,
-// channels), "class_logits" and "box_codes" (N, anchors, 90 or 4), and FOLDER/weights.safetensors what
-// save_weights() makes of the weights.
+// channels), "class_logits" and "box_codes" (N, anchors, 90 or 4), and FOLDER/weights.safetensors the output
+// of save_weights().
 //
 // With --train outputs.safetensors gets one step of a detector on formula::objects(), without stochastic
-// depth: "loss/total", "loss/class", "loss/box", "gradient/<name>" of each parameter, and
-// "statistics/<name>" of each running average after the step, with the published names and layouts.
+// depth: "loss/total", "loss/class", "loss/box", "gradient/<name>" of each parameter, and "statistics/<name>"
+// of each running average after the step, with the published names and layouts.
 //
-// Prints {"parameters": n, "multiply_adds": n}, the latter of the whole batch.
+// Prints {"parameters": n, "multiply_adds": n}, the latter for the whole batch.
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -93,7 +93,7 @@ void train(EfficientDet& model, const Files& files) {
   losses.total.backward();
   std::vector<NamedTensor> outputs = {
       {"loss/total", losses.total}, {"loss/class", losses.classes}, {"loss/box", losses.boxes}};
-  // published_weights() lays out tensors: the gradients take the weights' places for it.
+  // published_weights() converts layouts of weights, so the gradients take the weights' places.
   for (const NamedTensor& p : model.parameters()) p.tensor.copy_from(p.tensor.grad().clone());
   for (const NamedTensor& t : published_weights(model)) {
     const bool statistics = t.name.find("running_") != std::string::npos;
@@ -106,7 +106,7 @@ void train(EfficientDet& model, const Files& files) {
 void run(const std::string& name, const Files& files, bool training) {
   Random random(1);
   if (name.find("efficientdet") == std::string::npos) {
-    require(!training, "--train is for detectors: {} is none", name);
+    require(!training, "--train is for detectors: {} is not one", name);
     EfficientNet model(efficientnet_spec(name), 1000, random);
     return evaluate(model, files);
   }

@@ -30,18 +30,18 @@ def uniform(name, shape):
 
 
 def weight(name, shape):
-    """A weight of a network in PyTorch's layout: of a size that neither fades nor grows through the layers."""
+    """A weight of a network in PyTorch's layout: of a size that neither shrinks nor grows through the layers."""
     u = uniform(name, shape)
     if name.endswith("running_var"):
         value = 0.5 + u
     elif name.endswith("edge_weights"):
-        # Of three some are negative, which relu must stop. Of two none: all of the weight would be the other's, whose
-        # gradient were then a difference of equal numbers, that is, rounding.
+        # Of three some are negative, which relu must stop. Of two none are: the other would get all of the weight, and its
+        # gradient would then be a difference of equal numbers, that is, rounding.
         value = np.where(np.arange(len(u)) < 2, 0.2 + 1.3 * u, 1.6 * u - 0.8)
     elif len(shape) >= 2:
         value = (0.1 if ".predict." in name else 1.4) * math.sqrt(3.0 / np.prod(shape[1:])) * (2 * u - 1)
     elif name == "class_net.predict.conv_pw.bias":
-        value = 0.2 * (u - 0.5) - 4  # most anchors show nothing, as at the start of a training
+        value = 0.2 * (u - 0.5) - 4  # most anchors are background, as at the start of a training
     elif name.endswith("weight"):
         value = 0.5 + u
     else:
@@ -64,7 +64,7 @@ def objects(batch, height, width, classes, count=5):
 
 
 def sample(name, values, count=256):
-    """What is kept of an output: its norm, its size, and the numbers at some places, all for small outputs."""
+    """The stored summary of an output: its norm, its size, and the numbers at some places, all for small outputs."""
     values = np.asarray(values, dtype=np.float32).reshape(-1)
     places = words("places of " + name, count) % np.uint64(values.size) if values.size > count else slice(None)
     norm = np.linalg.norm(values.astype(np.float64))

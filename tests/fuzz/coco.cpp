@@ -6,7 +6,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace fovea;
   static MemoryFile file;
   file.set(data, size);
-  // With the classes of the file or of a model, with the images or without: one of them each time, for
+  // With the classes of the file or of a model, with the images or without: only one of these at a time, for
   // speed.
   const std::vector<std::string> classes =
       size % 2 ? std::vector<std::string>{"cat", "dog"} : std::vector<std::string>{};

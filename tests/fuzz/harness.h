@@ -11,15 +11,15 @@
 
 #include "core/error.h"
 
-// What the harnesses share. Each defines LLVMFuzzerTestOneInput (https://llvm.org/docs/LibFuzzer.html) and
-// gives the bytes to one parser as the content of a file. The rule: whatever the bytes are, there is either a
-// result or an Error whose sentence a person can read; no other exception, no crash, no sanitizer's report,
-// no endless work.
+// Shared code of the harnesses. Each defines LLVMFuzzerTestOneInput (https://llvm.org/docs/LibFuzzer.html)
+// and gives the bytes to one parser as the content of a file. Whatever the bytes are, the parser must return
+// a result or throw an Error with a readable sentence; any other exception, a crash, a sanitizer report or an
+// endless loop is a finding.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 namespace fovea {
 
-// What was expected and did not hold: a finding.
+// Reports a finding if the condition does not hold.
 inline void expect(bool condition) {
   if (!condition) std::abort();
 }
@@ -50,8 +50,8 @@ class MemoryFile {
   int descriptor_;
 };
 
-// A folder of files, in memory where the system has such a place; removed when the program ends. Readers of
-// data sets look for names in folders.
+// A folder of files, in memory if the system has such a place; removed when the program ends. Readers of data
+// sets look for names in folders.
 class FileFolder {
  public:
   FileFolder() {

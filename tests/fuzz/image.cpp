@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   ImageHeader header;
   result_or_error([&] { header = decode_image_header(bytes, "image"); });
-  // Millions of pixels are no other code than thousands, and only slow.
+  // Millions of pixels run the same code as thousands, only slowly.
   constexpr int64_t max_pixels = 1 << 18;
   if (int64_t(header.width) * header.height > max_pixels) return 0;
   result_or_error([&] {

@@ -1,6 +1,6 @@
-"""Writes tests/fuzz/seeds: for each harness a few small files with every field that its parser knows. Needs Python alone.
+"""Writes tests/fuzz/seeds: for each harness a few small files with every field that its parser reads. Needs only Python.
 
-The fuzzer begins with them, and every test run gives them to the parsers whole, cut and damaged (run_files.cpp). Images of more
+The fuzzer starts from them, and every test run gives them to the parsers whole, cut and damaged (run_files.cpp). Images of more
 kinds are in tests/golden/images.
 """
 import json

@@ -1,5 +1,5 @@
-// Gives files to a harness without a fuzzer, so that every test run holds what fuzzing found: each seed and
-// regression as it is, cut at every length, and damaged at random places.   fuzz_<harness> FOLDER...
+// Gives files to a harness without a fuzzer, so that every test run repeats what fuzzing found: each seed and
+// regression unchanged, cut at every length, and damaged at random places.   fuzz_<harness> FOLDER...
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 void run(const std::string& bytes) {
-  // A copy of this size exactly: the address sanitizer sees a read past its end.
+  // A copy of exactly this size, so that the address sanitizer detects a read past its end.
   const std::vector<uint8_t> copy(bytes.begin(), bytes.end());
   LLVMFuzzerTestOneInput(copy.data(), copy.size());
 }
@@ -53,7 +53,7 @@ int main(int argc, char** argv) {
     if (fs::is_directory(argv[i]))
       for (const auto& entry : fs::directory_iterator(argv[i])) files.push_back(entry.path());
   std::sort(files.begin(), files.end());
-  if (files.empty()) return std::fprintf(stderr, "no file was given: name a folder that holds some\n"), 1;
+  if (files.empty()) return std::fprintf(stderr, "no file was given: name a folder that contains files\n"), 1;
   for (size_t i = 0; i < files.size(); ++i) {
     std::fprintf(stderr, "%s\n", files[i].c_str());  // the last one printed is the one that failed
     std::ifstream stream(files[i], std::ios::binary);

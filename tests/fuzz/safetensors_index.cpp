@@ -1,4 +1,5 @@
-// An index of weights beside two small files, a.safetensors and b.safetensors: it leads to these or nowhere.
+// An index of weights beside two small files, a.safetensors and b.safetensors: it refers to these or to no
+// file.
 #include "nn/io/safetensors_index.h"
 
 #include <algorithm>

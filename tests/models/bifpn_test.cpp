@@ -46,7 +46,7 @@ TEST_CASE("the nodes of each kind of connections") {
   CHECK(plan_of(Connections::fully_connected, 3, 5) == Plan{{3, {0, 1, 2}}, {4, {0, 1, 2}}, {5, {0, 1, 2}}});
 }
 
-TEST_CASE("a plan has an output for each level, and no node in vain") {
+TEST_CASE("a plan has an output for each level, and every node is used") {
   for (const Connections connections : every)
     for (const int max_level : {4, 7, 8}) {
       CAPTURE(int(connections), max_level);
@@ -116,7 +116,7 @@ TEST_CASE("every connection learns: all parameters get gradients, on CPU and CUD
           double norm = 0;
           for (const double g : gradients[device == Device::cuda].back()) norm += g * g;
           CHECK(std::isfinite(norm));
-          // A node of one input weighs it by a constant: exactly 1, or v / (v + 1e-4), whose slope is 1e-4.
+          // A node with one input weighs it by a constant: exactly 1, or v / (v + 1e-4), whose slope is 1e-4.
           if (!(p.tensor.numel() == 1 && fusion == Fusion::softmax)) CHECK(norm > 0);
         }
       }
@@ -131,7 +131,7 @@ TEST_CASE("every connection learns: all parameters get gradients, on CPU and CUD
 }
 
 TEST_CASE("connections have the number of parameters that follows from their nodes") {
-  // D0 with 90 classes, of effdet: fpn_name "bifpn_fa" (its own), "pan_fa" and "pan_sum"
+  // effdet's D0 with 90 classes: fpn_name "bifpn_fa" (its own), "pan_fa" and "pan_sum"
   const auto parameters = [](Connections connections, Fusion fusion) {
     Random random(1);
     EfficientDetSpec spec = efficientdet_spec("efficientdet_d0");

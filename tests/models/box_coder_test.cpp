@@ -73,7 +73,7 @@ TEST_CASE("wild codes decode to finite boxes, NaN stays NaN") {
     CHECK(std::isfinite(box.ymin));
     CHECK(std::isfinite(box.xmax));
   }
-  // What the clamp leaves alone: log ratios up to 20.
+  // The clamp does not change log ratios up to 20.
   CHECK(decode({0, 0, 1, 1}, {0, 0, 19, 0}).height() == Approx(std::exp(19.0)));
   CHECK(std::isnan(decode(anchor, {NAN, 0, 0, 0}).ymin));
   CHECK(std::isnan(decode(anchor, {0, 0, 0, NAN}).xmax));

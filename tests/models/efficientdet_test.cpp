@@ -1,6 +1,7 @@
 #include "models/efficientdet.h"
 
 #include <catch2/catch.hpp>
+#include <map>
 
 #include "nn/trace.h"
 #include "ops/shape_ops.h"
@@ -45,7 +46,7 @@ TEST_CASE("D0 has the published parameters and multiply-adds") {
   CHECK(double(multiply_adds) == Approx(2.54e9).epsilon(0.02));
 }
 
-TEST_CASE("outputs line up with the anchors for any image size") {
+TEST_CASE("outputs correspond to the anchors for any image size") {
   Random random(1);
   EfficientDet model(efficientdet_spec("efficientdet_d-3"), 3, random);
   for (auto [h, w] : {std::pair<int64_t, int64_t>{128, 128}, {100, 131}, {33, 257}}) {
@@ -55,6 +56,26 @@ TEST_CASE("outputs line up with the anchors for any image size") {
     CHECK(out.box_codes.shape() == Shape{2, anchors, 4});
     CHECK(int64_t(generate_anchors(int(h), int(w), model.spec().anchors).size()) == anchors);
   }
+}
+
+TEST_CASE(
+    "the detector below Lite0 has the same backbone, so that published weights fit, and less around it") {
+  const EfficientDetSpec below = efficientdet_spec("tf_efficientdet_lite-1"),
+                         lite0 = efficientdet_spec("tf_efficientdet_lite0");
+  Random random(1);
+  const EfficientDet model(below, 3, random);
+  const auto shapes_of = [](const Module& module) {
+    std::map<std::string, std::string> shapes;
+    for (const NamedTensor& t : state_dict(module))
+      if (t.name.starts_with("backbone.")) shapes[t.name] = t.tensor.shape().to_string();
+    return shapes;
+  };
+  CHECK(shapes_of(model) == shapes_of(EfficientDet(lite0, 3, random)));
+  CHECK(shapes_of(model).size() > 200);
+  CHECK(below.fpn.channels == 48);
+  CHECK(below.fpn.cells == 2);
+  CHECK(below.head_repeats == 2);
+  CHECK(below.image_size == 256);
 }
 
 TEST_CASE("every parameter of a detector gets a gradient") {
@@ -124,7 +145,7 @@ TEST_CASE("on CUDA a head with one frozen level leaves that level's running aver
   CHECK(moved == 4);
 }
 
-TEST_CASE("an unknown model is answered with the known ones") {
+TEST_CASE("the message about an unknown model lists the known ones") {
   CHECK_THROWS_WITH(efficientdet_spec("efficientdet_d9"),
                     Catch::Contains("efficientdet_d7x") && Catch::Contains("efficientdet_d-2"));
   CHECK_THROWS_WITH(efficientnet_spec("b0"), Catch::Contains("efficientnet_b0"));

@@ -16,7 +16,7 @@ int64_t parameter_count(const std::string& name, int64_t classes) {
   return EfficientNet(efficientnet_spec(name), classes, random).parameter_count();
 }
 
-// Of one image of the paper's size, in evaluation.
+// For one image of the paper's size, in evaluation.
 int64_t multiply_adds(const std::string& name) {
   Random random(1);
   const EfficientNetSpec spec = efficientnet_spec(name);
@@ -50,12 +50,12 @@ TEST_CASE("the classifier starts uniform within 1 / sqrt(classes), its bias at 0
 }
 
 TEST_CASE(
-    "in evaluation a block is computed at once, and layer by layer for whoever traces: the same within "
+    "in evaluation a block is computed at once, and layer by layer under a trace: the same within "
     "rounding") {
   Random random(3);
   EfficientNet model(efficientnet_spec("efficientnet_b-3"), 5, random);
   const Tensor images = randn({2, 75, 64, 3}, random);
-  model.forward(images);  // running averages that are not those of the start
+  model.forward(images);  // running averages that differ from the initial ones
   model.set_training(false);
   const NoGrad no_grad;
   const std::vector<double> at_once = model.forward(images).values();
@@ -71,7 +71,7 @@ TEST_CASE(
                       [](const TracedLayer& layer) { return layer.kind == "squeeze and excite"; }) > 5);
 }
 
-TEST_CASE("B0 to B7 have timm's number of parameters to the last one") {
+TEST_CASE("B0 to B7 have exactly timm's number of parameters") {
   // timm.create_model("tf_efficientnet_b0"), ...: 1000 classes
   const std::vector<int64_t> expected = {5288548,  7794184,  9109994,  12233232,
                                          19341616, 30389784, 43040704, 66347960};
@@ -81,7 +81,7 @@ TEST_CASE("B0 to B7 have timm's number of parameters to the last one") {
   }
 }
 
-TEST_CASE("the models below B0 shrink by the rule continued") {
+TEST_CASE("the models below B0 shrink by the continued rule") {
   // Width 1.1^(-2 n) and depth 1.2^(-2 n). The counts are those of timm's generator for these two factors.
   CHECK(efficientnet_spec("efficientnet_b-2").width == Approx(std::pow(1.1, -4)));
   CHECK(efficientnet_spec("efficientnet_b-2").depth == Approx(std::pow(1.2, -4)));

@@ -1,5 +1,5 @@
-// What timm's and effdet's models compute, computed here: tests/golden/make_exactness_goldens.py made the
-// numbers, from weights that both sides get from the same formula.
+// Compares outputs with those of timm's and effdet's models. tests/golden/make_exactness_goldens.py made the
+// numbers, from weights that both sides compute with the same formula.
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
@@ -17,8 +17,8 @@ namespace {
 
 const std::string goldens = FOVEA_SOURCE_DIR "/tests/golden/exactness/";
 
-// Without dropout and stochastic depth, for which there are no two equal random numbers; the running averages
-// become those of the latest batch.
+// Without dropout and stochastic depth, whose random numbers cannot be equal; the running averages become
+// those of the latest batch.
 std::unique_ptr<Module> make(const std::string& name) {
   Random random(1);
   if (name.find("efficientdet") != std::string::npos) {
@@ -40,7 +40,7 @@ std::vector<NamedTensor> outputs(const Module& model, const Tensor& images) {
     return result;
   }
   const auto& detector = dynamic_cast<const EfficientDet&>(model);
-  const Tensors levels = detector.pyramid(images);  // the same again inside outputs()
+  const Tensors levels = detector.pyramid(images);  // computed again inside outputs()
   for (size_t i = 0; i < levels.size(); ++i) result.push_back({fmt::format("level {}", 3 + i), levels[i]});
   const DetectorOutput output = detector.outputs(images);
   result.push_back({"class_logits", output.class_logits});
@@ -61,9 +61,9 @@ int64_t multiply_adds(const Module& model, int64_t size) {
   return sum;
 }
 
-// Of an image of the model's own size. A detector's convolutions count in proportion to the area as long as
-// every level is whole, its squeeze-excite does not see the area: a + b area. Two small images say what a
-// large one would, which takes long.
+// The multiply-adds for an image of the model's own size. Those of a detector's convolutions are proportional
+// to the area as long as every level is whole, and those of its squeeze-excite do not depend on it: a + b
+// area. Two small images give the result of a large one, which would take long.
 int64_t multiply_adds(const Module& model) {
   if (const auto* classifier = dynamic_cast<const EfficientNet*>(&model))
     return multiply_adds(model, classifier->spec().image_size);
@@ -117,8 +117,8 @@ void check_outputs(const std::string& goldens_file, size_t models) {
   CHECK(worst > 0);
 }
 
-// The papers' tables (arXiv 1905.11946, table 2; 1911.09070, table 2), in billions. Not here are B4 (4.2), B5
-// (9.9), B7 (37) and D5 (130): the published models, in PyTorch too, count 4.39, 10.27, 37.75 and 134.1.
+// The papers' tables (arXiv 1905.11946, table 2; 1911.09070, table 2), in billions. B4 (4.2), B5 (9.9), B7
+// (37) and D5 (130) are left out: the published models, also in PyTorch, have 4.39, 10.27, 37.75 and 134.1.
 struct Published {
   const char* name;
   double flops;
@@ -178,7 +178,7 @@ TEST_CASE("small ResNets compute what timm's do") {
   CHECK_THROWS_WITH(features_only(zeros({1, 32, 32, 3})), Catch::Contains("without a classifier"));
 }
 
-TEST_CASE("a detector stands on any backbone") {
+TEST_CASE("a detector works on any backbone") {
   EfficientDetSpec spec = efficientdet_spec("efficientdet_d-3");
   Random random(1);
   EfficientDet detector(spec, std::make_unique<ResNet>(resnet_spec("resnet18"), 0), 3, random);

@@ -10,7 +10,7 @@
 using namespace fovea;
 using Catch::Contains;
 
-TEST_CASE("ops are written down in order, with attributes, inputs, shapes and constants, under no_grad too") {
+TEST_CASE("ops are recorded in order, with attributes, inputs, shapes and constants, also under no_grad") {
   const NoGrad no_grad;
   const Tensor x = ones({1, 4, 4, 2}), w = full({3, 3, 2, 5}, 0.5);
   GraphRecorder recorder;
@@ -39,7 +39,7 @@ TEST_CASE("ops are written down in order, with attributes, inputs, shapes and co
                     Contains("relu was recorded without its attribute slope"));
 }
 
-TEST_CASE("detached tensors are the same value, views nobody recorded are reshapes") {
+TEST_CASE("detached tensors are the same value, and unrecorded views are reshapes") {
   const Tensor x = ones({2, 3});
   GraphRecorder recorder;
   recorder.input(x);
@@ -55,7 +55,7 @@ TEST_CASE("detached tensors are the same value, views nobody recorded are reshap
   CHECK(recorder.value(back) != recorder.value(z));
 }
 
-TEST_CASE("a tensor in the memory of one that died is another value, and the dead one's memory was free") {
+TEST_CASE("a tensor in the memory of a freed one is another value, and recording did not keep that memory") {
   const Tensor x = ones({1 << 12});
   GraphRecorder recorder;
   recorder.input(x);
@@ -76,7 +76,7 @@ TEST_CASE("a tensor in the memory of one that died is another value, and the dea
   }
 }
 
-TEST_CASE("attributes are made only while somebody records, and the recorder before goes on after") {
+TEST_CASE("attributes are made only during a recording, and the outer recorder continues afterwards") {
   int asked = 0;
   const auto attributes = [&] {
     ++asked;
@@ -99,7 +99,7 @@ TEST_CASE("attributes are made only while somebody records, and the recorder bef
   CHECK(outer.graph().ops.size() == 2);
 }
 
-TEST_CASE("a copy on another device is written down, looking at numbers is not") {
+TEST_CASE("a copy on another device is recorded, and reading numbers is not") {
   GraphRecorder recorder;
   const Tensor x = ones({2}, DType::float32, Device::cuda);
   recorder.input(x);

@@ -53,7 +53,8 @@ double exact_iou(const Box& a, const Box& b) {
   return both > 0 ? both / (double(a.height()) * a.width() + double(b.height()) * b.width() - both) : 0;
 }
 
-// NMS as a definition: again and again, the best box left is kept and strikes out the others of its label.
+// The definition of NMS: repeatedly keep the best remaining box and remove the others of its label that
+// overlap it.
 std::vector<int> brute_force(const Input& input, double threshold) {
   std::vector<int> kept;
   std::vector<bool> gone(input.boxes.size());
@@ -71,7 +72,7 @@ std::vector<int> brute_force(const Input& input, double threshold) {
   }
 }
 
-// Soft NMS as a definition: a box's score is its own times the decay by every box kept so far.
+// The definition of soft NMS: a box's score is its own times the decay by every box kept so far.
 std::vector<std::pair<int, double>> brute_force_soft(const Input& input, double sigma, double threshold) {
   std::vector<std::pair<int, double>> kept;
   std::vector<bool> gone(input.boxes.size());
@@ -120,7 +121,7 @@ TEST_CASE("NMS keeps what torchvision keeps, soft NMS what effdet does") {
     CHECK(indices(soft) == row["soft"].get<std::vector<int>>());
     REQUIRE(soft.size() == row["soft_scores"].size());
     for (size_t i = 0; i < soft.size();
-         ++i)  // effdet shifts the labels apart and so loses digits of the boxes
+         ++i)  // effdet shifts the labels apart, which loses digits of the boxes
       CHECK(soft[i].score == Approx(row["soft_scores"][i].get<double>()).epsilon(1e-4));
   }
 }

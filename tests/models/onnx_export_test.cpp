@@ -12,6 +12,7 @@
 #include <set>
 
 #include "core/file.h"
+#include "models/quantization/quantized_network.h"
 #include "nn/layers.h"
 #include "ops/activation.h"
 #include "ops/arithmetic.h"
@@ -28,7 +29,7 @@ using Catch::Contains;
 
 namespace {
 
-// What a file holds, after ONNX's checker and its strict shape inference have accepted it.
+// The content of a file that ONNX's checker and its strict shape inference have accepted.
 class OnnxFile {
  public:
   explicit OnnxFile(const std::string& path) {
@@ -88,7 +89,7 @@ class OnnxFile {
   }
 
  private:
-  // Every input is there before it is read, and every name stands for one thing.
+  // Every input exists before it is read, and every name is unique.
   void check_order() const {
     std::set<std::string> known{""};
     for (const auto& input : graph().input()) CHECK(known.insert(input.name()).second);
@@ -105,7 +106,7 @@ class OnnxFile {
 
 using Names = std::vector<std::string>;
 
-// A network with one of each thing that happens on the way.
+// A network with one of each kind of op.
 struct Small : Module {
   Small()
       : conv(3, 2, {3, 2, Padding::same}, random),
@@ -165,7 +166,7 @@ TEST_CASE("a batch norm is folded into the convolution before it, by hand") {
   CHECK(bias[1] == Approx(-0.5 + 1 * scale[1]).epsilon(1e-6));
 }
 
-TEST_CASE("a convolution that somebody else reads keeps its numbers, and the norm is a factor and a term") {
+TEST_CASE("a convolution with another reader keeps its numbers, and the norm is a factor and a term") {
   const TemporaryFolder folder;
   Small model;
   export_onnx(folder / "m.onnx", model,
@@ -215,7 +216,8 @@ TEST_CASE("linear layers have their published layout, reshapes and slices their 
     for (size_t i = 0; i < 2; ++i) CHECK(weight[o * 2 + i] == ours.data<float>()[i * 3 + o]);
 }
 
-TEST_CASE("windows are exported with their padding, levels enlarged by whole factors or by named rows") {
+TEST_CASE(
+    "windows are exported with their padding, and levels are enlarged by whole factors or by listed rows") {
   const TemporaryFolder folder;
   const Small model;
   const auto types = [&](int64_t height, int64_t width, auto f) {
@@ -255,7 +257,7 @@ TEST_CASE("windows are exported with their padding, levels enlarged by whole fac
   CHECK(rows.constant<int64_t>(rows.graph().node(1).input(1)) == std::vector<int64_t>{0, 0, 1, 1, 2});
 }
 
-TEST_CASE("a classifier's file has its logits, a name for each weight, and says what it is") {
+TEST_CASE("a classifier's file has its logits, a name for each weight, and its metadata") {
   const TemporaryFolder folder;
   Random random(1);
   EfficientNet model(efficientnet_spec("efficientnet_b-3"), 2, random);
@@ -266,7 +268,7 @@ TEST_CASE("a classifier's file has its logits, a name for each weight, and says 
   CHECK(file.graph().output(0).name() == "logits");
   std::map<std::string, int> count;
   for (const std::string& type : file.types()) ++count[type];
-  CHECK(count["Reshape"] == 0);  // squeeze-excite stays in four sizes
+  CHECK(count["Reshape"] == 0);  // squeeze-excite keeps rank 4
   CHECK(count["BatchNormalization"] + count["Transpose"] == 0);
   CHECK(count["Gemm"] == 1);
   CHECK(count["Flatten"] == 1);
@@ -281,7 +283,7 @@ TEST_CASE("a classifier's file has its logits, a name for each weight, and says 
   CHECK_FALSE(file.metadata("fovea_version").empty());
 }
 
-TEST_CASE("the metadata says how the network's images are normalised") {
+TEST_CASE("the metadata contains the normalization of the network's images") {
   const TemporaryFolder folder;
   Random random(1);
   EfficientDet model(efficientdet_spec("tf_efficientdet_lite0"), 2, random);
@@ -293,7 +295,8 @@ TEST_CASE("the metadata says how the network's images are normalised") {
 }
 
 TEST_CASE(
-    "a detector's file has logits, codes and anchors, or detections, every size but the batch is known") {
+    "a detector's file has logits, codes and anchors, or detections, and every size except the batch is "
+    "known") {
   const TemporaryFolder folder;
   Random random(1);
   EfficientDet model(efficientdet_spec("efficientdet_d-3"), 3, random);
@@ -308,7 +311,7 @@ TEST_CASE(
   CHECK(OnnxFile::sizes(raw.graph().output(1)) == Names{"batch", count, "4"});
   CHECK(OnnxFile::sizes(raw.graph().output(2)) == Names{count, "4"});
   CHECK(raw.constant("anchors.edges")[5] == anchors[1].xmin);
-  // The levels share convolutions, and each has its norm: those alone have numbers of their own.
+  // The levels share convolutions, and each has its norm: only norms have separate numbers.
   std::map<std::string, int> starts;
   for (const auto& tensor : raw.graph().initializer())
     for (const std::string name : {"class_net.conv_rep.0.conv_dw.weight",
@@ -347,6 +350,67 @@ TEST_CASE("each node of a BiFPN has the weights of its inputs as numbers") {
     const double expected = fusion == Fusion::softmax ? 0.5 : 1 / (2 + 1e-4);
     for (const std::string& each : {name, name + ".1"})
       CHECK(file.constant(each)[0] == Approx(expected).epsilon(1e-7));
+  }
+}
+
+TEST_CASE("a quantised detector's file has its bytes around each convolution, for runtimes to compute with") {
+  const TemporaryFolder folder;
+  Random random(1);
+  EfficientDet model(efficientdet_spec("efficientdet_d-3"), 2, random);
+  model.set_training(false);
+  QuantizedNetwork network(
+      [&](const Tensor& images) -> Tensors {
+        const DetectorOutput output = model.outputs(images);
+        return {output.class_logits, output.box_codes};
+      },
+      64, 96);
+  network.calibrate(randn({1, 64, 96, 3}, random));
+  network.quantize();
+  export_onnx(folder / "m.onnx", model, network.recorded(), {64, 96}, DetectOptions{});
+  const OnnxFile file(folder / "m.onnx");
+  std::map<std::string, int> count;
+  for (const std::string& type : file.types()) ++count[type];
+  CHECK(count["NonMaxSuppression"] == 1);
+  CHECK(count["BatchNormalization"] == 0);
+  std::map<std::string, const onnx::NodeProto*> makers;
+  std::map<std::string, int> types;
+  for (const auto& node : file.graph().node()) makers[node.output(0)] = &node;
+  for (const auto& tensor : file.graph().initializer()) types[tensor.name()] = tensor.data_type();
+  int convolutions = 0, floats = 0;
+  for (const auto& node : file.graph().node()) {
+    if (node.op_type() != "Conv") continue;
+    if (types.contains(node.input(1))) {  // of squeeze and excite
+      ++floats;
+      continue;
+    }
+    ++convolutions;
+    const auto &x = *makers.at(node.input(0)), &w = *makers.at(node.input(1)), &b = *makers.at(node.input(2));
+    for (const auto* made : {&x, &w, &b}) CHECK(made->op_type() == "DequantizeLinear");
+    CHECK(makers.at(x.input(0))->op_type() == "QuantizeLinear");
+    CHECK(types.at(x.input(2)) == onnx::TensorProto::UINT8);
+    CHECK(types.at(w.input(0)) == onnx::TensorProto::INT8);
+    CHECK(types.at(b.input(0)) == onnx::TensorProto::INT32);
+    const float in_scale = file.constant(x.input(1)).at(0);
+    const std::vector<float> scales = file.constant(w.input(1)), sums = file.constant(b.input(1));
+    REQUIRE(scales.size() == sums.size());
+    for (size_t o = 0; o < scales.size(); ++o) CHECK(sums[o] == in_scale * scales[o]);
+  }
+  int ours = 0;
+  for (const NamedTensor& tensor : network.tensors()) ours += tensor.name.ends_with(".bias");
+  CHECK(convolutions == ours);
+  CHECK(floats % 2 == 0);
+  // The bytes are those of the network, in the other layout.
+  for (const NamedTensor& tensor : network.tensors()) {
+    if (tensor.name == "layers.0.conv2d.scale")
+      CHECK(file.constant("layers.0.conv2d.weight.scale") ==
+            std::vector<float>(tensor.tensor.span<float>().begin(), tensor.tensor.span<float>().end()));
+    if (tensor.name != "layers.0.conv2d.weight") continue;
+    const auto theirs = file.constant<int8_t>(tensor.name);
+    const Shape& shape = tensor.tensor.shape();  // (k, k, in, out)
+    const int64_t taps = shape[0] * shape[1], in = shape[2], out = shape[3];
+    for (int64_t i = 0; i < tensor.tensor.numel(); ++i)
+      CHECK(int(theirs[size_t((i % out * in + i / out % in) * taps + i / out / in)]) ==
+            int(tensor.tensor.data<uint8_t>()[i]) - 128);
   }
 }
 

@@ -68,7 +68,7 @@ TEST_CASE("detections are effdet's") {
   }
 }
 
-TEST_CASE("top k is the head of the full order, whatever is filtered on the way") {
+TEST_CASE("top k is the beginning of the full order, whatever is filtered on the way") {
   Outputs out = random_outputs(31, 128, 7, -12, -2);
   for (float& logit : out.logits) logit = std::round(logit * 4) / 4;  // many ties
   std::vector<size_t> order(out.logits.size());
@@ -95,7 +95,7 @@ TEST_CASE("top k is the head of the full order, whatever is filtered on the way"
   }
 }
 
-TEST_CASE("boxes go back to the original image, clipped to it") {
+TEST_CASE("boxes are mapped back to the original image and clipped to it") {
   // An original of 100 x 50 pixels, doubled into the top left corner of the input.
   const ImageFrame frame{.scale = 2, .height = 100, .width = 50};
   const std::vector<Box> anchors{{-20, 10, 60, 90}, {150, 60, 260, 140}, {20, 110, 60, 180}};
@@ -111,7 +111,7 @@ TEST_CASE("boxes go back to the original image, clipped to it") {
   CHECK(whole[1].box == Box{-10, 5, 30, 45});
 }
 
-TEST_CASE("boxes of a flipped image are turned back") {
+TEST_CASE("boxes of a flipped image are flipped back") {
   const std::vector<Box> anchors{{-20, 0, 60, 60}, {150, 60, 260, 140}};
   const std::vector<float> codes(8, 0), logits{2, 1};
   const auto boxes = [&](const Flip& flip) {
@@ -133,7 +133,8 @@ TEST_CASE("boxes of a flipped image are turned back") {
   CHECK_THROWS_WITH(detect(logits, codes, anchors, 1, {.flip = {.horizontal = true}}),
                     Contains("the image is flipped: give its height and width"));
 
-  // Whatever the letterbox's scale, what reaches the edges of the image still does so when it is turned back.
+  // Whatever the letterbox's scale, what reaches the edges of the image still does so when it is flipped
+  // back.
   const std::vector<Box> all{{-1000, -1000, 1000, 1000}};
   for (const auto& [height, width] : {std::pair(333, 127), {127, 333}, {1, 999}, {721, 721}, {7, 3}}) {
     CAPTURE(height, width);
@@ -246,7 +247,7 @@ std::vector<std::vector<Detection>> run_on_device(const Batch& batch, const Dete
                           on_device({anchors, 4}, edges), batch.frames, options);
 }
 
-// Runs both; the number of detections.
+// Runs both and returns the number of detections.
 size_t compare_with_cpu(const Batch& batch, const DetectOptions& options, DType dtype = DType::float32) {
   const auto expected =
       detect_batch(batch.logits, batch.codes, batch.anchors, int(batch.classes), batch.frames, options);
@@ -280,7 +281,7 @@ size_t compare_with_cpu(const Batch& batch, const DetectOptions& options, DType 
 
 }  // namespace
 
-TEST_CASE("detections on CUDA are the CPU's, whatever order threads come in") {
+TEST_CASE("detections on CUDA are the CPU's, in any order of threads") {
   const ImageFrame whole, clipped{.scale = 0.5, .height = 200, .width = 256},
       small{.scale = 2, .height = 32, .width = 9},
       mirrored{.scale = 0.5, .height = 200, .width = 256, .flip = {.horizontal = true}},
@@ -365,7 +366,7 @@ TEST_CASE("more candidates than one block sorts") {
   }
 }
 
-TEST_CASE("on CUDA outputs that are not numbers are refused in the CPU's words") {
+TEST_CASE("on CUDA outputs that are not numbers are refused with the CPU's messages") {
   const DetectOptions options{.max_detections = 5};
   for (const size_t anchors : {300, 774}) {
     const Batch fine = random_batch(35, anchors, 3, {{}, {}}, 1);

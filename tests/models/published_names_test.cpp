@@ -32,7 +32,7 @@ std::vector<double> all_numbers(const Module& model) {
 
 // tests/golden/published_names.json: names and shapes of the state_dict of efficientnet_pytorch's
 // efficientnet-b0, and of zylo117's D0, made by make_published_names.py.
-TEST_CASE("the names and shapes of other implementations' networks are met, one for one") {
+TEST_CASE("the names and shapes of other implementations' networks match one for one") {
   const auto golden = nlohmann::json::parse(read_file(FOVEA_SOURCE_DIR "/tests/golden/published_names.json"));
   Random random(1);
   const EfficientNet classifier(efficientnet_spec("tf_efficientnet_b0"), 1000, random);
@@ -56,11 +56,11 @@ TEST_CASE("the names and shapes of other implementations' networks are met, one 
   check(detector, PublishedNames::zylo117, golden["zylo117"]);
 }
 
-TEST_CASE("parts are called what they do in the other implementations") {
+TEST_CASE("parts have their names in the other implementations") {
   Random random(1);
   const EfficientDet detector(efficientdet_spec("tf_efficientdet_d0"), 90, random);
   const auto zylo = translate_names(names_in(detector), PublishedNames::zylo117);
-  // The block without expansion counts its convolutions and norms from one less.
+  // In the block without expansion, the numbers of convolutions and norms are one lower.
   CHECK(zylo.at("backbone.blocks.0.0.conv_pw.weight") ==
         "backbone_net.model._blocks.0._project_conv.conv.weight");
   CHECK(zylo.at("backbone.blocks.0.0.bn2.weight") == "backbone_net.model._blocks.0._bn2.weight");
@@ -103,7 +103,8 @@ TEST_CASE("weights under others' names are saved, recognised and loaded to the s
                     Contains("cannot have the names of zylo117"));
 }
 
-TEST_CASE("a detector takes its backbone from efficientnet_pytorch's names, a classifier from zylo117's") {
+TEST_CASE(
+    "a detector loads its backbone from efficientnet_pytorch's names, and a classifier from zylo117's") {
   const TemporaryFolder folder;
   Random first(1), second(2);
   const EfficientNet classifier(efficientnet_spec("efficientnet_b-3"), 5, first);

@@ -11,9 +11,12 @@
 #include "models/quantization/quantized_network.h"
 #include "ops/arithmetic.h"
 #include "ops/shape_ops.h"
+#include "tests/models/byte_loops.h"
 #include "tests/support/error_of.h"
 
 using namespace fovea;
+
+std::vector<uint8_t> portable_bytes_of_all_loops();  // portable_byte_loops.cpp
 
 namespace {
 
@@ -81,34 +84,47 @@ TEST_CASE("a byte stands for a number by scale and zero, and 0 is one of them") 
   CHECK(ByteScale::of_range(0, 0).byte(0) == 0);  // a tensor of zeros
 }
 
-TEST_CASE("a product of bytes is that of integers, exactly, for odd shapes") {
+// sum * factor to the nearest byte above `zero`, a half to the even neighbour.
+uint8_t expected_byte(int64_t sum, double factor, int zero) {
+  return uint8_t(std::clamp(std::nearbyint(double(sum) * factor) + zero, 0., 255.));
+}
+
+TEST_CASE("a convolution of bytes is that of integers, exactly, for odd shapes") {
   Random random(1);
-  for (const int64_t inputs : {1, 3, 4, 27, 64, 129})
-    for (const int64_t outputs : {1, 15, 16, 33, 72})
-      for (const int64_t rows : {1, 7, 8, 130}) {
+  for (const Window window : {Window{1, 1}, Window{1, 2}, Window{3, 2}, Window{3, 1, Padding::symmetric}})
+    for (const int64_t inputs : {1, 3, 4, 27, 129})
+      for (const int64_t outputs : {1, 15, 33, 72, 130}) {
+        const int64_t images = 2, height = 9, width = 7, k = window.kernel;
         const int zero = int(inputs * 7 + outputs) % 256;
-        const std::vector<int8_t> w = random_weights(inputs * outputs, random);
-        const ByteProduct product(w, inputs, outputs, zero);
-        REQUIRE(product.row_bytes() >= inputs);
-        const std::vector<uint8_t> x = random_bytes(rows * product.row_bytes(), random);
-        ByteOutput output{std::vector<float>(size_t(outputs), 1), std::vector<float>(size_t(outputs), 0), {}};
-        std::vector<float> y(size_t(rows * outputs));
-        product(x.data(), rows, output, y.data());
+        const std::vector<int8_t> w = random_weights(k * k * inputs * outputs, random);
+        const std::vector<uint8_t> x = random_bytes(images * height * width * inputs, random);
+        ByteOutput output{std::vector<float>(size_t(outputs), 1), std::vector<int32_t>(size_t(outputs), -3)};
+        const int64_t rows = window.output_size(height), columns = window.output_size(width);
+        std::vector<float> y(size_t(images * rows * columns * outputs));
+        ByteConv2d(w, inputs, outputs, window, zero, output)(x.data(), images, height, width, {}, y.data());
         for (float& factor : output.factor) factor = 1.f / 1024;
-        for (float& term : output.term) term = 100.5f;
+        output.zero = 100;
         std::vector<uint8_t> bytes(y.size());
-        product(x.data(), rows, output, bytes.data());
+        ByteConv2d(w, inputs, outputs, window, zero, output)(x.data(), images, height, width, {},
+                                                             bytes.data());
         size_t wrong = 0;
-        for (int64_t r = 0; r < rows; ++r)
-          for (int64_t o = 0; o < outputs; ++o) {
-            int32_t sum = 0;
-            for (int64_t c = 0; c < inputs; ++c)
-              sum += (int32_t(x[size_t(r * product.row_bytes() + c)]) - zero) * w[size_t(c * outputs + o)];
-            const auto at = size_t(r * outputs + o);
-            wrong += y[at] != float(sum);
-            wrong += bytes[at] != uint8_t(std::clamp(std::floor(double(sum) / 1024 + 100.5), 0., 255.));
-          }
-        INFO(inputs << " inputs, " << outputs << " outputs, " << rows << " rows");
+        for (int64_t i = 0; i < int64_t(y.size()); ++i) {
+          const int64_t o = i % outputs, q = i / outputs % columns, p = i / outputs / columns % rows;
+          const int64_t n = i / outputs / columns / rows;
+          int32_t sum = -3;
+          for (int64_t a = 0; a < k; ++a)
+            for (int64_t b = 0; b < k; ++b) {
+              const int64_t row = p * window.stride - window.pad_before(height) + a,
+                            column = q * window.stride - window.pad_before(width) + b;
+              if (row < 0 || row >= height || column < 0 || column >= width) continue;
+              for (int64_t c = 0; c < inputs; ++c)
+                sum += (int32_t(x[size_t(((n * height + row) * width + column) * inputs + c)]) - zero) *
+                       w[size_t(((a * k + b) * inputs + c) * outputs + o)];
+            }
+          wrong += y[size_t(i)] != float(sum);
+          wrong += bytes[size_t(i)] != expected_byte(sum, 1. / 1024, 100);
+        }
+        INFO(inputs << " inputs, " << outputs << " outputs, kernel " << k << ", stride " << window.stride);
         CHECK(wrong == 0);
       }
 }
@@ -118,33 +134,47 @@ TEST_CASE("sums of bytes saturate in neither direction before they are scaled") 
   for (const int sign : {-1, 1}) {
     const std::vector<int8_t> w(128, int8_t(sign * 127));
     const std::vector<uint8_t> x(128, 255);
-    const ByteOutput output{{1}, {0}, {}};
+    const ByteConv2d conv(w, 128, 1, {1, 1}, 0, {{1}, {}, 7});
     float y = 0;
-    ByteProduct(w, 128, 1, 0)(x.data(), 1, output, &y);
+    conv(x.data(), 1, 1, 1, {}, &y);
     CHECK(y == float(sign * 128 * 255 * 127));
     uint8_t byte = 7;
-    ByteProduct(w, 128, 1, 0)(x.data(), 1, output, &byte);
+    conv(x.data(), 1, 1, 1, {}, &byte);
+    CHECK(int(byte) == (sign > 0 ? 255 : 0));
+    ByteConv2d(w, 128, 1, {1, 1}, 0, {{1e8f}, {}, 7})(x.data(), 1, 1, 1, {}, &byte);  // beyond 2^31
     CHECK(int(byte) == (sign > 0 ? 255 : 0));
   }
 }
 
-TEST_CASE("a depthwise convolution of bytes is that of integers, exactly") {
+TEST_CASE("a gate scales the channels of each image before a 1x1 convolution") {
+  const std::vector<int8_t> one{1, 0, 0, 1};
+  const std::vector<float> first{0.5f, 2}, second{1, 0};
+  const std::vector<ByteGate> gates{{first, 10, 20}, {second, 10, 20}};
+  const std::vector<uint8_t> x{10, 10, 13, 11, 12, 200, 9, 5};  // two images of two pixels
+  std::vector<uint8_t> y(8);
+  ByteConv2d(one, 2, 2, {1, 1}, 20, {{1, 1}, {}, 20})(x.data(), 2, 1, 2, gates, y.data());
+  CHECK(y == std::vector<uint8_t>{20, 20, 22, 22, 22, 20, 19, 20});  // 1.5 becomes 2
+}
+
+TEST_CASE("a depthwise convolution of bytes is that of integers, exactly, and sums its channels") {
   Random random(2);
-  for (const int64_t channels : {1, 16, 40, 64, 72, 130})
+  for (const int64_t channels : {1, 16, 40, 64, 72, 130, 336})
     for (const Window window : {Window{3, 1}, Window{3, 2}, Window{5, 1}, Window{5, 2, Padding::symmetric}}) {
       const int64_t height = 9, width = 7, k = window.kernel, zero = 31;
       const std::vector<int8_t> w = random_weights(k * k * channels, random);
       const std::vector<uint8_t> x = random_bytes(2 * height * width * channels, random);
       const int64_t rows = window.output_size(height), columns = window.output_size(width);
-      const ByteOutput output{
-          std::vector<float>(size_t(channels), 1.f / 512), std::vector<float>(size_t(channels), 128.5f), {}};
+      ByteOutput output{std::vector<float>(size_t(channels), 1.f / 512), {}, 128};
+      for (int64_t c = 0; c < channels; ++c) output.bias.push_back(int32_t(c * 50));
       std::vector<uint8_t> y(size_t(2 * rows * columns * channels));
-      ByteDepthwise(w, channels, window, int(zero))(x.data(), 2, height, width, output, y.data());
+      std::vector<int32_t> sums(size_t(2 * channels));
+      ByteDepthwise(w, channels, window, int(zero), output)(x.data(), 2, height, width, y.data(),
+                                                            sums.data());
       size_t wrong = 0;
       for (int64_t i = 0; i < int64_t(y.size()); ++i) {
         const int64_t c = i % channels, column = i / channels % columns, row = i / channels / columns % rows;
         const int64_t n = i / channels / columns / rows;
-        int32_t sum = 0;
+        int32_t sum = output.bias[size_t(c)];
         for (int64_t a = 0; a < k; ++a)
           for (int64_t b = 0; b < k; ++b) {
             const int64_t p = row * window.stride - window.pad_before(height) + a,
@@ -153,10 +183,12 @@ TEST_CASE("a depthwise convolution of bytes is that of integers, exactly") {
             sum += (int32_t(x[size_t(((n * height + p) * width + q) * channels + c)]) - int32_t(zero)) *
                    w[size_t((a * k + b) * channels + c)];
           }
-        wrong += y[size_t(i)] != uint8_t(std::clamp(std::floor(double(sum) / 512 + 128.5), 0., 255.));
+        wrong += y[size_t(i)] != expected_byte(sum, 1. / 512, 128);
+        sums[size_t(n * channels + c)] -= y[size_t(i)];
       }
       INFO(channels << " channels, kernel " << k << ", stride " << window.stride);
       CHECK(wrong == 0);
+      CHECK(std::all_of(sums.begin(), sums.end(), [](int32_t left) { return left == 0; }));
     }
 }
 
@@ -168,8 +200,24 @@ TEST_CASE("bytes are looked up and pooled, at the image's edges too") {
   for (int i = 0; i < 300; ++i) CHECK(int(bytes[size_t(i)]) == (i < 256 ? 255 - i : 248));
   const std::vector<uint8_t> x{1, 2, 3, 4, 5, 6, 7, 8, 9};
   std::vector<uint8_t> y(4);
-  byte_max_pool(x.data(), 1, 3, 3, 1, {3, 2}, {3, 2}, y.data());
+  for (int i = 0; i < 2; ++i) byte_max_pool_row(x.data(), 3, 3, 1, {3, 2}, {3, 2}, i, y.data() + 2 * i);
   CHECK(y == std::vector<uint8_t>{5, 6, 8, 9});
+}
+
+TEST_CASE("halves are rounded to the even neighbour, and what is beyond a byte becomes its end") {
+  const std::vector<float> x{0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 1e9f, -1e9f, 3.4e38f, -3.4e38f, 200, -4};
+  std::vector<uint8_t> y(x.size());
+  to_bytes(x.data(), int64_t(x.size()), 1, 3, y.data());
+  CHECK(y == std::vector<uint8_t>{3, 5, 5, 3, 1, 255, 0, 255, 0, 203, 0});
+  const std::vector<uint8_t> a{10, 11, 255}, b{0, 1, 255};
+  weighted_sum(std::vector{a.data(), b.data()}, std::vector{10, 0}, std::vector{0.5f, 1.f}, 3, 3, y.data());
+  CHECK(std::vector(y.begin(), y.begin() + 3) == std::vector<uint8_t>{3, 5, 255});  // 1.5 + 3 becomes 5
+}
+
+TEST_CASE("the loops for any processor give the bytes of those for this one") {
+  const std::vector<uint8_t> here = bytes_of_all_loops();
+  CHECK(here.size() > 100'000);
+  CHECK(here == portable_bytes_of_all_loops());
 }
 
 TEST_CASE(

@@ -47,7 +47,7 @@ Learner detector(const std::string& name, int64_t batch, int64_t size, Device de
 
 using Numbers = std::vector<std::vector<double>>;
 
-// The loss, the gradients, and after one step more the weights' running averages.
+// The loss, the gradients, and the running averages after one more step.
 Numbers after_step(const Learner& learner, bool recompute) {
   learner.model->set_recompute(recompute);
   const Tensor loss = learner.loss();
@@ -66,7 +66,7 @@ void check_same(const std::function<Learner()>& make) {
   CHECK(different == 0);
 }
 
-// What a step takes at once, beside the weights.
+// The peak memory of a step, without the weights.
 int64_t peak_of_step(const Learner& learner, bool recompute) {
   learner.model->set_recompute(recompute);
   learner.model->clear_gradients();
@@ -114,7 +114,7 @@ TEST_CASE("recomputation needs a fraction of the memory") {
   }
 }
 
-TEST_CASE("an evaluation and a frozen part are as without recomputation") {
+TEST_CASE("an evaluation and a frozen part are the same as without recomputation") {
   const auto figures = [](bool recompute) {
     const Learner learner = detector("efficientdet_d-3", 1, 64);
     learner.model->set_recompute(recompute);

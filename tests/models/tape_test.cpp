@@ -1,4 +1,4 @@
-// Nothing in nn/ and models/ drops the tape, as nothing in core/ and ops/ does (tests/ops/tape_test.cpp).
+// Nothing in nn/ and models/ drops the tape; tests/ops/tape_test.cpp checks the same for core/ and ops/.
 #include "tests/support/tape.h"
 
 #include "models/efficientdet.h"
@@ -11,14 +11,14 @@ using namespace fovea;
 
 namespace {
 
-// A module made by its constructor's arguments, and its forward() as a function that owns it.
+// Makes a module from its constructor's arguments, and returns its forward() as a function that owns it.
 template <class M, class... Arguments>
 std::function<Tensors(const Tensors&)> forward_of(Arguments&&... arguments) {
   const auto module = std::make_shared<M>(std::forward<Arguments>(arguments)...);
   return [module](const Tensors& in) { return Tensors{module->forward(in[0])}; };
 }
 
-// The same of forward(x, statistics).
+// The same for forward(x, statistics).
 template <class M, class... Arguments>
 std::function<Tensors(const Tensors&)> forward_with_statistics(Arguments&&... arguments) {
   const auto module = std::make_shared<M>(std::forward<Arguments>(arguments)...);
@@ -84,7 +84,7 @@ std::vector<TapeRow> rows() {
        {pixels}},
       {"MaxPool2d::forward", [pool, network](auto& in) { return Tensors{pool->forward(in[0])}; }, {pixels}},
       {"Dropout::forward",
-       [drop, network](auto& in) { return Tensors{drop->forward(in[0])}; },  // a part of that network
+       [drop, network](auto& in) { return Tensors{drop->forward(in[0])}; },  // part of that network
        {pixels}},
       {"PointwiseConv::forward", forward_with_statistics<PointwiseConv>(3, 2, true, random), {pixels}},
       {"DepthwiseConv2d::forward", forward_with_statistics<DepthwiseConv2d>(3, Window{}, random), {pixels}},

@@ -40,7 +40,7 @@ void check_same(const Source& found, const Source& expected, double tolerance) {
 
 }  // namespace
 
-TEST_CASE("weighted box fusion is that of its authors' package") {
+TEST_CASE("weighted box fusion equals that of its authors' package") {
   for (const auto& row : read_golden("box_fusion")) {
     std::vector<Source> sources;
     for (const auto& source : row["sources"]) sources.push_back(read_source(source));
@@ -56,7 +56,7 @@ TEST_CASE("a fused box is the mean by scores, its score that of the sources that
   const Detection seen{{0, 0, 10, 10}, 0.8f, 3}, moved{{0, 1, 10, 11}, 0.4f, 3};
   check_same(fuse({{seen}, {moved}}), {{{0, 1 / 3.0f, 10, 31 / 3.0f}, 0.6f, 3}}, 1e-6);
   check_same(fuse({{seen}, {}}), {{{0, 0, 10, 10}, 0.4f, 3}}, 1e-6);  // half of its score
-  check_same(fuse({{seen}, {{moved.box, 0.4f, 4}}}),                  // labels are apart
+  check_same(fuse({{seen}, {{moved.box, 0.4f, 4}}}),                  // labels are separate
              {{seen.box, 0.4f, 3}, {moved.box, 0.2f, 4}}, 1e-6);
   check_same(fuse({{seen}, {moved}}, {.iou_threshold = 0.9f}), {{seen.box, 0.4f, 3}, {moved.box, 0.2f, 3}},
              1e-6);
@@ -85,13 +85,13 @@ TEST_CASE("fusion of equal scores and overlaps has one order") {
     const auto found =
         fuse({{swapped ? right : left}, {swapped ? left : right}, {between}}, {.iou_threshold = 0.5f});
     REQUIRE(found.size() == 2);
-    CHECK(found[0].score == Approx(0.6 * 2 / 3));  // of both the mean, of two sources among three
+    CHECK(found[0].score == Approx(0.6 * 2 / 3));  // the mean of both, from two of three sources
     CHECK(found[0].box.xmin == Approx(swapped ? 5.25 : 0.75));
     CHECK(found[1].box == (swapped ? left : right).box);
   }
 }
 
-TEST_CASE("fusion keeps the best, above the threshold, and refuses what is no score") {
+TEST_CASE("fusion keeps the best, above the threshold, and refuses invalid scores") {
   const Source many{{{0, 0, 9, 9}, 0.2f, 0}, {{0, 20, 9, 29}, 0.9f, 0}, {{0, 40, 9, 49}, 0.5f, 0}};
   const auto best = fuse({many}, {.max_detections = 2});
   check_same(best, {many[1], many[2]}, 1e-6);

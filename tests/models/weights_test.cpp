@@ -54,7 +54,7 @@ struct OneOfEach : Module {
 
 }  // namespace
 
-TEST_CASE("weights are laid out as PyTorch has them") {
+TEST_CASE("weights have PyTorch's layout") {
   const OneOfEach module;
   const auto published = published_weights(module);
   // ours[i][o] = 3 i + o
@@ -82,7 +82,7 @@ TEST_CASE("weights are laid out as PyTorch has them") {
   }
 }
 
-TEST_CASE("a detector's weights come back whole, from every dtype of a file") {
+TEST_CASE("a detector's weights are restored completely, from every dtype of a file") {
   const TemporaryFolder folder;
   const auto first = make_detector(3, 1), second = make_detector(3, 2);
   save_weights(folder / "w", *first);
@@ -119,7 +119,7 @@ TEST_CASE("float16, bfloat16 and float64 are read as float32") {
   CHECK(std::isnan(read("F16", bytes_of(uint16_t(0x7e00)))[0]));
   CHECK(read("BF16", bytes_of(uint16_t(0x3fc0))) == std::vector<double>{1.5});
   CHECK(read("F64", bytes_of(-0.25)) == std::vector<double>{-0.25});
-  CHECK_THROWS_WITH(read("I16", bytes_of(uint16_t(1))), Contains("tensor x is of dtype I16: weights are"));
+  CHECK_THROWS_WITH(read("I16", bytes_of(uint16_t(1))), Contains("tensor x has dtype I16: weights are"));
 }
 
 TEST_CASE("what does not fit is listed, and nothing is changed") {
@@ -145,7 +145,7 @@ TEST_CASE("what does not fit is listed, and nothing is changed") {
         weight(*make_detector(3, 2), "backbone.blocks.0.0.conv_dw.weight").values());
 }
 
-TEST_CASE("a training starts from weights of other classes and of the other kind") {
+TEST_CASE("a training starts from weights with other classes and of the other kind") {
   const TemporaryFolder folder;
   const auto published = make_detector(9, 1);
   save_weights(folder / "detector", *published);
@@ -211,7 +211,7 @@ TEST_CASE("a backbone is stem and blocks") {
     CHECK_FALSE(is_backbone(name));
 }
 
-TEST_CASE("names that a wrapper of PyTorch's put something before are taken without it") {
+TEST_CASE("prefixes that a PyTorch wrapper added to names are removed") {
   const TemporaryFolder folder;
   const auto model = make_detector(3, 1);
   for (const std::string prefix : {"module.", "model.", "_orig_mod.", "module.model."}) {
@@ -227,7 +227,7 @@ TEST_CASE("names that a wrapper of PyTorch's put something before are taken with
       CHECK(weight(*to, "class_net.predict.conv_pw.weight").values() ==
             weight(*model, "class_net.predict.conv_pw.weight").values());
   }
-  struct Wrapped : Module {  // whose own names begin so
+  struct Wrapped : Module {  // whose own names have such a prefix
     Linear model{*this, "model", 2, 3};
   } wrapped;
   save_weights(folder / "own", wrapped);

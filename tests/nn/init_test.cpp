@@ -31,7 +31,7 @@ Moments moments(const Tensor& weights) {
 }
 
 // Over 100 000 weights the mean is within 0.01 deviations and the variance within 2 % (more than 3 standard
-// errors); the fourth moment tells a normal distribution (3) from a uniform one (1.8).
+// errors); the fourth moment distinguishes a normal distribution (3) from a uniform one (1.8).
 void check_moments(const Tensor& weights, double variance, double fourth) {
   REQUIRE(weights.numel() >= 100000);
   const Moments m = moments(weights);
@@ -44,7 +44,7 @@ constexpr double normal_shape = 3, uniform_shape = 1.8;
 
 }  // namespace
 
-TEST_CASE("fan-out normal has variance 2 / fan_out, groups aside") {
+TEST_CASE("fan-out normal has variance 2 / fan_out, ignoring groups") {
   Random random(1);
   check_moments(init_fan_out_normal({3, 3, 64, 192}, random), 2.0 / (9 * 192), normal_shape);  // dense
   check_moments(init_fan_out_normal({256, 512}, random), 2.0 / 512, normal_shape);             // pointwise
@@ -65,7 +65,7 @@ TEST_CASE("Glorot uniform has variance 2 / (fan_in + fan_out) and keeps its limi
   CHECK(moments(pointwise).largest <= std::sqrt(6.0 / (256 + 512)) * (1 + 1e-6));
   CHECK(moments(pointwise).largest == Approx(std::sqrt(6.0 / (256 + 512))).epsilon(1e-3));
   check_moments(init_glorot_uniform({3, 3, 64, 192}, random), 2.0 / (9 * (64 + 192)), uniform_shape);
-  // As PyTorch counts a depthwise weight [C, 1, 3, 3]: fan_in 9, fan_out 9 C.
+  // PyTorch's count for a depthwise weight [C, 1, 3, 3]: fan_in 9, fan_out 9 C.
   check_moments(init_glorot_uniform({3, 3, 12000}, random), 2.0 / (9 + 9 * 12000.0), uniform_shape);
 }
 

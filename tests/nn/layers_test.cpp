@@ -23,7 +23,7 @@ std::vector<std::pair<std::string, Shape>> inventory(const std::vector<NamedTens
 }
 using Inventory = std::vector<std::pair<std::string, Shape>>;
 
-// Depthwise and pointwise convolution, norm, and a linear layer: one of each kind but the dense convolution.
+// Depthwise and pointwise convolution, norm and linear layer: one of each kind except the dense convolution.
 struct SmallNetwork : Module {
   explicit SmallNetwork(Random& random)
       : stem(3, 4, {3, 2}, random),
@@ -85,7 +85,7 @@ TEST_CASE("a linear layer starts as PyTorch's does, weight and bias uniform with
   }
 }
 
-TEST_CASE("a linear layer is x w + bias, its bias 0 at first where another initialiser is asked for") {
+TEST_CASE("a linear layer is x w + bias, its bias 0 at first with any other initialiser") {
   Random random(1);
   const Linear layer(2, 2, random, LinearOptions{.init = Init::fan_out_uniform});
   layer.parameters()[0].tensor.copy_from(from_values({2, 2}, {1, 2, 3, 4}));
@@ -129,7 +129,7 @@ TEST_CASE("the default batch norm is EfficientNet's: epsilon 1e-3, momentum 0.01
   CHECK(norm.buffers()[0].tensor.item() == Approx(0.01).epsilon(1e-6));
 }
 
-TEST_CASE("norm after convolution is the same with the statistics taken on the way and without") {
+TEST_CASE("norm after convolution is the same with statistics gathered by the convolution and without") {
   Random random(1);
   const PointwiseConv conv(5, 7, false, random);
   const BatchNorm together(7, Activation::swish), apart(7, Activation::swish);
@@ -147,14 +147,14 @@ struct CountOps : TapeObserver {
   void on_op(const Op& op, const Tensors&, const Tensor&) override { names.emplace_back(op.name); }
 };
 
-// A batch norm that has seen something: its running averages and weights are none of those it starts with.
+// Gives a batch norm running averages and weights that all differ from their initial values.
 void wear_in(const BatchNorm& norm, Random& random) {
   for (const auto& tensors : {norm.parameters(), norm.buffers()})
     for (const NamedTensor& t : tensors) t.tensor.copy_from(rand(t.tensor.shape(), random, 0.5, 2));
 }
 
-// In evaluation the convolution applies the norm to its blocks: the same bits as one after the other, where a
-// gradient is recorded or an observer looks on.
+// In evaluation the convolution applies the norm to its blocks: this gives the same bits as one after the
+// other, which is what happens where a gradient is recorded or an observer lives.
 template <class Convolution>
 void check_evaluation(const Convolution& conv, int64_t channels, const Tensor& x, Random& random) {
   for (const Activation activation : {Activation::identity, Activation::swish, Activation::relu}) {
@@ -194,7 +194,7 @@ TEST_CASE("norm after convolution has the same bits in evaluation, with and with
   norm.set_training(false);
   const NoGrad no_grad;
   CHECK_THROWS_WITH(conv_norm(PointwiseConv(6, 7, false, random), norm, x),
-                    Catch::Contains("8 channels") && Catch::Contains("of 7"));
+                    Catch::Contains("8 channels") && Catch::Contains("before it 7"));
 }
 
 TEST_CASE("on CUDA a 1x1 convolution applies the norm after it in evaluation") {
@@ -214,13 +214,13 @@ TEST_CASE("on CUDA a 1x1 convolution applies the norm after it in evaluation") {
   CHECK(cuda::counters().launches - before == 3);  // the product, and the casts of weight and bias
 }
 
-TEST_CASE("on CUDA a depthwise convolution applies the norm after it in evaluation, of today's parameters") {
+TEST_CASE("on CUDA a depthwise convolution applies the next norm in evaluation with its current parameters") {
   Random random(1);
   const auto to_cuda = [](const Module& module) {
     for (const auto& tensors : {module.parameters(), module.buffers()})
       for (const NamedTensor& t : tensors) t.tensor.move_to(Device::cuda);
   };
-  // Where channels are not whole packs, the norm is by itself.
+  // If channels are not whole packs, the norm runs separately.
   for (const auto& [dtype, channels, together] :
        {std::tuple{DType::bfloat16, 40, true}, {DType::float32, 40, true}, {DType::float32, 7, false}})
     for (const Activation activation : all_activations)
@@ -239,7 +239,7 @@ TEST_CASE("on CUDA a depthwise convolution applies the norm after it in evaluati
         const int64_t before = cuda::counters().launches;
         conv_norm(conv, norm, x);
         CHECK((cuda::counters().launches - before == 1) == together);
-        wear_in(norm, random);  // as an average of the weights that is swapped in
+        wear_in(norm, random);  // like an average of the weights that is swapped in
         graph.replay();
         CHECK(relative_difference(y, norm.forward(conv.forward(x))) <
               (dtype == DType::float32 ? 1e-5 : 1e-2));

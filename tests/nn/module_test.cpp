@@ -35,7 +35,7 @@ std::vector<std::string> names(const std::vector<NamedTensor>& tensors) {
 }  // namespace
 
 TEST_CASE(
-    "parameters and buffers are named by their path from the module asked, in the order of registration") {
+    "parameters and buffers are named by their path from the module called, in the order of registration") {
   const Network network;
   CHECK(names(network.parameters()) ==
         std::vector<std::string>{"pair.scale", "pair.first.weight", "pair.second.deep.weight"});
@@ -44,14 +44,14 @@ TEST_CASE(
   CHECK(network.parameter_count() == 1 + 6 + 6);
 }
 
-TEST_CASE("a module's path is the one from the topmost module, though its children were there before it") {
+TEST_CASE("a module's path is the one from the topmost module, even if its children were made before it") {
   const Network network;
   CHECK(network.path().empty());
   CHECK(network.pair.path() == "pair");
   CHECK(network.pair.second.path() == "pair.second.deep");
 }
 
-TEST_CASE("the tensors handed out are the module's own, not copies") {
+TEST_CASE("parameters() returns the module's own tensors, not copies") {
   const Network network;
   network.parameters()[1].tensor.fill(7);
   network.buffers()[0].tensor.fill(5);
@@ -59,7 +59,7 @@ TEST_CASE("the tensors handed out are the module's own, not copies") {
   CHECK(network.pair.first.mean.values() == std::vector<double>(3, 5));
 }
 
-TEST_CASE("training and evaluation reach all modules below, and those alone") {
+TEST_CASE("training and evaluation reach all modules below, and only those") {
   Network network;
   CHECK(network.pair.first.training());
   network.set_training(false);

@@ -1,5 +1,5 @@
-// A network of one's own: parts that are named where they are declared, random numbers of the network's own,
-// weights in a file.
+// A network of your own: its parts are named where they are declared, it owns their random numbers, and its
+// weights go to a file.
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -67,7 +67,7 @@ TEST_CASE("parts are registered where they are declared") {
                     Contains("the network has no forward(x) that takes and returns one tensor"));
 }
 
-TEST_CASE("the seed of a network decides on its weights") {
+TEST_CASE("the seed of a network determines its weights") {
   Net a(7), b(7), c(8);
   CHECK(a.stem.parameters()[0].tensor.values() == b.stem.parameters()[0].tensor.values());
   CHECK(a.stem.parameters()[0].tensor.values() != c.stem.parameters()[0].tensor.values());
@@ -104,7 +104,7 @@ TEST_CASE("a network computes what its parts do, and dropout only acts in traini
   OneDropout one(1), other(1);
   const Tensor input = ones({1000});
   const auto first = one(input).values(), second = one(input).values();
-  CHECK(first != second);  // drawn afresh each time
+  CHECK(first != second);  // new random numbers each time
   CHECK(other(input).values() == first);
   const auto zeros_in = std::count(first.begin(), first.end(), 0.0);
   CHECK(std::abs(zeros_in - 250) < 60);
@@ -126,7 +126,7 @@ TEST_CASE("a convolution with a bias adds it to each channel") {
   CHECK_THROWS_WITH(Conv2d(net, "none", {.in = 0, .out = 2}), Contains("[Conv2d] from 0 to 2 channels"));
 }
 
-TEST_CASE("layer norm takes the statistics of each position by itself") {
+TEST_CASE("layer norm takes the statistics of each position separately") {
   for (const Device device : {Device::cpu, Device::cuda}) {
     struct One : Module {
       LayerNorm norm{*this, "norm", 3, 0.5};
@@ -179,12 +179,12 @@ TEST_CASE("the weights of any network are saved and loaded") {
     CAPTURE(a[i].name);
     CHECK(a[i].tensor.values() == b[i].tensor.values());
   }
-  // Another network: nothing is changed.
+  // For another network, loading changes nothing.
   Net other(3);
   const auto before = other.stem.parameters()[0].tensor.values();
   CHECK_THROWS_WITH(load_weights(folder / "net.safetensors", other), Contains("have no place in the model"));
   CHECK(other.stem.parameters()[0].tensor.values() == before);
-  // Unless those may be left out.
+  // It loads what fits if the rest is optional.
   const LoadedWeights some =
       load_weights(folder / "net.safetensors", other,
                    {.optional = [](const std::string& name) { return name.starts_with("head."); }});

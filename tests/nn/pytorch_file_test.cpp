@@ -80,7 +80,7 @@ TEST_CASE("a state_dict of both of PyTorch's layouts has the numbers of the same
   }
 }
 
-TEST_CASE("a training's checkpoint gives its averaged weights, whatever else it holds") {
+TEST_CASE("from a training checkpoint the averaged weights are read, whatever else it holds") {
   const SafetensorsFile plain(golden("state.safetensors"));
   for (const char* name : {"checkpoint_zip.pth", "checkpoint_old.pth"}) {
     CAPTURE(name);
@@ -115,7 +115,7 @@ TEST_CASE("load_weights() takes a .pth as it takes safetensors, in PyTorch's lay
   CHECK(outputs(golden("state_old.pth")) == expected);
 }
 
-TEST_CASE("a pickle that names a function is refused by that name, and nothing of it runs") {
+TEST_CASE("a pickle that names a function is refused by that name, and nothing in it runs") {
   const TemporaryFolder folder;
   const std::string harm = "touch " + (folder / "harm");
   const std::string text = std::string("X") + char(harm.size()) + std::string("\0\0\0", 3) + harm;
@@ -123,25 +123,25 @@ TEST_CASE("a pickle that names a function is refused by that name, and nothing o
        {"cposix\nsystem\n", "cos\nsystem\n", "cbuiltins\neval\n", "c__builtin__\nexec\n"}) {
     CAPTURE(call);
     CHECK_THAT(error_of_content(old_file("\x80\x02" + call + text + "\x85R.")),
-               Contains("which is not among the few classes") && Contains("Nothing of it was run"));
+               Contains("which is not among the few classes") && Contains("Nothing in it was run"));
   }
   CHECK_THAT(error_of_content(old_file("\x80\x02\x8c\2os\x8c\6system\x93" + text + "\x85R.")),
              Contains("names os.system"));
   CHECK_FALSE(path_exists(folder / "harm"));
   CHECK_THAT(error_of(golden("module.pth")), Contains("names torch.nn.modules.container.Sequential"));
-  // Instructions that import or call in other ways are not known at all.
+  // Other instructions that import or call are unknown.
   for (const std::string code : {"(ios\nsystem\n", "(oS", "\x82\1", "\x92"})
     CHECK_THAT(error_of_content(old_file("\x80\x02" + code + ".")), Contains("is the instruction 0x"));
 }
 
-TEST_CASE("values that hold themselves, and stacks without an end, are read and refused") {
+TEST_CASE("values that contain themselves, and endless stacks, are read and refused") {
   CHECK_THAT(error_of_content(old_file("\x80\x02]q\1h\1a.")), Contains("holds no tensors under names"));
   CHECK_THAT(error_of_content(old_file(std::string("\x80\x02}q\1X\5\0\0\0model", 15) + "h\1s.")),
              Contains("holds no tensors under names"));
   CHECK_THAT(
       error_of_content(old_file("\x80\x02" + std::string(100000, ']') + std::string(99999, 'a') + ".")),
       Contains("holds no tensors under names"));
-  CHECK_THAT(error_of_content(old_file("\x80\x02h\7.")), Contains("never remembered"));
+  CHECK_THAT(error_of_content(old_file("\x80\x02h\7.")), Contains("never put into the memo"));
   CHECK_THAT(error_of_content(old_file("\x80\x02"
                                        "a.")),
              Contains("nothing is on the stack"));
@@ -167,7 +167,7 @@ TEST_CASE("a tensor outside of its storage, or of an absurd size, is refused by 
   refused(tensor_file("(" + std::string(20, 'N') + "t", "K\1\x85"));
 }
 
-TEST_CASE("a file of PyTorch's cut at any byte is one sentence, and never a crash") {
+TEST_CASE("a PyTorch file cut at any byte gives an error in one sentence, never a crash") {
   for (const char* name : {"state_zip.pth", "state_old.pth", "checkpoint_zip.pth"}) {
     std::ifstream stream(golden(name), std::ios::binary);
     const std::string content{std::istreambuf_iterator<char>(stream), {}};
@@ -181,5 +181,5 @@ TEST_CASE("a file of PyTorch's cut at any byte is one sentence, and never a cras
   }
   CHECK_THAT(error_of_content("PK\x03\x04 and more"),
              Contains("the directory at the end of the archive is missing"));
-  CHECK_THAT(error_of_content("\x80\x02]."), Contains("is a pickle, but none that torch.save() wrote"));
+  CHECK_THAT(error_of_content("\x80\x02]."), Contains("is a pickle that torch.save() did not write"));
 }

@@ -56,7 +56,7 @@ TEST_CASE("weights that are split over files are read by their index") {
   CHECK(file->find("d") == nullptr);
   CHECK(file->metadata().at("format") == "pt");
   CHECK(file->metadata().at("made") == "here");
-  // As downloads are cached: links to files of other names.
+  // Download caches hold links to files of other names.
   std::filesystem::rename(shards / first, shards / "blob");
   std::filesystem::create_symlink("blob", shards / first);
   CHECK(open_weight_file(shards.path())->entries().size() == 3);
@@ -90,17 +90,16 @@ TEST_CASE("an index whose files are missing or hold other tensors is refused wit
   CHECK(with("{", "{") == "");
   CHECK_THAT(with("\"c\"", "\"d\""), Contains(std::string(second) + ": tensor c is not in the index"));
   CHECK_THAT(with("\"c\"", "\"d\": \"model-00002-of-00002.safetensors\", \"c\""),
-             Contains(std::string(second) + " has no tensor d, which"));
+             Contains(std::string(second) + " lacks tensor d, but"));
   CHECK_THAT(with("\"b\": \"model-00001-of-00002", "\"b\": \"model-00002-of-00002"),
-             Contains(std::string(first) + ": tensor b lies here, and") &&
+             Contains(std::string(first) + ": tensor b lies here, but") &&
                  Contains(std::string("puts it into ") + second));
   CHECK_THAT(with("\"b\"", "\"a\""), Contains("index.json: tensor a is named twice"));
-  CHECK_THAT(
-      with("model-00002-of-00002", "model-00003-of-00002"),
-      Contains("model-00003-of-00002.safetensors is not there, in which") && Contains("puts tensor c"));
+  CHECK_THAT(with("model-00002-of-00002", "model-00003-of-00002"),
+             Contains("model-00003-of-00002.safetensors is missing, but") && Contains("puts tensor c"));
   std::filesystem::rename(shards / first, shards / "elsewhere");
   shards.write(index);
-  CHECK_THAT(shards.error(), Contains(std::string(first) + " is not there") && Contains("puts tensor a"));
+  CHECK_THAT(shards.error(), Contains(std::string(first) + " is missing") && Contains("puts tensor a"));
 }
 
 TEST_CASE("an index leads to no file but those beside it") {
@@ -119,7 +118,7 @@ TEST_CASE("an index leads to no file but those beside it") {
     CHECK_THAT(error(file), Contains("the file of tensor w is " + file) &&
                                 Contains("the name of a file beside the index, without folders"));
   }
-  CHECK_THAT(error(R"("folder.safetensors")"), Contains("folder.safetensors is not there"));
+  CHECK_THAT(error(R"("folder.safetensors")"), Contains("folder.safetensors is missing"));
 }
 
 TEST_CASE("an index that is cut or has another form is refused") {
@@ -132,10 +131,10 @@ TEST_CASE("an index that is cut or has another form is refused") {
   }
   for (const char* map : {"3", "[]", "{}", "null"}) {
     shards.write(std::string(R"({"weight_map": )") + map + "}");
-    CHECK_THAT(shards.error(), Contains("is no index of weights: it must have a weight_map"));
+    CHECK_THAT(shards.error(), Contains("is not an index of weights: it must have a weight_map"));
   }
   shards.write(R"({"metadata": {"weight_map": "elsewhere"}})");
-  CHECK_THAT(shards.error(), Contains("is no index of weights"));
+  CHECK_THAT(shards.error(), Contains("is not an index of weights"));
   shards.write(R"({"weight_map": )" + std::string(100000, '['));
   CHECK_THAT(shards.error(), Contains("100 deep"));
   shards.write(index);

@@ -21,7 +21,7 @@ std::string file_of(const std::string& header, const std::string& data, uint64_t
 
 }  // namespace
 
-TEST_CASE("tensors come back as they were written, metadata too") {
+TEST_CASE("tensors and metadata come back as they were written") {
   const TemporaryFolder folder;
   Random random(3);
   const std::vector<NamedTensor> tensors{{"a.weight", randn({3, 5}, random)},
@@ -65,7 +65,7 @@ TEST_CASE("a file cut anywhere is refused") {
                       Contains("cut") && (Contains("short") || Contains("not a safetensors")));
   }
   write_file_atomically(folder / "long", whole + "x");
-  CHECK_THROWS_WITH(read_safetensors(folder / "long"), Contains("its tensors take 32"));
+  CHECK_THROWS_WITH(read_safetensors(folder / "long"), Contains("but its tensors take 32"));
 }
 
 TEST_CASE("hostile headers are refused with the tensor's name") {
@@ -86,7 +86,7 @@ TEST_CASE("hostile headers are refused with the tensor's name") {
   CHECK_THROWS_WITH(read(entry("F32", "[4]", "[16,0]")), Contains("tensor w"));
   CHECK_THROWS_WITH(read(entry("F32", "[2]", "[8,16]")), Contains("starts at byte 8"));
   CHECK_THROWS_WITH(read(entry("F32", "[8]", "[0,32]")), Contains("cut short: tensor w"));
-  CHECK_THROWS_WITH(read(entry("F32", "[2]", "[0,8]")), Contains("has 16 bytes of data, its tensors take 8"));
+  CHECK_THROWS_WITH(read(entry("F32", "[2]", "[0,8]")), Contains("16 bytes of data, but its tensors take 8"));
   CHECK_THROWS_WITH(read(entry("F32", "[-4]", "[0,16]")), Contains("has a size -4"));
   CHECK_THROWS_WITH(read(entry("F32", "[1000000000,1000000000]", "[0,16]")), Contains("too large"));
   CHECK_THROWS_WITH(read(entry("F32", std::string(100000, '[') + std::string(100000, ']'), "[0,16]")),
@@ -98,7 +98,7 @@ TEST_CASE("hostile headers are refused with the tensor's name") {
                     Contains("tensor b starts at byte 0"));
 }
 
-TEST_CASE("what stands in the place of weights is told") {
+TEST_CASE("what stands in the place of weights is recognised") {
   const TemporaryFolder folder;
   const auto error = [&](const std::string& content) {
     write_file_atomically(folder / "w.safetensors", content);
@@ -113,5 +113,5 @@ TEST_CASE("what stands in the place of weights is told") {
              Contains("w.safetensors is not a safetensors file: it is a Git LFS pointer"));
   CHECK_THAT(error("<!DOCTYPE html>\n<html><body>404</body></html>"), Contains("it is a web page"));
   CHECK_THAT(error(R"({"metadata": {}, "weight_map": {"a": "model-00001-of-00002.safetensors"}})"),
-             Contains("is the index of weights that are split over several files, where one file"));
+             Contains("is the index of weights split over several files: give one file"));
 }

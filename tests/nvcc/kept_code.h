@@ -20,7 +20,7 @@ inline std::string text_of(const std::filesystem::path& file) {
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
-// What nvcc made of the kernels of every file whose code keep_code left in `folder`, for "sm_75" or "sm_90".
+// nvcc's code of the kernels in every file for which keep_code left it in `folder`, for "sm_75" or "sm_90".
 inline std::vector<cuda::KernelCode> kept_code(const std::filesystem::path& folder,
                                                const std::string& architecture) {
   const std::string suffix = ".compute_" + architecture.substr(3) + ".ptx";
@@ -39,8 +39,8 @@ inline std::vector<cuda::KernelCode> kept_code(const std::filesystem::path& fold
   return result;
 }
 
-// How much of a multiprocessor a kernel can fill, by its registers and static shared memory: in blocks of
-// __launch_bounds__, or of 256 threads where it has none.
+// How much of a multiprocessor a kernel can fill, given its registers and static shared memory: in blocks of
+// __launch_bounds__, or of 256 threads without these.
 struct Occupancy {
   const cuda::Gpu& gpu;  // one of the kernel's architecture
   int threads, blocks, warps;

@@ -1,5 +1,5 @@
-// What nvcc makes of every kernel, for the oldest GPU and for sm_90: read from its PTX and from ptxas'
-// report, so that no GPU is needed. What each rule is about was seen on an H200 (bench/results/h200.md);
+// nvcc's code of every kernel, for the oldest GPU and for sm_90: read from its PTX and from ptxas' report, so
+// that no GPU is needed. The problem behind each rule was observed on an H200 (bench/results/h200.md);
 // planted.cu breaks each rule.
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -25,10 +25,10 @@ std::vector<std::string> arguments_of(const std::string& name) {
   return result;
 }
 
-// Naive kernels, and fast ones for numbers of channels that make no pack, move single numbers.
+// Naive kernels, and fast ones for numbers of channels that are not whole packs, move single numbers.
 bool moves_packs(const KernelCode& kernel) {
   static const std::regex packed("_packed|_tiled|_chunks|_chunked|_boxes|_strips|node_|upsample_backward");
-  // Their numbers come one by one: sums over any axes, words of any size, anchors, and the sums of chunks.
+  // These read single numbers: sums over any axes, words of any size, anchors, and the sums of chunks.
   static const std::regex single(
       "sum_to_tiled|transpose_tiled|best_anchors|best_truths|_from_chunks|add_chunks");
   const std::vector<std::string> arguments = arguments_of(kernel.name);
@@ -45,7 +45,7 @@ int count_of(const std::map<int, int>& accesses, int bytes) {
   return found == accesses.end() ? 0 : found->second;
 }
 
-// Where double arithmetic stands in a loop of a kernel that is not one for doubles, with the reason.
+// Where a kernel that is not one for doubles has double arithmetic in a loop, with the reason.
 bool double_is_meant(const KernelCode& kernel) {
   static const std::regex meant(
       "_naive|"          // definitions, and axes of at most 16 numbers
@@ -60,7 +60,7 @@ struct Fault {
   std::string kernel, what;
 };
 
-// Threads that a kernel must leave room for on a multiprocessor: what hides the latency of memory.
+// Warps that a kernel must leave room for on a multiprocessor: they hide the latency of memory.
 constexpr int min_warps = 10;
 
 std::vector<Fault> faults(const std::vector<KernelCode>& kernels) {
@@ -70,15 +70,15 @@ std::vector<Fault> faults(const std::vector<KernelCode>& kernels) {
   };
   for (const KernelCode& kernel : kernels) {
     if (kernel.stack_bytes > 0 && kernel.spill_bytes == 0)
-      add(kernel,
-          fmt::format("{} bytes of local memory: an array whose index is no constant", kernel.stack_bytes));
+      add(kernel, fmt::format("{} bytes of local memory: an array whose index is not a constant",
+                              kernel.stack_bytes));
     if (kernel.spill_bytes > 0) add(kernel, fmt::format("{} bytes of spilled registers", kernel.spill_bytes));
     const Occupancy occupancy = occupancy_of(kernel);
     if (occupancy.warps < min_warps)
       add(kernel, fmt::format("{} registers leave room for {} warps of {}", kernel.registers, occupancy.warps,
                               occupancy.gpu.max_warps));
     if (moves_packs(kernel)) {
-      // An optimizer's tail of fewer numbers than a pack is stored one by one, once.
+      // An optimizer's tail of fewer numbers than a pack is stored once, number by number.
       const bool tail = has(kernel, "each_number_chunked");
       const int single = has(kernel, "bfloat16") ? count_of(kernel.stores, 2)
                          : tail                  ? 0
@@ -86,7 +86,7 @@ std::vector<Fault> faults(const std::vector<KernelCode>& kernels) {
       const bool bytes =
           has(kernel, "unsigned char") || has(kernel, "node_gradient");  // packs of 4 of these are 4 bytes
       if (single > 0 && !bytes) add(kernel, fmt::format("{} stores of single numbers", single));
-      // Image values are read one by one by all channels of a strip.
+      // All channels of a strip read image values one by one.
       if (has(kernel, "bfloat16") && count_of(kernel.loads, 2) > 0 && !has(kernel, "_strips"))
         add(kernel, fmt::format("{} loads of single numbers", count_of(kernel.loads, 2)));
       const auto whole = [](const std::map<int, int>& accesses) {

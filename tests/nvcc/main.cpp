@@ -1,4 +1,4 @@
-// Links every launcher: says which devices there are, if any.
+// Links every launcher, and prints how many devices there are.
 #include <cstdio>
 
 #include "cuda/runtime/device.h"

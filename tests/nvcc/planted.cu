@@ -13,7 +13,7 @@ __global__ void planted_stack(const int* x, int* y, int n) {
   for (int k = 0; k < 16; ++k) y[k] = counts[k];
 }
 
-// So many sums of four that no product depends on the next.
+// Enough sums of four that no product depends on the next.
 template <int Sums>
 __device__ inline void chains(const float4* x, float4* y, int64_t n) {
   float4 sums[Sums] = {};
@@ -28,17 +28,17 @@ __device__ inline void chains(const float4* x, float4* y, int64_t n) {
   UNROLL for (int k = 0; k < Sums; ++k) { y[k * 1024 + int(threadIdx.x)] = sums[k]; }
 }
 
-// In as many registers as 1024 threads leave to one.
+// Uses as many registers as 1024 threads leave for each.
 __global__ void __launch_bounds__(1024) planted_spill(const float4* x, float4* y, int64_t n) {
   chains<20>(x, y, n);
 }
 
-// In so many that a multiprocessor has too few threads.
+// Uses so many registers that a multiprocessor has too few threads.
 __global__ void __launch_bounds__(256, 1) planted_registers(const float4* x, float4* y, int64_t n) {
   chains<52>(x, y, n);
 }
 
-// What store_pack() was before it stored words.
+// store_pack() as it was before it stored words.
 template <class T>
 __global__ void planted_packed(const T* x, T* y, int64_t packs) {
   constexpr int size = pack_size<T>;

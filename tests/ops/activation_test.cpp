@@ -43,7 +43,7 @@ TEST_CASE("gradients of activations") {
   }
 }
 
-TEST_CASE("each activation but the identity is an op of its own name") {
+TEST_CASE("each activation except the identity is an op of the same name") {
   const Tensor x = from_values({3}, {-2, 0, 3}).set_requires_grad();
   for (Activation activation : all_activations) {
     const Tensor y = activate(x, activation);

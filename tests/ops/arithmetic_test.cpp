@@ -20,7 +20,7 @@ TEST_CASE("arithmetic broadcasts as NumPy does") {
                     "[sum_to] 3 cannot be summed to 2x3, which does not broadcast to it");
 }
 
-TEST_CASE("numbers stand on either side of a tensor") {
+TEST_CASE("numbers may be on either side of a tensor") {
   for (const Device device : {Device::cpu, Device::cuda}) {
     const Tensor x = from_values({3}, {1, 2, -4}).to(device).clone().set_requires_grad();
     CHECK((1 + x).values() == std::vector<double>{2, 3, -3});
@@ -37,7 +37,7 @@ TEST_CASE("numbers stand on either side of a tensor") {
   CHECK_THROWS_WITH(1 - zeros({2}, DType::int64), Catch::Contains("[subtract]"));
 }
 
-TEST_CASE("+= and its kin rebind the handle and leave the numbers it named") {
+TEST_CASE("+= and the like rebind the handle and do not change the old numbers") {
   const Tensor x = from_values({2}, {3, 4}).set_requires_grad();
   Tensor y = x;
   y += x;
@@ -80,9 +80,9 @@ TEST_CASE("sums back from broadcast axes of all layouts") {
       {{2, 3}, {2, 1}}};
   for (const auto& [from, to] : shapes) {
     const Tensor x = randn(from, random, DType::float64), one = randn(to, random, DType::float64);
-    // Linear in each: a few probes of the numeric gradient tell all. In bfloat16 the terms of a sum are
-    // rounded products, and where they cancel the sum is small beside their errors; what sum_to() itself adds
-    // to that is seen below.
+    // Linear in each input: a few probes of the numeric gradient suffice. In bfloat16 the terms of a sum are
+    // rounded products, and where they cancel the sum is small compared with their errors; what sum_to()
+    // itself adds to that is checked below.
     CHECK_NOTHROW(check_op([](const Tensors& in) { return in[0] * in[1]; }, {x, one},
                            {.max_probes = 5, .bfloat16_tolerance = 3e-2}));
     CHECK_NOTHROW(check_op([to = to](const Tensors& in) { return sum_to(in[0], to); }, {x},
@@ -97,7 +97,7 @@ TEST_CASE("sums back from broadcast axes of all layouts") {
   CHECK(sum_to(zeros({0, 4}, DType::float32, Device::cuda), {4}).values() == std::vector<double>(4, 0.0));
 }
 
-TEST_CASE("a residual used twice keeps its gradients apart") {
+TEST_CASE("a residual used twice keeps its gradients separate") {
   const Tensor x = from_values({1}, {3}).set_requires_grad();
   (x + x * x + x).backward();
   CHECK(x.grad().item() == 8);

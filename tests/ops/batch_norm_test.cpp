@@ -34,7 +34,7 @@ void check_norm(const Shape& shape, const BatchNormOptions& options) {
   CHECK_NOTHROW(check_op(norm(options), {x, weight, bias}, check));
 }
 
-// One batch norm a segment of x (N, P, C), side by side, from inputs x, weight, bias, weight, bias, ...
+// One batch norm per segment of x (N, P, C), side by side, from inputs x, weight, bias, weight, bias, ...
 OpFunction norms_of(std::vector<int64_t> segments, BatchNormOptions options) {
   return [=](const Tensors& in) {
     std::vector<BatchNormTensors> norms;
@@ -45,7 +45,7 @@ OpFunction norms_of(std::vector<int64_t> segments, BatchNormOptions options) {
   };
 }
 
-// Two processes of which the other one has the same numbers.
+// Two processes, of which the other one has the same numbers.
 class Twins : public ProcessGroup {
  public:
   int rank() const override { return 1; }
@@ -67,7 +67,7 @@ class Twins : public ProcessGroup {
 };
 }  // namespace
 
-TEST_CASE("the statistics are those of all processes of the group, which is no global") {
+TEST_CASE("the statistics are those of all processes of the group, which is not global") {
   Random random(7);
   const Tensor half = randn({37, 24}, random), dy_half = randn({37, 24}, random);
   std::vector<double> twice = half.values(), dy_twice = dy_half.values();
@@ -134,7 +134,7 @@ TEST_CASE("gradients of batch norms of segments") {
     std::vector<int64_t> segments;
     int64_t images, channels;
   };
-  // Odd channels; one block a segment; many chunks; a segment of one pixel; one segment.
+  // Odd channels; one block per segment; many chunks; a segment of one pixel; one segment.
   for (const auto& [segments, images, channels] :
        {Case{{9, 4, 1}, 2, 3}, Case{{16, 4, 1}, 3, 24}, Case{{5000, 1100, 7}, 1, 16}, Case{{37, 1300}, 4, 40},
         Case{{12}, 2, 8}, Case{{1, 2, 3, 4, 5, 6, 7, 8}, 2, 8}})
@@ -155,7 +155,7 @@ TEST_CASE("gradients of batch norms of segments") {
     }
 }
 
-TEST_CASE("batch norms of segments are those of the segments by themselves") {
+TEST_CASE("batch norms of segments are those of each segment separately") {
   const std::vector<int64_t> segments = {1600, 25, 1};
   for (const Device device : {Device::cpu, Device::cuda})
     for (const int64_t images : {2, 9}) {
@@ -227,7 +227,7 @@ TEST_CASE("on CUDA statistics survive a mean far from zero, and move the running
                                      mean_cuda, variance_cuda, options);
     CHECK(relative_difference(mean_cuda, mean) < 1e-6);
     CHECK(relative_difference(variance_cuda, variance) < 1e-5);
-    if (shape[0] > 1) CHECK(relative_difference(y_cuda, y) < 1e-3);  // x itself has 4 digits behind the point
+    if (shape[0] > 1) CHECK(relative_difference(y_cuda, y) < 1e-3);  // x itself has 4 decimals
   }
 }
 
@@ -266,7 +266,7 @@ TEST_CASE("statistics given by the producer change nothing but the time") {
   const Tensor b = batch_norm(y, weight, bias, zeros({4}), ones({4}), {});
   CHECK(relative_difference(a, b) < 1e-6);
   CHECK_THROWS_WITH(batch_norm(zeros({3, 4}), weight, bias, zeros({4}), ones({4}), {}, &statistics),
-                    Catch::Contains("statistics given are of 162x4"));
+                    Catch::Contains("given statistics are of 162x4"));
 }
 
 TEST_CASE("batch norms of segments that do not make up the image are refused") {
@@ -289,7 +289,7 @@ TEST_CASE("batch norm of the wrong sizes or of nothing is refused") {
   CHECK_THROWS_WITH(batch_norm(zeros({2, 4, 8, 8}), ones({4}), zeros({4}), zeros({4}), ones({4}), {}),
                     Catch::Contains("has 8 channels, weight 4 takes 4: images are (N, H, W, C)"));
   CHECK_THROWS_WITH(batch_norm(zeros({0, 4}), ones({4}), zeros({4}), zeros({4}), ones({4}), {}),
-                    Catch::Contains("nothing to take statistics of"));
+                    Catch::Contains("no rows to take statistics of"));
   CHECK_THROWS_WITH(
       batch_norm(zeros({3, 4}), ones({4}).to(Device::cuda), zeros({4}), zeros({4}), ones({4}), {}),
       Catch::Contains("[batch_norm] a tensor of") && Catch::Contains("to one device"));

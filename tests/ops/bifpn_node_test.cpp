@@ -9,8 +9,8 @@
 
 using namespace fovea;
 
-// Of a row whose weights' gradients are differences of sums that nearly cancel: the rounding of the cotangent
-// to bfloat16 alone is more than 1e-2 of them. They are held to 2e-5 on equal cotangents below.
+// For rows whose weights' gradients are differences of sums that nearly cancel: rounding the cotangent to
+// bfloat16 changes them by over 1e-2. With equal cotangents the test below requires 2e-5.
 constexpr double cancelling = 4e-2;
 
 TEST_CASE("a node resamples, weighs and sums, by hand") {
@@ -66,7 +66,7 @@ TEST_CASE("gradients of a BiFPN node in packs of channels, over several blocks")
   }
 }
 
-TEST_CASE("gradients of a BiFPN node with every activation, where only some are wanted") {
+TEST_CASE("gradients of a BiFPN node with every activation, where only some are needed") {
   Random random(6);
   for (Activation activation : all_activations)
     for (size_t wanted : {0, 1, 2, 3}) {
@@ -184,7 +184,7 @@ TEST_CASE("equal maxima and NaN: on CUDA gradients go to the pixels that they go
     for (auto [h, w] : {std::pair<int64_t, int64_t>{8, 9}, {12, 12}}) {
       Tensor numbers = randn({2, h, w, channels}, random);
       for (float& x : numbers.span<float>()) x = x < -1.5f ? -INFINITY : (x > 2.2f ? NAN : std::round(x));
-      std::fill_n(numbers.data<float>(), 5 * w * channels, -INFINITY);  // of equal pixels, too, the first
+      std::fill_n(numbers.data<float>(), 5 * w * channels, -INFINITY);  // of equal pixels also the first
       const int64_t height = (h + 3) / 4, width = (w + 3) / 4;
       Tensors gradients;
       for (Device device : {Device::cpu, Device::cuda}) {
@@ -198,7 +198,7 @@ TEST_CASE("equal maxima and NaN: on CUDA gradients go to the pixels that they go
     }
 }
 
-TEST_CASE("a node adds to the gradient that an input has from another, without a launch more") {
+TEST_CASE("a node adds to the gradient that an input has from another, without another launch") {
   Random random(11);
   for (const Device device : {Device::cpu, Device::cuda})
     for (const DType dtype : {DType::float32, DType::bfloat16})

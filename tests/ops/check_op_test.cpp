@@ -10,7 +10,7 @@ using namespace fovea;
 using Catch::Contains;
 
 TEST_CASE("check_op leaves the number of threads and their order as they were, whatever throws") {
-  constexpr int many = 5;  // none that check_op chooses
+  constexpr int many = 5;  // a number that check_op does not choose
   const int threads = num_threads();
   const Tensor x = from_values({3}, {1, 2, 3}, DType::float64);
   const auto check = [&](const std::function<double(const Tensor&)>& factor) {

@@ -34,7 +34,7 @@ Tensor reference(const Tensor& x, const Tensor& w, Window window) {
   return y;
 }
 
-// Calls f with our kernels, and where there is cuDNN once more with that.
+// Calls f with our kernels, and once more with cuDNN if it is available.
 template <class F>
 void with_and_without_cudnn(F&& f) {
   using cuda::cudnn::Use;
@@ -49,7 +49,7 @@ void with_and_without_cudnn(F&& f) {
 }
 }  // namespace
 
-TEST_CASE("a window's padding says how many positions it has and how many zeros lie on each side") {
+TEST_CASE("a window's padding gives the number of positions and of zeros on each side") {
   struct Row {
     Window window;
     int64_t in, positions, before, after;
@@ -78,7 +78,7 @@ TEST_CASE("dense convolution equals its definition and its gradients the differe
   const std::vector<std::pair<int64_t, int64_t>> sizes = {{7, 7}, {4, 4}, {1, 1}, {5, 13}, {8, 3}};
   const std::vector<std::pair<int64_t, int64_t>> channels = {{3, 8},  {1, 1}, {4, 17}, {17, 3}, {5, 12},
                                                              {8, 12}, {4, 4}, {32, 1}, {12, 32}};
-  size_t variant = 0;  // sizes and channels take turns: their numbers have no common factor
+  size_t variant = 0;  // sizes and channels alternate: their numbers have no common factor
   for (int kernel = 1; kernel <= 7; ++kernel)
     for (int stride : {1, 2, 3})
       for (Padding padding :
@@ -160,7 +160,7 @@ TEST_CASE("dense convolution of no images has no output and a weight gradient of
     }
 }
 
-TEST_CASE("the simulator has no cuDNN, so that nothing is asked of it whatever the setting") {
+TEST_CASE("the simulator has no cuDNN and never calls it, whatever the setting") {
   if (cuda::cudnn::available()) return;
   using cuda::cudnn::Pass;
   CHECK_FALSE(cuda::cudnn::takes<float>(Pass::forward, {1, 8, 8, 8, 8, {3, 1}}));
@@ -172,7 +172,7 @@ TEST_CASE("the simulator has no cuDNN, so that nothing is asked of it whatever t
   cuda::cudnn::set_use(cuda::cudnn::Use::where_faster);
 }
 
-TEST_CASE("a filter is transposed for cuDNN and back, and rounded on the way") {
+TEST_CASE("a filter is transposed for cuDNN and back, and rounded in the process") {
   const Tensor w = from_values({3, 2}, {1, 2, 3, 4, 5, 1.00390625}).to(Device::cuda);
   Tensor turned({2, 3}, DType::bfloat16, Device::cuda), back({3, 2}, DType::float32, Device::cuda);
   cuda::transpose(w.data<float>(), turned.data<bfloat16>(), 3, 2);

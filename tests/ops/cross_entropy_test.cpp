@@ -24,7 +24,7 @@ TEST_CASE("gradients of cross entropy") {
     for (int32_t& label : labels.span<int32_t>()) label = int32_t(random.below(k));
     for (double smoothing : {0.0, 0.1}) {
       if (k == 1 && smoothing > 0)
-        continue;  // the loss is 0 but for rounding: there is nothing to compare with
+        continue;  // the loss is 0 except for rounding: there is nothing to compare with
       CHECK_NOTHROW(check_op(
           [=](const Tensors& in) {
             return softmax_cross_entropy(in[0], labels.to(in[0].device()), smoothing);
@@ -71,7 +71,7 @@ TEST_CASE("softmax and its logarithm go along the last axis of any rank") {
             std::vector<double>(rows.begin(), rows.begin() + 5));
       CHECK(op(zeros({0, 3}).to(device)).numel() == 0);
       CHECK_THROWS_WITH(op(zeros({2, 0}).to(device)),
-                        Catch::Contains("softmax] x is 2x0, it must have a last axis"));
+                        Catch::Contains("softmax] x is 2x0: it must have a last axis"));
       CHECK_THROWS_WITH(op(zeros({}).to(device)), Catch::Contains("x is scalar"));
     }
   }
@@ -103,7 +103,7 @@ TEST_CASE("gradients of softmax and its logarithm") {
   for (auto [n, k] : {std::pair<int64_t, int64_t>{1, 1}, {5, 7}, {300, 3}, {9, 16}, {19, 37}, {3, 1000}}) {
     CHECK_NOTHROW(check_op([](const Tensors& in) { return softmax(in[0]); },
                            {randn({n, k}, random, DType::float64)}, {.max_probes = 30}));
-    if (k > 1)  // of one number the logarithm is 0 but for rounding: there is nothing to compare with
+    if (k > 1)  // for one number the logarithm is 0 except for rounding: there is nothing to compare with
       CHECK_NOTHROW(check_op([](const Tensors& in) { return log_softmax(in[0]); },
                              {randn({n, k}, random, DType::float64)}, {.max_probes = 30}));
   }
@@ -120,7 +120,7 @@ TEST_CASE("gradients of softmax and its logarithm") {
   CHECK(x.grad().values()[1] == Approx(-0.1875));
 }
 
-TEST_CASE("in bfloat16 what a gradient has in common along a row cancels") {
+TEST_CASE("in bfloat16 a constant along a row of a gradient cancels") {
   Random random(5);
   const Tensor x = cast(randn({3, 40}, random), DType::bfloat16).to(Device::cuda).set_requires_grad();
   softmax(x).backward(full({3, 40}, 256, DType::bfloat16, Device::cuda));

@@ -57,7 +57,7 @@ TEST_CASE("depthwise convolution equals its definition and its gradients the dif
         for (auto [h, w] : {std::pair<int64_t, int64_t>{1, 1}, {2, 5}, {7, 8}, {13, 3}, {5, 31}})
           for (int64_t channels : {1, 7, 16, 17, 35}) {
             if (++variant % 2 == 0 && channels != 17)
-              continue;  // every other row of the grid: the run stays short
+              continue;  // only every other row of the grid, to keep the run short
             const Window window{kernel, stride, padding};
             if (window.output_size(h) == 0 || window.output_size(w) == 0) continue;
             const Tensor x = randn({2, h, w, channels}, random, DType::float64);
@@ -114,7 +114,7 @@ TEST_CASE("depthwise convolution of a large tensor in bfloat16 is that of float3
 }
 
 namespace {
-// A pyramid's convolution by those of its levels, each a tensor of its own.
+// A pyramid's convolution as those of its levels, each a separate tensor.
 Tensor level_by_level(const Tensor& x, const Tensor& w, const PyramidShape& shape) {
   Tensors levels;
   int64_t begin = 0;
@@ -187,7 +187,7 @@ TEST_CASE("on CUDA the statistics of a depthwise convolution are those that batc
   Random random(4);
   for (const DType dtype : {DType::float32, DType::bfloat16})
     for (const Window window : {Window{3, 1}, Window{3, 2}, Window{5, 1}, Window{5, 2}})
-      // Several tiles a block and a last slab of 8 channels; fewer rows a thread, and tiles that the map
+      // Several tiles per block and a last slab of 8 channels; fewer rows per thread, and tiles that the map
       // cuts.
       for (const Shape& shape : {Shape{9, 96, 97, 40}, Shape{5, 131, 53, 8}}) {
         CAPTURE(name(dtype), window.kernel, window.stride, shape[0]);
@@ -215,7 +215,7 @@ TEST_CASE("on CUDA the statistics of a depthwise convolution are those that batc
       }
 }
 
-TEST_CASE("on CUDA the statistics of a depthwise convolution are left to batch norm where that is as well") {
+TEST_CASE("on CUDA the statistics of a depthwise convolution are left to batch norm if that is no slower") {
   const auto gathers = [](const Shape& shape, DType dtype) {
     ChannelStatistics statistics;
     const Tensor x = zeros(shape, dtype, Device::cuda),

@@ -78,7 +78,7 @@ TEST_CASE("focal loss and its gradient in float32 are within 2e-6 of those in fl
         for (const Device device : {Device::cpu, Device::cuda}) {
           const auto [rounded_loss, rounded_gradient] = loss_and_gradient(DType::float32, device);
           CAPTURE(x, target, gamma, device);
-          // u^gamma by an exponential has the rounding of its argument, up to 2 * 16
+          // u^gamma through an exponential has its argument's rounding error, up to 2 * 16
           const double factor = gamma == 1.5 ? 1 : 8;
           CHECK(rounded_loss == Approx(loss).epsilon(factor * 2e-6).margin(1e-30));
           CHECK(rounded_gradient == Approx(gradient).epsilon(factor * 2e-6).margin(1e-30));
@@ -88,7 +88,7 @@ TEST_CASE("focal loss and its gradient in float32 are within 2e-6 of those in fl
 
 TEST_CASE("gradients of the detection losses") {
   Random random(3);
-  // Numbers of logits that are a multiple of a pack, of several blocks also, and those that are not.
+  // Numbers of logits that are a multiple of a pack, also over several blocks, and others.
   for (auto [anchors, classes] : std::vector<std::pair<int64_t, int64_t>>{
            {131, 1}, {131, 3}, {131, 90}, {1, 1}, {128, 1}, {136, 3}, {300, 20}, {140, 90}}) {
     const Tensor logits = randn({1, anchors, classes}, random, DType::float64);
@@ -135,7 +135,7 @@ TEST_CASE("on CUDA a target out of range makes the loss NaN") {
   }
 }
 
-TEST_CASE("a captured graph of the detection losses finds normalizer and targets in memory") {
+TEST_CASE("a captured graph of the detection losses reads normalizer and targets from memory") {
   Random random(3);
   const Tensor logits = randn({6, 2}, random), codes = randn({6, 4}, random), boxes = randn({6, 4}, random);
   const Tensor leaf = logits.to(Device::cuda).set_requires_grad(), codes_on_cuda = codes.to(Device::cuda),
@@ -185,7 +185,7 @@ TEST_CASE("IoU losses by hand") {
   CHECK(iou_loss_of(IouLossKind::ciou, high, same).first == Approx(0.5 + v * v / (0.5 + v)));
 }
 
-TEST_CASE("IoU losses and their gradients are torchvision's") {
+TEST_CASE("IoU losses and their gradients equal torchvision's") {
   const auto golden = read_golden("box_iou_loss");
   REQUIRE(golden.size() == 8);
   for (const auto& row : golden)
@@ -200,7 +200,7 @@ TEST_CASE("IoU losses and their gradients are torchvision's") {
           iou_loss(code, numbers(row["target"]), zeros({1}, DType::int32), numbers(row["anchor"]), 1, kind);
       loss.backward();
       CAPTURE(row.dump(), name);
-      CHECK(loss.item() == Approx(row[name]["loss"].get<double>()).epsilon(1e-7));  // theirs adds 1e-7
+      CHECK(loss.item() == Approx(row[name]["loss"].get<double>()).epsilon(1e-7));  // torchvision's adds 1e-7
       CHECK(relative_difference(code.grad(), numbers(row[name]["gradient"])) < 1e-6);
     }
 }
@@ -220,8 +220,8 @@ TEST_CASE("gradients of the IoU losses") {
     for (const IouLossKind kind : iou_losses) {
       CAPTURE(images, anchors, int(kind));
       CheckOptions options{.max_probes = 60};
-      // Its alpha is held constant: central differences are of another function, torchvision's gradients
-      // above of this one.
+      // Alpha is held constant: central differences differentiate another function; torchvision's gradients
+      // above are of this one.
       if (kind == IouLossKind::ciou) options.gradient_tolerance = 10;
       CHECK_NOTHROW(check_op(
           [=, anchors = anchors](const Tensors& in) {
@@ -270,12 +270,12 @@ TEST_CASE("IoU losses of equal, distant and empty boxes are finite, with their g
           CHECK((loss >= 0.5 && loss < 4));
           for (size_t k = 0; k < 4; ++k) {
             CHECK(std::isfinite(gradient[k]));
-            // Decoding clamps these, and no gradient comes through.
+            // Decoding clamps these, and the gradient is 0.
             if (code[k] >= 100 || (k < 2 && code[k] <= -1e9)) CHECK(gradient[k] == 0);
           }
         }
         CHECK(std::isnan(iou_loss_of(kind, {0, NAN, 0, 0}, target, dtype, device).first));
-        // A target without an area, which encode() refuses, and both without.
+        // A target without an area, which encode() refuses, and then both.
         for (const auto& code : {nothing, std::vector<double>{0, 0, -1e9, -1e9}}) {
           const auto [loss, gradient] = iou_loss_of(kind, code, {0, 0, -1e9, -1e9}, dtype, device);
           CHECK(std::isfinite(loss));
@@ -325,7 +325,7 @@ TEST_CASE("detection losses refuse targets that do not fit") {
   CHECK_THROWS_WITH(focal_loss(zeros({2, 3}), from_values({2}, {0, 3}, DType::int32), 1),
                     Catch::Contains("target 3 of anchor 1") && Catch::Contains("0 to 2"));
   CHECK_THROWS_WITH(focal_loss(zeros({2, 3}), zeros({3}, DType::int32), 1),
-                    Catch::Contains("one int32 target an anchor"));
+                    Catch::Contains("one int32 target per anchor"));
   CHECK_THROWS_WITH(focal_loss(zeros({2, 3}), zeros({2}, DType::int32), 0), Catch::Contains("normalizer 0"));
   CHECK_THROWS_WITH(huber_loss(zeros({2, 4}), zeros({3, 4}), 1), Catch::Contains("2x4"));
   CHECK_THROWS_WITH(huber_loss(zeros({2, 4}), zeros({2, 4}), zeros({})), Catch::Contains("normalizer 0"));
@@ -334,9 +334,9 @@ TEST_CASE("detection losses refuse targets that do not fit") {
     return iou_loss(zeros(p), zeros(t), zeros({labels}, DType::int32), ones(anchors), normalizer,
                     IouLossKind::giou);
   };
-  CHECK_THROWS_WITH(iou({2, 4}, {3, 4}, 2, {2, 4}, 1), Catch::Contains("they must be alike"));
-  CHECK_THROWS_WITH(iou({4, 2}, {4, 2}, 2, {2, 4}, 1), Catch::Contains("four numbers a box"));
-  CHECK_THROWS_WITH(iou({2, 4}, {2, 4}, 3, {2, 4}, 1), Catch::Contains("one int32 label a box"));
+  CHECK_THROWS_WITH(iou({2, 4}, {3, 4}, 2, {2, 4}, 1), Catch::Contains("they must match"));
+  CHECK_THROWS_WITH(iou({4, 2}, {4, 2}, 2, {2, 4}, 1), Catch::Contains("four numbers per box"));
+  CHECK_THROWS_WITH(iou({2, 4}, {2, 4}, 3, {2, 4}, 1), Catch::Contains("one int32 label per box"));
   CHECK_THROWS_WITH(iou({3, 4}, {3, 4}, 3, {2, 4}, 1), Catch::Contains("for whole images of the 3 boxes"));
   CHECK_THROWS_WITH(iou({2, 4}, {2, 4}, 2, {2, 4}, 0), Catch::Contains("normalizer 0"));
   CHECK_THROWS_WITH(focal_loss(zeros({2, 3}), zeros({2}, DType::int32), ones({}, DType::float64)),

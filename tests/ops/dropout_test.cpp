@@ -7,7 +7,7 @@
 
 using namespace fovea;
 
-TEST_CASE("dropout removes the share it says and keeps the mean") {
+TEST_CASE("dropout removes the given share and keeps the mean") {
   const Tensor y = dropout(ones({100000}), 0.3, 42);
   int64_t dropped = 0;
   double sum = 0;
@@ -43,7 +43,7 @@ TEST_CASE("the mask is the same on CUDA, bit for bit") {
     const Tensor kept = dropout(ones({n}, DType::bfloat16, Device::cuda), 0.5, 11);
     CHECK(kept.values() == dropout(ones({n}), 0.5, 11).values());
   }
-  // Samples in packs and not, several blocks of one and several of each.
+  // Samples in whole packs and not, several blocks per sample and several samples per block.
   for (const Shape& shape :
        {Shape{1, 1}, Shape{70, 3}, Shape{9, 4}, Shape{5, 2, 8}, Shape{3, 1500}, Shape{2, 4096}}) {
     const Tensor x = randn(shape, random), s = randn(shape, random), on_cuda = x.to(Device::cuda);
@@ -53,12 +53,12 @@ TEST_CASE("the mask is the same on CUDA, bit for bit") {
   }
 }
 
-TEST_CASE("the step a random key points to draws afresh, on both devices") {
+TEST_CASE("a new step of a random key gives new numbers, on both devices") {
   int64_t step = 0;
   const Tensor x = ones({999}), on_cuda = x.to(Device::cuda);
   const cuda::Workspace<int64_t> step_on_cuda(1);
   const RandomKey key(42, &step), key_on_cuda(42, step_on_cuda.data());
-  // A graph keeps its arguments, and still draws afresh.
+  // A graph keeps its arguments, and still draws new numbers.
   Tensor y, d;
   const auto work = [&] {
     y = dropout(on_cuda, 0.4, key_on_cuda);

@@ -10,7 +10,7 @@ using namespace fovea;
 
 namespace {
 
-// Indices below `size`, of a shape; each is likely to come more than once.
+// Indices below `size` in a shape; each probably occurs more than once.
 Tensor indices_below(int64_t size, Shape shape, Random& random) {
   Tensor indices(shape, DType::int64);
   for (int64_t& index : indices.span<int64_t>()) index = random.below(size);
@@ -59,7 +59,7 @@ TEST_CASE("gradients of gathering") {
   }
 }
 
-TEST_CASE("an index out of range is named, and on CUDA gives NaN, in the gradient of its line too") {
+TEST_CASE("an index out of range is named, and on CUDA gives NaN, also in the gradient of its line") {
   CHECK_THROWS_WITH(gather(zeros({2, 3}), 1, from_values({2, 1}, {0, 3}, DType::int32)),
                     "[gather] index 3, element 1 of the indices, is not in 0 to 2");
   for (const double wrong : {-1.0, 3.0}) {
@@ -78,7 +78,7 @@ TEST_CASE("gathering refuses what does not fit") {
   CHECK_THROWS_WITH(gather(zeros({2, 3}), 1, zeros({2, 1})), Catch::Contains("the indices are float32"));
   CHECK_THROWS_WITH(
       gather(zeros({2, 3}), 1, zeros({2}, DType::int32)),
-      "[gather] indices of 2 do not fit x 2x3: as many axes, and none longer than x's but axis 1");
+      "[gather] indices of 2 do not fit x 2x3: use as many axes, none longer than x's but axis 1");
   CHECK_THROWS_WITH(gather(zeros({2, 3}), 1, zeros({3, 1}, DType::int32)), Catch::Contains("do not fit"));
   CHECK_THROWS_WITH(gather(zeros({2, 3}), 1, zeros({2, 1}, DType::int32, Device::cuda)),
                     Catch::Contains("[gather]") && Catch::Contains("is on cpu"));
@@ -96,7 +96,7 @@ TEST_CASE("where chooses by hand, and repeats all three operands") {
     y.backward(from_values({2, 3}, {1, 2, 3, 4, 5, 6}).to(device));
     CHECK(a.grad().values() == std::vector<double>{0, 2, 3, 0, 5, 6});
     CHECK(b.grad().values() == std::vector<double>{1, 4});
-    // A NaN that is not chosen does no harm.
+    // A NaN that is not selected has no effect.
     const Tensor nan = full({3}, NAN).to(device);
     CHECK(where(condition, full({}, 1).to(device), nan).values()[2] == 1);
   }
@@ -110,7 +110,7 @@ TEST_CASE("gradients of where, over all ways to repeat") {
       {{0, 4}, {4}, {0, 4}}};
   for (const auto& [sc, sa, sb] : cases) {
     const Tensor condition = cast(rand(sc, random, 0, 2), DType::uint8);
-    // Sums of bfloat16 numbers that cancel are small beside their errors.
+    // Sums of bfloat16 numbers that cancel are small compared with their errors.
     CHECK_NOTHROW(
         check_op([condition](const Tensors& in) { return where(condition.to(in[0].device()), in[0], in[1]); },
                  {randn(sa, random, DType::float64), randn(sb, random, DType::float64)},

@@ -17,7 +17,7 @@ namespace {
 const BatchNormOptions with_swish{.training = false, .activation = Activation::swish},
     linear_norm{.training = false};
 
-// Norms and other layers whose numbers are none of those they start with.
+// Norms and other layers whose numbers all differ from their initial values.
 struct Layers {
   BatchNormTensors expand, depthwise, project;
   InvertedBottleneck block;
@@ -61,7 +61,7 @@ struct Layers {
 
 }  // namespace
 
-TEST_CASE("an inverted bottleneck is what its parts are, op by op") {
+TEST_CASE("an inverted bottleneck equals its parts, op by op") {
   Random random(3);
   const NoGrad no_grad;
   for (const int kernel : {3, 5})

@@ -85,7 +85,7 @@ TEST_CASE("on CUDA the statistics of a 1x1 convolution are those that batch norm
   CHECK(relative_difference(given[2], own[2]) < 1e-2);
 }
 
-TEST_CASE("which products a kernel of our own does, and their gradients") {
+TEST_CASE("which products our own kernel computes, and their gradients") {
   CHECK(cuda::prefers_tiles(4096, 96, 24));
   CHECK(!cuda::prefers_tiles(4095, 96, 24));    // few rows
   CHECK(!cuda::prefers_tiles(4096, 192, 144));  // bound by arithmetic
@@ -98,7 +98,7 @@ TEST_CASE("which products a kernel of our own does, and their gradients") {
                          {.max_probes = 3, .parameters = {1, 2}}));
 }
 
-TEST_CASE("a product adds to the gradient that its input has from another, without a pass of its own") {
+TEST_CASE("a product adds to the gradient that its input has from another, without a separate pass") {
   Random random(4);
   // Rows and columns in blocks, and the few rows of a classifier.
   for (auto [m, k, n] : {std::tuple<int64_t, int64_t, int64_t>{130, 40, 24}, {3, 600, 7}})
@@ -116,7 +116,7 @@ TEST_CASE("a product adds to the gradient that its input has from another, witho
       first.backward(dy);
       const int64_t before = cuda::counters().launches;
       second.backward(dy);
-      CHECK(cuda::counters().launches == before);  // the library's products are none of ours
+      CHECK(cuda::counters().launches == before);  // the library's products do not count as our launches
       CHECK(relative_difference(x.grad(), apart[0] + apart[1]) < 1e-6);
     }
 }
@@ -132,8 +132,8 @@ TEST_CASE("products of sizes that disagree are refused with both shapes") {
 }
 
 TEST_CASE("a bfloat16 product takes its bias rounded, and gives a gradient in float32") {
-  // 1 + 2^-8 lies between two bfloat16 numbers and is rounded to 1; 1 + 2^-7 would be the sum with the bias
-  // as it was.
+  // 1 + 2^-8 is between two bfloat16 numbers and is rounded to 1; with the bias unrounded the sum would be 1
+  // + 2^-7.
   const Tensor x = cast(full({1, 1}, 1).to(Device::cuda), DType::bfloat16);
   const Tensor w = full({1, 1}, 0x1p-8).to(Device::cuda);
   const Tensor bias = full({1}, 1 + 0x1p-8).to(Device::cuda).set_requires_grad();
@@ -179,7 +179,7 @@ TEST_CASE("a dry run counts what products take on CUDA, workspace included") {
   CHECK(dry.memory(Device::cuda).peak == taken);
 }
 
-TEST_CASE("products over nothing are zero, or the bias") {
+TEST_CASE("products over no terms are zero, or the bias") {
   for (const Device device : {Device::cpu, Device::cuda}) {
     CAPTURE(name(device));
     const Tensor x = zeros({2, 0}).to(device), w = zeros({0, 3}).to(device);

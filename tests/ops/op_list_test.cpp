@@ -1,4 +1,4 @@
-// The list that `fovea info ops` shows against the sources that it speaks of.
+// Compares the list that `fovea info ops` shows with the sources.
 #include "ops/support/op_list.h"
 
 #include <algorithm>
@@ -32,7 +32,7 @@ std::vector<std::string> stems_of(const std::string& folder, const std::string& 
   return stems;
 }
 
-// Without those that came before, separated by spaces.
+// Without duplicates, separated by spaces.
 std::string listed(const std::vector<std::string>& names) {
   std::set<std::string> seen;
   std::string list;
@@ -41,7 +41,7 @@ std::string listed(const std::vector<std::string>& names) {
   return list;
 }
 
-// The functions of ops/<stem>.h that take tensors and return some; operators have such a function each.
+// The functions of ops/<stem>.h that take tensors and return some; each operator has such a function.
 std::string declared_ops(const std::string& stem) {
   std::vector<std::string> names = TensorFunctions(text_of(root / "ops" / (stem + ".h"))).names();
   std::erase_if(names, [](const std::string& name) { return name.starts_with("operator"); });
@@ -56,7 +56,7 @@ std::string defined_kernels(const std::string& source) {
   return listed(names);
 }
 
-// The types among the arguments of the templates' instantiations; float where no launcher is a template.
+// The types in the arguments of the templates' instantiations; float if no launcher is a template.
 std::string instantiated_dtypes(const std::string& source) {
   static const std::regex instance(R"((INSTANTIATE|FOR_EACH)[A-Z_]*\([^)]*\)|template void [^(]*\()");
   std::string instances;

@@ -15,7 +15,7 @@ using namespace fovea;
 
 namespace {
 
-// Two layers, the second without a bias; large enough for chunks of 4096 numbers and what is left over.
+// Two layers, the second without a bias; large enough for whole chunks of 4096 numbers and a remainder.
 struct Layers {
   Random random{1};
   Tensor w1 = parameter({37, 131}), b1 = parameter({131}), w2 = parameter({131, 3});
@@ -57,14 +57,14 @@ TEST_CASE("products take the same bits from copies of their parameters, and cast
     const ParameterCasts::Scope scope(casts);
     CHECK(layers.numbers() == expected);
     CHECK(layers.numbers(true) == expected);
-    // A weight of an odd size was cast by two launches, for packs and for what is left over.
+    // A weight of an odd size was cast by two launches, for packs and for the remainder.
     CHECK(launches_of([&] { layers.forward(); }) < cast_launches - 2);
   }
   CHECK(launches_of([&] { layers.forward(); }) == cast_launches);
   CHECK(launches_of([&] { const ParameterCasts::Scope scope(casts); }) == 1);
 }
 
-TEST_CASE("a scope sees how its parameters have changed since the last one") {
+TEST_CASE("a scope has its parameters' changes since the last one") {
   const Layers layers;
   const ParameterCasts casts(layers.parameters(), DType::bfloat16);
   const auto inside = [&] {
@@ -106,7 +106,7 @@ TEST_CASE("scopes within each other find the copies of both, and none after they
         REQUIRE(copy.defined());
         CHECK(copy.values() == cast(p.detach(), DType::bfloat16).values());
       }
-      // The same numbers are found under another shape, but in no other dtype.
+      // The same numbers are found under another shape, but not in another dtype.
       CHECK(ParameterCasts::find(reshape(w1.detach(), {131, 37}), DType::bfloat16).shape() == Shape{131, 37});
       CHECK_FALSE(ParameterCasts::find(w1, DType::float64).defined());
     }
@@ -130,7 +130,7 @@ TEST_CASE("only float32 parameters on CUDA have copies, and only for bfloat16") 
   }
 }
 
-TEST_CASE("a parameter that has moved is cast as without copies") {
+TEST_CASE("a parameter that has moved is cast as if there were no copies") {
   Layers layers;
   const ParameterCasts casts(layers.parameters(), DType::bfloat16);
   layers.w1.move_to(Device::cpu);

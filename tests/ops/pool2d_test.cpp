@@ -43,7 +43,7 @@ TEST_CASE("max pooling by hand, with borders, ties and NaN") {
   }
 }
 
-TEST_CASE("max pooling pads on every side as PyTorch, or as TensorFlow") {
+TEST_CASE("max pooling pads on every side as in PyTorch, or as in TensorFlow") {
   for (Device device : {Device::cpu, Device::cuda}) {
     const Tensor x = from_values({1, 4, 4, 1}, {9, 1, 2, 3, 1, 1, 1, 8, 2, 1, 1, 1, 7, 1, 1, 4}).to(device);
     // torch.nn.functional.max_pool2d(x, 3, 2, 1): windows start at -1 and 1; SAME's at 0 and 2
@@ -95,7 +95,7 @@ TEST_CASE("pooling by windows of other sizes, by hand") {
   }
 }
 
-TEST_CASE("the pool of a BiFPN is the window of 3 by 3 in steps of 2") {
+TEST_CASE("the pool of a BiFPN has a window of 3 by 3 and stride 2") {
   for (const Device device : {Device::cpu, Device::cuda})
     for (const Shape& shape :
          {Shape{1, 1, 1, 3}, Shape{2, 1, 6, 8}, Shape{2, 5, 7, 70}, Shape{1, 8, 8, 16}}) {
@@ -108,7 +108,7 @@ TEST_CASE("the pool of a BiFPN is the window of 3 by 3 in steps of 2") {
 TEST_CASE("a large window finds its first maximum, and a NaN takes its gradient") {
   for (const Device device : {Device::cpu, Device::cuda}) {
     Tensor x = zeros({1, 20, 20, 4});
-    x.data<float>()[(17 * 20 + 18) * 4] = 2;  // pixel 358 of the window: its number is no byte
+    x.data<float>()[(17 * 20 + 18) * 4] = 2;  // pixel 358 of the window: its number does not fit into a byte
     x.data<float>()[(19 * 20 + 0) * 4] = 2;
     x.data<float>()[(12 * 20 + 15) * 4 + 1] = NAN;
     x = x.to(device).clone().set_requires_grad();
@@ -120,7 +120,7 @@ TEST_CASE("a large window finds its first maximum, and a NaN takes its gradient"
   }
 }
 
-TEST_CASE("pools are recorded under their own names, with what they were called with") {
+TEST_CASE("pools are recorded under their own names, with their arguments") {
   struct Seen : TapeObserver {
     void on_op(const Op& op, const Tensors& inputs, const Tensor&) override {
       names.emplace_back(op.name);
@@ -164,7 +164,7 @@ TEST_CASE("gradients of pools") {
 }
 
 TEST_CASE("pools refuse what does not fit") {
-  CHECK_THROWS_WITH(max_pool2d(zeros({4, 4})), "[max_pool2d] x is 4x4, it must be (N, H, W, C) with pixels");
+  CHECK_THROWS_WITH(max_pool2d(zeros({4, 4})), "[max_pool2d] x is 4x4: it must be (N, H, W, C) with pixels");
   CHECK_THROWS_WITH(average_pool2d(zeros({1, 0, 4, 1}), {2, 2}),
                     Catch::Contains("[average_pool2d] x is 1x0x4x1"));
   const Tensor x = zeros({1, 4, 4, 1});
@@ -174,7 +174,7 @@ TEST_CASE("pools refuse what does not fit") {
                     "[max_pool2d] padding 2 must be 0 to half the kernel, 3");
   CHECK_THROWS_WITH(max_pool2d(x, {3, 1, Padding::pixels(-1)}), Catch::Contains("padding -1"));
   CHECK_THROWS_WITH(average_pool2d(x, {0, 1}),
-                    "[average_pool2d] kernel 0 and stride 1: give 1 to 255, and 1 or more");
+                    "[average_pool2d] kernel 0 must be 1 to 255, stride 1 at least 1");
   CHECK_THROWS_WITH(average_pool2d(x, {2, 0}), Catch::Contains("stride 0"));
   CHECK_THROWS_WITH(average_pool2d(x, {256, 1}), Catch::Contains("kernel 256"));
 }

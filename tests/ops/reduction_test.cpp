@@ -47,7 +47,7 @@ TEST_CASE("maxima and their places by hand, with ties and NaN") {
     CHECK(argmax(strange.to(device), 1).values() == std::vector<double>{1, 0, 1});
     CHECK(std::isnan(max(strange.to(device), 1).values()[0]));
     CHECK(max(zeros({0, 3}).to(device), 1).numel() == 0);
-    // The numbers of a long row are shared by the lanes of a warp: a tie between two of them, and a NaN.
+    // The lanes of a warp share the numbers of a long row: test a tie between two of them, and a NaN.
     for (const int64_t first : {0, 31, 32, 70, 998}) {
       std::vector<double> row(1000, -1);
       row[size_t(first)] = row[999] = 2;
@@ -106,14 +106,14 @@ TEST_CASE("column sums on CUDA") {
   }
 }
 
-TEST_CASE("on CUDA the sum of nothing is 0, and a long one keeps its digits") {
+TEST_CASE("on CUDA an empty sum is 0, and a long one keeps its digits") {
   CHECK(sum(zeros({0, 3}, DType::float32, Device::cuda), 0).values() == std::vector<double>{0, 0, 0});
   CHECK(sum(zeros({3, 0}, DType::float32, Device::cuda)).item() == 0);
   CHECK(sum(zeros({3, 0}, DType::float32, Device::cuda), 0).numel() == 0);
   CHECK(mean(full({300001}, 0.1, DType::float32, Device::cuda)).item() == Approx(0.1).epsilon(1e-6));
 }
 
-TEST_CASE("reductions refuse what is not there") {
+TEST_CASE("reductions refuse missing axes and empty means") {
   CHECK_THROWS_WITH(sum(zeros({2, 3}), 2), Catch::Contains("2x3 has no axis 2"));
-  CHECK_THROWS_WITH(mean(zeros({0})), Catch::Contains("mean of nothing"));
+  CHECK_THROWS_WITH(mean(zeros({0})), Catch::Contains("no numbers to take the mean of"));
 }

@@ -24,10 +24,10 @@ TEST_CASE("gradients of upsampling") {
       const int64_t height = 2 * h - 1, width = 3 * w;
       CHECK_NOTHROW(check_op([=](const Tensors& in) { return upsample_nearest(in[0], height, width); }, {x}));
     }
-  CHECK_THROWS_WITH(upsample_nearest(zeros({1, 4, 4, 1}), 3, 8), Catch::Contains("only enlarging"));
+  CHECK_THROWS_WITH(upsample_nearest(zeros({1, 4, 4, 1}), 3, 8), Catch::Contains("only larger"));
 }
 
-TEST_CASE("upsampling is recorded under its own name, and refuses integers by it") {
+TEST_CASE("upsampling is recorded under its own name, and that name refuses integers") {
   const Tensor x = zeros({1, 4, 4, 1}).set_requires_grad();
   CHECK(std::string(upsample_nearest(x, 8, 8).node()->op) == "upsample_nearest");
   CHECK_THROWS_WITH(upsample_nearest(zeros({1, 2, 2, 1}, DType::int32), 4, 4),

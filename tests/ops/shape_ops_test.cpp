@@ -46,7 +46,7 @@ TEST_CASE("casts on CUDA are those on the CPU") {
   for (int64_t n : {0, 1, 5, 1031})
     for (DType from : all)
       for (DType to : all) {
-        // Negative numbers, as an integer of 8 bits has none, only between the others.
+        // Negative numbers, which an 8-bit integer does not have, only between the other types.
         const bool small = from == DType::uint8 || to == DType::uint8;
         const Tensor x = cast(rand({n}, random, small ? 0 : -1e4, small ? 255 : 1e4), from);
         CHECK(cast(x.to(Device::cuda), to).values() == cast(x, to).values());

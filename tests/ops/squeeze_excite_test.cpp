@@ -25,7 +25,7 @@ Tensor composed(const Tensors& in) {
   return in[0] * reshape(gate, {in[0].size(0), 1, 1, in[0].size(3)});
 }
 
-// x and the parameters, as large as make all of them matter.
+// x and the parameters, large enough for all of them to matter.
 Tensors random_inputs(const Shape& shape, int64_t reduced, Random& random, DType dtype = DType::float64) {
   const int64_t channels = shape[3];
   return {randn(shape, random, dtype) + 0.5,
@@ -39,7 +39,7 @@ Tensors random_inputs(const Shape& shape, int64_t reduced, Random& random, DType
 
 TEST_CASE("squeeze and excite by hand") {
   const Tensor x = from_values({1, 1, 2, 2}, {1, 10, 3, 30});
-  // Means of 2 and 20, a hidden layer of 2 - 20 / 10 = 0 and log 9 / 2, of which swish makes 0 and log 3
+  // Means of 2 and 20; a hidden layer of 2 - 20 / 10 = 0 and log 9 / 2, which swish turns into 0 and log 3
   // times 0.75.
   const double log3 = std::log(3.0);
   const Tensor y = squeeze_excite(x, from_values({2, 2}, {1, 0, -0.1, 0}), from_values({2}, {0, log3}),
@@ -48,7 +48,7 @@ TEST_CASE("squeeze and excite by hand") {
   for (size_t i = 0; i < 4; ++i) CHECK(y.values()[i] == Approx(expected[i]));
 }
 
-TEST_CASE("squeeze and excite is what its parts are, op by op, gradients too") {
+TEST_CASE("squeeze and excite and its gradients equal their parts, op by op") {
   Random random(3);
   const Tensors of_op = random_inputs({3, 5, 7, 40}, 10, random);
   Tensors of_parts;
@@ -114,7 +114,7 @@ TEST_CASE("squeeze and excite refuses other shapes") {
   using Catch::Contains;
   CHECK_NOTHROW(squeeze_excite_of(in));
   CHECK_THROWS_WITH(with(0, zeros({2, 0, 1, 3})),
-                    Contains("x is 2x0x1x3, it must be (N, H, W, C) with pixels"));
+                    Contains("x is 2x0x1x3: it must be (N, H, W, C) with pixels"));
   CHECK_THROWS_WITH(with(1, zeros({2, 3})), Contains("w_reduce must be float32 of 3x2 for x 2x1x1x3") &&
                                                 Contains("got float32 of 2x3"));
   CHECK_THROWS_WITH(with(2, zeros({1, 2})), Contains("b_reduce must be float32 of 2"));

@@ -1,4 +1,4 @@
-// Nothing in core/ and ops/ drops the tape: tests/models/tape_test.cpp asks the same of nn/ and models/.
+// Nothing in core/ and ops/ drops the tape; tests/models/tape_test.cpp checks the same for nn/ and models/.
 #include "tests/support/tape.h"
 
 #include "core/recompute.h"
@@ -251,11 +251,11 @@ TEST_CASE("each function of core and ops records itself, or throws where it has 
 
 TEST_CASE("no function of core and ops that takes tensors and returns some is forgotten") {
   check_complete({"core", "ops"}, rows(),
-                 // Off the tape, as their comments say.
+                 // Off the tape, as documented.
                  {"Tensor::detach", "Tensor::clone", "Tensor::clone", "Tensor::viewed_as", "Tensor::grad",
                   "Tensor::set_requires_grad", "empty_like", "zeros_like", "resampled_sum_backward",
                   "ParameterCasts::find",
-                  // What the others record themselves with.
+                  // The others record themselves with these.
                   "record", "record_adding", "elementwise"});
 }
 

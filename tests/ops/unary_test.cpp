@@ -11,7 +11,7 @@ namespace {
 
 constexpr double inf = INFINITY;
 
-// dy of 1 sent back through f at x.
+// The gradient of f at x for dy = 1.
 template <class F>
 std::vector<double> gradient(F f, const Tensor& on_cpu, Device device) {
   const Tensor x = on_cpu.to(device).clone().set_requires_grad();
@@ -61,7 +61,7 @@ TEST_CASE("gradients of exp, log, sqrt and tanh") {
   }
 }
 
-TEST_CASE("each function is recorded under its name and refuses integers by it") {
+TEST_CASE("each function is recorded under its name, which refuses integers") {
   const Tensor x = ones({2}).set_requires_grad();
   CHECK(std::string(fovea::exp(x).node()->op) == "exp");
   CHECK(std::string(fovea::tanh(x).node()->op) == "tanh");

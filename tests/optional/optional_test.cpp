@@ -1,6 +1,6 @@
-// What a build without ONNX, libexif, libwebp, libtiff and yaml-cpp says when it is asked for what they do.
-// This program has the sources in question compiled that way (tests/CMakeLists.txt), and everything else from
-// the libraries.
+// The messages of a build without ONNX, libexif, libwebp, libtiff and yaml-cpp when they are needed. This
+// program compiles the sources in question without them (tests/CMakeLists.txt), and links everything else
+// from the libraries.
 #include <catch2/catch.hpp>
 
 #include "core/error.h"

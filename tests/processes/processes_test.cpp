@@ -1,6 +1,6 @@
-// Run by mpirun, in 2 and 3 processes: what they tell each other, and a training step of a batch that they
-// share beside the same step of one process. All assertions are CHECKs: a process that gave up would leave
-// the others waiting.
+// Run by mpirun, in 2 and 3 processes. Tests their communication, and compares a training step of a shared
+// batch with the same step in one process. All assertions are CHECKs, because a process that stopped would
+// leave the others waiting.
 #include "cuda/runtime/process_group.h"
 
 #include <catch2/catch.hpp>
@@ -43,11 +43,11 @@ double sum(ProcessGroup& group, double value) {
   return value;
 }
 
-// What some steps leave: losses, then all weights and running averages.
+// The results of some steps: losses, then all weights and running averages.
 std::vector<std::vector<double>> train(ProcessGroup& group, int steps) {
   Random random(1);
   EfficientDetSpec spec = efficientdet_spec("efficientdet_d-3");
-  spec.backbone.drop_path = 0;  // each process would drop others
+  spec.backbone.drop_path = 0;  // each process would drop different blocks
   EfficientDet model(spec, classes, random);
   model.set_process_group(&group);
   const BatchShare share = share_of_batch(group, batch);
@@ -88,7 +88,7 @@ TEST_CASE("several processes add, gather and train as one") {
   CHECK(share_of_batch(single_process(), 7).count == 7);
   CHECK(all_gather(single_process(), {1, 2}) == std::vector<std::vector<double>>{{1, 2}});
   CHECK(joined_rank() == 0);
-  abort_processes();  // of a program that is in no group
+  abort_processes();  // in a program that is in no group
 
   std::unique_ptr<ProcessGroup> joined = join_processes();
   REQUIRE(joined);

@@ -53,10 +53,10 @@ TEST_CASE("a frame lies just inside the box, and nothing far from it changes") {
     CHECK(pixel(drawn, x, y)[0] == Approx(90 * 0.55).margin(1));  // the dark line on both sides
   for (const auto& [x, y] : {std::pair(37, 100), {44, 64}, {100, 100}, {162, 119}, {100, 122}, {100, 20}})
     CHECK(pixel(drawn, x, y) == background);
-  CHECK(pixel(grey, 40, 60) == background);  // the image given is left alone
+  CHECK(pixel(grey, 40, 60) == background);  // the given image is not changed
 }
 
-TEST_CASE("the name and score stand on a plate above the box, inside it at the top edge") {
+TEST_CASE("the name and score are on a plate above the box, or inside it at the top edge") {
   const Rgb colour = frame_colour(0);
   const auto count = [&](const Image& image, int top, int bottom, auto&& wanted) {
     int n = 0;
@@ -74,14 +74,14 @@ TEST_CASE("the name and score stand on a plate above the box, inside it at the t
   const Image inside = draw_detections(plain(200, 150, 90), at_top, names);
   CHECK(count(inside, 2, 14, is_ink) == count(above, 48, 60, is_ink));  // the same text
 
-  // Letters grow with the image, the text differs with the score.
+  // Letters grow with the image, and the text depends on the score.
   const Image large = draw_detections(plain(640, 480, 90), below, names);
   CHECK(count(large, 36, 60, is_ink) == 4 * count(above, 48, 60, is_ink));
   const std::vector<Detection> other{{{60, 40, 120, 160}, 0.11f, 0}};
   CHECK(count(draw_detections(plain(200, 150, 90), other, names, 0.1), 48, 60, is_ink) !=
         count(above, 48, 60, is_ink));
 
-  // At the right edge the plate moves left, so that its end can be read.
+  // At the right edge the plate moves left, so that its end is readable.
   const std::vector<Detection> right{{{60, 190, 120, 199}, 0.87f, 0}};
   CHECK(count(draw_detections(plain(200, 150, 90), right, names), 48, 60, is_ink) ==
         count(above, 48, 60, is_ink));
@@ -126,7 +126,7 @@ TEST_CASE("colours of classes are bright and distinct") {
   CHECK(seen.size() > 95);
 }
 
-TEST_CASE("boxes over the edge, tiny, outside or not numbers, and names in any script") {
+TEST_CASE("boxes over the edge, tiny, outside or NaN, and names in any script") {
   const Image grey = plain(60, 40, 90);
   const float infinity = INFINITY;
   const std::vector<Detection> odd{

@@ -23,7 +23,7 @@ T read_as(const std::string& bytes, size_t at) {
   return value;
 }
 
-// The events of a file; both checks of each record are made.
+// The events of a file, with both checks of each record.
 std::vector<tensorboard::Event> read_events(const std::string& path) {
   const std::string bytes = read_file(path);
   std::vector<tensorboard::Event> events;
@@ -107,7 +107,7 @@ TEST_CASE("an event file holds its version and the scalars as float32") {
   CHECK(bytes.substr(bytes.size() - event.size() - 4, event.size()) == event);
 }
 
-TEST_CASE("a resumed run's event file tells the whole training, as though it had not paused") {
+TEST_CASE("a resumed run's event file contains the whole training, as if it had not paused") {
   const TemporaryFolder folder;
   {
     MetricsWriter writer(folder.path(), 0);

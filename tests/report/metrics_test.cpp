@@ -54,7 +54,7 @@ std::vector<std::string> event_files(const std::string& folder) {
 
 }  // namespace
 
-TEST_CASE("metrics.csv has a line a number, with the digits that read back the same") {
+TEST_CASE("metrics.csv has one line per number, with the digits that read back the same") {
   const TemporaryFolder folder;
   MetricsWriter writer(folder / "run", 0);
   writer.write(20, 0.5, 1.25, {{"train/loss", 0.1 + 0.2}, {"train/learning_rate", 3e-4}});
@@ -104,7 +104,7 @@ TEST_CASE("a resumed run drops the rows it will compute again") {
   CHECK(event_files(folder.path()).size() == 1);
 }
 
-TEST_CASE("resuming without metrics.csv starts one, other people's event files stay") {
+TEST_CASE("resuming without metrics.csv starts one, and foreign event files stay") {
   const TemporaryFolder folder;
   write_file_atomically(folder / "events.out.tfevents.1.someone", "");
   MetricsWriter writer(folder.path(), 100);
@@ -125,7 +125,7 @@ TEST_CASE("a full disk is an error and leaves no half line") {
         Contains(path + " cannot be written: File too large") && Contains("what it had before is kept"));
   }
   CHECK(read_file(path) == before);
-  writer.write(11, 0, 0, {{"train/loss", 0.25}});  // there is room again
+  writer.write(11, 0, 0, {{"train/loss", 0.25}});  // there is space again
   CHECK(read_file(path) == before + "11,0,0,train/loss,0.25\n");
 
   const TemporaryFolder other;
@@ -150,21 +150,21 @@ TEST_CASE("a malformed metrics.csv is refused with the line's number") {
        {"1,0.5,2,loss", "1,0.5,2,loss,0.25,1", "x,0.5,2,loss,0.25", "1,,2,loss,0.25", "1,0.5,2 ,loss,0.25",
         "1,0.5,2,,0.25", "1,0.5,2,loss,0.25x", "1.5,0.5,2,loss,0.25", ""})
     CHECK(error_for(head + good + bad + "\n" + good) ==
-          path + ", line 3: '" + bad + "' is not step,epoch,seconds,name,value; mend or remove the line");
+          path + ", line 3: '" + bad + "' is not step,epoch,seconds,name,value; correct or remove the line");
   CHECK_THAT(error_for("loss\n0.25\n"),
-             Contains("line 1: the columns 'step,epoch,seconds,name,value' were expected"));
+             Contains("line 1: expected the columns 'step,epoch,seconds,name,value'"));
   CHECK(error_for(head + good + "1,0.5") == "no error");  // torn, as a crash does
   CHECK(error_for("step,ep") == "no error");
-  CHECK_THROWS_WITH(MetricsWriter(folder / "metrics.csv", 0), Contains("cannot be made"));
+  CHECK_THROWS_WITH(MetricsWriter(folder / "metrics.csv", 0), Contains("cannot be created"));
   CHECK_THROWS_WITH(read_metrics(folder / "nowhere.csv"),
                     Contains("nowhere.csv cannot be read: No such file"));
 }
 
-TEST_CASE("a name that would break the table is refused, and nothing of its call written") {
+TEST_CASE("a name that would break the table is refused, and nothing of its call is written") {
   const TemporaryFolder folder;
   MetricsWriter writer(folder.path(), 0);
   for (const char* name : {"", "a,b", "a\nb", "a\"b"})
     CHECK_THROWS_WITH(writer.write(1, 0, 0, {{"fine", 1}, {name, 1}}),
-                      Contains("cannot name a number in metrics.csv"));
+                      Contains("cannot be a name in metrics.csv"));
   CHECK(read_metrics(folder / "metrics.csv").empty());
 }

@@ -17,7 +17,7 @@ Image grey_image() {
 
 }  // namespace
 
-TEST_CASE("words stand at what is wrong, only frames at what is right") {
+TEST_CASE("mistakes have words, and correct detections only frames") {
   DetectionDataset truth;
   truth.class_names = {"cat", "dog"};
   truth.category_ids = {1, 2};
@@ -41,7 +41,7 @@ TEST_CASE("words stand at what is wrong, only frames at what is right") {
                                           {100, 50, 140, 90, 1, "dog 0.80, is cat"},
                                           {10, 50, 50, 90, 0, ""}};
   CHECK(drawn.detections.pixels == draw_boxes(image, drawn_found).pixels);
-  // A frame without a text leaves what is above it alone.
+  // A frame without text does not change the pixels above it.
   for (int x = 0; x < 60; ++x) REQUIRE(int(drawn.truth.at(x, 40)[0]) == 90);
   int changed = 0;
   for (int x = 200; x < 260; ++x) changed += drawn.truth.at(x, 42)[0] != 90;

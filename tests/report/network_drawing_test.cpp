@@ -33,7 +33,7 @@ struct Drawing {
 
 }  // namespace
 
-TEST_CASE("every BiFPN node and edge of D0 is drawn, with its weight as it is fused") {
+TEST_CASE("every BiFPN node and edge of D0 is drawn, with its fusion weight") {
   Random random(1);
   const EfficientDet model(efficientdet_spec("efficientdet_d0"), 90, random);
   std::map<std::string, std::vector<double>> weights;  // by node
@@ -74,7 +74,7 @@ TEST_CASE("every BiFPN node and edge of D0 is drawn, with its weight as it is fu
 }
 
 TEST_CASE(
-    "networks of other shapes are drawn, too: no weights, other connections, six levels, a classifier") {
+    "networks of other shapes are also drawn: no weights, other connections, six levels, a classifier") {
   Random random(1);
   EfficientDetSpec spec = efficientdet_spec("efficientdet_d-3");
   const auto drawn = [&](Connections connections, Fusion fusion, int max_level) {

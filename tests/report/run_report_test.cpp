@@ -19,7 +19,7 @@ size_t count(const std::string& text, const std::string& part) {
   return found;
 }
 
-// The other way round than the page's own base64.
+// The inverse of the page's own base64.
 std::string from_base64(const std::string& text) {
   const std::string digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string bytes;
@@ -93,7 +93,7 @@ RunReport example() {
 
 }  // namespace
 
-TEST_CASE("the report shows the summary, curves, figures and classes, and needs nothing but itself") {
+TEST_CASE("the report shows the summary, curves, figures and classes, and needs no other file") {
   const std::string page = written(example());
   CHECK_THAT(page,
              Contains("<title>d-2 on &lt;bccd&gt;</title>") && Contains("<h1>d-2 on &lt;bccd&gt;</h1>"));
@@ -145,7 +145,7 @@ TEST_CASE("large images are made smaller for the page") {
   CHECK(images[0].height == 3);
   CHECK(int(images[0].at(20, 1)[0]) == Approx(90).margin(6));
   CHECK(int(images[0].at(500, 1)[0]) == Approx(240).margin(6));
-  CHECK(images[1].width == 1);  // never of no pixels
+  CHECK(images[1].width == 1);  // at least one pixel
   CHECK(images[1].height == 566);
 }
 
@@ -166,7 +166,7 @@ TEST_CASE("precision falls to 0 once, at the first recall not reached") {
   CHECK(count(page, "<circle") == 1);
 }
 
-TEST_CASE("what a report lacks it leaves out") {
+TEST_CASE("a report leaves out what it lacks") {
   RunReport report;
   report.title = "B0 on flowers";
   const std::string page = written(report);
@@ -175,7 +175,7 @@ TEST_CASE("what a report lacks it leaves out") {
             count(page, "<dl") ==
         0);
 
-  report.figures = figures_of(20);  // eight curves a chart
+  report.figures = figures_of(20);  // eight curves per chart
   for (int i = 0; i < 20; ++i) report.class_names.push_back(fmt::format("class {}", i));
   CHECK(count(written(report), "<svg") == 3);
   report.class_names.pop_back();
@@ -184,7 +184,7 @@ TEST_CASE("what a report lacks it leaves out") {
   CHECK(count(written(report), "<table") == 0);
 }
 
-TEST_CASE("the report shows sizes, what is taken for what, and the worst images in their order") {
+TEST_CASE("the report shows sizes, confusions, and the worst images in their order") {
   RunReport report = example();
   report.figures.ap_small = 0.25, report.figures.ap_medium = 0.5;
   report.figures.classes[0].objects_by_size = {3, 4, 0};
@@ -203,7 +203,7 @@ TEST_CASE("the report shows sizes, what is taken for what, and the worst images 
   CHECK_THAT(page,
              Contains("<tr><td class=\"class\">RBC</td><td>3</td><td class=\"value\">0.125</td>"
                       "<td>4</td><td class=\"value\">0.750</td><td>0</td><td class=\"value\">–</td></tr>"));
-  // Shaded by the share of the row: 30 of 50, 5 of 50, 15 of 50; what is right in another colour.
+  // Shaded by the share of the row: 30 of 50, 5 of 50, 15 of 50; correct ones in another colour.
   CHECK_THAT(
       page,
       Contains("<tr><td class=\"class\">RBC</td><td style=\"background:rgba(37,99,201,0.39)\">30</td>"
@@ -224,7 +224,7 @@ TEST_CASE("the report shows sizes, what is taken for what, and the worst images 
   CHECK(others != page.npos);
   const std::vector<Image> images = images_in(page);
   REQUIRE(images.size() == 2 + 1 + 2);
-  CHECK(images[2].width == 50);  // alone
+  CHECK(images[2].width == 50);  // a single image
   CHECK(count(page, "class=\"single\"") == 1);
 }
 

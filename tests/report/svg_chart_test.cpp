@@ -65,15 +65,15 @@ TEST_CASE("a curve goes from corner to corner of its plot") {
   const auto lines = polylines(svg_chart(chart_of({0, 5, 10}, {0, 0.5, 1})));
   REQUIRE(lines.size() == 1);
   CHECK(lines[0] == std::vector<std::pair<double, double>>{{52, 270}, {240, 160}, {428, 50}});
-  // Long labels take their room from the plot.
+  // Long labels take their space from the plot.
   CHECK(polylines(svg_chart(chart_of({0, 10}, {0, 3e-4}))).at(0).at(0) == std::pair<double, double>{70, 270});
-  // A range given beats that of the points.
+  // A given range overrides that of the points.
   const auto half =
       polylines(svg_chart(chart_of({0, 5, 10}, {0, 0.5, 1}), AxisRange{0, 20}, AxisRange{0, 2}));
   CHECK(half.at(0) == std::vector<std::pair<double, double>>{{52, 270}, {146, 215}, {240, 160}});
 }
 
-TEST_CASE("what is no number is a gap, and a point alone a dot") {
+TEST_CASE("NaN is a gap, and a single point is a dot") {
   const std::string svg =
       svg_chart(chart_of({0, 1, 2, 3, 4, 5, 6, 7}, {1, 2, NAN, 3, INFINITY, 4, 5, -INFINITY}));
   const auto lines = polylines(svg);
@@ -85,7 +85,7 @@ TEST_CASE("what is no number is a gap, and a point alone a dot") {
   CHECK(svg.find("inf") == svg.npos);
 }
 
-TEST_CASE("charts of no point, one point and a flat curve have axes all the same") {
+TEST_CASE("charts of no point, one point and a flat curve still have axes") {
   for (const Chart& chart : {Chart{"t", "", "", {}}, chart_of({}, {}), chart_of({NAN}, {NAN}),
                              chart_of({3}, {0.25}), chart_of({1, 2}, {7, 7}), chart_of({1, 2}, {0, 0}),
                              chart_of({1, 2}, {1, 1 + 1e-15}), chart_of({0, 1}, {-1e300, 9e299})}) {

@@ -18,7 +18,7 @@ inline nlohmann::json read_golden(const std::string& name) {
   return nlohmann::json::parse(file);
 }
 
-// Four numbers a box, in the order of Box.
+// Four numbers per box, in the order of Box.
 inline std::vector<Box> boxes_of(const nlohmann::json& numbers) {
   const auto flat = numbers.get<std::vector<float>>();
   std::vector<Box> boxes;

@@ -15,8 +15,8 @@ inline nlohmann::json read_json(const std::string& path) {
   return nlohmann::json::parse(file);
 }
 
-// The truth of a COCO annotation file as it stands, boxes unrepaired: what pycocotools sees, with no reader
-// of the project between.
+// The truth of a COCO annotation file as it is, boxes unrepaired: what pycocotools reads, without any reader
+// of the project.
 inline DetectionDataset coco_truth(const std::string& path) {
   const nlohmann::json file = read_json(path);
   DetectionDataset truth;

@@ -6,7 +6,7 @@
 
 namespace fovea {
 
-// What the Error says that f throws; "no error" where it throws none.
+// The text of the Error that f throws; "no error" if it throws none.
 inline std::string error_of(const std::function<void()>& f) {
   try {
     f();

@@ -14,7 +14,7 @@ class WithExecution {
   WithExecution& operator=(const WithExecution&) = delete;
 };
 
-// Both of them; a GPU is as far behind as it is, and is tried once.
+// Both modes; a real GPU has one and is tried once.
 inline std::vector<cuda::Execution> executions() {
   if (!cuda::is_simulated()) return {cuda::Execution::immediate};
   return {cuda::Execution::immediate, cuda::Execution::deferred};

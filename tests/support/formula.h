@@ -9,7 +9,7 @@
 #include "models/box.h"
 #include "nn/module.h"
 
-// The numbers of tests/exactness/formula.py, the same to the last bit; its comments say what they are.
+// The numbers of tests/exactness/formula.py, the same to the last bit; its comments explain them.
 namespace fovea::formula {
 
 inline uint64_t hash_of(std::string_view name) {
@@ -91,8 +91,8 @@ inline std::vector<Objects> objects(int64_t batch, int height, int width, int cl
   return result;
 }
 
-// How far values are from what formula.sample() kept of a reference's: the larger of the relative differences
-// of the norms, and of the numbers at the places. `floor`: norms below it count as this.
+// The distance of values from what formula.sample() kept of a reference's: the larger of the relative
+// differences of the norms and of the sampled numbers. `floor` replaces smaller norms.
 inline double difference(const std::string& name, const std::vector<double>& values,
                          const std::vector<double>& kept, double floor = 1e-30) {
   double norm = 0;

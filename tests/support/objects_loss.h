@@ -9,15 +9,15 @@
 
 namespace fovea {
 
-// The loss of a detector on formula::objects(), as class Loss in tests/exactness/reference.py has it from
-// effdet's AnchorLabeler and DetectionLoss.
+// The loss of a detector on formula::objects(), like class Loss in tests/exactness/reference.py, which has it
+// from effdet's AnchorLabeler and DetectionLoss.
 class ObjectsLoss {
  public:
   struct Losses {
     Tensor total, classes, boxes;
   };
 
-  // Of images (batch, height, width, 3).
+  // For images (batch, height, width, 3).
   ObjectsLoss(const EfficientDet& model, int64_t batch, int height, int width) {
     const AnchorMatcher matcher(generate_anchors(height, width, model.spec().anchors));
     const auto objects = formula::objects(batch, height, width, int(model.classes()));

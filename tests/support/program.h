@@ -15,15 +15,15 @@
 namespace fovea {
 
 struct ProgramResult {
-  int exit_code = -1;  // 128 + signal where one ended it
+  int exit_code = -1;  // 128 + signal if one ended it
   std::string output, errors;
 };
 
-// A run of the program `fovea`, or of another one, its output in files of a folder of its own.
+// A run of the program `fovea`, or of another one, with its output in files of a temporary folder.
 class Program {
  public:
-  // max_file_bytes > 0: the disk is "full" for a file that grows beyond. max_memory_bytes > 0: of the
-  // address space, which the libraries take part of.
+  // max_file_bytes > 0: the disk is "full" for a file that grows beyond it. max_memory_bytes > 0 limits the
+  // address space, of which the libraries take a part.
   explicit Program(std::vector<std::string> arguments, int64_t max_file_bytes = 0,
                    int64_t max_memory_bytes = 0, const char* path = FOVEA_PROGRAM) {
     process_ = ::fork();
@@ -79,6 +79,16 @@ class Program {
 inline ProgramResult run_program(const std::vector<std::string>& arguments, int64_t max_file_bytes = 0,
                                  int64_t max_memory_bytes = 0) {
   return Program(arguments, max_file_bytes, max_memory_bytes).wait();
+}
+
+// The arguments of a training of a few seconds at most: a small detector on `data`, in the folder `run`. What
+// comes later in `more` replaces what is here.
+inline std::vector<std::string> tiny_training(const std::string& data, const std::string& run,
+                                              const std::vector<std::string>& more = {}) {
+  std::vector<std::string> arguments{"train",   "--data",           data,           "--run", run,
+                                     "--model", "efficientdet_d-3", "--image-size", "64"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
 }
 
 }  // namespace fovea

@@ -6,8 +6,8 @@
 
 namespace fovea {
 
-// A data set that is drawn once for all tests of a program: its folder. Twelve images to learn from, four
-// to measure on, of three classes, 96 x 80 pixels, in COCO's layout.
+// A data set that is drawn once for all tests of a program: its folder. Twelve images to train on, four to
+// validate on, of three classes, 96 x 80 pixels, in COCO's layout.
 inline const std::string& shapes() {
   static const TemporaryFolder folder;
   static const std::string path = [] {

@@ -15,20 +15,20 @@
 #include "ops/arithmetic.h"
 #include "ops/reduction.h"
 
-// That no function drops the tape: each that takes tensors and returns some has a row that calls it, and the
-// headers say which functions there are.
+// Checks that no function drops the tape: each that takes tensors and returns some has a row that calls it,
+// and the headers list these functions.
 namespace fovea {
 
 // A function, and tensors to call it with.
 struct TapeRow {
-  std::string name;  // "softmax", "Tensor::to": an overload has a row of its own
+  std::string name;  // "softmax", "Tensor::to": each overload has a row
   std::function<Tensors(const Tensors& inputs)> call;
   Tensors inputs;
-  std::vector<size_t> refused = {};  // inputs that the function throws for where they require a gradient
+  std::vector<size_t> refused = {};  // inputs for which the function throws if they require a gradient
 };
 
 // Calls the function with each floating input in turn as the only one that requires a gradient: it must be
-// recorded and send back a gradient that is not 0, or throw where the row says so.
+// recorded and return a gradient that is not 0, or throw where the row says so.
 inline void check_tape(const TapeRow& row) {
   for (size_t i = 0; i < row.inputs.size(); ++i) {
     if (row.inputs[i].dtype() != DType::float32) continue;
@@ -48,7 +48,7 @@ inline void check_tape(const TapeRow& row) {
       const Tensor squares = sum(output * output).to(Device::cpu);
       loss = loss.defined() ? loss + squares : squares;
     }
-    if (!loss.requires_grad()) continue;  // which has failed already
+    if (!loss.requires_grad()) continue;  // this has failed already
     loss.backward();
     REQUIRE(leaf.grad().defined());
     CHECK(sum(leaf.grad() * leaf.grad()).item() > 0);
@@ -128,8 +128,8 @@ class TensorFunctions {
   std::vector<std::string> names_;
 };
 
-// Checks that the rows, and the functions that are documented to be off the tape, are those that the headers
-// of these folders declare.
+// Checks that the rows, and the functions documented as off the tape, are those that the headers of these
+// folders declare.
 inline void check_complete(const std::vector<std::string>& folders, const std::vector<TapeRow>& rows,
                            const std::vector<std::string>& off_the_tape) {
   struct Counts {

@@ -6,8 +6,8 @@
 
 namespace fovea {
 
-// A file or folder of the shared test data: below $FOVEA_TEST_DATA, or beside the project in ../shared/data.
-// Nothing where neither has it: the test then says so with WARN and checks its own small fixtures alone.
+// A file or folder of the shared test data: in $FOVEA_TEST_DATA, or beside the project in ../shared/data.
+// Nothing if neither has it: the test then says so with WARN and checks only its own small fixtures.
 inline std::optional<std::string> test_data(const std::string& name) {
   const char* chosen = std::getenv("FOVEA_TEST_DATA");
   for (const std::string& folder :

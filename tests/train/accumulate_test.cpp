@@ -37,7 +37,7 @@ StepResult step_of(T& task, const TrainConfig& config, int64_t step) {
   return result;
 }
 
-// Of all numbers together: those of one tensor may be small beside the sums they come from.
+// Over all numbers together: those of one tensor may be small compared with the sums they come from.
 double relative_difference(const std::vector<NamedTensor>& a, const std::vector<NamedTensor>& b) {
   REQUIRE(a.size() == b.size());
   double difference = 0, size = 0;
@@ -93,7 +93,7 @@ TEST_CASE("accumulated batches have the loss and the gradients of one large batc
       CHECK(relative_difference(expected.gradients, result.gradients) < 1e-5);
     }
     if (simulated) continue;
-    // What would be wrong: each batch divided by its own positives.
+    // The wrong way: each batch divided by its own positives.
     config.batch_size = 1;
     config.accumulate = 1;
     DetectionTask alone(resolve_config(config, 6), train, val);
@@ -151,8 +151,8 @@ TEST_CASE("accumulated batches of a classifier weigh as much as one large batch"
   ClassificationTask parts(resolve_config(config, 4), data, data);
   const StepResult result = step_of(parts, config, 0);
   CHECK(result.losses[0].second == Approx(expected.losses[0].second).epsilon(1e-5));
-  // Dropout leaves other features out; the bias, before any training, sees probabilities of 1/2 and the
-  // labels.
+  // Dropout leaves out other features; the bias, before any training, depends only on probabilities of 1/2
+  // and the labels.
   const NamedTensor &bias = expected.gradients.back(), &summed = result.gradients.back();
   CHECK(bias.name == "classifier.bias");
   CHECK(bias.tensor.values()[0] == Approx(-0.25).epsilon(0.01));

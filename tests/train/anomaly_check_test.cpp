@@ -46,7 +46,7 @@ TEST_CASE("the first op whose output is not finite is named, with the parameter 
   }
 }
 
-TEST_CASE("a gradient that is not finite behind a loss that is") {
+TEST_CASE("a gradient that is not finite although the loss is") {
   Tensor w = from_values({1, 1}, {1e-30});
   w.set_requires_grad();
   const AnomalyCheck check({{"weight", w}});
@@ -60,7 +60,7 @@ TEST_CASE("a gradient that is not finite behind a loss that is") {
   CHECK_FALSE(check.first()->direct);
 }
 
-TEST_CASE("a running average is not what an op failed by: it may have overwritten it") {
+TEST_CASE("a running average is not blamed for a failure: the op may have overwritten it") {
   Tensor w = ones({2});
   w.set_requires_grad();
   const Tensor average = full({2}, INFINITY);
@@ -72,7 +72,7 @@ TEST_CASE("a running average is not what an op failed by: it may have overwritte
   CHECK(check.first()->tensor == "norm.weight");
 }
 
-TEST_CASE("all_finite looks through every dtype") {
+TEST_CASE("all_finite checks every dtype") {
   CHECK(all_finite(Tensor()));
   CHECK(all_finite(full({3}, 7, DType::int32)));
   CHECK_FALSE(all_finite(from_values({2}, {1, -INFINITY}, DType::bfloat16)));
@@ -84,5 +84,5 @@ TEST_CASE("all_finite looks through every dtype") {
     void on_op(const Op&, const Tensors&, const Tensor&) override { ++ops; }
   } counter;
   CHECK(all_finite(ones({2}, DType::float32, Device::cuda)));
-  CHECK(counter.ops == 0);  // looking at numbers is no op
+  CHECK(counter.ops == 0);  // checking numbers is not an op
 }

@@ -53,7 +53,7 @@ bool same(const std::vector<std::vector<Detection>>& a, const std::vector<std::v
   });
 }
 
-// What one detection asked of the device.
+// The work that one detection submitted to the device.
 cuda::Counters since(const cuda::Counters& before) {
   const cuda::Counters& now = cuda::counters();
   return {now.launches - before.launches,       now.graph_replays - before.graph_replays,
@@ -89,7 +89,7 @@ TEST_CASE("a replayed detection has the bits of one without a graph, and waits o
   }
 }
 
-TEST_CASE("a replayed detection reads the weights as they are, wherever they have gone") {
+TEST_CASE("a replayed detection reads the current weights, even after they have moved") {
   Detector detector = tiny_detector();
   const Tensor images = images_of(7);
   const auto frames = frames_of(7);
@@ -103,7 +103,7 @@ TEST_CASE("a replayed detection reads the weights as they are, wherever they hav
   for (const int64_t replays : {0, 0, 1}) run(replays);
   const auto first = run(1);
 
-  // In place: by an average that is swapped in and out, and by hand.
+  // In place: an average that is swapped in and out, and a change by hand.
   const Ema ema(detector.model(), 0.9);
   for (const NamedTensor& weight : detector.model().parameters()) {
     const NoGrad no_grad;
@@ -116,7 +116,7 @@ TEST_CASE("a replayed detection reads the weights as they are, wherever they hav
   ema.swap();
   CHECK(same(run(1), changed));
 
-  // Moved: the numbers lie elsewhere, since the old ones are held.
+  // Moved: the numbers have new addresses, since the old tensors are kept.
   Tensors old;
   for (const NamedTensor& weight : state_dict(detector.model())) old.push_back(weight.tensor.detach());
   detector.model().to(Device::cpu);
@@ -152,7 +152,7 @@ TEST_CASE("each kind of batch has its graph, training mode none, and the latest 
   CHECK(&kinds.of(images_of(1, 6), {}) != latest);  // a graph belongs to its stream
 }
 
-TEST_CASE("a detection that a fault has ended does not end the next one") {
+TEST_CASE("a detection that fails does not make the next one fail") {
   Detector detector = tiny_detector();
   const auto frames = frames_of(5);
   for (int i = 0; i < 4; ++i) {

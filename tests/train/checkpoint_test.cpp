@@ -51,7 +51,7 @@ TEST_CASE("a checkpoint holds the whole state of a training") {
                     Contains("tensor model.w is float32 of 3x4, here it is float32 of 4x3"));
 }
 
-TEST_CASE("a checkpoint from before the first validation has no best figure") {
+TEST_CASE("a checkpoint before the first validation has no best figure") {
   const TemporaryFolder folder;
   const std::vector<NamedTensor> tensors{{"w", ones({5})}};
   TrainingState state = state_with(3);
@@ -100,22 +100,21 @@ TEST_CASE("a checkpoint cut short, altered, or of another kind is refused") {
   write_file_atomically(folder / "flipped", flipped);
   CHECK_THROWS_WITH(Checkpoint(folder / "flipped"), Contains("was altered after it was written"));
   write_safetensors(folder / "weights", {}, tensors);
-  CHECK_THROWS_WITH(Checkpoint(folder / "weights"), Contains("is no checkpoint of Fovea"));
+  CHECK_THROWS_WITH(Checkpoint(folder / "weights"), Contains("is not a Fovea checkpoint"));
   const auto altered = [&](const std::string& before, const std::string& after) {
     std::string text = whole;
     text.replace(text.find(before), before.size(), after);
     write_file_atomically(folder / "altered", text);
     return Checkpoint(folder / "altered");
   };
-  CHECK_THROWS_WITH(altered("[1,18]", "[1,1.]"), Contains("its metadata cannot be understood"));
+  CHECK_THROWS_WITH(altered("[1,18]", "[1,1.]"), Contains("cannot read its metadata"));
   CHECK_THROWS_WITH(altered("[1,18]", "[9e99]"),
-                    Contains("9e+99 in category_ids is no whole number, or too large"));
-  CHECK_THROWS_WITH(altered("\"step\":\"3\"", "\"step\":\"x\""),
-                    Contains("its metadata cannot be understood"));
+                    Contains("9e+99 in category_ids is not a whole number, or is too large"));
+  CHECK_THROWS_WITH(altered("\"step\":\"3\"", "\"step\":\"x\""), Contains("cannot read its metadata"));
   CHECK_THROWS_WITH(altered("\"step\":\"3\"", "\"step\":\"-\""),
-                    Contains("its metadata cannot be understood: step is not JSON: parse error at line 1"));
+                    Contains("cannot read its metadata: step is not JSON: parse error at line 1"));
   CHECK_THROWS_WITH(altered("\"measured_since_best\":\"0\"", "\"measured_since_best\":\"{\""),
-                    Contains("its metadata cannot be understood: measured_since_best is not JSON"));
+                    Contains("cannot read its metadata: measured_since_best is not JSON"));
   write_safetensors(folder / "newer", {{"fovea_checkpoint", "2"}}, tensors);
   CHECK_THROWS_WITH(Checkpoint(folder / "newer"), Contains("checkpoint format 2, this one reads 1"));
   CHECK_THROWS_WITH(Checkpoint(folder / "nothing"), Contains("nothing cannot be read: No such file"));

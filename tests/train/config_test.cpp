@@ -19,7 +19,7 @@ TEST_CASE("a configuration survives JSON to the last digit") {
   CHECK(config_from_json("{}", "test") == TrainConfig());
 }
 
-TEST_CASE("what a configuration sets is known, by the names of today") {
+TEST_CASE("the fields that a configuration sets are returned, by their present names") {
   std::vector<std::string> given;
   const TrainConfig config = config_from_json("{\"seed\": 3, \"batch_norm_freeze\": 0.25}", "test", &given);
   CHECK(config.freeze_statistics_at == 0.25);
@@ -47,16 +47,16 @@ TEST_CASE("a configuration that is wrong is refused by name") {
   CHECK_THROWS_WITH(config_from_json("{\"learnin_rate\": 3}", "c.json"),
                     Contains("c.json: there is no setting learnin_rate; did you mean learning_rate?"));
   CHECK_THROWS_WITH(config_from_json("{\"epochs\": \"many\"}", "c.json"),
-                    Contains("epochs is \"many\", it must be a number"));
+                    Contains("epochs is \"many\": it must be a number"));
   CHECK_THROWS_WITH(config_from_json("{\"batch_size\": 2.5}", "c.json"),
-                    Contains("batch_size is 2.5, it must be a whole number"));
+                    Contains("batch_size is 2.5: it must be a whole number"));
   CHECK_THROWS_WITH(config_from_json("{\"horizontal_flip\": 1}", "c.json"),
                     Contains("it must be true or false"));
   CHECK_THROWS_WITH(config_from_json("{\"epochs\": 1e999}", "c.json"),
                     Contains("c.json is not a configuration in JSON") && Contains("1e999"));
   CHECK_THROWS_WITH(
       config_from_json("{\"seed\": " + std::string(100000, '[') + std::string(100000, ']') + "}", "c.json"),
-      Contains("c.json has lists or objects more than 100 deep"));
+      Contains("c.json has lists or objects nested more than 100 deep"));
 }
 
 TEST_CASE("every setting has a range") {
@@ -88,9 +88,12 @@ TEST_CASE("every setting has a range") {
                     Contains("`box_loss` is 'ciou': a classifier has no boxes"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.class_weights = "cat:2"; }),
                     Contains("`class_weights` is 'cat:2': give none, auto, or names and weights"));
-  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.task = "classification", c.mixup = 0.5; }),
-                    Contains("`mixup` is 0.5, and is for detection"));
-  CHECK_NOTHROW(with([](TrainConfig& c) { c.task = "classification", c.rotate = c.random_erasing = 1; }));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.task = "classification", c.multi_scale = 0.25; }),
+                    Contains("`multi_scale` is 0.25, and is for detection"));
+  CHECK_THROWS_WITH(with([](TrainConfig& c) { c.multi_scale = 0.75; }),
+                    Contains("`multi_scale` is 0.75: give a number from 0 to 0.5"));
+  CHECK_NOTHROW(
+      with([](TrainConfig& c) { c.task = "classification", c.rotate = c.random_erasing = c.mixup = 1; }));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.mixup = 1.5; }), Contains("`mixup` is 1.5"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.rotate = 46; }),
                     Contains("`rotate` is 46: give a number from 0 to 45"));
@@ -107,8 +110,7 @@ TEST_CASE("every setting has a range") {
                     Contains("'zero' in the aspect ratios"));
 }
 
-TEST_CASE(
-    "the weight of the box loss suits the loss, and runs from before there was a choice stay the same") {
+TEST_CASE("the weight of the box loss suits the loss, and runs older than the choice stay the same") {
   const auto weight = [](const std::string& json) {
     TrainConfig config = config_from_json(json, "test");
     config.batch_size = 4;
@@ -123,15 +125,17 @@ TEST_CASE(
   CHECK(old.class_weights == "none");
 }
 
-TEST_CASE("images to be overfitted are not varied, whatever is asked for") {
+TEST_CASE("images to be overfitted are not varied, whatever the settings") {
   TrainConfig config;
   config.overfit = 2;
   config.batch_size = 2;
   config.crop = config.mosaic = config.mixup = config.rotate = config.random_erasing = 0.5;
+  config.multi_scale = 0.5;
   config.brightness = config.contrast = config.saturation = config.hue = 0.5;
   config = resolve_config(config, 2);
-  for (const double off : {config.crop, config.mosaic, config.mixup, config.rotate, config.random_erasing,
-                           config.brightness, config.contrast, config.saturation, config.hue})
+  for (const double off :
+       {config.crop, config.mosaic, config.mixup, config.rotate, config.random_erasing, config.multi_scale,
+        config.brightness, config.contrast, config.saturation, config.hue})
     CHECK(off == 0);
 }
 

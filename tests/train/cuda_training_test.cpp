@@ -26,10 +26,10 @@ TrainConfig tiny_config(const std::string& data) {
   config.model = "efficientdet_d-3";
   config.image_size = "96x128";
   config.batch_size = 4;
-  config.steps = 400;  // of which the first six are run, in the warm-up
+  config.steps = 400;  // of which the first six run, in the warm-up
   config.drop_path = 0.2;
   config.optimizer =
-      "sgd";  // AdamW's first steps divide each gradient by its own size, rounding errors included
+      "sgd";  // AdamW's first steps divide each gradient by its own size, including rounding errors
   config.precision = "float32";
   return resolve_config(config, 205);
 }
@@ -40,7 +40,7 @@ struct Steps {
   std::vector<NamedTensor> gradients;  // of the first step, on the CPU
 };
 
-// Each weight the next float32 above it or below, by chance.
+// Moves each weight to the next float32 above or below it, at random.
 void round_otherwise(const Module& model, uint64_t seed) {
   Random random(seed);
   for (const NamedTensor& weight : model.parameters())
@@ -76,7 +76,7 @@ TEST_CASE(
     "six steps on real images have the same losses on the CPU and on CUDA, and the first one its gradients") {
   const auto data = test_data("bccd");
   if (!data) {
-    WARN("no real images here: set FOVEA_TEST_DATA to a folder that holds bccd");
+    WARN("there are no real images: set FOVEA_TEST_DATA to a folder that contains bccd");
     return;
   }
   constexpr int steps = 6;
@@ -88,13 +88,13 @@ TEST_CASE(
   config.device = "cuda";
   const Steps gpu = run_steps(config, steps);
 
-  // Two devices part as two runs on one device do whose weights differ by a rounding, only further: nudged
-  // weights change each sum by about one rounding, another order of its terms by about the square root of
-  // their number, which goes up to a thousand here: 30.
+  // Two devices diverge like two runs on one device whose weights differ by a rounding, only further. Nudged
+  // weights change each sum by about one rounding. Another order of its terms changes it by about the square
+  // root of their number, which is up to a thousand here: 30.
   constexpr double base = 1e-4, other_order = 30;
 
-  // What they share are the gradients of the first step. Some are zero but for rounding, such as those of
-  // biases before another batch norm: nudged weights change all of such a gradient, and so may a device.
+  // They share the gradients of the first step. Some are zero except for rounding, such as those of biases
+  // before another batch norm. Nudged weights change all of such a gradient, and so may a device.
   int well_known = 0;
   for (size_t i = 0; i < cpu.gradients.size(); ++i) {
     const auto off = [&](const Steps& run) {
@@ -107,10 +107,10 @@ TEST_CASE(
     CHECK(off(gpu) <= allowed);
     well_known += allowed < 1e-3;
   }
-  CHECK(well_known > 150);  // of 239: or the bounds would say little
+  CHECK(well_known > 150);  // of 239: otherwise the bounds would mean little
 
   // From step to step the differences grow, those of the nudged runs as well: to 1e-6 or 1e-5 after six
-  // steps, and to more than 1e-3 after ten where libjpeg-turbo decoded the images.
+  // steps, and to more than 1e-3 after ten with images from libjpeg-turbo.
   double parted = 0;
   for (size_t step = 0; step < steps; ++step)
     for (size_t i = 0; i < cpu.losses[step].size(); ++i) {
@@ -123,7 +123,7 @@ TEST_CASE(
     }
   CHECK(other_order * parted < 0.01);
 
-  // bfloat16 has 8 bits: near, and it learns as well.
+  // bfloat16 has 8 bits: its losses are close, and it learns equally well.
   config.precision = "bfloat16";
   const auto half = run_steps(config, 3).losses;
   CHECK(half[0][0].second == Approx(cpu.losses[0][0].second).epsilon(0.05));
@@ -135,7 +135,7 @@ TEST_CASE(
     "launch, which makes the input of the images") {
   const auto data = test_data("bccd");
   if (!data) {
-    WARN("no real images here: set FOVEA_TEST_DATA to a folder that holds bccd");
+    WARN("there are no real images: set FOVEA_TEST_DATA to a folder that contains bccd");
     return;
   }
   TrainConfig config = tiny_config(*data);
@@ -163,7 +163,7 @@ TEST_CASE(
     CHECK_FALSE(Trainer(task, state, folder / "run", hooks).run());
     REQUIRE(counters.size() >= 6);
     CHECK(counters[1].launches - counters[0].launches > 250);  // the second warm-up step, kernel by kernel
-    constexpr int64_t inputs = 6;  // four of the batch, and what the update and the average need to know
+    constexpr int64_t inputs = 6;  // four of the batch, and the inputs of the update and the average
     for (const size_t step : {3u, 4u, 5u}) {
       CAPTURE(step);
       CHECK(counters[step].graph_replays == counters[step - 1].graph_replays + 1);

@@ -11,8 +11,8 @@ using namespace fovea;
 
 namespace {
 
-// Eight images of 64 x 64, each with as many objects as `objects` says in turn, all of class 0 but for the
-// last image's, which are of class 1.
+// Eight images of 64 x 64, with the numbers of objects in `objects` in turn. All are of class 0 except those
+// of the last image, which are of class 1.
 DetectionDataset squares(const std::string& folder, const std::vector<int>& objects) {
   DetectionDataset dataset;
   dataset.name = "squares";
@@ -48,18 +48,18 @@ TEST_CASE("a batch of mosaics is a function of seed and step, and has room for f
   const DetectionDataset dataset = squares(folder.path(), {5, 5, 5, 5, 5, 5, 5, 5});
   TrainConfig config = tiny_config();
   config.mosaic = 1;
-  config.scale_min = config.scale_max = 0.25;  // all four are seen whole
+  config.scale_min = config.scale_max = 0.25;  // all four are completely visible
   config.device = "cuda";
   const Detector detector(config, dataset.class_names);
   DetectionBatches batches(config, dataset, detector), again(config, dataset, detector);
-  const Tensor images = batches.empty_images();
+  const Tensor images = batches.empty_images(0);
   for (const PreparedImage& mosaic : batches.images(3, images)) CHECK(mosaic.boxes.size() == 20);
   const Batch batch = batches.make(3);
   CHECK(batch.targets[0].shape() == Shape{4, 20, 4});
   const auto labels = batch.targets[1].values();
-  for (const double label : labels) CHECK((label == 0 || label == 1));  // no entry is left free
+  for (const double label : labels) CHECK((label == 0 || label == 1));  // no entry is unused
 
-  again.make(9);  // asked in another order
+  again.make(9);  // made in another order
   const Batch same = again.make(3);
   const auto pixels = [](const Batch& of) {
     DeviceBatch on_device(Device::cuda);
@@ -73,7 +73,8 @@ TEST_CASE("a batch of mosaics is a function of seed and step, and has room for f
   CHECK(pixels(other.make(3)) != pixels(batch));
 }
 
-TEST_CASE("a mosaic draws its other images by their repeat factors, and its first as the epoch says") {
+TEST_CASE(
+    "a mosaic draws its other images by their repeat factors, and its first in the order of the epoch") {
   const TemporaryFolder folder;
   const DetectionDataset dataset = squares(folder.path(), {1, 1, 1, 1, 1, 1, 1, 1});
   TrainConfig config = tiny_config();
@@ -84,7 +85,7 @@ TEST_CASE("a mosaic draws its other images by their repeat factors, and its firs
   CHECK(batches.samples_per_epoch() == 9);
   const auto rare_among = [&](DetectionBatches& of, int64_t steps) {
     std::map<int32_t, int> seen;
-    const Tensor images = of.empty_images();
+    const Tensor images = of.empty_images(0);
     for (int64_t step = 0; step < steps; ++step)
       for (const PreparedImage& image : of.images(step, images))
         for (const int32_t label : image.labels) ++seen[label];
@@ -98,18 +99,18 @@ TEST_CASE("a mosaic draws its other images by their repeat factors, and its firs
   CHECK(seen[1] == Approx(1440 * 2 / 9.0).margin(50));
 }
 
-TEST_CASE("mixed images have the boxes of both, as often as asked, and in mosaics too") {
+TEST_CASE("mixed images have the boxes of both, with the given probability, also in mosaics") {
   const TemporaryFolder folder;
   const DetectionDataset dataset = squares(folder.path(), {5, 5, 5, 5, 5, 5, 5, 5});
   TrainConfig config = tiny_config();
-  config.scale_min = config.scale_max = 0.25;  // all is seen whole
+  config.scale_min = config.scale_max = 0.25;  // everything is completely visible
   const Detector detector(config, dataset.class_names);
-  // How many of 400 images have so many boxes.
+  // The number of images, of 400, by their number of boxes.
   const auto counted = [&](double mosaic, double mixup) {
     config.mosaic = mosaic;
     config.mixup = mixup;
     DetectionBatches batches(config, dataset, detector);
-    const Tensor images = batches.empty_images();
+    const Tensor images = batches.empty_images(0);
     std::map<size_t, int> counts;
     for (int64_t step = 0; step < 100; ++step)
       for (const PreparedImage& image : batches.images(step, images)) ++counts[image.boxes.size()];
@@ -128,15 +129,15 @@ TEST_CASE("mixed images have the boxes of both, as often as asked, and in mosaic
   CHECK(batches.make(0).targets[0].shape() == Shape{4, 40, 4});  // there is room for all of them
 }
 
-TEST_CASE("with every augmentation at 0 a batch is what prepare_for_training alone makes") {
+TEST_CASE("with every augmentation at 0 a batch is what only prepare_for_training makes") {
   const TemporaryFolder folder;
   const DetectionDataset dataset = squares(folder.path(), {1, 2, 3, 1, 2, 3, 1, 2});
   const TrainConfig config = tiny_config();
   const Detector detector(config, dataset.class_names);
   DetectionBatches batches(config, dataset, detector);
-  const Tensor images = batches.empty_images();
+  const Tensor images = batches.empty_images(0);
   const std::vector<PreparedImage> prepared = batches.images(1, images);
-  // Sample 4 of the first epoch: the order of the epoch and the augmentation are streams of their own.
+  // Sample 4 of the first epoch: the order of the epoch and the augmentation have their own streams.
   const int64_t index = Random(1, uint64_t(2) << 56).permutation(8)[4];
   const Image image = read_image(dataset.images[size_t(index)].file);
   std::vector<float> pixels(64 * 64 * 3);

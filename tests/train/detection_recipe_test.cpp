@@ -1,4 +1,4 @@
-// The losses that a configuration asks for, in the first steps of a training.
+// The losses of a configuration, in the first steps of a training.
 #include "train/detection/detection_recipe.h"
 
 #include <catch2/catch.hpp>
@@ -26,7 +26,7 @@ TrainConfig tiny_config(const std::string& box_loss) {
   return config;
 }
 
-// The losses of the first steps, which see the same two images.
+// The losses of the first steps, which use the same two images.
 std::vector<NamedValues> losses_of(const TrainConfig& given, int64_t steps) {
   DetectionDataset two = open_dataset(given.data, "train");
   two.images.resize(2);
@@ -49,7 +49,7 @@ std::vector<NamedValues> losses_of(const TrainConfig& given, int64_t steps) {
 
 }  // namespace
 
-TEST_CASE("a few steps lower each box loss, and the sum is weighed as the loss asks") {
+TEST_CASE("a few steps lower each box loss, and the sum has the weight of that loss") {
   for (const char* name : {"huber", "giou", "diou", "ciou"}) {
     CAPTURE(name);
     const auto losses = losses_of(tiny_config(name), 20);
@@ -91,7 +91,7 @@ TEST_CASE("the first step with ciou and class weights has the same losses on the
     CHECK(losses[i].second == Approx(expected[i].second).epsilon(1e-4));
 }
 
-TEST_CASE("a classifier's images weigh as their class does") {
+TEST_CASE("a classifier's images have the weight of their class") {
   TrainConfig config;
   config.task = "classification";
   config.model = "efficientnet_b-2";

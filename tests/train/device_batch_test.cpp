@@ -73,6 +73,10 @@ TEST_CASE("each step makes its own input of packed images, of any number of byte
   const auto other = std::make_shared<PackedImages>(Shape{2, 8, 8, 3}, DType::float32);
   CHECK_THROWS_WITH(batch.load({{}, {}, other}, 1),
                     Contains("[DeviceBatch] a batch is of 2x8x8x3, those before were of 1x8x8x3"));
+  DeviceBatch any_size(Device::cuda, true);
+  any_size.load({{}, {}, packed(3)}, 0);
+  any_size.load({{}, {}, other}, 1);
+  CHECK(any_size.batch().images.shape() == Shape{2, 8, 8, 3});
 }
 
 TEST_CASE("each step reads its own scalars, however far the device is behind the host") {

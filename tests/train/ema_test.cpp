@@ -50,7 +50,7 @@ TEST_CASE("a network evaluates with its averages and trains on with its own weig
 
 namespace {
 
-// Two parameters and a buffer of the given size, so that naive and chunked kernels have their turn.
+// Two parameters and a buffer of the given size, so that both naive and chunked kernels run.
 struct Sized : Module {
   explicit Sized(int64_t n) {
     Random random(3);
@@ -102,7 +102,7 @@ TEST_CASE("averages on CUDA are those of the CPU, in any order of threads") {
   }
 }
 
-TEST_CASE("on CUDA averages and weights change places in one launch, and back") {
+TEST_CASE("on CUDA averages and weights are swapped in one launch, and back") {
   for (const int64_t n : {int64_t(7), int64_t(5001)}) {
     Sized net(n);
     net.to(Device::cuda);
@@ -135,7 +135,7 @@ TEST_CASE("a captured average replays with each step's decay, the same bits as a
   ema.prepare(0);
   graph.capture([&] { ema.apply(); });
   CHECK_THROWS_WITH(cuda::Graph().capture([&] { ema.prepare(0); }),
-                    Catch::Contains("belongs before each replay"));
+                    Catch::Contains("call it before each replay"));
   for (int64_t step = 0; step < 4; ++step) {
     net.change(step);
     other.change(step);

@@ -1,5 +1,5 @@
-// A training step of EfficientDet against effdet's: losses, gradients, running statistics, and where twenty
-// steps lead. tests/golden/make_exactness_goldens.py made the numbers.
+// A training step of EfficientDet against effdet's: losses, gradients, running statistics, and the result of
+// twenty steps. tests/golden/make_exactness_goldens.py made the numbers.
 #include <catch2/catch.hpp>
 
 #include "models/weights.h"
@@ -43,7 +43,7 @@ TEST_CASE("loss, every gradient and the running statistics of D0 are effdet's") 
   CHECK(losses.total.item() == Approx(kept("loss/total")[0]).epsilon(1e-3));
   CHECK(losses.classes.item() == Approx(kept("loss/class")[0]).epsilon(1e-3));
   CHECK(losses.boxes.item() == Approx(kept("loss/box")[0]).epsilon(1e-3));
-  // published_weights() lays out tensors: the gradients take the weights' places for it.
+  // published_weights() converts layouts of weights, so the gradients take the weights' places.
   for (const NamedTensor& p : model->parameters()) {
     REQUIRE(p.tensor.grad().defined());
     p.tensor.copy_from(p.tensor.grad().clone());
@@ -55,8 +55,8 @@ TEST_CASE("loss, every gradient and the running statistics of D0 are effdet's") 
   for (const NamedTensor& tensor : published_weights(*model)) {
     const bool statistics = tensor.name.find("running_") != std::string::npos;
     const std::vector<double> expected = kept((statistics ? "statistics/" : "gradient/") + tensor.name);
-    // A bias that a batch norm further on takes away again has no gradient: rounding is compared with the
-    // whole.
+    // A bias that a later batch norm removes has no gradient, so its rounding error is compared with the norm
+    // of all gradients.
     const double floor = expected[0] == 0 ? whole : 0;
     const double difference = formula::difference(tensor.name, tensor.tensor.values(), expected, floor);
     CAPTURE(tensor.name);
@@ -67,7 +67,7 @@ TEST_CASE("loss, every gradient and the running statistics of D0 are effdet's") 
   CHECK(worst > 0);
 }
 
-TEST_CASE("twenty steps of SGD lose what PyTorch's lose") {
+TEST_CASE("twenty steps of SGD have PyTorch's losses") {
   const SafetensorsFile file(goldens + "training.safetensors");
   const std::vector<double> expected = file.read(*file.find("losses")).values();
   REQUIRE(expected.size() == 20);

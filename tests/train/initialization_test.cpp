@@ -44,13 +44,13 @@ std::string published(const TemporaryFolder& folder) {
 
 }  // namespace
 
-TEST_CASE("a frozen backbone ends as it came from the file, the rest does not") {
+TEST_CASE("a frozen backbone stays as it was in the file, and the rest does not") {
   const TemporaryFolder folder;
   TrainConfig config = small_config(draw(folder));
   config.init_from = published(folder);
   config.freeze = GENERATE("backbone", "batch-norm");
   TrainingRun run = start_run(config, folder / "run");
-  CHECK_THAT(run.description(), Contains("new are class_net.predict.conv_pw.weight and 1 more"));
+  CHECK_THAT(run.description(), Contains("new: class_net.predict.conv_pw.weight and 1 more"));
   REQUIRE(run.train({}));
   const SafetensorsFile start(config.init_from);
   Detector trained(ModelFile(folder / "run/last.safetensors"));
@@ -69,7 +69,7 @@ TEST_CASE("a frozen backbone ends as it came from the file, the rest does not") 
   CHECK(changed > 10 * same);  // an edge weight or two may stay
 }
 
-TEST_CASE("a stopped run goes on without the file it started from") {
+TEST_CASE("a stopped run continues without the file it started from") {
   const TemporaryFolder folder;
   TrainConfig config = small_config(draw(folder));
   config.init_from = published(folder);
@@ -81,7 +81,7 @@ TEST_CASE("a stopped run goes on without the file it started from") {
   CHECK(resume_run(folder / "run").train({}));
 }
 
-TEST_CASE("what cannot be started from is said before anything is written") {
+TEST_CASE("weights that do not fit are reported before anything is written") {
   const TemporaryFolder folder;
   TrainConfig config = small_config(draw(folder));
   config.init_from = folder / "missing.safetensors";
@@ -94,7 +94,7 @@ TEST_CASE("what cannot be started from is said before anything is written") {
   CHECK_THROWS_WITH(start_run(config, folder / "run"), Contains("without `init_from`"));
 }
 
-TEST_CASE("published weights are a detector with one path") {
+TEST_CASE("published weights become a detector with only a path") {
   const TemporaryFolder folder;
   const std::string path = published(folder);
   const ModelFile file(path);  // the model's name is in the file's
@@ -113,7 +113,7 @@ TEST_CASE("published weights are a detector with one path") {
   CHECK(named.state().class_names.back() == "j");
   write_file_atomically(folder / "names", "a\n");
   CHECK_THROWS_WITH(ModelFile(folder / "model.safetensors", {"efficientdet_d-3", folder / "names"}),
-                    Contains("has 1 class names, the weights tell 10 classes apart"));
+                    Contains("has 1 class names, but the weights have 10 classes"));
   CHECK_THROWS_WITH(Detector(ModelFile(folder / "model.safetensors", {"efficientdet_d-2", ""})),
                     Contains("another shape in the file"));
 }

@@ -152,10 +152,10 @@ TEST_CASE("matching by hand: threshold, forced matches, ties") {
   CHECK(targets.classes == std::vector<int32_t>{4, -1});
 
   // A forced match overrides a better one: the small object takes anchor 0 from the large one, which has no
-  // other.
+  // other anchor.
   const std::vector<Box> nested{{0, 0, 10, 10}, {0, 0, 3, 3}};
   targets = match({{0, 0, 10, 10}}, {.boxes = nested, .labels = std::vector<int32_t>{1, 2}});
-  CHECK(targets.classes == std::vector<int32_t>{1});  // both want it: the first object has it
+  CHECK(targets.classes == std::vector<int32_t>{1});  // both choose it: the first object gets it
   CHECK(targets.counts.anchorless == 1);
   const std::vector<Box> swapped{nested[1], nested[0]};
   targets = match({{0, 0, 10, 10}}, {.boxes = swapped, .labels = std::vector<int32_t>{2, 1}});
@@ -213,7 +213,7 @@ TEST_CASE("a batch is its images one by one, on any number of threads") {
   CHECK(sum.truths == 10);
 }
 
-TEST_CASE("matching refuses boxes and labels that cannot be learnt") {
+TEST_CASE("matching refuses boxes and labels that cannot be learned") {
   const std::vector<Box> anchors{{0, 0, 10, 10}};
   const auto with = [&](const Box& box, int32_t label) {
     const std::vector<Box> boxes{{0, 0, 1, 1}, box};
@@ -259,7 +259,7 @@ Image random_image(Uniform& uniform, int objects, int crowds, int size) {
   for (int i = 0; i < objects; ++i) {
     image.boxes.push_back(box(size / 2));
     image.labels.push_back(uniform.below(90));
-    if (i % 5 == 4) image.boxes.back() = image.boxes[size_t(i) / 2];  // both want the same anchor
+    if (i % 5 == 4) image.boxes.back() = image.boxes[size_t(i) / 2];  // both choose the same anchor
   }
   for (int i = 0; i < crowds; ++i) image.crowds.push_back(box(size));
   return image;
@@ -286,7 +286,7 @@ DeviceTargets match_on_device(const std::vector<Box>& anchors, const std::vector
 
 }  // namespace
 
-TEST_CASE("matching on CUDA is the CPU's, whatever order threads come in") {
+TEST_CASE("matching on CUDA is the CPU's, in any order of threads") {
   Uniform uniform(71);
   struct Row {
     int size;        // of the image: 774 anchors at 64 pixels, 3069 at 128
@@ -333,7 +333,7 @@ TEST_CASE("matching on CUDA is the CPU's, whatever order threads come in") {
   }
 }
 
-TEST_CASE("matching on CUDA finds nothing where nothing is") {
+TEST_CASE("matching on CUDA finds nothing if there is nothing") {
   const std::vector<Box> anchors{{0, 0, 10, 10}, {0, 10, 10, 20}};
   const DeviceTargets targets = match_on_device(anchors, {{}, {}}, 0, {});
   CHECK(targets.classes == std::vector<double>(4, background_target));
@@ -344,8 +344,8 @@ TEST_CASE("matching on CUDA finds nothing where nothing is") {
 }
 
 TEST_CASE("matching on CUDA at the threshold is as exact as on the CPU") {
-  // IoUs of a box with itself and with its like, whose products do not fit a float: fused with the
-  // subtraction that follows them, they would come out beside 1.
+  // IoUs of a box with itself and with equal boxes, whose products do not fit a float: fused with the
+  // subtraction that follows, they would differ from 1.
   std::vector<Box> anchors;
   for (int i = 0; i < 700; ++i) {
     const float y = 0.1f + 0.37f * float(i), x = 0.3f + 0.73f * float(i % 31);

@@ -1,4 +1,4 @@
-// What step_memory() says, against the memory that real steps take.
+// Compares step_memory() with the memory that real steps take.
 #include "train/diagnose/memory.h"
 
 #include <catch2/catch.hpp>
@@ -7,6 +7,7 @@
 #include "cuda/runtime/memory.h"
 #include "nn/io/safetensors.h"
 #include "tests/support/test_data.h"
+#include "train/data/random_stream.h"
 #include "train/data/synth/synth.h"
 #include "train/detection/detection_task.h"
 #include "train/diagnose/step_timing.h"
@@ -82,7 +83,7 @@ TEST_CASE("the memory of a step on the CPU is predicted for any model, batch, si
 
 TEST_CASE("recomputing takes less than half of the memory that grows with the batch") {
   for (const auto& [model, most] : {std::pair("efficientdet_d0", 0.35), std::pair("efficientdet_d-2", 0.5)}) {
-    const auto growing = [&, name = model](bool recompute) {  // activations, and what comes and goes
+    const auto growing = [&, name = model](bool recompute) {  // activations and temporary tensors
       const StepMemory m = step_memory(config_of({name, 4, 256, recompute}), 90);
       return double(m.peak - m.weights - m.optimizer - m.averages - m.batches);
     };
@@ -102,7 +103,7 @@ TEST_CASE("the memory of a step on CUDA in bfloat16 is predicted") {
     const int64_t before = cuda::device_memory_use().current;
     StepTiming timing(options_of(c, Device::cuda));
     cuda::reset_device_peak();
-    timing.training_launches();  // on a simulated device allocated and not run
+    timing.training_launches();  // on a simulated device they are allocated and not run
     const int64_t measured = cuda::device_memory_use().peak - before;
     CHECK(double(predicted.peak - predicted.averages) == Approx(double(measured)).epsilon(0.02));
   }
@@ -116,12 +117,17 @@ TEST_CASE("the memory of a whole training is predicted") {
   synth.width = 160;
   synth.height = 120;
   synthesize_dataset(folder / "data", synth);
-  for (const auto& [recompute, accumulate] : {std::pair(false, 1), std::pair(true, 1), std::pair(false, 3)}) {
+  for (const auto& [recompute, accumulate, multi_scale] :
+       {std::tuple(false, 1, 0.0), std::tuple(true, 1, 0.0), std::tuple(false, 3, 0.0),
+        std::tuple(false, 1, 0.25)}) {
     TrainConfig config = config_of({"efficientdet_d-2", accumulate == 1 ? 4 : 1, 128, recompute});
     config.accumulate = accumulate;
+    config.multi_scale = multi_scale;
     config.data = folder / "data";
     config.steps = 4;
     config.drop_path = 0.2;
+    while (multi_scale > 0 && Random(uint64_t(config.seed), stream_of(RandomStream::input_size)).below(3) < 2)
+      ++config.seed;  // until the first input is the largest
     config = resolve_config(config, synth.train_images);
     release_cached_memory();
     const int64_t before = memory_use().current;
@@ -136,14 +142,16 @@ TEST_CASE("the memory of a whole training is predicted") {
     hooks.on_step = [&](const TrainProgress& p) {
       if (p.step == 3) peak = memory_use().peak - before;  // before the evaluation
     };
-    REQUIRE(Trainer(task, state, folder / fmt::format("run-{}-{}", recompute, accumulate), hooks).run());
+    REQUIRE(
+        Trainer(task, state, folder / fmt::format("run-{}-{}-{}", recompute, accumulate, multi_scale), hooks)
+            .run());
     const StepMemory predicted = step_memory(config, int64_t(state.class_names.size()));
     CAPTURE(recompute, accumulate, predicted.batches, predicted.gradients);
     CHECK(double(predicted.peak) == Approx(double(peak)).epsilon(0.1));
   }
   // Recomputing changes no bit of what is learned.
-  const TensorFile plain = read_safetensors(folder / "run-false-1/last.safetensors");
-  const TensorFile again = read_safetensors(folder / "run-true-1/last.safetensors");
+  const TensorFile plain = read_safetensors(folder / "run-false-1-0/last.safetensors");
+  const TensorFile again = read_safetensors(folder / "run-true-1-0/last.safetensors");
   REQUIRE(plain.tensors.size() == again.tensors.size());
   int64_t different = 0;
   for (size_t i = 0; i < plain.tensors.size(); ++i)
@@ -152,7 +160,7 @@ TEST_CASE("the memory of a whole training is predicted") {
   CHECK(plain.tensors.size() > 500);
 }
 
-TEST_CASE("what training takes that no laptop has is predicted at once, and the batch that fits is found") {
+TEST_CASE("a training too large for any laptop is predicted at once, and the batch that fits is found") {
   TrainConfig config = config_of({"efficientdet_d7", 16, 1536, false});
   const StepMemory huge = step_memory(config, 90);
   CHECK(double(huge.peak) > 300e9);
@@ -175,7 +183,7 @@ TEST_CASE("what training takes that no laptop has is predicted at once, and the 
   CHECK(free_memory(Device::cuda) > 1'000'000);
 }
 
-TEST_CASE("what is frozen needs neither gradients nor moments") {
+TEST_CASE("frozen parameters need neither gradients nor moments") {
   TrainConfig config = config_of({"efficientdet_d0", 2, 128, false});
   const StepMemory whole = step_memory(config, 3);
   config.freeze = "backbone";

@@ -4,7 +4,7 @@
 
 using namespace fovea;
 
-TEST_CASE("the nearest name is the fewest letters away, the first of several") {
+TEST_CASE("the nearest name has the fewest different letters, and is the first of several") {
   const std::vector<std::string> names = {"epochs", "steps", "mosaic", "seed"};
   CHECK(nearest_name("epoch", names) == "epochs");
   CHECK(nearest_name("mosaics", names) == "mosaic");

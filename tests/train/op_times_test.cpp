@@ -8,7 +8,7 @@
 
 using namespace fovea;
 
-TEST_CASE("op times: each op with its calls, both ways, and nothing afterwards") {
+TEST_CASE("op times: each op with its calls, forward and backward, and nothing afterwards") {
   Random random(1);
   Tensor x = randn({100}, random);
   x.set_requires_grad();
@@ -28,7 +28,7 @@ TEST_CASE("op times: each op with its calls, both ways, and nothing afterwards")
     CHECK(find(times, "update").calls == 1);
     CHECK(find(times, "update").backward == 0);
     {
-      OpTimes inner;  // both see it
+      OpTimes inner;  // both record it
       sum(x);
       CHECK(inner.times().size() == 1);
       CHECK(find(times, "sum").calls == 2);

@@ -131,7 +131,7 @@ void set_gradients(const std::vector<NamedTensor>& parameters, int64_t step) {
     parameters[k].tensor.set_grad(gradient_of(parameters[k], k, step).to(parameters[k].tensor.device()));
 }
 
-// Into the tensors that are there: a captured graph knows these.
+// Writes into the existing tensors, since a captured graph uses these.
 void overwrite_gradients(const std::vector<NamedTensor>& parameters, int64_t step) {
   for (size_t k = 0; k < parameters.size(); ++k)
     parameters[k].tensor.grad().copy_from(gradient_of(parameters[k], k, step));
@@ -144,7 +144,7 @@ std::vector<double> numbers_of(const std::vector<NamedTensor>& tensors) {
   return numbers;
 }
 
-// Weights, and what the optimizer remembers.
+// The weights and the optimizer's state.
 std::vector<double> numbers_of(const std::vector<NamedTensor>& parameters, const Optimizer& optimizer) {
   std::vector<NamedTensor> all = parameters;
   for (const NamedTensor& t : optimizer.state()) all.push_back(t);
@@ -193,7 +193,7 @@ TEST_CASE("optimizers compute on CUDA what they do on the CPU, in any order of t
       }
 }
 
-TEST_CASE("on CUDA too a gradient that is not finite changes nothing, and is counted") {
+TEST_CASE("a gradient that is not finite also changes nothing on CUDA, and is counted") {
   for (const auto& shapes : {few, many})
     for (const double bad :
          {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::quiet_NaN()}) {
@@ -249,7 +249,7 @@ TEST_CASE("a captured update replays with each step's rate and gradients, the sa
       } else {
         if (step == 2) {
           graph.capture([&] { optimizer.apply(); });
-          optimizer.prepare(step, 0.1 / double(step + 1));  // brings what may not be brought under capture
+          optimizer.prepare(step, 0.1 / double(step + 1));  // copies what must not be copied under capture
         }
         const cuda::Counters before = cuda::counters();
         graph.replay();
@@ -286,7 +286,7 @@ TEST_CASE("a captured update keeps to the gradients it was captured with") {
   CHECK(weight.values()[0] == Approx(w - 5 - 0.25));
 }
 
-TEST_CASE("misuse of an optimizer is told") {
+TEST_CASE("misuse of an optimizer is an error") {
   auto parameters = network(few, Device::cuda);
   Optimizer optimizer(parameters, {});
   set_gradients(parameters, 0);
@@ -294,13 +294,13 @@ TEST_CASE("misuse of an optimizer is told") {
   optimizer.prepare(0, 0.1);
   cuda::Graph graph;
   CHECK_THROWS_WITH(graph.capture([&] { optimizer.prepare(0, 0.1); }),
-                    Contains("belongs before each replay"));
+                    Contains("call it before each replay"));
   CHECK_THROWS_WITH(graph.capture([&] {
     optimizer.apply();
     optimizer.apply();
   }),
                     Contains("captured once after each prepare()"));
   parameters[2].tensor.move_to(Device::cpu);
-  CHECK_THROWS_WITH(optimizer.apply(), Contains("2 or its gradient has left cuda"));
+  CHECK_THROWS_WITH(optimizer.apply(), Contains("2 or its gradient is no longer on cuda"));
   CHECK_THROWS_WITH(Optimizer(parameters, {}), Contains("0 is on cuda, 2 on cpu"));
 }

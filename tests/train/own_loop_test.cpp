@@ -1,4 +1,5 @@
-// Loops of one's own: optimizers with step(), groups, schedules, and a step that is captured by one call.
+// Training loops of a program's own: optimizers with step(), groups, schedules, and a step that one call
+// captures.
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -58,7 +59,7 @@ TEST_CASE("Adam adds the decay to the gradient, AdamW to the update") {
       CHECK(optimizer.steps() == 3);
       return parameters[0].tensor.to(Device::cpu).values()[0];
     };
-    // By the formulas, in double: 1412.6980 algorithm 1, 1711.05101 algorithm 2.
+    // From the formulas, in double: 1412.6980 algorithm 1, 1711.05101 algorithm 2.
     const auto expected = [](bool coupled) {
       double w = 1, m = 0, v = 0;
       for (int t = 1; t <= 3; ++t) {
@@ -78,7 +79,7 @@ TEST_CASE("Adam adds the decay to the gradient, AdamW to the update") {
   }
 }
 
-TEST_CASE("groups have rates and decays of their own, a schedule decides on the rate of each step") {
+TEST_CASE("groups have their own rates and decays, and a schedule decides the rate of each step") {
   for (const Device device : {Device::cpu, Device::cuda}) {
     std::vector<NamedTensor> slow{parameter("slow", {1500}, 1)}, fast{parameter("fast", {3, 1}, 1)};
     for (const auto* group : {&slow, &fast}) {
@@ -105,8 +106,8 @@ TEST_CASE("groups have rates and decays of their own, a schedule decides on the 
   }
 }
 
-TEST_CASE("a captured step computes what the loop written out does") {
-  // Ten steps with dropout, which draws other numbers in each.
+TEST_CASE("a captured step computes what the explicit loop does") {
+  // Ten steps with dropout, which draws new numbers in each.
   const auto train = [](Device device, bool captured) {
     Regression net(4);
     net.to(device);
@@ -154,7 +155,7 @@ TEST_CASE("a loop that is saved and loaded computes the bits of one that was not
   for (const Device device : {Device::cpu, Device::cuda})
     for (const bool captured : {false, true}) {
       CAPTURE(name(device), captured);
-      // Steps first .. last - 1; what remains of them is every number of the network.
+      // Steps first .. last - 1; returns every number of the network after them.
       const auto train = [&](Regression& net, Optimizer& optimizer, int64_t first, int64_t last) {
         const Tensor x = zeros({8, 3}).to(device).clone();
         const auto loss_of = [&] {
@@ -191,7 +192,7 @@ TEST_CASE("a loop that is saved and loaded computes the bits of one that was not
     }
 }
 
-TEST_CASE("a training is loaded into nothing that it does not fit") {
+TEST_CASE("a training is not loaded into anything that it does not fit") {
   const TemporaryFolder folder;
   const std::string file = folder / "training.safetensors";
   Regression net(4);
@@ -207,8 +208,8 @@ TEST_CASE("a training is loaded into nothing that it does not fit") {
   AdamW decoupled(net.parameters());
   SGD sgd(net.parameters());
   CHECK_THROWS_WITH(load_training(file, net, decoupled),
-                    Contains("holds a training by Adam, the optimizer given is AdamW"));
-  CHECK_THROWS_WITH(load_training(file, net, sgd), Contains("given is SGD"));
+                    Contains("holds a training with Adam, but the given optimizer is AdamW"));
+  CHECK_THROWS_WITH(load_training(file, net, sgd), Contains("optimizer is SGD"));
   CHECK_THROWS_WITH(load_training(file, other, of_other), Contains("an optimizer of other parameters"));
   Adam of_a(net.a.parameters());
   CHECK_THROWS_WITH(load_training(file, net, of_a), Contains("weight.momentum is 3x7 here, and missing"));
@@ -217,6 +218,6 @@ TEST_CASE("a training is loaded into nothing that it does not fit") {
   CHECK(other.a.parameters()[0].tensor.values() == before);
   save_weights(folder / "weights", net);
   CHECK_THROWS_WITH(load_training(folder / "weights", net, optimizer),
-                    Contains("is no training to go on with: its metadata has no optimizer"));
+                    Contains("does not hold a training to continue: its metadata has no optimizer"));
   CHECK_THROWS_WITH(load_training(folder / "none", net, optimizer), Contains("none"));
 }

@@ -5,43 +5,9 @@
 #include <string>
 
 #include "tests/support/error_of.h"
-#include "train/detection/quantize_detector.h"
-#include "train/loop/model_file.h"
+#include "tests/support/quantized_file.h"
 
 using namespace fovea;
-
-namespace {
-
-// A detector's file in bytes, of a network that has learned nothing.
-struct QuantizedFile {
-  std::string path = (std::filesystem::temp_directory_path() / "fovea_quantize_test.safetensors").string();
-  TrainingState state;
-  Tensor images;
-  QuantizedFile() {
-    state.config.model = "efficientdet_d-3";
-    state.config.image_size = "64";
-    state.class_names = {"cell", "plate"};
-    state.category_ids = {1, 2};
-    Random random(5);
-    images = randn({1, 64, 64, 3}, random);
-  }
-  ~QuantizedFile() { std::filesystem::remove(path); }
-
-  Detector detector() const {
-    Detector result(state.config, state.class_names);
-    result.model().set_training(false);
-    return result;
-  }
-  QuantizedNetwork write() const {
-    QuantizedNetwork network = detector().recorded();
-    network.calibrate(images);
-    network.quantize();
-    save_quantized(path, state, network);
-    return network;
-  }
-};
-
-}  // namespace
 
 TEST_CASE("a quantised detector comes back from its file with the same bits") {
   const QuantizedFile written;
@@ -52,11 +18,12 @@ TEST_CASE("a quantised detector comes back from its file with the same bits") {
   const DetectorOutput output = Detector(file).outputs(written.images);
   CHECK(output.class_logits.values() == expected[0].values());
   CHECK(output.box_codes.values() == expected[1].values());
-  CHECK(error_of([&] { Detector(file, Device::cuda); }).find("which is for the CPU") != std::string::npos);
+  CHECK(error_of([&] { Detector(file, Device::cuda); }).find("run only on the CPU") != std::string::npos);
   const Detector detector = written.detector();
-  CHECK(error_of([&] { file.restore(detector.model()); }) ==
-        written.path +
-            " is quantised: it holds bytes in place of the weights. Give the checkpoint that it was made of");
+  CHECK(
+      error_of([&] { file.restore(detector.model()); }) ==
+      written.path +
+          " is quantised: it holds bytes instead of the weights. Give the checkpoint that it was made from");
 }
 
 TEST_CASE("a damaged quantised file is refused with one sentence") {
@@ -68,7 +35,7 @@ TEST_CASE("a damaged quantised file is refused with one sentence") {
     file.put('\x55');
   }
   CHECK(error_of([&] { ModelFile(written.path); }) ==
-        written.path + " was altered after it was written: the checksum of its numbers is another");
+        written.path + " was altered after it was written: the checksum of its numbers does not match");
   std::filesystem::resize_file(written.path, std::filesystem::file_size(written.path) - 3);
   CHECK(error_of([&] { ModelFile(written.path); }).find(written.path) != std::string::npos);
   QuantizedFile other;

@@ -4,7 +4,7 @@
 
 using namespace fovea;
 
-TEST_CASE("warm-up from a tenth, then half a cosine to nothing") {
+TEST_CASE("warm-up from a tenth, then half a cosine to zero") {
   const WarmupCosine schedule{0.08, 10, 110};
   CHECK(schedule(0) == Approx(0.008));
   CHECK(schedule(5) == Approx(0.044));

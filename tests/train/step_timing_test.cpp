@@ -32,17 +32,18 @@ TEST_CASE("a detector's step, forward pass and detection are timed on either dev
   }
 }
 
-TEST_CASE("what is left open is as published") {
+TEST_CASE("settings left open are the published ones") {
   StepOptions options;
   options.batch = 1;
   StepTiming timing(options);
   CHECK(timing.parameter_count() == 5288548);
   CHECK(timing.options().image_size == std::array{224, 224});
   CHECK(timing.options().classes == 1000);
-  CHECK_THROWS_WITH(timing.detection(1), Contains("efficientnet_b0 finds no boxes"));
+  CHECK_THROWS_WITH(timing.detection(1), Contains("efficientnet_b0 is not a detector"));
 }
 
-// Each launch costs 1.5 to 2.5 us of a GPU's time, whatever it does (bench/NOTES.md): these only ever fall.
+// Each launch costs 1.5 to 2.5 us of a GPU's time, whatever it does (bench/NOTES.md), so these bounds may
+// only fall.
 TEST_CASE("a training step in bfloat16 has no more launches than it had") {
   struct Most {
     std::string model;
@@ -60,7 +61,7 @@ TEST_CASE("a training step in bfloat16 has no more launches than it had") {
     INFO(most.model << " has " << launches.size() << " launches");
     CHECK(launches.size() <= most.launches);
     CHECK(launches.size() > most.launches * 9 / 10);  // or lower the bound
-    // Products find their weights cast.
+    // Products read weights that are already cast.
     const auto casts = [](const cuda::LaunchTime& launch) { return launch.kernel.starts_with("cast_"); };
     CHECK(std::none_of(launches.begin(), launches.end(), casts));
   }
@@ -85,7 +86,7 @@ TEST_CASE("a detection has no more launches than it had, and reads its logits as
   const int64_t logits = 2 * 49104 * 90;  // bytes
   int64_t bytes = 0;
   for (auto launch = begin; launch != launches.end(); ++launch) bytes += launch->bytes;
-  CHECK(bytes < 5 * logits);  // of the four passes, at most, the last one often finds all done
+  CHECK(bytes < 5 * logits);  // at most four passes; often nothing is left for the last one
 }
 
 TEST_CASE("the profile of a step holds its kernels on CUDA and its ops on the CPU") {
@@ -104,7 +105,7 @@ TEST_CASE("the profile of a step holds its kernels on CUDA and its ops on the CP
     if (op.op == "depthwise_conv2d") calls = op.calls;
   }
   CHECK(calls > 20);
-  // On CUDA each layer of the two heads, three of them a head, runs once for the five levels.
+  // On CUDA each layer of the two heads, three per head, runs once for the five levels.
   CHECK(depthwise == calls - 2 * 3 * 4);
 }
 

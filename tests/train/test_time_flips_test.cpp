@@ -1,4 +1,4 @@
-// What networks make of an image and its flips together: test_time_flips(), Detector and Classifier.
+// The results of networks for an image and its flips together: test_time_flips(), Detector and Classifier.
 #include <catch2/catch.hpp>
 #include <cmath>
 
@@ -44,7 +44,7 @@ Box flipped(const Box& box, const Image& image, const Flip& flip) {
   return result;
 }
 
-// Random weights, which see something else in a mirrored image.
+// Random weights, which give other results for a mirrored image.
 Detector detector_on(Device device) {
   TrainConfig config;
   config.model = "efficientdet_d-3";
@@ -56,7 +56,7 @@ Detector detector_on(Device device) {
   return detector;
 }
 
-// The largest difference of edges and scores, or infinity where the lists do not belong together.
+// The largest difference of edges and scores, or infinity if the lists do not correspond.
 double difference(const std::vector<Detection>& a, const std::vector<Detection>& b) {
   if (a.size() != b.size()) return INFINITY;
   double worst = 0;
@@ -82,7 +82,7 @@ TEST_CASE("the views of an image are those of the training") {
   CHECK_THROWS_WITH(test_time_flips(config), Contains("neither `horizontal_flip` nor `vertical_flip`"));
 }
 
-TEST_CASE("what is found in an image and its flips turns over with the image") {
+TEST_CASE("the detections in an image and its flips flip with the image") {
   const Device device = GENERATE(Device::cpu, Device::cuda);
   Detector detector = detector_on(device);
   const Image image = noise(side, side, 3);
@@ -95,14 +95,14 @@ TEST_CASE("what is found in an image and its flips turns over with the image") {
       const auto found = detector.detect(image, options, views);
       REQUIRE(found.size() > 5);
       CHECK(difference(found, back) < 1e-3);
-      // The network by itself sees something else in the flipped image.
+      // Without its flips the network gives other results for the flipped image.
       auto single = detector.detect(flipped(image, flip), options);
       for (Detection& d : single) d.box = flipped(d.box, image, flip);
       CHECK(difference(detector.detect(image, options), single) > 0.01);
     }
 }
 
-TEST_CASE("the views of an image are looked at one by one and fused") {
+TEST_CASE("the views of an image are evaluated one by one and fused") {
   const Device device = GENERATE(Device::cpu, Device::cuda);
   Detector detector = detector_on(device);
   const Image image = noise(61, 37, 4);  // letterboxed
@@ -115,7 +115,7 @@ TEST_CASE("the views of an image are looked at one by one and fused") {
   CHECK(difference(detector.detect(image, {}, unflipped), each[0]) == 0);
 }
 
-TEST_CASE("the images of a data set are looked at as each by itself, however many views there are") {
+TEST_CASE("the images of a data set are evaluated as if each were single, however many views there are") {
   const Device device = GENERATE(Device::cpu, Device::cuda);
   Detector detector = detector_on(device);
   DetectionDataset dataset = open_dataset(shapes(), "train");

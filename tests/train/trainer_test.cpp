@@ -100,7 +100,7 @@ TEST_CASE("choices left open are made from the length of the training") {
   CHECK(resolved.warmup_steps == 100);
 }
 
-TEST_CASE("a training learns, measures on its way and keeps what it needs") {
+TEST_CASE("a training learns, evaluates on the way and keeps what it needs") {
   const TemporaryFolder folder;
   LineTask task;
   int64_t steps_shown = 0;
@@ -121,7 +121,7 @@ TEST_CASE("a training learns, measures on its way and keeps what it needs") {
 }
 
 TEST_CASE("the best figure may be any finite number") {
-  // Measured every 20 steps of 150, and at the end.
+  // Evaluated every 20 steps of 150, and at the end.
   class Measured : public LineTask {
    public:
     explicit Measured(std::vector<double> of) : figures(std::move(of)) {}
@@ -142,11 +142,11 @@ TEST_CASE("the best figure may be any finite number") {
   CHECK(best_of("rising", {-800, -700, -600, -500, -400, -300, -200, -100}).step == 150);
   const TrainingState odd = best_of("odd", {NAN, -INFINITY, INFINITY, -7, NAN, -7, INFINITY, -8});
   CHECK(odd.best == -7.0);
-  CHECK(odd.step == 120);  // an equal one is later, and as good
+  CHECK(odd.step == 120);  // an equal one comes later
   CHECK(Checkpoint(folder / "odd/last.safetensors").state().measured_since_best == 4);
 
-  // Stopped before anything was measured there is no best, and a figure below the -1 that stood there once is
-  // the best when the training goes on.
+  // If it stops before the first evaluation there is no best figure, and when it continues, a figure below
+  // the former -1 is the best.
   std::atomic<bool> stop = false;
   TrainHooks hooks;
   hooks.stop = &stop;
@@ -168,7 +168,7 @@ TEST_CASE("the best figure may be any finite number") {
   hooks.on_step = nullptr;
   hooks.on_message = [&](const std::string& text) { message = text; };
   CHECK(Trainer(never, patient, folder / "never", hooks).run());
-  CHECK(message == "stops at step 40 of 150: the last 2 measurements were not finite");
+  CHECK(message == "stops at step 40 of 150: the last 2 evaluations were not finite");
 }
 
 TEST_CASE("a training stopped anywhere and resumed ends at the same bits") {
@@ -208,7 +208,7 @@ TEST_CASE("a training is not resumed on other data") {
                     Contains("was started on other data"));
 }
 
-TEST_CASE("a loss that is not a number ends the training, the checkpoint before stays") {
+TEST_CASE("a loss that is not a number ends the training, and the earlier checkpoint stays") {
   const TemporaryFolder folder;
   LineTask task;
   task.diverge_at = 52;
@@ -216,12 +216,12 @@ TEST_CASE("a loss that is not a number ends the training, the checkpoint before 
   CHECK_THROWS_WITH(trainer.run(),
                     Contains("train/loss is nan at step 52") &&
                         Contains("subtract, after weight read a number that is not finite (8x1)") &&
-                        Contains("It came with the images or their labels"));
+                        Contains("It came from the images or their labels"));
   CHECK(Checkpoint(folder / "run/last.safetensors").state().step == 50);
 }
 
 TEST_CASE(
-    "on CUDA a training is graph replays: nothing is allocated, nothing waited for, and the weights are the "
+    "on CUDA a training is graph replays: it allocates nothing, waits for nothing, and the weights are the "
     "CPU's") {
   const TemporaryFolder folder;
   LineTask on_cpu;
@@ -238,8 +238,8 @@ TEST_CASE(
     Trainer trainer(task, line_state(), folder / (deferred ? "deferred" : "cuda"), hooks);
     CHECK(trainer.run());
     REQUIRE(counters.size() == 150);
-    // Losses are read every 20 steps, checkpoints and measurements come every 5 and 20; batch norm, which
-    // this network has not, would be frozen at step 75: a new graph then.
+    // Losses are read every 20 steps, checkpoints and evaluations come every 5 and 20; batch norm, which this
+    // network lacks, would be frozen at step 75, which makes a new graph.
     for (const size_t step : {6u, 7u, 8u, 31u, 32u, 33u, 81u, 82u, 83u, 142u}) {
       CAPTURE(step);
       CHECK(counters[step].graph_replays == counters[step - 1].graph_replays + 1);
@@ -253,7 +253,7 @@ TEST_CASE(
   if (cuda::is_simulated())
     CHECK(read_file(folder / "deferred/last.safetensors") == read_file(folder / "cuda/last.safetensors"));
 
-  // The same bits when stopped on the way, and from a checkpoint of the CPU.
+  // The same bits when it is stopped on the way, and from a checkpoint of the CPU.
   std::atomic<bool> stop = false;
   hooks.stop = &stop;
   hooks.on_step = [&](const TrainProgress& p) { stop = p.step == 31; };
@@ -290,7 +290,7 @@ TEST_CASE("the progress has a loss from the first step on, on either device") {
   }
 }
 
-TEST_CASE("a training that diverges on CUDA ends with the steps it happened in") {
+TEST_CASE("a training that diverges on CUDA ends and names the steps in which it diverged") {
   const TemporaryFolder folder;
   LineTask task(Device::cuda);
   task.diverge_at = 52;
@@ -307,7 +307,7 @@ TEST_CASE("a learning rate that is too high is named, with the op that overflowe
   state.config.optimizer = "sgd";
   state.config.learning_rate = 1000;
   state.config.clip_norm = 0;
-  state.config.freeze_statistics_at = 1;  // which the network has not: on CUDA one graph instead of two
+  state.config.freeze_statistics_at = 1;  // the network has no batch norm: on CUDA one graph instead of two
   for (const Device device : {Device::cpu, Device::cuda}) {
     LineTask task(device);
     Trainer trainer(task, state, folder / std::string(name(device)), {});
@@ -319,15 +319,16 @@ TEST_CASE("a learning rate that is too high is named, with the op that overflowe
         Contains(
             "the training diverged: train/loss is infinite " + when +
             "; the first number that is not finite is in the output of multiply, after weight (8x1). The "
-            "learning rate is likely too high: try `learning_rate` 3.3e+02, and `clip_norm` 10; a new run "
+            "learning rate is probably too high: try `learning_rate` 3.3e+02, and `clip_norm` 10; a new run "
             "can start from the last good weights: `init_from`") &&
             EndsWith("last.safetensors"));
   }
 }
 
-TEST_CASE("with patience a training stops when it gets no better, stopped and resumed on the way or not") {
+TEST_CASE(
+    "with patience a training stops when it no longer improves, stopped and resumed on the way or not") {
   const TemporaryFolder folder;
-  // The line is learned within the first measurements; a rate that falls to 0 leaves little to gain.
+  // The line is learned within the first evaluations; a rate that falls to 0 leaves little to gain.
   class Plateau : public LineTask {
    public:
     NamedValues evaluate() override {
@@ -343,13 +344,12 @@ TEST_CASE("with patience a training stops when it gets no better, stopped and re
   Plateau task;
   Trainer trainer(task, state, folder / "whole", hooks);
   CHECK(trainer.run());
-  const int64_t first_at_1 = 20 * (task.evaluations - 3);  // measured every 20 steps
+  const int64_t first_at_1 = 20 * (task.evaluations - 3);  // evaluated every 20 steps
   CHECK(trainer.step() == first_at_1 + 60);
   CHECK(trainer.step() < 150);
-  CHECK_THAT(told,
-             Contains(fmt::format("stops at step {} of 150: the last 3 measurements were no better than "
-                                  "the best (1.0000)",
-                                  trainer.step())));
+  CHECK_THAT(told, Contains(fmt::format("stops at step {} of 150: the last 3 evaluations were no better than "
+                                        "the best (1.0000)",
+                                        trainer.step())));
   const Checkpoint last(folder / "whole/last.safetensors");
   CHECK(last.state().measured_since_best == 3);
   CHECK(last.state().step == trainer.step());
@@ -364,7 +364,7 @@ TEST_CASE("with patience a training stops when it gets no better, stopped and re
   resumed.resume(Checkpoint(folder / "stopped/last.safetensors"));
   CHECK(resumed.run());
   CHECK(read_file(folder / "stopped/last.safetensors") == read_file(folder / "whole/last.safetensors"));
-  // Resumed once more there is nothing left to do.
+  // When it is resumed again, nothing is left to do.
   Trainer again(third, state, folder / "stopped", {});
   again.resume(Checkpoint(folder / "stopped/last.safetensors"));
   CHECK(again.run());
@@ -372,7 +372,7 @@ TEST_CASE("with patience a training stops when it gets no better, stopped and re
   CHECK(third.evaluations == 0);
 }
 
-TEST_CASE("a loss that climbs and stays far above its best is told of once") {
+TEST_CASE("a loss that rises and stays far above its best is reported once") {
   LossWatch watch;
   int told = 0;
   for (int64_t step = 1; step <= 400; ++step) {
@@ -383,7 +383,7 @@ TEST_CASE("a loss that climbs and stays far above its best is told of once") {
     CHECK_THAT(*warning, Contains("three times its best (1 at step 51) for 100 steps and is 3.5"));
   }
   CHECK(told == 1);
-  LossWatch calm;  // near 0 a loss may well be several times its best
+  LossWatch calm;  // near 0 a loss may be several times its best
   for (int64_t step = 1; step <= 400; ++step)
     CHECK_FALSE(calm.see(step, step < 100 ? 2.0 : step < 150 ? 0.01 : 0.1));
 }

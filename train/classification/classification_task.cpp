@@ -10,6 +10,7 @@
 #include "train/classification/classification_recipe.h"
 #include "train/classification/evaluate_classifier.h"
 #include "train/data/augment/augment.h"
+#include "train/data/augment/mixup.h"
 #include "train/data/class_weights.h"
 #include "train/data/files/listing.h"
 #include "train/data/files/shared_files.h"
@@ -33,7 +34,7 @@ std::vector<int64_t> images_of_classes(const ClassificationDataset& dataset) {
   return counts;
 }
 
-// folder/<split>, or what other tools call val.
+// folder/<split>, or that split by the name that other tools give it.
 std::string split_folder(const std::string& folder, const std::string& split) {
   for (const std::string& name : folder_names(folder))
     if (name != split && split_name(name) == split_name(split) && !is_folder(folder + "/" + split))
@@ -51,14 +52,14 @@ std::pair<ClassificationDataset, ClassificationDataset> held_out(const Classific
   for (const auto& image : all.images)
     (seen[size_t(image.label)]++ % 5 == 4 ? validation : train).images.push_back(image);
   require(!validation.images.empty(),
-          "{} has too few images: a class needs five, of which one is held out to measure on", all.name);
+          "{} has too few images: a class needs five, of which one is held out for validation", all.name);
   return {train, validation};
 }
 
 // The first `count` images, from each class in turn.
 void keep_first(ClassificationDataset& dataset, size_t count) {
-  require(dataset.images.size() >= count, "`overfit` is {}, and {} has {} images: give less", count,
-          dataset.name, dataset.images.size());
+  require(dataset.images.size() >= count, "`overfit` is {}, but {} has {} images: give a smaller number",
+          count, dataset.name, dataset.images.size());
   std::vector<int64_t> seen(dataset.class_names.size());
   std::vector<std::pair<int64_t, ClassifiedImage>> ranked;  // by place in its class
   for (const ClassifiedImage& image : dataset.images) ranked.emplace_back(seen[size_t(image.label)]++, image);
@@ -86,6 +87,7 @@ ClassificationTask::ClassificationTask(const TrainConfig& config, Classifier cla
       share_(share_of_batch(group, config.batch_size)),
       train_(std::move(train)),
       validation_(std::move(validation)),
+      class_weights_(class_weights(config.class_weights, train_.class_names, images_of_classes(train_))),
       classifier_(std::move(classifier)),
       sampler_(training_sampler(config, labels_of(train_))),
       train_images_(files_of(train_), config.cache_mb << 20),
@@ -95,7 +97,9 @@ Batch ClassificationTask::make_batch(int64_t index) {
   const int64_t n = share_.count;
   const int64_t first = index * config_.batch_size + share_.first;
   const InputBatch input = classifier_.input(n);
-  const Tensor labels({n}, DType::int32);
+  const bool mixes = config_.mixup > 0;
+  const int64_t classes = int64_t(train_.class_names.size());
+  const Tensor targets = mixes ? zeros({n, classes}) : Tensor({n}, DType::int32);
   const std::vector<int64_t> chosen = sampler_.images(first, n);
   ClassifierAugmentation augmentation;
   if (config_.overfit == 0)
@@ -106,12 +110,28 @@ Batch ClassificationTask::make_batch(int64_t index) {
                     .random_erasing = config_.random_erasing};
   for (int64_t k = 0; k < n; ++k) {
     const size_t image = size_t(chosen[size_t(k)]);
+    const int size = classifier_.size(), label = train_.images[image].label;
     Random random(uint64_t(config_.seed), stream_of(RandomStream::augmentation, first + k));
-    prepare_for_classification(*train_images_.get(image), classifier_.size(), augmentation, random,
-                               input.image(k));
-    labels.data<int32_t>()[k] = int32_t(train_.images[image].label);
+    const auto add_label = [&](int of, double share) {
+      add_to_soft_target(targets.span<float>().subspan(size_t(k * classes), size_t(classes)), of, share,
+                         config_.label_smoothing, class_weights_);
+    };
+    double share = 1;
+    if (mixes && random.chance(config_.mixup)) {
+      const size_t other = size_t(sampler_.any(random));
+      share = classifier_mixup_share(random);
+      prepare_mixed_for_classification(*train_images_.get(image), *train_images_.get(other), share, size,
+                                       augmentation, random, input.image(k));
+      add_label(train_.images[other].label, 1 - share);
+    } else {
+      prepare_for_classification(*train_images_.get(image), size, augmentation, random, input.image(k));
+    }
+    if (mixes)
+      add_label(label, share);
+    else
+      targets.data<int32_t>()[k] = int32_t(label);
   }
-  return {input.pixels, {labels}, input.packed};
+  return {input.pixels, {targets}, input.packed};
 }
 
 NamedValues ClassificationTask::evaluate() {
@@ -129,11 +149,10 @@ NamedValues ClassificationTask::evaluate() {
 
 std::string ClassificationTask::description() const {
   return fmt::format(
-      "{}: {} parameters, {} px; {} images of {} classes to learn from, {} to measure on; {} steps of {}{}",
+      "{}: {} parameters, {} px; {} training images of {} classes, {} validation images; {} steps of {}{}",
       config_.model, model().parameter_count(), config_.image_size, train_.images.size(),
       train_.class_names.size(), validation_.images.size(), config_.steps, images_per_step(config_),
-      class_weights_text(class_weights(config_.class_weights, train_.class_names, images_of_classes(train_)),
-                         train_.class_names));
+      class_weights_text(class_weights_, train_.class_names));
 }
 
 std::vector<std::string> ClassificationTask::warnings() const {
@@ -157,8 +176,8 @@ TaskResult ClassificationTask::finish(const std::string& folder) {
       fmt::format("weights:  {}/best.safetensors\n", folder);
   if (config_.overfit > 0 && top1 < 1)
     result.failure = fmt::format(
-        "top-1 accuracy is {:.4f} on the {} training images it was shown, where 1 was to be reached: if the "
-        "loss was still falling, give more `steps` than {}; otherwise look whether each folder in {} holds "
+        "top-1 accuracy is {:.4f} on the {} training images it was shown, where 1 was expected: if the loss "
+        "was still falling, give more `steps` than {}; otherwise check whether each folder in {} holds "
         "only images of its class",
         top1, train_.images.size(), config_.steps, config_.data);
   return result;
@@ -193,7 +212,7 @@ std::unique_ptr<Task> make_classification_task(TrainingState& state, ProcessGrou
 
 ClassificationDataset open_classification_split(const std::string& folder, const std::string& split,
                                                 const std::vector<std::string>& class_names) {
-  require(std::filesystem::is_directory(folder), "{} is no folder: give the folder of a data set", folder);
+  require(std::filesystem::is_directory(folder), "{} is not a folder: give the folder of a data set", folder);
   if (std::filesystem::is_directory(split_folder(folder, split)))
     return read_image_folder(split_folder(folder, split), class_names);
   require(split == "val", "{0} has no folder {1}: give a `split` that it has, {0}/<split>/<class>/", folder,

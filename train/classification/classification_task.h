@@ -13,7 +13,7 @@
 
 namespace fovea {
 
-// Learning to name whole images: classification_recipe() on a data set.
+// Trains a classifier of whole images: classification_recipe() on a data set.
 class ClassificationTask : public Task {
  public:
   ClassificationTask(const TrainConfig& config, ClassificationDataset train, ClassificationDataset validation,
@@ -38,19 +38,20 @@ class ClassificationTask : public Task {
   ProcessGroup& group_;
   BatchShare share_;
   ClassificationDataset train_, validation_;
+  std::vector<double> class_weights_;
   Classifier classifier_;
   Sampler sampler_;
   ImageCache train_images_, validation_images_;
 };
 
-// Opens the images that state.config names, resolves the configuration and fills in the classes. Data in
-// folders train/<class>/ and val/<class>/ (the names of the splits); where there is only <class>/, every
-// fifth image of a class is held out to measure on.
+// Opens the images that state.config names, resolves the configuration and fills in the classes. The data are
+// in folders train/<class>/ and val/<class>/ (the names of the splits). If there is only <class>/, every
+// fifth image of a class is held out for validation.
 std::unique_ptr<Task> make_classification_task(TrainingState& state, ProcessGroup& group);
 
-// The images of one split: folder/<split>/<class>/, or, where there is only folder/<class>/ and the split is
+// The images of one split: folder/<split>/<class>/, or, if there is only folder/<class>/ and the split is
 // "val", those that a training holds out. Labels follow `class_names`, the classes of a model. Throws Error
-// where there is no such folder, and as read_image_folder does.
+// if there is no such folder, and as read_image_folder does.
 ClassificationDataset open_classification_split(const std::string& folder, const std::string& split,
                                                 const std::vector<std::string>& class_names);
 

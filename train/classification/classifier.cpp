@@ -20,7 +20,7 @@ Classifier::Classifier(const TrainConfig& config, std::vector<std::string> class
 Classifier::Classifier(const ModelFile& file, Device device)
     : Classifier(on_device(file.state().config, device), file.state().class_names) {
   require(file.state().config.task == "classification",
-          "these weights are of a {} network: it names no whole images", file.state().config.task);
+          "these weights are of a {} network: it does not classify images", file.state().config.task);
   file.restore(*model_);
   model_->set_training(false);
 }

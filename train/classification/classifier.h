@@ -13,13 +13,13 @@
 
 namespace fovea {
 
-// A classifier with all that belongs to it: the network, its input size and the names of its classes.
+// A classifier: the network, its input size and the names of its classes.
 class Classifier {
  public:
   Classifier(const TrainConfig& config,
              std::vector<std::string> class_names);  // fresh weights from config.seed
-  // The weights of a file, in evaluation mode. Throws as ModelFile does, and where its task
-  // is not classification.
+  // Loads the weights of a file, in evaluation mode. Throws as ModelFile does, and if its task is not
+  // classification.
   explicit Classifier(const ModelFile& file, Device device = Device::cpu);
 
   EfficientNet& model() { return *model_; }
@@ -42,7 +42,8 @@ class Classifier {
   // over the views of each image, which follow each other.
   Tensor probabilities(const Tensor& images, int64_t views = 1) const;
 
-  // The probability of each class, the mean over the views of the image: one flip each (test_time_flips()).
+  // The probability of each class, the mean over the views of the image. Each view is one flip
+  // (test_time_flips()).
   std::vector<double> classify(const Image& image, std::span<const Flip> views = unflipped);
 
  private:

@@ -18,7 +18,7 @@ namespace {
 
 constexpr size_t worst_in_report = 12;
 
-// What a classifier answers for each image of a data set.
+// A classifier's predictions for each image of a data set.
 struct Answers {
   std::vector<int> truths, found;  // found: the most probable class, the first of equals
   std::vector<double> losses;      // cross-entropy, -log of the probability of the truth
@@ -56,13 +56,14 @@ std::vector<ReportImage> highest_losses(const Answers& answers, const Classifica
                       &found = dataset.class_names[size_t(answers.found[i])];
     const double own = std::exp(-answers.losses[i]);
     const std::string probability = fmt::format("{} {:.3f}", truth, own);
-    worst.push_back({std::filesystem::path(dataset.images[i].file).filename().string(),
-                     *images.get(i),
-                     {},
-                     answers.truths[i] == answers.found[i]
-                         ? fmt::format("right, but not sure: {}; loss {:.2f}", probability, answers.losses[i])
-                         : fmt::format("{} taken for {}: {} {:.3f}, {}; loss {:.2f}", truth, found, found,
-                                       answers.sure[i], probability, answers.losses[i])});
+    worst.push_back(
+        {std::filesystem::path(dataset.images[i].file).filename().string(),
+         *images.get(i),
+         {},
+         answers.truths[i] == answers.found[i]
+             ? fmt::format("right, but not confident: {}; loss {:.2f}", probability, answers.losses[i])
+             : fmt::format("{} taken for {}: {} {:.3f}, {}; loss {:.2f}", truth, found, found,
+                           answers.sure[i], probability, answers.losses[i])});
   }
   return worst;
 }
@@ -121,13 +122,13 @@ std::string evaluate_classifier(const Classifier& classifier, const Classificati
   report.title = fmt::format("{} on {}", config.model, dataset.name);
   report.summary = {{"top-1 accuracy", fmt::format("{:.4f}", top1)},
                     {"top-5 accuracy", fmt::format("{:.4f}", top5)},
-                    {"images measured", std::to_string(dataset.images.size())},
+                    {"images evaluated", std::to_string(dataset.images.size())},
                     {"parameters", std::to_string(classifier.model().parameter_count())},
                     {"steps x images", fmt::format("{} x {}", config.steps, images_per_step(config))}};
   create_folder(folder);
   if (std::filesystem::exists(folder + "/metrics.csv"))
     report.charts = learning_curves(folder + "/metrics.csv");
-  report.mistakes = "How often images of the class in a row were taken for the class in a column.";
+  report.mistakes = "How often images of the class in a row were classified as the class in a column.";
   report.confusion = confusion_matrix(dataset.class_names, answers.truths, answers.found);
   report.worst = highest_losses(answers, dataset, images);
   write_run_report(folder + "/report.html", report);

@@ -7,7 +7,7 @@
 namespace fovea {
 namespace {
 
-// What the four numbers of a box may be.
+// What the four numbers of a box may mean.
 enum class Order { corner_and_size, centre_and_size, edges };
 
 struct Reading {
@@ -35,7 +35,7 @@ std::string describe(const Reading& r) {
   return names + (r.shares ? " in shares of the image" : " in pixels");
 }
 
-// Whether the box, so read, has an area and lies within its image up to what rounding does.
+// Whether the box, read this way, has an area and lies within its image up to rounding.
 bool fits(const RawBox& box, const Reading& r) {
   std::array<double, 4> n = box.numbers;
   if (r.exchanged) n = {n[1], n[0], n[3], n[2]};
@@ -51,7 +51,7 @@ int64_t count_misfits(const std::vector<RawBox>& boxes, const Reading& reading) 
   return std::count_if(boxes.begin(), boxes.end(), [&](const RawBox& box) { return !fits(box, reading); });
 }
 
-// Numbers of at most 1 throughout are shares, though as pixels they fit anywhere.
+// If all numbers are at most 1 they are shares, although they would also fit anywhere as pixels.
 bool all_shares(const std::vector<RawBox>& boxes) {
   return std::all_of(boxes.begin(), boxes.end(), [](const RawBox& box) {
     return std::all_of(box.numbers.begin(), box.numbers.end(), [](double n) { return n >= 0 && n <= 1; });

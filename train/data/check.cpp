@@ -12,7 +12,7 @@
 namespace fovea {
 namespace {
 
-// The splits that are not others joined.
+// The splits that do not join others.
 std::vector<const DatasetSplit*> single_splits(const DatasetCheck& check) {
   std::vector<const DatasetSplit*> splits;
   for (const DatasetSplit& split : check.data.splits)
@@ -46,8 +46,8 @@ void check_splits(DatasetCheck& check, const std::string& folder, bool all) {
   if (all && is_drawn(folder, "train")) {
     check.faults.push_back(
         {ProblemKind::drawn_split,
-         fmt::format("{} has only the split \"{}\": a training holds every fifth image out to "
-                     "measure on, drawn by `seed`",
+         fmt::format("{} has only the split \"{}\": training holds out every fifth image for validation, "
+                     "drawn by `seed`",
                      folder, check.data.splits.empty() ? only_split : check.data.splits[0].name)});
     return;
   }
@@ -55,8 +55,8 @@ void check_splits(DatasetCheck& check, const std::string& folder, bool all) {
     if (all && !has(name))
       check.faults.push_back(
           {ProblemKind::missing_split,
-           fmt::format("{} has no split \"{}\": tell `fovea train` which to take, with `{}_split`", folder,
-                       name, name)});
+           fmt::format("{} has no split \"{}\": choose one for `fovea train` with `{}_split`", folder, name,
+                       name)});
 }
 
 void check_classes(DatasetCheck& check) {
@@ -160,7 +160,7 @@ void check_anchors(DatasetCheck& check, const DatasetCheckOptions& options) {
   check.suggestion = suggest_input(images, options.anchors);
 }
 
-// What several splits have in common was found with each of them.
+// A fault that several splits share was found in each of them.
 void sort_and_unite(std::vector<Problem>& faults) {
   std::set<std::string> seen;
   std::erase_if(faults, [&](const Problem& fault) {

@@ -9,15 +9,15 @@
 
 namespace fovea {
 
-// What check_dataset() looks at, and for which input of a network.
+// What check_dataset() checks, and for which input of a network.
 struct DatasetCheckOptions {
   std::vector<std::string> splits;  // empty: all of the folder
   std::array<int, 2> image_size{0,
                                 0};  // height and width of the input; 0: suited_image_size of `longer_side`
   int longer_side = 512;             // the model's own
   double anchor_scale = 0;           // 0: default_anchor_scale of the longer side
-  AnchorOptions anchors;             // but for the scale
-  OnScanned on_scanned;              // while images are decoded
+  AnchorOptions anchors;             // except for the scale
+  OnScanned on_scanned;              // called while images are decoded
 };
 
 // How the boxes fit the anchors at one size of the input.
@@ -30,10 +30,10 @@ struct BoxFit {
   std::vector<double> sides;                       // of each box, in pixels of the input, sorted
 };
 
-// What is in a data set, and what is wrong with it.
+// The contents of a data set, and its faults.
 struct DatasetCheck {
   DatasetSplits data;
-  std::vector<std::string> joined;  // the splits that are others joined, see joined_splits
+  std::vector<std::string> joined;  // the splits that join others, see joined_splits
   std::vector<Problem> faults;      // by kind, worst first
   BoxFit fit;
   InputChoice suggestion;
@@ -43,8 +43,8 @@ struct DatasetCheck {
   bool can_be_trained() const;                     // no fault is an error
 };
 
-// Reads all annotations, decodes all images, and looks for the faults that ProblemKind lists. Throws Error
-// where the folder holds no data set; a split that cannot be opened is a fault.
+// Reads all annotations, decodes all images, and looks for the faults that ProblemKind lists. Throws Error if
+// the folder holds no data set; a split that cannot be opened is a fault.
 DatasetCheck check_dataset(const std::string& folder, const DatasetCheckOptions& options = {});
 
 }  // namespace fovea

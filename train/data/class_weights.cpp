@@ -43,8 +43,8 @@ std::vector<std::pair<std::string, double>> parse_class_weights(const std::strin
       break;
     }
     require(next != std::string::npos && equals > begin,
-            "`class_weights` is '{}': give none, auto, or names and weights as cat=0.5,dog=2", text);
-    require(weight >= least && weight <= most,  // not where it is no number
+            "`class_weights` is '{}': give none, auto, or names and weights such as cat=0.5,dog=2", text);
+    require(weight >= least && weight <= most,  // also false for NaN
             "`class_weights` is '{}': the weight {} is not from {} to {}", text, weight, least, most);
     const std::string name = text.substr(begin, equals - begin);
     for (const auto& [other, value] : pairs)
@@ -62,7 +62,7 @@ std::vector<double> class_weights(const std::string& text, const std::vector<std
   std::vector<double> weights(class_names.size(), 1);
   for (const auto& [name, weight] : parse_class_weights(text)) {
     const auto found = std::find(class_names.begin(), class_names.end(), name);
-    require(found != class_names.end(), "`class_weights` names the class '{}': the data set has {}", name,
+    require(found != class_names.end(), "`class_weights` names the class '{}', but the data set has {}", name,
             some_of(class_names));
     weights[size_t(found - class_names.begin())] = weight;
   }

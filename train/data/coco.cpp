@@ -23,10 +23,10 @@ namespace {
 
 using nlohmann::json;
 
-// The first number in quotes or with a needless decimal point of each field, as a sentence.
+// For each field, a sentence about the first number in quotes or with a needless decimal point.
 using LooseNumbers = std::map<std::string, std::string>;
 
-// One entry of a list of the file, and its place for messages.
+// One entry of a list in the file, and its location for messages.
 class Entry {
  public:
   Entry(const std::string& file, const char* list, size_t index, const json& value, LooseNumbers& loose)
@@ -86,7 +86,7 @@ class Entry {
     if (value.is_number_integer()) return value;
     json number = plain_number(value);
     if (number.is_number() && (value.is_string() || number.is_number_integer()))
-      loose_.emplace(fmt::format("{}.{}", list_, name), fmt::format("{}.{} is {}: it is taken as {}", place(),
+      loose_.emplace(fmt::format("{}.{}", list_, name), fmt::format("{}.{} is {}: it is read as {}", place(),
                                                                     name, show(field(name)), show(number)));
     return number;
   }
@@ -200,13 +200,13 @@ class Reader {
       const auto [position, is_new] =
           positions_.emplace(id, left_out ? nowhere : int64_t(dataset_.images.size()));
       if (!is_new)
-        fail("{}.id is {}, which an image before it has already: give every image an id of its own",
-             entry.place(), id);
+        fail("{}.id is {}, which an earlier image already has: give every image its own id", entry.place(),
+             id);
       if (left_out)
         return warn(ProblemKind::missing_image,
                     fmt::format("{}.file_name is \"{}\", which is not in {}{}: the image is left out",
                                 entry.place(), name, fmt::join(image_folders_, ", "),
-                                used ? fmt::format(", and {} is another image's", found->path) : ""));
+                                used ? fmt::format(", and {} belongs to another image", found->path) : ""));
       dataset_.images.push_back({found->path, id, int(width), int(height), {}});
       if (width == 0 || height == 0) complete_size(entry, dataset_.images.back());
     });
@@ -216,7 +216,7 @@ class Reader {
             file_, fmt::join(image_folders_, ", "));
   }
 
-  // 0 where the file does not say it, as exporters that do not know write it: nothing, 0 or -1.
+  // 0 if the file does not give it: exporters that do not know the size write nothing, 0 or -1.
   static int64_t side(const Entry& entry, const char* name) {
     constexpr int64_t longest_side = 1 << 24;
     return entry.has(name) ? std::max<int64_t>(entry.integer(name, -1, longest_side), 0) : 0;
@@ -225,7 +225,7 @@ class Reader {
   void complete_size(const Entry& entry, LabelledImage& image) {
     if (!options_.require_images) return;
     take_own_size(image);
-    missing_sizes_.push_back(fmt::format("{} has no size: that of {}, {} x {}, is taken", entry.place(),
+    missing_sizes_.push_back(fmt::format("{} has no size: that of {}, {} x {}, is used", entry.place(),
                                          image.file, image.width, image.height));
   }
 
@@ -249,7 +249,7 @@ class Reader {
                        image_id));
       return;
     }
-    if (position->second == nowhere) return;  // the warning about the image stands for its boxes too
+    if (position->second == nowhere) return;  // the warning about the image also covers its boxes
     LabelledImage& image = dataset_.images[size_t(position->second)];
     if (options_.log) options_.log->boxes.push_back({box, image.width, image.height});
     if (!is_finite(annotation, entry)) return;
@@ -266,7 +266,7 @@ class Reader {
     const auto label = labels_.find(id);
     if (label == labels_.end())
       fail_as(ProblemKind::unknown_class,
-              "{} is of the class \"{}\", which the model does not know: it knows {}", entry.place(),
+              "{} is of the class \"{}\", which the model does not have: it has {}", entry.place(),
               category->second, some_of(dataset_.class_names));
     return label->second;
   }
@@ -280,22 +280,21 @@ class Reader {
            fmt::format("{}.bbox is [{}, {}, {}, {}], whose width and height are not both greater than 0 and "
                        "finite: {}",
                        entry.place(), a.x, a.y, a.width, a.height,
-                       finite ? "it is not learned from, and evaluation counts it as an object"
+                       finite ? "training ignores it, and evaluation counts it as an object"
                               : "the box is left out"));
     return finite;
   }
 
-  // By up to a pixel boxes of the official files do it by rounding.
+  // Boxes in the official files reach outside by up to a pixel, from rounding.
   void warn_if_outside(const Annotation& a, const LabelledImage& image, const Entry& entry) {
     constexpr double rounding = 1;
-    if (image.width == 0 || image.height == 0) return;  // truth without its images, whose size is not stated
+    if (image.width == 0 || image.height == 0) return;  // ground truth without images, of unknown size
     if (a.x >= -rounding && a.y >= -rounding && a.x + a.width <= image.width + rounding &&
         a.y + a.height <= image.height + rounding)
       return;
     warn(ProblemKind::outside_box,
          fmt::format("{}.bbox is [{}, {}, {}, {}], which is not within its image of {} x {} pixels: training "
-                     "cuts it off there, "
-                     "evaluation takes it as it is",
+                     "cuts it off there, evaluation uses it as it is",
                      entry.place(), a.x, a.y, a.width, a.height, image.width, image.height));
   }
 
@@ -306,7 +305,7 @@ class Reader {
   const CocoOptions& options_;
   DetectionDataset dataset_;
   std::map<int64_t, std::string> categories_;       // name by id
-  std::map<int64_t, int> labels_;                   // by category id, of the classes that are wanted
+  std::map<int64_t, int> labels_;                   // by category id, of the requested classes
   std::unordered_map<int64_t, int64_t> positions_;  // in dataset_.images by image id, or nowhere
   std::set<std::string> files_;
   std::vector<std::string> missing_sizes_;

@@ -27,7 +27,7 @@ struct Placed {
   std::string split, stem, name;
 };
 
-// What the format cannot hold, counted.
+// Counts of what the format cannot hold.
 struct Losses {
   int64_t crowds = 0, empty = 0, difficult = 0, areas = 0, rounded = 0;
 };
@@ -56,7 +56,7 @@ class Converter {
   }
 
  private:
-  // The smallest split that has an image is its home, so that of train, val and trainval the first two are.
+  // An image goes to the smallest split that has it: with train, val and trainval, to one of the first two.
   void place_images() {
     std::vector<const DatasetSplit*> splits;
     for (const DatasetSplit& split : data_.splits) splits.push_back(&split);
@@ -115,7 +115,7 @@ class Converter {
     }
   }
 
-  // What VOC and YOLO have no word for. False where the box is left out.
+  // Counts what VOC and YOLO cannot express. Returns false if the box is left out.
   bool keep(const Annotation& a) {
     losses_.crowds += a.crowd;
     losses_.areas +=
@@ -182,7 +182,7 @@ class Converter {
               losses_.difficult += a.difficult;
       write_file(fmt::format("labels/{}/{}.txt", placed.split, placed.stem), lines);
     }
-    // A text in JSON is one in YAML, too (YAML 1.2, section 1.2), and needs no rules for words like "yes".
+    // A JSON string is also a YAML string (YAML 1.2, section 1.2), and needs no rules for words like "yes".
     const auto quoted = [](const std::string& text) { return dump_json(nlohmann::json(text)); };
     std::string yaml;
     for (const DatasetSplit& split : data_.splits)
@@ -193,8 +193,8 @@ class Converter {
     write_file("data.yaml", yaml);
   }
 
-  // The split's folder where its images are all that is in it and come in the order of their names, as a
-  // folder's do; else a list of them.
+  // The split's folder, if it contains only the split's images and their order is that of their names, as in
+  // a folder; otherwise a list of them.
   std::string yolo_source(const DatasetSplit& split) {
     const auto& images = split.dataset.images;
     const auto in_folder =
@@ -216,10 +216,10 @@ class Converter {
       if (count > 0) result_.warnings.push_back(fmt::format("{} {}", count, text));
     };
     const bool voc = options_.to == DatasetFormat::voc;
-    warn(losses_.crowds, "crowd regions are left out: the format would make ordinary objects of them");
-    warn(losses_.empty, "boxes without an area are left out: readers of the format refuse them");
+    warn(losses_.crowds, "crowd regions are left out: the format would turn them into ordinary objects");
+    warn(losses_.empty, "boxes without an area are left out: readers of the format reject them");
     warn(losses_.difficult,
-         "objects are marked as difficult, which the format cannot say: they become ordinary ones");
+         "objects are marked as difficult, which the format cannot express: they become ordinary ones");
     warn(losses_.areas,
          "objects have an area that is not their box's, from an outline: the format has no field for it");
     warn(losses_.rounded, "pairs of edges are rounded to whole pixels, by half a pixel at most");
@@ -229,7 +229,7 @@ class Converter {
       for (const Annotation& a : placed.image->annotations)
         if (!a.crowd) used.insert(a.label);
     warn(int64_t(data_.class_names.size() - used.size()),
-         "classes have no object, and Pascal VOC knows classes only by their objects: they are lost");
+         "classes have no object, and Pascal VOC names classes only with their objects: they are lost");
     if (!std::is_sorted(data_.class_names.begin(), data_.class_names.end()))
       result_.warnings.push_back("the classes change their order: Pascal VOC's are sorted by name");
   }
@@ -243,17 +243,17 @@ class Converter {
   Converted result_;
 };
 
-// A new folder beside the one that is to be made, removed with all in it unless it was renamed.
+// A new folder beside the final one, deleted with its contents unless it was renamed.
 class ScratchFolder {
  public:
   explicit ScratchFolder(const std::string& target) {
     create_folder(fs::path(target).parent_path().string());
     std::error_code error;
-    for (int i = 0; i < 1000; ++i) {  // what stands there already may be someone's
+    for (int i = 0; i < 1000; ++i) {  // an existing folder may be someone else's
       path_ = fmt::format("{}.part{}", target, i > 0 ? std::to_string(i) : "");
       if (fs::create_directory(path_, error)) return;
     }
-    fail("{} cannot be made: {}", path_, error ? error.message() : "there is one already; remove it");
+    fail("cannot create {}: {}", path_, error ? error.message() : "it already exists; remove it");
   }
   const std::string& path() const { return path_; }
   ~ScratchFolder() {
@@ -276,12 +276,12 @@ Converted convert_dataset(const std::string& folder, const std::string& output,
   std::string target = fs::absolute(output).lexically_normal().string();
   while (target.size() > 1 && target.ends_with('/')) target.pop_back();
   require(!fs::exists(target, error) || (fs::is_directory(target, error) && fs::is_empty(target, error)),
-          "{} is there already: give a new or an empty folder", output);
+          "{} already exists: give a new or an empty folder", output);
   const DatasetSplits data = open_splits(folder);
   const ScratchFolder scratch(target);
   const Converted converted = Converter(data, scratch.path(), options).write();
   fs::rename(scratch.path(), target, error);
-  require(!error, "{} cannot be made: {}", output, error.message());
+  require(!error, "cannot create {}: {}", output, error.message());
   return converted;
 }
 

@@ -82,7 +82,7 @@ DetectionDataset open_coco(const std::string& folder, const std::string& split,
 
 DetectionDataset open_yolo(const std::string& folder, const std::string& split,
                            const std::vector<std::string>& class_names, ReadLog* log) {
-  std::map<std::string, std::string> names;  // of each split its own, for what else it is called
+  std::map<std::string, std::string> names;  // the split's own name, by each of its names
   for (const std::string& name : yolo_splits(folder)) names[name] = name;
   return read_yolo(folder, chosen_of(names, folder, split), class_names, log);
 }
@@ -105,16 +105,16 @@ std::vector<std::string> parts_of(const std::string& split) {
   }
   for (const std::string& part : parts)
     require(!part.empty() && std::count(parts.begin(), parts.end(), part) == 1,
-            "the split \"{}\" is no list of different names joined by +, such as train+val", split);
+            "the split \"{}\" is not a list of different names joined by +, such as train+val", split);
   return parts;
 }
 
 DetectionDataset open_dataset(const std::string& folder, const std::string& split,
                               const std::vector<std::string>& class_names, ReadLog* log) {
-  require(is_folder(folder), "{} is no folder: give the folder of a data set", folder);
+  require(is_folder(folder), "{} is not a folder: give the folder of a data set", folder);
   const DatasetFormat format = dataset_format(folder);
   require(format != DatasetFormat::none,
-          "{} is no data set: neither Annotations/*.xml with ImageSets/Main/*.txt (Pascal VOC), "
+          "{} is not a data set: neither Annotations/*.xml with ImageSets/Main/*.txt (Pascal VOC), "
           "annotations/*.json "
           "(COCO), nor data.yaml or classes.txt with images/ and labels/ (YOLO) is in it",
           folder);

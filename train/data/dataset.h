@@ -11,12 +11,12 @@ struct ReadLog;  // fault.h
 // COCO. double, because COCO's figures are computed in double and must agree to the last digits.
 struct Annotation {
   double x = 0, y = 0, width = 0, height = 0;
-  double area = 0;         // COCO's area field where the file has it, width * height elsewhere
+  double area = 0;         // COCO's area field if the file has it, otherwise width * height
   int label = 0;           // index into DetectionDataset::class_names
   bool crowd = false;      // COCO iscrowd: ignored in training, absorbs detections in evaluation
   bool difficult = false;  // VOC difficult: not counted in VOC evaluation
 
-  // One without counts in evaluation, and teaches nothing.
+  // Evaluation counts an annotation without an area, and training ignores it.
   bool has_area() const { return width > 0 && height > 0; }
 };
 
@@ -25,7 +25,7 @@ struct LabelledImage {
   std::string file;  // path that can be opened
   int64_t id = 0;    // COCO image id; position in the list, from 1, for VOC and YOLO
   int width = 0,
-      height = 0;  // of the file, turned upright; of truth without its images as the annotations say
+      height = 0;  // of the file, turned upright; of ground truth without images, as annotated
   std::vector<Annotation> annotations;
 };
 
@@ -35,40 +35,40 @@ struct DetectionDataset {
   std::vector<std::string> class_names;  // label i is class_names[i]
   std::vector<int> category_ids;  // COCO category id of label i (i + 1 for VOC and YOLO); may have gaps
   std::vector<LabelledImage> images;
-  std::vector<std::string> warnings;  // one sentence for each fault that training can go on with
+  std::vector<std::string> warnings;  // one sentence for each fault that does not prevent training
 };
 
-// How many objects of each class there are to learn from: without crowd regions and boxes without an area.
+// The number of training objects of each class, without crowd regions and boxes without an area.
 std::vector<int64_t> boxes_of_classes(const DetectionDataset& dataset);
 
-// Opens one split of the data set in a folder, whose layout tells the format:
+// Opens one split of the data set in a folder, whose layout determines the format:
 //   Pascal VOC   Annotations/*.xml, JPEGImages/, ImageSets/Main/<split>.txt (file stems, one a line)
 //   COCO         annotations/instances_<split>.json or annotations/<split>.json, the images in
 //                <split>/, images/<split>/, images/, or the folder itself
 //   YOLO         a data.yaml or a list of classes, as train/data/yolo.h describes it
 // `split` is a name ("train"), several joined by + ("train+val"), or, for VOC, the path of a list file
-// (ending in .txt), from here or from the folder. Where COCO files that are joined use an image id twice, the
-// images are numbered anew from 1. `class_names`: empty to take the classes from the data (VOC: of all files
-// in Annotations, sorted by name; COCO: the file's categories, by id; YOLO: the list of names); otherwise the
-// classes a model knows, and the labels follow their order; an object of another class is an error.
-// Sizes and boxes are those of the images' files, turned upright (settle_sizes, image_sizes.h). Throws
-// Error when the folder has none of these layouts, the split does not exist (listing those that do), or it
-// has no image at all; faults of single images and boxes are counted in `warnings`. With a `log` faults are
-// noted there, too, and an entry that would be an error is left out.
+// (ending in .txt), relative to the working directory or to the folder. If joined COCO files use an image id
+// twice, the images are renumbered from 1. If `class_names` is empty, the classes come from the data (VOC: of
+// all files in Annotations, sorted by name; COCO: the file's categories, by id; YOLO: the list of names).
+// Otherwise they are the classes of a model, the labels follow their order, and an object of another class is
+// an error. Sizes and boxes are those of the images' files, turned upright (settle_sizes, image_sizes.h).
+// Throws Error if the folder has none of these layouts, the split does not exist (listing those that do), or
+// it has no image at all; faults of single images and boxes are counted in `warnings`. With a `log`, faults
+// are also recorded there, and an entry that would be an error is left out.
 DetectionDataset open_dataset(const std::string& folder, const std::string& split,
                               const std::vector<std::string>& class_names = {}, ReadLog* log = nullptr);
 
-// The layouts that open_dataset() knows.
+// The layouts that open_dataset() supports.
 enum class DatasetFormat { none, voc, coco, yolo };
 
-// Which of the three layouts a folder has, the first in this order; none where it has none.
+// The first of the three layouts, in this order, that a folder has, or none.
 DatasetFormat dataset_format(const std::string& folder);
 const char* name_of(DatasetFormat format);  // "Pascal VOC", "COCO", "YOLO"
 
-// "train+val" to train and val. Throws on an empty name and on one that is there twice.
+// Splits "train+val" into train and val. Throws Error on an empty name and on a repeated one.
 std::vector<std::string> parts_of(const std::string& split);
 
-// The names of the splits in a folder, sorted; empty where it has no layout.
+// The names of the splits in a folder, sorted; empty if it has no layout.
 std::vector<std::string> dataset_splits(const std::string& folder);
 
 }  // namespace fovea

@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t every = 5;
 
-// The image in front of the group of each, by its position.
+// For each image, the position of the first image of its group.
 std::vector<size_t> look_alikes(const DetectionDataset& dataset) {
   std::vector<std::string> files;
   for (const LabelledImage& image : dataset.images) files.push_back(image.file);
@@ -38,7 +38,7 @@ std::vector<size_t> look_alikes(const DetectionDataset& dataset) {
   return groups;
 }
 
-// The classes in an image; one more stands for those without an object.
+// The classes in an image; an extra class stands for images without an object.
 std::set<size_t> classes_of(const LabelledImage& image, size_t classes) {
   std::set<size_t> found;
   for (const Annotation& a : image.annotations) found.insert(size_t(a.label));
@@ -60,8 +60,8 @@ std::vector<bool> held_out_images(const DetectionDataset& dataset, const std::ve
   std::map<size_t, std::vector<size_t>> members;
   for (size_t i = 0; i < groups.size(); ++i) members[groups[i]].push_back(i);
   require(members.size() >= 2,
-          "{} has {} images that do not look alike: at least two are needed, one of which is held "
-          "out to measure on",
+          "{} has {} images that do not look alike: at least two are needed, one of which is held out for "
+          "validation",
           dataset.name, members.size());
   std::vector<std::vector<size_t>> in_order, shuffled;
   for (const auto& [first, group] : members) in_order.push_back(group);
@@ -109,7 +109,7 @@ std::pair<DetectionDataset, DetectionDataset> draw_splits(const std::string& fol
   std::erase_if(validation.images, [&](const LabelledImage&) { return !held[j++]; });
   train.warnings.insert(
       train.warnings.begin(),
-      fmt::format("{} has only the split \"{}\": {} of its {} images are held out to measure on, drawn by "
+      fmt::format("{} has only the split \"{}\": {} of its {} images are held out for validation, drawn by "
                   "`seed` {}",
                   folder, only, validation.images.size(), held.size(), seed));
   return {std::move(train), std::move(validation)};

@@ -13,7 +13,7 @@
 namespace fovea {
 namespace {
 
-// Images are also taken from the folders in the class's folder.
+// Also reads the images in subfolders of the class's folder.
 void read_class(const std::string& folder, int label, ClassificationDataset& dataset,
                 std::vector<std::string>& others) {
   for (const std::string& name : file_names(folder)) {
@@ -32,7 +32,7 @@ void read_class(const std::string& folder, int label, ClassificationDataset& dat
   read_class(folder, label, dataset, others);
   if (!others.empty())
     dataset.warnings.push_back(fmt::format(
-        "{}: {} left out whose name ends as no image's, the first is {}", folder,
+        "{}: {} left out without an image extension, the first is {}", folder,
         others.size() == 1 ? "1 file is" : fmt::format("{} files are", others.size()), others.front()));
   if (dataset.images.size() == before)
     dataset.warnings.push_back(fmt::format("{} holds no image: its class has none", folder));
@@ -45,7 +45,7 @@ bool has_image(const std::string& folder) {
                      [&](const std::string& name) { return has_image(folder + "/" + name); });
 }
 
-// A folder of splits has images only further down, where folders would be taken for classes.
+// In a folder of splits the images lie further down, and the splits would be taken for classes.
 void check_has_images(const std::string& folder, const std::vector<std::string>& names) {
   const auto has_own = [&](const std::string& name) {
     const std::vector<std::string> files = file_names(folder + "/" + name);
@@ -54,19 +54,19 @@ void check_has_images(const std::string& folder, const std::vector<std::string>&
   if (std::any_of(names.begin(), names.end(), has_own)) return;
   for (const std::string& name : names)
     require(folder_names(folder + "/" + name).empty(),
-            "{0} holds no images but folders of folders: give one of them, such as {0}/{1}", folder, name);
-  fail("{} holds {} folders, but no image in any: files ending in .jpg, .jpeg, .png or .bmp are looked for",
-       folder, names.size());
+            "{0} holds no images, only folders of folders: give one of them, such as {0}/{1}", folder, name);
+  fail("{} holds {} folders, but no image in any: expected files ending in .jpg, .jpeg, .png or .bmp", folder,
+       names.size());
 }
 
 }  // namespace
 
 ClassificationDataset read_image_folder(const std::string& folder,
                                         const std::vector<std::string>& class_names) {
-  require(is_folder(folder), "{} is no folder: give one that holds a folder of images for each class",
+  require(is_folder(folder), "{} is not a folder: give one that holds a folder of images for each class",
           folder);
   const std::vector<std::string> names = folder_names(folder);
-  require(!names.empty(), "{} holds no folders: one for each class, with its images, is expected", folder);
+  require(!names.empty(), "{} holds no folders: expected one for each class, with its images", folder);
   check_has_images(folder, names);
 
   ClassificationDataset dataset{.name = folder, .class_names = class_names};
@@ -76,9 +76,9 @@ ClassificationDataset read_image_folder(const std::string& folder,
     const bool is_known = std::count(class_names.begin(), class_names.end(), class_name) > 0;
     const bool is_class = has_image(path);
     require(!is_class || is_known || class_names.empty(),
-            "{}/{} is a folder of the class \"{}\", which the model does not know: it knows {}", folder, name,
+            "{}/{} is a folder of the class \"{}\", which the model does not have: it has {}", folder, name,
             class_name, some_of(class_names));
-    if (!is_class && !is_known) dataset.warnings.push_back(path + " holds no image: it is no class");
+    if (!is_class && !is_known) dataset.warnings.push_back(path + " holds no image: it is not a class");
     if (is_class || is_known) folders[class_name] = path;
     if (is_class && class_names.empty()) dataset.class_names.push_back(class_name);
   }

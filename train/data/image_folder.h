@@ -4,7 +4,7 @@
 
 namespace fovea {
 
-// An image and what is in it.
+// An image and its class.
 struct ClassifiedImage {
   std::string file;  // path that can be opened
   int label = 0;     // index into ClassificationDataset::class_names
@@ -15,16 +15,15 @@ struct ClassificationDataset {
   std::string name;  // the folder it was read from
   std::vector<std::string> class_names;
   std::vector<ClassifiedImage> images;  // by class, then by name
-  std::vector<std::string> warnings;    // one sentence for each fault that training can go on with
+  std::vector<std::string> warnings;    // one sentence for each fault that does not prevent training
 };
 
-// Reads folder/<class>/*.{jpg,jpeg,png,bmp}: each folder in `folder` is a class and holds its images,
-// those in folders within it too; one without an image is no class. Where
-// the data set is split into folder/train/<class> and folder/val/<class>, give folder/train. `class_names`:
-// empty to take the names of the folders, sorted; otherwise the classes a model knows, and the labels follow
-// their order. Throws Error when the folder or the folders in it are missing, no image is found, or a
-// folder is named as no class that the model knows; files that are no images and classes without images
-// are warnings.
+// Reads folder/<class>/*.{jpg,jpeg,png,bmp}: each folder in `folder` is a class and holds its images, also in
+// subfolders; a folder without an image is not a class. If the data set is split into folder/train/<class>
+// and folder/val/<class>, give folder/train. If `class_names` is empty, the classes are the names of the
+// folders, sorted; otherwise they are the classes of a model, and the labels follow their order. Throws Error
+// if the folder or the folders in it are missing, no image is found, or a folder's name is not a class of the
+// model; files that are not images and classes without images are warnings.
 ClassificationDataset read_image_folder(const std::string& folder,
                                         const std::vector<std::string>& class_names = {});
 

@@ -17,7 +17,7 @@ namespace {
 constexpr int look_side = 16;
 constexpr double alike = 0.97;
 
-// Means of brightness over a grid of 16 x 16 cells; 0 for an image without contrast, which looks like
+// Means of brightness over a grid of 16 x 16 cells; 0 for an image without contrast, which would look like
 // any other.
 std::array<float, 256> look_of(const Image& image) {
   std::array<double, 256> cells{};
@@ -86,7 +86,7 @@ bool same_file(const PlacedImage& a, const PlacedImage& b) {
   return a.image->file == b.image->file || read_file(a.image->file) == read_file(b.image->file);
 }
 
-// Equal bytes: each against the first of its like.
+// Equal bytes: compares each file with the first one of the same bytes.
 void find_equal(const std::vector<PlacedImage>& images, std::vector<Problem>& faults) {
   std::vector<size_t> order;
   for (size_t i = 0; i < images.size(); ++i)
@@ -138,7 +138,7 @@ std::vector<ScannedImage> scan_images(const std::vector<std::string>& files, con
   return scans;
 }
 
-// All pairs; few come as far as the correlation.
+// Compares all pairs; the hashes spare most of them the correlation.
 std::vector<std::pair<size_t, size_t>> alike_pairs(const std::vector<const ScannedImage*>& scans) {
   constexpr int max_bits = 10;
   std::vector<std::vector<size_t>> alike_before(scans.size());

@@ -16,7 +16,7 @@ struct Size {
 
 Size swapped(const Size& size) { return {size.height, size.width}; }
 
-// Up to the rounding of a scaled side to whole pixels.
+// Equal up to the rounding of a scaled side to whole pixels.
 bool same_aspect(const Size& a, const Size& b) {
   return std::abs(a.width * b.height - a.height * b.width) <=
          std::max({a.width, a.height, b.width, b.height});
@@ -30,7 +30,7 @@ bool within(const std::vector<Annotation>& boxes, const Size& size) {
   });
 }
 
-// From the image as it is stored to the upright one.
+// Turns size and boxes from the stored image to the upright one.
 void turn(LabelledImage& image, int orientation) {
   const Turn t = turn_of(orientation);
   for (Annotation& a : image.annotations) {
@@ -47,7 +47,7 @@ void scale(LabelledImage& image, const Size& to) {
     a.x *= sx, a.width *= sx, a.y *= sy, a.height *= sy, a.area *= sx * sy;
 }
 
-// What the orientation of an image means for its boxes, as its size tells.
+// Which image the boxes refer to, judging by the annotated size.
 enum class Frame { upright, stored, unknown };
 
 Frame frame_of(const LabelledImage& image, const ImageHeader& header, bool states_size) {
@@ -105,7 +105,7 @@ class Settlement {
     image.width = header.width, image.height = header.height;
   }
 
-  // What is assumed of the boxes: nothing where the sizes are equal. Null where nothing can be.
+  // What is assumed about the boxes; empty if the sizes are equal, null if nothing can be assumed.
   static const char* bring_to(const Size& real, LabelledImage& image) {
     const Size stated{image.width, image.height};
     if (stated == real) return "";

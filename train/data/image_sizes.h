@@ -17,27 +17,23 @@ struct HeaderOrError {
 // Reads the headers of all files, on all threads.
 std::vector<HeaderOrError> read_headers(const std::vector<std::string>& files);
 
-// Gives an image whose annotation states no size that of its file. Throws as read_image_header() does.
+// Gives an image the size of its file, for annotations that state none. Throws as read_image_header() does.
 void take_own_size(LabelledImage& image);
 
-// Whether the annotation's size of an image is that of its file, turned upright. True where the file cannot
-// be read.
+// Whether the annotation's size of an image is that of its file, turned upright. True if the file cannot be
+// read.
 bool has_own_size(const LabelledImage& image);
 
 // Compares the size that the annotations state with the images' headers, and brings sizes, boxes and areas to
-// pixels of the images as read_image() decodes them:
-// - the size of the image as it is stored, before its EXIF orientation turns it: the boxes are turned with
-// it;
-// - the same aspect, and the boxes are within the stated size: the image was scaled after it was labelled,
-// and
-//   the boxes are scaled with it;
-// - width and height exchanged, or boxes that reach outside the stated size, and all boxes within the image:
-// the
-//   boxes are pixels of the image, and only the size was wrong.
+// pixels of the images as read_image() decodes them. The stated size may be
+// - that of the stored image, before its EXIF orientation turns it: the boxes are turned with it;
+// - of the same aspect, with all boxes within it: the image was scaled after labelling, and so are the boxes;
+// - with width and height exchanged, or exceeded by boxes, while all boxes lie within the image: the boxes
+//   are pixels of the image, and only the size was wrong.
 // Each is a sentence in `warnings`, with the number of such images and the first of them. Any other size
 // throws a ProblemError, since the boxes may be of either; with a log it is a fault there. An orientation
-// that the size does not tell (2 to 4, square images, YOLO, whose `states_size` is false) is taken as that of
-// the others: boxes of the stored pixels where all images that tell are labelled so, else boxes of the
+// that the size does not show (2 to 4, square images, YOLO, whose `states_size` is false) is assumed to be as
+// in the others: boxes of the stored pixels if all images that show it are labelled so, else boxes of the
 // upright image. Images whose header cannot be read stay as they are.
 void settle_sizes(DetectionDataset& dataset, bool states_size, ReadLog* log);
 

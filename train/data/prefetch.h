@@ -19,21 +19,21 @@
 
 namespace fovea {
 
-// Threads that prepare images: `asked`, or where that is 0 what suits the device. Beside a GPU the cores have
-// little else to do: all but one, and 16 at most, each of which holds a batch. On the CPU one, since a core
-// that computes takes longer over an image than one that prepares it.
+// The number of threads that prepare images: `asked`, or if that is 0 a number that suits the device. With a
+// GPU the cores have little else to do: all but one, and 16 at most, each of which holds a batch. On the CPU
+// one, since a core takes longer to compute an image than to prepare it.
 inline int workers_for(Device device, int64_t asked) {
   if (asked > 0) return int(asked);
   return device == Device::cpu ? 1 : std::clamp(omp_get_num_procs() - 1, 1, 16);
 }
 
-// Items made ahead of time by background threads: a bounded queue that hands out make(first), make(first +
-// 1), ... in this order, so that what a training sees does not depend on how fast its threads are. `capacity`
-// items at most are ready or being made.
+// A bounded queue of items that background threads make ahead of time. It hands out make(first), make(first +
+// 1), ... in this order, so that a training does not depend on the speed of its threads. At most `capacity`
+// items are ready or being made.
 template <class Item>
 class Prefetch {
  public:
-  // make may be called from several threads at once, with indices first .. end - 1. Throws Error where the
+  // make may be called from several threads at once, with indices first .. end - 1. Throws Error if the
   // system gives no more threads.
   Prefetch(int threads, size_t capacity, int64_t first, int64_t end, std::function<Item(int64_t)> make)
       : make_(std::move(make)), capacity_(capacity), next_(first), taken_(first), end_(end) {
@@ -51,8 +51,8 @@ class Prefetch {
   Prefetch(const Prefetch&) = delete;
   Prefetch& operator=(const Prefetch&) = delete;
 
-  // The next item, waiting for it where it is not ready. What make() threw for it is thrown here. Call it end
-  // - first times at most.
+  // Returns the next item, and waits for it if it is not ready. Rethrows what make() threw for it. Call it at
+  // most end - first times.
   Item next() {
     const auto asked = std::chrono::steady_clock::now();
     std::unique_lock lock(mutex_);
@@ -86,7 +86,7 @@ class Prefetch {
   }
 
   void work() {
-    set_num_threads(1);  // the other cores belong to the training
+    set_num_threads(1);  // the other cores are for the training
     for (;;) {
       std::unique_lock lock(mutex_);
       room_.wait(lock, [&] { return stop_ || next_ == end_ || slots_.size() < capacity_; });

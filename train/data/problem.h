@@ -10,14 +10,14 @@ namespace fovea {
 
 // What may be wrong with a data set, worst first.
 enum class ProblemKind {
-  // A training stops at these, or cannot learn anything.
+  // Training stops at these, or cannot learn anything.
   malformed,
   unknown_class,
   broken_image,
   unknown_size,
   box_order,
   no_object,
-  // A training goes on, with less or worse to learn from.
+  // Training continues, with less or worse data.
   missing_split,
   missing_image,
   missing_annotation,
@@ -47,10 +47,10 @@ enum class ProblemKind {
   ignored_field,
 };
 
-// What a fault means for a training: it stops, it goes on with less, or nothing.
+// The effect of a fault on training: it stops, it continues with less, or there is none.
 enum class Severity { error, warning, note };
 
-// What a kind of fault is called.
+// The name of a kind of fault.
 struct ProblemText {
   Severity severity;
   const char* heading;  // of a list of such faults
@@ -62,34 +62,35 @@ const ProblemText& text_of(ProblemKind kind);
 // One thing that is wrong with a data set.
 struct Problem {
   ProblemKind kind;
-  std::string text;  // one sentence: file, field, value, and what becomes of it
+  std::string text;  // one sentence: file, field, value, and the consequence
 };
 
-// The four numbers of a box as they stand in the file, and its image's size.
+// The four numbers of a box as they are in the file, and its image's size.
 struct RawBox {
   std::array<double, 4> numbers;
   int width, height;
 };
 
-// What a reader of annotations notes down for a check, beside the data set. With a log it goes on after what
-// would be an error without.
+// What a reader of annotations records for a check, besides the data set. With a log it continues after what
+// would otherwise be an error.
 struct ReadLog {
   std::vector<Problem> faults;
-  std::vector<RawBox> boxes;  // all that are four numbers, those that are left out or cut off too
+  std::vector<RawBox> boxes;  // all that are four numbers, including those that are left out or cut off
 };
 
-// "a, b, c", cut short where there are more than ten: "a, ... and 1190 more".
+// "a, b, c", cut short if there are more than ten: "a, ... and 1190 more".
 std::string some_of(const std::vector<std::string>& names);
 
-// Faults of one kind in one sentence: their number, what they are, and the first of them; a single one as it
-// is.
+// Faults of one kind in one sentence: their number, what they are, and the first of them; a single one is
+// returned as it is.
 std::string summary_of(ProblemKind kind, const std::vector<std::string>& texts);
 
-// Puts the summary in front of the warnings, and with a log each fault into it. Nothing where there is none.
+// Puts the summary in front of the warnings, and with a log adds each fault to it. Does nothing if there is
+// none.
 void warn_of(ProblemKind kind, const std::vector<std::string>& texts, std::vector<std::string>& warnings,
              ReadLog* log);
 
-// An error that knows its kind of fault; a log keeps other errors as ProblemKind::malformed.
+// An error with its kind of fault; a log keeps other errors as ProblemKind::malformed.
 class ProblemError : public Error {
  public:
   ProblemError(ProblemKind which, const std::string& text) : Error(text), kind(which) {}
@@ -102,7 +103,7 @@ template <class... Args>
   throw ProblemError(kind, fmt::format(format, std::forward<Args>(args)...));
 }
 
-// Calls f(). Where there is a log, an Error that f throws becomes a fault in it, and the result is false.
+// Calls f(). If there is a log, an Error that f throws becomes a fault in it, and the result is false.
 template <class F>
 bool attempt(ReadLog* log, F&& f) {
   try {

@@ -129,8 +129,8 @@ std::vector<std::string> read_class_names(const std::string& path, size_t classe
     if (!line.empty() && line[0] != '#') names.push_back(escape_bytes(line));
   }
   require(names.size() == classes,
-          "{} has {} class names, the weights tell {} classes apart: give one a line", path, names.size(),
-          classes);
+          "{} has {} class names, but the weights have {} classes: give one name per line", path,
+          names.size(), classes);
   return names;
 }
 

@@ -8,8 +8,8 @@ namespace fovea {
 // "unused 12" and the like), ImageNet's 1000, and for other counts "class 0", "class 1", ...
 std::vector<std::string> published_class_names(bool detector, size_t classes);
 
-// One name a line, as many as `classes`; lines that begin with # do not count. Throws Error naming the file
-// where their number is another.
+// Reads one name per line, `classes` of them; lines that begin with # are skipped. Throws Error naming the
+// file if their number is another.
 std::vector<std::string> read_class_names(const std::string& path, size_t classes);
 
 }  // namespace fovea

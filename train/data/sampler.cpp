@@ -20,15 +20,16 @@ Sampler::Sampler(int64_t images, std::function<Random(int64_t)> order_of, const 
     require(repeat >= 1 && repeat <= 1e6, "[sampler] a repeat factor is {}: give 1 or more", repeat);
     ends_.push_back(sum += repeat);
   }
-  // An epoch of whole length: all factors grow by the same share, by less than one sample together.
+  // The length of an epoch becomes whole: all factors grow by the same share, by less than one sample
+  // together.
   samples_ = int64_t(std::ceil(sum));
   for (double& end : ends_) end *= double(samples_) / sum;
   ends_.back() = double(samples_);
 }
 
-// Systematic sampling: image i comes once for each whole number in [ends_[i - 1] + u, ends_[i] + u), with one
-// random u for the epoch; that is its factor on average, rounded up or down in each epoch, and every epoch
-// has the same length.
+// Systematic sampling: image i appears once for each whole number in [ends_[i - 1] + u, ends_[i] + u), with
+// one random u for the epoch; that is its factor on average, rounded up or down in each epoch, and every
+// epoch has the same length.
 std::vector<int64_t> Sampler::epoch_order(int64_t epoch) const {
   Random random = order_of_(epoch);
   std::vector<int64_t> order = random.permutation(samples_);

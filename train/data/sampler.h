@@ -7,14 +7,15 @@
 
 namespace fovea {
 
-// The endless sequence of epochs that a training sees, each epoch all images in a new order; sample number s
-// is in epoch s / samples_per_epoch(). A batch may begin in one epoch and end in the next: every image is
-// seen equally often whatever the batch size, or as often as its repeat factor says.
+// The endless sequence of epochs in a training, each epoch with all images in a new order; sample number s is
+// in epoch s / samples_per_epoch(). A batch may begin in one epoch and end in the next: every image appears
+// equally often whatever the batch size, or as often as its repeat factor says.
 class Sampler {
  public:
-  // order_of(epoch): the random numbers that shuffle it. `repeats`: empty, or how often each image
-  // comes in an epoch, 1 or more, not necessarily whole: 1.3 is once in seven epochs of ten and twice in the
-  // other three. Throws Error where there is no image, or `repeats` has another length or a number below 1.
+  // order_of(epoch) returns the random numbers that shuffle it. `repeats` is empty, or holds how often each
+  // image appears in an epoch, 1 or more, not necessarily whole: 1.3 is once in seven epochs of ten and twice
+  // in the other three. Throws Error if there is no image, or `repeats` has another length or a number below
+  // 1.
   Sampler(int64_t images, std::function<Random(int64_t epoch)> order_of,
           const std::vector<double>& repeats = {});
 
@@ -24,7 +25,7 @@ class Sampler {
   // The images of samples first .. first + count - 1.
   std::vector<int64_t> images(int64_t first, int64_t count) const;
 
-  // One image, each as probable as it is frequent in an epoch.
+  // A random image, with a probability proportional to its frequency in an epoch.
   int64_t any(Random& random) const;
 
  private:
@@ -37,9 +38,9 @@ class Sampler {
 };
 
 // The repeat factors of LVIS (arXiv 1908.03195, section "Repeat factor sampling" of the appendix on
-// training): a class c that a share f(c) of the images hold has r(c) = max(1, sqrt(threshold / f(c))), an
-// image the largest of its classes, 1 without any. `labels`: the classes of each image, in any order,
-// repeated or not. Throws Error unless 0 < threshold <= 1.
+// training): a class c that a share f(c) of the images hold has r(c) = max(1, sqrt(threshold / f(c))), and an
+// image has the largest of its classes, or 1 without any. `labels` holds the classes of each image, in any
+// order, repeated or not. Throws Error unless 0 < threshold <= 1.
 std::vector<double> repeat_factors(const std::vector<std::vector<int>>& labels, double threshold);
 
 }  // namespace fovea

@@ -24,7 +24,7 @@ std::set<std::string> files_of(const DatasetSplit& split) {
   return files;
 }
 
-// Adds the split's classes to those of the data set, and makes its labels count these.
+// Adds the split's classes to those of the data set, and makes its labels index these.
 void join_classes(DatasetSplits& data, DatasetSplit& split) {
   split.own_classes = split.dataset.class_names;
   std::vector<int> labels;
@@ -33,7 +33,7 @@ void join_classes(DatasetSplits& data, DatasetSplit& split) {
     labels.push_back(int(found - data.class_names.begin()));
     if (found != data.class_names.end()) continue;
     data.class_names.push_back(split.own_classes[i]);
-    // An id of its own, should another file use this one for another class.
+    // A new id, if another file uses this one for another class.
     int id = split.dataset.category_ids[i];
     if (std::count(data.category_ids.begin(), data.category_ids.end(), id))
       id = *std::max_element(data.category_ids.begin(), data.category_ids.end()) + 1;
@@ -43,7 +43,7 @@ void join_classes(DatasetSplits& data, DatasetSplit& split) {
     for (Annotation& a : image.annotations) a.label = labels[size_t(a.label)];
 }
 
-// Takes away those that the data set lists. Pictures in formats that are not read stay.
+// Removes those that the data set lists. Pictures in unsupported formats stay.
 void remove_listed(std::vector<std::string>& pictures, const DetectionDataset& dataset) {
   const auto plain = [](const std::string& file) { return fs::absolute(file).lexically_normal().string(); };
   std::set<std::string> listed;
@@ -55,7 +55,7 @@ std::vector<std::string> sentences_of(const std::vector<std::string>& pictures) 
   std::vector<std::string> sentences;
   for (const std::string& file : pictures)
     sentences.push_back(file +
-                        (is_unread_picture(file) ? " is in a format that is not read" : " is in no split"));
+                        (is_unread_picture(file) ? " is in an unsupported format" : " is in no split"));
   return sentences;
 }
 
@@ -65,7 +65,7 @@ DatasetSplits open_splits(const std::string& folder, std::vector<std::string> na
   DatasetSplits data{.format = dataset_format(folder)};
   const bool all = names.empty() && data.format != DatasetFormat::none;
   if (all) names = dataset_splits(folder);
-  if (names.empty()) names = {"train"};  // which open_dataset will miss, saying why
+  if (names.empty()) names = {"train"};  // open_dataset then reports why it is missing
   sort_as_trained(names);
   for (const std::string& name : names) {
     try {
@@ -97,7 +97,7 @@ std::vector<std::string> unlisted_pictures(const std::string& folder, const std:
   if (dataset_format(folder) == DatasetFormat::none) return {};
   std::vector<std::string> pictures = picture_files(folder);
   for (const DetectionDataset* dataset : datasets) remove_listed(pictures, *dataset);
-  // YOLO's reader names these itself.
+  // YOLO's reader reports these itself.
   if (dataset_format(folder) == DatasetFormat::yolo) std::erase_if(pictures, is_unread_picture);
   std::set<std::string> known;
   for (const std::string& split : opened)
@@ -108,7 +108,7 @@ std::vector<std::string> unlisted_pictures(const std::string& folder, const std:
       try {
         ReadLog faults;
         remove_listed(pictures, open_dataset(folder, name, {}, &faults));
-      } catch (const Error&) {  // `fovea data check` says what is wrong with it
+      } catch (const Error&) {  // `fovea data check` reports what is wrong with it
       }
     }
   return sentences_of(pictures);

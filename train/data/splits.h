@@ -11,7 +11,7 @@ namespace fovea {
 // One split among others.
 struct DatasetSplit {
   std::string name;
-  DetectionDataset dataset;              // its labels count DatasetSplits::class_names
+  DetectionDataset dataset;              // its labels index DatasetSplits::class_names
   std::vector<RawBox> raw_boxes;         // only with a log
   std::vector<std::string> own_classes;  // those of this split's file
 };
@@ -25,20 +25,21 @@ struct DatasetSplits {
   std::vector<std::string> unlisted;     // a sentence for each picture in the folder that no split has
 };
 
-// Opens the named splits, all of the folder where `names` is empty. Throws as open_dataset does. With a log,
-// a split that cannot be opened is a fault there, and the splits that can be are returned. Where all are
-// opened, the pictures in the folder that none of them has are also found.
+// Opens the named splits, or all splits of the folder if `names` is empty. Throws as open_dataset does. With
+// a log, a split that cannot be opened is a fault there, and the other splits are returned. If all are
+// opened, it also finds the pictures in the folder that none of them has.
 DatasetSplits open_splits(const std::string& folder, std::vector<std::string> names = {},
                           ReadLog* log = nullptr);
 
 // A sentence for each picture in the folder that neither `datasets` nor any other split of the folder lists,
-// in its order. `opened`: what open_dataset() made `datasets` of; the other splits are opened only where
-// pictures remain, and one that cannot be opened lists none. None where the folder has no layout.
+// in its order. `opened` names the splits of which open_dataset() made `datasets`; the other splits are
+// opened only if pictures remain, and one that cannot be opened lists none. Empty if the folder has no
+// layout.
 std::vector<std::string> unlisted_pictures(const std::string& folder, const std::vector<std::string>& opened,
                                            std::span<const DetectionDataset* const> datasets);
 
-// Splits that are others joined, such as VOC's trainval: all of their images are in smaller splits, at least
-// one of which they hold completely. A count over all splits would count those images twice.
+// Splits that join others, such as VOC's trainval: all their images are in smaller splits, at least one of
+// which they contain completely. A count over all splits would count those images twice.
 std::vector<std::string> joined_splits(const DatasetSplits& data);
 
 }  // namespace fovea

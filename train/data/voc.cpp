@@ -41,7 +41,7 @@ class VocFile {
   }
 
   const std::string& path() const { return path_; }
-  const std::optional<std::string>& not_utf8() const { return not_utf8_; }  // the fault, where it is
+  const std::optional<std::string>& not_utf8() const { return not_utf8_; }  // the fault, if there is one
   pugi::xml_node root() const { return document_.child("annotation"); }
 
   std::string class_name(pugi::xml_node object) const {
@@ -50,7 +50,7 @@ class VocFile {
     return name;
   }
 
-  // The number in a field of a node, not a number and infinity included.
+  // The number in a field of a node, NaN and infinity included.
   double number(pugi::xml_node node, const char* field, const std::string& where) const {
     if (!node.child(field)) fail("{}: {} has no <{}>", path_, where, field);
     const std::string_view text = trim(node.child(field).child_value());
@@ -112,7 +112,7 @@ class Reader {
       if (files_.insert(split.xml_folder + "/" + stem).second)
         attempt(log_, [&] { read_image(stem, split, source); });
       else
-        warn(ProblemKind::listed_twice, "{} names {} again: it is taken once", source, stem);
+        warn(ProblemKind::listed_twice, "{} names {} again: it is used once", source, stem);
     }
   }
 
@@ -166,8 +166,8 @@ class Reader {
     dataset_.images.push_back(std::move(image));
   }
 
-  // The stem comes first: it is what the development kit goes by, and labelling tools leave an old <filename>
-  // behind when a file is renamed.
+  // The stem comes first: the development kit uses it, and labelling tools leave an old <filename> behind
+  // when a file is renamed.
   static std::optional<std::string> find_image(const std::string& stem, const std::string& file_name,
                                                const std::vector<std::string>& folders) {
     for (const std::string& folder : folders)
@@ -188,7 +188,7 @@ class Reader {
     if (log_ && !path.empty() && !path_exists(path))
       log_->faults.push_back(
           {ProblemKind::ignored_field,
-           fmt::format("{}: <path> is \"{}\", which is not here: it is ignored", file.path(), path)});
+           fmt::format("{}: <path> is \"{}\", which does not exist: it is ignored", file.path(), path)});
   }
 
   // Some labelling tools write no size, or 0: then the size is read from the image itself.
@@ -205,7 +205,7 @@ class Reader {
       return;
     }
     take_own_size(image);
-    missing_sizes_.push_back(fmt::format("{}: <size> is {} x {}: the size of {}, {} x {}, is taken",
+    missing_sizes_.push_back(fmt::format("{}: <size> is {} x {}: the size of {}, {} x {}, is used",
                                          file.path(), width, height, image.file, image.width, image.height));
   }
 
@@ -213,7 +213,7 @@ class Reader {
     const std::string name = file.class_name(object), where = file.place(object);
     const auto label = std::find(dataset_.class_names.begin(), dataset_.class_names.end(), name);
     if (label == dataset_.class_names.end())
-      fail_as(ProblemKind::unknown_class, "{}: {} is of a class that the model does not know: it knows {}",
+      fail_as(ProblemKind::unknown_class, "{}: {} is of a class that the model does not have: it has {}",
               file.path(), where, some_of(dataset_.class_names));
     const pugi::xml_node box = object.child("bndbox");
     if (!box) fail("{}: {} has no <bndbox>", file.path(), where);
@@ -226,12 +226,12 @@ class Reader {
     };
     if (!std::isfinite(xmin + ymin + xmax + ymax) || !(xmax > xmin && ymax > ymin))
       return warn_of_box(xmax < xmin || ymax < ymin ? ProblemKind::reversed_box : ProblemKind::empty_box,
-                         "which is no positive finite size: the box is left out");
+                         "which is not a positive finite size: the box is left out");
 
     double left = std::max(xmin, 0.0), right = std::min(xmax, double(image.width));
     double top = std::max(ymin, 0.0), bottom = std::min(ymax, double(image.height));
     if ((right != xmax || bottom != ymax) &&
-        !has_own_size(image))  // settle_sizes() sees which of them is wrong
+        !has_own_size(image))  // settle_sizes() decides which of them is wrong
       left = xmin, right = xmax, top = ymin, bottom = ymax;
     if (!(right > left && bottom > top))
       return warn_of_box(ProblemKind::outside_box, "which is outside its image: the box is left out");

@@ -40,7 +40,7 @@ Line parse_line(const std::string& file, size_t number, std::string_view text) {
     double value = 0;
     const auto [stop, error] = std::from_chars(word.data(), word.data() + word.size(), value);
     if (error != std::errc() || stop != word.data() + word.size())
-      fail("{}: \"{}\" is no number: a line is the class and the box's centre x and y, width and height",
+      fail("{}: \"{}\" is not a number: a line has the class and the box's centre x and y, width and height",
            line.place, word);
     line.numbers.push_back(value);
     text.remove_prefix(std::min(text.find_first_not_of(" \t", end), text.size()));
@@ -48,7 +48,7 @@ Line parse_line(const std::string& file, size_t number, std::string_view text) {
   return line;
 }
 
-// A row is a box, a box with keypoints where the YAML file says so, or else an outline.
+// A row is a box, a box with keypoints if the YAML file says so, or else an outline.
 void check_count(const Line& line, size_t keypoint_numbers) {
   const size_t count = line.numbers.size();
   const bool outline = keypoint_numbers == 0 && count >= 7 && count % 2 == 1;
@@ -56,16 +56,16 @@ void check_count(const Line& line, size_t keypoint_numbers) {
   require(count == 5 || outline || (keypoint_numbers > 0 && count == 5 + keypoint_numbers),
           "{} has {} numbers: 5 were expected, the class and the box's centre x and y, width and height{}{}",
           line.place, count, keypoint_numbers > 0 ? keypoints : "",
-          count == 6                           ? " (a sixth, the score, is of detections, not of labels)"
+          count == 6                           ? " (a sixth, the score, belongs to detections, not to labels)"
           : count > 6 && keypoint_numbers == 0 ? " (a box with keypoints needs kpt_shape in the YAML file)"
                                                : "");
 }
 
-// Whether a row can be a box with keypoints of `size` numbers each: all within the box, or 0 0 where they are
-// not seen.
+// Whether a row can be a box with keypoints of `size` numbers each: all within the box, or 0 0 if they are
+// not visible.
 bool may_have_keypoints(const std::vector<double>& n, size_t size) {
   constexpr double rounding = 1e-3;
-  if (n.size() < 11 || (n.size() - 5) % size != 0) return false;  // nine are the corners of a turned box
+  if (n.size() < 11 || (n.size() - 5) % size != 0) return false;  // nine are the corners of a rotated box
   for (size_t i = 5; i < n.size(); i += size) {
     const bool unseen = n[i] == 0 && n[i + 1] == 0;
     const bool inside =
@@ -115,7 +115,7 @@ class Reader {
     attempt(log_, [&] { check_outlines(); });
     find_left_out();
     require(labelled > 0,
-            "none of the {} images of {} has a text file of its boxes: for {} {} was looked for",
+            "none of the {} images of {} has a text file of its boxes: for {} the file would be {}",
             dataset_.images.size(), dataset_.name, first, yolo_label_file(first));
     return std::move(dataset_);
   }
@@ -135,7 +135,8 @@ class Reader {
       for (const std::string& file : files) add_image(file, source);
       return;
     }
-    require(is_file(source), "{}: {} is {}, but no folder or list is there", layout_.file, split, source);
+    require(is_file(source), "{}: {} is {}, but there is no such folder or list", layout_.file, split,
+            source);
     const std::string beside = fs::path(source).parent_path().string();
     for (const std::string& line : read_lines(source)) {
       if (line.empty()) continue;
@@ -143,7 +144,7 @@ class Reader {
       if (file)
         add_image(file->path, source);
       else
-        warn(ProblemKind::missing_image, "{} names {}, which is not there: the image is left out", source,
+        warn(ProblemKind::missing_image, "{} names {}, which does not exist: the image is left out", source,
              line);
     }
   }
@@ -152,7 +153,7 @@ class Reader {
     if (seen_.insert(file).second)
       image_files_.push_back(file);
     else
-      warn(ProblemKind::listed_twice, "{} names {} again: it is taken once", source, file);
+      warn(ProblemKind::listed_twice, "{} names {} again: it is used once", source, file);
   }
 
   // Whether there was a text file.
@@ -181,17 +182,17 @@ class Reader {
         n.size() == first_long_.numbers.size() && (may_have_keypoints(n, 2) || may_have_keypoints(n, 3));
   }
 
-  // Outlines have points of different numbers, which do not all lie around their first point.
+  // Outlines differ in the number of their points, which do not all lie around their first point.
   void check_outlines() const {
     constexpr int64_t enough = 3;
     require(long_rows_ < enough || !like_keypoints_,
             "{}: its {} numbers, like those of all {} rows of more than five, seem to be a box with "
             "keypoints, not an "
-            "outline: say so with kpt_shape in the YAML file",
+            "outline: declare them with kpt_shape in the YAML file",
             first_long_.place, first_long_.numbers.size(), long_rows_);
   }
 
-  // Text files whose image is not there, pictures in formats that are not read, images without a text file.
+  // Text files whose image is missing, pictures in unsupported formats, images without a text file.
   void find_left_out() {
     std::map<std::string, std::string> label_folders;  // and their images'
     const auto parent = [](const std::string& file) { return fs::path(file).parent_path().string(); };
@@ -203,7 +204,7 @@ class Reader {
         if (has_image_ending(name)) stems.insert(stem_of_path(name));
       for (const std::string& name : file_names(images))
         if (is_unread_picture(name))
-          unread.push_back(fmt::format("{}/{} is in a format that is not read", images, name));
+          unread.push_back(fmt::format("{}/{} is in an unsupported format", images, name));
       for (const std::string& name : file_names(labels, ".txt"))
         if (labels + "/" + name != layout_.file && labels != folder_ && !stems.contains(stem_of_path(name)))
           orphans.push_back(fmt::format("{}/{} has no image in {}", labels, name, images));
@@ -224,7 +225,7 @@ class Reader {
     const auto label = std::find(dataset_.class_names.begin(), dataset_.class_names.end(), name);
     if (label == dataset_.class_names.end())
       fail_as(ProblemKind::unknown_class,
-              "{} is of the class \"{}\", which the model does not know: it knows {}", line.place, name,
+              "{} is of the class \"{}\", which the model does not have: it has {}", line.place, name,
               some_of(dataset_.class_names));
     return int(label - dataset_.class_names.begin());
   }
@@ -242,7 +243,7 @@ class Reader {
     };
     if (!(width > 0 && height > 0) || !std::isfinite(x + y + width + height))
       return warn_of_box(width < 0 || height < 0 ? ProblemKind::reversed_box : ProblemKind::empty_box,
-                         "which is no positive finite size: the box is left out");
+                         "which is not a positive finite size: the box is left out");
     const double whole_left = (x - width / 2) * image.width, whole_right = (x + width / 2) * image.width;
     const double whole_top = (y - height / 2) * image.height, whole_bottom = (y + height / 2) * image.height;
     const double left = std::max(whole_left, 0.0), right = std::min(whole_right, double(image.width));
@@ -281,7 +282,7 @@ bool is_yolo(const std::string& folder) {
   try {
     return find_yolo_layout(folder).has_value();
   } catch (const Error&) {
-    return true;  // one with a fault, which reading it will name
+    return true;  // with a fault, which reading it will report
   }
 }
 

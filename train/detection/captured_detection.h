@@ -8,23 +8,24 @@
 
 namespace fovea {
 
-// A detector's way from images to boxes on CUDA, for batch after batch of one shape: the network, the choice
-// of candidates, their boxes and suppression. The first two batches run as they are, the third is captured as
-// a graph, and from then on it is replayed. The host waits once a batch, for its detections.
+// Computes a detector's boxes from images on CUDA, for batches of one shape: the network, the choice of
+// candidates, their boxes and suppression. The first two batches run directly, the third is captured as a
+// graph, and the graph is replayed from then on. The host waits once per batch, for its detections.
 class CapturedDetection {
  public:
   using Network = std::function<DetectorOutput(const Tensor& images)>;
 
-  // `network` must ask for the same work each time, of images (N, H, W, 3) of this shape and dtype on CUDA,
+  // `network` must submit the same work each time, for images (N, H, W, 3) of this shape and dtype on CUDA,
   // and must not read what the device computes. anchors: (anchors, 4) on CUDA.
   CapturedDetection(Network network, const Tensor& anchors, int64_t classes, const Shape& images, DType dtype,
                     const DetectOptions& options = {});
 
-  // Images of the shape and dtype given, on either device, and a frame for each, or it throws.
+  // Takes images of the given shape and dtype, on either device, and a frame for each. Throws Error
+  // otherwise.
   std::vector<std::vector<Detection>> detect(const Tensor& images, std::span<const ImageFrame> frames);
 
-  // Its parts, for what is not to be captured here: images and frames to the device, what detect() captures,
-  // and the wait for its results.
+  // The parts of detect(), for work that is not to be captured here: copying images and frames to the device,
+  // what detect() captures, and waiting for its results.
   void load(const Tensor& images, std::span<const ImageFrame> frames);
   void compute();
   std::vector<std::vector<Detection>> read() const { return boxes_.read(); }
@@ -36,8 +37,8 @@ class CapturedDetection {
   cuda::Graph graph_;
 };
 
-// A captured detection for each kind of batch that comes: of a shape, a dtype and options, on a stream. The
-// latest few are kept, each with the memory of a forward pass.
+// A captured detection for each kind of batch: for its shape, dtype, options and stream. The latest few are
+// kept, each with the memory of a forward pass.
 class CapturedDetections {
  public:
   static constexpr size_t most = 4;
@@ -46,7 +47,7 @@ class CapturedDetections {
   CapturedDetections(CapturedDetection::Network network, const Tensor& anchors, int64_t classes)
       : network_(std::move(network)), anchors_(anchors), classes_(classes) {}
 
-  // The one for such images on the current stream.
+  // The captured detection for such images on the current stream.
   CapturedDetection& of(const Tensor& images, const DetectOptions& options);
   void clear() { latest_.clear(); }
   size_t size() const { return latest_.size(); }
@@ -69,7 +70,7 @@ class CapturedDetections {
   CapturedDetection::Network network_;
   Tensor anchors_;
   int64_t classes_;
-  std::list<Entry> latest_;  // first
+  std::list<Entry> latest_;  // the latest first
 };
 
 }  // namespace fovea

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "models/anchors.h"
 #include "train/data/augment/mixup.h"
 #include "train/data/random_stream.h"
+#include "train/detection/detection_recipe.h"
 #include "train/loop/training_sampler.h"
 
 namespace fovea {
@@ -29,14 +31,25 @@ DetectionBatches::DetectionBatches(const TrainConfig& config, const DetectionDat
       detector_(detector),
       images_(files_of(dataset), config.cache_mb << 20),
       sampler_(training_sampler(config, labels_of(dataset))),
-      matcher_(detector.anchors()) {
+      sizes_(training_sizes(config, {detector.height(), detector.width()})) {
+  for (const auto& [height, width] : sizes_)
+    matchers_.emplace_back(generate_anchors(height, width, detector.model().spec().anchors));
   for (const LabelledImage& image : dataset.images)
     truth_room_ = std::max(truth_room_, int64_t(image.annotations.size()));
   if (config.mosaic > 0) truth_room_ *= 4;
   if (config.mixup > 0) truth_room_ *= 2;
 }
 
-PreparedImage DetectionBatches::prepare(size_t index, Random& random, const InputImage& input) {
+size_t DetectionBatches::size_of(int64_t index) const {
+  constexpr int64_t steps_of_a_size = 10;  // as in YOLOv2, arXiv 1612.08242, section 2
+  if (sizes_.size() == 1) return 0;
+  const int64_t drawn = index / config_.accumulate / steps_of_a_size;
+  Random random(uint64_t(config_.seed), stream_of(RandomStream::input_size, drawn));
+  return size_t(random.below(int64_t(sizes_.size())));
+}
+
+PreparedImage DetectionBatches::prepare(size_t index, std::array<int, 2> size, Random& random,
+                                        const InputImage& input) {
   const AugmentOptions options{config_.horizontal_flip,
                                config_.vertical_flip,
                                config_.scale_min,
@@ -64,25 +77,27 @@ PreparedImage DetectionBatches::prepare(size_t index, Random& random, const Inpu
                     dataset_.images[other].annotations.end());
     annotated[i] = {images[i].get(), mixed[i]};
   }
-  if (mosaic) return prepare_mosaic(annotated, detector_.height(), detector_.width(), options, random, input);
-  return prepare_for_training(*images[0], annotated[0].annotations, detector_.height(), detector_.width(),
-                              options, random, input);
+  if (mosaic) return prepare_mosaic(annotated, size[0], size[1], options, random, input);
+  return prepare_for_training(*images[0], annotated[0].annotations, size[0], size[1], options, random, input);
 }
 
 std::vector<PreparedImage> DetectionBatches::images(int64_t index, const InputBatch& images) {
   const int64_t first = index * config_.batch_size + share_.first;
+  const std::array<int, 2> size = sizes_[size_of(index)];
   const std::vector<int64_t> chosen = sampler_.images(first, share_.count);
   std::vector<PreparedImage> prepared;
   for (int64_t k = 0; k < share_.count; ++k) {
     Random random(uint64_t(config_.seed), stream_of(RandomStream::augmentation, first + k));
-    prepared.push_back(prepare(size_t(chosen[size_t(k)]), random, images.image(k)));
+    prepared.push_back(prepare(size_t(chosen[size_t(k)]), size, random, images.image(k)));
   }
   return prepared;
 }
 
 Batch DetectionBatches::make(int64_t index) {
-  const int64_t n = share_.count, anchors = matcher_.num_anchors();
-  const InputBatch input = detector_.input(n);
+  const size_t size = size_of(index);
+  const AnchorMatcher& matcher = matchers_[size];
+  const int64_t n = share_.count, anchors = matcher.num_anchors();
+  const InputBatch input = detector_.input(n, sizes_[size]);
   const std::vector<PreparedImage> prepared = images(index, input);
   Batch batch{input.pixels, {}, input.packed};
   std::vector<MatchTruths> truths;
@@ -95,8 +110,8 @@ Batch DetectionBatches::make(int64_t index) {
   const Tensor classes({n, anchors}, DType::int32), boxes({n, anchors, 4});
   MatchCounts counts;
   for (size_t k = 0; k < truths.size(); ++k)
-    counts += matcher_.match(truths[k], classes.span<int32_t>().subspan(k * size_t(anchors), size_t(anchors)),
-                             boxes.span<float>().subspan(k * size_t(anchors) * 4, size_t(anchors) * 4));
+    counts += matcher.match(truths[k], classes.span<int32_t>().subspan(k * size_t(anchors), size_t(anchors)),
+                            boxes.span<float>().subspan(k * size_t(anchors) * 4, size_t(anchors) * 4));
   batch.targets = {classes, boxes, full({}, double(counts.positives + 1))};
   return batch;
 }

@@ -27,14 +27,15 @@ namespace {
 
 constexpr double overfitted = 0.995;  // AP50
 
-// The first images as the network sees them: labels that do not fit are seen at a glance.
+// The first images as the network gets them, where wrong labels are visible at a glance.
 Image augmented_images(DetectionTask& task, const std::vector<std::string>& class_names) {
-  const int height = task.detector().height(), width = task.detector().width();
-  const size_t most = std::max(height, width) <= 640 ? 16 : 4;
-  const size_t pixels = size_t(height) * size_t(width) * 3;
+  const auto [tile_height, tile_width] = task.batches().sizes().back();  // the largest
+  const size_t most = std::max(tile_height, tile_width) <= 640 ? 16 : 4;
   std::vector<Image> drawn;
   for (int64_t step = 0; drawn.size() < most && step < int64_t(most); ++step) {
-    const Tensor images = task.batches().empty_images();
+    const Tensor images = task.batches().empty_images(step);
+    const int height = int(images.size(1)), width = int(images.size(2));
+    const size_t pixels = size_t(height) * size_t(width) * 3;
     const std::vector<PreparedImage> prepared = task.batches().images(step, images);
     for (size_t k = 0; k < prepared.size() && drawn.size() < most; ++k) {
       const PreparedImage& p = prepared[k];
@@ -47,17 +48,18 @@ Image augmented_images(DetectionTask& task, const std::vector<std::string>& clas
           draw_boxes(image_of(images.span<float>().subspan(k * pixels, pixels), height, width), boxes));
     }
   }
-  return arrange(drawn, width, height);
+  return arrange(drawn, tile_width, tile_height);
 }
 
-// The first `count` images that have something to be found.
+// The first `count` images that contain an object.
 void keep_first(DetectionDataset& dataset, size_t count) {
   std::erase_if(dataset.images, [](const LabelledImage& image) {
     return std::all_of(image.annotations.begin(), image.annotations.end(),
                        [](const Annotation& a) { return a.crowd || !a.has_area(); });
   });
-  require(dataset.images.size() >= count, "`overfit` is {}, and {} has {} images with boxes: give less",
-          count, dataset.name, dataset.images.size());
+  require(dataset.images.size() >= count,
+          "`overfit` is {}, but {} has {} images with boxes: give a smaller number", count, dataset.name,
+          dataset.images.size());
   dataset.images.resize(count);
 }
 
@@ -82,28 +84,34 @@ DetectionTask::DetectionTask(const TrainConfig& config, Detector detector, Detec
       batches_(config_, train_, detector_, group),
       validation_images_(files_of(validation_), config.cache_mb << 19) {
   if (detector_.device() == Device::cpu) return;
-  device_matcher_.emplace(detector_.anchors());
-  const int64_t n = share_of_batch(group, config.batch_size).count, anchors = device_matcher_->num_anchors();
-  for (int64_t k = 0; k < config.accumulate; ++k)
-    matched_.push_back({Tensor({n, anchors}, DType::int32, Device::cuda),
-                        Tensor({n, anchors, 4}, DType::float32, Device::cuda),
-                        Tensor({}, DType::float32, Device::cuda)});
+  for (const auto& [height, width] : batches_.sizes())
+    device_matchers_.try_emplace({height, width},
+                                 generate_anchors(height, width, detector_.model().spec().anchors));
+  matched_.resize(size_t(config.accumulate));
 }
 
 std::vector<Batch> DetectionTask::prepare(std::vector<Batch> batches) {
   Tensor sum;  // over the batches, of positives + 1
   for (size_t k = 0; k < batches.size(); ++k) {
     Tensors& targets = batches[k].targets;
-    if (device_matcher_) {
-      const Tensors& matched = matched_[k];
-      device_matcher_->match_batch({targets[0], targets[1]}, matched[0], matched[1], matched[2]);
+    if (!device_matchers_.empty()) {
+      const int64_t n = batches[k].images.size(0);
+      const DeviceMatcher& matcher =
+          device_matchers_.at({batches[k].images.size(1), batches[k].images.size(2)});
+      const int64_t anchors = matcher.num_anchors();
+      Tensors& matched = matched_[k];
+      if (matched.empty() || matched[0].size(1) != anchors)
+        matched = {Tensor({n, anchors}, DType::int32, Device::cuda),
+                   Tensor({n, anchors, 4}, DType::float32, Device::cuda),
+                   Tensor({}, DType::float32, Device::cuda)};
+      matcher.match_batch({targets[0], targets[1]}, matched[0], matched[1], matched[2]);
       targets = matched;
     }
     sum = sum.defined() ? sum + targets[2] : targets[2];
   }
   int64_t terms = int64_t(batches.size());
   if (group_.size() > 1) {
-    sum = sum.clone();  // the batches stay as they are
+    sum = sum.clone();  // the batches must not change
     all_reduce(group_, {sum});
     terms *= group_.size();
   }
@@ -125,10 +133,15 @@ NamedValues DetectionTask::evaluate() {
 std::string DetectionTask::description() const {
   int64_t objects = 0;
   for (const LabelledImage& image : train_.images) objects += int64_t(image.annotations.size());
+  const auto &smallest = batches_.sizes().front(), &largest = batches_.sizes().back();
+  const std::string trained_at =
+      batches_.sizes().size() == 1
+          ? ""
+          : fmt::format(" ({}x{} to {}x{} in training)", smallest[0], smallest[1], largest[0], largest[1]);
   return fmt::format(
-      "{}: {} parameters, {}x{} px, {} anchors; {} images with {} objects of {} classes ({}); {} steps of "
+      "{}: {} parameters, {}x{} px{}, {} anchors; {} images with {} objects of {} classes ({}); {} steps of "
       "{}{}",
-      config_.model, model().parameter_count(), detector_.height(), detector_.width(),
+      config_.model, model().parameter_count(), detector_.height(), detector_.width(), trained_at,
       detector_.anchors().size(), train_.images.size(), objects, train_.class_names.size(),
       some_of(train_.class_names), config_.steps, images_per_step(config_),
       class_weights_text(class_weights(config_.class_weights, train_.class_names, boxes_of_classes(train_)),
@@ -151,7 +164,7 @@ void DetectionTask::begin(const std::string& folder) {
   write_image(folder + "/augmented.jpg", augmented_images(*this, train_.class_names));
 }
 
-// On the CPU where the file says how to make it; otherwise the one that was trained, with the best weights.
+// On the CPU if the file says how to make it; otherwise the detector that was trained, with the best weights.
 Detector DetectionTask::best_detector(const std::string& folder) {
   const std::string file = folder + "/best.safetensors";
   if (follows_config_) return Detector(ModelFile(file));
@@ -175,9 +188,9 @@ TaskResult DetectionTask::finish(const std::string& folder) {
         figures.ap50, train_.images.size());
   else
     result.failure = fmt::format(
-        "AP50 is {:.4f} on the {} training images it was shown, where 1 was to be reached: look at "
-        "{}/pictures, where truth and detections should lie on each other, and at `fovea data check {}` for "
-        "boxes that no anchor fits; if the loss was still falling, give more `steps` than {}",
+        "AP50 is {:.4f} on the {} training images it was shown, where 1 was expected: look at {}/pictures, "
+        "where ground truth and detections should coincide, and run `fovea data check {}` to find boxes that "
+        "no anchor fits; if the loss was still falling, give more `steps` than {}",
         figures.ap50, train_.images.size(), folder, config_.data, config_.steps);
   return result;
 }
@@ -194,7 +207,7 @@ std::unique_ptr<Task> make_detection_task(TrainingState& state, ProcessGroup& gr
   if (c.overfit > 0) {
     keep_first(train, size_t(c.overfit));
     validation = train;
-    validation.warnings.clear();  // said once
+    validation.warnings.clear();  // reported only once
   }
   if (parse_image_size(c.image_size)[0] == 0) {
     const auto [height, width] = suited_image_size(train, efficientdet_spec(c.model).image_size);

@@ -1,6 +1,7 @@
 #pragma once
+#include <array>
+#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,7 @@
 
 namespace fovea {
 
-// Learning to detect: detection_recipe() on a data set. Both losses are divided by the number of positive
+// Trains a detector: detection_recipe() on a data set. Both losses are divided by the number of positive
 // anchors in all images of a step, which are matched before the first forward pass: with batch norm frozen
 // the gradient of accumulated batches is that of one large batch of the same images.
 class DetectionTask : public Task {
@@ -20,8 +21,7 @@ class DetectionTask : public Task {
   DetectionTask(const TrainConfig& config, DetectionDataset train, DetectionDataset validation,
                 ProcessGroup& group = single_process());
 
-  // On a detector of one's own making: config.model and config.init_from are
-  // ignored, config.precision is used.
+  // For your own detector: config.model and config.init_from are ignored, config.precision is used.
   DetectionTask(const TrainConfig& config, Detector detector, DetectionDataset&& train,
                 DetectionDataset&& validation, ProcessGroup& group = single_process());
 
@@ -50,9 +50,9 @@ class DetectionTask : public Task {
   Detector detector_;
   DetectionBatches batches_;
   ImageCache validation_images_;
-  bool follows_config_ = false;                  // the detector is what config asks for
-  std::optional<DeviceMatcher> device_matcher_;  // on CUDA
-  std::vector<Tensors> matched_;                 // the targets that it writes, of each batch of a step
+  bool follows_config_ = false;                                      // the detector was made from config
+  std::map<std::array<int64_t, 2>, DeviceMatcher> device_matchers_;  // on CUDA, for each height and width
+  std::vector<Tensors> matched_;  // the targets that these write, of each batch of a step
 };
 
 // Opens the splits that state.config names, resolves the configuration and fills in the classes.

@@ -11,7 +11,7 @@
 namespace fovea {
 namespace {
 
-// Classes to learn that are not there, or not to be measured.
+// Classes that lack boxes for training or for validation.
 void warn_of_classes(const DetectionDataset& train, const DetectionDataset& validation,
                      std::vector<std::string>& warnings) {
   const auto learned = boxes_of_classes(train), measured = boxes_of_classes(validation);
@@ -27,12 +27,11 @@ void warn_of_classes(const DetectionDataset& train, const DetectionDataset& vali
         fmt::format("{} has no box of class {}: it will not be learned", train.name, some_of(unseen)));
   if (std::all_of(measured.begin(), measured.end(), [](int64_t n) { return n == 0; }))
     warnings.push_back(
-        fmt::format("{} has no box at all: every figure will be -1, and which weights are best "
-                    "cannot be told",
+        fmt::format("{} has no box at all: every figure will be -1, and the best weights cannot be chosen",
                     validation.name));
   else if (!unmeasured.empty())
-    warnings.push_back(fmt::format("{} has no box of class {}: what is learned of it is not measured",
-                                   validation.name, some_of(unmeasured)));
+    warnings.push_back(fmt::format("{} has no box of class {}: that class is not evaluated", validation.name,
+                                   some_of(unmeasured)));
 }
 
 }  // namespace
@@ -54,7 +53,7 @@ void warn_before_training(DetectionDataset& train, const DetectionDataset& valid
     std::string text = fmt::format(
         "{:.0f} % of the training boxes overlap no anchor with an IoU of 0.5 at {}x{} pixels and anchor "
         "scale "
-        "{:g}, and get one anchor by force at most",
+        "{:g}, and get at most one forced anchor",
         100 * (1 - covered), size[0], size[1], config.anchor_scale);
     if (better.covered > covered)
       text += fmt::format(": `image_size` {}x{} and `anchor_scale` {:g} would leave {:.0f} %", better.height,
@@ -63,11 +62,11 @@ void warn_before_training(DetectionDataset& train, const DetectionDataset& valid
   }
   for (const DetectionDataset* dataset : {static_cast<const DetectionDataset*>(&train), &validation})
     if (std::string text = too_many_objects(*dataset, config.max_detections);
-        !text.empty() && (dataset == &train || config.overfit == 0))  // whose two are one
+        !text.empty() && (dataset == &train || config.overfit == 0))  // with `overfit` both are one
       warnings.push_back(std::move(text));
   if (train.warnings.size() > few_faults && double(train.warnings.size()) > too_many_faults * double(boxes))
     warnings.push_back(
-        fmt::format("{} has {} faults beside {} good boxes: `fovea data check {}` tells whether the boxes' "
+        fmt::format("{} has {} faults beside {} good boxes: `fovea data check {}` shows whether the boxes' "
                     "numbers are in another order",
                     train.name, train.warnings.size(), boxes, config.data));
   train.warnings.insert(train.warnings.begin(), warnings.begin(), warnings.end());

@@ -28,7 +28,7 @@ struct EvaluationBatch {
   }
 };
 
-// What was found in the views of one image, as one list.
+// The detections in the views of one image, as one list.
 std::vector<Detection> merged(std::span<const std::vector<Detection>> views, const DetectOptions& options) {
   return views.size() == 1 ? views[0]
                            : weighted_box_fusion(views, {.max_detections = options.max_detections});
@@ -40,7 +40,7 @@ bool in_evaluation_mode(Module& model) {
   return result;
 }
 
-// Each process has found what is in some of the images: now all have all.
+// Each process has the detections of some images; this gives all of them to all processes.
 void share_detections(std::vector<std::vector<Detection>>& detections, ProcessGroup& group) {
   if (group.size() == 1) return;
   std::vector<double> own;
@@ -102,14 +102,14 @@ void Detector::follow_moved_weights() {
 
 Detector::Detector(const ModelFile& file, Device device)
     : Detector(on_device(file.state().config, device), file.state().class_names) {
-  require(file.state().config.task == "detection", "these weights are of a {} network: it finds no boxes",
-          file.state().config.task);
+  require(file.state().config.task == "detection",
+          "these weights are of a {} network: it does not detect objects", file.state().config.task);
   model_->set_training(false);
   if (!file.is_quantized()) {
     file.restore(*model_);
     return;
   }
-  require(device == Device::cpu, "these weights are quantised, which is for the CPU: leave out `device`");
+  require(device == Device::cpu, "these weights are quantised and run only on the CPU: leave out `device`");
   auto network = std::make_shared<QuantizedNetwork>(recorded());
   file.restore(*network);
   use(std::move(network));
@@ -145,7 +145,7 @@ std::vector<std::vector<Detection>> Detector::detect(const Tensor& images, std::
   }
   CapturedDetection& captured = captured_->of(images, options);
   if (in_evaluation_mode(*model_)) return captured.detect(images, frames);
-  captured.load(images, frames);  // a graph would go on in training mode
+  captured.load(images, frames);  // a graph would stay in training mode
   captured.compute();
   return captured.read();
 }
@@ -182,7 +182,7 @@ std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const Det
       result[image++] = merged(std::span(found).subspan(first, views.size()), options);
     if (on_progress) on_progress(std::min(count, turns[index + 1] * images_at_once), count);
   }
-  detector.drop_graphs();  // a training goes on and needs the memory
+  detector.drop_graphs();  // training continues and needs the memory
   share_detections(result, group);
   return result;
 }

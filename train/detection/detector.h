@@ -18,18 +18,17 @@
 
 namespace fovea {
 
-// A detector with all that belongs to it: the network, its anchors at one input size, and the names of its
-// classes.
+// A detector: the network, its anchors at one input size, and the names of its classes.
 class Detector {
  public:
-  // Fresh weights from config.seed.
+  // With new weights from config.seed.
   Detector(const TrainConfig& config, std::vector<std::string> class_names);
-  // A network of one's own making, with its weights: from any spec, on any backbone. `size`: height and width
-  // of its input. Activations are float32, on CUDA bfloat16.
+  // With your own network and its weights: from any spec, on any backbone. `size` is the height and width of
+  // its input. Activations are float32, on CUDA bfloat16.
   Detector(std::shared_ptr<EfficientDet> model, std::array<int, 2> size,
            std::vector<std::string> class_names);
-  // The weights of a file, in evaluation mode, on the device given. Throws as ModelFile does, and where its
-  // task is not detection. A quantised file is for the CPU only; model() then has no weights of its own.
+  // Loads the weights of a file, in evaluation mode, on the given device. Throws as ModelFile does, and if
+  // its task is not detection. A quantised file is for the CPU only; model() then has no weights of its own.
   explicit Detector(const ModelFile& file, Device device = Device::cpu);
 
   EfficientDet& model() { return *model_; }
@@ -42,8 +41,10 @@ class Detector {
   int height() const { return size_[0]; }
   int width() const { return size_[1]; }
   // An input of `count` images, for prepare_for_evaluation() and the like to draw.
-  InputBatch input(int64_t count) const {
-    return {{count, height(), width(), 3}, precision_, device(), model_->normalization()};
+  InputBatch input(int64_t count) const { return input(count, size_); }
+  // The same of another height and width.
+  InputBatch input(int64_t count, std::array<int, 2> size) const {
+    return {{count, size[0], size[1], 3}, precision_, device(), model_->normalization()};
   }
 
   // The network, recorded for quantising: float weights, not calibrated yet. Throws as its constructor does.
@@ -52,22 +53,23 @@ class Detector {
   // model() again.
   void use(std::shared_ptr<const QuantizedNetwork> network) { quantized_ = std::move(network); }
 
+  const QuantizedNetwork* quantized() const { return quantized_.get(); }  // null: computes in float
+
   // The network's output for images (N, height, width, 3) on its device: computed in the configured
   // precision, or in bytes where the network is quantised.
   DetectorOutput outputs(const Tensor& images) const;
 
-  // Letterboxes the image, runs the network and reads its outputs; boxes in pixels of the image, best
-  // score first. What is found in several views of it, one flip each (test_time_flips()), becomes one list by
-  // weighted box fusion.
+  // Letterboxes the image, runs the network and returns boxes in pixels of the image, best score first.
+  // Weighted box fusion merges the detections of several views, each one flip (test_time_flips()), into one
+  // list.
   std::vector<Detection> detect(const Image& image, const DetectOptions& options = {},
                                 std::span<const Flip> views = unflipped);
   // images (N, height, width, 3) as prepare_for_evaluation makes them, with their frames. In evaluation mode
-  // on CUDA, batches of one shape soon become a graph (captured_detection.h). It reads the weights as they
-  // are when it is replayed; graphs are dropped where parameters or buffers have moved, to another device for
-  // example.
+  // on CUDA, batches of one shape soon become a graph (captured_detection.h). A replay reads the current
+  // weights; graphs are dropped if parameters or buffers have moved, for example to another device.
   std::vector<std::vector<Detection>> detect(const Tensor& images, std::span<const ImageFrame> frames,
                                              const DetectOptions& options = {});
-  // Gives back the memory that graphs keep for the next batches.
+  // Frees the memory that graphs keep for the next batches.
   void drop_graphs() {
     if (captured_) captured_->clear();
   }
@@ -83,17 +85,17 @@ class Detector {
   std::shared_ptr<const QuantizedNetwork> quantized_;
   ParameterCasts casts_;
   std::vector<Box> anchors_;
-  std::vector<NamedTensor> state_;                // of the network: handles, which see where its numbers move
-  std::vector<std::byte*> addresses_;             // of the numbers that the casts and the graphs were made of
+  std::vector<NamedTensor> state_;     // of the network: handles, which follow its numbers when they move
+  std::vector<std::byte*> addresses_;  // of the numbers for which the casts and the graphs were made
   std::shared_ptr<CapturedDetections> captured_;  // on CUDA
 };
 
-// Called with the number of images that are done, and of all.
+// Called with the number of images done so far, and the total.
 using OnProgress = std::function<void(int64_t done, int64_t total)>;
 
-// What the detector finds in every image of a data set, in its order; `images` has the same files. Images
-// are prepared by `workers` threads (0: workers_for()) while the network runs. The processes of a group share
-// the work, and all get the whole result. `views`: as of Detector::detect().
+// The detections in every image of a data set, in its order; `images` has the same files. Images are prepared
+// by `workers` threads (0: workers_for()) while the network runs. The processes of a group share the work,
+// and all get the whole result. `views` is as in Detector::detect().
 std::vector<std::vector<Detection>> detect_dataset(Detector& detector, const DetectionDataset& dataset,
                                                    ImageCache& images, int workers,
                                                    const DetectOptions& options = {},

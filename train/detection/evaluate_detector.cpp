@@ -46,10 +46,10 @@ std::string write_report(const Measured& measured, ImageCache& images, const Det
   report.summary = {
       {"parameters", std::to_string(detector.model().parameter_count())},
       {"input", fmt::format("{} x {} px", detector.height(), detector.width())},
-      {"images measured", std::to_string(dataset.images.size())},
+      {"images evaluated", std::to_string(dataset.images.size())},
       {"AP", fmt::format("{:.4f}", measured.coco.ap)},
       {"AP50", fmt::format("{:.4f}", measured.coco.ap50)},
-      {"AP50, Pascal VOC's way", fmt::format("{:.4f}", measured.voc.mean_ap)},
+      {"AP50 of Pascal VOC", fmt::format("{:.4f}", measured.voc.mean_ap)},
       {"steps x images", fmt::format("{} x {}", config.steps, images_per_step(config))},
       {"optimizer", fmt::format("{}, learning rate {:.4g}", config.optimizer, config.learning_rate)},
       {"seed", std::to_string(config.seed)}};
@@ -72,9 +72,9 @@ std::string write_report(const Measured& measured, ImageCache& images, const Det
     write_image(fmt::format("{}/pictures/{}.jpg", folder, names[i]), report.images.back().detections);
     written.insert(names[i] + ".jpg");
   }
-  report.mistakes =
-      measured.mistakes_text() +
-      ". A detection and an object belong together from an IoU of 0.5 on; the better score chooses first.";
+  report.mistakes = measured.mistakes_text() +
+                    ". A detection and an object match at an IoU of 0.5 or more; detections with better "
+                    "scores are matched first.";
   report.confusion = measured.mistakes.confusion;
   const DatasetDetections scored = scored_boxes(measured.detections);
   for (const size_t i : worst_images(measured.mistakes, worst_in_report))

@@ -1,4 +1,4 @@
-// Compiled with -ffp-contract=off: CMakeLists.txt has the reason.
+// Compiled with -ffp-contract=off: CMakeLists.txt gives the reason.
 #include "train/detection/matching.h"
 
 #include <algorithm>
@@ -83,8 +83,8 @@ AnchorMatcher::AnchorMatcher(std::span<const Box> anchors, const MatchOptions& o
   }
 }
 
-// Step 1 for the anchors of one block, `matched` being their part of the class targets; and the block's word
-// in step 2.
+// Step 1 for the anchors of one block, `matched` being their part of the class targets; also the block's
+// candidates for step 2.
 void AnchorMatcher::match_block(const Block& block, std::span<const Box> truths,
                                 std::vector<BestAnchor>& best_anchors, std::span<int32_t> matched) const {
   const int64_t n = block.end - block.begin;
@@ -142,7 +142,7 @@ MatchCounts AnchorMatcher::match(const MatchTruths& truths, std::span<int32_t> c
   for (const Block& block : blocks_)
     match_block(block, truths.boxes, best_anchors,
                 class_targets.subspan(size_t(block.begin), size_t(block.end - block.begin)));
-  for (size_t t = truths.boxes.size(); t-- > 0;)  // backwards, so that the first object has the last word
+  for (size_t t = truths.boxes.size(); t-- > 0;)  // backwards, so that the first object wins
     if (best_anchors[t].anchor >= 0) class_targets[size_t(best_anchors[t].anchor)] = int32_t(t);
 
   MatchCounts counts{.truths = int64_t(truths.boxes.size())};
@@ -214,7 +214,7 @@ void DeviceMatcher::match_batch(const PaddedTruths& truths, const Tensor& class_
   const cuda::MatchDims dims{truths.labels.size(0), num_anchors(), truths.labels.size(1),
                              options_.iou_threshold, options_.crowd_threshold};
   const auto check = [](const char* what, const Tensor& tensor, const Shape& shape) {
-    require(tensor.device() == Device::cuda, "[match] the {} are on {}: bring them to {}", what,
+    require(tensor.device() == Device::cuda, "[match] the {} are on {}: move them to {}", what,
             name(tensor.device()), name(Device::cuda));
     require(tensor.shape() == shape, "[match] the {} have shape {}: it must be {}", what, tensor.shape(),
             shape);

@@ -11,7 +11,7 @@ namespace fovea {
 // When an anchor belongs to an object.
 struct MatchOptions {
   float iou_threshold = 0.5f;
-  // An anchor that would be background is ignored instead where at least this share of its area lies in one
+  // An anchor that would be background is ignored instead if at least this share of its area lies in one
   // crowd region. The published recipe drops crowd regions, so does MatchTruths::crowds = {}.
   float crowd_threshold = 0.5f;
 };
@@ -23,12 +23,12 @@ struct MatchTruths {
   std::span<const Box> crowds = {};  // regions of many objects, not outlined one by one
 };
 
-// How the objects of an image, or of a batch, fared.
+// The result of matching the objects of an image, or of a batch.
 struct MatchCounts {
   int64_t positives = 0;  // anchors that have an object's label
   int64_t truths = 0;     // objects of the image
   int64_t weak = 0;  // objects that no anchor overlaps with IoU >= iou_threshold: one forced anchor at most
-  int64_t anchorless = 0;  // objects that got no anchor at all, and so teach nothing
+  int64_t anchorless = 0;  // objects that got no anchor at all, and are not learned
   MatchCounts& operator+=(const MatchCounts& other);  // adds each count
   bool operator==(const MatchCounts&) const = default;
 };
@@ -38,22 +38,22 @@ struct MatchCounts {
 //   1. An anchor takes the object that it overlaps most, the first of equals, if the IoU is at least
 //      iou_threshold.
 //   2. Then each object takes the anchor that overlaps it most, the first of equals, whatever the IoU is and
-//      whatever step 1 gave the anchor. Where two objects want the same anchor the first object has it.
+//      whatever step 1 gave the anchor. If two objects choose the same anchor, the first object gets it.
 // In one case this differs from effdet: an object that overlaps no anchor at all takes none, where effdet
-// gives it anchor 0. Made once for each set of anchors; may be used from many threads at once.
+// gives it anchor 0. Construct it once for each set of anchors; it may be used from many threads at once.
 class AnchorMatcher {
  public:
-  // Throws where an anchor has no positive, finite size or a threshold is not above 0 and at most 1.
+  // Throws Error if an anchor has no positive, finite size or a threshold is not above 0 and at most 1.
   explicit AnchorMatcher(std::span<const Box> anchors, const MatchOptions& options = {});
 
   int64_t num_anchors() const { return int64_t(anchors_.size()); }
 
   // class_targets: num_anchors; box_targets: num_anchors x 4 (ty, tx, th, tw), 0 where the anchor has no
-  // object. Throws where a box has no positive, finite size or a label is negative.
+  // object. Throws Error if a box has no positive, finite size or a label is negative.
   MatchCounts match(const MatchTruths& truths, std::span<int32_t> class_targets,
                     std::span<float> box_targets) const;
 
-  // The same for a batch, one thread an image; targets of the images follow each other. Counts are summed.
+  // The same for a batch, one thread per image; targets of the images follow each other. Counts are summed.
   MatchCounts match_batch(std::span<const MatchTruths> images, std::span<int32_t> class_targets,
                           std::span<float> box_targets) const;
 
@@ -86,12 +86,12 @@ struct PaddedTruths {
                   // no entry
 };
 
-// On the CPU. Throws as AnchorMatcher does, and where an image has more objects and crowd regions than
+// Works on the CPU. Throws as AnchorMatcher does, and if an image has more objects and crowd regions than
 // `room`.
 PaddedTruths pad_truths(std::span<const MatchTruths> images, int64_t room);
 
 // AnchorMatcher on Device::cuda: the same class targets, bit for bit, and box targets up to the rounding of
-// the logarithm. Nothing in it makes the host wait, so a captured step can match each batch anew.
+// the logarithm. It never makes the host wait, so a captured step can match each new batch.
 class DeviceMatcher {
  public:
   // Throws as AnchorMatcher does.
@@ -99,7 +99,7 @@ class DeviceMatcher {
 
   int64_t num_anchors() const { return anchors_.size(0); }
 
-  // Of n images, with truths from pad_truths() brought to the device, where no numbers are checked.
+  // Matches n images, with truths from pad_truths() copied to the device, where no numbers are checked.
   // Overwrites class_targets (n, num_anchors) int32, box_targets (n, num_anchors, 4), and normalizer, the one
   // number of positive anchors in the batch + 1 that the losses divide by.
   void match_batch(const PaddedTruths& truths, const Tensor& class_targets, const Tensor& box_targets,

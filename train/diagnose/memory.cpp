@@ -16,7 +16,7 @@ StepMemory step_memory(const TrainConfig& config, int64_t classes) {
   StepMemory memory;
   const DryRun dry;
   int64_t before = 0;
-  // What has come since the last call.
+  // The bytes added since the last call.
   const auto more = [&] {
     const int64_t now = dry.memory(device).current, difference = now - before;
     before = now;
@@ -42,7 +42,7 @@ StepMemory step_memory(const TrainConfig& config, int64_t classes) {
   for (int64_t i = 0; i < config.accumulate; ++i) batches.push_back(recipe.empty_batch(device));
   memory.batches = more();
 
-  const int64_t passes = std::min<int64_t>(config.accumulate, 2);  // those after the second are like it
+  const int64_t passes = std::min<int64_t>(config.accumulate, 2);  // later ones are like the second
   const ParameterCasts::Scope scope(recipe.casts);
   for (int64_t i = 0; i < passes; ++i) {
     const std::vector<NamedTensor> losses = recipe.losses_of(batches[size_t(i)]);
@@ -57,7 +57,7 @@ StepMemory step_memory(const TrainConfig& config, int64_t classes) {
 }
 
 int64_t largest_batch(TrainConfig config, int64_t classes, int64_t bytes) {
-  constexpr int64_t most = 4096;  // as check_config() has it
+  constexpr int64_t most = 4096;  // as in check_config()
   const auto fits = [&](int64_t batch) {
     config.batch_size = batch;
     return step_memory(config, classes).reserved <= bytes;
@@ -77,7 +77,7 @@ int64_t free_memory(Device device) {
   std::ifstream file("/proc/meminfo");
   for (std::string name, rest; file >> name && std::getline(file, rest);)
     if (name == "MemAvailable:") return std::stoll(rest) * 1024;
-  fail("this system does not say how much memory is free: give a `limit`, like 8GiB");
+  fail("this system does not say how much memory is free: give a `limit`, such as 8GiB");
 }
 
 }  // namespace fovea

@@ -9,21 +9,21 @@
 
 namespace fovea {
 
-// How long the calls of one op took, in all.
+// The total time of the calls of one op.
 struct OpTime {
   std::string op;
   int64_t calls = 0;                 // forward
   double forward = 0, backward = 0;  // seconds
 };
 
-// While one lives, ops note how long they take on this thread's clock, for work on the CPU: an op has the
-// time since the one before it was done, so that nothing is left out. What comes before the first op and
-// after the last is told apart by mark().
+// While an OpTimes exists, it records how long ops take on this thread's clock, for work on the CPU. An op is
+// assigned the time since the end of the one before it, so that nothing is left out. mark() separates what
+// comes before the first op and after the last.
 class OpTimes : public TapeObserver {
  public:
   OpTimes();
 
-  // The time since the last mark goes to this op, or to whatever else the name says.
+  // Assigns the time since the last mark to this op, or to anything else with this name.
   void mark(const char* op, bool backward = false);
   const std::vector<OpTime>& times() const { return times_; }
 

@@ -1,5 +1,7 @@
 #include "train/diagnose/step_timing.h"
 
+#include <filesystem>
+
 #include "core/error.h"
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/graph.h"
@@ -19,7 +21,7 @@ namespace {
 constexpr double learning_rate = 0.001;
 constexpr double object_share = 0.005;  // of the anchors
 
-// Plain SGD: the update's memory traffic, on all threads, as the optimizer's.
+// Plain SGD: the update's memory traffic, on all threads, like the optimizer's.
 void update(const Module& model) {
   const std::vector<NamedTensor> parameters = model.parameters();
   FlatParameters(parameters).parallel([&](size_t p, int64_t begin, int64_t end) {
@@ -63,13 +65,17 @@ StepTiming::StepTiming(const StepOptions& options) : options_(options) {
   require(o.device == Device::cuda || o.precision == DType::float32,
           "`precision` {} with `device` {}: the CPU computes in float32", o.precision, name(o.device));
   TrainConfig config;
-  config.task = task_of_model(o.model);
-  config.model = o.model;
+  if (std::filesystem::is_regular_file(o.model)) {
+    config = read_file_options();
+  } else {
+    config.task = task_of_model(o.model);
+    config.model = o.model;
+    config.image_size = fmt::format("{}x{}", asked_height, asked_width);
+    config.fusion = o.fusion;
+  }
   config.batch_size = o.batch;
-  config.image_size = fmt::format("{}x{}", asked_height, asked_width);
   config.device = name(o.device);
   config.precision = name(o.precision);
-  config.fusion = o.fusion;
   config.recompute = o.recompute;
   if (o.classes == 0) o.classes = task_kind(config.task).default_classes;
   recipe_ = make_recipe(config, o.classes, false);
@@ -85,15 +91,41 @@ StepTiming::StepTiming(const StepOptions& options) : options_(options) {
   for (Tensor& target : batch_.targets) target.move_to(o.device);
 }
 
+// The settings of the file that `model` names, which it replaces by the model's name.
+TrainConfig StepTiming::read_file_options() {
+  StepOptions& o = options_;
+  require(o.image_size == std::array{0, 0} && o.classes == 0 && o.fusion == "default",
+          "{} has its own image size, classes and fusion: leave out `image_size`, `classes` and `fusion`",
+          o.model);
+  const ModelFile file(o.model);
+  if (file.is_quantized()) {
+    require(o.device == Device::cpu && !o.recompute,
+            "{} is quantised, which is for predictions on the CPU: leave out `device` and `recompute`",
+            o.model);
+    quantized_ = std::make_shared<const Detector>(file);
+  }
+  TrainConfig config = file.state().config;
+  o.model = config.model;
+  o.classes = int64_t(file.state().class_names.size());
+  o.fusion = config.fusion;
+  return config;
+}
+
 int64_t StepTiming::parameter_count() const { return recipe_.model->parameter_count(); }
 
 void StepTiming::set_training(bool training) {
+  require(!training || !quantized_,
+          "a quantised network has no training step: only its forward pass and its detection can be timed");
   recipe_.model->set_training(training);
   recipe_.model->clear_gradients();
   release_cached_memory();
 }
 
 Tensors StepTiming::outputs() {
+  if (quantized_) {
+    const DetectorOutput output = quantized_->outputs(batch_.images);
+    return {output.class_logits, output.box_codes};
+  }
   const ParameterCasts::Scope scope(recipe_.casts);
   return recipe_.forward(batch_.images);
 }
@@ -141,7 +173,8 @@ std::vector<double> StepTiming::forward(int repeats) {
 }
 
 CapturedDetection StepTiming::captured_detection() {
-  require(!anchors_.empty(), "{} finds no boxes: detection can only be timed for detectors", options_.model);
+  require(!anchors_.empty(), "{} is not a detector: detection can only be timed for detectors",
+          options_.model);
   set_training(false);
   const auto network = [this](const Tensor& images) {
     const ParameterCasts::Scope scope(recipe_.casts);
@@ -153,7 +186,8 @@ CapturedDetection StepTiming::captured_detection() {
 }
 
 std::vector<double> StepTiming::detection(int repeats) {
-  require(!anchors_.empty(), "{} finds no boxes: detection can only be timed for detectors", options_.model);
+  require(!anchors_.empty(), "{} is not a detector: detection can only be timed for detectors",
+          options_.model);
   set_training(false);
   const NoGrad no_grad;
   if (options_.device == Device::cpu)
@@ -164,12 +198,12 @@ std::vector<double> StepTiming::detection(int repeats) {
     });
   CapturedDetection detection = captured_detection();
   const Tensor images = cast(batch_.images, DType::float32);
-  // By the host's clock: it waits for the boxes.
+  // Timed by the host's clock, since the host waits for the boxes.
   return times_of(Device::cpu, repeats, [&] { detection.detect(images, frames_); });
 }
 
-// What `work` asks the device for, in a capture. `prepare` precedes each of its runs: of the warm-ups, and of
-// the replays, whose last one's times stay.
+// The launches of `work`, in a capture. `prepare` precedes each of its runs, the warm-ups and the replays;
+// the times are those of the last replay.
 std::vector<cuda::LaunchTime> StepTiming::launches_of(const std::function<void()>& work,
                                                       const std::function<void()>& prepare) const {
   require(options_.device == Device::cuda, "launches are recorded on `device` cuda");

@@ -10,7 +10,7 @@
 namespace fovea {
 
 // Seconds that each repeat of f takes, after a few that do not count: by the clock on the CPU, between two
-// events on CUDA, whose work goes on when f has returned. `before`, not timed, precedes each.
+// events on CUDA, whose work continues after f has returned. `before`, which is not timed, precedes each.
 inline std::vector<double> times_of(Device device, int repeats, const std::function<void()>& f,
                                     const std::function<void()>& before = nullptr) {
   constexpr int warm_ups = 3;
@@ -35,10 +35,10 @@ inline std::vector<double> times_of(Device device, int repeats, const std::funct
   return times;
 }
 
-// Bytes a second, read and written, of a plain copy of 256 MB on this device: what no kernel can beat.
+// Bytes per second, read and written, of a plain copy of 256 MB on this device, which no kernel can exceed.
 double copy_rate(Device device, int repeats = 20);
 
-// The upper one of the two in the middle where their number is even; of at least one.
+// The median of at least one time; of an even number, the upper one of the two in the middle.
 inline double median_of(std::vector<double> times) {
   std::nth_element(times.begin(), times.begin() + long(times.size() / 2), times.end());
   return times[times.size() / 2];

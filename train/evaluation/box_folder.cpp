@@ -56,7 +56,7 @@ std::map<std::string, std::string> text_files(const std::string& folder) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error))
     if (entry.path().extension() == ".txt") files[entry.path().stem().string()] = entry.path().string();
   require(!error, "the folder {} cannot be read: {}", folder, error.message());
-  require(!files.empty(), "{} has no .txt file: one for each image is expected", folder);
+  require(!files.empty(), "{} has no .txt file: expected one for each image", folder);
   return files;
 }
 
@@ -89,7 +89,7 @@ std::pair<DetectionDataset, DatasetDetections> read_box_folders(const std::strin
   DatasetDetections detections(truth.images.size());
   for (const auto& [stem, file] : text_files(detection_folder)) {
     const auto found = index.find(stem);
-    require(found != index.end(), "{} has detections of an image that {} has no truth of", file,
+    require(found != index.end(), "{} has detections for an image without ground truth in {}", file,
             truth_folder);
     for (const Line& line : read_boxes(file, {"score", "x", "y", "width", "height"})) {
       const auto& n = line.numbers;

@@ -10,9 +10,10 @@ namespace {
 
 void check_label(int label, const DetectionDataset& truth, const char* what, size_t entry,
                  const LabelledImage& image) {
-  require(label >= 0 && size_t(label) < truth.class_names.size(),
-          "[evaluation] {} {} of image {} ({}) has label {}, but {} has {} classes: labels count them from 0",
-          what, entry, image.id, image.file, label, truth.name, truth.class_names.size());
+  require(
+      label >= 0 && size_t(label) < truth.class_names.size(),
+      "[evaluation] {} {} of image {} ({}) has label {}, but {} has {} classes: labels are indices from 0",
+      what, entry, image.id, image.file, label, truth.name, truth.class_names.size());
 }
 
 void check_number(double value, const char* field, size_t entry, const LabelledImage& image) {
@@ -25,11 +26,10 @@ void check_number(double value, const char* field, size_t entry, const LabelledI
 }  // namespace
 
 void check_detections(const DetectionDataset& truth, const DatasetDetections& detections) {
-  require(
-      detections.size() == truth.images.size(),
-      "[evaluation] {} has {} images, but there are {} lists of detections: give one for each image, empty "
-      "where nothing was found",
-      truth.name, truth.images.size(), detections.size());
+  require(detections.size() == truth.images.size(),
+          "[evaluation] {} has {} images, but there are {} lists of detections: give one for each image, "
+          "empty if nothing was found",
+          truth.name, truth.images.size(), detections.size());
   for (size_t i = 0; i < detections.size(); ++i) {
     const LabelledImage& image = truth.images[i];
     for (size_t k = 0; k < image.annotations.size(); ++k)
@@ -57,7 +57,7 @@ std::string too_many_objects(const DetectionDataset& truth, int64_t max_detectio
   }
   if (images == 0) return "";
   return fmt::format(
-      "{} has {} image{} with more objects than the {} that are looked for in one, {} with {}: give "
+      "{} has {} image{} with more objects than the {} that may be found in one, {} with {}: give "
       "`max_detections` {} or more",
       truth.name, images, images == 1 ? "" : "s", max_detections, file, most, most);
 }

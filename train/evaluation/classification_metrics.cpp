@@ -19,7 +19,7 @@ void for_each_row(const char* figure, const Tensor& logits, const Tensor& labels
       "[{}] the logits are {} and the labels {} {}: give int32 labels of the logits' shape without its "
       "last axis, the classes",
       figure, logits.shape(), labels.shape(), labels.dtype());
-  require(labels.numel() > 0, "[{}] there is no label to measure on", figure);
+  require(labels.numel() > 0, "[{}] there is no label", figure);
   const NoGrad no_grad;
   const Tensor scores =
       (logits.dtype() == DType::bfloat16 ? cast(logits, DType::float32) : logits).to(Device::cpu);
@@ -29,7 +29,7 @@ void for_each_row(const char* figure, const Tensor& logits, const Tensor& labels
     std::span<const T> rest = scores.span<T>();
     for (const int32_t label : truths.span<int32_t>()) {
       require(label >= 0 && size_t(label) < classes,
-              "[{}] a label is {}, but the logits have {} classes: labels count them from 0", figure, label,
+              "[{}] a label is {}, but the logits have {} classes: labels are indices from 0", figure, label,
               classes);
       f(rest.first(classes), size_t(label));
       rest = rest.subspan(classes);
@@ -45,7 +45,7 @@ double top_k_accuracy(const Tensor& logits, const Tensor& labels, int k) {
   require(k >= 1, "[top_k_accuracy] k is {}: give 1 or more", k);
   int64_t right = 0;
   for_each_row("top_k_accuracy", logits, labels, [&](auto row, size_t label) {
-    // Negated comparisons: every one with a NaN counts as ahead.
+    // Negated comparisons: every score compared with a NaN counts as higher.
     int64_t ahead = 0;
     for (size_t c = 0; c < row.size(); ++c)
       ahead += c < label ? !(row[c] < row[label]) : c > label && !(row[c] <= row[label]);

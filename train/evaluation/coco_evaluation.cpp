@@ -1,5 +1,5 @@
-// Follows pycocotools/cocoeval.py step by step; where a rule looks odd, it is that program's. Compiled with
-// -ffp-contract=off: CMakeLists.txt has the reason.
+// Follows pycocotools/cocoeval.py step by step; if a rule looks odd, it is that program's. Compiled with
+// -ffp-contract=off: CMakeLists.txt gives the reason.
 #include "train/evaluation/coco_evaluation.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace fovea {
 namespace {
 
 constexpr size_t num_thresholds = 10, num_recalls = 101;
-// Detections of one class in one image that count for the first two recalls; the caller says the third.
+// Detections of one class in one image that count for the first two recalls; the caller gives the third.
 constexpr std::array<size_t, 2> small_recall_limits{1, 10};
 constexpr size_t recall_limits = 3;
 
@@ -30,7 +30,7 @@ enum Area : size_t { all, small, medium, large };
 // numpy.linspace(0.5, 0.95, 10)[i] to the bit: the ninth is 0.8999999999999999, one bit below 0.9.
 double iou_threshold(size_t i) { return double(i) * ((0.95 - 0.5) / 9) + 0.5; }
 
-// What one image holds of one class.
+// The objects and detections of one class in one image.
 struct ImageObjects {
   size_t image;
   std::vector<const Annotation*> truths;
@@ -48,7 +48,7 @@ struct JudgedDetection {
 // The detections of one class in one area range, image after image.
 struct Judgement {
   std::vector<JudgedDetection> detections;
-  int64_t objects = 0;  // truths to be found
+  int64_t objects = 0;  // ground truth to be found
 };
 
 // Every figure of one class in one area range; used only where there are objects.
@@ -81,7 +81,7 @@ std::vector<std::vector<double>> iou_table(const ImageObjects& objects) {
   return table;
 }
 
-// The truths of an image as one area range sees them: those that count first, then the ignored ones.
+// The truths of an image for one area range: first those that count, then the ignored ones.
 struct Candidates {
   std::vector<size_t> order;
   size_t counted;  // order[0 .. counted) count
@@ -152,7 +152,7 @@ std::array<double, num_recalls> precision_curve(const Judgement& judgement, size
     hits += detection.verdicts[threshold] == Verdict::true_positive;
     misses += detection.verdicts[threshold] == Verdict::false_positive;
     recall.push_back(double(hits) / double(judgement.objects));
-    // pycocotools' epsilon, numpy.spacing(1): ignored detections may come first, 0 / 0 then.
+    // pycocotools' epsilon, numpy.spacing(1): ignored detections may come first, which would give 0 / 0.
     precision.push_back(double(hits) / (double(misses + hits) + std::numeric_limits<double>::epsilon()));
   }
   for (size_t i = precision.size(); i-- > 1;) precision[i - 1] = std::max(precision[i - 1], precision[i]);
@@ -227,7 +227,7 @@ std::vector<std::vector<ImageObjects>> objects_by_class(const DetectionDataset& 
   return classes;
 }
 
-// The mean of the numbers added; -1, pycocotools' "there is nothing to measure", where there were none.
+// The mean of the numbers added; -1, pycocotools' "there is nothing to measure", if there were none.
 class Mean {
  public:
   template <class Numbers>
@@ -256,7 +256,7 @@ double mean_precision_at(std::span<const ClassCurves> classes, size_t threshold)
   return mean.value();
 }
 
-// `limit` counts in recall_limits.
+// `limit` is an index into recall_limits.
 double mean_recall(std::span<const ClassCurves> classes, Area area, size_t limit) {
   Mean mean;
   for (const ClassCurves& curves : classes)

@@ -39,13 +39,13 @@ std::vector<Confusion> frequent_confusions(const ConfusionMatrix& matrix, size_t
 ConfusionMatrix confusion_matrix(const std::vector<std::string>& class_names, std::span<const int> truths,
                                  std::span<const int> found) {
   require(truths.size() == found.size(),
-          "[confusion_matrix] there are {} truths and {} answers: give one answer for each", truths.size(),
-          found.size());
+          "[confusion_matrix] there are {} truths and {} predictions: give one prediction for each",
+          truths.size(), found.size());
   ConfusionMatrix matrix(class_names, class_names);
   for (size_t i = 0; i < truths.size(); ++i) {
     for (const int label : {truths[i], found[i]})
       require(label >= 0 && size_t(label) < class_names.size(),
-              "[confusion_matrix] entry {} has label {}, but there are {} classes: labels count them from 0",
+              "[confusion_matrix] entry {} has label {}, but there are {} classes: labels are indices from 0",
               i, label, class_names.size());
     ++matrix.at(size_t(truths[i]), size_t(found[i]));
   }

@@ -9,10 +9,10 @@
 
 namespace fovea {
 
-// How often the class of a row was taken for the class of a column. The classes are the first rows and
+// How often the class of a row was predicted as the class of a column. The classes are the first rows and
 // columns, in the same order, so that the diagonal counts what was right.
 struct ConfusionMatrix {
-  std::vector<std::string> rows, columns;  // names of the truths, and of what they were taken for
+  std::vector<std::string> rows, columns;  // names of the true and of the predicted classes
   std::vector<int64_t> counts;             // rows x columns
 
   ConfusionMatrix() = default;
@@ -20,7 +20,7 @@ struct ConfusionMatrix {
   int64_t& at(size_t row, size_t column) { return counts[row * columns.size() + column]; }
   int64_t at(size_t row, size_t column) const { return counts[row * columns.size() + column]; }
   int64_t row_sum(size_t row) const;  // of its counts
-  // Adds the counts of another batch. An empty matrix takes the other's classes; otherwise throws Error where
+  // Adds the counts of another batch. An empty matrix takes the other's classes; otherwise throws Error if
   // these differ.
   ConfusionMatrix& operator+=(const ConfusionMatrix& other);
 };
@@ -35,8 +35,8 @@ struct Confusion {
 // most `most` of them.
 std::vector<Confusion> frequent_confusions(const ConfusionMatrix& matrix, size_t most);
 
-// The matrix of a classifier of whole images: image i has the class truths[i] and was taken for found[i].
-// Throws Error where the two are not of one length or a label has no class.
+// The matrix of a classifier of whole images: image i has the class truths[i] and was predicted as found[i].
+// Throws Error if the two differ in length or a label has no class.
 ConfusionMatrix confusion_matrix(const std::vector<std::string>& class_names, std::span<const int> truths,
                                  std::span<const int> found);
 

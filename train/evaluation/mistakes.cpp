@@ -32,7 +32,8 @@ bool in_crowd(const ScoredBox& box, const std::vector<Annotation>& truths) {
   });
 }
 
-// The object that the box overlaps most, of those that `allowed` picks; -1: none with at least `threshold`.
+// The object that the box overlaps most, among those that `allowed` accepts; -1: none with at least
+// `threshold`.
 template <class Allowed>
 int best_truth(const ScoredBox& box, const std::vector<Annotation>& truths, double threshold,
                const Allowed& allowed) {
@@ -186,7 +187,8 @@ Mistakes find_mistakes(const DetectionDataset& truth, const DatasetDetections& d
 }
 
 double best_score_threshold(const DetectionDataset& truth, const DatasetDetections& detections) {
-  // Who finds what does not change when worse detections are left out: one matching serves every threshold.
+  // Leaving out worse detections does not change the matches of the others, so one matching serves every
+  // threshold.
   const Mistakes all = find_mistakes(truth, detections, -std::numeric_limits<double>::infinity());
   std::vector<std::pair<double, bool>> judged;  // score, right
   for (size_t i = 0; i < all.images.size(); ++i)

@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-// A JSON value for a message, cut short where it is long.
+// A JSON value for a message, cut short if it is long.
 std::string shown(const json& value) {
   const std::string text = value.dump();
   return text.size() <= 60 ? text : text.substr(0, 60) + "...";
@@ -61,7 +61,7 @@ class ResultsReader {
     return plain.get<double>();
   }
 
-  // What the data set has under the id in a field.
+  // The data set's entry for the id in a field.
   template <class T>
   T find(const std::unordered_map<int64_t, T>& known, const json& entry, const char* name) const {
     const json id = plain_number(field(entry, name));

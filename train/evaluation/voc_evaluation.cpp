@@ -1,4 +1,4 @@
-// Compiled with -ffp-contract=off: CMakeLists.txt has the reason.
+// Compiled with -ffp-contract=off: CMakeLists.txt gives the reason.
 #include "train/evaluation/voc_evaluation.h"
 
 #include <algorithm>
@@ -26,7 +26,7 @@ double inclusive_iou(const ScoredBox& a, const Annotation& b) {
   return intersection / ((a.width + 1) * (a.height + 1) + (b.width + 1) * (b.height + 1) - intersection);
 }
 
-// The object of the box's class that it overlaps most, the first of equals; null where none reaches the
+// The object of the box's class that it overlaps most, the first of equals; null if none reaches the
 // threshold.
 const Annotation* best_overlap(const ScoredBox& box, const LabelledImage& image, double iou_threshold) {
   const Annotation* best = nullptr;
@@ -40,8 +40,8 @@ const Annotation* best_overlap(const ScoredBox& box, const LabelledImage& image,
 }
 
 // Whether each detection of one class, best score first, is a true positive; those on objects that do not
-// count are left out. A second detection of an object is a false positive: it does not go on to the next best
-// object.
+// count are left out. A second detection of an object is a false positive: it does not move on to the next
+// best object.
 std::vector<bool> find_hits(const std::vector<ImageDetection>& detections, const DetectionDataset& truth,
                             double iou_threshold) {
   std::vector<bool> hits;
@@ -76,7 +76,7 @@ VocFigures::Class class_figures(const std::vector<bool>& hits, int64_t objects) 
 
   double sum = 0;
   for (int64_t tenths = 0; tenths <= 10; ++tenths) {
-    // recall >= tenths / 10 in whole numbers: 9 of 15 objects reach 0.6, which rounding would deny.
+    // recall >= tenths / 10 in whole numbers: 9 of 15 objects reach 0.6, which rounding would miss.
     const auto reached =
         std::find_if(found.begin(), found.end(), [&](int64_t n) { return 10 * n >= tenths * objects; });
     if (reached != found.end()) sum += precision[size_t(reached - found.begin())];

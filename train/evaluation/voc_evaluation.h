@@ -3,7 +3,7 @@
 
 namespace fovea {
 
-// Average precision as the Pascal VOC challenges count it, from 0 to 1.
+// Average precision as in the Pascal VOC challenges, from 0 to 1.
 struct VocFigures {
   // The figures of one class.
   struct Class {
@@ -18,8 +18,8 @@ struct VocFigures {
 
 // Pascal VOC average precision. Boxes are inclusive of both edge pixels: 1 is added to every width and height
 // when areas are formed (VOCdevkit). A detection is a true positive if the truth it overlaps most, with IoU
-// >= iou_threshold, was not taken before; objects marked difficult, and COCO's crowds, count neither way.
-// Throws as evaluate_coco does, and unless 0 < iou_threshold <= 1.
+// >= iou_threshold, was not taken before; objects marked difficult, and COCO's crowds, do not count. Throws
+// as evaluate_coco does, and unless 0 < iou_threshold <= 1.
 VocFigures evaluate_voc(const DetectionDataset& truth, const DatasetDetections& detections,
                         double iou_threshold = 0.5);
 

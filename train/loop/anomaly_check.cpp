@@ -6,8 +6,8 @@
 
 namespace fovea {
 namespace {
-// The first named leaf that a node or one of those before it read: in the order of the forward pass the layer
-// that the node belongs to, or follows.
+// The first named leaf that a node, or a node before it, has read. In the order of the forward pass this is
+// the layer that the node belongs to, or follows.
 const std::string* nearest(const Node& node, const std::map<const Node*, std::string>& leaves, bool& direct) {
   direct = true;
   for (const Node* at = &node; at;) {
@@ -25,7 +25,7 @@ const std::string* nearest(const Node& node, const std::map<const Node*, std::st
 
 bool all_finite(const Tensor& tensor) {
   if (!tensor.defined()) return true;
-  // Not by to(), an op that would be looked through in turn.
+  // Not by to(), since that op would be checked in turn.
   const Tensor here = tensor.device() == Device::cpu ? tensor : tensor.clone(Device::cpu);
   return with_dtype(here.dtype(), [&]<class T>() {
     if constexpr (std::is_integral_v<T>) return true;
@@ -53,7 +53,7 @@ const std::string* AnomalyCheck::name_of(const Tensor& tensor) const {
 }
 
 void AnomalyCheck::on_op(const Op& op, const Tensors& inputs, const Tensor& output) {
-  if (first_ || !grad_enabled()) return;  // under NoGrad: the ops that a backward pass consists of
+  if (first_ || !grad_enabled()) return;  // under NoGrad: an op of a backward pass
   bool direct = false;
   for (const Tensor& input : inputs)
     if (const std::string* name = name_of(input); name && !direct) latest_ = *name, direct = true;
@@ -61,9 +61,9 @@ void AnomalyCheck::on_op(const Op& op, const Tensors& inputs, const Tensor& outp
   first_ = {op.name, false, output.shape(), latest_, direct, false};
   for (const Tensor& input : inputs) {
     const std::string* name = name_of(input);
-    // What is named and not trained may be a running average, which the op itself has just overwritten.
+    // A named tensor that is not trained may be a running average that the op itself has just overwritten.
     if (all_finite(input) || (name && !input.requires_grad())) continue;
-    // The first op to meet it: nothing before it made it.
+    // The first op to read it: no op before produced it.
     first_ = {op.name, false, input.shape(), name ? *name : latest_, name != nullptr, true};
     return;
   }

@@ -10,26 +10,26 @@
 
 namespace fovea {
 
-// The first number that was not finite: infinite, or no number at all (NaN).
+// The first number that was not finite: infinite or NaN.
 struct NonFinite {
-  std::string op;         // which made it
-  bool backward = false;  // a gradient that the op sent back, otherwise its output
-  Shape shape;            // of the tensor it is in
-  std::string tensor;     // the named tensor the op read; where it read none, the one last read before it
+  std::string op;         // that produced it
+  bool backward = false;  // in a gradient from the op's backward pass, otherwise in its output
+  Shape shape;            // of the tensor that contains it
+  std::string tensor;     // the named tensor the op read, or if it read none, the last one read before
   bool direct = false;    // the op itself read that tensor
-  bool given = false;     // no op made it: one of the op's inputs already had one
+  bool given = false;     // no op produced it: one of the op's inputs already contained it
 };
 
-// While one lives, ops that are recorded on this thread have their outputs and gradients looked through: to
-// find out where a training that diverged began to. It takes a pass over each tensor, and on CUDA a copy of
-// it to the host: not for every day, and never under capture.
+// While an AnomalyCheck exists, it checks the outputs and gradients of all ops recorded on this thread, to
+// find where a diverged training began to diverge. It takes a pass over each tensor, and on CUDA a copy to
+// the host, so it is not for everyday use, and never for use under capture.
 class AnomalyCheck : public TapeObserver {
  public:
   struct Name {
     std::string name;
     Tensor tensor;
   };
-  // The names of parameters and buffers, which tell one use of an op from another.
+  // `names` holds the parameters and buffers, whose names tell one use of an op from another.
   explicit AnomalyCheck(const std::vector<Name>& names);
 
   const std::optional<NonFinite>& first() const { return first_; }
@@ -46,7 +46,7 @@ class AnomalyCheck : public TapeObserver {
   std::optional<NonFinite> first_;
 };
 
-// Whether all numbers are finite; those of int32 and uint8 always are. Of a tensor on CUDA the host waits.
+// Whether all numbers are finite; those of int32 and uint8 always are. For a tensor on CUDA the host waits.
 bool all_finite(const Tensor& tensor);
 
 }  // namespace fovea

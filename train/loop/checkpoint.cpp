@@ -10,7 +10,7 @@
 namespace fovea {
 namespace {
 
-// Finds a flipped bit in a file of the right length.
+// Detects a flipped bit in a file of the right length.
 std::string checksum(const std::vector<NamedTensor>& tensors) {
   Checksum sum;
   for (const NamedTensor& t : tensors)
@@ -18,14 +18,14 @@ std::string checksum(const std::vector<NamedTensor>& tensors) {
   return sum.text();
 }
 
-// nlohmann::json would turn any number into a whole one, and one that does not fit into another.
+// nlohmann::json would round any number to an integer, and turn one that does not fit into another.
 template <class T>
 T whole_number(const nlohmann::json& value, const std::string& path, const char* field) {
   const bool fits = value.is_number_unsigned()
                         ? value.get<uint64_t>() <= uint64_t(std::numeric_limits<T>::max())
                         : value.is_number_integer() && value.get<int64_t>() >= std::numeric_limits<T>::min();
-  require(fits, "{}: its metadata is wrong: {} in {} is no whole number, or too large", path, value.dump(),
-          field);
+  require(fits, "{}: its metadata is wrong: {} in {} is not a whole number, or is too large", path,
+          value.dump(), field);
   return value.get<T>();
 }
 
@@ -60,8 +60,8 @@ Checkpoint::Checkpoint(const std::string& path) : path_(path) {
   const auto text = [&](const char* key) -> const std::string& {
     const auto found = file.metadata.find(key);
     require(found != file.metadata.end(),
-            "{} is no checkpoint of Fovea: its metadata has no {}. Give a file that `fovea train` wrote, "
-            "like runs/1/best.safetensors",
+            "{} is not a Fovea checkpoint: its metadata has no {}. Give a file that `fovea train` wrote, "
+            "such as runs/1/best.safetensors",
             path, key);
     return found->second;
   };
@@ -69,10 +69,10 @@ Checkpoint::Checkpoint(const std::string& path) : path_(path) {
           "{} was written by another version of Fovea (checkpoint format {}, this one reads 1)", path,
           text("fovea_checkpoint"));
   require(text("checksum") == checksum(file.tensors),
-          "{} was altered after it was written: the checksum of its numbers is another", path);
+          "{} was altered after it was written: the checksum of its numbers does not match", path);
   state_.config = config_from_json(text("config"), path);
   const auto value = [&](const char* key) {
-    return parse_json(text(key), fmt::format("{}: its metadata cannot be understood: {}", path, key), "JSON");
+    return parse_json(text(key), fmt::format("{}: cannot read its metadata: {}", path, key), "JSON");
   };
   try {
     state_.class_names = value("class_names").get<std::vector<std::string>>();
@@ -83,11 +83,11 @@ Checkpoint::Checkpoint(const std::string& path) : path_(path) {
     state_.files_checksum = file.metadata["files_checksum"];
     if (file.metadata.contains("best"))  // not before the first validation
       state_.best = value("best").get<double>();
-    if (file.metadata.contains("measured_since_best"))  // not in files from before there was patience
+    if (file.metadata.contains("measured_since_best"))  // not in files older than `patience`
       state_.measured_since_best =
           whole_number<int64_t>(value("measured_since_best"), path, "measured_since_best");
   } catch (const nlohmann::json::exception& error) {
-    fail("{}: its metadata cannot be understood: {}", path, error.what());
+    fail("{}: cannot read its metadata: {}", path, error.what());
   }
   require(!state_.class_names.empty() && state_.class_names.size() == state_.category_ids.size() &&
               state_.step >= 0,

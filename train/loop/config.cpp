@@ -33,7 +33,7 @@ const char* type_name() {
   if constexpr (std::is_same_v<T, bool>)
     return "true or false";
   else if constexpr (std::is_same_v<T, std::string>)
-    return "a text";
+    return "a string";
   else if constexpr (std::is_same_v<T, int64_t>)
     return "a whole number";
   else
@@ -78,7 +78,7 @@ TrainConfig config_from_json(const std::string& text, const std::string& source,
     known.push_back(name);
     if (!json.contains(name)) return;
     const nlohmann::json& value = json.at(name);
-    require(has_type<T>(value), "{}: {} is {}, it must be {}", source, name, value.dump(), type_name<T>());
+    require(has_type<T>(value), "{}: {} is {}: it must be {}", source, name, value.dump(), type_name<T>());
     field = value.get<T>();
     if constexpr (std::is_same_v<T, std::string>) field = unescape_bytes(field);  // the path of a data set
     if (given) given->push_back(name);
@@ -97,7 +97,8 @@ std::array<int, 2> parse_image_size(const std::string& text) {
     int value = -1;
     const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, value);
     require(error == std::errc() && stop == text.data() + end && end > begin && value >= 0 && value <= 8192,
-            "`image_size` is '{}': give pixels from 1 to 8192, as 256, or height x width, as 240x320", text);
+            "`image_size` is '{}': give 1 to 8192 pixels, such as 256, or height x width, such as 240x320",
+            text);
     return value;
   };
   const int height = number(0, cross), width = cross < text.size() ? number(cross + 1, text.size()) : height;
@@ -113,15 +114,14 @@ void check_config(const TrainConfig& c) {
           "`data` is missing: give the folder of a data set (`fovea data synth DIR` draws one)");
   const FrozenParts frozen = parse_frozen_parts(c.freeze);
   require(!c.init_from.empty() || !(frozen.backbone || frozen.batch_norm),
-          "`freeze` is '{}' without `init_from`: random weights would stay as they are", c.freeze);
+          "`freeze` is '{}' without `init_from`: random weights would never be trained", c.freeze);
   parse_image_size(c.image_size);
   parse_aspect_ratios(c.aspect_ratios);
   in_range("anchor_scale", c.anchor_scale, 0, 64);
   in_range("drop_path", c.drop_path, 0, 0.9);
   in_range("epochs", c.epochs, 0, 1e6);
   in_range("steps", double(c.steps), 0, 1e9);
-  require(c.steps > 0 || c.epochs > 0,
-          "`epochs` and `steps` are both 0: one of them must say how long to train");
+  require(c.steps > 0 || c.epochs > 0, "`epochs` and `steps` are both 0: set one of them");
   in_range("overfit", double(c.overfit), 0, 1e6);
   in_range("batch_size", double(c.batch_size), 0, 4096);
   in_range("accumulate", double(c.accumulate), 1, 4096);
@@ -142,6 +142,7 @@ void check_config(const TrainConfig& c) {
           "`device` cuda");
   in_range("scale_min", c.scale_min, 0.01, 10);
   in_range("scale_max", c.scale_max, c.scale_min, 10);
+  in_range("multi_scale", c.multi_scale, 0, 0.5);
   in_range("crop", c.crop, 0, 1);
   in_range("mosaic", c.mosaic, 0, 1);
   in_range("mixup", c.mixup, 0, 1);
@@ -160,7 +161,7 @@ void check_config(const TrainConfig& c) {
           "`box_loss_weight` is {}: give a number from 0 to 1000000, or -1 for the default",
           c.box_loss_weight);
   parse_class_weights(c.class_weights);
-  in_range("max_detections", double(c.max_detections), 1, 5000);  // as many anchors as are decoded
+  in_range("max_detections", double(c.max_detections), 1, 5000);  // as many as the anchors that are decoded
   in_range("validate_every", c.validate_every, 0, 1e6);
   in_range("patience", double(c.patience), 0, 1e6);
   require(c.patience == 0 || c.validate_every > 0,
@@ -187,8 +188,8 @@ TrainConfig on_device(TrainConfig config, Device device) {
 std::vector<Flip> test_time_flips(const TrainConfig& config) {
   const bool horizontal = config.horizontal_flip, vertical = config.vertical_flip;
   require(horizontal || vertical,
-          "the network was trained with neither `horizontal_flip` nor `vertical_flip`: it knows no flipped "
-          "images, leave out `augment`");
+          "the network was trained with neither `horizontal_flip` nor `vertical_flip`: it was never shown "
+          "flipped images, leave out `augment`");
   std::vector<Flip> flips{{}};
   if (horizontal) flips.push_back({.horizontal = true});
   if (vertical) flips.push_back({.vertical = true});

@@ -11,9 +11,9 @@
 
 namespace fovea {
 
-// Everything that decides what a training does. The command line's flags, the run's config.json and the
-// checkpoints all come from the one list in for_each_field(). Numbers that are 0 mean "choose for me";
-// resolve_config() puts the choice in their place, so that what is saved says what was done.
+// All settings of a training. The command line's flags, the run's config.json and the checkpoints all come
+// from the one list in for_each_field(). A number that is 0 means "choose for me"; resolve_config() replaces
+// it by the choice, so that a saved configuration shows what was done.
 struct TrainConfig {
   std::string task = "detection";
   std::string model = "efficientdet_d-2";
@@ -54,6 +54,7 @@ struct TrainConfig {
   bool vertical_flip = false;
   double scale_min = 0.5;
   double scale_max = 1.5;
+  double multi_scale = 0;
   double crop = 0;
   double mosaic = 0;
   double mixup = 0;
@@ -90,69 +91,79 @@ void for_each_field(Config& c, F&& f) {
   f("model", c.model, "the network: `fovea info` lists them");
   f("data", c.data,
     "folder of the data set: Pascal VOC, COCO or YOLO layout; for classification one folder a class");
-  f("train_split", c.train_split, "list to learn from; several joined by + (train+val)");
-  f("val_split", c.val_split, "list to measure on while training");
+  f("train_split", c.train_split, "split to train on; several are joined by +, as in train+val");
+  f("val_split", c.val_split, "split to evaluate on during training");
   f("init_from", c.init_from,
     "weights to start from: a checkpoint, or a safetensors file of timm's or effdet's weights; a detector "
-    "takes a classifier's backbone, other classes get a new class head");
-  f("freeze", c.freeze, "what is not trained: none, backbone, batch-norm, or both joined by a comma");
+    "can take a classifier's backbone; for other classes the class head is new");
+  f("freeze", c.freeze,
+    "parts that are not trained: none, backbone, batch-norm, or both separated by a comma");
   f("image_size", c.image_size,
-    "input of the network in pixels: 256, or height x width as 240x320; 0: the model's own, cut to the shape "
+    "input size of the network in pixels: 256, or height x width such as 240x320; 0: the model's own, cut to "
+    "the shape "
     "that most images have");
   f("anchor_scale", c.anchor_scale,
-    "side of the smallest anchor in strides; 0: 4 from 512 px on, less for smaller inputs");
-  f("aspect_ratios", c.aspect_ratios, "anchor shapes: width / height, or the two factors as 1.4x0.7");
+    "side of the smallest anchor in strides; 0: 4 for inputs of 512 px and more, less for smaller ones");
+  f("aspect_ratios", c.aspect_ratios, "anchor shapes: width / height, or the two factors, such as 1.4x0.7");
   f("fpn", c.fpn,
     "which levels of the pyramid are connected: bifpn, top_down, top_down_bottom_up, fully_connected; "
     "default: the model's own");
   f("fusion", c.fusion,
     "how BiFPN nodes weigh their inputs: fast_normalized, softmax, sum; default: the model's own");
-  f("drop_path", c.drop_path, "stochastic depth of the last block");
+  f("drop_path", c.drop_path, "stochastic depth: probability of dropping the last block");
   f("epochs", c.epochs, "passes over the training images");
-  f("steps", c.steps, "length of the training in steps, instead of `epochs`; 0: as `epochs` says");
+  f("steps", c.steps, "length of the training in steps, instead of `epochs`; 0: given by `epochs`");
   f("overfit", c.overfit,
-    "overfit so many training images, without augmentation, and measure on the same ones: a check "
+    "overfit this many training images, without augmentation, and evaluate on the same ones: a check "
     "that data, network and evaluation fit together, which must end at an AP50 of 1; 500 steps unless "
-    "`steps` says otherwise; 0: no");
-  f("batch_size", c.batch_size, "images a step; 0: 4 for detection, 16 for classification");
+    "`steps` is given; 0: off");
+  f("batch_size", c.batch_size, "images per batch; 0: 4 for detection, 16 for classification");
   f("accumulate", c.accumulate,
-    "batches a step: their gradients are summed as if they were one large batch, in the memory of one");
+    "batches per step: their gradients are summed as if they were one large batch, in the memory of one");
   f("optimizer", c.optimizer, "adamw, or sgd with momentum as in the paper");
   f("learning_rate", c.learning_rate,
-    "peak; 0: sgd 0.08 * images / 64 (the paper's), adamw 0.018 * sqrt(images / 4) for detection and "
-    "0.005 * sqrt(images / 4) for classification, with the images of a step");
-  f("momentum", c.momentum, "of sgd");
+    "peak learning rate; 0: sgd 0.08 * images / 64 (the paper's), adamw 0.018 * sqrt(images / 4) for "
+    "detection and "
+    "0.005 * sqrt(images / 4) for classification, where images are those of one step");
+  f("momentum", c.momentum, "momentum of sgd");
   f("beta2", c.beta2,
-    "of adamw: how slowly its mean of squared gradients follows; 0: suited to the training's length, at most "
-    "0.999");
+    "adamw's decay of the mean of squared gradients; 0: chosen by the training's length, at most 0.999");
   f("weight_decay", c.weight_decay,
-    "of kernels, never of biases and norms; -1: sgd 4e-5 (the paper's), adamw 0.01");
+    "weight decay of kernels, never of biases and norms; -1: sgd 4e-5 (the paper's), adamw 0.01");
   f("warmup_steps", c.warmup_steps,
-    "steps in which the learning rate climbs; 0: one epoch, at most a tenth of the training");
-  f("clip_norm", c.clip_norm, "gradients longer than this are shortened to it; 0: never");
+    "steps over which the learning rate rises; 0: one epoch, at most a tenth of the training");
+  f("clip_norm", c.clip_norm, "largest norm of the gradients, which are scaled down to it; 0: no limit");
   f("ema_decay", c.ema_decay,
-    "of the averaged weights, which are the ones measured and kept; 0: suited to the training's length");
+    "decay of the averaged weights, which are the ones evaluated and kept; 0: chosen by the training's "
+    "length");
   f("batch_norm_momentum", c.batch_norm_momentum,
     "share of the new batch in the running averages; 0: 0.01 (the paper's), more below 1000 steps");
   f("freeze_statistics_at", c.freeze_statistics_at,
-    "share of the training after which batch norm uses its running averages, as it will in use: small "
-    "batches have statistics of "
-    "their own; 1: never");
-  f("device", c.device, "cpu or cuda; without a GPU, cuda is simulated: to study kernels, not to train");
+    "share of the training after which batch norm uses its running averages, as in inference: the statistics "
+    "of small batches differ from them; 1: never");
+  f("device", c.device, "cpu or cuda; without a GPU, cuda is simulated, to study kernels and not to train");
   f("precision", c.precision,
-    "of activations: float32 or bfloat16 (cuda only; weights stay float32); auto: bfloat16 on cuda");
+    "dtype of activations: float32 or bfloat16 (cuda only; weights stay float32); auto: bfloat16 on cuda");
   f("recompute", c.recompute,
-    "keep only the inputs of blocks and compute the rest again in the backward pass: less memory, more time, "
+    "keep only the inputs of blocks and recompute the rest in the backward pass: less memory, more time, "
     "the same gradients");
   f("horizontal_flip", c.horizontal_flip, "mirror half of the training images");
   f("vertical_flip", c.vertical_flip,
-    "turn half of them upside down: for images without up and down, like cells");
+    "flip half of them upside down: for images without a top and bottom, such as cells");
   f("scale_min", c.scale_min, "smallest factor on the size of a training image (the paper's is 0.1)");
   f("scale_max", c.scale_max, "largest factor on the size of a training image (the paper's is 2)");
+  f("multi_scale", c.multi_scale,
+    "how far the input's size departs from `image_size` while a detector trains: 0.25 draws a size from 0.75 "
+    "to "
+    "1.25 times `image_size`, in steps of 32 pixels, for every 10 steps; 0: never. What is measured always "
+    "has "
+    "`image_size`");
   f("crop", c.crop,
     "probability of learning from a random part of an image that overlaps an object, SSD's crop");
   f("mosaic", c.mosaic, "probability of learning from four images put together, YOLOv4's mosaic");
-  f("mixup", c.mixup, "probability of learning from two images over each other, MixUp; for detection");
+  f("mixup", c.mixup,
+    "probability of learning from two images over each other, MixUp: a detector learns the boxes of both, a "
+    "classifier both classes by their shares");
   f("rotate", c.rotate, "largest rotation of a training image in degrees, either way, 0 to 45");
   f("random_erasing", c.random_erasing,
     "probability that a part of an object, or of a classifier's image, is erased with random colours");
@@ -164,61 +175,62 @@ void for_each_field(Config& c, F&& f) {
     "classes that fewer than this share of the images hold are shown more often, LVIS's repeat factor "
     "sampling; 0: not");
   f("focal_alpha", c.focal_alpha, "weight of anchors with an object in the focal loss");
-  f("focal_gamma", c.focal_gamma, "how little easy anchors count in the focal loss");
-  f("label_smoothing", c.label_smoothing, "0 to below 1");
+  f("focal_gamma", c.focal_gamma,
+    "exponent of the focal loss: the larger it is, the less easy anchors count");
+  f("label_smoothing", c.label_smoothing, "label smoothing, 0 to 0.99");
   f("box_loss", c.box_loss,
     "huber on the box codes, or on decoded boxes 1 - IoU with the penalty of giou, diou or ciou");
   f("box_loss_weight", c.box_loss_weight,
-    "of the box loss in the sum; -1: 50 for huber (the paper's), 1 for the others");
+    "weight of the box loss in the sum; -1: 50 for huber (the paper's), 1 for the others");
   f("class_weights", c.class_weights,
-    "what the losses of classes are multiplied by: none; auto, 1 / sqrt(objects to learn from), scaled to a "
-    "mean of 1; or cat=0.5,dog=2, others 1");
-  f("max_detections", c.max_detections,
-    "boxes of an image that are kept and measured, of all classes together");
-  f("validate_every", c.validate_every, "epochs from one measurement to the next; 0: only at the end");
-  f("patience", c.patience, "stop when so many measurements in a row were no better than the best; 0: never");
+    "factors on the classes' losses: none; auto, which is 1 / sqrt(training objects), scaled to a mean of 1; "
+    "or a list such as cat=0.5,dog=2, with 1 for the others");
+  f("max_detections", c.max_detections, "boxes that are kept and evaluated per image, over all classes");
+  f("validate_every", c.validate_every, "epochs from one evaluation to the next; 0: only at the end");
+  f("patience", c.patience,
+    "stop after this many evaluations in a row that were no better than the best; 0: never");
   f("checkpoint_every", c.checkpoint_every, "epochs from one checkpoint to the next");
-  f("seed", c.seed, "same seed, same weights to the last bit");
+  f("seed", c.seed, "the same seed gives the same weights to the last bit");
   f("workers", c.workers,
-    "threads that prepare images; 0: one on the CPU, on cuda one for each core but one, at most 16");
-  f("cache_mb", c.cache_mb, "memory for decoded images; they are not decoded again while they fit");
+    "threads that prepare images; 0: one on the CPU; on cuda one for each core except one, at most 16");
+  f("cache_mb", c.cache_mb, "memory for decoded images in MB; images that fit are decoded only once");
 }
 
-// What fields were called in earlier versions, which configuration files, checkpoints and flags may still
-// say: {former name, field}.
+// The names of fields in earlier versions, which configuration files, checkpoints and flags may still use:
+// {former name, field}.
 inline constexpr std::pair<const char*, const char*> former_names[] = {
     {"batch_norm_freeze", "freeze_statistics_at"}};
 
-// One object, a key a field, in their order.
+// One JSON object with a key for each field, in their order.
 std::string config_to_json(const TrainConfig& config);
-// Keys may be former names, and `given` gets the fields that the text sets. Throws Error naming `source`, the
-// key and the value: not JSON, unknown key (with the nearest known one), wrong type, a field by both its
-// names.
+// Keys may be former names. `given` receives the fields that the text sets. Throws Error naming `source`, the
+// key and the value if the text is not JSON, a key is unknown (with the nearest known one), a value has the
+// wrong type, or a field appears under both its names.
 TrainConfig config_from_json(const std::string& json, const std::string& source,
                              std::vector<std::string>* given = nullptr);
 
-// Images that one step learns from: batch_size * accumulate.
+// Images per step: batch_size * accumulate.
 inline int64_t images_per_step(const TrainConfig& config) { return config.batch_size * config.accumulate; }
 
 // Checks every field's range. Throws Error naming the field, in backticks as all messages about settings do,
 // the value and what is allowed.
 void check_config(const TrainConfig& config);
 
-// The dtype of activations that device and precision ask for.
+// The dtype of activations for the configuration's device and precision.
 DType activation_dtype(const TrainConfig& config);
 
-// The same for another device, in the precision suited to that.
+// The same configuration for another device, in that device's default precision.
 TrainConfig on_device(TrainConfig config, Device device);
 
-// The views of an image that a trained network may be shown so that their results are averaged: the image as
-// it is, then each flip that the training's images had, and both together where it had both. Throws Error
-// where it had none: the network then knows no flipped images.
+// The views of an image whose results a trained network may average: the image as it is, then each flip used
+// in training, and both together if both were used. Throws Error if none was used, since the network was then
+// never shown flipped images.
 std::vector<Flip> test_time_flips(const TrainConfig& config);
 
 // Height and width: "256" or "240x320".
 std::array<int, 2> parse_image_size(const std::string& text);
 
-// The parts in config.freeze, which is a list separated by commas, or "none". Throws on others.
+// The parts in config.freeze, which is a list separated by commas, or "none". Throws Error on other words.
 struct FrozenParts {
   bool backbone = false, batch_norm = false;
 };

@@ -5,7 +5,7 @@
 namespace fovea {
 namespace {
 
-// 64 bits as two int32: there is no int64 dtype.
+// Holds 64 bits as two int32, since there is no int64 dtype.
 Tensor index_tensor(int64_t index) {
   return from_values({2}, {double(int32_t(index & 0xffffffff)), double(index >> 32)}, DType::int32);
 }
@@ -32,7 +32,7 @@ void DeviceBatch::load(const Batch& batch, int64_t index) {
   staged_targets_.resize(batch.targets.size());
   if (batch.packed) {
     const PackedImages& packed = *batch.packed;
-    if (!batch_.images.defined()) {
+    if (!batch_.images.defined() || (sizes_vary_ && batch_.images.shape() != packed.shape())) {
       batch_.images = packed.empty_input();
       packed_ = Tensor(packed.bytes().shape(), DType::uint8, device_);
     }

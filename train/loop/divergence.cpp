@@ -13,7 +13,7 @@ std::string describe(const NonFinite& found) {
 }
 
 std::optional<NonFinite> find_non_finite(const Module& model, const std::function<void()>& step) {
-  // Running averages that the failed step has spoilt are not what it failed by: they are written in training.
+  // Running averages that the failed step has spoilt did not cause the failure: training only writes them.
   for (const NamedTensor& buffer : model.buffers())
     if (!all_finite(buffer.tensor)) buffer.tensor.fill(1);
   std::vector<AnomalyCheck::Name> names;
@@ -27,19 +27,19 @@ std::optional<NonFinite> find_non_finite(const Module& model, const std::functio
 std::string advice_on_divergence(const TrainConfig& config, int64_t step, double learning_rate,
                                  const std::optional<NonFinite>& found) {
   if (found && found->given && !found->direct)
-    return "It came with the images or their labels: `fovea data check` looks through them";
+    return "It came from the images or their labels: check them with `fovea data check`";
   std::string advice = step < config.warmup_steps
                            ? fmt::format(
-                                 "The learning rate climbs too far or too fast for this network: try "
+                                 "The learning rate rises too far or too fast for this network: try "
                                  "`learning_rate` {:.2g}, or more `warmup_steps` than {}",
                                  config.learning_rate / 3, config.warmup_steps)
-                           : fmt::format("The learning rate is likely too high: try `learning_rate` {:.2g}",
+                           : fmt::format("The learning rate is probably too high: try `learning_rate` {:.2g}",
                                          config.learning_rate / 3);
   if (learning_rate < 1e-6)
-    advice = "The learning rate is hardly the cause: look at the data (`fovea data check`)";
+    advice = "The learning rate is probably not the cause: check the data (`fovea data check`)";
   if (config.clip_norm == 0) advice += ", and `clip_norm` 10";
   if (config.precision == "bfloat16" || (config.precision == "auto" && config.device == "cuda"))
-    advice += "; `precision` float32 tells whether it is for bfloat16's few digits";
+    advice += "; `precision` float32 shows whether the cause is bfloat16's low precision";
   return advice;
 }
 

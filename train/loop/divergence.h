@@ -11,24 +11,24 @@
 
 namespace fovea {
 
-// Says in words where the first number that is not finite came from: "the first number that is not finite is
-// in the output of conv1x1 with class_net.predict.conv_pw.weight (4x8x8x81)".
+// Describes where the first number that is not finite came from: "the first number that is not finite is in
+// the output of conv1x1 with class_net.predict.conv_pw.weight (4x8x8x81)".
 std::string describe(const NonFinite& found);
 
-// Runs a step again, which computes forward and backward pass, and looks at each op's numbers on the way.
-// Leaves other gradients and running averages, and those that were not finite at 1: for a training that
-// ends.
+// Repeats a step, which computes the forward and backward pass, and checks each op's numbers. It changes
+// gradients and running averages, and sets running averages that were not finite to 1, so it is only for a
+// training that is about to end.
 std::optional<NonFinite> find_non_finite(const Module& model, const std::function<void()>& step);
 
-// What to do about it, by what is known: the step, the learning rate in it, and where it began.
+// Advice on what to change, from the step, its learning rate, and where the divergence began.
 std::string advice_on_divergence(const TrainConfig& config, int64_t step, double learning_rate,
                                  const std::optional<NonFinite>& found);
 
-// Notices a training that gets worse and worse while its loss is still a number.
+// Detects a training that keeps getting worse while its loss is still finite.
 class LossWatch {
  public:
-  // The smoothed loss after so many steps. Returns one sentence, once: when it has been above three times its
-  // best, and a tenth of its first, for a hundred steps.
+  // Takes the smoothed loss after `step` steps. Returns a warning once: when the loss has been above three
+  // times its best, and a tenth of its first, for a hundred steps.
   std::optional<std::string> see(int64_t step, double loss);
 
  private:

@@ -7,7 +7,7 @@
 namespace fovea {
 namespace {
 
-// Adds the losses of one more batch to those of a step; the first batch makes them.
+// Adds the losses of one more batch to those of a step; the first batch creates them.
 void add_losses(std::vector<NamedTensor>& sums, const std::vector<NamedTensor>& losses) {
   for (size_t i = 0; i < losses.size(); ++i)
     if (i < sums.size())
@@ -25,7 +25,8 @@ GradientStep::GradientStep(Task& task, const TrainConfig& config, ProcessGroup& 
       workers_(workers_for(task.model().device(), config.workers)),
       seed_(uint64_t(config.seed)),
       parameters_(task.model().parameters()) {
-  for (int64_t k = 0; k < accumulate_; ++k) batches_.emplace_back(task.model().device());
+  for (int64_t k = 0; k < accumulate_; ++k)
+    batches_.emplace_back(task.model().device(), config.multi_scale > 0);
   task.model().set_process_group(group.size() > 1 ? &group : nullptr);
 }
 
@@ -50,7 +51,7 @@ std::vector<NamedTensor> GradientStep::compute() {
   batches = task_.prepare(std::move(batches));
   std::vector<NamedTensor> sums;
   for (size_t k = 0; k < batches.size(); ++k) {
-    // Dropout and stochastic depth: other numbers for each batch and in each process.
+    // Dropout and stochastic depth draw different numbers for each batch and in each process.
     recipe.model->rng() = Random(seed_, stream_of(RandomStream::dropout, group_.rank()));
     recipe.model->rng().set_step(batches_[k].index());
     std::vector<NamedTensor> losses = recipe.losses_of(batches[k]);
@@ -59,7 +60,7 @@ std::vector<NamedTensor> GradientStep::compute() {
     losses.front().tensor.backward();
     add_losses(sums, losses);
   }
-  recipe.model->rng().set_step(nullptr);  // which the batches, and not the network, keep
+  recipe.model->rng().set_step(nullptr);  // the batches own the index, and the network may outlive them
   all_reduce_gradients(group_, parameters_);
   Tensors numbers;
   for (const NamedTensor& sum : sums) numbers.push_back(sum.tensor);

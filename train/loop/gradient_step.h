@@ -11,23 +11,24 @@
 
 namespace fovea {
 
-// The gradients of one step after another: background threads make the batches ahead of time, load() brings
-// those of a step to the device, compute() runs the forward and backward pass for each of them.
+// Computes the gradients of one step after another. Background threads prepare the batches ahead of time,
+// load() copies those of a step to the device, and compute() runs the forward and backward pass for each of
+// them.
 class GradientStep {
  public:
-  // config.accumulate batches make a step, workers_for() threads make them.
+  // A step has config.accumulate batches, which workers_for() threads prepare.
   GradientStep(Task& task, const TrainConfig& config, ProcessGroup& group = single_process());
 
-  // The batches of steps first .. end - 1 will be asked for, in order: their preparation begins.
+  // Begins to prepare the batches of steps first .. end - 1, which load() must take in order.
   void start(int64_t first, int64_t end);
-  // Waits for the batches of the next of these steps, and brings them to the device.
+  // Waits for the batches of the next of these steps, and copies them to the device.
   void load(int64_t step);
-  // Leaves the gradients of the step's loss in the parameters, and returns that loss and its parts, each one
-  // number on the network's device: those of all batches of all processes as one. On CUDA this is captured
-  // once and replayed for every step.
+  // Stores the gradients of the step's loss in the parameters, and returns that loss and its parts, each one
+  // number on the network's device, over all batches of all processes. On CUDA this is captured once and
+  // replayed for every step.
   std::vector<NamedTensor> compute();
 
-  // Time in which load() had to wait for its batches.
+  // Time that load() spent waiting for its batches.
   double seconds_waited() const { return prefetch_ ? prefetch_->seconds_waited() : 0; }
 
  private:

@@ -13,12 +13,12 @@ std::string initialize(const Module& model, const TrainConfig& config,
   std::string text = fmt::format("starts from {} of {} tensors in {}", taken.tensors,
                                  taken.tensors + taken.fresh.size(), config.init_from);
   if (const auto names = taken.metadata.find("names"); names != taken.metadata.end())
-    text += fmt::format(", by the names of {}", names->second);
+    text += fmt::format(", with the names of {}", names->second);
   if (!taken.fresh.empty())
-    text += fmt::format("; new are {}{}", taken.fresh.front(),
+    text += fmt::format("; new: {}{}", taken.fresh.front(),
                         taken.fresh.size() > 1 ? fmt::format(" and {} more", taken.fresh.size() - 1) : "");
   if (!taken.unused.empty())
-    text += fmt::format("; not used are {}{}", taken.unused.front(),
+    text += fmt::format("; not used: {}{}", taken.unused.front(),
                         taken.unused.size() > 1 ? fmt::format(" and {} more", taken.unused.size() - 1) : "");
   return text;
 }

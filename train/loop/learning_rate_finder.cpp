@@ -15,11 +15,11 @@ namespace {
 constexpr double first_rate = 1e-6, last_rate = 10;
 constexpr int64_t trial_steps = 120;
 constexpr double keep = 0.9;       // of the running average of the loss, at each step
-constexpr double diverged_at = 4;  // times the least
-constexpr size_t settled = 10;     // steps until the running average is one
+constexpr double diverged_at = 4;  // times the lowest loss
+constexpr size_t settled = 10;     // steps until the running average is meaningful
 
-// Where the smoothed loss falls fastest with the logarithm of the rate, up to its least: over nine steps,
-// since the running average follows that slowly.
+// Finds where the smoothed loss falls fastest with the logarithm of the rate, before its minimum. It compares
+// points nine steps apart, since the running average follows that slowly.
 void suggest(LearningRateSearch& search) {
   constexpr size_t reach = 4;
   const auto& t = search.trials;
@@ -66,8 +66,8 @@ LearningRateSearch find_learning_rate(Task& task, const TrainConfig& config, con
     if (hooks.on_step) hooks.on_step({.step = step + 1, .steps = trial_steps, .loss = smoothed});
   }
   require(search.trials.size() > settled,
-          "the loss is not finite after {} steps at the smallest learning rates: look at the data "
-          "(`fovea data check`)",
+          "the loss is not finite after {} steps at the smallest learning rates: check the data (`fovea data "
+          "check`)",
           search.trials.size());
   suggest(search);
   return search;
@@ -78,7 +78,7 @@ std::string learning_rate_table(const LearningRateSearch& search, size_t rows) {
   const size_t stride = (search.trials.size() + rows - 1) / rows;
   for (size_t i = 0; i < search.trials.size(); i += stride)
     text += fmt::format("{:>13.2e} {:>9.4f}\n", search.trials[i].learning_rate, search.trials[i].loss);
-  text += fmt::format("the loss falls fastest at {:.2g}, and is least at {:.2g}{}\n", search.fastest,
+  text += fmt::format("the loss falls fastest at {:.2g}, and is lowest at {:.2g}{}\n", search.fastest,
                       search.lowest, search.diverged ? "; beyond that it rises" : "");
   return text + fmt::format("suggested: `learning_rate` {:.2g}\n", search.suggested);
 }
@@ -91,12 +91,12 @@ void write_learning_rate_search(const LearningRateSearch& search, const std::str
   for (const auto& [rate, loss] : search.trials) {
     csv += fmt::format("{:.6g},{:.6g}\n", rate, loss);
     curve.x.push_back(std::log10(rate));
-    curve.y.push_back(std::min(loss, highest));  // what the loss falls by is what is to be seen
+    curve.y.push_back(std::min(loss, highest));  // the chart must show how far the loss falls
   }
   write_file_atomically(folder + "/learning_rate.csv", csv);
   write_file_atomically(
       folder + "/learning_rate.svg",
-      svg_chart({"Loss at ever greater learning rates", "log10 of the learning rate", "loss", {curve}}));
+      svg_chart({"Loss at increasing learning rates", "log10 of the learning rate", "loss", {curve}}));
 }
 
 }  // namespace fovea

@@ -11,10 +11,10 @@
 namespace fovea {
 namespace {
 
-constexpr const char* quantized = "int8.";  // what the names of a quantised network's tensors begin with
+constexpr const char* quantized = "int8.";  // prefix of the names of a quantised network's tensors
 
-// The longest name of a model that the file's name holds: "tf_efficientdet_d0_34-f153e0cf.safetensors" is of
-// tf_efficientdet_d0, although efficientdet_d0 is in there, too.
+// The longest model name that the file's name contains: "tf_efficientdet_d0_34-f153e0cf.safetensors" is of
+// tf_efficientdet_d0, although efficientdet_d0 is also in the name.
 std::string model_in_name(const std::string& path) {
   const std::string file = std::filesystem::path(path).filename().string();
   std::string best;
@@ -34,17 +34,17 @@ ModelFile::ModelFile(const std::string& path, const Options& options) : path_(pa
   const std::unique_ptr<WeightFile> opened = open_weight_file(path);
   const WeightFile& file = *opened;
   if (file.metadata().contains("fovea_checkpoint")) {
-    require(
-        options.model.empty() && options.class_names_file.empty(),
-        "{} is a checkpoint, which knows its model and its classes: leave out `model` and `class_names_file`",
-        path);
+    require(options.model.empty() && options.class_names_file.empty(),
+            "{} is a checkpoint, which contains its model and its classes: leave out `model` and "
+            "`class_names_file`",
+            path);
     checkpoint_ = std::make_shared<Checkpoint>(path);
     state_ = checkpoint_->state();
     return;
   }
   const std::string model = options.model.empty() ? model_in_name(path) : options.model;
   require(!model.empty(),
-          "{} does not say which model its weights are of: give `model`, like tf_efficientdet_d0 "
+          "{} does not name the model of its weights: give `model`, such as tf_efficientdet_d0 "
           "(`fovea info` lists them)",
           path);
   TrainConfig& config = state_.config;
@@ -60,7 +60,7 @@ ModelFile::ModelFile(const std::string& path, const Options& options) : path_(pa
     state_.class_names = read_class_names(options.class_names_file, size_t(classes));
   else if (state_.class_names.size() != size_t(classes))
     state_.class_names = published_class_names(detector, size_t(classes));
-  // COCO's ids, and those of other detectors in the field, begin at 1.
+  // COCO's ids, like those of other detectors, begin at 1.
   for (int i = 0; i < int(classes); ++i) state_.category_ids.push_back(detector ? i + 1 : i);
 }
 
@@ -70,14 +70,14 @@ bool ModelFile::is_quantized() const {
 
 void ModelFile::restore(const Module& model) const {
   require(!is_quantized(),
-          "{} is quantised: it holds bytes in place of the weights. Give the checkpoint that it was made of",
+          "{} is quantised: it holds bytes instead of the weights. Give the checkpoint that it was made from",
           path_);
   if (checkpoint_) return checkpoint_->restore("ema.", state_dict(model));
   load_published(path_, model);
 }
 
 void ModelFile::restore(QuantizedNetwork& network) const {
-  require(is_quantized(), "{} is not quantised: `fovea quantize` makes such files", path_);
+  require(is_quantized(), "{} is not quantised: `fovea quantize` writes quantised files", path_);
   network.expect_tensors();
   checkpoint_->restore(std::string("model.") + quantized, network.tensors());
   network.prepare();

@@ -14,10 +14,10 @@ constexpr int64_t overfit_steps = 500;
 
 TrainConfig resolve_config(TrainConfig c, int64_t training_images) {
   require(c.batch_size > 0, "`batch_size` is {}: give 1 or more", c.batch_size);
-  if (c.overfit > 0) {  // the same images in the same way each time, as often as it takes
+  if (c.overfit > 0) {  // show the same images unchanged in every step
     c.horizontal_flip = c.vertical_flip = false;
     c.scale_min = c.scale_max = 1;
-    c.crop = c.mosaic = c.mixup = c.rotate = c.random_erasing = 0;
+    c.multi_scale = c.crop = c.mosaic = c.mixup = c.rotate = c.random_erasing = 0;
     c.brightness = c.contrast = c.saturation = c.hue = 0;
     c.batch_size = std::min(c.batch_size, training_images);
     if (c.steps == 0) c.steps = overfit_steps;
@@ -31,10 +31,10 @@ TrainConfig resolve_config(TrainConfig c, int64_t training_images) {
     c.checkpoint_every = std::max(c.checkpoint_every, c.epochs / 10);
   }
   const bool sgd = c.optimizer == "sgd";
-  const double adamw_rate = c.task == "detection" ? 0.018 : 0.005;  // docs/training.md has what was tried
+  const double adamw_rate = c.task == "detection" ? 0.018 : 0.005;  // docs/training.md lists the rates tried
   if (c.learning_rate == 0)
     c.learning_rate = sgd ? 0.08 * double(images) / 64 : adamw_rate * std::sqrt(double(images) / 4);
-  // Over a tenth of the training: 0.999 averages over 1000 steps, all of a short one.
+  // Averages over a tenth of the training: 0.999 averages over 1000 steps, which may be all of a short one.
   if (c.beta2 == 0) c.beta2 = std::clamp(1 - 10.0 / double(c.steps), 0.9, 0.999);
   if (c.weight_decay < 0) c.weight_decay = sgd ? 4e-5 : 0.01;
   c.box_loss_weight = box_loss_weight(c);
@@ -43,7 +43,7 @@ TrainConfig resolve_config(TrainConfig c, int64_t training_images) {
   // The paper's 0.9998 averages over 5000 steps of its 500,000; a short training must not average over its
   // own beginning.
   if (c.ema_decay == 0) c.ema_decay = std::clamp(1 - 20.0 / double(c.steps), 0.5, 0.9998);
-  // Running averages that still remember how they began make the evaluation of a short training wrong.
+  // Running averages that still contain their initial values make the evaluation of a short training wrong.
   // They are updated with each batch, accumulated or not.
   if (c.batch_norm_momentum == 0)
     c.batch_norm_momentum = std::clamp(10.0 / double(c.steps * c.accumulate), 0.01, 0.1);

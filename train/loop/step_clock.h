@@ -5,20 +5,20 @@
 
 namespace fovea {
 
-// How long a training and its steps take.
+// Measures how long a training and its steps take.
 class StepClock {
  public:
   void step_done() {
     const double step = since(last_);
-    // Follows a machine that slows down.
+    // The average follows a machine that slows down.
     average_ += (step - average_) * std::max(0.03, 1.0 / double(++steps_));
     skip();
   }
-  // What was done since the last step is not counted as the next one's time.
+  // Excludes the time since the last step from that of the next one.
   void skip() { last_ = Clock::now(); }
 
   int64_t steps() const { return steps_; }
-  double seconds() const { return since(start_); }      // since it was made
+  double seconds() const { return since(start_); }      // since construction
   double seconds_per_step() const { return average_; }  // of the latest steps
 
  private:

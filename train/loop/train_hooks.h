@@ -8,9 +8,9 @@
 
 namespace fovea {
 
-// How far a training is, after each step.
+// The progress of a training, after each step.
 struct TrainProgress {
-  int64_t step = 0, steps = 0;  // done, in all
+  int64_t step = 0, steps = 0;  // done, in total
   double epoch = 0;
   double loss = 0;  // average of the latest steps; on CUDA of those up to the latest reading
   double images_per_second = 0;
@@ -19,12 +19,12 @@ struct TrainProgress {
   NamedValues figures;  // of the latest evaluation
 };
 
-// What a training tells, and how it is stopped.
+// How a training reports its progress, and how it is stopped.
 struct TrainHooks {
   std::function<void(const TrainProgress&)> on_step;
-  std::function<void(const std::string&)> on_message;  // one sentence worth telling
-  // Set from outside (Ctrl-C): finish the step, keep a checkpoint, return. From a thread in sigwait(), not from
-  // a handler, unless that has a stack of its own (SA_ONSTACK): see cli/signals.h.
+  std::function<void(const std::string&)> on_message;  // one sentence for the user
+  // Set from outside (Ctrl-C) to finish the step, write a checkpoint and return. Set it from a thread in
+  // sigwait(), not from a signal handler, unless that has its own stack (SA_ONSTACK): see cli/signals.h.
   const std::atomic<bool>* stop = nullptr;
 };
 

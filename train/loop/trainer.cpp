@@ -25,7 +25,7 @@ Trainer::Trainer(Task& task, TrainingState state, std::string folder, TrainHooks
 
 void Trainer::resume(const Checkpoint& checkpoint) {
   const TrainingState& saved = checkpoint.state();
-  TrainConfig config = saved.config;  // the folder may be another one, what is in it must not
+  TrainConfig config = saved.config;  // the data set may have moved, but not changed
   const bool moved = config.data != state_.config.data;
   config.data = state_.config.data;
   const auto same = [](const std::string& then, const std::string& now) {
@@ -38,7 +38,7 @@ void Trainer::resume(const Checkpoint& checkpoint) {
                                                                                       : nullptr;
   if (changed)
     fail(
-        "the run in {} was started on other data: {} has changed since ({}); start a new run in another "
+        "the run in {} was started on other data: {} has changed since ({}). Start a new run in another "
         "folder",
         folder_, state_.config.data, changed);
   checkpoint.restore("model.", state_dict(task_.model()));
@@ -78,7 +78,7 @@ bool Trainer::run() {
 }
 
 void Trainer::open_folder() {
-  any_process(group_, false);  // all have seen the folder as it was
+  any_process(group_, false);  // all processes have read the folder by now
   if (!group_.is_main_process()) return;
   create_folder(folder_);
   write_file_atomically(folder_ + "/config.json", config_to_json(state_.config) + "\n");
@@ -109,8 +109,8 @@ Trainer::Due Trainer::due_after_step() const {
   due.metrics = done() || due.stop || state_.step % steps_between_metrics == 0;
   due.evaluation = done() || every(state_.config.validate_every);
   due.checkpoint = done() || due.stop || every(state_.config.checkpoint_every);
-  // What is measured or kept must be good: a step on the device may have failed unseen. And the first steps
-  // already have a loss to show: they are no graph yet, so that to wait for them costs little.
+  // What is evaluated or saved must be good, and a step on the device may have failed unnoticed. The first
+  // steps also report their loss: they are not a graph yet, so waiting for them costs little.
   due.losses = task_.model().device() == Device::cpu || due.metrics || due.evaluation || due.checkpoint ||
                clock_.steps() <= steps_shown_at_once;
   return due;
@@ -123,8 +123,8 @@ void Trainer::read_losses() {
   collect(means, steps);
 }
 
-// Throws where a loss is not a finite number; the weights are then those before the step that failed, on CUDA
-// of a few steps later, in which the update of that step was left out.
+// Throws Error if a loss is not finite. The weights are then those before the step that failed; on CUDA they
+// are those of a few steps later, without the update of the failed step.
 void Trainer::check_losses(const NamedValues& losses, int64_t first) {
   std::string what;
   for (const auto& [name, value] : losses)
@@ -138,11 +138,11 @@ void Trainer::check_losses(const NamedValues& losses, int64_t first) {
   if (skipped) first = last = first_step_ + training_step_.optimizer().first_skipped();
   const std::string when =
       first == last ? fmt::format("at step {}", first) : fmt::format("between steps {} and {}", first, last);
-  if (task_.model().device() == Device::cuda) {  // whose inputs are those of a later step by now
+  if (task_.model().device() == Device::cuda) {  // its inputs are those of a later step by now
     training_step_.gradients().start(first, first + 1);
     training_step_.gradients().load(first);
   }
-  // Not with several processes: one that stops at what it finds would leave the others waiting.
+  // Not with several processes: one that stops here would leave the others waiting.
   const auto found = group_.size() > 1
                          ? std::nullopt
                          : find_non_finite(task_.model(), [this] { training_step_.gradients().compute(); });
@@ -155,7 +155,7 @@ void Trainer::check_losses(const NamedValues& losses, int64_t first) {
            : "");
 }
 
-// Adds the mean losses of so many steps to what the next row of metrics will say.
+// Adds the mean losses of `steps` steps to the sums for the next row of metrics.
 void Trainer::collect(const NamedValues& losses, int64_t steps) {
   if (sums_.empty())
     for (const auto& [name, value] : losses) sums_.emplace_back(name, 0.0);
@@ -182,7 +182,7 @@ void Trainer::write_losses() {
   summed_ = 0;
 }
 
-// Whether the step just done ends one of the intervals of so many epochs.
+// Whether the step just done ends an interval of `epochs` epochs.
 bool Trainer::every(double epochs) const {
   if (epochs <= 0) return false;
   const double interval = epochs * double(task_.training_images()) / double(images_per_step(state_.config));
@@ -208,7 +208,7 @@ void Trainer::evaluate() {
 void Trainer::tell_no_patience() const {
   if (!hooks_.on_message) return;
   hooks_.on_message(fmt::format(
-      "stops at step {} of {}: the last {} measurements were {}", state_.step, state_.config.steps,
+      "stops at step {} of {}: the last {} evaluations were {}", state_.step, state_.config.steps,
       state_.measured_since_best,
       state_.best ? fmt::format("no better than the best ({:.4f})", *state_.best) : "not finite"));
 }

@@ -15,21 +15,21 @@ namespace fovea {
 
 // Runs a training in a folder: last.safetensors (to resume from), best.safetensors (the best evaluation so
 // far), config.json, metrics.csv and TensorBoard events. The same config and data give the same files bit for
-// bit (but for times), whether or not the training was stopped or killed and resumed on the way, and for any
-// number of threads.
+// bit (except for times), whether or not the training was stopped or killed and resumed on the way, and with
+// any number of threads.
 class Trainer {
  public:
-  // `state` as it should stand in checkpoints: resolved config and classes, step 0. All processes of a group
-  // run the training, each with its share of every batch; only its main process writes files.
+  // `state` is the initial state for checkpoints: resolved config and classes, step 0. All processes of a
+  // group run the training, each with its share of every batch; only the main process writes files.
   Trainer(Task& task, TrainingState state, std::string folder, TrainHooks hooks,
           ProcessGroup& group = single_process());
 
-  // Goes on from folder/last.safetensors.
+  // Continues from folder/last.safetensors.
   void resume(const Checkpoint& checkpoint);
 
-  // True when the training is complete (also early, by config.patience), false when it was stopped from
-  // outside. Throws Error when the loss or a gradient is not finite, naming the step, the op where that began
-  // and what to try (the checkpoints on the disk stay as they are), and where a file cannot be written.
+  // Returns true if the training is complete (also early, by config.patience), false if it was stopped from
+  // outside. Throws Error if the loss or a gradient is not finite, naming the step, the op where that began
+  // and what to try (the checkpoints on disk stay as they are), and if a file cannot be written.
   bool run();
 
   int64_t step() const { return state_.step; }

@@ -12,7 +12,7 @@ namespace fovea {
 TrainingRun::TrainingRun(std::unique_ptr<Task> task, TrainingState state, std::string folder,
                          ProcessGroup& group)
     : task_(std::move(task)), state_(std::move(state)), folder_(std::move(folder)), group_(group) {
-  // Before anything is written; a run that goes on has its weights in its last checkpoint.
+  // Done before anything is written. A resumed run has its weights in its last checkpoint.
   if (!std::filesystem::exists(folder_ + "/last.safetensors"))
     start_ = initialize(task_->model(), state_.config, state_.class_names);
 }

@@ -15,21 +15,21 @@ class TrainingRun {
   TrainingRun(std::unique_ptr<Task> task, TrainingState state, std::string folder, ProcessGroup& group);
 
   std::string name() const { return task_->name(); }
-  // Faults of the data that training can go on with.
+  // Faults of the data that do not prevent training.
   std::vector<std::string> warnings() const { return task_->warnings(); }
-  std::vector<std::string> files() const { return task_->files(); }  // what is read while it trains
+  std::vector<std::string> files() const { return task_->files(); }  // what is read during training
   std::string description() const;  // what is about to be done, in a few lines
   int64_t step() const { return trainer_ ? trainer_->step() : 0; }
 
-  // See Trainer::run. Throws Error too where another process trains in the folder.
+  // See Trainer::run. Also throws Error if another process trains in the folder.
   bool train(const TrainHooks& hooks);
 
-  // Measures best.safetensors on the validation split, writes report.html, images and results into the
-  // folder, and returns the figures as text to print. `failure` of the result: one sentence where
-  // config.overfit asked for images to be learned completely and they were not.
+  // Evaluates best.safetensors on the validation split, writes report.html, images and results into the
+  // folder, and returns the figures as text to print. `failure` of the result is one sentence if
+  // config.overfit was set and the images were not overfitted completely.
   TaskResult finish() { return task_->finish(folder_); }
 
-  bool complete() const;                                       // nothing is left to do but finish()
+  bool complete() const;                                       // only finish() is left to do
   const TrainConfig& config() const { return state_.config; }  // resolved
   int64_t training_images() const { return task_->training_images(); }
 
@@ -38,7 +38,7 @@ class TrainingRun {
   TrainingState state_;
   std::string folder_;
   ProcessGroup& group_;
-  std::string start_;  // where the first weights come from; empty where they are random
+  std::string start_;  // where the first weights come from; empty if they are random
   std::unique_ptr<Trainer> trainer_;
   std::unique_ptr<FileLock> lock_;  // of the folder, from train() on
 };

@@ -8,8 +8,8 @@
 
 namespace fovea {
 
-// The order in which a training sees its images: shuffled anew for each epoch from config.seed, rare classes
-// repeated by config.repeat_threshold. labels: the classes in each image.
+// The order of the training images: shuffled again for each epoch from config.seed, with rare classes
+// repeated by config.repeat_threshold. `labels` holds the classes in each image.
 inline Sampler training_sampler(const TrainConfig& config, const std::vector<std::vector<int>>& labels) {
   return {
       int64_t(labels.size()),

@@ -7,7 +7,7 @@ namespace fovea {
 
 TrainingStep::TrainingStep(Task& task, const TrainConfig& config, ProcessGroup& group)
     : task_(task),
-      group_(group),
+      capturable_(group.can_be_captured() && config.multi_scale == 0),
       gradients_(task, config, group),
       optimizer_(trained_parameters(task.model()), optimizer_options(config)),
       ema_(task.model(), config.ema_decay) {}
@@ -17,7 +17,7 @@ void TrainingStep::prepare_update(int64_t step, double learning_rate) {
   ema_.prepare(step);
 }
 
-// What a step asks of the device, and all of it.
+// All the work that a step submits to the device.
 void TrainingStep::compute() {
   losses_ = gradients_.compute();
   optimizer_.apply();
@@ -39,7 +39,7 @@ void TrainingStep::run(int64_t step, double learning_rate, bool frozen) {
       frozen_ = frozen;
     }
     const auto work = [this] { compute(); };
-    if (group_.can_be_captured())
+    if (capturable_)
       graph_->run(work, [&] { prepare_update(step, learning_rate); });
     else
       graph_->warm_up(work);

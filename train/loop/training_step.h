@@ -9,20 +9,22 @@
 
 namespace fovea {
 
-// Whole steps of a training: batches, gradients, the optimizer's update and that of the averaged weights. On
-// CUDA the first two run as they are, the third is captured as a graph, and from then on it is replayed.
+// Complete steps of a training: batches, gradients, the optimizer's update and that of the averaged weights.
+// On CUDA the first two steps run directly, the third is captured as a graph, and the graph is replayed from
+// then on. If inputs vary in size (config.multi_scale) or the group cannot be captured, all steps run
+// directly.
 class TrainingStep {
  public:
   TrainingStep(Task& task, const TrainConfig& config, ProcessGroup& group = single_process());
 
-  // Steps first .. end - 1 will be run, in order.
+  // Prepares steps first .. end - 1, which must be run in order.
   void start(int64_t first, int64_t end) { gradients_.start(first, end); }
   // On CUDA the device may still be at work when it returns. `frozen`: batch norms normalise by their running
-  // averages; where that changes the step is captured anew.
+  // averages; when this changes, the step is captured again.
   void run(int64_t step, double learning_rate, bool frozen);
 
-  // The mean of each loss over the steps since the last call, of which there must be at least one; how many
-  // these are is steps_unread(). On CUDA the host waits.
+  // The mean of each loss over the steps since the last call: steps_unread() of them, at least one. On CUDA
+  // the host waits.
   NamedValues take_losses();
   int64_t steps_unread() const { return unread_; }
 
@@ -35,7 +37,7 @@ class TrainingStep {
   void compute();
 
   Task& task_;
-  ProcessGroup& group_;
+  bool capturable_;
   GradientStep gradients_;
   Optimizer optimizer_;
   Ema ema_;

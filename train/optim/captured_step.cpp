@@ -21,11 +21,11 @@ void CapturedStep::compute() {
   loss.backward();
   optimizer_.apply();
   loss_ = loss.detach();
-  module_.rng() = rng_;  // where a replay leaves it, and where save_training() finds it
+  module_.rng() = rng_;  // the state after a replay, which save_training() saves
 }
 
 Tensor CapturedStep::operator()() {
-  step_ = optimizer_.steps();  // that of the optimizer, whatever called it in between
+  step_ = optimizer_.steps();  // the optimizer's step, since others may have called it in between
   if (device_step_) staging_.copy(device_step_->data(), &step_, sizeof step_);
   const double rate = optimizer_.learning_rate();
   optimizer_.prepare_step();

@@ -11,9 +11,9 @@
 
 namespace fovea {
 
-// A training step of one's own: clears the gradients, computes the loss, its gradients and the update. On
-// CUDA the first two calls run as they are, the third is captured as a graph, and from then on it is
-// replayed: one launch in place of hundreds.
+// A step of your own training loop: clears the gradients, computes the loss, its gradients and the update. On
+// CUDA the first two calls run directly, the third is captured as a graph, and the graph is replayed from
+// then on: one launch instead of hundreds.
 //   const Tensor images = empty({32, 64, 64, 3}, DType::float32, Device::cuda), labels = ...;
 //   CapturedStep step(net, optimizer, [&] { return softmax_cross_entropy(net(images), labels); });
 //   for (const auto& batch : ...) {
@@ -21,16 +21,17 @@ namespace fovea {
 //     labels.copy_from(batch.labels);
 //     const Tensor loss = step();
 //   }
-// `loss` must ask for the same work each time, from tensors that stay where they are, and must not read what
-// the device computes. Dropout draws other numbers in each step. The module and the optimizer must outlive
-// it.
+// `loss` must submit the same work each time, on tensors whose addresses do not change, and must not read
+// what the device computes. Dropout draws new numbers in each step. The module and the optimizer must outlive
+// the CapturedStep.
 class CapturedStep {
  public:
   CapturedStep(Module& module, Optimizer& optimizer, std::function<Tensor()> loss);
   CapturedStep(const CapturedStep&) = delete;
   CapturedStep& operator=(const CapturedStep&) = delete;
 
-  // One step. The loss lies on the module's device, which may still be at work; the next call overwrites it.
+  // Runs one step. The loss is on the module's device, which may still be at work; the next call overwrites
+  // it.
   Tensor operator()();
 
  private:
@@ -39,7 +40,7 @@ class CapturedStep {
   Module& module_;
   Optimizer& optimizer_;
   std::function<Tensor()> loss_of_;
-  // Dropout draws by the same keys in each step, and by the step's number, which is read where it runs.
+  // Dropout draws from the same keys in each step and from the step's number, which the device reads.
   Random rng_;
   int64_t step_;
   std::optional<cuda::Workspace<int64_t>> device_step_;

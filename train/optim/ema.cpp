@@ -17,7 +17,7 @@ Ema::Ema(const Module& model, double decay)
 }
 
 void Ema::prepare(int64_t step) {
-  require(!cuda::is_capturing(), "[Ema] prepare() was called under capture: it belongs before each replay");
+  require(!cuda::is_capturing(), "[Ema] prepare() was called under capture: call it before each replay");
   const double t = double(step);
   step_decay_.set({float(std::min(decay_, (1 + t) / (10 + t)))});
   if (tables_) tables_->prepare();
@@ -52,7 +52,7 @@ cuda::MultiTensorTable<cuda::AveragedTensor> Ema::table() const {
   std::vector<cuda::AveragedTensor> rows;
   for (size_t k = 0; k < weights_.size(); ++k) {
     const Tensor& weight = weights_[k].tensor;
-    require(weight.device() == device_, "[Ema] {} has left {}, where its average is", weights_[k].name,
+    require(weight.device() == device_, "[Ema] {} is no longer on {}, where its average is", weights_[k].name,
             name(device_));
     rows.push_back({weight.data<float>(), averages_[k].tensor.data<float>(), weight.numel()});
   }

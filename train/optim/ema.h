@@ -12,16 +12,16 @@ namespace fovea {
 // weights of the last step (EfficientDet, section 5.1). After step t: average = d average + (1 - d) weights,
 // d = min(decay, (1 + t) / (10 + t)).
 //
-// It runs where the network is. On CUDA apply() is one launch and may be captured in a graph: prepare() then
-// goes before each replay, also between the capture and the first one.
+// It runs on the network's device. On CUDA apply() is one launch and may be captured in a graph: prepare()
+// must then be called before each replay, also between the capture and the first replay.
 class Ema {
  public:
   Ema(const Module& model, double decay);
   void prepare(int64_t step);  // step counts from 0
   void apply();
-  void update(int64_t step);  // the two in a row
+  void update(int64_t step);  // both in a row
 
-  // Exchanges the network's numbers with the averages; a second call changes them back.
+  // Swaps the network's numbers with the averages; a second call swaps them back.
   void swap() const;
 
   // What a checkpoint holds: the averages under the names of parameters and buffers.
@@ -34,10 +34,10 @@ class Ema {
   std::vector<NamedTensor> weights_, averages_;
   Device device_;
   StepScalars<1> step_decay_;                                              // d of the step
-  mutable std::optional<MultiTensorTables<cuda::AveragedTensor>> tables_;  // on CUDA: where the numbers are
+  mutable std::optional<MultiTensorTables<cuda::AveragedTensor>> tables_;  // on CUDA: the numbers' addresses
 };
 
-// The network has the averaged weights, and is in evaluation mode, while one of these lives.
+// While an EmaScope exists, the network has the averaged weights and is in evaluation mode.
 class EmaScope {
  public:
   EmaScope(Module& model, const Ema& ema) : model_(model), ema_(ema) {

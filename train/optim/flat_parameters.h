@@ -8,7 +8,7 @@
 
 namespace fovea {
 
-// The numbers of many tensors as one long row, in their order: what an optimizer walks along. Threads get
+// The numbers of many tensors as one long row, in their order, for an optimizer to walk along. Threads get
 // equal shares of it, however unequal the tensors are.
 class FlatParameters {
  public:
@@ -28,7 +28,7 @@ class FlatParameters {
     }
   }
 
-  // The whole row on all threads; for elementwise work.
+  // Calls f for the whole row on all threads; for elementwise work.
   template <class F>
   void parallel(F&& f) const {
     parallel_for(size(), 1 << 12, [&](int64_t first, int64_t last) { each(first, last, f); });

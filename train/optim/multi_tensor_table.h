@@ -10,9 +10,9 @@
 
 namespace fovea {
 
-// The tables of cuda/kernels/optimizer.h for tensors whose sizes stay. Addresses of gradients may change from
-// one eager step to the next, and so the table's rows; those that a graph captured stay, so each capture has
-// a table of its own, kept for as long as this.
+// The tables of cuda/kernels/optimizer.h for tensors of fixed sizes. The addresses of gradients, and so the
+// table's rows, may change from one eager step to the next. Those that a graph captured must stay, so each
+// capture has its own table, kept for as long as this object.
 template <class Row>
 class MultiTensorTables {
  public:
@@ -25,15 +25,15 @@ class MultiTensorTables {
     cuda::copy_to_device(device_chunks_.data(), chunks_.data(), chunks_.size() * sizeof(cuda::Chunk));
   }
 
-  // Before each eager step or replay, outside of a graph. What a graph captured has not been brought to the
-  // device, since nothing runs under capture; and a capture to come needs memory that is not the graph's,
-  // which lasts for one replay.
+  // Call it before each eager step or replay, outside a graph. It copies captured tables to the device, since
+  // nothing runs under capture, and allocates memory for the next capture, since a graph's own memory lasts
+  // only for one replay.
   void prepare() {
     for (const auto& table : captured_) table->upload();
     if (!spare_) spare_ = std::make_unique<Table>(row_count_);
   }
 
-  // A table with these rows; eager ones are brought to the device if they are not there already.
+  // A table with these rows; an eager one is copied to the device if it is not there already.
   cuda::MultiTensorTable<Row> table(const std::vector<Row>& rows) {
     if (!cuda::is_capturing()) {
       eager_.set(rows);
@@ -80,7 +80,7 @@ class MultiTensorTables {
   int64_t numbers_ = 0;
   std::vector<cuda::Chunk> chunks_;
   Table eager_;
-  std::unique_ptr<Table> spare_;  // for a capture to come
+  std::unique_ptr<Table> spare_;  // for the next capture
   std::vector<std::unique_ptr<Table>> captured_;
   cuda::Workspace<cuda::Chunk> device_chunks_;
 };

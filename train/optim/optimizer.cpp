@@ -81,7 +81,7 @@ void Optimizer::step() {
 
 void Optimizer::prepare(int64_t step, double learning_rate) {
   require(!cuda::is_capturing(),
-          "[Optimizer] prepare() was called under capture: it belongs before each replay");
+          "[Optimizer] prepare() was called under capture: call it before each replay");
   const double correct1 = 1 / (1 - std::pow(options_.beta1, double(step + 1)));
   const double correct2 = 1 / (1 - std::pow(options_.beta2, double(step + 1)));
   step_.set({float(learning_rate), float(correct1), float(correct2)});
@@ -186,8 +186,8 @@ std::vector<cuda::OptimizedTensor> Optimizer::rows() const {
     const Tensor& weight = parameters_[p].tensor;
     const Tensor gradient = weight.grad();
     require(weight.device() == device_ && (!gradient.defined() || gradient.device() == device_),
-            "[Optimizer] {} or its gradient has left {}, where the optimizer was made", parameters_[p].name,
-            name(device_));
+            "[Optimizer] {} or its gradient is no longer on {}, where the optimizer was made",
+            parameters_[p].name, name(device_));
     rows.push_back({weight.data<float>(), gradient.defined() ? gradient.data<float>() : nullptr,
                     momentum_[p].data<float>(), variance_.empty() ? nullptr : variance_[p].data<float>(),
                     weight.numel(), decays_[p], rate_factors_[p]});

@@ -9,14 +9,14 @@
 namespace fovea {
 
 // The few numbers of an update that change from step to step (learning rate, bias corrections, decay of an
-// average), at an address that stays: a captured update reads them there.
+// average), at a fixed address from which a captured update reads them.
 template <size_t N>
 class StepScalars {
  public:
   explicit StepScalars(Device device) {
     if (device == Device::cuda) on_device_.emplace(int64_t(N));
   }
-  // Behind the work already asked of the device, for which the host does not wait
+  // Sets them after the work already queued on the device, without waiting for it
   // (cuda/runtime/staged_copy.h).
   void set(const std::array<float, N>& values) {
     host_ = values;

@@ -21,7 +21,8 @@ const char* name_of(OptimizerOptions::Kind kind) {
 const std::string& metadata_of(const SafetensorsFile& file, const char* key) {
   const auto found = file.metadata().find(key);
   require(found != file.metadata().end(),
-          "{} is no training to go on with: its metadata has no {}. Give a file that save_training() wrote",
+          "{} does not hold a training to continue: its metadata has no {}. Give a file that save_training() "
+          "wrote",
           file.path(), key);
   return found->second;
 }
@@ -31,7 +32,7 @@ uint64_t number_of(const SafetensorsFile& file, const char* key) {
   uint64_t number = 0;
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
-  require(error == std::errc() && stop == end, "{}: its metadata is wrong: {} is \"{}\", no whole number",
+  require(error == std::errc() && stop == end, "{}: its metadata is wrong: {} is \"{}\", not a whole number",
           file.path(), key, text);
   return number;
 }
@@ -59,7 +60,7 @@ void load_training(const std::string& path, const Module& network, Optimizer& op
   const SafetensorsFile file(path);
   const std::string& kind = metadata_of(file, "optimizer");
   require(kind == name_of(optimizer.kind()),
-          "{} holds a training by {}, the optimizer given is {}: make one {}", path, kind,
+          "{} holds a training with {}, but the given optimizer is {}: construct {} instead", path, kind,
           name_of(optimizer.kind()), kind);
   const uint64_t steps = number_of(file, "steps");
   Random random(number_of(file, "random_seed"), number_of(file, "random_stream"));
@@ -70,15 +71,16 @@ void load_training(const std::string& path, const Module& network, Optimizer& op
   for (const NamedTensor& t : state) {
     const SafetensorsFile::Entry* entry = file.find(optimizer_prefix + t.name);
     require(entry && entry->shape == t.tensor.shape(),
-            "{} is of an optimizer of other parameters: {} is {} here, and {} in the file", path, t.name,
-            t.tensor.shape(), entry ? entry->shape.to_string() : "missing");
+            "{} was saved with an optimizer of other parameters: {} is {} here, and {} in the file", path,
+            t.name, t.tensor.shape(), entry ? entry->shape.to_string() : "missing");
     numbers.push_back(file.read_float32(*entry));
   }
   size_t in_file = 0;
   for (const SafetensorsFile::Entry& entry : file.entries())
     in_file += entry.name.starts_with(optimizer_prefix);
-  require(in_file == state.size(), "{} is of an optimizer of other parameters: it has {} tensors, here {}",
-          path, in_file, state.size());
+  require(in_file == state.size(),
+          "{} was saved with an optimizer of other parameters: it has {} tensors, here {}", path, in_file,
+          state.size());
 
   load_weights(path, network, {.prefix = network_prefix, .published_layouts = false});
   for (size_t i = 0; i < state.size(); ++i) state[i].tensor.copy_from(numbers[i]);

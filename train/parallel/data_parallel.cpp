@@ -33,7 +33,7 @@ void all_reduce(ProcessGroup& group, const std::vector<Tensor>& tensors) {
     for (const Tensor& t : tensors) floats.push_back({t.data<float>(), t.numel()});
     return group.all_reduce_on_device(floats);
   }
-  std::vector<float> all;  // one sum of many numbers is quicker than many sums of few
+  std::vector<float> all;  // one sum of many numbers is faster than many sums of a few
   for (const Tensor& t : tensors) all.insert(all.end(), t.span<float>().begin(), t.span<float>().end());
   group.all_reduce(std::span<float>(all));
   const float* from = all.data();

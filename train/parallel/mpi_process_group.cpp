@@ -20,7 +20,7 @@
 namespace fovea {
 namespace {
 
-// What the launchers of Open MPI, MPICH and Slurm tell each process: how many there are.
+// The number of processes, which the launchers of Open MPI, MPICH and Slurm pass to each process.
 int launched_processes() {
   for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS"})
     if (const char* value = std::getenv(name)) return std::atoi(value);
@@ -56,7 +56,7 @@ LocalRank local_rank() {
   return local;
 }
 
-// Open MPI binds a process to one core where it can; where it does not, each would take all of them.
+// Open MPI binds a process to one core if it can; otherwise each process would use all cores.
 void share_the_cores(LocalRank local) {
   if (std::getenv("OMP_NUM_THREADS")) return;
   const int share = int(::sysconf(_SC_NPROCESSORS_ONLN)) / local.size;
@@ -68,7 +68,7 @@ class MpiProcessGroup : public ProcessGroup {
   MpiProcessGroup() {
     int provided = 0;
     require_success(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
-    require(provided >= MPI_THREAD_FUNNELED, "[mpi] this MPI library cannot be used beside threads");
+    require(provided >= MPI_THREAD_FUNNELED, "[mpi] this MPI library cannot be used with threads");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
     MPI_Comm_size(MPI_COMM_WORLD, &size_);
@@ -93,8 +93,8 @@ class MpiProcessGroup : public ProcessGroup {
     return all;
   }
 
-  // Each process adds one part of the numbers, rank by rank, and gives the sums to the others: what
-  // MPI_Allreduce moves, in an order that no library chooses.
+  // Each process adds one part of the numbers, rank by rank, and sends the sums to the others. This moves as
+  // much as MPI_Allreduce does, in an order that does not depend on the library.
   using ProcessGroup::all_reduce;
   void all_reduce(std::span<float> values) override {
     constexpr size_t max_part = size_t(1) << 26;  // MPI counts in int
@@ -106,7 +106,7 @@ class MpiProcessGroup : public ProcessGroup {
     if (!cuda::is_simulated()) cuda::select_device(local_rank().rank % cuda::device_count());
 #ifdef FOVEA_NCCL
     if (nccl_) return;
-    NcclId id = make_nccl_id();  // that of process 0 counts
+    NcclId id = make_nccl_id();  // all use the one of process 0
     require_success(MPI_Bcast(&id, int(sizeof id), MPI_BYTE, 0, MPI_COMM_WORLD), "MPI_Bcast");
     nccl_ = std::make_unique<NcclCommunicator>(id, rank_, size_);
 #endif
@@ -117,7 +117,7 @@ class MpiProcessGroup : public ProcessGroup {
   void all_gather_on_device(void* all, size_t bytes) override { nccl_->all_gather(all, bytes); }
   void all_reduce_on_device(const std::vector<DeviceFloats>& tensors) override { nccl_->all_reduce(tensors); }
 #else
-  // By way of the host: for the simulated device, and for GPUs in a build without NCCL.
+  // Through the host: for the simulated device, and for GPUs in a build without NCCL.
   bool can_be_captured() const override { return false; }
 
   void all_gather_on_device(void* all, size_t bytes) override {
@@ -168,7 +168,7 @@ class MpiProcessGroup : public ProcessGroup {
   }
 
   int rank_ = 0, size_ = 1;
-  std::vector<float> mine_, others_;  // kept: of the size of all gradients
+  std::vector<float> mine_, others_;  // kept, since they are as large as all gradients
 #ifdef FOVEA_NCCL
   std::unique_ptr<NcclCommunicator> nccl_;  // made by select_device()
 #endif

@@ -41,7 +41,7 @@ void NcclCommunicator::all_gather(void* all, size_t bytes) const {
 }
 
 void NcclCommunicator::all_reduce(const std::vector<DeviceFloats>& tensors) const {
-  require_success(ncclGroupStart(), "ncclGroupStart");  // NCCL moves them together
+  require_success(ncclGroupStart(), "ncclGroupStart");  // NCCL moves all of them together
   for (const DeviceFloats& t : tensors)
     require_success(ncclAllReduce(t.values, t.values, size_t(t.count), ncclFloat32, ncclSum, communicator_,
                                   cuda::current_stream().get()),

@@ -9,13 +9,13 @@ struct ncclComm;
 
 namespace fovea {
 
-// What NCCL calls an ncclUniqueId: process 0 makes one and all others are told it.
+// NCCL's ncclUniqueId: process 0 creates one and sends it to all others.
 using NcclId = std::array<std::byte, 128>;
 NcclId make_nccl_id();
 
-// The GPUs of a ProcessGroup, one for each process; all processes make theirs together. Sums are NCCL's: the
-// same bits in all processes, and in each run on the same machine. Throws Error where NCCL reports one. Only
-// in builds with FOVEA_NCCL.
+// Connects the GPUs of a ProcessGroup, one for each process; all processes must construct theirs together.
+// NCCL computes the sums: the same bits in all processes, and in each run on the same machine. Throws Error
+// if NCCL reports an error. Only in builds with FOVEA_NCCL.
 class NcclCommunicator {
  public:
   NcclCommunicator(const NcclId& id, int rank, int size);

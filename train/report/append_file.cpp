@@ -25,7 +25,8 @@ void AppendFile::append(std::string_view bytes) {
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) {
       const std::string reason = std::strerror(errno);
-      // Nothing is lost should this fail too: the readers of both formats leave out a last piece cut short.
+      // Nothing is lost if this also fails: the readers of both formats leave out a last piece that is cut
+      // short.
       [[maybe_unused]] const int result = ::ftruncate(descriptor_, size_);
       fail("{} cannot be written: {}; what it had before is kept", path_, reason);
     }

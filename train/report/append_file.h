@@ -5,18 +5,19 @@
 
 namespace fovea {
 
-// A file that grows by whole pieces: each append reaches the system at once, so it outlives a killed program.
+// A file that grows by whole pieces: each append reaches the system at once, so it survives when the program
+// is killed.
 class AppendFile {
  public:
-  // Opens the file at its end, made where it is not there. Throws Error naming the path and the system's
+  // Opens the file at its end, and creates it if necessary. Throws Error naming the path and the system's
   // reason.
   explicit AppendFile(const std::string& path);
   ~AppendFile();
   AppendFile(const AppendFile&) = delete;
   AppendFile& operator=(const AppendFile&) = delete;
 
-  // All of `bytes`, or nothing: where the disk is full what was written of them is taken back and Error
-  // thrown.
+  // Appends all of `bytes`, or nothing: if the disk is full, it removes the part that was written and throws
+  // Error.
   void append(std::string_view bytes);
 
  private:

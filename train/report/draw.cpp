@@ -20,7 +20,7 @@ struct Colour {
 constexpr Colour black{0, 0, 0}, white{255, 255, 255};
 
 // Hues a golden section of the circle apart: however many classes there are, neighbours differ and none
-// repeats. Of every three one is darker, which tells hues apart that come close.
+// repeats. Every third one is darker, which distinguishes hues that are close.
 Colour class_colour(int label) {
   const double hue = std::fmod(0.58 + label * 0.61803398875, 1.0) * 6, value = label % 3 == 2 ? 215 : 255;
   const auto channel = [&](double peak) {
@@ -48,8 +48,8 @@ class Painter {
   explicit Painter(Image& image)
       : image_(image), scale_(std::max(1, (std::min(image.width, image.height) + 80) / 240)) {}
 
-  // A frame just inside the box, with a dark line on both sides that sets it off from a background of its own
-  // colour.
+  // A frame just inside the box, with a dark line on both sides that separates it from a background of the
+  // same colour.
   void frame(const Rectangle& box, const Colour& colour, bool dashed) {
     const int thickness = scale_ + 1;
     band(box, -1, thickness + 1, black, 0.45, false);
@@ -160,8 +160,8 @@ Image draw(Image image, const std::vector<Item>& items) {
 
 const std::string& name_of(int label, const std::vector<std::string>& class_names) {
   require(label >= 0 && size_t(label) < class_names.size(),
-          "[draw] a box has label {}, but there are {} class names: give the names the labels count", label,
-          class_names.size());
+          "[draw] a box has label {}, but there are {} class names: give the names that the labels index",
+          label, class_names.size());
   return class_names[size_t(label)];
 }
 

@@ -21,7 +21,7 @@ Image draw_annotations(const Image& image, std::span<const Annotation> annotatio
 // A box with any text.
 struct DrawnBox {
   double left, top, right, bottom;  // in pixels of the image
-  int label;                        // decides the colour
+  int label;                        // determines the colour
   std::string text;                 // empty: only the frame
   bool dashed = false;
 };

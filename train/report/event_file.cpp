@@ -26,7 +26,7 @@ std::string little_endian(uint64_t value, int bytes) {
   return text;
 }
 
-// The record every event file begins with; TensorBoard takes it for the format's version.
+// The record every event file begins with; TensorBoard reads the format's version from it.
 std::string first_record() {
   tensorboard::Event event;
   event.set_wall_time(

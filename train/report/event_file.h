@@ -19,12 +19,12 @@ uint32_t masked_crc32c(std::string_view bytes);
 // little endian.
 std::string tf_record(std::string_view data);
 
-// A file of scalars that TensorBoard shows; it finds those whose name has "tfevents" in it.
+// A file of scalars for TensorBoard, which finds files whose name contains "tfevents".
 class EventFile {
  public:
-  explicit EventFile(const std::string& path);  // made anew; throws Error where it cannot be
-  // One event with these numbers, as float32, at `wall_time` in seconds since 1970. Throws Error when the
-  // disk is full.
+  explicit EventFile(const std::string& path);  // overwrites the file; throws Error if it cannot
+  // One event with these numbers, as float32, at `wall_time` in seconds since 1970. Throws Error if the disk
+  // is full.
   void write(double wall_time, int64_t step, const NamedValues& values);
 
  private:

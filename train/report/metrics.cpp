@@ -63,8 +63,8 @@ std::string table_of(const std::vector<MetricsRow>& rows) {
 
 constexpr std::string_view events_start = "events.out.tfevents.", events_end = ".fovea";
 
-// A new name for each session: a TensorBoard that is watching would not notice that a file it has read was
-// written again. The files of earlier sessions go, or their curves would be drawn twice.
+// Each session gets a new name, since a running TensorBoard would not notice that a file it has read was
+// written again. The files of earlier sessions are deleted, or their curves would be drawn twice.
 std::string new_event_file(const std::string& folder) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
@@ -90,7 +90,8 @@ MetricsWriter::MetricsWriter(const std::string& folder, int64_t resume_step) {
   create_folder(folder);
   const std::vector<MetricsRow> kept = rows_up_to(folder + "/metrics.csv", resume_step);
   files_ = std::make_unique<Files>(folder, table_of(kept));
-  // As though the training had never paused: TensorBoard's "relative" time is then the time of training.
+  // Times continue as if the training had never paused: TensorBoard's "relative" time is then the time of
+  // training.
   const double start = kept.empty() ? 0 : wall_clock() - kept.back().seconds;
   for (const MetricsRow& row : kept)
     files_->events.write(start + row.seconds, row.step, {{row.name, row.value}});
@@ -102,7 +103,7 @@ void MetricsWriter::write(int64_t step, double epoch, double seconds, const Name
   std::string lines;
   for (const auto& [name, value] : values) {
     require(!name.empty() && name.find_first_of(",\"\r\n") == name.npos,
-            "[MetricsWriter] '{}' cannot name a number in metrics.csv: use a name without commas, quotes and "
+            "[MetricsWriter] '{}' cannot be a name in metrics.csv: use one without commas, quotes and "
             "line ends",
             name);
     lines += line_of({step, epoch, seconds, name, value});
@@ -119,15 +120,14 @@ std::vector<MetricsRow> read_metrics(const std::string& path) {
     const std::string_view line = rest.substr(0, rest.find('\n') + 1);
     rest.remove_prefix(line.size());
     if (number == 1) {
-      require(line == header,
-              "{}, line 1: the columns '{}' were expected; the file is not a metrics.csv of Fovea", path,
-              header.substr(0, header.size() - 1));
+      require(line == header, "{}, line 1: expected the columns '{}'; the file is not a metrics.csv of Fovea",
+              path, header.substr(0, header.size() - 1));
       continue;
     }
     const std::string_view text = line.substr(0, line.size() - 1);
     require(parse_line(text, rows.emplace_back()),
-            "{}, line {}: '{}' is not step,epoch,seconds,name,value; mend or remove the line", path, number,
-            text);
+            "{}, line {}: '{}' is not step,epoch,seconds,name,value; correct or remove the line", path,
+            number, text);
   }
   return rows;
 }

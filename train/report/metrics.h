@@ -9,16 +9,16 @@ namespace fovea {
 
 using NamedValues = std::vector<std::pair<std::string, double>>;  // "train/loss" -> 0.31
 
-// The numbers of a run as they come: appended to <folder>/metrics.csv (columns step, epoch, seconds, name,
-// value: one line a number) and to a TensorBoard event file in the same folder, flushed at each call. A run
+// Appends the numbers of a run to <folder>/metrics.csv (columns step, epoch, seconds, name, value: one line
+// per number) and to a TensorBoard event file in the same folder, and flushes both at each call. A run
 // resumed at `resume_step` keeps the lines up to that step and drops later ones, which it will compute again;
-// the event file starts anew from what metrics.csv kept.
+// the event file is rewritten from what metrics.csv kept.
 class MetricsWriter {
  public:
   MetricsWriter(const std::string& folder, int64_t resume_step);  // resume_step 0: a new run, nothing is kept
   ~MetricsWriter();
   void write(int64_t step, double epoch, double seconds,
-             const NamedValues& values);  // throws Error when the disk is full
+             const NamedValues& values);  // throws Error if the disk is full
 
  private:
   struct Files;

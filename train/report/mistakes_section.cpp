@@ -11,7 +11,7 @@
 namespace fovea {
 namespace {
 
-constexpr size_t max_columns = 25;  // of a table that can still be read
+constexpr size_t max_columns = 25;  // of a table that is still readable
 constexpr size_t max_confusions = 30;
 
 std::string ap_text(double value) { return value < 0 ? "–" : fmt::format("{:.3f}", value); }
@@ -23,7 +23,7 @@ std::string size_cells(const std::array<int64_t, 3>& objects, const std::array<d
   return html;
 }
 
-// Blue where it is right, red where not, the stronger the larger the part of the row.
+// Blue if it is right, red if not; the larger the share of the row, the stronger the colour.
 std::string confusion_cell(const ConfusionMatrix& matrix, size_t row, size_t column) {
   const int64_t count = matrix.at(row, column), sum = matrix.row_sum(row);
   if (count == 0) return "<td>·</td>";
@@ -33,7 +33,7 @@ std::string confusion_cell(const ConfusionMatrix& matrix, size_t row, size_t col
 }
 
 std::string confusion_table(const ConfusionMatrix& matrix) {
-  std::string html = "<table class=\"confusion\">\n<tr><th>truth \\ taken for</th>";
+  std::string html = "<table class=\"confusion\">\n<tr><th>truth \\ prediction</th>";
   for (const std::string& name : matrix.columns) html += "<th>" + escape_html(name) + "</th>";
   html += "<th>all</th></tr>\n";
   for (size_t row = 0; row < matrix.rows.size(); ++row) {
@@ -46,7 +46,7 @@ std::string confusion_table(const ConfusionMatrix& matrix) {
 }
 
 std::string confusion_list(const ConfusionMatrix& matrix) {
-  std::string html = "<table>\n<tr><th>truth</th><th>taken for</th><th>times</th><th>of</th></tr>\n";
+  std::string html = "<table>\n<tr><th>truth</th><th>prediction</th><th>times</th><th>of</th></tr>\n";
   for (const Confusion& c : frequent_confusions(matrix, max_confusions))
     html +=
         fmt::format("<tr><td class=\"class\">{}</td><td>{}</td><td class=\"value\">{}</td><td>{}</td></tr>\n",
@@ -83,7 +83,7 @@ std::string confusion_card(const ConfusionMatrix& confusion) {
 
 std::string mistakes_section(const RunReport& report) {
   if (report.confusion.counts.empty() && report.worst.empty()) return "";
-  std::string html = "<h2>What it gets wrong</h2>\n";
+  std::string html = "<h2>Mistakes</h2>\n";
   if (!report.mistakes.empty()) html += "<p>" + escape_html(report.mistakes) + "</p>\n";
   html += confusion_card(report.confusion);
   if (report.worst.empty()) return html;

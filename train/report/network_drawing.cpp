@@ -10,8 +10,8 @@
 namespace fovea {
 namespace {
 
-// Colours as classes, since not every viewer knows CSS variables; one that knows no media queries shows
-// light.
+// Colours as classes, since not every viewer knows CSS variables; a viewer without media queries shows light
+// colours.
 constexpr const char* style = R"(<style>
 text{font:12px system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;fill:#1b1f24}
 .title{font-size:20px;font-weight:600}.head{font-size:12.5px;font-weight:600}.small{font-size:10.5px}
@@ -130,7 +130,7 @@ void stage_box(Drawing& drawing, double y, const std::string& head, const std::s
                 tap ? "tap-block" : "block", "", 1.5);
 }
 
-// The backbone from the image, upwards; the end of stage 2 (P3) stands at y, a stage every `step`. Gives back
+// The backbone from the image, upwards; the end of stage 2 (P3) is at y, with a stage every `step`. Returns
 // the y of the last stage.
 double draw_backbone(Drawing& drawing, const EfficientNetSpec& spec, const std::string& prefix,
                      int64_t height, int64_t width, double y_of_p3, double step, bool taps) {
@@ -194,7 +194,7 @@ namespace {
 
 constexpr double row = 92, column = 100, radius = 19, first_column = 318, level_top = 122;
 
-// A detector being drawn.
+// The drawing of a detector.
 class DetectorDrawing {
  public:
   DetectorDrawing(const EfficientDet& model, int height, int width, bool show_weights)
@@ -296,7 +296,7 @@ class DetectorDrawing {
                       fmt::format(" class=\"node\" data-name=\"{}\"", all_names[levels + n]));
   }
 
-  // The lines into one node; gives back its formula in words.
+  // The lines into one node; returns its formula in words.
   std::string draw_inputs(size_t node, const std::vector<Point>& all, const std::vector<std::string>& names) {
     const size_t levels = size_t(spec_.fpn.max_level - spec_.fpn.min_level + 1), own = levels + node;
     const std::vector<int>& inputs = plan_[node].inputs;
@@ -320,7 +320,7 @@ class DetectorDrawing {
 
   void draw_edge(Point from, Point to, const char* kind, const std::string& weight, double thickness,
                  const std::string& data) {
-    // Along a row a line that passes over other circles is bent above them.
+    // Along a row, a line that would cross other circles is bent above them.
     const double bend = from.y == to.y && to.x - from.x > column * 1.5 && bent_over(from, to) ? 26 : 0;
     const double dx = to.x - from.x, dy = to.y - from.y - (bend > 0 ? -4 * bend : 0);
     const double length = std::hypot(dx, dy), ux = dx / length, uy = dy / length;
@@ -330,7 +330,7 @@ class DetectorDrawing {
                                : Point{to.x - ux * (radius + 1), to.y - uy * (radius + 1)};
     drawing_.arrow(start, end, kind, fmt::format("edge {}", kind), thickness, bend, data);
     if (weight.empty()) return;
-    // Beside the middle of a line; a vertical one is crossed by a bent one there, so further up.
+    // Beside the middle of a line; a bent line crosses a vertical one there, so its label is further up.
     Point label{(start.x + end.x) / 2, (start.y + end.y) / 2};
     if (bend > 0)
       label = {label.x - 17, start.y - bend - 2};
@@ -341,7 +341,7 @@ class DetectorDrawing {
     drawing_.text(label, weight, "weight");
   }
 
-  // Whether a node stands between the two places of one row.
+  // Whether a node is between the two places of one row.
   bool bent_over(Point from, Point to) const {
     for (const auto& [level, nodes] : nodes_of_level_)
       if (y_of(level) == from.y) return nodes > 1 && to.x - from.x > column * 1.5;

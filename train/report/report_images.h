@@ -6,7 +6,7 @@
 namespace fovea {
 
 // An image and its caption as a <figure> element, the JPEG inside; large ones are made smaller for the page.
-// Where it has no `detections` only `truth` is shown, without the word.
+// If it has no `detections`, only `truth` is shown, without that label.
 std::string image_figure(const ReportImage& image);
 
 }  // namespace fovea

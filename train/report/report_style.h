@@ -2,9 +2,8 @@
 
 namespace fovea {
 
-// The style sheet of report.html. Widths give way from a desk's screen (two charts and two images a row) to
-// a phone's (one); colours are variables, set again for those whose system is dark. The curves' are those of
-// svg_chart.
+// The style sheet of report.html. The layout adapts from a desktop screen (two charts and two images per row)
+// to a phone's (one); colours are variables, which dark mode overrides. The curves' are those of svg_chart.
 inline constexpr const char* report_style = R"(
 :root{--page:#f6f7f9;--card:#fff;--ink:#1b1f24;--muted:#626b78;--grid:#e1e4e9;--accent:#2563c9;color-scheme:light dark}
 @media (prefers-color-scheme:dark){:root{--page:#14171b;--card:#1d2126;--ink:#e6e8eb;--muted:#9aa3af;--grid:#343a42;

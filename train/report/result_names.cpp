@@ -32,7 +32,7 @@ std::string left_from_before(const std::string& folder, const std::set<std::stri
     if (!entry.is_directory(error) && !written.contains(name)) others.push_back(name);
   }
   if (others.empty()) return "";
-  return fmt::format("{} also holds {} file{} that {} not written now, like {}", folder, others.size(),
+  return fmt::format("{} also holds {} file{} that {} not written now, such as {}", folder, others.size(),
                      others.size() == 1 ? "" : "s", others.size() == 1 ? "was" : "were",
                      *std::min_element(others.begin(), others.end()));
 }

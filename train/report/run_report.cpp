@@ -115,9 +115,9 @@ std::string figures_section(const RunReport& report) {
   if (report.figures.classes.empty()) return "";
   return "<h2>Detection figures</h2>\n<p>COCO&#39;s average precision (AP) and average recall (AR), from 0 "
          "to 1: at these overlaps "
-         "(IoU), for objects of this area, with at most so many detections an image. Small is below 32² "
+         "(IoU), for objects of this area, with at most this many detections per image. Small is below 32² "
          "pixels, large above 96²; "
-         "– stands where there is no such object. The number after a class is its AP50, the area under its "
+         "– means that there is no such object. The number after a class is its AP50, the area under its "
          "curve.</p>\n"
          "<div class=\"columns\">\n" +
          figures_table(report.figures) + classes_table(report) + sizes_table(report) +
@@ -135,7 +135,7 @@ std::string images_section(const std::vector<ReportImage>& images) {
 
 void write_run_report(const std::string& path, const RunReport& report) {
   require(report.figures.classes.empty() || report.figures.classes.size() == report.class_names.size(),
-          "[write_run_report] there are figures of {} classes and {} class names: give one name for each",
+          "[write_run_report] there are figures for {} classes and {} class names: give one name for each",
           report.figures.classes.size(), report.class_names.size());
   const std::string title = escape_html(report.title);
   const std::string head = fmt::format(

@@ -21,25 +21,25 @@ struct Chart {
   std::vector<Curve> curves;  // drawn over each other, with a legend
 };
 
-// One example image: the truth and what was detected, side by side, both already drawn; or, with
+// One example image: the ground truth and the detections, side by side, both already drawn; or, with
 // `detections` empty, a single image.
 struct ReportImage {
   std::string caption;
   Image truth, detections;
-  std::string why = {};  // what is wrong in it; may be empty
+  std::string why = {};  // its mistakes in words; may be empty
 };
 
-// What report.html shows. One file that needs no other and no network: styles, charts (SVG) and images
-// (JPEG) are inside.
+// The content of report.html, a single file that needs no other file and no network: it contains styles,
+// charts (SVG) and images (JPEG).
 struct RunReport {
   std::string title;  // "efficientdet_d-2 on bccd"
   std::vector<std::pair<std::string, std::string>>
       summary;                // name, value: the settings and results worth a line
   std::vector<Chart> charts;  // learning curves
   std::vector<std::string> class_names;
-  CocoFigures figures;             // tables and PR curves; left out where classes is empty
-  std::string mistakes;            // what was counted in `confusion`, and how
-  ConfusionMatrix confusion;       // left out where empty
+  CocoFigures figures;             // tables and PR curves; left out if classes is empty
+  std::string mistakes;            // describes what `confusion` counts, and how
+  ConfusionMatrix confusion;       // left out if empty
   std::vector<ReportImage> worst;  // the images with most errors, the worst first
   std::vector<ReportImage> images;
 };

@@ -50,7 +50,7 @@ std::optional<AxisRange> range_of(const Chart& chart, const std::vector<double> 
   return range;
 }
 
-// An axis needs some length, also where there is no point, one point or a curve that is flat but for
+// An axis needs some length, even if there is no point, one point or a curve that is flat except for
 // rounding.
 AxisRange widened(std::optional<AxisRange> range) {
   if (!range) return {0, 1};
@@ -68,7 +68,7 @@ double round_step(double low, double high) {
   return 10 * power;
 }
 
-// The range with its ends on ticks. Twice, for the longer range may have longer steps.
+// The range with its ends on ticks. Done twice, since the longer range may have longer steps.
 AxisRange to_ticks(AxisRange range) {
   for (int i = 0; i < 2; ++i) {
     const double step = round_step(range.low, range.high);
@@ -179,7 +179,7 @@ size_t letters_in(const std::string& text) {
       std::count_if(text.begin(), text.end(), [](char byte) { return (uint8_t(byte) & 0xC0) != 0x80; }));
 }
 
-// The entries one after another, wrapped; gives back where the last line stands.
+// The entries one after another, wrapped; returns the position of the last line.
 double append_legend(std::string& svg, const std::vector<Curve>& curves) {
   double x = legend_left, y = legend_top;
   for (size_t i = 0; i < curves.size(); ++i) {

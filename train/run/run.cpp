@@ -15,8 +15,8 @@
 namespace fovea {
 namespace {
 
-// Tells whether these are the same files in the same order, under whatever names: by each one's size, its
-// first and its last 4096 bytes.
+// Identifies files and their order, whatever their names, by each file's size and its first and last 4096
+// bytes.
 std::string checksum_of_files(const std::vector<std::string>& files) {
   constexpr size_t part = 4096;
   Checksum sum;
@@ -50,7 +50,7 @@ bool holds_run(const std::string& folder) {
 
 TrainingRun start_run(const TrainConfig& config, const std::string& folder, ProcessGroup& group) {
   require(!holds_run(folder),
-          "{} already holds a run: choose another folder, or go on with it by resume_run()", folder, folder);
+          "{} already holds a run: choose another folder, or continue it with resume_run()", folder, folder);
   TrainingState state;
   state.config = config;
   auto task = make_task(state, group);
@@ -62,7 +62,7 @@ TrainingRun resume_run(const std::string& folder, ProcessGroup& group, const std
   TrainingState state;
   if (std::filesystem::exists(last)) {
     state.config = Checkpoint(last).state().config;
-  } else {  // stopped before the first checkpoint: from the beginning
+  } else {  // stopped before the first checkpoint: starts from the beginning
     require(std::filesystem::exists(config_file),
             "{} holds no run to resume: it has neither last.safetensors nor config.json", folder);
     state.config = config_from_json(read_file(config_file), config_file);
@@ -75,7 +75,7 @@ TrainingRun resume_run(const std::string& folder, ProcessGroup& group, const std
 TrainingRun continue_run(const std::string& folder, const TrainConfig& asked,
                          const std::vector<std::string>& given, ProcessGroup& group) {
   TrainingRun run = resume_run(folder, group);
-  // The run's settings with those asked for in their place: what was left open follows from them.
+  // The run's settings, overridden by the given ones; settings left open follow from these.
   const auto saved = nlohmann::ordered_json::parse(config_to_json(run.config()));
   const auto wanted = nlohmann::ordered_json::parse(config_to_json(asked));
   auto mixed = saved;
@@ -84,7 +84,7 @@ TrainingRun continue_run(const std::string& folder, const TrainConfig& asked,
     return std::find(given.begin(), given.end(), name) != given.end();
   };
   if (is_given("epochs") && !is_given("steps")) mixed["steps"] = 0;
-  // Depend on the images, and not on what resolve_config knows: 0 agrees with any choice.
+  // These depend on the images, which resolve_config does not have: 0 agrees with any choice.
   if (mixed["image_size"] == "0") mixed["image_size"] = saved["image_size"];
   if (mixed["anchor_scale"] == 0.0) mixed["anchor_scale"] = saved["anchor_scale"];
   TrainConfig config = config_from_json(mixed.dump(), "the command line");
@@ -97,8 +97,8 @@ TrainingRun continue_run(const std::string& folder, const TrainConfig& asked,
                               std::filesystem::weakly_canonical(run.config().data))
       continue;
     fail(
-        "{} already holds a run, of `{}` {}, and {} is asked for: leave it out to go on with that run, or "
-        "choose another `folder`",
+        "{} already holds a run with `{}` {}, but {} was given: leave it out to continue that run, or choose "
+        "another `folder`",
         folder, name, value.dump(), wanted.at(name).dump());
   }
   return run;

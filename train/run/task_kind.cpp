@@ -17,9 +17,10 @@ void check_classification(const TrainConfig& config) {
           "`crop` and `mosaic` are for detection: a classifier's images are cropped anyway, leave them out");
   require(config.box_loss == "huber", "`box_loss` is '{}': a classifier has no boxes, leave it out",
           config.box_loss);
-  require(config.mixup == 0,
-          "`mixup` is {}, and is for detection: a classifier learns one class from an image, leave it out",
-          config.mixup);
+  require(
+      config.multi_scale == 0,
+      "`multi_scale` is {}, and is for detection: a classifier's crops vary the size already, leave it out",
+      config.multi_scale);
 }
 
 constexpr std::array kinds = {

@@ -9,37 +9,37 @@
 
 namespace fovea {
 
-// What a file holds: a network that finds boxes, or one that names whole images. To be told apart by
-// std::visit, so that no kind can be forgotten.
+// The network in a file: a detector, or a classifier of whole images. Use std::visit to tell them apart, so
+// that no kind can be forgotten.
 using TrainedModel = std::variant<Detector, Classifier>;
 
-// What differs between the kinds of task that a configuration can name: the only place that asks for
-// TrainConfig::task.
+// What differs between the kinds of task that a configuration can name. Code that depends on
+// TrainConfig::task belongs here.
 struct TaskKind {
   const char* name;           // TrainConfig::task
-  const char* default_model;  // TrainConfig::model where none is named
+  const char* default_model;  // TrainConfig::model if none is given
   int64_t default_batch_size;
   int64_t default_classes;  // those of the published weights
-  // Throws Error where fields are set that the kind has no use for.
+  // Throws Error if fields are set that this kind does not use.
   void (*check)(const TrainConfig& config);
   // Opens the splits that state.config names, resolves the configuration and fills in the classes.
   std::unique_ptr<Task> (*make_task)(TrainingState& state, ProcessGroup& group);
-  // The recipe of a training with this configuration, of so many classes: a network with fresh weights on
+  // The recipe of a training with this configuration and number of classes: a network with new weights on
   // config.device.
   Recipe (*make_recipe)(const TrainConfig& config, int64_t classes, bool regularized);
   TrainedModel (*load)(const ModelFile& file, Device device);
 };
 
-// Throws Error naming the known ones.
+// Throws Error naming the valid kinds if it is none of them.
 const TaskKind& task_kind(const std::string& name);
 
-// What the kind decides of what a configuration leaves open: the batch size.
+// Fills in the setting whose default depends on the kind: the batch size.
 TrainConfig with_kind_defaults(TrainConfig config);
 
-// check_config() and what the kind asks for beyond it.
+// check_config() and the further checks of the kind.
 void check_task_config(const TrainConfig& config);
 
-// The recipe of a training with this configuration. Where it is not `regularized` the network has neither
+// The recipe of a training with this configuration. If it is not `regularized`, the network has neither
 // dropout nor stochastic depth.
 Recipe make_recipe(const TrainConfig& config, int64_t classes, bool regularized = true);
 

@@ -22,7 +22,7 @@ __global__ void product(int m, int n, int k, const float* a, const float* b, flo
     }
     __syncthreads();
     for (int l = 0; l < depth; ++l) {
-      // Arrays whose indices the compiler knows, once it has unrolled the loops, are registers.
+      // Once the compiler has unrolled the loops, all indices are constants, and these arrays are registers.
       float of_a[own], of_b[own];
       for (int i = 0; i < own; ++i) of_a[i] = a_tile[down + threads * i][l];
       for (int j = 0; j < own; ++j) of_b[j] = b_tile[l][across + threads * j];

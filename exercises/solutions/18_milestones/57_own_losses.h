@@ -7,9 +7,9 @@
 #include <10_detection_losses/32_focal_loss_gradient.h>
 
 // Give the training your functions of exercises 27, 31 and 32. OwnParts (exercises/support/milestone.h) has
-//   class_loss(logit, positive), class_loss_derivative(logit, positive)   with alpha 0.25 and gamma 1.5
-//   box_loss(prediction, target)                                          with delta 0.1; gives {loss,
-//   derivative}
+//   class_loss(logit, positive)               with alpha 0.25 and gamma 1.5
+//   class_loss_derivative(logit, positive)    the same
+//   box_loss(prediction, target)              with delta 0.1; gives {loss, derivative}
 // A lambda will do: parts.class_loss = [](double logit, bool positive) { return ...; };
 inline fovea::learn::OwnParts own_losses() {
   fovea::learn::OwnParts parts;

@@ -7,9 +7,10 @@
 #include <12_optimizers/41_ema_weights.h>
 
 // Give the training your functions of exercises 39, 40 and 41. OwnParts (exercises/support/milestone.h) has
-//   learning_rate(step)                                           milestone_rate after 50 warm-up steps, 0 at
-//   milestone_steps update(weights, momentum, variance, gradient, step, rate)     beta1 0.9, beta2 0.99,
-//   epsilon 1e-8, decay 4e-5 average(average, weights, step)                               decay 0.98
+//   learning_rate(step)             milestone_rate after 50 warm-up steps, 0 at milestone_steps
+//   update(weights, momentum, variance, gradient, step, rate)
+//                                   with beta1 0.9, beta2 0.99, epsilon 1e-8 and decay 4e-5
+//   average(average, weights, step) with decay 0.98
 inline fovea::learn::OwnParts own_optimizer() {
   fovea::learn::OwnParts parts;
   using fovea::learn::milestone_rate, fovea::learn::milestone_steps;

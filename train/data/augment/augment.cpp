@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "train/data/augment/crop.h"
+#include "train/data/augment/mixup.h"
 #include "train/data/augment/random_erasing.h"
 #include "train/data/augment/rotate.h"
 
@@ -291,6 +292,20 @@ void prepare_for_classification(const Image& image, int size, const ClassifierAu
   std::optional<ColourMap> colours;
   if (augmentation.colours.any()) colours = random_colour_map(augmentation.colours, *shown, random);
   draw_crop(*shown, crop, {.horizontal = flipped}, colours, size, input);
+}
+
+void prepare_mixed_for_classification(const Image& first, const Image& second, double share, int size,
+                                      const ClassifierAugmentation& augmentation, Random& random,
+                                      const InputImage& input) {
+  // Mixed as bytes, so that a network on CUDA gets them as it gets all images.
+  const auto shown = [&](const Image& image) {
+    std::vector<float> pixels(size_t(size) * size_t(size) * 3);
+    prepare_for_classification(image, size, augmentation, random, {pixels, input.normalization()});
+    return image_of(pixels, size, size, input.normalization());
+  };
+  const Image one = shown(first), other = shown(second);
+  draw_crop(mix(one, other, share, input.background()), {0, 0, double(size), double(size)}, {}, {}, size,
+            input);
 }
 
 }  // namespace fovea

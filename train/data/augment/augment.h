@@ -90,4 +90,9 @@ void prepare_for_classification(const Image& image, int size, const InputImage& 
 void prepare_for_classification(const Image& image, int size, const ClassifierAugmentation& augmentation,
                                 Random& random, const InputImage& input);
 
+// Two images over each other: each is varied and cropped by itself, then the first has this share (mixup.h).
+void prepare_mixed_for_classification(const Image& first, const Image& second, double share, int size,
+                                      const ClassifierAugmentation& augmentation, Random& random,
+                                      const InputImage& input);
+
 }  // namespace fovea

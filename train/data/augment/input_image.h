@@ -53,6 +53,7 @@ class InputImage {
 
   void check(int height, int width) const;  // throws Error where it is not of this size, or has no pixel
   void draw(const Image& image, const Resampling& how) const;  // a part of it, normalised
+  const Normalization& normalization() const { return normalization_; }
   std::array<uint8_t, 3> background() const;  // the mean colour: what is nearest to 0 when normalised
 
  private:

@@ -13,6 +13,16 @@ double mixup_share(Random& random) {
   return 0.5 + radius * std::cos(2 * std::numbers::pi * double(random.uniform()));
 }
 
+// Joehnk's method: where U^(1/a) + V^(1/b) is at most 1, the first summand's share of the sum is Beta(a, b).
+double classifier_mixup_share(Random& random) {
+  constexpr double exponent = 1 / 0.2;
+  for (;;) {
+    const double first = std::pow(double(random.uniform()), exponent),
+                 sum = first + std::pow(double(random.uniform()), exponent);
+    if (sum > 0 && sum <= 1) return first / sum;
+  }
+}
+
 Image mix(const Image& first, const Image& second, double share, const std::array<uint8_t, 3>& background) {
   Image mixed(std::max(first.width, second.width), std::max(first.height, second.height));
   const auto pixel = [&](const Image& image, int x, int y) {

@@ -47,7 +47,7 @@ std::optional<FoundPath> find_path(const std::vector<std::string>& folders, cons
                                    bool (*there)(const std::string&)) {
   constexpr size_t most_parts = 16;
   if (path.empty()) return std::nullopt;
-  std::vector<std::vector<fs::path>> tails;  // of each spelling, its parts
+  std::vector<std::vector<fs::path>> tails;  // the parts of each spelling
   for (const std::string& spelling : spellings(path)) {
     const bool absolute = fs::path(spelling).is_absolute();
     if (absolute && there(spelling)) return FoundPath{fs::path(spelling).lexically_normal().string()};

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Sorted, because a file system hands out names in an order of its own, and the order of a data set must not
+// The names are sorted, because a file system lists them in any order, and the order of a data set must not
 // depend on it.
 std::vector<std::string> names(const std::string& folder, bool folders) {
   std::vector<std::string> result;
@@ -20,7 +20,7 @@ std::vector<std::string> names(const std::string& folder, bool folders) {
   if (!fs::is_directory(folder, error)) return result;
   fs::directory_iterator entry(folder, error);
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-    std::error_code of_entry;  // a link that leads nowhere is neither a file nor a folder
+    std::error_code of_entry;  // a broken link is neither a file nor a folder
     const std::string name = entry->path().filename().string();
     if (!name.starts_with('.') && name != "__MACOSX" &&
         (folders ? entry->is_directory(of_entry) : entry->is_regular_file(of_entry)))

@@ -48,11 +48,10 @@ void warn_of_shared_files(const std::vector<std::string>& train, const std::vect
                           std::vector<std::string>& warnings) {
   const auto shared = shared_files(train, validation);
   if (shared.empty()) return;
-  warnings.insert(
-      warnings.begin(),
-      fmt::format("{} of the {} images to measure on are also learned from, so the figures are too good; the "
-                  "first is {}, the same as {}",
-                  shared.size(), validation.size(), shared.front().second, shared.front().first));
+  warnings.insert(warnings.begin(),
+                  fmt::format("{} of the {} validation images are also training images, so the figures are "
+                              "too good; the first is {}, the same as {}",
+                              shared.size(), validation.size(), shared.front().second, shared.front().first));
 }
 
 }  // namespace fovea

@@ -67,7 +67,8 @@ std::optional<std::string> utf8_fault(const std::string& file, std::string_view 
   size_t line = 1;
   for (size_t at = 0, length = 0; (length = utf8_length(content.substr(at))) > 0; at += length)
     line += content[at] == '\n';
-  return fmt::format("{}:{} is not UTF-8: what is no character is written as \\x and two digits", file, line);
+  return fmt::format("{}:{} is not UTF-8: bytes that are not characters are written as \\x and two digits",
+                     file, line);
 }
 
 }  // namespace fovea

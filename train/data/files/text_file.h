@@ -13,7 +13,7 @@ std::string read_text(const std::string& file);
 // The lines of a text file without the blanks around them.
 std::vector<std::string> read_lines(const std::string& file);
 
-// A sentence with file and line where the content of a file is not UTF-8, nothing where it is.
+// A sentence with file and line if the content of a file is not UTF-8, otherwise nothing.
 std::optional<std::string> utf8_fault(const std::string& file, std::string_view content);
 
 }  // namespace fovea

@@ -10,9 +10,9 @@
 
 namespace fovea {
 
-// Decoded images, kept while they fit into a budget: every epoch reads the same ones, and decoding costs
-// more than preparing them. Once full it keeps what it has, because a cycle through more than fits would
-// otherwise throw out each before its next turn.
+// Keeps decoded images while they fit into a budget: every epoch reads the same ones, and decoding takes
+// longer than preparing them. Once full it evicts nothing, because a cycle through more images than fit would
+// otherwise evict each one before its next use.
 class ImageCache {
  public:
   ImageCache(std::vector<std::string> files, int64_t bytes)

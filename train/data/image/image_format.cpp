@@ -23,7 +23,7 @@ uint32_t little_endian(std::string_view bytes) {
 
 // T.81, B.2.4.2: tables of one byte, 16 counts of codes by their length, and the symbols of these codes,
 // which fill the segment. A symbol is a byte, so there are 256 at most; stb_image 2.27 writes past its tables
-// where there are more.
+// if there are more.
 bool has_sound_huffman_tables(std::string_view segment) {
   while (!segment.empty()) {
     size_t codes = 0;
@@ -93,8 +93,8 @@ ImageContainer read_png(std::string_view bytes) {
 }
 
 // BITMAPFILEHEADER, then a BITMAPCOREHEADER (12 bytes) or one of the longer headers. The file size that it
-// states is wrong in too many files to go by. What the decoder will refuse, compressed pixels for one, is
-// left to it.
+// states is wrong in too many files to rely on. What the decoder will reject, such as compressed pixels, is
+// not checked here.
 ImageContainer read_bmp(std::string_view bytes) {
   if (bytes.size() < 34) return {.format = "BMP"};
   const auto field = [&](size_t at, size_t size) { return int64_t(little_endian(bytes.substr(at, size))); };
@@ -141,7 +141,7 @@ ImageContainer read_webp(std::string_view bytes) {
   for (size_t at = 12; at + 8 <= std::min(end, bytes.size());) {
     const size_t length = little_endian(bytes.substr(at + 4, 4));
     const std::string_view data = bytes.substr(at + 8, length);
-    if (bytes.substr(at, 4) == "EXIF")  // some programs put JPEG's beginning before it
+    if (bytes.substr(at, 4) == "EXIF")  // some programs put JPEG's prefix before it
       webp.exif = (data.starts_with(exif_start) ? "" : std::string(exif_start)).append(data);
     at += 8 + length + length % 2;
   }

@@ -22,7 +22,7 @@
 #include <turbojpeg.h>
 #endif
 
-// The code of both libraries, static to this file: a program may bring its own copy of them.
+// Makes the code of both libraries static to this file: a program may contain its own copy of them.
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
 #define STBI_ONLY_JPEG
@@ -30,9 +30,9 @@
 #define STBI_ONLY_BMP
 #define STBI_ONLY_GIF
 #define STBI_NO_STDIO
-// Zeroed: a JPEG may use a table that it never defined, or lack a scan, and stb_image would decode it with
-// what lay in this memory before, past the end of its tables where that is no table. A table of zeros decodes
-// to nothing.
+// The memory is zeroed: a JPEG may use a table that it never defined, or lack a scan, and stb_image would
+// decode it with the old contents of this memory, and run past the end of its tables if that is not a table.
+// A table of zeros decodes to nothing.
 #define STBI_MALLOC(size) std::calloc(1, size)
 #define STBI_REALLOC(memory, size) std::realloc(memory, size)
 #define STBI_FREE(memory) std::free(memory)
@@ -48,8 +48,8 @@ namespace {
 constexpr int longest_side = 16384;
 
 // The orientation of EXIF 2.3 (tag 0x0112): which side of the image row 0 and column 0 of the file are. 1,
-// upright, where the block has none or a damaged one: images are shown so everywhere. A build without libexif
-// refuses an image with a block: to take it as it lies would train on images that lie on their side.
+// upright, if the block has none or a damaged one: every viewer assumes that. A build without libexif rejects
+// an image with a block, since reading it as stored would train on images that lie on their side.
 int read_orientation(const std::string& exif, [[maybe_unused]] const std::string& name) {
   if (exif.empty()) return 1;
 #ifdef FOVEA_EXIF
@@ -69,11 +69,11 @@ int read_orientation(const std::string& exif, [[maybe_unused]] const std::string
 #endif
 }
 
-// Whether so many bytes can be an image of so many pixels. A block of 8 x 8 in a JPEG takes a bit or more
+// Whether this many bytes can be an image of this many pixels. A block of 8 x 8 in a JPEG takes a bit or more
 // (T.81, F.1.2), and deflated data unpack to 1032 times their size at most
 // (https://www.zlib.net/zlib_tech.html), in a PNG of 1 bit a pixel or more. A small file that claims more
-// would fill the memory. Of a BMP all bytes are known to be there. The other formats have no such bound: a
-// picture of one colour takes next to nothing, and is believed up to 64 million pixels.
+// would fill the memory. All bytes of a BMP are known to be there. The other formats have no such bound: a
+// picture of one colour takes almost no bytes, and is accepted up to 64 million pixels.
 bool can_hold(const ImageContainer& container, size_t bytes, int64_t pixels) {
   const std::string_view format = container.format;
   const int64_t most = format == "JPEG" ? 8 * 64 : 8 * 1032;
@@ -97,11 +97,11 @@ Image upright(Image&& image_stored, int orientation) {
   return image;
 }
 
-// A JPEG of this size by libjpeg-turbo, which takes half of stb_image's time; its values differ from
-// stb_image's by 3 at most, mostly by 0. Nothing where this build has no libjpeg-turbo, and where it finds
-// anything to complain of: what becomes of such a file, and what is said of it, is stb_image's to decide, so
-// every build refuses the same files by the same sentences. It would decode a JPEG that defines no Huffman
-// table, as frames of Motion JPEG, by the usual tables.
+// Decodes a JPEG of this size with libjpeg-turbo, which takes half of stb_image's time; its values differ
+// from stb_image's by 3 at most, mostly by 0. Returns nothing if this build has no libjpeg-turbo, or if
+// libjpeg-turbo reports any problem: stb_image then decides about the file, so every build rejects the same
+// files with the same messages. libjpeg-turbo would decode a JPEG that defines no Huffman table, such as a
+// frame of Motion JPEG, with the usual tables.
 std::optional<Image> decode_by_turbo([[maybe_unused]] const ImageContainer& container,
                                      [[maybe_unused]] std::string_view bytes, [[maybe_unused]] int width,
                                      [[maybe_unused]] int height) {
@@ -135,7 +135,7 @@ void append(void* text, void* bytes, int size) {
   static_cast<std::string*>(text)->append(static_cast<const char*>(bytes), size_t(size));
 }
 
-// Why the decoder gave up on this thread's last file. It may quote bytes of the file: what is no ASCII text
+// Why the decoder gave up on this thread's last file. It may quote bytes of the file: what is not ASCII text
 // becomes ?.
 std::string failure_reason() {
   std::string reason = stbi_failure_reason();
@@ -149,27 +149,28 @@ std::function<void(const std::string&)>& image_notes() {
   return notes;
 }
 
-// Throws where the bytes are those of no image. Whether it is complete and sound is for require_whole().
+// Throws Error if the bytes are not those of an image. require_whole() checks whether it is complete and
+// sound.
 ImageContainer container_of(std::string_view bytes, const std::string& name, bool header_only) {
   require(!bytes.empty(), "{} is empty: an image was expected", name);
   require(bytes.size() <= INT_MAX, "{} has {} bytes: images of up to 2 GiB can be read", name, bytes.size());
   auto container = read_image_container(bytes, header_only);
   const std::string found = container ? "" : found_instead(bytes);
-  require(container.has_value(), "{} is no image that can be read: {}", name,
+  require(container.has_value(), "{} is not a readable image: {}", name,
           found.empty() ? "its content is neither JPEG, PNG, BMP, GIF, WebP nor TIFF" : found);
   return std::move(*container);
 }
 
-// `header_only`: of the image's end nothing is known.
+// With `header_only` nothing is known of the image's end.
 void require_whole(const ImageContainer& container, std::string_view bytes, const std::string& name,
                    bool header_only) {
   require(container.complete || header_only,
           "{} is cut short: it stops after {} bytes, before the end of the image; copy it again", name,
           bytes.size());
-  require(container.sound, "{} is damaged: its Huffman tables are none that a JPEG can have", name);
+  require(container.sound, "{} is damaged: its Huffman tables are impossible in a JPEG", name);
 }
 
-// As the file has it, the height of a BMP negative where it is stored from the top.
+// The size in the file; the height of a BMP is negative if it is stored from the top.
 StoredSize stored_size(std::string_view bytes, const ImageContainer& container, const std::string& name) {
   const std::string_view format = container.format;
   StoredSize size;
@@ -181,14 +182,14 @@ StoredSize stored_size(std::string_view bytes, const ImageContainer& container, 
     int channels = 0;
     const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
     if (!stbi_info_from_memory(data, int(bytes.size()), &size.width, &size.height, &channels)) {
-      stbi_image_free(  // the decoder fails too, and knows the reason
+      stbi_image_free(  // the decoder also fails, and gives the reason
           stbi_load_from_memory(data, int(bytes.size()), &size.width, &size.height, &channels, 3));
       fail("{} cannot be decoded: {}", name, failure_reason());
     }
   }
   const int rows = format == "BMP" ? std::abs(std::max(size.height, -INT_MAX)) : size.height;
   require(size.width >= 1 && rows >= 1, "{} cannot be decoded: it has no pixels", name);
-  if (format != "TIFF") size.orientation = read_orientation(container.exif, name);  // which tiff_size() knows
+  if (format != "TIFF") size.orientation = read_orientation(container.exif, name);  // tiff_size() sets it
   return size;
 }
 
@@ -213,7 +214,7 @@ Image decode_by_stb(std::string_view bytes, const std::string& name) {
 void check_pixels(const Image& image) {
   require(image.width >= 1 && image.height >= 1 &&
               image.pixels.size() == size_t(image.width) * size_t(image.height) * 3,
-          "an image of {} x {} pixels with {} bytes cannot be encoded: 3 bytes a pixel are needed",
+          "an image of {} x {} pixels with {} bytes cannot be encoded: 3 bytes per pixel are needed",
           image.width, image.height, image.pixels.size());
 }
 
@@ -241,8 +242,8 @@ Image from_16_bits(const uint16_t* pixels, int width, int height, int channels, 
   return image;
 }
 
-// A JPEG that lacks only the marker at its end, as some cameras and programs write it: put back, it lets
-// libjpeg-turbo find all pixels, or complain that data are missing.
+// Decodes a JPEG that lacks only the marker at its end, as some cameras and programs write it. With the
+// marker put back, libjpeg-turbo finds all pixels, or reports that data are missing.
 std::optional<Image> decode_unterminated_jpeg(std::string_view bytes, const ImageContainer& container,
                                               const std::string& name) {
   if (container.complete || !container.sound || !container.one_scan) return std::nullopt;
@@ -267,8 +268,8 @@ Image decode_image(std::string_view bytes, const std::string& name) {
           "{} is {} x {} pixels: at most {} on a side can be read, make it smaller", name, width, height,
           longest_side);
   require(can_hold(container, bytes.size(), std::abs(int64_t(width) * height)),
-          "{} is damaged: it says it is {} x {} pixels, which its {} bytes cannot hold; copy it again", name,
-          width, height, bytes.size());
+          "{} is damaged: its header says {} x {} pixels, which its {} bytes cannot hold; copy it again",
+          name, width, height, bytes.size());
   if (format == "JPEG")
     if (auto image = decode_by_turbo(container, bytes, width, height))
       return upright(std::move(*image), orientation);
@@ -334,7 +335,7 @@ std::string encode_jpeg(const Image& image, int quality) {
 void write_image(const std::string& path, const Image& image) {
   const std::string format = ending(path);
   require(format == ".png" || format == ".jpg" || format == ".jpeg",
-          "{} cannot be written: images are written to names that end in .png or .jpg", path);
+          "{} cannot be written: give a name that ends in .png or .jpg", path);
   write_file_atomically(path, format == ".png" ? encode_png(image) : encode_jpeg(image, 92));
 }
 

@@ -23,7 +23,7 @@ StoredSize webp_size(std::string_view bytes, const std::string& name) {
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
   require(WebPGetFeatures(data, bytes.size(), &found) == VP8_STATUS_OK,
           "{} cannot be decoded: its WebP header is damaged", name);
-  require(!found.has_animation, "{} is an animation: save the picture of it that is meant", name);
+  require(!found.has_animation, "{} is an animation: save one of its pictures", name);
   return {found.width, found.height};
 }
 
@@ -41,7 +41,7 @@ Image decode_webp(std::string_view bytes, const std::string& name) {
 StoredSize webp_size(std::string_view, const std::string& name) {
   fail("{} is a WebP image, which this build cannot read: install libwebp-dev, and build Fovea again", name);
 }
-Image decode_webp(std::string_view, const std::string&) { return {}; }  // webp_size() was asked before
+Image decode_webp(std::string_view, const std::string&) { return {}; }  // webp_size() has already thrown
 
 #endif
 #ifdef FOVEA_TIFF
@@ -108,7 +108,7 @@ Image decode_tiff(std::string_view bytes, const std::string& name) {
   const int channels = file.field(TIFFTAG_SAMPLESPERPIXEL), colours = file.field(TIFFTAG_PHOTOMETRIC);
   const size_t row = size_t(width) * size_t(channels);
   bool good = true;
-  // Rows of 16 bits as they are, since libtiff's own way to 8 bits cuts off the lower ones.
+  // Reads rows of 16 bits as they are, since libtiff's own conversion to 8 bits cuts off the lower ones.
   if (file.field(TIFFTAG_BITSPERSAMPLE) == 16 && channels >= 1 && channels <= 4 &&
       !TIFFIsTiled(file.tiff()) && (colours == PHOTOMETRIC_MINISBLACK || colours == PHOTOMETRIC_RGB) &&
       file.field(TIFFTAG_SAMPLEFORMAT) == SAMPLEFORMAT_UINT &&
@@ -121,7 +121,7 @@ Image decode_tiff(std::string_view bytes, const std::string& name) {
   std::vector<uint32_t> raster(size_t(width) * size_t(height));
   good = good && TIFFReadRGBAImageOriented(file.tiff(), uint32_t(width), uint32_t(height), raster.data(),
                                            orientation, 1) == 1;
-  require(good, "{} cannot be decoded: its TIFF data are damaged, cut short, or of a kind that is not known",
+  require(good, "{} cannot be decoded: its TIFF data are damaged, cut short, or of an unsupported kind",
           name);
   Image image(width, height);
   for (size_t i = 0; i < raster.size(); ++i)
@@ -134,7 +134,7 @@ Image decode_tiff(std::string_view bytes, const std::string& name) {
 StoredSize tiff_size(std::string_view, const std::string& name) {
   fail("{} is a TIFF image, which this build cannot read: install libtiff-dev, and build Fovea again", name);
 }
-Image decode_tiff(std::string_view, const std::string&) { return {}; }  // tiff_size() was asked before
+Image decode_tiff(std::string_view, const std::string&) { return {}; }  // tiff_size() has already thrown
 
 #endif
 

@@ -13,8 +13,8 @@ namespace {
 using Splits = std::map<std::string, CocoSplit>;
 constexpr std::string_view prefix = "instances_", ending = ".json";
 
-// The JSON files of a folder that hold boxes, without opening them as JSON: one may be damaged, which reading
-// it tells.
+// The JSON files of a folder that hold boxes, without opening them as JSON: one may be damaged, which is
+// reported when it is read.
 std::vector<std::string> coco_files(const std::string& folder) {
   std::vector<std::string> files;
   for (const std::string& name : file_names(folder, std::string(ending))) {
@@ -27,7 +27,7 @@ std::vector<std::string> coco_files(const std::string& folder) {
 
 std::string stem_of(const std::string& name) { return name.substr(0, name.size() - ending.size()); }
 
-// The official sets have captions_*.json and others beside instances_*.json, which hold no boxes.
+// Besides instances_*.json the official sets have captions_*.json and others, which hold no boxes.
 Splits in_annotations(const std::string& folder) {
   Splits splits;
   const std::vector<std::string> names = file_names(folder + "/annotations", std::string(ending));
@@ -53,7 +53,7 @@ Splits in_folders(const std::string& folder) {
   return splits;
 }
 
-// The split in the name of a file: "coco_train_v2" is of train.
+// The split in the name of a file: "train" in "coco_train_v2".
 std::string split_in(const std::string& stem) {
   std::string word;
   for (const char c : stem + ".") {

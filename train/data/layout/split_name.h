@@ -3,7 +3,7 @@
 
 namespace fovea {
 
-// One name for what tools call val, valid or validation.
+// One name for the split that tools call val, valid or validation.
 inline std::string split_name(const std::string& name) {
   return name == "valid" || name == "validation" ? "val" : name;
 }

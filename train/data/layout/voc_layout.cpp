@@ -14,8 +14,8 @@ namespace {
 
 bool has_xml(const std::string& folder) { return !file_names(folder, ".xml").empty(); }
 
-// VOC keeps beside the lists of images those of one class, cat_train.txt, whose lines are "<stem> 1" or -1 or
-// 0. They are no splits; but the name of an image may end so, too.
+// Besides the lists of images VOC has lists for one class, such as cat_train.txt, whose lines are "<stem> 1"
+// or -1 or 0. These are not splits; but the name of an image may also end like that.
 bool is_class_list(const std::string& file, const std::string& xml_folder) {
   bool has_line = false;
   for (const std::string& line : read_lines(file)) {
@@ -27,7 +27,7 @@ bool is_class_list(const std::string& file, const std::string& xml_folder) {
   return has_line;
 }
 
-// Of a folder with its XML files in a folder of their own, or beside the images.
+// The split in a folder with its XML files in a separate folder, or beside the images.
 std::vector<VocSplit> split_in(const std::string& folder) {
   for (const char* name : {"/Annotations", "/annotations"})
     if (has_xml(folder + name))

@@ -5,20 +5,20 @@
 
 namespace fovea {
 
-// Where the images of one split in Pascal VOC's format are.
+// The places of the images of one split in Pascal VOC's format.
 struct VocSplit {
   std::string xml_folder;
-  std::vector<std::string> image_folders;  // each is looked into in turn
+  std::vector<std::string> image_folders;  // searched in turn
   std::string list;                        // a file that names the images; empty for all of xml_folder
 };
 
-// A data set of XML files; empty where the folder holds none.
+// A data set of XML files; empty if the folder holds none.
 struct VocLayout {
   std::vector<std::string> xml_folders;  // of all splits
   std::map<std::string, VocSplit> splits;
 };
 
-// The first of these that the folder has:
+// The first of these layouts that the folder has:
 //   Annotations/ (or annotations/) with the images in JPEGImages/, images/, beside them or in the folder, and
 //     ImageSets/Main/<split>.txt; without those lists the split "all"
 //   <split>/ with images and XML files, or with the folders Annotations/ and JPEGImages/

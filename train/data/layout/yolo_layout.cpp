@@ -26,8 +26,8 @@ void check_names(const std::string& file, const std::vector<std::string>& names)
   require(!names.empty(), "{} names no class: there is nothing to detect", file);
   std::set<std::string> seen;
   for (const std::string& name : names)
-    require(seen.insert(name).second, "{} names the class \"{}\" twice: give every class a name of its own",
-            file, name);
+    require(seen.insert(name).second, "{} names the class \"{}\" twice: give every class its own name", file,
+            name);
 }
 
 #ifdef FOVEA_YAML
@@ -54,7 +54,7 @@ std::string place(const std::string& file, const YAML::Node& node) {
 
 std::string text_of(const std::string& file, const YAML::Node& node, const char* field) {
   if (!node.IsScalar() || node.Scalar().empty())
-    fail("{}: {} has an entry that is no text: give a name or a path", place(file, node), field);
+    fail("{}: {} has an entry that is not a string: give a name or a path", place(file, node), field);
   return node.Scalar();
 }
 
@@ -92,7 +92,7 @@ std::vector<std::string> read_names(const std::string& file, const YAML::Node& r
   return result;
 }
 
-// A split's places as the file has them, "" or nothing where it has none.
+// A split's places as in the file, "" or nothing if it has none.
 std::vector<std::string> sources_of(const YAML::Node& value) {
   std::vector<std::string> sources;
   if (value.IsScalar() && !value.Scalar().empty()) sources.push_back(value.Scalar());
@@ -112,7 +112,7 @@ size_t read_keypoints(const std::string& file, const YAML::Node& shape) {
   return size_t(points * numbers);
 }
 
-// A place as the YAML file has it, and where it leads.
+// A place as in the YAML file, and the path that it refers to.
 struct Source {
   std::string split, text;
   std::optional<FoundPath> found;
@@ -123,7 +123,7 @@ bool holds(const std::string& folder, const std::string& path) {
   return !part.empty() && *part.begin() != "..";
 }
 
-// A place that is not there must not become another split's: its own folder may only look like it.
+// A place that does not exist must not become another split's, which may merely look like it.
 void drop_places_of_others(std::vector<Source>& sources) {
   std::vector<Source> kept = sources;
   for (Source& source : kept)
@@ -152,7 +152,7 @@ YoloLayout read_yaml(const std::string& folder, const std::string& file) {
         sources.push_back({split_name(entry.first.Scalar()), text, find_path(bases, text, path_exists)});
   drop_places_of_others(sources);
   for (const Source& source : sources) {
-    // Other keys are splits where they lead to images; a download's address does not.
+    // Other keys are splits if they lead to images; the address of a download does not.
     const bool all_found = std::all_of(sources.begin(), sources.end(), [&](const Source& other) {
       return other.split != source.split || other.found;
     });

@@ -23,8 +23,8 @@ Tensor unit_range_row(const Tensor& whole, int64_t index) {
 }
 
 void check(const char* name, const Tensor& array) {
-  require(array.rank() >= 1, "[array_dataset] the {} are a scalar: their first axis must count the examples",
-          name);
+  require(array.rank() >= 1,
+          "[array_dataset] the {} are a scalar: their first axis must be that of the examples", name);
   require(array.device() == Device::cpu, "[array_dataset] the {} are on the GPU: give them on the CPU", name);
 }
 
@@ -38,7 +38,7 @@ class ArrayDataset : public Dataset {
             "[array_dataset] the inputs are {} and the targets {}: the first axes must be equal",
             inputs.shape(), targets.shape());
     require(!options_.unit_range || inputs.dtype() == DType::uint8,
-            "[array_dataset] `unit_range` is for inputs of uint8, and these are {}", inputs.dtype());
+            "[array_dataset] `unit_range` is for inputs of uint8, but these are {}", inputs.dtype());
     if (!options_.class_names.empty()) check_labels();
   }
   int64_t size() const override { return inputs_.size(0); }
@@ -53,11 +53,11 @@ class ArrayDataset : public Dataset {
   void check_labels() const {
     const size_t classes = options_.class_names.size();
     require(targets_.dtype() == DType::int32,
-            "[array_dataset] the targets are {}, and those with `class_names` must be int32",
+            "[array_dataset] the targets are {}, but those with `class_names` must be int32",
             targets_.dtype());
     for (const int32_t label : targets_.span<int32_t>())
       require(label >= 0 && size_t(label) < classes,
-              "[array_dataset] a target is {}, but there are {} `class_names`: labels count them from 0",
+              "[array_dataset] a target is {}, but there are {} `class_names`: labels are indices from 0",
               label, classes);
   }
 

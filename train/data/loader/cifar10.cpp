@@ -16,11 +16,11 @@ constexpr int64_t side = 32, pixels = side * side, record = 1 + 3 * pixels;
 
 std::string read_records(const std::string& path) {
   require(is_file(path),
-          "{} is not there: give the folder of the binary version, cifar-10-batches-bin, which holds it",
+          "{} does not exist: give the folder of the binary version, cifar-10-batches-bin, which holds it",
           path);
   std::string content = read_file(path);
   require(!content.empty() && int64_t(content.size()) % record == 0,
-          "{} has {} bytes, and records of {} were expected: the file is cut short or damaged", path,
+          "{} has {} bytes, but records of {} were expected: the file is cut short or damaged", path,
           content.size(), record);
   return content;
 }

@@ -34,7 +34,8 @@ std::vector<int64_t> read_sizes(const std::string& path, const std::string& cont
   return sizes;
 }
 
-// Whether the sizes ask for this many bytes; without their product, which may be larger than any integer.
+// Whether the product of the sizes is this many bytes; it avoids computing the product, which may be larger
+// than any integer.
 bool have_product(const std::vector<int64_t>& sizes, int64_t bytes) {
   int64_t product = 1;
   for (const int64_t size : sizes) {
@@ -48,8 +49,8 @@ bool have_product(const std::vector<int64_t>& sizes, int64_t bytes) {
 }  // namespace
 
 Tensor read_idx(const std::string& path) {
-  require(path_exists(path) || !path_exists(path + ".gz"), "{0} is not there, but {0}.gz is: gunzip {0}.gz",
-          path);
+  require(path_exists(path) || !path_exists(path + ".gz"),
+          "{0} does not exist, but {0}.gz does: gunzip {0}.gz", path);
   const std::string content = read_file(path);
   const std::vector<int64_t> sizes = read_sizes(path, content);
   const size_t header = 4 + 4 * sizes.size();

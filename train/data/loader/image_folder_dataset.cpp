@@ -9,7 +9,7 @@
 namespace fovea {
 namespace {
 
-// A program reads a folder again to measure on it, or to split it: what is wrong with it is said once.
+// A program may read a folder again for evaluation, or to split it, so each fault is reported only once.
 void print_new(const std::vector<std::string>& warnings) {
   static std::mutex mutex;
   static std::set<std::string> printed;

@@ -21,12 +21,11 @@ using nlohmann::json;
 
 constexpr int jpeg_quality = 90;
 
-// One half of the data set. Ids go on from one split to the next, so that both can be joined.
+// One half of the data set. Ids continue from one split to the next, so that both can be joined.
 struct Split {
   std::string name;
   int first_id, images;
-  uint64_t first_stream;  // of the random numbers: more training images leave the validation images as
-                          // they are
+  uint64_t first_stream;  // of the random numbers: more training images do not change the validation images
 
   std::string annotations() const { return "annotations/instances_" + name + ".json"; }
   std::string file(int index) const { return fmt::format("{:06}.jpg", first_id + index); }
@@ -49,7 +48,7 @@ void check(const std::string& folder, const SynthOptions& options) {
   in_range("classes", options.classes, 3, shape_kinds);
 }
 
-// Files left over from something else would be mixed up with the data set's.
+// Throws Error if there are other files, which would be mixed up with the data set's.
 void check_folder(const std::string& folder, const std::vector<Split>& splits) {
   namespace fs = std::filesystem;
   std::set<std::string> ours;
@@ -64,7 +63,7 @@ void check_folder(const std::string& folder, const std::vector<Split>& splits) {
     std::string file = entry->path().lexically_relative(folder).generic_string();
     if (file.ends_with(".part")) file.resize(file.size() - 5);  // begun by a run that was cut off
     require(ours.contains(file),
-            "[data synth] the folder {} already holds {}, which is no part of this data set: give a new or "
+            "[data synth] the folder {} already holds {}, which is not part of this data set: give a new or "
             "an empty "
             "folder",
             folder, file);
@@ -73,7 +72,7 @@ void check_folder(const std::string& folder, const std::vector<Split>& splits) {
           error.message());
 }
 
-// Draws and writes all images of a split; the objects of each.
+// Draws and writes all images of a split, and returns the objects of each.
 std::vector<std::vector<Annotation>> draw_images(const std::string& folder, const Split& split,
                                                  const SynthOptions& options) {
   std::vector<std::vector<Annotation>> objects(size_t(split.images));

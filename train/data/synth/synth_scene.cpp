@@ -180,7 +180,7 @@ DrawnShape random_shape(const Canvas& canvas, int label, double side, Random& ra
   return shape;
 }
 
-// A colour at least `contrast` away from another; the farthest of some where none is.
+// A colour at least `contrast` away from another; the farthest of a few if none is.
 Colour contrasting_colour(const Colour& other, float contrast, Random& random) {
   Colour best = other;
   for (int i = 0; i < 16 && distance(best, other) < contrast; ++i) {
@@ -219,7 +219,7 @@ void paint_object(Canvas& canvas, const DrawnShape& shape, const Mask& mask, con
     }
 }
 
-// One more object, unless a few tries find no place for it.
+// Adds an object, unless a few tries find no place for it.
 void add_object(Canvas& canvas, int classes, std::vector<PlacedObject>& objects, Random& random) {
   const int label = int(random.below(classes));
   const double side = canvas.shorter() * smallest * std::pow(largest / smallest, random.uniform());

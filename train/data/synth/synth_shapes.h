@@ -17,14 +17,14 @@ struct DrawnShape {
   double angle = 0;                        // clockwise, in radians
 };
 
-// What share of each pixel a shape covers, from 4 x 4 samples a pixel, in the part of the image that it
+// The share of each pixel that a shape covers, from 4 x 4 samples per pixel, in the part of the image that it
 // touches.
 struct Mask {
   int left = 0, top = 0, width = 0, height = 0;
   std::vector<float> coverage;  // height x width, 0 to 1
   double area = 0;              // sum of coverage: pixels of the shape inside the image
   double whole_area = 0;        // the same with the part outside the image
-  // The samples' extents inside the image, exact to 1/4 pixel; 0 and 0 where the shape lies outside.
+  // The samples' extents inside the image, exact to 1/4 pixel; 0 and 0 if the shape lies outside.
   double box_left = 0, box_top = 0, box_right = 0, box_bottom = 0;
 
   float at(int x, int y) const { return coverage[size_t(y - top) * width + (x - left)]; }

@@ -92,7 +92,7 @@ Texture random_texture(Random& random, TextureKind kind, const Colour& first, co
                        float period) {
   const float angle = random.uniform(0, two_pi);
   Texture texture{kind, first, second, period, std::cos(angle), std::sin(angle)};
-  // A gradient stays where it is, its middle in the middle.
+  // A gradient is not shifted: its middle stays in the middle.
   if (kind != TextureKind::gradient) texture.phase = random.uniform();
   texture.key = random.bits();
   return texture;
