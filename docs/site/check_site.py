@@ -77,6 +77,7 @@ class Faults:
         line = f"{page.relative_to(SITE) if page else ''}: {what}"
         if line not in self.of_kind[kind]:
             self.of_kind[kind].append(line)
+            print(f"{kind}: {line}", file=sys.stderr, flush=True)  # at once: all pages take minutes
 
 
 KINDS = ("wider than the window", "message on the console", "failed request", "request to another computer", "broken picture",
@@ -94,7 +95,9 @@ def look(browser, pages, faults, screenshots):
     tab.on("requestfailed", lambda r: faults.add("failed request", page, f"{r.url} ({r.failure})"))
     tab.on("request", lambda r: urlsplit(r.url).scheme in ("http", "https", "ws", "wss") and
            faults.add("request to another computer", page, r.url))
-    for page in pages:
+    for number, page in enumerate(pages, 1):
+        if sys.stderr.isatty():
+            print(f"\r{number} of {len(pages)} ", end="", file=sys.stderr)
         tab.goto(page.as_uri(), wait_until="load")
         tab.add_style_tag(content="* { transition: none !important }")  # what is measured is where things end up
         read[page] = tab.evaluate(READ)

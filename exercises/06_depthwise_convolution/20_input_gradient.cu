@@ -18,11 +18,11 @@ namespace {
 //   y[n, i, j, c] = sum over a, b of x[n, i stride + a - pad_y, j stride + b - pad_x, c] w[a, b, c].
 // Given dy = d(loss)/dy, (batch, out_height, out_width, channels), compute dx = d(loss)/dx for each pixel.
 //
-// One could go through the outputs and add dy[n, i, j, c] w[a, b, c] to each pixel of their windows. But
-// windows overlap, and two threads that add to one pixel are a race. Turn the question round: which outputs
+// One could go through the outputs, and add dy[n, i, j, c] w[a, b, c] to each pixel of their windows. But
+// windows overlap, and two threads that add to one pixel are a race. Ask the reverse question: which outputs
 // (i, j) does the pixel (row, column) reach through the weight (a, b)? Those with
-//   i stride + a - pad_y = row    and    j stride + b - pad_x = column,
-// which is one output, or none: where i or j is no whole number, or is outside of y.
+//   i stride + a - pad_y = row    and    j stride + b - pad_x = column.
+// That is at most one output. There is none if i or j is not a whole number, or lies outside of y.
 __global__ void input_gradient(const float* w, const float* dy, float* dx, DepthwiseSizes s, int64_t n) {
   for (int64_t index : fovea::grid_stride(n)) {
     const int channel = int(index % s.channels), pixel = int(index / s.channels);
