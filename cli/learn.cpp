@@ -191,7 +191,14 @@ bool check(const LearnFlags& flags) {
     else
       fmt::print("{}: {} of {} steps (built in {:.1f} s, ran {:.1f} s)\n", word(result.outcome),
                  result.steps_passed, result.steps, result.build_seconds, result.seconds);
-    if (!passed && chosen.size() == 1) fmt::print("stuck? `fovea learn hint {}`\n", exercise->number);
+    if (!passed && chosen.size() == 1) {
+      fmt::print("stuck? `fovea learn hint {}`", exercise->number);
+      // The film's environment variable reaches the check through the program in between.
+      if (exercise->file.ends_with(".cu"))
+        fmt::print("; `fovea show kernel fovea learn check {}` draws what each thread does",
+                   exercise->number);
+      fmt::print("\n");
+    }
     std::fflush(stdout);
   }
   if (flags.json) fmt::print("{}\n", dump_json(table, 1));

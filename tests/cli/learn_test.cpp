@@ -113,7 +113,12 @@ TEST_CASE("a mistake in a kernel is reported with the thread and the student's l
   const ProgramResult result = student.learn({"check", "12"});
   CHECK(result.exit_code == 1);
   CHECK_THAT(result.output, Contains("read of uninitialised shared memory") && Contains("thread (0, 0, 0)") &&
-                                Contains("at " + student.block_sum() + ":"));
+                                Contains("at " + student.block_sum() + ":") &&
+                                Contains("`fovea show kernel fovea learn check 12`"));
+  const std::string page = student.folder() + "/kernel.html";
+  run_program({"show", "kernel", "--output", page, FOVEA_PROGRAM, "--", "learn", "check", "12", "--dir",
+               student.folder()});
+  CHECK_THAT(read_file(page), Contains("block_sums") && Contains("read of uninitialised shared memory"));
 }
 
 TEST_CASE("results of many checks are a table for programs") {
