@@ -221,6 +221,7 @@ def on_post_build(config):
             text = f"{'class, ' if is_class else ''}declared in {path}"
             index["docs"].append({"location": link, "title": name, "text": text})
     index_file.write_text(json.dumps(index))
+    Path(config.site_dir, "404.html").unlink(missing_ok=True)  # its links are those of a server at the root
     if os.environ.get("FOVEA_PDF"):
         Path(config.site_dir, "print.html").write_text(one_page(config))
 
