@@ -14,6 +14,7 @@ namespace {
 constexpr std::pair<const char*, const char*> arguments[] = {
     {"augment", "--augment"},               // test_time_flips()
     {"class_names_file", "--class-names"},  // ModelFile
+    {"classes", "--classes"},               // StepTiming
     {"folder", "--run"},                    // start_run() and continue_run()
     {"limit", "--memory"},                  // largest_batch()
     {"split", "--split"},                   // open_classification_split()

@@ -2,7 +2,7 @@
 
 - The pages and their images come from where they are in the tree.
 - A file of code that a page links to gets a page of its own, source/<path>.html, with a number at each line.
-- A lesson's page shows its program, and an excerpt the file and line that it comes from.
+- The page of a lesson or a ladder shows its program, and an excerpt the file and line that it comes from.
 - docs/api.md lists the API's headers from Doxygen's tag file, and the search finds their classes and functions.
 - With FOVEA_PDF in the environment all pages in a row are print.html, for `scripts/docs --pdf`.
 """
@@ -50,7 +50,9 @@ def linked_file(page, link):
 
 
 def programs(page):
-    """The sources of the lesson that a page is about."""
+    """The sources of the lesson or the ladder that a page is about."""
+    if page.startswith("examples/ladders/") and (ROOT / page).with_suffix(".cu").exists():
+        return [page.removesuffix(".md") + ".cu"]
     if not re.fullmatch(r"examples/\d.*/README.md", page):
         return []
     folder = (ROOT / page).parent
@@ -145,7 +147,7 @@ def on_page_markdown(markdown, page, config, files):
     markdown = as_python_markdown(EXCERPT.sub(caption, markdown))
     if programs(uri):
         shown = "".join(f"[{p}]({to_source(uri, p)}){{ .excerpt }}\n\n{code_block(p)}\n" for p in programs(uri))
-        body, end = markdown.rstrip().rsplit("\n\n", 1)  # the last line leads to the next lesson
+        body, end = markdown.rstrip().rsplit("\n\n", 1)  # the last line leads to the next page
         markdown = f"{body}\n\n## The program\n\n{shown}\n{end}\n"
     if uri == "docs/api.md":
         markdown += api_list()
@@ -222,6 +224,7 @@ def on_post_build(config):
             text = f"{'class, ' if is_class else ''}declared in {path}"
             index["docs"].append({"location": link, "title": name, "text": text})
     index_file.write_text(json.dumps(index))
+    Path(config.site_dir, "404.html").unlink(missing_ok=True)  # its links are those of a server at the root
     if os.environ.get("FOVEA_PDF"):
         Path(config.site_dir, "print.html").write_text(one_page(config))
 

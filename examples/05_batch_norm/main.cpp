@@ -55,6 +55,7 @@ int main() {
   for (const int64_t count : {32, 2048}) {
     Random random(1);
     const Tensor rows = randn({count, 8}, random).to(Device::cuda);
+    cuda::name_buffer(rows.raw(), "x");
     const cuda::ScoreKernels scoring;
     batch_norm(rows, scale, shift, mean, variance, {});
     for (const cuda::KernelScore& score : scoring.scores())

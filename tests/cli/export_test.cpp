@@ -70,6 +70,6 @@ TEST_CASE("a quantised detector is exported with its bytes, but not as weights f
   CHECK_THAT(read_file(folder / "m.onnx"), Contains("DequantizeLinear") && Contains("[\"cell\",\"plate\"]"));
   const auto weights = run("m.safetensors");
   CHECK(weights.exit_code == 1);
-  CHECK_THAT(weights.errors, Contains("is quantised, and its bytes are no weights for PyTorch"));
+  CHECK_THAT(weights.errors, Contains("is quantised, and PyTorch cannot load its bytes as weights"));
   CHECK_FALSE(fs::exists(folder / "m.safetensors"));
 }

@@ -68,19 +68,19 @@ TEST_CASE("a check names what is wrong, and progress is kept") {
   ProgramResult result = student.learn({"check", "1"});
   CHECK(result.exit_code == 1);
   CHECK_THAT(result.output, Contains("offset_of({0}, {5}): expected 0, got -1"));
-  CHECK_THAT(result.output, Contains("failed: 0 of 4 steps") && Contains("stuck? `fovea learn hint 1`"));
+  CHECK_THAT(result.output, Contains("failed: 0 of 5 steps") && Contains("stuck? `fovea learn hint 1`"));
 
   student.fill(student.offset(), "  (void)shape;\n  return index.empty() ? 0 : index.back();");
   result = student.learn({"check"});  // the next unsolved one is this
   CHECK(result.exit_code == 1);
-  CHECK_THAT(result.output, Contains("FAIL  the last axis of a matrix is the fastest\n        offset_of({1, "
+  CHECK_THAT(result.output, Contains("FAIL  a step along the first axis of a matrix is a row's length\n        offset_of({1, "
                                      "0}, {3, 4}): expected 4, got 0"));
-  CHECK_THAT(result.output, Contains("failed: 2 of 4 steps"));
+  CHECK_THAT(result.output, Contains("failed: 3 of 5 steps"));
 
   student.fill(student.offset(), horner);
   result = student.learn({"check", "01_offset_of"});
   CHECK(result.exit_code == 0);
-  CHECK_THAT(result.output, Contains("passed: 4 of 4 steps") && Contains("\nnext: "));
+  CHECK_THAT(result.output, Contains("passed: 5 of 5 steps") && Contains("\nnext: "));
   CHECK_THAT(student.learn({"list", "1"}).output, Contains("    x  1  where an element lies"));
   const auto progress = nlohmann::json::parse(read_file(student.folder() + "/progress.json"));
   CHECK(progress["01_offset_of"] == nlohmann::json({{"solved", true}, {"checks", 3}, {"hints", 0}}));
@@ -130,7 +130,7 @@ TEST_CASE("results of many checks are a table for programs") {
   const auto table = nlohmann::json::parse(result.output);
   REQUIRE(table.size() == 2);
   CHECK(table[0]["outcome"] == "passed");
-  CHECK(table[0]["steps_passed"] == 4);
+  CHECK(table[0]["steps_passed"] == 5);
   CHECK(table[1]["outcome"] == "failed");
   CHECK_THAT(table[1]["output"].get<std::string>(),
              Contains("12_block_sum.cu is missing: `fovea learn start"));

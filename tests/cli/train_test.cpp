@@ -113,7 +113,7 @@ TEST_CASE("Ctrl-C keeps a checkpoint, and a resumed training ends as one never i
 
   const auto longer_still = run_program(tiny(folder / "run", {"--epochs", "50"}));
   CHECK(longer_still.exit_code == 1);
-  CHECK_THAT(longer_still.errors, Contains("of --epochs 40.0, and 50.0 is asked for"));
+  CHECK_THAT(longer_still.errors, Contains("with --epochs 40.0, but 50.0 was given"));
 
   const auto changed = run_program({"train", "--resume", folder / "run", "--epochs", "5"});
   CHECK(changed.exit_code == 1);
@@ -244,7 +244,7 @@ TEST_CASE("a flag and a configuration may have a former name, and a run of an ea
   CHECK_THAT(config, Contains("\"freeze_statistics_at\": 0.25") && !Contains("batch_norm_freeze"));
   CHECK_THAT(with({"--freeze-statistics-at", "0.25"}).errors, Contains("already holds this run"));
   CHECK_THAT(with({"--freeze-statistics-at", "0.75"}).errors,
-             Contains("of --freeze-statistics-at 0.25, and 0.75 is asked for"));
+             Contains("with --freeze-statistics-at 0.25, but 0.75 was given"));
   CHECK_THAT(with({"--batch-norm-freeze", "0.25", "--freeze-statistics-at", "0.25"}).errors,
              Contains("--freeze-statistics-at is given twice, once under its former name"));
   const std::string help = run_program({"train", "--help"}).output;
@@ -254,7 +254,7 @@ TEST_CASE("a flag and a configuration may have a former name, and a run of an ea
   write_file_atomically(folder / "old.json", "{\"batch_norm_freeze\": 0.25}");
   CHECK_THAT(with({"--config", folder / "old.json"}).errors, Contains("already holds this run"));
   CHECK_THAT(with({"--config", folder / "old.json", "--freeze-statistics-at", "0.75"}).errors,
-             Contains("of --freeze-statistics-at 0.25, and 0.75 is asked for"));
+             Contains("with --freeze-statistics-at 0.25, but 0.75 was given"));
 
   const std::string name = "freeze_statistics_at", trained = read_file(run + "/last.safetensors");
   config.replace(config.find(name), name.size(), "batch_norm_freeze");
@@ -365,11 +365,11 @@ TEST_CASE("a run keeps its box loss and its class weights, and prints the weight
              Contains("\"box_loss\": \"giou\"") && Contains("\"class_weights\": \"auto\""));
   CHECK_THAT(run_program(tiny(folder / "run", chosen)).errors, Contains("it is complete"));
   CHECK_THAT(run_program(tiny(folder / "run", {"--box-loss", "diou"})).errors,
-             Contains("of --box-loss \"giou\", and \"diou\" is asked for"));
+             Contains("with --box-loss \"giou\", but \"diou\" was given"));
   CHECK_THAT(run_program(tiny(folder / "run", {"--class-weights", "none"})).errors,
-             Contains("of --class-weights \"auto\", and \"none\" is asked for"));
+             Contains("with --class-weights \"auto\", but \"none\" was given"));
   CHECK_THAT(run_program(tiny(folder / "other", {"--class-weights", "unicorn=2"})).errors,
-             Contains("--class-weights names the class 'unicorn': the data set has "));
+             Contains("--class-weights names the class 'unicorn', but the data set has "));
 }
 
 TEST_CASE("a run of inputs of several sizes says them, keeps the option, and ends where it should") {
@@ -380,7 +380,7 @@ TEST_CASE("a run of inputs of several sizes says them, keeps the option, and end
   CHECK_THAT(result.errors, Contains("64x64 px (32x32 to 96x96 in training), "));
   CHECK_THAT(read_file(folder / "run/config.json"), Contains("\"multi_scale\": 0.5"));
   CHECK_THAT(run_program(tiny(folder / "run", {"--multi-scale", "0"})).errors,
-             Contains("of --multi-scale 0.5, and 0.0 is asked for"));
+             Contains("with --multi-scale 0.5, but 0.0 was given"));
   const auto narrow = run_program(tiny(folder / "narrow", {"--multi-scale", "0.25"}));
   CHECK(narrow.exit_code == 1);
   CHECK_THAT(narrow.errors, Contains("--multi-scale is 0.25 and the input 64x64 px: less than two sizes"));
@@ -415,7 +415,7 @@ TEST_CASE("overfit fits a few images, and reports whether it did") {
   CHECK(fs::exists(folder / "short/report.html"));
   const auto too_many = run_program(tiny(folder / "many", {"--overfit", "100"}));
   CHECK(too_many.exit_code == 1);
-  CHECK_THAT(too_many.errors, Contains("--overfit is 100, and") && Contains("has 12 images with boxes"));
+  CHECK_THAT(too_many.errors, Contains("--overfit is 100, but") && Contains("has 12 images with boxes"));
 }
 
 TEST_CASE("find-learning-rate prints rates and losses and keeps no run") {

@@ -209,12 +209,14 @@ Lines dead_links(const std::string& page, const std::string& text, const Files& 
 Lines all_pages() {
   const std::filesystem::path root = FOVEA_SOURCE_DIR;
   Lines pages;
-  for (const char* folder : {"", "docs", "bench", "bench/results", "cuda/sim", "examples"})
+  for (const char* folder :
+       {"", "docs", "bench", "bench/results", "cuda/sim", "examples", "examples/ladders"})
     for (const auto& entry : std::filesystem::directory_iterator(root / folder))
       if (entry.path().extension() == ".md")
         pages.push_back(entry.path().lexically_relative(root).generic_string());
   for (const auto& entry : std::filesystem::directory_iterator(root / "examples"))
-    if (entry.is_directory()) pages.push_back("examples/" + entry.path().filename().string() + "/README.md");
+    if (entry.is_directory() && entry.path().filename() != "ladders")
+      pages.push_back("examples/" + entry.path().filename().string() + "/README.md");
   std::sort(pages.begin(), pages.end());
   return pages;
 }
