@@ -116,7 +116,7 @@ void add_show_command(CLI::App& program) {
       "  fovea show kernel build/examples/lesson_03_kernel                          kernel.html, of all "
       "launches\n"
       "  fovea show kernel --kernel axpy --output axpy.html build/examples/lesson_03_kernel\n"
-      "  fovea show kernel ./program -- --its-own-flags");
+      "  fovea show kernel -- ./program --its-own-flags");
   kernel->add_option("program", flags->program, "a program that launches kernels, and its arguments")
       ->required();
   kernel->add_option("--output", flags->output, "the page to write (default: kernel.html)");

@@ -73,8 +73,10 @@ TEST_CASE("a check names what is wrong, and progress is kept") {
   student.fill(student.offset(), "  (void)shape;\n  return index.empty() ? 0 : index.back();");
   result = student.learn({"check"});  // the next unsolved one is this
   CHECK(result.exit_code == 1);
-  CHECK_THAT(result.output, Contains("FAIL  a step along the first axis of a matrix is a row's length\n        offset_of({1, "
-                                     "0}, {3, 4}): expected 4, got 0"));
+  CHECK_THAT(
+      result.output,
+      Contains("FAIL  a step along the first axis of a matrix is a row's length\n        offset_of({1, "
+               "0}, {3, 4}): expected 4, got 0"));
   CHECK_THAT(result.output, Contains("failed: 3 of 5 steps"));
 
   student.fill(student.offset(), horner);
@@ -116,7 +118,7 @@ TEST_CASE("a mistake in a kernel is reported with the thread and the student's l
                                 Contains("at " + student.block_sum() + ":") &&
                                 Contains("`fovea show kernel fovea learn check 12`"));
   const std::string page = student.folder() + "/kernel.html";
-  run_program({"show", "kernel", "--output", page, FOVEA_PROGRAM, "--", "learn", "check", "12", "--dir",
+  run_program({"show", "kernel", "--output", page, "--", FOVEA_PROGRAM, "learn", "check", "12", "--dir",
                student.folder()});
   CHECK_THAT(read_file(page), Contains("block_sums") && Contains("read of uninitialised shared memory"));
 }
