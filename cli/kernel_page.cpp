@@ -158,7 +158,8 @@ function choose(index) {
   stop();
   launch = launches[index];
   $('what').textContent = `${launch.kernel}: a grid of ${launch.grid.join(' x ')} blocks of ${launch.block.join(' x ')} threads, ` +
-      `launched at ${launch.launched}` + (launch.failed ? `. The simulator stopped it at step ${launch.failed[0] + 1}:` : launch.fault ? '. The simulator stopped it:' : '.');
+      `launched at ${launch.launched}` +
+      (launch.fault ? `. The simulator stopped it${launch.failed ? ` at step ${launch.failed[0] + 1}` : ''}:` : '.');
   $('fault').textContent = launch.fault;
   $('at').max = Math.max(0, launch.steps.length - 1);
   $('regions').replaceChildren(...launch.regions.map((region, r) => {
