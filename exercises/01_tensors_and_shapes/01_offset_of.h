@@ -4,7 +4,7 @@
 // Builds on: nothing
 // Minutes:   10
 // Source:    core/tensor.h; offset = sum over axes of index[axis] * stride[axis], where the stride of the
-// last axis is 1
+//            last axis is 1
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -4,8 +4,7 @@
 // Builds on: nothing
 // Minutes:   20
 // Source:    arXiv 1502.03167, algorithm 1, lines 1 and 2; Chan, Golub and LeVeque 1983 on the one-pass
-// formula;
-//            ops/batch_norm.cpp
+//            formula; ops/batch_norm.cpp
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -4,8 +4,7 @@
 // Builds on: nothing
 // Minutes:   10
 // Source:    g += decay w; m = momentum m + g; w -= rate m (train/optim/optimizer.h; without the decay
-// Sutskever et
-//            al. 2013, section 2)
+//            Sutskever et al. 2013, section 2)
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -4,8 +4,7 @@
 // Builds on: 38
 // Minutes:   20
 // Source:    arXiv 1711.05101, algorithm 2 (with the schedule in the learning rate); the bias corrections are
-// those
-//            of Adam, arXiv 1412.6980, section 3
+//            those of Adam, arXiv 1412.6980, section 3
 #pragma once
 #include <cmath>
 #include <cstdint>

@@ -4,7 +4,7 @@
 // Builds on: nothing
 // Minutes:   10
 // Source:    arXiv 1911.09070, section 5.1; arXiv 1608.03983, equation 5 without restarts;
-// train/optim/schedule.h
+//            train/optim/schedule.h
 #pragma once
 #include <algorithm>
 #include <cmath>

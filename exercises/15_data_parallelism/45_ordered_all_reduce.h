@@ -4,8 +4,7 @@
 // Builds on: nothing
 // Minutes:   20
 // Source:    docs/training.md, "Several processes"; floating-point addition is not associative (Goldberg
-// 1991,
-//            section 1.4)
+//            1991, section 1.4)
 #pragma once
 #include <cstdint>
 #include <vector>
