@@ -78,6 +78,9 @@ void start(const LearnFlags& flags) {
   require(!path_exists(to.string()) || is_folder(to.string()), "{} is a file: name a folder", to.string());
   std::set<std::string> pages = {"README.md"};
   for (const Exercise& exercise : exercises) pages.insert({exercise.chapter + "/README.md", exercise.path()});
+  // The headers that exercises include, for reading: a check uses Fovea's own.
+  for (const fs::directory_entry& entry : fs::directory_iterator(files.exercises + "/support"))
+    if (entry.path().extension() == ".h") pages.insert("support/" + entry.path().filename().string());
   int copied = 0, kept = 0;
   for (const std::string& page : pages) {
     const fs::path target = to / page;

@@ -52,7 +52,8 @@ Exercise read_exercise(const fs::path& path) {
     rest.remove_prefix(2);
     for (const auto& [label, target] :
          {std::pair{"// Goal:", &exercise.goal}, std::pair{"// Builds on:", &exercise.builds_on},
-          std::pair{"// Minutes:", &minutes}, std::pair{"// Source:", &exercise.source}})
+          std::pair{"// Minutes:", &minutes}, std::pair{"// Source:", &exercise.source},
+          std::pair{"// Time limit:", &time_limit}})
       if (line.starts_with(label)) {
         field = target;
         rest = std::string_view(line).substr(std::string_view(label).size());
