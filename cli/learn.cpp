@@ -192,7 +192,7 @@ bool check(const LearnFlags& flags) {
     if (result.outcome == CheckResult::Outcome::does_not_compile)
       fmt::print("{} does not compile: the first error above is the one to mend first\n", file);
     else
-      fmt::print("{}: {} of {} steps (built in {:.1f} s, ran {:.1f} s)\n", word(result.outcome),
+      fmt::print("{}: {} of {} steps ok (built in {:.1f} s, ran {:.1f} s)\n", word(result.outcome),
                  result.steps_passed, result.steps, result.build_seconds, result.seconds);
     if (!passed && chosen.size() == 1) {
       fmt::print("stuck? `fovea learn hint {}`", exercise->number);

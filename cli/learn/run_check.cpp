@@ -169,7 +169,10 @@ CheckResult run_check(const LearnFiles& files, const std::string& folder, const 
   else if (finished.out_of_memory)
     reason = fmt::format("it used more than {} GB of memory", memory_limit >> 30);
   else if (WIFSIGNALED(finished.status))
-    reason = fmt::format("it crashed ({})", ::strsignal(WTERMSIG(finished.status)));
+    reason = fmt::format("it crashed ({}){}", ::strsignal(WTERMSIG(finished.status)),
+                         result.output.find("'__n < this->size()' failed") == std::string::npos
+                             ? ""
+                             : ": an index is outside of a vector, of the type that the line above gives");
   else
     reason = fmt::format("it ended by itself with code {}", WEXITSTATUS(finished.status));
   result.output += fmt::format("  FAIL  {}\n        {}\n", step, reason);

@@ -101,8 +101,7 @@ bool unordered(uint32_t epoch, uint32_t who, bool is_shared, uint32_t self, uint
 std::string describe(uint32_t epoch, uint32_t who, const char* did) {
   if (epoch < epochs.block) return fmt::format("another block {} it", did);
   const uint32_t thread = thread_of(who);
-  if (thread >= several)
-    return fmt::format("several threads {} it", std::string(did) == "reads" ? "read" : "write");
+  if (thread >= several) return "several threads read it";  // only readers are ever several
   return fmt::format("thread {} of the block {} it", thread, did);
 }
 

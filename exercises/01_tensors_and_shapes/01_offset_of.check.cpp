@@ -12,8 +12,8 @@ STEP("the elements of a vector lie one after another") {
 STEP("a step along the last axis of a matrix is a step of 1") {
   const int64_t offset = offset_of({0, 2}, {3, 4});
   expect(offset != 6,
-         "offset_of({{0, 2}}, {{3, 4}}): expected 2, got 6: this is column-major order, in which a column "
-         "lies in one piece. Here a row does");
+         "offset_of({{0, 2}}, {{3, 4}}): expected 2, got 6: in column-major order the numbers of a "
+         "column are neighbours; here those of a row are");
   expect_equal(offset, int64_t(2), "offset_of({0, 2}, {3, 4})");
 }
 

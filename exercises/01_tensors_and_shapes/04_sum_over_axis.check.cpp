@@ -30,7 +30,7 @@ STEP("the column sums and the row sums of a 2 x 3 matrix") {
                "the sums over axis 1 of {{1, 2, 3}, {4, 5, 6}}");
 }
 
-STEP("the same sums as Fovea's, over each axis of a 2 x 3 x 5 x 7 tensor") {
+STEP("the same sums as Fovea's, over each axis of tensors with 1, 2 and 4 axes") {
   for (const Case& c : cases) {
     const Shape shape(c.shape), without = shape.without(c.axis);
     const std::vector<double> x = sample(shape.numel());

@@ -10,7 +10,7 @@
 
 // However many axes a tensor has, one of them splits it into three: x is outer x count x inner numbers, where
 // `count` is the axis' size, `outer` the product of the sizes in front of it and `inner` of those behind it.
-// So three loops do.
+// So three nested loops are enough.
 struct Split {
   int64_t outer = 1, count = 1, inner = 1;
 };

@@ -4,6 +4,7 @@
 #include <fovea/ops/arithmetic.h>
 #include <fovea/ops/reduction.h>
 
+#include <functional>
 #include <set>
 
 using namespace fovea::learn;
@@ -32,7 +33,11 @@ void run(const Value& loss) {
   std::vector<Node*> order;
   std::set<Node*> found;
   append(loss.get(), order, found);
-  backward(order);
+  try {
+    backward(order);
+  } catch (const std::bad_function_call&) {
+    wrong("a leaf's `backward` is empty and was called: call only those that are not empty");
+  }
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 // Goal:      The gradient of any function from its values only, as exact as double allows.
 // Builds on: 7
 // Minutes:   20
-// Source:    df/dx = (f(x + h) - f(x - h)) / 2h + O(h^2); Press et al., Numerical Recipes,
+// Source:    df/dx = (f(x + h) - f(x - h)) / (2 h) + O(h^2); Press et al., Numerical Recipes,
 //            "Numerical Derivatives"; ops/support/check_op.h, which checks each of our ops in this way
 #pragma once
 #include <cmath>

@@ -12,9 +12,10 @@
 namespace {
 
 // The 32 threads of a warp, its lanes, can read each other's registers: __shfl_down_sync(0xffffffff, value,
-// d) gives each lane the `value` of the lane d places further on. All 32 lanes must call it. (Lanes from 32 -
-// d on get their own value, which is not used.) After steps of 16, 8, 4, 2 and 1, each adding what it got,
-// lane 0 has the sum of all lanes:
+// d) gives each lane the `value` of the lane d places further on. The first argument has a bit for each lane
+// that takes part; 0xffffffff names all 32, and all 32 must call it. (Lanes from 32 - d on get their own
+// value, which is not used.) After steps of 16, 8, 4, 2 and 1, each adding what it got, lane
+// 0 has the sum of all lanes:
 //
 //   d = 2     a         b       c     d          (a warp of 4, for this picture)
 //             a+c       b+d     .     .

@@ -13,7 +13,7 @@ namespace {
 
 // `launches` times in a row with the same ticket, as a training step would; the last total.
 std::vector<float> total_of(const std::vector<float>& x, unsigned blocks, int launches = 1) {
-  const Buffer<float> in(x), partial(blocks), total(std::vector<float>{-1});
+  const Buffer<float> in(x), partial(blocks), total(1);
   const Buffer<unsigned> ticket(std::vector<unsigned>{0});
   for (int i = 0; i < launches; ++i) {
     try {
@@ -23,14 +23,15 @@ std::vector<float> total_of(const std::vector<float>& x, unsigned blocks, int la
       if (std::string_view(error.what()).find("another block") != std::string_view::npos)
         note(
             "no barrier orders two blocks. What another block wrote may be read by the block with the last "
-            "ticket only, after a fence, and where the other block called a fence before it took its ticket");
+            "ticket only, after a fence, and where the other block called a fence before it took its ticket. "
+            "The last ticket is `most` of atomicInc, so `most` must be gridDim.x - 1");
       throw;
     }
     const std::vector<float> sums = partial.values();
     for (unsigned block = 0; block < blocks; ++block)
       expect(!std::isnan(sums[block]), "block {} of {} has not written its sum to partial[{}]", block, blocks,
              block);
-    expect(total.values()[0] != -1, "{} blocks: no block has written the total{}", blocks,
+    expect(!std::isnan(total.values()[0]), "{} blocks: no block has written the total{}", blocks,
            i > 0 ? fmt::format(", in launch {} with the same ticket", i + 1) : "");
     const unsigned left = ticket.values()[0];
     expect(left == 0, "{} blocks: the ticket is {} after the launch, and should be 0 again for the next",

@@ -18,14 +18,15 @@ namespace {
 // finish can do what is left. Each block
 //
 //   1. writes its sum to partial[blockIdx.x],
-//   2. calls __threadfence(): other blocks see what it wrote before this before what it writes after this,
+//   2. calls __threadfence(): a block that sees what this one writes after the fence also sees what it
+//      wrote before the fence,
 //   3. takes a ticket: atomicInc(ticket, most) returns *ticket and adds 1 to it, or sets it to 0 where it was
 //      `most`, in one step that no other thread can come between.
 //
 // The block that gets the ticket gridDim.x - 1 is the last. It calls __threadfence() again, so that it reads
 // no stale values, and adds up partial[0], partial[1] ... in this order: which block is the last may differ
-// from run to run, the order of the additions must not. *ticket is 0 before the launch and must be 0 after
-// it, ready for the next.
+// from run to run, the order of the additions must not. *total has no value before the launch.
+// *ticket is 0 before the launch and must be 0 after it, ready for the next.
 //
 // All of this can be done by one thread of each block, and then needs no barrier.
 __global__ void sum(const float* x, int64_t n, float* partial, unsigned* ticket, float* total) {

@@ -208,6 +208,7 @@ int run_steps(int argc, char** argv) {
     std::fflush(result);  // the next step may end the program
   };
   size_t passed = 0;
+  std::string before;  // the fault of the step before: the simulator reports one mistake in every step
   for (const NamedStep& step : steps()) {
     notes.clear();
     record(fmt::format("passed {} of {} before: {}\n", passed, steps().size(), step.name));
@@ -222,7 +223,9 @@ int run_steps(int argc, char** argv) {
     }
     std::string text = fmt::format("  {}  {}\n", fault.empty() ? "ok  " : "FAIL", step.name);
     for (const std::string& line : notes) text += fmt::format("        {}\n", line);
-    if (!fault.empty()) text += fmt::format("        {}\n", fault);
+    if (!fault.empty())
+      text += fmt::format("        {}\n", fault == before ? "the same as in the step before" : fault);
+    before = fault;
     std::fputs(text.c_str(), stdout);
     std::fflush(stdout);
   }
