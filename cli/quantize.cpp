@@ -29,7 +29,7 @@ void run_quantize(QuantizeFlags flags) {
   const ModelFile file(flags.weights);
   TrainConfig config = file.state().config;
   if (!flags.data.empty()) config.data = flags.data;
-  require(!config.data.empty(), "published weights know no data set: give --data");
+  require(!config.data.empty(), "published weights do not name a data set: give --data");
   Detector detector(file);
   const auto open = [&](const std::string& split) {
     DetectionDataset dataset =
@@ -79,25 +79,23 @@ void run_quantize(QuantizeFlags flags) {
 
 void add_quantize_command(CLI::App& program) {
   auto flags = std::make_shared<QuantizeFlags>();
-  CLI::App* command =
-      program.add_subcommand("quantize", "Make a detector's network compute in bytes: int8, for the CPU");
+  CLI::App* command = program.add_subcommand("quantize", "Quantise a trained detector to int8 for the CPU");
   command->footer(
-      "\nThe file that it writes goes where a checkpoint does: `fovea predict` and `fovea eval` run it in "
-      "bytes.\n"
+      "\n`fovea predict`, `fovea eval`, `fovea bench` and `fovea export` take the file that it writes.\n"
       "\nExamples:\n"
       "  fovea quantize runs/1 --data DIR\n"
       "  fovea eval runs/1/best.int8.safetensors --split test");
   command
       ->add_option("weights", flags->weights,
-                   "what `fovea train` wrote: runs/1/best.safetensors, or the folder runs/1")
+                   "a checkpoint of `fovea train`: runs/1/best.safetensors, or the folder runs/1")
       ->required();
   command->add_option("--data", flags->data, "folder of the data set (default: the one it was trained on)");
-  command->add_option("--images", flags->images, "images to take the ranges of numbers from")
+  command->add_option("--images", flags->images, "images that calibrate the ranges of the activations")
       ->check(CLI::Range(1, 100'000))
       ->capture_default_str();
-  command->add_option("--calibration-split", flags->calibration_split, "list these images are from")
+  command->add_option("--calibration-split", flags->calibration_split, "split of these images")
       ->capture_default_str();
-  command->add_option("--split", flags->split, "list to measure on")->capture_default_str();
+  command->add_option("--split", flags->split, "split to evaluate on")->capture_default_str();
   command->add_option("--output", flags->output,
                       "file to write (default: weights.int8.safetensors beside weights)");
   command->add_option("--repeats", flags->repeats, "timed forward passes")

@@ -153,27 +153,25 @@ void for_each_field(Config& c, F&& f) {
   f("scale_min", c.scale_min, "smallest factor on the size of a training image (the paper's is 0.1)");
   f("scale_max", c.scale_max, "largest factor on the size of a training image (the paper's is 2)");
   f("multi_scale", c.multi_scale,
-    "how far the input's size departs from `image_size` while a detector trains: 0.25 draws a size from 0.75 "
-    "to "
-    "1.25 times `image_size`, in steps of 32 pixels, for every 10 steps; 0: never. What is measured always "
-    "has "
-    "`image_size`");
-  f("crop", c.crop,
-    "probability of learning from a random part of an image that overlaps an object, SSD's crop");
-  f("mosaic", c.mosaic, "probability of learning from four images put together, YOLOv4's mosaic");
+    "relative range of the input size while a detector trains: 0.25 draws a new size from 0.75 to 1.25 times "
+    "`image_size`, in steps of 32 pixels, every 10 steps; 0: constant. Evaluation always uses `image_size`");
+  f("crop", c.crop, "probability of SSD's crop: a random part of the image that overlaps an object");
+  f("mosaic", c.mosaic, "probability of YOLOv4's mosaic: four images put together");
   f("mixup", c.mixup,
-    "probability of learning from two images over each other, MixUp: a detector learns the boxes of both, a "
-    "classifier both classes by their shares");
+    "probability of MixUp, a blend of two images: a detector gets the boxes of both, a classifier both "
+    "classes "
+    "in their shares");
   f("rotate", c.rotate, "largest rotation of a training image in degrees, either way, 0 to 45");
   f("random_erasing", c.random_erasing,
-    "probability that a part of an object, or of a classifier's image, is erased with random colours");
-  f("brightness", c.brightness, "colours times a factor, random from 1 - this to 1 + this; 0: not changed");
-  f("contrast", c.contrast, "the same for their distance from the image's mean grey");
-  f("saturation", c.saturation, "the same for their distance from grey");
-  f("hue", c.hue, "largest turn of the colours' hue, 0 to 0.5 of the circle");
+    "probability that random colours replace a part of an object, or of a classifier's image");
+  f("brightness", c.brightness, "multiplies colours by a random factor from 1 - this to 1 + this; 0: off");
+  f("contrast", c.contrast, "the same for their difference from the image's mean grey");
+  f("saturation", c.saturation, "the same for their difference from the pixel's grey");
+  f("hue", c.hue, "largest rotation of the hue, 0 to 0.5 of the colour circle");
   f("repeat_threshold", c.repeat_threshold,
-    "classes that fewer than this share of the images hold are shown more often, LVIS's repeat factor "
-    "sampling; 0: not");
+    "repeats images with classes that fewer than this share of the images have, LVIS's repeat factor "
+    "sampling; "
+    "0: off");
   f("focal_alpha", c.focal_alpha, "weight of anchors with an object in the focal loss");
   f("focal_gamma", c.focal_gamma,
     "exponent of the focal loss: the larger it is, the less easy anchors count");
