@@ -145,7 +145,7 @@ def search(browser, faults):
     page = SITE / "index.html"
     tab = browser.new_page()
     tab.set_default_timeout(PATIENCE)
-    for word, expected in (("stochastic depth", "docs/models.html"), ("squeeze_excite", "api/")):
+    for word, expected in (("stochastic depth", "docs/"), ("squeeze_excite", "api/")):
         tab.goto(page.as_uri() + "?q=" + word.replace(" ", "+"))
         try:
             tab.wait_for_selector(f".md-search-result__link[href*='{expected}']", timeout=PATIENCE / 5, state="attached")
