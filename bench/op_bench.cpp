@@ -48,7 +48,7 @@ struct Bench {
   int64_t batch = 8;
   std::string wanted;
   bool json = false;
-  double rate = 0;  // of a plain copy, bytes per second, read and written
+  double rate = 0;  // bytes per second that a plain copy reads and writes
   Random random{1};
 
   Tensor activations(Shape shape) { return leaf(shape, dtype); }

@@ -27,6 +27,11 @@ struct LearnFlags {
   bool json = false;
 };
 
+bool is_solved(const Progress& progress, const Exercise& exercise) {
+  const auto found = progress.find(exercise.name());
+  return found != progress.end() && found->second.solved;
+}
+
 // The exercises as they are shipped, in the student's folder.
 struct Course {
   LearnFiles files = learn_files();
@@ -58,18 +63,11 @@ struct Course {
   }
   // The first that is not solved, or the last.
   const Exercise& next(const Progress& progress) const {
-    for (const Exercise& exercise : exercises) {
-      const auto found = progress.find(exercise.name());
-      if (found == progress.end() || !found->second.solved) return exercise;
-    }
+    for (const Exercise& exercise : exercises)
+      if (!is_solved(progress, exercise)) return exercise;
     return exercises.back();
   }
 };
-
-bool is_solved(const Progress& progress, const Exercise& exercise) {
-  const auto found = progress.find(exercise.name());
-  return found != progress.end() && found->second.solved;
-}
 
 void start(const LearnFlags& flags) {
   const LearnFiles files = learn_files();
@@ -108,7 +106,8 @@ void start(const LearnFlags& flags) {
              exercises.front().path(), to.string());
 }
 
-void list(const LearnFlags& flags) {
+// The chapters; with `exercises` also those of the chapters in flags.which, or of all if it is empty.
+void list(const LearnFlags& flags, bool exercises) {
   const Course course(flags.folder);
   const Progress progress = read_progress(course.folder);
   const auto solved = std::count_if(course.exercises.begin(), course.exercises.end(),
@@ -123,11 +122,11 @@ void list(const LearnFlags& flags) {
     const int chapter = std::atoi(begin->chapter.c_str());
     fmt::print("{:>2}  {:<34} {} of {} solved, {} minutes\n", chapter, chapter_title(begin->chapter), done,
                std::distance(begin, end), minutes);
-    if (flags.which.empty() ||
-        std::find(flags.which.begin(), flags.which.end(), std::to_string(chapter)) != flags.which.end())
-      for (auto e = begin; e != end && !flags.which.empty(); ++e)
-        fmt::print("    {} {:>2}  {} ({} minutes)\n", is_solved(progress, *e) ? "x" : " ", e->number,
-                   e->title, e->minutes);
+    const bool chosen = flags.which.empty() || std::find(flags.which.begin(), flags.which.end(),
+                                                         std::to_string(chapter)) != flags.which.end();
+    for (auto e = begin; e != end && exercises && chosen; ++e)
+      fmt::print("    {} {:>2}  {} ({} minutes)\n", is_solved(progress, *e) ? "x" : " ", e->number, e->title,
+                 e->minutes);
     begin = end;
   }
   const Exercise& next = course.next(progress);
@@ -246,7 +245,7 @@ void add_learn_command(CLI::App& program) {
   };
   add_dir(learn);
   learn->callback([flags, learn] {
-    if (learn->get_subcommands().empty()) list(*flags);
+    if (learn->get_subcommands().empty()) list(*flags, false);
   });
 
   CLI::App* start_command =
@@ -258,11 +257,7 @@ void add_learn_command(CLI::App& program) {
       learn->add_subcommand("list", "Show the exercises of chapters, and which are solved");
   list_command->add_option("chapters", flags->which, "numbers of chapters (default: all)");
   add_dir(list_command);
-  list_command->callback([flags] {
-    if (flags->which.empty())
-      for (int chapter = 1; chapter < 100; ++chapter) flags->which.push_back(std::to_string(chapter));
-    list(*flags);
-  });
+  list_command->callback([flags] { list(*flags, true); });
 
   CLI::App* check_command =
       learn->add_subcommand("check", "Build an exercise, run its checks, and say what is wrong");

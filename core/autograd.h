@@ -26,7 +26,7 @@ struct Node {
   std::vector<std::shared_ptr<Node>> inputs;  // null where an input needs no gradient
   AddingBackward backward;                    // empty for leaves, and after its backward pass
   bool consumed = false;
-  Shape shape;  // of its tensor, which a gradient must match
+  Shape shape;  // the tensor's shape, which a gradient must match
   DType dtype = DType::float32;
   Device device = Device::cpu;
   Tensor grad;  // accumulated so far

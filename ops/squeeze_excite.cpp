@@ -134,7 +134,7 @@ Tensor squeeze_excite(const Tensor& x, const Tensor& w_reduce, const Tensor& b_r
   });
   return record(y, "squeeze_excite", {x, w_reduce, b_reduce, w_expand, b_expand},
                 [x = x.detach(), layers, of](const Tensor& dy) -> Tensors {
-                  Tensors d{empty_like(x)};  // of x, then of the layers
+                  Tensors d{empty_like(x)};  // the gradient of x, then those of the layers
                   for (const Tensor& layer : layers) d.push_back(empty_like(layer));
                   with_compute_dtype(x, "squeeze_excite", [&]<class T>() {
                     using R = Accumulator<T>;

@@ -11,7 +11,7 @@ struct CheckResult {
   Outcome outcome = Outcome::failed;
   int steps_passed = 0, steps = 0;
   double build_seconds = 0, seconds = 0;
-  std::string output;  // of the compiler, or of the check; and why the check was stopped
+  std::string output;  // what the compiler or the check printed, and why the check was stopped
 };
 
 // Compiles the check of an exercise with the student's file, which is folder/<exercise.path()>, and runs it.

@@ -2,7 +2,7 @@
 
 #include <fovea/core/autograd.h>
 #include <fovea/core/parallel.h>
-#include <fovea/models/box_coder.h>
+#include <fovea/models/nms.h>
 #include <fovea/ops/arithmetic.h>
 #include <fovea/ops/detection_loss.h>
 #include <fovea/train/data/synth/synth.h>
@@ -74,11 +74,8 @@ Tensor summed(const Tensor& x, double normalizer,
     sum += loss;
     derivatives[size_t(i)] = float(slope / normalizer);
   }
-  return record(full({}, sum / normalizer), "own_loss", {x}, [derivative](const Tensor& dy) -> Tensors {
-    const Tensor dx = derivative.clone();
-    for (float& value : dx.span<float>()) value *= float(dy.item());
-    return {dx};
-  });
+  return record(full({}, sum / normalizer), "own_loss", {x},
+                [derivative](const Tensor& dy) -> Tensors { return {dy.item() * derivative}; });
 }
 
 Tensor own_class_loss(const OwnParts& parts, const Tensor& logits, const Tensor& targets, double normalizer) {
@@ -105,13 +102,7 @@ Tensor own_box_loss(const OwnParts& parts, const Tensor& codes, const Tensor& ta
 
 ::Box own(const fovea::Box& b) { return {b.ymin, b.xmin, b.ymax, b.xmax}; }
 
-double overlap(const ::Box& a, const ::Box& b) {
-  const double height = std::min(a.y1, b.y1) - std::max(a.y0, b.y0),
-               width = std::min(a.x1, b.x1) - std::max(a.x0, b.x0);
-  if (height <= 0 || width <= 0) return 0;
-  const double common = height * width;
-  return common / ((a.y1 - a.y0) * (a.x1 - a.x0) + (b.y1 - b.y0) * (b.x1 - b.x0) - common);
-}
+fovea::Box theirs(const ::Box& b) { return {float(b.y0), float(b.x0), float(b.y1), float(b.x1)}; }
 
 std::vector<::Box> own_anchors(const OwnParts& parts, int size) {
   std::vector<::Box> anchors;
@@ -126,7 +117,7 @@ int64_t own_targets(const OwnParts& parts, const std::vector<::Box>& anchors, co
                     std::span<int32_t> classes, std::span<float> codes) {
   std::vector<std::vector<double>> iou(anchors.size());
   for (size_t a = 0; a < anchors.size(); ++a)
-    for (const fovea::Box& box : image.boxes) iou[a].push_back(overlap(anchors[a], own(box)));
+    for (const fovea::Box& box : image.boxes) iou[a].push_back(double(fovea::iou(theirs(anchors[a]), box)));
   const std::vector<int> matched = parts.match(iou);
   require(matched.size() == anchors.size(), "match: {} anchors, and {} answers", anchors.size(),
           matched.size());
@@ -159,8 +150,7 @@ std::vector<Detection> own_detections(const OwnParts& parts, const std::vector<:
     }
     for (int kept : parts.suppress(boxes, scores)) {
       const ::Box& b = boxes.at(size_t(kept));
-      found.push_back(
-          {{float(b.y0), float(b.x0), float(b.y1), float(b.x1)}, float(scores[size_t(kept)]), int(c)});
+      found.push_back({theirs(b), float(scores[size_t(kept)]), int(c)});
     }
   }
   std::stable_sort(found.begin(), found.end(),
