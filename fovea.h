@@ -12,6 +12,7 @@
 #include "ops/activation.h"
 #include "ops/arithmetic.h"
 #include "ops/batch_norm.h"
+#include "ops/batch_norm_squeeze_excite.h"
 #include "ops/bifpn_node.h"
 #include "ops/conv2d.h"
 #include "ops/cross_entropy.h"

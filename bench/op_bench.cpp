@@ -19,6 +19,7 @@
 #include "ops/activation.h"
 #include "ops/arithmetic.h"
 #include "ops/batch_norm.h"
+#include "ops/batch_norm_squeeze_excite.h"
 #include "ops/bifpn_node.h"
 #include "ops/conv2d.h"
 #include "ops/cross_entropy.h"
@@ -322,6 +323,13 @@ void normalization(Bench& b) {
                                  b.parameters({reduced, channels}), b.parameters({channels})};
     b.row(fmt::format("squeeze_excite {} -> {}", in[0].shape(), reduced), in,
           [=] { return squeeze_excite(in[0], in[1], in[2], in[3], in[4]); });
+    const BatchNormTensors norm{b.parameters({channels}), b.parameters({channels}),
+                                b.parameters({channels}).detach(),
+                                full({channels}, 1, mean.dtype(), b.device)};
+    b.row(fmt::format("batch_norm_squeeze_excite {} -> {}", in[0].shape(), reduced), in, [=] {
+      return batch_norm_squeeze_excite(in[0], norm, {.activation = Activation::swish}, nullptr, in[1], in[2],
+                                       in[3], in[4]);
+    });
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "nn/trace.h"
+#include "ops/batch_norm_squeeze_excite.h"
 #include "ops/dropout.h"
 #include "ops/inverted_bottleneck.h"
 #include "ops/reduction.h"
@@ -147,6 +148,18 @@ MBConv::MBConv(const Options& options, Random& random)
   add_child(expands ? "bn3" : "bn2", project_norm_);
 }
 
+Tensor MBConv::gated(const Tensor& x) const {
+  const bool evaluates = !depthwise_norm_.uses_batch_statistics() && EvaluationNorm::takes();
+  if (evaluates || is_traced()) return squeeze_excite_->forward(conv_norm(depthwise_, depthwise_norm_, x));
+  const BatchNormOptions options = depthwise_norm_.options();
+  ChannelStatistics statistics(options.process_group);
+  ChannelStatistics* const gathered = options.training ? &statistics : nullptr;
+  const Tensor y = depthwise_.forward(x, gathered);
+  const PointwiseConv &reduce = squeeze_excite_->conv_reduce, &expand = squeeze_excite_->conv_expand;
+  return batch_norm_squeeze_excite(y, depthwise_norm_.tensors(), options, gathered, reduce.weight(),
+                                   reduce.bias(), expand.weight(), expand.bias());
+}
+
 Tensor MBConv::forward(const Tensor& x) const {
   const bool shortcut = options_.window.stride == 1 && options_.in == options_.out;
   if (squeeze_excite_ && !training() && x.device() == Device::cpu && EvaluationNorm::takes() &&
@@ -168,8 +181,7 @@ Tensor MBConv::forward(const Tensor& x) const {
   const auto block = [this, shortcut, key](const Tensors& inputs) {
     const Tensor& in = inputs[0];
     Tensor y = expand_ ? conv_norm(*expand_, *expand_norm_, in) : in;
-    y = conv_norm(depthwise_, depthwise_norm_, y);
-    if (squeeze_excite_) y = squeeze_excite_->forward(y);
+    y = squeeze_excite_ ? gated(y) : conv_norm(depthwise_, depthwise_norm_, y);
     y = conv_norm(project_, project_norm_, y);
     return shortcut ? stochastic_depth_add(y, in, training() ? options_.drop_path : 0, key) : y;
   };

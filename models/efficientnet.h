@@ -78,6 +78,9 @@ class MBConv : public Module {
     PointwiseConv conv_reduce, conv_expand;
   };
 
+  // The depthwise convolution, its norm, and squeeze and excite.
+  Tensor gated(const Tensor& x) const;
+
   Options options_;
   std::optional<PointwiseConv> expand_;
   std::optional<BatchNorm> expand_norm_;

@@ -9,6 +9,7 @@
 #include "cuda/kernels/batch_norm.h"
 #include "ops/shape_ops.h"
 #include "ops/support/attributes.h"
+#include "ops/support/batch_norm_coefficients.h"
 #include "ops/support/channel_rows.h"
 #include "ops/support/channels.h"
 #include "ops/support/dispatch.h"
@@ -74,160 +75,56 @@ void batch_norm_sums_cpu(const T* x, const T* dy, const T* scale, const T* shift
   }
 }
 
-// dx = scale * g - u - x * v: with the batch's own statistics u and v carry the terms of mean and variance
-// (arXiv 1502.03167, section 3), with running averages they are 0.
-// dx holds g and is overwritten.
+// dx = scale * g - constant - x * slope (batch_norm_gradient_terms); dx holds g and is overwritten.
 template <class T>
-void batch_norm_dx_cpu(const T* x, const T* scale, const T* u, const T* v, T* dx, const BatchNormDims& dims) {
+void batch_norm_dx_cpu(const T* x, const T* scale, const T* constant, const T* slope, T* dx,
+                       const BatchNormDims& dims) {
   const RowGroup group(dims.channels);
-  const std::vector<T> a = group.repeat<T>(scale);
-  const std::vector<T> constant = group.repeat<T>(u), slope = group.repeat<T>(v);
+  const std::vector<T> a = group.repeat<T>(scale), u = group.repeat<T>(constant), v = group.repeat<T>(slope);
   parallel_chunks(dims.rows(0), chunk_rows(dims.channels), [&](int64_t, int64_t begin, int64_t end) {
     const T* from = x + begin * dims.channels;
     T* to = dx + begin * dims.channels;
     group.each(end - begin, [&](int64_t at, int64_t count) {
 #pragma omp simd
       for (int64_t j = 0; j < count; ++j)
-        to[at + j] = a[size_t(j)] * to[at + j] - constant[size_t(j)] - from[at + j] * slope[size_t(j)];
+        to[at + j] = a[size_t(j)] * to[at + j] - u[size_t(j)] - from[at + j] * v[size_t(j)];
     });
   });
 }
 
 template <class F, class T>
 void batch_norm_backward_cpu(const T* x, const T* dy, const BatchNormCoefficients<T>& norm,
-                             bool batch_statistics, ProcessGroup* group, T* dx,
-                             const BatchNormTable<T>& gradients, const BatchNormDims& dims) {
+                             const BatchNormOptions& options, T* dx, const BatchNormTable<T>& gradients,
+                             const BatchNormDims& dims) {
   T *sum_g = gradients.of[0].bias, *sum_gx = gradients.of[0].weight;
   batch_norm_sums_cpu<F>(x, dy, norm.scale, norm.shift, norm.mean, dx, sum_g, sum_gx, dims);
-  std::vector<T> u(size_t(dims.channels)), v(size_t(dims.channels));
-  if (batch_statistics) {
-    // The mean and the variance are over the rows of all processes, and so are their gradient terms.
-    std::vector<double> sums(sum_g, sum_g + dims.channels);
-    sums.insert(sums.end(), sum_gx, sum_gx + dims.channels);
-    sums.push_back(double(dims.rows(0)));
-    if (group) group->all_reduce(std::span<double>(sums));
-    const double *all_g = sums.data(), *all_gx = all_g + dims.channels, n = sums.back();
-    for (int64_t i = 0; i < dims.channels; ++i) {
-      const double inverse_std = norm.inverse_std[i], scale = norm.scale[i];
-      const double slope = scale * inverse_std * inverse_std * all_gx[i] / n;
-      v[size_t(i)] = T(slope);
-      u[size_t(i)] = T(scale * all_g[i] / n - slope * norm.mean[i]);
-    }
-  }
-  for (int64_t i = 0; i < dims.channels; ++i) sum_gx[i] = T(sum_gx[i] * double(norm.inverse_std[i]));
-  batch_norm_dx_cpu(x, norm.scale, u.data(), v.data(), dx, dims);
+  std::vector<T> constant(size_t(dims.channels)), slope(size_t(dims.channels));
+  batch_norm_gradient_terms(norm, options, dims.rows(0), dims.channels, sum_g, sum_gx, constant.data(),
+                            slope.data());
+  batch_norm_dx_cpu(x, norm.scale, constant.data(), slope.data(), dx, dims);
 }
-
-struct Coefficients {
-  Tensor scale, shift, mean, inverse_std;  // (segments, C): y = x * scale + shift before the activation
-
-  Coefficients(const Tensor& weight, int64_t segments)
-      : scale(empty({segments, weight.numel()}, weight.dtype(), weight.device())),
-        shift(empty_like(scale)),
-        mean(empty_like(scale)),
-        inverse_std(empty_like(scale)) {}
-  template <class R>
-  BatchNormCoefficients<R> pointers() const {
-    return {scale.data<R>(), shift.data<R>(), mean.data<R>(), inverse_std.data<R>()};
-  }
-};
-
-double inverse_std_of(double variance, double epsilon) { return 1.0 / std::sqrt(variance + epsilon); }
-
-template <class T>
-void from_statistics(const std::vector<double>& mean, const std::vector<double>& variance,
-                     const BatchNormTensors& norm, double epsilon, const Coefficients& c) {
-  for (int64_t i = 0; i < norm.weight.numel(); ++i) {
-    const double inverse_std = inverse_std_of(variance[size_t(i)], epsilon);
-    const double scale = norm.weight.data<T>()[i] * inverse_std;
-    c.scale.data<T>()[i] = T(scale);
-    c.shift.data<T>()[i] = T(norm.bias.data<T>()[i] - mean[size_t(i)] * scale);
-    c.mean.data<T>()[i] = T(mean[size_t(i)]);
-    c.inverse_std.data<T>()[i] = T(inverse_std);
-  }
-}
-
-template <class T>
-void update_running(const ChannelStatistics& batch, const BatchNormTensors& norm, double momentum) {
-  const double n = double(batch.rows()), unbiased = n > 1 ? n / (n - 1) : 1;
-  T *mean = norm.running_mean.data<T>(), *variance = norm.running_variance.data<T>();
-  for (int64_t c = 0; c < batch.channels(); ++c) {
-    mean[c] = T((1 - momentum) * mean[c] + momentum * batch.mean()[size_t(c)]);
-    variance[c] = T((1 - momentum) * variance[c] + momentum * unbiased * batch.variance()[size_t(c)]);
-  }
-}
-
-// The inputs of forward_cpu and forward_cuda.
-struct Inputs {
-  const Tensor& x;
-  const std::vector<BatchNormTensors>& norms;  // one on the CPU
-  const BatchNormOptions& options;
-  const ChannelStatistics* statistics;
-  BatchNormDims dims;
-};
-
-template <class T>
-void coefficients_cpu(const Inputs& in, const Coefficients& c) {
-  const BatchNormTensors& norm = in.norms[0];
-  const BatchNormOptions& options = in.options;
-  if (!options.training)
-    return from_statistics<T>(norm.running_mean.values(), norm.running_variance.values(), norm,
-                              options.epsilon, c);
-  const int64_t rows = in.dims.rows(0), channels = in.dims.channels;
-  ChannelStatistics own;
-  const ChannelStatistics* gathered = in.statistics && in.statistics->ready() ? in.statistics : nullptr;
-  if (!gathered) gather(own, in.x.data<T>(), rows, channels), gathered = &own;
-  if (options.process_group) {
-    own = *gathered, gathered = &own;
-    own.merge_processes(*options.process_group);
-  }
-  from_statistics<T>(gathered->mean(), gathered->variance(), norm, options.epsilon, c);
-  if (options.update_running) update_running<T>(*gathered, norm, options.momentum);
+template <class F, class T>
+void batch_norm_backward_cuda(const T* x, const T* dy, const BatchNormCoefficients<Accumulator<T>>& norm,
+                              const BatchNormOptions& options, T* dx,
+                              const BatchNormTable<Accumulator<T>>& gradients, const BatchNormDims& dims) {
+  cuda::batch_norm_backward<F>(x, dy, norm, options.training, options.process_group, dx, gradients, dims);
 }
 
 template <class F, class T>
-void forward_cpu(const Inputs& in, const Coefficients& c, const Tensor& y) {
-  coefficients_cpu<T>(in, c);
+void forward_cpu(const NormInputs& in, const NormCoefficients& c, const Tensor& y) {
+  in.coefficients_cpu<T>(c);
   normalize_cpu<F>(in.x.data<T>(), c.scale.data<T>(), c.shift.data<T>(), y.data<T>(), in.dims);
 }
 
 template <class F, class T>
-void forward_cuda(const Inputs& in, const Coefficients& c, const Tensor& y) {
+void forward_cuda(const NormInputs& in, const NormCoefficients& c, const Tensor& y) {
   using R = Accumulator<T>;
-  BatchNormTable<R> table;
-  table.epsilon = R(in.options.epsilon);
-  table.momentum = R(in.options.momentum);
-  const bool running = !in.options.training || in.options.update_running;
-  for (size_t i = 0; i < in.norms.size(); ++i) {
-    const auto& [weight, bias, mean, variance] = in.norms[i];
-    table.of[i] = {weight.data<R>(), bias.data<R>(), running ? mean.data<R>() : nullptr,
-                   running ? variance.data<R>() : nullptr};
-  }
-  BatchNormChunks<R> chunks;
-  if (const Tensor rows = in.statistics ? in.statistics->chunk_rows() : Tensor(); rows.defined())
-    chunks = {rows.numel(), rows.data<int>(), in.statistics->chunk_statistics().data<R>()};
-  cuda::batch_norm_forward<F>(in.x.data<T>(), table, in.options.training, in.options.process_group,
-                              c.pointers<R>(), y.data<T>(), in.dims, chunks);
+  cuda::batch_norm_forward<F>(in.x.data<T>(), in.table<R>(), in.options.training, in.options.process_group,
+                              c.pointers<R>(), y.data<T>(), in.dims, in.given<R>());
 }
 
-void check(const Tensor& x, const BatchNormTensors& norm) {
-  const auto& [weight, bias, mean, variance] = norm;
-  require(x.rank() >= 2, "[batch_norm] x is {}: it needs channels last and at least one axis before them",
-          x.shape());
-  if (weight.rank() == 1) require_channels("batch_norm", x, "weight", weight.shape(), weight.size(0));
-  const Shape expected{x.size(-1)};
-  for (const Tensor* t : {&weight, &bias, &mean, &variance})
-    require(t->shape() == expected && t->dtype() == accumulator_dtype(x.dtype()),
-            "[batch_norm] weight, bias and running averages must be {} of {} for x {}, got {} of {}",
-            accumulator_dtype(x.dtype()), expected, x.shape(), t->dtype(), t->shape());
-  require_one_device("batch_norm", {x, weight, bias, mean, variance});
-  for (const Tensor* average : {&mean, &variance})
-    require_no_gradient("batch_norm", "a running average", *average);
-  require(x.numel() > 0, "[batch_norm] x is {}: there are no rows to take statistics of", x.shape());
-}
-
-Tensor normalized(const char* op, const Inputs& in) {
-  const Coefficients c(in.norms[0].weight, in.dims.segments);
+Tensor normalized(const char* op, const NormInputs& in) {
+  const NormCoefficients c(in.norms[0].weight, in.dims.segments);
   Tensor y = empty_like(in.x);
   const BatchNormOptions& options = in.options;
   with_compute_dtype(in.x, op, [&]<class T>() {
@@ -254,9 +151,8 @@ Tensor normalized(const char* op, const Inputs& in) {
       for (size_t i = 0; i < size_t(dims.segments); ++i)
         table.of[i] = {gradients[4 * i + 1].data<R>(), gradients[4 * i + 2].data<R>(), nullptr, nullptr};
       with_activation(options.activation, [&]<class F>() {
-        on<T>(x.device(), batch_norm_backward_cpu<F, R>, cuda::batch_norm_backward<F, T>)(
-            x.data<T>(), dy.data<T>(), c.pointers<R>(), options.training, options.process_group,
-            gradients[0].data<T>(), table, dims);
+        on<T>(x.device(), batch_norm_backward_cpu<F, R>, batch_norm_backward_cuda<F, T>)(
+            x.data<T>(), dy.data<T>(), c.pointers<R>(), options, gradients[0].data<T>(), table, dims);
       });
     });
     return gradients;
@@ -270,12 +166,9 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                   const Tensor& running_variance, const BatchNormOptions& options,
                   const ChannelStatistics* statistics) {
   const std::vector<BatchNormTensors> norm = {{weight, bias, running_mean, running_variance}};
-  check(x, norm[0]);
+  check_norm("batch_norm", x, norm[0]);
   const BatchNormDims dims = BatchNormDims::of_matrix(x.numel() / x.size(-1), x.size(-1));
-  if (statistics && (statistics->ready() || statistics->chunk_rows().defined()))
-    require(statistics->rows() == dims.pixels && statistics->channels() == dims.channels,
-            "[batch_norm] the given statistics are of {}x{}, but x is {}", statistics->rows(),
-            statistics->channels(), x.shape());
+  check_statistics("batch_norm", x, statistics);
   return normalized("batch_norm", {x, norm, options, statistics, dims});
 }
 
@@ -297,7 +190,7 @@ Tensor batch_norm(const Tensor& x, const std::vector<int64_t>& segments,
       fmt::join(segments, ", "), x.shape());
   require(x.size(0) * x.size(1) < int64_t(1) << 32, "[batch_norm] x is {}: it has 2^32 rows or more",
           x.shape());
-  for (const BatchNormTensors& norm : norms) check(x, norm);
+  for (const BatchNormTensors& norm : norms) check_norm("batch_norm", x, norm);
   if (x.device() == Device::cuda)
     return normalized("batch_norm_segments", {x, norms, options, nullptr, dims});
   Tensors parts;
@@ -328,7 +221,7 @@ bool EvaluationNorm::takes() {
 }
 
 OutputEpilogue EvaluationNorm::on_cuda(const Tensor& y, int64_t) {
-  check(y, norm_);
+  check_norm("batch_norm", y, norm_);
   applied_ = true;
   const auto& [weight, bias, mean, variance] = norm_;
   return {weight.data<float>(),   bias.data<float>(),      mean.data<float>(),

@@ -1,20 +1,10 @@
 #pragma once
 #include "core/autograd.h"
-#include "cuda/kernels/activation.h"
-#include "ops/support/channel_statistics.h"
+#include "ops/support/batch_norm_coefficients.h"
 
 namespace fovea {
 
-// How batch_norm() normalises.
-struct BatchNormOptions {
-  bool training = true;    // statistics of this batch; otherwise the running averages
-  double epsilon = 1e-3;   // EfficientNet's
-  double momentum = 0.01;  // running = (1 - momentum) running + momentum batch; TensorFlow's decay 0.99
-  Activation activation = Activation::identity;
-  bool update_running = true;  // in training; false when a forward pass runs again (core/recompute.h)
-  // In training, statistics cover the rows of all processes of this group; null: of this process only.
-  ProcessGroup* process_group = nullptr;
-};
+// BatchNormOptions and BatchNormTensors are in the header above, because ops that contain a norm share them.
 
 // y = activation(weight * (x - mean) / sqrt(variance + epsilon) + bias), per channel (arXiv 1502.03167), in
 // one pass. x (..., C) has rank 2 or more; weight, bias, running_mean and running_variance are (C), all four
@@ -28,11 +18,6 @@ struct BatchNormOptions {
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_variance, const BatchNormOptions& options,
                   const ChannelStatistics* statistics = nullptr);
-
-// The parameters and running averages of a batch norm.
-struct BatchNormTensors {
-  Tensor weight, bias, running_mean, running_variance;  // (C) each
-};
 
 // Several batch norms in one pass: x (N, P, C) holds up to 8 segments, such as the levels of a pyramid, and
 // segment l is the next segments[l] pixels of every image. Each is normalised by the function above with

@@ -72,6 +72,7 @@ double machine_instructions(const PtxInstruction& i) {
       {"lg2.approx", 3},
       {"div.rn.f64", 40},
       {"sqrt.rn.f64", 40},
+      {"expected_trips", 0},
       {"and.pred", 0},
       {"or.pred", 0},
       {"not.pred", 0},
@@ -90,7 +91,7 @@ bool is_barrier(const PtxInstruction& i) {
   return i.is("bar") && !i.is("bar.warp");
 }  // a barrier for the whole block
 
-// Assumed where a loop's length is not a constant: pooling windows, summation trees.
+// Assumed where a loop's length is neither a constant nor stated by EXPECT_TRIPS().
 constexpr double trips_with_loads = 3, trips_with_barriers = 5, trips_else = 4;
 
 constexpr double instructions_of_entry = 35;       // addresses and parameters, which PTX does not show
@@ -110,14 +111,18 @@ class Reader {
     code.max_threads = kernel_.max_threads;
     count_accesses(code);
     const int main = main_loop();
-    code.once = cost_of_blocks(own_[0]);
+    const int ticket = ticket_block();
+    std::vector<int> first, last;
+    for (const int block : own_[0]) (block <= ticket ? first : last).push_back(block);
+    code.once = cost_of_blocks(first);
+    code.last = cost_of_blocks(last);
     for (int i = 0; i < int(kernel_.loops.size()); ++i) {
       if (kernel_.loops[size_t(i)].parent != -1) continue;
       if (i == main) {
         code.varies = has_unknown_loops(i);
         code.step = cost_of_loop(i) * (1.0 / unrolled(i));
       } else if (!is_remainder(i, main)) {
-        code.once += before_or_after(i);
+        (kernel_.loops[size_t(i)].header <= ticket ? code.once : code.last) += before_or_after(i);
       }
     }
     code.once.instructions += instructions_of_entry;
@@ -195,7 +200,29 @@ class Reader {
     return cost;
   }
 
+  // The notes of EXPECT_TRIPS() in a loop, and how often the compiler has repeated each.
+  std::map<std::string, int> notes(int loop) const {
+    std::map<std::string, int> result;
+    for (const int block : own_[size_t(loop) + 1])
+      for (const PtxInstruction& i : kernel_.blocks[size_t(block)].instructions)
+        if (i.is("expected_trips")) ++result[i.operands];
+    return result;
+  }
+
+  // -1 if nothing states it. The remainder of an unrolled loop has the same note, fewer times, and no trips.
+  double expected_trips(int loop) const {
+    const std::map<std::string, int> here = notes(loop);
+    if (here.empty()) return -1;
+    const auto& [note, times] = *here.begin();
+    for (int i = 0; i < int(kernel_.loops.size()); ++i) {
+      const std::map<std::string, int> there = notes(i);
+      if (const auto found = there.find(note); found != there.end() && found->second > times) return 0;
+    }
+    return std::atof(note.c_str()) / times;
+  }
+
   double assumed_trips(int loop) const {
+    if (const double trips = expected_trips(loop); trips >= 0) return trips;
     if (const int trips = kernel_.constant_trips(loop)) return trips;
     const CodeCost cost = cost_of_blocks(own_[size_t(loop) + 1]);
     return cost.loaded > 0 ? trips_with_loads : cost.barriers > 0 ? trips_with_barriers : trips_else;
@@ -206,7 +233,8 @@ class Reader {
   CodeCost before_or_after(int loop) const {
     const double trips = assumed_trips(loop);
     CodeCost cost = cost_of_loop(loop) * trips;
-    if (kernel_.constant_trips(loop) == 0) cost.rounds = std::min(cost.rounds, 1.0);
+    if (kernel_.constant_trips(loop) == 0 && expected_trips(loop) < 0)
+      cost.rounds = std::min(cost.rounds, 1.0);
     return cost;
   }
 
@@ -220,7 +248,8 @@ class Reader {
 
   bool has_unknown_loops(int loop) const {
     for (int i = 0; i < int(kernel_.loops.size()); ++i)
-      if (kernel_.loops[size_t(i)].parent == loop && (kernel_.constant_trips(i) == 0 || has_unknown_loops(i)))
+      if (kernel_.loops[size_t(i)].parent == loop &&
+          ((kernel_.constant_trips(i) == 0 && expected_trips(i) < 0) || has_unknown_loops(i)))
         return true;
     return false;
   }
@@ -304,7 +333,7 @@ class Reader {
 constexpr std::string_view columns =
     "kernel\tregisters\tshared\tonce: instructions\trounds\tloaded\tstored\tbarriers\tstep: "
     "instructions\trounds\tloaded\t"
-    "stored\tbarriers\tvaries";
+    "stored\tbarriers\tlast: instructions\trounds\tloaded\tstored\tbarriers\tvaries";
 
 }  // namespace
 
@@ -379,7 +408,7 @@ std::string write_code_table(const std::vector<KernelCode>& kernels, const std::
     if (kernel.name.find("double") == std::string::npos) sorted.emplace(kernel.name, &kernel);
   for (const auto& [name, kernel] : sorted) {
     text += fmt::format("{}\t{}\t{}", name, kernel->registers, kernel->shared_bytes);
-    for (const CodeCost* cost : {&kernel->once, &kernel->step})
+    for (const CodeCost* cost : {&kernel->once, &kernel->step, &kernel->last})
       text += fmt::format("\t{:.0f}\t{:.2g}\t{:.0f}\t{:.0f}\t{:.0f}", cost->instructions, cost->rounds,
                           cost->loaded, cost->stored, cost->barriers);
     text += kernel->varies ? "\t1\n" : "\t0\n";
@@ -419,9 +448,9 @@ CodeTable read_code_table(std::string_view text) {
       fields.push_back(line.substr(from, tab - from));
       from = tab + 1;
     }
-    if (fields.size() != 14)
+    if (fields.size() != 19)
       throw CudaError(
-          fmt::format("line {} of the table of kernels has {} columns, not 14", number, fields.size()));
+          fmt::format("line {} of the table of kernels has {} columns, not 19", number, fields.size()));
     std::vector<double> values;
     for (size_t i = 1; i < fields.size(); ++i) {
       char* stop = nullptr;
@@ -437,7 +466,8 @@ CodeTable read_code_table(std::string_view text) {
     code.shared_bytes = int(values[1]);
     code.once = {values[2], values[3], values[4], values[5], values[6]};
     code.step = {values[7], values[8], values[9], values[10], values[11]};
-    code.varies = values[12] != 0;
+    code.last = {values[12], values[13], values[14], values[15], values[16]};
+    code.varies = values[17] != 0;
     table.kernels[code.name] = code;
   }
   return table;

@@ -29,6 +29,7 @@ struct KernelCode {
   std::map<int, int> stores_in_loops;
   int double_operations = 0, double_operations_in_loops = 0;
   CodeCost once;        // what a thread does outside its main loop
+  CodeCost last;        // what one block does after all others (cuda/device/last_block.h)
   CodeCost step;        // one step of its main loop, which runs over elements, rows or tiles
   bool varies = false;  // a step contains loops whose length had to be assumed
 };

@@ -87,7 +87,11 @@ LaunchPrediction predict(const LaunchTime& launch, const Gpu& gpu, const CodeTab
   const double load_seconds = memory_seconds + cached * (cache_seconds - memory_seconds);
   const double latency =
       rounds * load_seconds + (instructions * cycles_alone + barriers * barrier_cycles) / gpu.clock;
-  const double waiting = latency * std::max(1.0, result.waves);
+  // The last block's part, of which what it reads has just been written.
+  const double finishing =
+      code.last.rounds * cache_seconds +
+      (code.last.instructions * cycles_alone + code.last.barriers * barrier_cycles) / gpu.clock;
+  const double waiting = latency * std::max(1.0, result.waves) + finishing;
   // The multiprocessor with most blocks sets the time.
   const double blocks_here =
       std::max(std::ceil(busy / gpu.multiprocessors), double(shape.blocks) / gpu.multiprocessors);

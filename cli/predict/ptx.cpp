@@ -65,6 +65,12 @@ Body cut(std::string_view text) {
     const size_t end = std::min(text.find('\n', at), text.size());
     std::string_view line = trimmed(text.substr(at, end - at));
     at = end + 1;
+    if (constexpr std::string_view trips = "// expected trips "; line.starts_with(trips)) {
+      PtxInstruction& note = body.blocks.back().instructions.emplace_back();
+      note.opcode = "expected_trips";
+      note.operands = std::string(line.substr(trips.size()));
+      continue;
+    }
     if (const size_t comment = line.find("//"); comment != std::string_view::npos)
       line = trimmed(line.substr(0, comment));
     if (line.ends_with(':')) {

@@ -90,33 +90,98 @@ struct ColumnPlace {
   __device__ bool first_line() const { return inside && threadIdx.y == 0; }
 };
 
-// Adds the `values` of a column's threads in a fixed order; the first line gets the sums. All threads must
-// call it, with shared_bytes<R>(Count) of dynamic shared memory. First up to 4 threads per value each add a
-// part of its lines, then the first line adds their sums.
+inline constexpr unsigned row_depth = 4;  // rows that a thread loads before it uses the first
+
+// Calls use(index, packs) for each row of a walk (ColumnWalk, RowWalk), with one pack of each of the arrays
+// and its index in them (pack_at(), vector.h).
+template <int N, class Walk, class T, int Arrays, class F>
+__device__ inline void for_each_row_of(Walk walk, const T* const (&from)[Arrays], F&& use) {
+  NO_UNROLL while (walk.left > 0) {
+    Pack<T, N> packs[row_depth][Arrays];
+    unsigned index[row_depth];
+    UNROLL for (unsigned i = 0; i < row_depth; ++i) {
+      index[i] = i == 0 || i < walk.left ? walk.pack : index[0];
+      UNROLL for (int a = 0; a < Arrays; ++a) packs[i][a] = load_pack<N>(pack_at<N>(from[a], index[i]));
+      walk.next();
+    }
+    UNROLL for (unsigned i = 0; i < row_depth; ++i) {
+      if (i == 0 || i < walk.left) use(index[i], packs[i]);
+    }
+    walk.left -= walk.left < row_depth ? walk.left : row_depth;
+  }
+}
+
+// Walks down a thread's rows, blockDim.y apart. It counts packs of N numbers, of which there are fewer than
+// 2^32, to save registers.
+template <int N>
+struct ColumnWalk {
+  unsigned left;  // rows, with the present one
+  unsigned pack;  // of the present row: ColumnPlace::offset() / N
+  unsigned step;
+
+  __device__ explicit ColumnWalk(const ColumnPlace<N>& at)
+      : left(at.begin < at.end ? (unsigned(at.end - at.begin) + blockDim.y - 1) / blockDim.y : 0),
+        pack(unsigned(at.offset(at.begin) / N)),
+        step(blockDim.y * unsigned(at.stride / N)) {}
+  __device__ void next() { pack += step; }
+};
+
+// for_each_row_of() the thread's rows.
+template <int N, class T, int Arrays, class F>
+__device__ inline void for_each_row(const ColumnPlace<N>& at, const T* const (&from)[Arrays], F&& use) {
+  for_each_row_of<N>(ColumnWalk<N>(at), from, use);
+}
+
+// Sums over the lines of a block, of Count values per thread, in a fixed order and in dynamic shared memory:
+// shared_bytes<R>(Count). First up to 4 threads per value each add a part of its lines; sum() adds their
+// sums. All threads must construct it, and come to another barrier before the memory is used again.
+template <int Count, class R>
+class ColumnSums {
+ public:
+  __device__ explicit ColumnSums(const R (&values)[Count])
+      : shared_(dynamic_shared<R>()),
+        width_(int(blockDim.x)),
+        threads_(width_ * int(blockDim.y)),
+        parts_(int(blockDim.y) / Count) {
+    const int thread = int(threadIdx.y) * width_ + int(threadIdx.x);
+    parts_ = parts_ < 1 ? 1 : parts_ > most_parts ? most_parts : parts_;
+    const int abreast = parts_ * width_;
+    UNROLL for (int k = 0; k < Count; ++k) { shared_[k * threads_ + thread] = values[k]; }
+    __syncthreads();
+    NO_UNROLL for (int i = thread; i < Count * abreast; i += threads_) {
+      EXPECT_TRIPS(1);
+      R* const of_part = shared_ + i / abreast * threads_;
+      R sum = R(0);
+      UNROLL_BY_4 for (int j = i % abreast; j < threads_; j += abreast) {
+        EXPECT_TRIPS(8);
+        sum += of_part[j];
+      }
+      of_part[i % abreast] = sum;
+    }
+    __syncthreads();
+  }
+  // The sum of value k of column x.
+  __device__ R sum(int k, int x) const {
+    const R* const of_parts = shared_ + k * threads_ + x;
+    R result = of_parts[0];
+    UNROLL for (int part = 1; part < most_parts; ++part) {
+      if (part < parts_) result += of_parts[part * width_];
+    }
+    return result;
+  }
+
+ private:
+  static constexpr int most_parts = 4;
+  R* shared_;
+  int width_, threads_, parts_;
+};
+
+// Adds the `values` of a column's threads; the first line gets the sums.
 template <int Count, class R>
 __device__ inline void block_column_sum(R (&values)[Count]) {
-  R* shared = dynamic_shared<R>();
-  const int width = int(blockDim.x), threads = width * int(blockDim.y),
-            thread = int(threadIdx.y) * width + int(threadIdx.x);
-  int parts = int(blockDim.y) / Count;
-  parts = parts < 1 ? 1 : parts > 4 ? 4 : parts;
-  const int abreast = parts * width;
-  UNROLL for (int k = 0; k < Count; ++k) { shared[k * threads + thread] = values[k]; }
-  __syncthreads();
-  NO_UNROLL for (int i = thread; i < Count * abreast; i += threads) {
-    R* const of_part = shared + i / abreast * threads;
-    R sum = R(0);
-    UNROLL_BY_4 for (int j = i % abreast; j < threads; j += abreast) sum += of_part[j];
-    of_part[i % abreast] = sum;
-  }
-  __syncthreads();
+  const ColumnSums<Count, R> sums(values);
   if (threadIdx.y == 0) {
-    UNROLL for (int k = 0; k < Count; ++k) {
-      values[k] = shared[k * threads + thread];
-      UNROLL for (int part = 1; part < 4; ++part) {
-        if (part < parts) values[k] += shared[k * threads + part * width + thread];
-      }
-    }
+    UNROLL for (int k = 0; k < Count; ++k) { values[k] = sums.sum(k, int(threadIdx.x)); }
   }
   __syncthreads();
 }

@@ -39,6 +39,26 @@ FOVEA_HOST_DEVICE inline float exponential(float x) {
 }
 FOVEA_HOST_DEVICE inline double exponential(double x) { return std::exp(x); }
 
+// e^x for numbers that will be rounded to bfloat16, of which half a unit is a relative 2^-9: on a GPU in 2
+// instructions. Rounding x / ln 2 to a float costs a relative |x| 2^-24. On a CPU nothing is saved.
+FOVEA_HOST_DEVICE inline float short_exponential(float x) {
+#ifdef __CUDA_ARCH__
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x * 1.44269502f));
+  return power;
+#else
+  return exponential(x);
+#endif
+}
+// The shorter of the two where Stored is bfloat16.
+template <class Stored, class T>
+FOVEA_HOST_DEVICE inline T exponential_for(T x) {
+  if constexpr (sizeof(Stored) == 2)
+    return short_exponential(x);
+  else
+    return exponential(x);
+}
+
 // 1 / (1 + e^-x). On a GPU in 8 instructions, within 2 ulp: e^-x = 2^t (1 + r ln 2), where t is -x / ln 2 as
 // a float and r its rounding error. If t is infinite r would be a NaN, which min() drops.
 FOVEA_HOST_DEVICE inline float sigmoid_of(float x) {
@@ -53,6 +73,17 @@ FOVEA_HOST_DEVICE inline float sigmoid_of(float x) {
 #endif
 }
 FOVEA_HOST_DEVICE inline double sigmoid_of(double x) { return 1.0 / (1.0 + exponential(-x)); }
+
+// The same for numbers that will be rounded to bfloat16: on a GPU in 4 instructions.
+FOVEA_HOST_DEVICE inline float short_sigmoid_of(float x) {
+#ifdef __CUDA_ARCH__
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(short_exponential(-x) + 1.0f));
+  return result;
+#else
+  return sigmoid_of(x);
+#endif
+}
 
 // log(1 + t) for t in [0, 1], as t p(t) with the p of degree 9 with the smallest maximum relative error
 // (Remez), 4.7e-9. It vectorises, within 2 ulp.

@@ -39,13 +39,14 @@ struct OutputNorm {
       shift[k] = bias.value[k] - mean.value[k] * scale[k];
     }
   }
-  // Applies it to several pixels' N channels each, with one branch for the activation of all of them.
-  template <int Count>
+  // Applies it to several pixels' N channels each, which will be rounded to Stored, with one branch for the
+  // activation of all of them.
+  template <class Stored, int Count>
   __device__ void apply(Activation activation, float (&values)[Count]) const {
     UNROLL for (int i = 0; i < Count; ++i) { values[i] = values[i] * scale[i % N] + shift[i % N]; }
-#define FOVEA_CASE(name, F)                                                       \
-  case Activation::name:                                                          \
-    UNROLL for (int i = 0; i < Count; ++i) { values[i] = F::forward(values[i]); } \
+#define FOVEA_CASE(name, F)                                                               \
+  case Activation::name:                                                                  \
+    UNROLL for (int i = 0; i < Count; ++i) { values[i] = F::forward<Stored>(values[i]); } \
     return;
     switch (activation) { FOVEA_ACTIVATIONS(FOVEA_CASE) }
 #undef FOVEA_CASE

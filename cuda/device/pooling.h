@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "cuda/device/unroll.h"
 #include "cuda/device/vector.h"
 #include "cuda/kernels/pool2d.h"
 
@@ -14,8 +15,13 @@ struct ImagePlace {
 };
 // The pixel and the first channel of the i-th pack of images of that size.
 __device__ inline ImagePlace place_of(int64_t i, int height, int width, int packs, int pack) {
-  const int64_t pixel = i / packs, row = pixel / width, n = row / height;
-  return {n, int(row - n * height), int(pixel - row * width), int(i - pixel * packs) * pack};
+  if (i >> 32) {  // a division of 64 bits costs four times as much
+    const int64_t pixel = i / packs, row = pixel / width, n = row / height;
+    return {n, int(row - n * height), int(pixel - row * width), int(i - pixel * packs) * pack};
+  }
+  const unsigned index = unsigned(i), pixel = index / unsigned(packs), row = pixel / unsigned(width),
+                 n = row / unsigned(height);
+  return {n, int(row - n * height), int(pixel - row * width), int(index - pixel * packs) * pack};
 }
 __device__ inline int64_t offset(int64_t n, int y, int x, int height, int width, int channels) {
   return ((n * height + y) * width + x) * channels;
@@ -31,8 +37,10 @@ __device__ void largest_in_window(const T* x, const PoolAxis& v, const PoolAxis&
     best[k] = R(-INFINITY);
     first[k] = (top - v.start(out.y)) * h.kernel + left - h.start(out.x);
   }
-  for (int row = top; row < v.end(out.y); ++row)
+  for (int row = top; row < v.end(out.y); ++row) {
+    EXPECT_TRIPS(3);
     for (int column = left; column < h.end(out.x); ++column) {
+      EXPECT_TRIPS(3);
       const Pack<T, N> pixel = load_pack<N>(x + offset(out.n, row, column, v.in, h.in, channels) + out.c);
       const int number = (row - v.start(out.y)) * h.kernel + column - h.start(out.x);
       for (int k = 0; k < N; ++k) {
@@ -42,6 +50,7 @@ __device__ void largest_in_window(const T* x, const PoolAxis& v, const PoolAxis&
         first[k] = larger ? number : first[k];
       }
     }
+  }
   for (int k = 0; k < N; ++k)
     if (best[k] != best[k]) first[k] = -1;
 }

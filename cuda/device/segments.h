@@ -13,7 +13,6 @@ namespace fovea {
 // matrix of columns.h.
 
 inline constexpr int64_t max_segments = 8;
-inline constexpr int row_depth = 4;  // rows that a thread loads before it uses the first
 
 // A ColumnGrid over the rows of all segments; `chunks` counts the chunks of all of them.
 struct SegmentGrid : ColumnGrid {
@@ -64,7 +63,10 @@ struct SegmentPlace {
   __device__ SegmentPlace(const SegmentGrid& g, int64_t chunk_) : chunk(chunk_), channels(g.columns) {
     segment = 0;
     of = g.of[0];
-    while (chunk >= of.first + of.count) of = g.of[++segment];
+    while (chunk >= of.first + of.count) {
+      EXPECT_TRIPS(1);
+      of = g.of[++segment];
+    }
     tile = int(blockIdx.x % unsigned(g.tiles));
     first = (chunk - of.first) * g.chunk_rows;
     end = first + g.chunk_rows < of.rows ? first + g.chunk_rows : of.rows;
@@ -79,13 +81,35 @@ struct SegmentPlace {
     const int64_t skipped = gap ? int64_t(unsigned(row) / unsigned(of.size)) * gap : 0;
     return (of.begin + row + skipped) * channels + column;
   }
-  __device__ int64_t coefficient() const { return segment * channels + column; }
+  __device__ int64_t coefficient(int64_t channel) const { return segment * channels + channel; }
+  __device__ int64_t coefficient() const { return coefficient(column); }
   __device__ bool first_line() const { return inside && threadIdx.y == 0; }
   // The number of the group of blocks that finish together: those of one segment and one tile of channels.
   __device__ int64_t group(const SegmentGrid& g) const { return segment * g.tiles + tile; }
 };
 
-// Two sums per column for each chunk of each process, (processes, chunks, 2, channels), restricted to this
+// Adds up Count / N sums per channel over the lines of a block, and calls use(channel, totals) for each
+// channel, in different threads, so that what follows takes them one instruction, and not one thread N.
+// `sums` are the thread's own, of its N channels: the first of each, then the second. All threads of the
+// block must call it, with shared_bytes<R>(Count) of dynamic shared memory.
+template <int N, int Count, class R, class F>
+__device__ inline void for_each_channel(const R (&sums)[Count], const SegmentPlace<N>& at, F&& use) {
+  constexpr int of_channel = Count / N;
+  const ColumnSums<Count, R> of_block(sums);
+  const int width = int(blockDim.x), threads = width * int(blockDim.y),
+            thread = int(threadIdx.y) * width + int(threadIdx.x);
+  NO_UNROLL for (int i = thread; i < width * N; i += threads) {
+    EXPECT_TRIPS(1);
+    const int64_t channel = int64_t(at.tile) * width * N + i;
+    if (channel >= at.channels) break;
+    R totals[of_channel];
+    UNROLL for (int j = 0; j < of_channel; ++j) totals[j] = of_block.sum(j * N + i % N, i / N);
+    use(channel, totals);
+  }
+  __syncthreads();
+}
+
+// Two sums per channel for each chunk of each process, (processes, chunks, 2, channels), restricted to this
 // block's segment and columns. If `rows` is given, chunks have these numbers of rows, otherwise those of the
 // grid.
 template <int N, class R>
@@ -97,30 +121,33 @@ class Chunks {
         at_(at),
         processes_(processes),
         rows_(rows),
-        first_(partial + 2 * at.of.first * grid.columns + at.column) {}
-  // Called by the block's first line.
-  __device__ static void store(const R* sums, R* partial, const SegmentPlace<N>& at,
+        first_(partial + 2 * at.of.first * grid.columns) {}
+  __device__ static void store(const R (&sums)[2], int64_t channel, R* partial, const SegmentPlace<N>& at,
                                const SegmentGrid& grid) {
-    R* to = partial + 2 * at.chunk * grid.columns + at.column;
-    store_rounded<N>(to, sums);
-    store_rounded<N>(to + grid.columns, sums + N);
+    R* to = partial + 2 * at.chunk * grid.columns + channel;
+    to[0] = sums[0];
+    to[grid.columns] = sums[1];
   }
 
-  __device__ const R* first() const { return first_; }  // the first chunk's first sums
+  __device__ const R* first() const { return first_; }  // the first chunk's first sums, (channels)
   __device__ int64_t rows() const { return at_.of.rows * processes_; }
-  // Calls use(rows, first sums, second sums) for each of this thread's chunks.
-  template <class F>
+  // Calls use(rows, first sums, second sums) for each of this thread's chunks, of which there are usually
+  // Trips.
+  template <int Trips, class F>
   __device__ void for_each(F&& use) const {
-    const R* from = first_;
-    for (int process = 0; process < processes_; ++process, from += 2 * grid_.chunks * grid_.columns)
+    const R* from = first_ + at_.column;
+    for (int process = 0; process < processes_; ++process, from += 2 * grid_.chunks * grid_.columns) {
+      EXPECT_TRIPS(1);
       UNROLL_BY_4 for (int64_t i = at_.inside ? threadIdx.y : at_.of.count; i < at_.of.count;
                        i += blockDim.y) {
+        EXPECT_TRIPS(Trips);
         const int64_t left = at_.of.rows - i * grid_.chunk_rows;
         use(rows_                     ? rows_[i]
             : left < grid_.chunk_rows ? left
                                       : grid_.chunk_rows,
             load_pack<N>(from + 2 * i * grid_.columns), load_pack<N>(from + (2 * i + 1) * grid_.columns));
       }
+    }
   }
 
  private:
@@ -131,21 +158,38 @@ class Chunks {
   const R* first_;
 };
 
-// Calls use(offset, packs) for each of a thread's rows, with one pack of each of the arrays.
+// ColumnWalk for the rows of a segment, with additions instead of a division for each row.
+template <int N>
+class RowWalk {
+ public:
+  unsigned left;  // rows, with the present one
+  unsigned pack;  // of the present row: SegmentPlace::offset() / N
+
+  __device__ explicit RowWalk(const SegmentPlace<N>& at)
+      : left(at.begin < at.end ? (unsigned(at.end - at.begin) + blockDim.y - 1) / blockDim.y : 0),
+        pack(unsigned(at.offset(at.begin) / N)),
+        size_(unsigned(at.of.size)),
+        pixel_(unsigned(at.begin) % size_),
+        pixels_(blockDim.y % size_),
+        step_((blockDim.y + blockDim.y / size_ * unsigned(at.gap)) * unsigned(at.channels / N)),
+        gap_(unsigned(at.gap) * unsigned(at.channels / N)) {}
+  __device__ void next() {
+    pack += step_;
+    pixel_ += pixels_;
+    if (pixel_ < size_) return;
+    pixel_ -= size_;
+    pack += gap_;
+  }
+
+ private:
+  unsigned size_, pixel_, pixels_;  // of the segment in an image; this row's; added by a step
+  unsigned step_, gap_;             // packs of a step, and what is added to it from one image to the next
+};
+
+// for_each_row_of() the thread's rows (columns.h).
 template <int N, class T, int Arrays, class F>
 __device__ inline void for_each_row(const SegmentPlace<N>& at, const T* const (&from)[Arrays], F&& use) {
-  NO_UNROLL for (int64_t row = at.begin; row < at.end; row += row_depth * blockDim.y) {
-    Pack<T, N> packs[row_depth][Arrays];
-    int64_t offset[row_depth];
-    UNROLL for (int i = 0; i < row_depth; ++i) {
-      const int64_t this_row = row + i * blockDim.y;
-      offset[i] = at.offset(this_row < at.end ? this_row : row);
-      UNROLL for (int a = 0; a < Arrays; ++a) packs[i][a] = load_pack<N>(from[a] + offset[i]);
-    }
-    UNROLL for (int i = 0; i < row_depth; ++i) {
-      if (row + i * blockDim.y < at.end) use(offset[i], packs[i]);
-    }
-  }
+  for_each_row_of<N>(RowWalk<N>(at), from, use);
 }
 
 }  // namespace fovea

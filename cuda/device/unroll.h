@@ -4,6 +4,10 @@
 // would put them into memory. NO_UNROLL precedes one whose steps must not be mixed: the compiler would load
 // for many of them at once and run out of registers. UNROLL_BY_4 precedes one of unknown length whose loads
 // need not wait for each other. The simulator's compiler needs none of these.
+//
+// EXPECT_TRIPS(n), first in the body of a loop of unknown length, states how often it usually runs: a
+// constant integer. The reader of PTX (cli/predict/kernel_code.cpp) uses it to predict launches; it generates
+// no code.
 #ifdef __CUDACC__
 #define UNROLL _Pragma("unroll")
 #define NO_UNROLL _Pragma("unroll 1")
@@ -12,4 +16,11 @@
 #define UNROLL
 #define NO_UNROLL
 #define UNROLL_BY_4
+#endif
+#ifdef __CUDA_ARCH__
+#define FOVEA_TEXT(x) FOVEA_TEXT_OF(x)
+#define FOVEA_TEXT_OF(x) #x
+#define EXPECT_TRIPS(n) asm volatile("// expected trips %0 at line " FOVEA_TEXT(__LINE__)::"n"(n))
+#else
+#define EXPECT_TRIPS(n) static_cast<void>(0)
 #endif

@@ -37,6 +37,16 @@ struct WordOf<1> {
   using type = uint8_t;  // 1 byte
 };
 
+// The pack of N with this index, in one multiplication and one addition.
+template <int N, class T>
+HD inline T* pack_at(T* from, unsigned index) {
+  return reinterpret_cast<T*>(reinterpret_cast<Pack<T, N>*>(from) + index);
+}
+template <int N, class T>
+HD inline const T* pack_at(const T* from, unsigned index) {
+  return reinterpret_cast<const T*>(reinterpret_cast<const Pack<T, N>*>(from) + index);
+}
+
 // One access per 16 bytes of the pack, from and to global memory. The address must be a multiple of the
 // pack's size.
 template <int N, class T>

@@ -1,64 +1,70 @@
 #pragma once
+#include <type_traits>
+
 #include "cuda/device/bfloat16.h"
 #include "cuda/device/host_device.h"
 #include "cuda/device/math.h"
 
 namespace fovea {
 
-// x. An activation is a formula and its derivative with respect to x, written once for CPU and GPU.
+// x. An activation is a formula and its derivative with respect to x, written once for CPU and GPU. `Stored`
+// is the type that the caller rounds the result to, which need not be more accurate than that; void: T.
 struct Identity {
-  template <class T>
+  template <class Stored = void, class T>
   FOVEA_HOST_DEVICE static T forward(T x) {
     return x;
   }
-  template <class T>
+  template <class Stored = void, class T>
   FOVEA_HOST_DEVICE static T derivative(T) {
     return T(1);
   }
 };
 // max(x, 0), which keeps a NaN; the derivative at 0 is 0
 struct Relu {
-  template <class T>
+  template <class Stored = void, class T>
   FOVEA_HOST_DEVICE static T forward(T x) {
     return x < T(0) ? T(0) : x;
   }
-  template <class T>
+  template <class Stored = void, class T>
   FOVEA_HOST_DEVICE static T derivative(T x) {
     return x > T(0) ? T(1) : T(0);
   }
 };
 // min(max(x, 0), 6) (MobileNet, arXiv 1704.04861); the derivative at 0 and 6 is 0
 struct Relu6 {
-  template <class T>
+  template <class Stored = void, class T>
   FOVEA_HOST_DEVICE static T forward(T x) {
     return x > T(6) ? T(6) : Relu::forward(x);
   }
-  template <class T>
+  template <class Stored = void, class T>
   FOVEA_HOST_DEVICE static T derivative(T x) {
     return x < T(6) ? Relu::derivative(x) : T(0);
   }
 };
 // 1 / (1 + e^-x)
 struct Sigmoid {
-  template <class T>
+  template <class Stored = void, class T>
   FOVEA_HOST_DEVICE static T forward(T x) {
-    return sigmoid_of(x);
+    if constexpr (std::is_same_v<Stored, bfloat16>)
+      return short_sigmoid_of(x);
+    else
+      return sigmoid_of(x);
   }
-  template <class T>
+  template <class Stored = void, class T>
   FOVEA_HOST_DEVICE static T derivative(T x) {
-    const T s = sigmoid_of(x);
+    const T s = forward<Stored>(x);
     return s * (T(1) - s);
   }
 };
 // x sigmoid(x) (arXiv 1710.05941)
 struct Swish {
-  template <class T>
+  template <class Stored = void, class T>
   FOVEA_HOST_DEVICE static T forward(T x) {
-    return x * sigmoid_of(x);
+    return x * Sigmoid::forward<Stored>(x);
   }
-  template <class T>
+  template <class Stored = void, class T>
   FOVEA_HOST_DEVICE static T derivative(T x) {
-    const T s = sigmoid_of(x);
+    const T s = Sigmoid::forward<Stored>(x);
     return s + x * s * (T(1) - s);
   }
 };

@@ -5,14 +5,16 @@
 // Each direction takes two launches. The first sums chunks of the rows, and the last block of each tile of
 // channels merges the sums into what the second, elementwise launch needs. If a block can hold all rows of
 // its channels, each direction is one launch. If the preceding convolution has gathered the statistics, the
-// first forward launch only merges them.
+// first forward launch only merges them. In evaluation the second launch is the only one.
 #include "cuda/kernels/batch_norm.h"
 
 #include <cmath>
 
+#include "cuda/device/grid.h"
 #include "cuda/device/last_block.h"
 #include "cuda/device/segments.h"
 #include "cuda/kernels/activation.h"
+#include "cuda/runtime/error.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
 #include "cuda/runtime/stream.h"
@@ -21,8 +23,8 @@ namespace fovea::cuda {
 namespace {
 
 // ---- Forward. Each direction is a struct of its arguments with functions: sum() adds a block's rows to two
-// sums per column in the block's first line, merge() merges such sums of chunks, finish() uses them, and in a
-// second struct apply() applies the result to a block's rows.
+// sums per column, of_chunk() makes of a channel's sums what is stored for the chunk, merge() and of_all() do
+// the same with what is stored, finish() uses the result, and in a second struct apply() applies it to rows.
 
 // The mean, and the sum of squared distances from it.
 template <class T>
@@ -34,82 +36,74 @@ struct Statistics {
   BatchNormCoefficients<R> norm;
   BatchNormChunks<R> given;
 
-  // Otherwise the coefficients follow from the running averages or from given statistics.
-  bool has_sums() const { return training && !given.count; }
-
   // In one pass: with the first row p near the values, nothing cancels in sum (x - mean)^2 = sum (x - p)^2 -
   // (sum (x - p))^2 / n.
   template <int N>
   __device__ void sum(const SegmentPlace<N>& at, R (&sums)[2 * N]) const {
-    if (!training) return;
     Pack<T, N> pivot = {};
     if (at.inside) pivot = load_pack<N>(x + at.offset(at.first));
-    for_each_row<N, T, 1>(at, {x}, [&](int64_t, const Pack<T, N>(&packs)[1]) {
+    for_each_row<N, T, 1>(at, {x}, [&](unsigned, const Pack<T, N>(&packs)[1]) {
       UNROLL for (int k = 0; k < N; ++k) {
         const R distance = R(packs[0].value[k]) - R(pivot.value[k]);
         sums[k] += distance;
         sums[N + k] += distance * distance;
       }
     });
-    block_column_sum(sums);
-    const R n = R(at.end - at.first);
-    UNROLL for (int k = 0; k < N; ++k) {
-      sums[N + k] -= sums[k] * sums[k] / n;
-      sums[k] = R(pivot.value[k]) + sums[k] / n;
-    }
+  }
+  template <int N>
+  __device__ void of_chunk(const SegmentPlace<N>& at, int64_t channel, R (&sums)[2]) const {
+    constexpr int pair = N > 1 ? 2 : 1;  // two numbers of bfloat16 are a word
+    const auto word = load_pack<pair>(x + at.offset(at.first) - at.column + channel / pair * pair);
+    const R left = R(word.value[0]), right = R(word.value[pair - 1]);
+    from_pivot(channel % pair == 0 ? left : right, R(at.end - at.first), sums);
   }
 
   // Merges as Chan, Golub and LeVeque do, but all at once, relative to the first chunk's mean: that keeps the
   // digits without arithmetic in double, which consumer GPUs run at 1/64 of the rate.
-  template <int N>
+  template <int Trips, int N>
   __device__ void merge(const Chunks<N, R>& chunks, const SegmentPlace<N>& at, R (&sums)[2 * N]) const {
-    if (!training) return;
     Pack<R, N> pivot = {};
-    if (at.inside) pivot = load_pack<N>(chunks.first());
-    chunks.for_each([&](int64_t rows, const Pack<R, N>& mean, const Pack<R, N>& squares) {
+    if (at.inside) pivot = load_pack<N>(chunks.first() + at.column);
+    chunks.template for_each<Trips>([&](int64_t rows, const Pack<R, N>& mean, const Pack<R, N>& squares) {
       UNROLL for (int k = 0; k < N; ++k) {
         const R distance = mean.value[k] - pivot.value[k];
         sums[k] += R(rows) * distance;
         sums[N + k] += squares.value[k] + R(rows) * distance * distance;
       }
     });
-    block_column_sum(sums);
-    UNROLL for (int k = 0; k < N; ++k) {
-      sums[N + k] -= sums[k] * sums[k] / R(chunks.rows());
-      sums[k] = pivot.value[k] + sums[k] / R(chunks.rows());
-    }
+  }
+  template <int N>
+  __device__ void of_all(const Chunks<N, R>& chunks, int64_t channel, R (&sums)[2]) const {
+    from_pivot(chunks.first()[channel], R(chunks.rows()), sums);
   }
 
   // Writes the coefficients and updates the running averages.
-  template <int N>
-  __device__ void finish(const R (&sums)[2 * N], const R (&)[2 * N], int64_t rows,
-                         const SegmentPlace<N>& at) const {
-    const BatchNormParameters<R> of = norms.of[at.segment];
-    const auto weight = load_pack<N>(of.weight + at.column), bias = load_pack<N>(of.bias + at.column);
-    Pack<R, N> mean, variance, running_mean = {}, running_variance = {}, scale, shift, inverse_std;
-    if (of.running_mean) running_mean = load_pack<N>(of.running_mean + at.column);
-    if (of.running_mean) running_variance = load_pack<N>(of.running_variance + at.column);
+  __device__ void finish(const R (&sums)[2], const R (&)[2], int64_t rows, int segment, int64_t channel,
+                         int64_t coefficient) const {
+    // All loads come first: none may be moved before a store.
+    const BatchNormParameters<R> of = norms.of[segment];
+    const bool updates = of.running_mean != nullptr;
+    const R weight = of.weight[channel], bias = of.bias[channel];
+    const R running_mean = updates ? of.running_mean[channel] : R(0),
+            running_variance = updates ? of.running_variance[channel] : R(0);
+    // Rounding may give less than 0; a NaN stays.
+    const R mean = sums[0], variance = sums[1] < R(0) ? R(0) : sums[1] / R(rows);
+    const R inverse_std = R(1) / std::sqrt(variance + norms.epsilon), scale = weight * inverse_std;
+    norm.scale[coefficient] = scale;
+    norm.shift[coefficient] = bias - mean * scale;
+    norm.mean[coefficient] = mean;
+    norm.inverse_std[coefficient] = inverse_std;
+    if (!updates) return;
     const R unbiased = rows > 1 ? R(rows) / R(rows - 1) : R(1), keep = 1 - norms.momentum;
-    UNROLL for (int k = 0; k < N; ++k) {
-      // Rounding may give less than 0; a NaN stays.
-      mean.value[k] = training ? sums[k] : running_mean.value[k];
-      variance.value[k] = !training            ? running_variance.value[k]
-                          : sums[N + k] < R(0) ? R(0)
-                                               : sums[N + k] / R(rows);
-      inverse_std.value[k] = R(1) / std::sqrt(variance.value[k] + norms.epsilon);
-      scale.value[k] = weight.value[k] * inverse_std.value[k];
-      shift.value[k] = bias.value[k] - mean.value[k] * scale.value[k];
-      running_mean.value[k] = keep * running_mean.value[k] + norms.momentum * mean.value[k];
-      running_variance.value[k] =
-          keep * running_variance.value[k] + norms.momentum * unbiased * variance.value[k];
-    }
-    store_pack(norm.scale + at.coefficient(), scale);
-    store_pack(norm.shift + at.coefficient(), shift);
-    store_pack(norm.mean + at.coefficient(), mean);
-    store_pack(norm.inverse_std + at.coefficient(), inverse_std);
-    if (!training || !of.running_mean) return;
-    store_pack(of.running_mean + at.column, running_mean);
-    store_pack(of.running_variance + at.column, running_variance);
+    of.running_mean[channel] = keep * running_mean + norms.momentum * mean;
+    of.running_variance[channel] = keep * running_variance + norms.momentum * unbiased * variance;
+  }
+
+ private:
+  // Sums of distances from a pivot and of their squares become the mean and the sum of squares around it.
+  __device__ static void from_pivot(R pivot, R rows, R (&sums)[2]) {
+    sums[1] -= sums[0] * sums[0] / rows;
+    sums[0] = pivot + sums[0] / rows;
   }
 };
 
@@ -124,22 +118,55 @@ struct Normalize : Statistics<T> {
     if (!at.inside) return;
     const auto scale = load_pack<N>(this->norm.scale + at.coefficient());
     const auto shift = load_pack<N>(this->norm.shift + at.coefficient());
-    for_each_row<N, T, 1>(at, {this->x}, [&](int64_t offset, const Pack<T, N>(&packs)[1]) {
+    apply_with(scale, shift, at);
+  }
+  template <int N>
+  __device__ void apply_with(const Pack<R, N>& scale, const Pack<R, N>& shift,
+                             const SegmentPlace<N>& at) const {
+    for_each_row<N, T, 1>(at, {this->x}, [&](unsigned index, const Pack<T, N>(&packs)[1]) {
       Pack<T, N> result;
       UNROLL for (int k = 0; k < N; ++k) {
-        result.value[k] = T(F::forward(R(packs[0].value[k]) * scale.value[k] + shift.value[k]));
+        result.value[k] = T(F::template forward<T>(R(packs[0].value[k]) * scale.value[k] + shift.value[k]));
       }
-      store_pack(y + offset, result);
+      store_pack(pack_at<N>(y, index), result);
     });
+  }
+};
+
+// With the running averages, of which every block makes the coefficients that it needs.
+template <class F, class T>
+struct Evaluate : Normalize<F, T> {
+  using R = Accumulator<T>;
+
+  template <int N>
+  __device__ void apply(const SegmentPlace<N>& at) const {
+    if (!at.inside) return;
+    const BatchNormParameters<R> of = this->norms.of[at.segment];
+    const auto weight = load_pack<N>(of.weight + at.column), bias = load_pack<N>(of.bias + at.column);
+    const auto mean = load_pack<N>(of.running_mean + at.column),
+               variance = load_pack<N>(of.running_variance + at.column);
+    Pack<R, N> inverse_std, scale, shift;
+    UNROLL for (int k = 0; k < N; ++k) {
+      inverse_std.value[k] = R(1) / std::sqrt(variance.value[k] + this->norms.epsilon);
+      scale.value[k] = weight.value[k] * inverse_std.value[k];
+      shift.value[k] = bias.value[k] - mean.value[k] * scale.value[k];
+    }
+    if (at.chunk == at.of.first && at.first_line()) {  // for the backward pass
+      store_pack(this->norm.scale + at.coefficient(), scale);
+      store_pack(this->norm.shift + at.coefficient(), shift);
+      store_pack(this->norm.mean + at.coefficient(), mean);
+      store_pack(this->norm.inverse_std + at.coefficient(), inverse_std);
+    }
+    this->apply_with(scale, shift, at);
   }
 };
 
 // ---- Backward. With z = x * scale + shift and g = dy f'(z), dbias = sum g and dweight = sum g (x - mean)
 // inverse_std.
 
-template <class F, class R>
+template <class F, class T, class R>
 __device__ inline R gradient_of_z(R x, R dy, R scale, R shift) {
-  return dy * F::derivative(x * scale + shift);
+  return dy * F::template derivative<T>(x * scale + shift);
 }
 
 template <class F, class T>
@@ -154,7 +181,6 @@ struct GradientSums {
   // and variance (arXiv 1502.03167, section 3).
   R *constant, *slope;
 
-  bool has_sums() const { return true; }
   template <int N>
   __device__ void sum(const SegmentPlace<N>& at, R (&sums)[2 * N]) const {
     Pack<R, N> scale = {}, shift = {}, mean = {};
@@ -163,48 +189,40 @@ struct GradientSums {
       shift = load_pack<N>(norm.shift + at.coefficient());
       mean = load_pack<N>(norm.mean + at.coefficient());
     }
-    for_each_row<N, T, 2>(at, {x, dy}, [&](int64_t, const Pack<T, N>(&packs)[2]) {
+    for_each_row<N, T, 2>(at, {x, dy}, [&](unsigned, const Pack<T, N>(&packs)[2]) {
       UNROLL for (int k = 0; k < N; ++k) {
         const R value = R(packs[0].value[k]);
-        const R g = gradient_of_z<F>(value, R(packs[1].value[k]), scale.value[k], shift.value[k]);
+        const R g = gradient_of_z<F, T>(value, R(packs[1].value[k]), scale.value[k], shift.value[k]);
         sums[k] += g;
         sums[N + k] += g * (value - mean.value[k]);
       }
     });
-    block_column_sum(sums);
   }
-
-  template <int N>
+  template <int Trips, int N>
   __device__ void merge(const Chunks<N, R>& chunks, const SegmentPlace<N>&, R (&sums)[2 * N]) const {
-    chunks.for_each([&](int64_t, const Pack<R, N>& g, const Pack<R, N>& gx) {
+    chunks.template for_each<Trips>([&](int64_t, const Pack<R, N>& g, const Pack<R, N>& gx) {
       UNROLL for (int k = 0; k < N; ++k) {
         sums[k] += g.value[k];
         sums[N + k] += gx.value[k];
       }
     });
-    block_column_sum(sums);
   }
+  template <int N>
+  __device__ void of_chunk(const SegmentPlace<N>&, int64_t, R (&)[2]) const {}
+  template <int N>
+  __device__ void of_all(const Chunks<N, R>&, int64_t, R (&)[2]) const {}
 
   // The gradient terms of the statistics need the sums of all processes, the parameters only this process's
   // sums, whose gradients are added later.
-  template <int N>
-  __device__ void finish(const R (&all)[2 * N], const R (&own)[2 * N], int64_t rows,
-                         const SegmentPlace<N>& at) const {
-    const auto scale = load_pack<N>(norm.scale + at.coefficient());
-    const auto mean = load_pack<N>(norm.mean + at.coefficient());
-    const auto inverse_std = load_pack<N>(norm.inverse_std + at.coefficient());
-    Pack<R, N> weight, of_variance = {}, of_mean = {};
-    UNROLL for (int k = 0; k < N; ++k) {
-      weight.value[k] = own[N + k] * inverse_std.value[k];
-      if (!training) continue;
-      of_variance.value[k] =
-          scale.value[k] * inverse_std.value[k] * inverse_std.value[k] * all[N + k] / R(rows);
-      of_mean.value[k] = scale.value[k] * all[k] / R(rows) - of_variance.value[k] * mean.value[k];
-    }
-    store_pack(gradients.of[at.segment].weight + at.column, weight);
-    store_rounded<N>(gradients.of[at.segment].bias + at.column, own);
-    store_pack(slope + at.coefficient(), of_variance);
-    store_pack(constant + at.coefficient(), of_mean);
+  __device__ void finish(const R (&all)[2], const R (&own)[2], int64_t rows, int segment, int64_t channel,
+                         int64_t coefficient) const {
+    const R scale = norm.scale[coefficient], inverse_std = norm.inverse_std[coefficient],
+            mean = norm.mean[coefficient];
+    const R of_variance = training ? scale * inverse_std * inverse_std * all[1] / R(rows) : R(0);
+    gradients.of[segment].weight[channel] = own[1] * inverse_std;
+    gradients.of[segment].bias[channel] = own[0];
+    slope[coefficient] = of_variance;
+    constant[coefficient] = training ? scale * all[0] / R(rows) - of_variance * mean : R(0);
   }
 };
 
@@ -221,110 +239,170 @@ struct Gradient : GradientSums<F, T> {
     const auto shift = load_pack<N>(this->norm.shift + at.coefficient());
     const auto of_mean = load_pack<N>(this->constant + at.coefficient());
     const auto of_variance = load_pack<N>(this->slope + at.coefficient());
-    for_each_row<N, T, 2>(at, {this->x, this->dy}, [&](int64_t offset, const Pack<T, N>(&packs)[2]) {
+    for_each_row<N, T, 2>(at, {this->x, this->dy}, [&](unsigned index, const Pack<T, N>(&packs)[2]) {
       Pack<T, N> result;
       UNROLL for (int k = 0; k < N; ++k) {
         const R value = R(packs[0].value[k]);
-        const R g = gradient_of_z<F>(value, R(packs[1].value[k]), scale.value[k], shift.value[k]);
+        const R g = gradient_of_z<F, T>(value, R(packs[1].value[k]), scale.value[k], shift.value[k]);
         result.value[k] = T(scale.value[k] * g - of_mean.value[k] - value * of_variance.value[k]);
       }
-      store_pack(dx + offset, result);
+      store_pack(pack_at<N>(dx, index), result);
     });
   }
 };
 
 // ---- The kernels of both directions
 
+// Channels of a thread: the sums and coefficients of 8 would leave registers for few warps.
+constexpr int pack_for(int bytes) { return std::min(16 / bytes, 4); }
+constexpr int sum_threads = 512, slab_threads = 512, apply_threads = 256;  // of a block
+// Blocks that a multiprocessor should hold: `most` of bfloat16, half as many of types with larger packs.
+template <class Pass, int most>
+inline constexpr int blocks_held = sizeof(*Pass::x) == 2 ? most : most / 2;
+
 // partial (processes, chunks, 2, channels). Without tickets, finish_chunks does the rest.
 template <class Pass, int N>
-__global__ void sum_chunks(Pass pass, typename Pass::R* partial, unsigned* tickets, SegmentGrid grid) {
+__global__ void __launch_bounds__(sum_threads, blocks_held<Pass, 2>)
+    sum_chunks(Pass pass, typename Pass::R* partial, unsigned* tickets, SegmentGrid grid) {
   using R = typename Pass::R;
   const SegmentPlace<N> at(grid);
   R sums[2 * N] = {};
   pass.sum(at, sums);
-  if (at.first_line()) Chunks<N, R>::store(sums, partial, at, grid);
+  for_each_channel(sums, at, [&](int64_t channel, R(&totals)[2]) {
+    pass.of_chunk(at, channel, totals);
+    Chunks<N, R>::store(totals, channel, partial, at, grid);
+  });
   if (!tickets || !is_last_block(tickets + at.group(grid), unsigned(at.of.count))) return;
+  const Chunks<N, R> chunks(partial, 1, at, grid);
   R all[2 * N] = {};
-  pass.merge(Chunks<N, R>(partial, 1, at, grid), at, all);
-  if (at.first_line()) pass.finish(all, all, at.of.rows, at);
+  pass.template merge<8>(chunks, at, all);
+  for_each_channel(all, at, [&](int64_t channel, R(&totals)[2]) {
+    pass.of_all(chunks, channel, totals);
+    pass.finish(totals, totals, at.of.rows, at.segment, channel, at.coefficient(channel));
+  });
 }
 
-// For chunks that were gathered from several processes or given, or if there are none. One block per segment
-// and tile.
+// For chunks that were gathered from several processes or given. One block per segment and tile.
 template <class Pass, int N>
 __global__ void finish_chunks(Pass pass, const typename Pass::R* partial, int rank, int processes,
                               SegmentGrid grid) {
   using R = typename Pass::R;
   const SegmentPlace<N> at(grid, grid.of[blockIdx.x / unsigned(grid.tiles)].first);
-  R all[2 * N] = {}, own[2 * N] = {};
-  pass.merge(Chunks<N, R>(partial, processes, at, grid, pass.given.rows), at, all);
-  if (processes > 1)
-    pass.merge(Chunks<N, R>(partial + 2 * rank * grid.chunks * grid.columns, 1, at, grid), at, own);
-  UNROLL for (int k = 0; k < 2 * N; ++k) own[k] = processes > 1 ? own[k] : all[k];
-  if (at.first_line()) pass.finish(all, own, at.of.rows * processes, at);
+  const Chunks<N, R> chunks(partial, processes, at, grid, pass.given.rows);
+  const int64_t rows = at.of.rows * processes;
+  R all[2 * N] = {};
+  pass.template merge<2>(chunks, at, all);
+  if (processes == 1)
+    return for_each_channel(all, at, [&](int64_t channel, R(&totals)[2]) {
+      pass.of_all(chunks, channel, totals);
+      pass.finish(totals, totals, rows, at.segment, channel, at.coefficient(channel));
+    });
+  R own[2 * N] = {}, both[4 * N];
+  pass.template merge<2>(Chunks<N, R>(partial + 2 * rank * grid.chunks * grid.columns, 1, at, grid), at, own);
+  UNROLL for (int k = 0; k < 2 * N; ++k) both[k] = all[k], both[2 * N + k] = own[k];
+  for_each_channel(both, at, [&](int64_t channel, R(&totals)[4]) {
+    R of_all[2] = {totals[0], totals[1]};
+    pass.of_all(chunks, channel, of_all);
+    pass.finish(of_all, {totals[2], totals[3]}, rows, at.segment, channel, at.coefficient(channel));
+  });
 }
 
 template <class Pass, int N>
-__global__ void apply_chunks(Pass pass, SegmentGrid grid) {
+__global__ void __launch_bounds__(apply_threads, blocks_held<Pass, 4>)
+    apply_chunks(Pass pass, SegmentGrid grid) {
   pass.apply(SegmentPlace<N>(grid));
 }
 
+// The coefficients of running averages, one channel per thread.
+template <class R>
+__global__ void running_coefficients(BatchNormTable<R> norms, BatchNormCoefficients<R> norm,
+                                     int64_t channels) {
+  for (const int64_t c : grid_stride(channels)) {
+    const R inverse_std = R(1) / std::sqrt(norms.of[0].running_variance[c] + norms.epsilon);
+    const R mean = norms.of[0].running_mean[c], scale = norms.of[0].weight[c] * inverse_std;
+    norm.scale[c] = scale;
+    norm.shift[c] = norms.of[0].bias[c] - mean * scale;
+    norm.mean[c] = mean;
+    norm.inverse_std[c] = inverse_std;
+  }
+}
+
 // A block has all rows of its channels.
-constexpr int slab_threads = 512;
 template <class Pass, int N>
-__global__ void __launch_bounds__(slab_threads) whole_chunks(Pass pass, SegmentGrid grid) {
+__global__ void __launch_bounds__(slab_threads, 1) whole_chunks(Pass pass, SegmentGrid grid) {
+  using R = typename Pass::R;
   const SegmentPlace<N> at(grid);
-  typename Pass::R sums[2 * N] = {};
+  R sums[2 * N] = {};
   pass.sum(at, sums);
-  if (at.first_line()) pass.finish(sums, sums, at.of.rows, at);
-  __syncthreads();
+  for_each_channel(sums, at, [&](int64_t channel, R(&totals)[2]) {
+    pass.of_chunk(at, channel, totals);
+    pass.finish(totals, totals, at.of.rows, at.segment, channel, at.coefficient(channel));
+  });
   pass.apply(at);
 }
 
 // ---- Launches
 
-// Sums: two blocks on each multiprocessor of a large GPU, for any number of channels; more chunks would mean
-// more partial sums for the last block.
-constexpr ColumnPlan plan_for_chunks = {264, 4, 256, 32}, plan_for_tiles = {528, 4, 256, 32};
+// Sums: as many blocks as a large GPU holds at once, for any number of channels; more chunks would mean more
+// partial sums for the last block. Elementwise: twice as many.
+constexpr ColumnPlan plan_for_chunks = {264, 4, sum_threads, 64}, plan_for_tiles = {528, 4, sum_threads, 64};
+constexpr ColumnPlan plan_for_rows = {1056, 4, apply_threads, 64};
 // All rows in one block, with 32 bytes of channels per row (a memory sector), if a thread has few rows.
-constexpr ColumnPlan plan_for_slabs = {1, int64_t(1) << 40, slab_threads, 2};
+constexpr ColumnPlan plan_for_slabs = {1, int64_t(1) << 40, slab_threads, 4};
 constexpr int64_t most_slab_steps = 4;
-constexpr ColumnPlan plan_for_given = {1, int64_t(1) << 40, 256, 4};  // 32 channels per block, and all chunks
+constexpr ColumnPlan plan_for_given = {1, int64_t(1) << 40, 512, 4};  // 16 channels per block, and all chunks
 
 SegmentGrid grid_of(const BatchNormDims& d, int pack, ColumnPlan plan) {
   return segment_grid(d.images, std::span(d.size, size_t(d.segments)), d.channels, pack, plan);
 }
 
+// Calls f.operator()<N>() with the channels of a thread.
+template <class T, class F>
+void with_pack(const BatchNormDims& d, F&& f) {
+  constexpr int pack = pack_for(sizeof(T));
+  const bool packs = d.channels % pack == 0;
+  if (d.images * d.pixels * d.channels / (packs ? pack : 1) >> 32)
+    throw CudaError("batch norm: a tensor has 2^32 packs or more, which is more than its kernels count");
+  packs ? f.template operator()<pack>() : f.template operator()<1>();
+}
+
+// The launches before the elementwise one.
+template <class T, int N, class Pass>
+void run_sums(const Pass& pass, ProcessGroup& group, const BatchNormDims& d) {
+  using R = Accumulator<T>;
+  using Sums = typename Pass::Sums;
+  const bool alone = group.size() == 1;
+  const int64_t given = pass.given.count;
+  SegmentGrid grid = grid_of(d, N,
+                             given                                      ? plan_for_given
+                             : d.channels / N > plan_for_chunks.columns ? plan_for_tiles
+                                                                        : plan_for_chunks);
+  if (given) grid.of[0].count = grid.chunks = given;
+  const size_t shared_bytes = grid.shared_bytes<R>((alone ? 2 : 4) * N);
+  const int64_t groups = grid.segments * grid.tiles, size = 2 * grid.partials();
+  const Workspace<R> partial(given ? 0 : size * group.size());
+  if (!given)
+    launch(sum_chunks<Sums, N>, {grid, shared_bytes}, pass, partial.data() + size * group.rank(),
+           alone ? current_stream().tickets(groups) : nullptr, grid);
+  if (!alone) group.all_gather_on_device(partial.data(), size_t(size) * sizeof(R));
+  if (!alone || given)
+    launch(finish_chunks<Sums, N>,
+           LaunchConfig(dim3(unsigned(groups)), grid.block(), shared_bytes)
+               .moves(size * group.size() * int64_t(sizeof(R))),
+           pass, given ? pass.given.statistics : partial.data(), group.rank(), group.size(), grid);
+}
+
 template <class T, class Pass>
 void run(const Pass& pass, ProcessGroup* of, const BatchNormDims& d) {
   using R = Accumulator<T>;
-  using Sums = typename Pass::Sums;
   static_assert(BatchNormDims::max_segments == max_segments);
   ProcessGroup& group = of && pass.training ? *of : single_process();
-  const bool alone = group.size() == 1;
-  const int64_t given = pass.given.count;
-  with_column_pack<T>(d.channels, [&]<int N>() {
+  with_pack<T>(d, [&]<int N>() {
     if (const SegmentGrid slabs = grid_of(d, N, plan_for_slabs);
-        alone && !given && slabs.steps() <= most_slab_steps)
+        group.size() == 1 && !pass.given.count && slabs.steps() <= most_slab_steps)
       return launch(whole_chunks<Pass, N>, {slabs, slabs.shared_bytes<R>(2 * N)}, pass, slabs);
-    SegmentGrid grid = grid_of(d, N,
-                               given                                      ? plan_for_given
-                               : d.channels / N > plan_for_chunks.columns ? plan_for_tiles
-                                                                          : plan_for_chunks);
-    if (given) grid.of[0].count = grid.chunks = given;
-    const size_t shared_bytes = grid.shared_bytes<R>(2 * N);
-    const int64_t groups = grid.segments * grid.tiles, size = 2 * grid.partials();
-    const Workspace<R> partial(given ? 0 : size * group.size());
-    if (pass.has_sums())
-      launch(sum_chunks<Sums, N>, {grid, shared_bytes}, pass, partial.data() + size * group.rank(),
-             alone ? current_stream().tickets(groups) : nullptr, grid);
-    if (!alone) group.all_gather_on_device(partial.data(), size_t(size) * sizeof(R));
-    if (!alone || !pass.has_sums())
-      launch(finish_chunks<Sums, N>,
-             LaunchConfig(dim3(unsigned(groups)), grid.block(), shared_bytes)
-                 .moves(size * group.size() * int64_t(sizeof(R))),
-             pass, given ? pass.given.statistics : partial.data(), group.rank(), group.size(), grid);
-    const SegmentGrid elements = grid_of(d, N, plan_for_elements);
+    run_sums<T, N>(pass, group, d);
+    const SegmentGrid elements = grid_of(d, N, plan_for_rows);
     launch(apply_chunks<Pass, N>, {elements}, pass, elements);
   });
 }
@@ -336,12 +414,28 @@ void batch_norm_forward(const T* x, const BatchNormTable<Accumulator<T>>& norms,
                         ProcessGroup* group, const BatchNormCoefficients<Accumulator<T>>& coefficients, T* y,
                         const BatchNormDims& d, const BatchNormChunks<Accumulator<T>>& given) {
   Normalize<F, T> pass{{x, training, norms, coefficients, given}, y};
+  if (!training)
+    return with_pack<T>(d, [&]<int N>() {
+      const SegmentGrid rows = grid_of(d, N, plan_for_rows);
+      launch(apply_chunks<Evaluate<F, T>, N>, {rows}, Evaluate<F, T>{pass}, rows);
+    });
   if (group && group->size() > 1) pass.given = {};  // the other processes' statistics are unknown
   run<T>(pass, group, d);
 }
 
-bool batch_norm_is_one_launch(const BatchNormDims& d, int pack) {
-  return grid_of(d, pack, plan_for_slabs).steps() <= most_slab_steps;
+template <class T>
+void batch_norm_coefficients(const T* x, const BatchNormTable<Accumulator<T>>& norms, bool training,
+                             const BatchNormCoefficients<Accumulator<T>>& coefficients,
+                             const BatchNormDims& d, const BatchNormChunks<Accumulator<T>>& given) {
+  if (!training)
+    return launch(running_coefficients<Accumulator<T>>, {grid_for(d.channels), block_threads}, norms,
+                  coefficients, d.channels);
+  const Normalize<Identity, T> pass{{x, training, norms, coefficients, given}, nullptr};
+  with_pack<T>(d, [&]<int N>() { run_sums<T, N>(pass, single_process(), d); });
+}
+
+bool batch_norm_is_one_launch(const BatchNormDims& d, int bytes) {
+  return grid_of(d, pack_for(bytes), plan_for_slabs).steps() <= most_slab_steps;
 }
 
 template <class F, class T>
@@ -361,5 +455,14 @@ void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Ac
                                           const BatchNormDims&);
 #define FOR_EACH_DTYPE(name, F) INSTANTIATE(F, float) INSTANTIATE(F, double) INSTANTIATE(F, bfloat16)
 FOVEA_ACTIVATIONS(FOR_EACH_DTYPE)
+#undef INSTANTIATE
+
+#define INSTANTIATE(T)                                                                            \
+  template void batch_norm_coefficients<T>(const T*, const BatchNormTable<Accumulator<T>>&, bool, \
+                                           const BatchNormCoefficients<Accumulator<T>>&,          \
+                                           const BatchNormDims&, const BatchNormChunks<Accumulator<T>>&);
+INSTANTIATE(float)
+INSTANTIATE(double)
+INSTANTIATE(bfloat16)
 
 }  // namespace fovea::cuda

@@ -61,8 +61,13 @@ template <class F, class T>
 void batch_norm_forward(const T* x, const BatchNormTable<Accumulator<T>>& norms, bool training,
                         ProcessGroup* group, const BatchNormCoefficients<Accumulator<T>>& coefficients, T* y,
                         const BatchNormDims& dims, const BatchNormChunks<Accumulator<T>>& given);
-// Whether one process does it all in one launch, with packs of `pack` channels: statistics would not help.
-bool batch_norm_is_one_launch(const BatchNormDims& dims, int pack);
+// Only the coefficients, and in training the running averages, for one segment and one process: one launch.
+template <class T>
+void batch_norm_coefficients(const T* x, const BatchNormTable<Accumulator<T>>& norms, bool training,
+                             const BatchNormCoefficients<Accumulator<T>>& coefficients,
+                             const BatchNormDims& dims, const BatchNormChunks<Accumulator<T>>& given);
+// Whether one process does it all in one launch, with numbers of so many bytes: statistics would not help.
+bool batch_norm_is_one_launch(const BatchNormDims& dims, int bytes);
 
 // Writes dx and the parameters' gradients; in training they include the terms of mean and variance.
 template <class F, class T>

@@ -27,6 +27,7 @@
 #include "cuda/device/last_block.h"
 #include "cuda/device/pooling.h"
 #include "cuda/device/reduce.h"
+#include "cuda/device/unroll.h"
 #include "cuda/device/vector.h"
 #include "cuda/kernels/activation.h"
 #include "cuda/runtime/launch.h"
@@ -45,6 +46,7 @@ struct Input {
   Resample kind;
   PoolAxis vertical, horizontal;
 };
+constexpr int usual_inputs = 3;  // a BiFPN node has two or three
 constexpr int no_maximum = 255;  // what -1, for a window with a NaN, becomes: its gradient goes nowhere
 
 template <class T>
@@ -56,19 +58,28 @@ struct Node {
   Fusion fusion;
 };
 
-// w_k, in the precision R.
+// w_k, in the precision R. All v are loaded at once.
 template <class R, class V>
 __device__ R fusion_weight(const V* v, Fusion fusion, int count, int k) {
   if (fusion == Fusion::sum) return R(1);
+  V value[max_node_inputs];
+  UNROLL for (int j = 0; j < max_node_inputs; ++j) { value[j] = v[j < count ? j : 0]; }
+  const R own = R(v[k]);
   if (fusion == Fusion::softmax) {
-    R largest = R(v[0]), total = 0;
-    for (int j = 1; j < count; ++j) largest = R(v[j]) > largest ? R(v[j]) : largest;
-    for (int j = 0; j < count; ++j) total += exponential(R(v[j]) - largest);
-    return exponential(R(v[k]) - largest) / total;
+    R largest = R(value[0]), total = 0;
+    UNROLL for (int j = 1; j < max_node_inputs; ++j) {
+      largest = R(value[j]) > largest ? R(value[j]) : largest;
+    }
+    UNROLL for (int j = 0; j < max_node_inputs; ++j) {
+      if (j < count) total += exponential(R(value[j]) - largest);
+    }
+    return exponential(own - largest) / total;
   }
   R total = R(fusion_epsilon);
-  for (int j = 0; j < count; ++j) total += v[j] < V(0) ? R(0) : R(v[j]);
-  return (v[k] < V(0) ? R(0) : R(v[k])) / total;
+  UNROLL for (int j = 0; j < max_node_inputs; ++j) {
+    if (j < count) total += value[j] < V(0) ? R(0) : R(value[j]);
+  }
+  return (own < R(0) ? R(0) : own) / total;
 }
 
 // Computes all w_k into shared memory. All threads of the block must call it.
@@ -79,25 +90,56 @@ __device__ void share_weights(const Node<T>& node, Accumulator<T>* w) {
   __syncthreads();
 }
 
-// The input at the node's size, N channels of one output pixel. Writes `first` for pooled inputs.
-template <int N, class T>
-__device__ Pack<Accumulator<T>, N> resampled(const Input<T>& in, const ImagePlace& out, int channels,
-                                             int* first) {
-  Pack<Accumulator<T>, N> result;
-  if (in.kind == Resample::pool) {
-    largest_in_window<N>(in.x, in.vertical, in.horizontal, channels, out, result.value, first);
-    return result;
+// All inputs of an output pixel at the node's size, N channels each. A number of them is one of T, also where
+// it is a maximum. Their loads do not wait for one another, except for the windows of pooled inputs.
+template <int N, int Most, class T>
+struct Inputs {
+  Pack<T, N> x[Most];
+
+  __device__ Inputs(const Node<T>& node, const ImagePlace& out) {
+    UNROLL for (int k = 0; k < Most; ++k) {
+      const Input<T>& in = node.input[k];
+      if (k >= node.count || in.kind == Resample::pool) continue;
+      const bool same = in.kind == Resample::same;
+      const int row = same ? out.y : int(ResampleDims::source(out.y, in.vertical.in, in.vertical.out)),
+                column = same ? out.x : int(ResampleDims::source(out.x, in.horizontal.in, in.horizontal.out));
+      x[k] = load_pack<N>(in.x + offset(out.n, row, column, in.vertical.in, in.horizontal.in, node.channels) +
+                          out.c);
+    }
   }
-  int y = out.y, x = out.x;
-  if (in.kind == Resample::upsample) {
-    y = int(ResampleDims::source(y, in.vertical.in, in.vertical.out));
-    x = int(ResampleDims::source(x, in.horizontal.in, in.horizontal.out));
+  // Completes the pooled ones of output i, of which a node has one at most, usually. WRITES: also where the
+  // maxima are, if the node wants to know. The code is there once, and the index of what it writes a
+  // constant.
+  template <bool WRITES>
+  __device__ void pool(const Node<T>& node, const ImagePlace& out, int64_t i) {
+    NO_UNROLL for (int pooled = 0; pooled < node.count; ++pooled) {
+      EXPECT_TRIPS(1);
+      const Input<T>& in = node.input[pooled];
+      if (in.kind != Resample::pool) continue;
+      int first[N];
+      Accumulator<T> best[N];
+      largest_in_window<N>(in.x, in.vertical, in.horizontal, node.channels, out, best, first);
+      UNROLL for (int k = 0; k < Most; ++k) {
+        UNROLL for (int c = 0; c < N; ++c) {
+          if (k == pooled) x[k].value[c] = T(best[c]);
+        }
+      }
+      if constexpr (WRITES) {
+        if (in.first == nullptr) continue;
+        Pack<uint8_t, N> bytes;
+        UNROLL for (int c = 0; c < N; ++c) { bytes.value[c] = uint8_t(first[c]); }
+        store_pack(in.first + i * N, bytes);
+      }
+    }
   }
-  const Pack<T, N> pixel =
-      load_pack<N>(in.x + offset(out.n, y, x, in.vertical.in, in.horizontal.in, channels) + out.c);
-  for (int k = 0; k < N; ++k) result.value[k] = Accumulator<T>(pixel.value[k]);
-  return result;
-}
+  // z = sum w_k x_k
+  __device__ void add_up(const Node<T>& node, const Accumulator<T>* w, Accumulator<T> (&z)[N]) const {
+    UNROLL for (int k = 0; k < Most; ++k) {
+      if (k >= node.count) break;
+      UNROLL for (int c = 0; c < N; ++c) { z[c] += w[k] * Accumulator<T>(x[k].value[c]); }
+    }
+  }
+};
 
 // Writes N numbers of an input's dx, from i on: weight * sum.
 template <int N, class T>
@@ -109,19 +151,19 @@ __device__ void write_gradient(const Input<T>& in, int64_t i, Accumulator<T> wei
   store_pack(in.dx + i, dx);
 }
 
-template <class F, int N, class T>
+// Loops over the inputs run to a constant, the node's number of inputs, so that what they index stays in
+// registers. POOLS: an input may be pooled.
+template <class F, int N, int Most, bool POOLS, class T>
 __global__ void node_forward(Node<T> node, T* y, int64_t packs) {
   __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
   for (int64_t i : grid_stride(packs)) {
     const ImagePlace out = place_of(i, node.height, node.width, node.channels / N, N);
+    Inputs<N, Most, T> inputs(node, out);
+    if constexpr (POOLS) inputs.template pool<false>(node, out, i);
     Accumulator<T> z[N] = {};
-    for (int k = 0; k < node.count; ++k) {
-      int first[N];
-      const Pack<Accumulator<T>, N> x = resampled<N>(node.input[k], out, node.channels, first);
-      for (int c = 0; c < N; ++c) z[c] += w[k] * x.value[c];
-    }
-    for (int c = 0; c < N; ++c) z[c] = F::forward(z[c]);
+    inputs.add_up(node, w, z);
+    UNROLL for (int c = 0; c < N; ++c) { z[c] = F::template forward<T>(z[c]); }
     store_rounded<N>(y + i * N, z);
   }
 }
@@ -137,7 +179,10 @@ __device__ void fusion_gradient(const Node<T>& node, const R* partial, const R* 
   const int blocks = int(gridDim.x);
   for (int k = 0; k < node.count; ++k) {
     R sum = 0;
-    for (int b = int(threadIdx.x); b < blocks; b += int(blockDim.x)) sum += partial[k * blocks + b];
+    for (int b = int(threadIdx.x); b < blocks; b += int(blockDim.x)) {
+      EXPECT_TRIPS(4);
+      sum += partial[k * blocks + b];
+    }
     sum = block_sum(sum);
     if (threadIdx.x == 0) dw[k] = sum;
   }
@@ -157,10 +202,9 @@ __device__ void fusion_gradient(const Node<T>& node, const R* partial, const R* 
 
 // Computes g = dy F'(z), unless null; dx of the inputs that have the node's size; the first maxima of pooled
 // inputs; and, unless null, dv, from each block's share of dw_k = sum g resample(x_k) in partial[k][block].
-// Loops over the inputs run to a constant, the node's number of inputs, so that what they index stays in
-// registers. With three blocks per multiprocessor a thread may have 80 registers, with two 128.
-template <class F, int N, int Most, class T>
-__global__ void __launch_bounds__(block_threads, Most > 3 ? 2 : 3)
+// With three blocks per multiprocessor a thread may have 80 registers, with two 128.
+template <class F, int N, int Most, bool POOLS, class T>
+__global__ void __launch_bounds__(block_threads, Most > 3 || POOLS ? 2 : 3)
     node_gradient(Node<T> node, const T* dy, T* g, Accumulator<T>* partial, Accumulator<T>* dv,
                   unsigned* ticket, int64_t packs) {
   __shared__ Accumulator<T> w[max_node_inputs];
@@ -168,23 +212,17 @@ __global__ void __launch_bounds__(block_threads, Most > 3 ? 2 : 3)
   Accumulator<T> dot[Most] = {};
   for (int64_t i : grid_stride(packs)) {
     const ImagePlace out = place_of(i, node.height, node.width, node.channels / N, N);
-    Pack<Accumulator<T>, N> x[Most];
-    Accumulator<T> z[N] = {}, gradient[N];
-    for (int k = 0; k < Most; ++k) {
-      if (k >= node.count) break;
-      int first[N];
-      x[k] = resampled<N>(node.input[k], out, node.channels, first);
-      for (int c = 0; c < N; ++c) z[c] += w[k] * x[k].value[c];
-      if (node.input[k].first == nullptr) continue;
-      Pack<uint8_t, N> bytes;
-      for (int c = 0; c < N; ++c) bytes.value[c] = uint8_t(first[c]);
-      store_pack(node.input[k].first + i * N, bytes);
-    }
     const Pack<T, N> above = load_pack<N>(dy + i * N);
-    for (int c = 0; c < N; ++c) gradient[c] = Accumulator<T>(above.value[c]) * F::derivative(z[c]);
-    for (int k = 0; k < Most; ++k) {
+    Inputs<N, Most, T> inputs(node, out);
+    if constexpr (POOLS) inputs.template pool<true>(node, out, i);
+    Accumulator<T> z[N] = {}, gradient[N];
+    inputs.add_up(node, w, z);
+    UNROLL for (int c = 0; c < N; ++c) {
+      gradient[c] = Accumulator<T>(above.value[c]) * F::template derivative<T>(z[c]);
+    }
+    UNROLL for (int k = 0; k < Most; ++k) {
       if (k >= node.count) break;
-      for (int c = 0; c < N; ++c) dot[k] += gradient[c] * x[k].value[c];
+      UNROLL for (int c = 0; c < N; ++c) { dot[k] += gradient[c] * Accumulator<T>(inputs.x[k].value[c]); }
       if (node.input[k].kind != Resample::same || node.input[k].dx == nullptr) continue;
       write_gradient<N>(node.input[k], i * N, w[k], gradient);
     }
@@ -269,6 +307,12 @@ __global__ void pool_backward_packed(Node<T> node, int which, const T* g, int64_
 }
 
 template <class T>
+bool pools(const Node<T>& node) {
+  return std::any_of(node.input, node.input + node.count,
+                     [](const Input<T>& in) { return in.kind == Resample::pool; });
+}
+
+template <class T>
 Node<T> node_of(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v, Fusion fusion) {
   const ResampleDims& size = inputs[0].dims;
   Node<T> node{};
@@ -308,7 +352,6 @@ void backward(Node<T>& node, const T* dy, T* g, Accumulator<T>* dv, int64_t batc
   const int64_t needed = (outputs / N + block_threads - 1) / block_threads;
   const int blocks = int(std::clamp<int64_t>(needed, 1, 1024));  // one writes dv, even without outputs
   Workspace<Accumulator<T>> partial(int64_t(blocks) * node.count);
-  constexpr int usual = 3;  // a BiFPN node has two or three
   const auto bytes_of = [&](const Input<T>& in) {
     return batch * in.vertical.in * in.horizontal.in * node.channels * int64_t(sizeof(T));
   };
@@ -316,7 +359,9 @@ void backward(Node<T>& node, const T* dy, T* g, Accumulator<T>* dv, int64_t batc
   for (int k = 0; k < node.count; ++k)
     moved += bytes_of(node.input[k]) *
              (node.input[k].kind == Resample::same && node.input[k].dx ? 2 + node.input[k].adds : 1);
-  launch(node.count <= usual ? node_gradient<F, N, usual, T> : node_gradient<F, N, max_node_inputs, T>,
+  launch(node.count > usual_inputs ? node_gradient<F, N, max_node_inputs, true, T>
+         : pools(node)             ? node_gradient<F, N, usual_inputs, true, T>
+                                   : node_gradient<F, N, usual_inputs, false, T>,
          LaunchConfig(dim3(unsigned(blocks)), block_threads).moves(moved), node, dy, g_wanted ? g : nullptr,
          partial.data(), dv, current_stream().tickets(1), outputs / N);
   for (int k = 0; k < node.count; ++k) {
@@ -342,11 +387,13 @@ void bifpn_node(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v
                 int64_t batch) {
   const Node<T> node = node_of(inputs, v, fusion);
   const int64_t outputs = batch * node.height * node.width * node.channels;
-  constexpr int size = pack_size<T>;
-  if (packs_fit<T>(node.channels))
-    launch(node_forward<F, size, T>, {grid_for(outputs / size), block_threads}, node, y, outputs / size);
-  else
-    launch(node_forward<F, 1, T>, {grid_for(outputs), block_threads}, node, y, outputs);
+  const auto run = [&]<int N>() {
+    launch(node.count > usual_inputs ? node_forward<F, N, max_node_inputs, true, T>
+           : pools(node)             ? node_forward<F, N, usual_inputs, true, T>
+                                     : node_forward<F, N, usual_inputs, false, T>,
+           {grid_for(outputs / N), block_threads}, node, y, outputs / N);
+  };
+  packs_fit<T>(node.channels) ? run.template operator()<pack_size<T>>() : run.template operator()<1>();
 }
 
 template <class F, class T>

@@ -140,7 +140,7 @@ __device__ inline void correlate(const T* from, const float* w, T* to, const Til
         }
         UNROLL for (int r = 0; r < HEIGHT; ++r) {
           if (A::last(r) != i) continue;
-          if constexpr (normalized) norm.apply(epilogue.activation, sum[r]);
+          if constexpr (normalized) norm.template apply<T>(epilogue.activation, sum[r]);
           const bool above = A::before(1) && r == 0 && row < 0;
           UNROLL for (int p = 0; p < width; ++p) {
             const bool left = A::before(1) && p == 0 && column < 0;

@@ -12,6 +12,7 @@
 #include "cuda/device/grid.h"
 #include "cuda/device/last_block.h"
 #include "cuda/device/reduce.h"
+#include "cuda/device/unroll.h"
 #include "cuda/device/vector.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
@@ -56,7 +57,7 @@ __global__ void focal_loss_naive(const T* x, const int32_t* targets, const Accum
   R sum = 0;
   for (int64_t i : grid_stride(n)) {
     const int32_t target = targets[i / classes];
-    const auto of = focal.template at<false>(R(x[i]), target == i % classes ? R(1) : R(0));
+    const auto of = focal.template at<false, T>(R(x[i]), target == i % classes ? R(1) : R(0));
     const R weight = weight_of<R>(target, classes) * (class_weights ? class_weights[i % classes] : R(1));
     sum += weight * of.loss;
     if (dx) dx[i] = T(weight / *loss.normalizer * of.derivative);
@@ -68,7 +69,8 @@ __global__ void focal_loss_naive(const T* x, const int32_t* targets, const Accum
 // Packs extend over the ends of anchors, because neither 90 nor 20 classes are a multiple of eight. The two
 // divisions by the number of classes are made once instead of for each pack: a step is a whole number of
 // anchors and some classes.
-template <int size>
+// WIDE: there are at least as many classes as numbers in a pack, so that it belongs to two anchors at most.
+template <int size, bool WIDE>
 class PackedLogits {
  public:
   __device__ PackedLogits(int64_t packs, int32_t classes) : packs_(packs), classes_(classes) {
@@ -92,6 +94,20 @@ class PackedLogits {
   // a target is read once for each anchor.
   template <class R, class F>
   __device__ void for_each(const int32_t* targets, F&& f) const {
+    if constexpr (WIDE) {
+      const int32_t end = classes_ - first_class;  // of the first anchor's logits in the pack
+      const int32_t first = targets[anchor];
+      int32_t second = first;
+      if (end < size) second = targets[anchor + 1];
+      // In the pack's numbering, the positions of the two positives.
+      const int32_t place = first - first_class, second_place = second + end;
+      const R weight = weight_of<R>(first, classes_), second_weight = weight_of<R>(second, classes_);
+      UNROLL for (int i = 0; i < size; ++i) {
+        const bool of_first = i < end;
+        f(i, i == (of_first ? place : second_place) ? R(1) : R(0), of_first ? weight : second_weight);
+      }
+      return;
+    }
     int64_t a = anchor;
     int32_t k = first_class, target = targets[a];
     R weight = weight_of<R>(target, classes_);
@@ -114,18 +130,18 @@ class PackedLogits {
   int32_t classes_, step_classes_;
 };
 
-template <bool THREE_HALVES, bool GRADIENT, class T>
+template <bool THREE_HALVES, bool GRADIENT, bool WIDE, class T>
 __global__ void focal_loss_packed(const T* x, const int32_t* targets, T* dx, FocalLoss<Accumulator<T>> focal,
                                   LossSum<Accumulator<T>> loss, int64_t packs, int32_t classes) {
   using R = Accumulator<T>;
   constexpr int size = pack_size<T>;
   const R scale = GRADIENT ? R(1) / *loss.normalizer : R(0);
   R sum = 0;
-  for (PackedLogits<size> at(packs, classes); at.valid(); at.next()) {
+  for (PackedLogits<size, WIDE> at(packs, classes); at.valid(); at.next()) {
     Pack<T, size> pack = load_pack<size>(x + at.pack * size);
     R of_pack = 0;
     at.template for_each<R>(targets, [&](int i, R positive, R weight) {
-      const auto of = focal.template at<THREE_HALVES>(R(pack.value[i]), positive);
+      const auto of = focal.template at<THREE_HALVES, T>(R(pack.value[i]), positive);
       of_pack += weight * of.loss;
       if constexpr (GRADIENT) pack.value[i] = T(weight * scale * of.derivative);
     });
@@ -254,20 +270,22 @@ void focal_loss(const T* x, const int32_t* targets, const Accumulator<T>* class_
   if (!packed)
     return launch(focal_loss_naive<T>, {grid}, x, targets, class_weights, dx, focal, sum, n,
                   int32_t(classes));
-  const auto launch_with = [&](auto kernel, int64_t count) {
-    launch(kernel, {grid}, x, targets, dx, focal, sum, count, int32_t(classes));
-  };
   focal.with_gamma([&]<bool THREE_HALVES>() {
-    if (dx)
-      launch_with(focal_loss_packed<THREE_HALVES, true, T>, packs);
-    else
-      launch_with(focal_loss_packed<THREE_HALVES, false, T>, packs);
+    const bool wide = classes >= pack_size<T>;
+    const auto kernel = dx     ? wide ? focal_loss_packed<THREE_HALVES, true, true, T>
+                                      : focal_loss_packed<THREE_HALVES, true, false, T>
+                            : wide ? focal_loss_packed<THREE_HALVES, false, true, T>
+                               : focal_loss_packed<THREE_HALVES, false, false, T>;
+    launch(kernel, {grid}, x, targets, dx, focal, sum, packs, int32_t(classes));
   });
 }
 
 template <class T>
 void scale_gradient(T* dx, const Accumulator<T>* factor, int64_t n) {
-  launch(scale_unless_one<T>, {LossGrid(n)}, dx, factor, n);
+  // In training the factor is 1, and only it is read.
+  LaunchConfig config = LaunchConfig(LossGrid(n)).moves(sizeof *factor);
+  config.steps = 0;
+  launch(scale_unless_one<T>, config, dx, factor, n);
 }
 
 template <class T>

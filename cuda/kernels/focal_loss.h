@@ -25,11 +25,12 @@ struct FocalLoss {
     T loss, derivative;  // with respect to x
   };
   // `positive` is 1 for an anchor with an object of this class, 0 for others. THREE_HALVES: gamma is 1.5.
-  template <bool THREE_HALVES>
+  // Stored: the type of the logits and of the stored gradient (math.h).
+  template <bool THREE_HALVES, class Stored = T>
   FOVEA_HOST_DEVICE Result at(T x, T positive) const {
     const T sign = T(1) - T(2) * positive, alpha_t = alpha * positive + (T(1) - alpha) * (T(1) - positive);
     const T y = sign * x, size = y < T(0) ? -y : y, above = y > T(0) ? y : T(0), below = above - y;
-    const T h = exponential(T(-0.5) * size), t = h * h, log_part = log1p_of(t);
+    const T h = exponential_for<Stored>(T(-0.5) * size), t = h * h, log_part = log1p_of(t);
     // One choice between y > 0 and the rest, so that loops over logits vectorise: m^2 is 1 or t, and t + (1 -
     // m^2) is the other of the two, without cancellation.
     const T m = y > T(0) ? T(1) : h, q = reciprocal_sqrt(T(1) + t), v = m * q;

@@ -168,7 +168,7 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
           norm.shift[k] = shift[number + k];
         }
         if constexpr (Pass::normalizes) {
-          norm.apply(p.epilogue.activation, values);
+          norm.apply<bfloat16>(p.epilogue.activation, values);
         } else {
           UNROLL for (int k = 0; k < 4; ++k) { values[k] += norm.shift[k % 2]; }
         }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "cuda/device/columns.h"
+#include "cuda/device/unroll.h"
 #include "cuda/kernels/activation.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
@@ -50,7 +51,7 @@ __global__ void scale_chunks(const T* from, const Accumulator<T>* scale, const A
 
 // Calls done(column, the sum over rows of value(row, column)) for each column, in one thread. Neighbouring
 // threads have neighbouring columns, so that a row-major matrix is read in whole lines; each takes four rows
-// or more, because the compiler loads four at once. All threads of the block must call it, with one number of
+// or more, and loads four at once. All threads of the block must call it, with one number of
 // `shared` each.
 template <class R, class Value, class Done>
 __device__ void sum_columns(int rows, int columns, R* shared, Value value, Done done) {
@@ -58,13 +59,20 @@ __device__ void sum_columns(int rows, int columns, R* shared, Value value, Done 
             width = columns < threads ? columns : threads;
   const int useful = (rows + 3) / 4, lines = useful < threads / width ? useful : threads / width;
   for (int first = 0; first < columns; first += width) {
+    EXPECT_TRIPS(1);
     const int column = first + thread % width, line = column < columns ? thread / width : lines;
     R sum = 0;
-    for (int row = line < lines ? line : rows; row < rows; row += lines) sum += value(row, column);
+    UNROLL_BY_4 for (int row = line < lines ? line : rows; row < rows; row += lines) {
+      EXPECT_TRIPS(8);
+      sum += value(row, column);
+    }
     shared[thread] = sum;
     __syncthreads();
     if (thread < width && column < columns) {
-      for (int i = 1; i < lines; ++i) sum += shared[i * width + thread];
+      for (int i = 1; i < lines; ++i) {
+        EXPECT_TRIPS(8);
+        sum += shared[i * width + thread];
+      }
       done(column, sum);
     }
     __syncthreads();
@@ -173,6 +181,37 @@ unsigned blocks_of(int64_t n, int64_t slab) { return unsigned((n + slab - 1) / s
 
 }  // namespace
 
+template <class R>
+void squeeze_excite_gate(const R* partial, int64_t chunks, const SqueezeExcite<R>& se) {
+  // With few images, several blocks per image, of 64 channels or more, keep all multiprocessors busy.
+  const int64_t wanted = std::max<int64_t>(1, 256 / std::max<int64_t>(1, se.batch));
+  const int64_t slab = std::max<int64_t>(64, blocks_of(se.channels, wanted));
+  launch(gate_from_chunks<R>,
+         {unsigned(se.batch) * blocks_of(se.channels, slab), layer_threads,
+          size_t(se.channels + se.reduced + layer_threads) * sizeof(R)},
+         partial, int(chunks), se, R(1.0 / double(se.pixels)), int(slab));
+}
+
+template <class R>
+void squeeze_excite_layer_gradients(const R* partial, int64_t chunks, const SqueezeExcite<R>& se,
+                                    const SqueezeExciteGradients<R>& gradients, R* through_means) {
+  const int n = int(se.batch), c = int(se.channels), s = int(se.reduced);
+  const Workspace<R> logit(n * se.channels), hidden(n * se.reduced), activated(n * se.reduced);
+  launch(hidden_gradient_from_chunks<R>,
+         {unsigned(n) * blocks_of(s, hidden_slab), layer_threads, size_t(c + layer_threads) * sizeof(R)},
+         partial, int(chunks), se, logit.data(), hidden.data(), activated.data());
+  const Product<R> expand{
+      activated.data(), logit.data(), gradients.w_expand, gradients.b_expand, 1, s, n, c, 1, s, c, 1};
+  const Product<R> reduce{
+      se.pooled, hidden.data(), gradients.w_reduce, gradients.b_reduce, 1, c, n, s, 1, c, s, 1};
+  const Product<R> means{
+      hidden.data(), se.w_reduce, through_means, nullptr, R(1.0 / double(se.pixels)), n, s, c, s, 1, 1, s};
+  launch(small_products<R>,
+         {unsigned(expand.blocks() + reduce.blocks() + means.blocks()), product_threads,
+          product_threads * sizeof(R)},
+         expand, reduce, means);
+}
+
 template <class T>
 void squeeze_excite(const T* x, T* y, const SqueezeExcite<Accumulator<T>>& se) {
   using R = Accumulator<T>;
@@ -180,13 +219,7 @@ void squeeze_excite(const T* x, T* y, const SqueezeExcite<Accumulator<T>>& se) {
     const ColumnGrid sums = column_grid(se.batch, se.pixels, se.channels, N, plan_for_sums);
     const Workspace<R> partial(sums.partials());
     launch(pixel_sums_chunks<T, N, false>, {sums, sums.shared_bytes<R>(N)}, x, nullptr, partial.data(), sums);
-    // With few images, several blocks per image, of 64 channels or more, keep all multiprocessors busy.
-    const int64_t wanted = std::max<int64_t>(1, 256 / std::max<int64_t>(1, se.batch));
-    const int64_t slab = std::max<int64_t>(64, blocks_of(se.channels, wanted));
-    launch(gate_from_chunks<R>,
-           {unsigned(se.batch) * blocks_of(se.channels, slab), layer_threads,
-            size_t(se.channels + se.reduced + layer_threads) * sizeof(R)},
-           partial.data(), int(sums.chunks), se, R(1.0 / double(se.pixels)), int(slab));
+    squeeze_excite_gate<R>(partial.data(), sums.chunks, se);
     const ColumnGrid grid = column_grid(se.batch, se.pixels, se.channels, N, plan_for_scaling);
     launch(scale_chunks<T, N>, {grid}, x, se.gate, nullptr, y, grid);
   });
@@ -196,31 +229,23 @@ template <class T>
 void squeeze_excite_backward(const T* x, const T* dy, T* dx, const SqueezeExcite<Accumulator<T>>& se,
                              const SqueezeExciteGradients<Accumulator<T>>& gradients) {
   using R = Accumulator<T>;
-  const int n = int(se.batch), c = int(se.channels), s = int(se.reduced);
-  const Workspace<R> logit(n * se.channels), hidden(n * se.reduced), pooled(n * se.channels),
-      activated(n * se.reduced);
+  const Workspace<R> through_means(se.batch * se.channels);
   with_column_pack<T>(se.channels, [&]<int N>() {
-    const ColumnGrid sums = column_grid(n, se.pixels, c, N, plan_for_sums);
+    const ColumnGrid sums = column_grid(se.batch, se.pixels, se.channels, N, plan_for_sums);
     const Workspace<R> partial(sums.partials());
     launch(pixel_sums_chunks<T, N, true>, {sums, sums.shared_bytes<R>(N)}, x, dy, partial.data(), sums);
-    launch(hidden_gradient_from_chunks<R>,
-           {unsigned(n) * blocks_of(s, hidden_slab), layer_threads, size_t(c + layer_threads) * sizeof(R)},
-           partial.data(), int(sums.chunks), se, logit.data(), hidden.data(), activated.data());
-    const Product<R> expand{
-        activated.data(), logit.data(), gradients.w_expand, gradients.b_expand, 1, s, n, c, 1, s, c, 1};
-    const Product<R> reduce{
-        se.pooled, hidden.data(), gradients.w_reduce, gradients.b_reduce, 1, c, n, s, 1, c, s, 1};
-    const Product<R> means{
-        hidden.data(), se.w_reduce, pooled.data(), nullptr, R(1.0 / double(se.pixels)), n, s, c, s, 1, 1, s};
-    launch(small_products<R>,
-           {unsigned(expand.blocks() + reduce.blocks() + means.blocks()), product_threads,
-            product_threads * sizeof(R)},
-           expand, reduce, means);
-    const ColumnGrid grid = column_grid(n, se.pixels, c, N, plan_for_scaling);
-    launch(scale_chunks<T, N>, {grid}, dy, se.gate, pooled.data(), dx, grid);
+    squeeze_excite_layer_gradients<R>(partial.data(), sums.chunks, se, gradients, through_means.data());
+    const ColumnGrid grid = column_grid(se.batch, se.pixels, se.channels, N, plan_for_scaling);
+    launch(scale_chunks<T, N>, {grid}, dy, se.gate, through_means.data(), dx, grid);
   });
 }
 
+#define INSTANTIATE_LAYERS(R)                                                                 \
+  template void squeeze_excite_gate<R>(const R*, int64_t, const SqueezeExcite<R>&);           \
+  template void squeeze_excite_layer_gradients<R>(const R*, int64_t, const SqueezeExcite<R>&, \
+                                                  const SqueezeExciteGradients<R>&, R*);
+INSTANTIATE_LAYERS(float)
+INSTANTIATE_LAYERS(double)
 #define INSTANTIATE(T)                                                                                   \
   template void squeeze_excite<T>(const T*, T*, const SqueezeExcite<Accumulator<T>>&);                   \
   template void squeeze_excite_backward<T>(const T*, const T*, T*, const SqueezeExcite<Accumulator<T>>&, \

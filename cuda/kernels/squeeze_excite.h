@@ -34,5 +34,15 @@ template <class T>
 void squeeze_excite_backward(const T* x, const T* dy, T* dx, const SqueezeExcite<Accumulator<T>>& se,
                              const SqueezeExciteGradients<Accumulator<T>>& gradients);
 
+// The parts of both that other kernels share. partial (batch, chunks, channels) are sums over chunks of the
+// pixels of an image. R: float, double. One launch: from sums of x, the means, the hidden layer, the gate.
+template <class R>
+void squeeze_excite_gate(const R* partial, int64_t chunks, const SqueezeExcite<R>& se);
+// Two launches: from sums of x dy, the gradients of the parameters, and through_means (batch, channels), the
+// gradient of each x that comes by the means.
+template <class R>
+void squeeze_excite_layer_gradients(const R* partial, int64_t chunks, const SqueezeExcite<R>& se,
+                                    const SqueezeExciteGradients<R>& gradients, R* through_means);
+
 }  // namespace cuda
 }  // namespace fovea

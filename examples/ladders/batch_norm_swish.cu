@@ -151,7 +151,7 @@ int main(int argc, char** argv) {
                   }},
                  {"5 the kernel in use",
                   {{"cuda/kernels/batch_norm.cu",
-                    {"struct Statistics", "struct Normalize", "__launch_bounds__(slab_threads)"}},
+                    {"struct Statistics", "struct Normalize", "__launch_bounds__(slab_threads, 1)"}},
                    {"cuda/device/segments.h", {"struct SegmentPlace", "inline void for_each_row("}},
                    {"cuda/device/columns.h", {"inline void block_column_sum("}}},
                   [&] {

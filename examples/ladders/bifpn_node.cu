@@ -119,7 +119,7 @@ int main(int argc, char** argv) {
              [&] { over_outputs(whole_node, finer.data(), own.data(), coarser.data(), v.data(), y.data()); }},
             {"4 the kernel in use",
              {{"cuda/kernels/bifpn_node.cu",
-               {"R fusion_weight(const V* v", "void share_weights(", "N> resampled(", "void node_forward("}},
+               {"R fusion_weight(const V* v", "void share_weights(", "struct Inputs", "void node_forward("}},
               {"cuda/device/pooling.h",
                {"struct ImagePlace", "place_of(int64_t i", "int64_t offset(int64_t n",
                 "void largest_in_window("}}},

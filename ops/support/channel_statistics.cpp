@@ -86,8 +86,7 @@ OutputEpilogue ChannelStatistics::on_cuda(const Tensor& y, int64_t chunks) {
   rows_ = y.numel() / std::max<int64_t>(channels_, 1);
   chunk_rows_ = chunk_statistics_ = {};
   if (rows_ == 0 || (group_ && group_->size() > 1) ||
-      cuda::batch_norm_is_one_launch(BatchNormDims::of_matrix(rows_, channels_),
-                                     int(16 / size_of(y.dtype()))))
+      cuda::batch_norm_is_one_launch(BatchNormDims::of_matrix(rows_, channels_), int(size_of(y.dtype()))))
     return {};
   chunk_rows_ = empty({chunks}, DType::int32, Device::cuda);
   chunk_statistics_ = empty({chunks, 2, channels_}, DType::float32, Device::cuda);

@@ -7,6 +7,8 @@ const std::vector<OpStem>& op_stems() {
       {"activation", "relu relu6 sigmoid swish activate", "activation", "tests/ops/activation_test.cpp"},
       {"arithmetic", "add subtract multiply divide sum_to", "arithmetic", "tests/ops/arithmetic_test.cpp"},
       {"batch_norm", "batch_norm", "batch_norm", "tests/ops/batch_norm_test.cpp"},
+      {"batch_norm_squeeze_excite", "batch_norm_squeeze_excite", "batch_norm_squeeze_excite",
+       "tests/ops/batch_norm_squeeze_excite_test.cpp"},
       {"bifpn_node", "bifpn_node", "bifpn_node", "tests/ops/bifpn_node_test.cpp"},
       {"conv2d", "conv2d", "conv2d conv2d_tiled", "tests/ops/conv2d_test.cpp"},
       {"cross_entropy", "softmax log_softmax softmax_cross_entropy", "cross_entropy",
@@ -48,7 +50,12 @@ const std::vector<KernelFile>& kernel_files() {
        "binary_broadcast binary_packed affine_naive affine_packed quotient_naive quotient_packed "
        "sum_to_naive sum_to_tiled",
        "float32 float64 bfloat16"},
-      {"batch_norm", "sum_chunks finish_chunks apply_chunks whole_chunks", "float32 float64 bfloat16"},
+      {"batch_norm", "sum_chunks finish_chunks apply_chunks running_coefficients whole_chunks",
+       "float32 float64 bfloat16"},
+      {"batch_norm_squeeze_excite",
+       "swish_sums_chunks swish_scale_chunks gated_gradient_sums_chunks finish_gated_gradient "
+       "gated_gradient_chunks",
+       "float32 float64 bfloat16"},
       {"bifpn_node", "node_forward node_gradient upsample_backward pool_backward_naive pool_backward_packed",
        "float32 float64 bfloat16"},
       {"conv2d",

@@ -23,7 +23,7 @@ Counts counted_bytes(const std::string& op) {
   for (std::string line; std::getline(lines, line);) {
     const auto row = nlohmann::json::parse(line);
     if (!row.contains("what")) continue;  // the copy
-    CHECK(row["op"] == op);
+    if (row["op"] != op) continue;        // one whose name contains this one's
     CHECK(row["seconds"] > 0);
     counts.push_back(count(row["what"], row["bytes"]));
   }

@@ -126,7 +126,42 @@ TEST_CASE("what the last block does after its ticket is not taken for the main l
                    "\tsetp.lt.s64 \t%p3, %rd3, %rd4;\n\t@%p3 bra \t$L__BB0_3;\n\n");
   const KernelCode code = read_ptx(text)[0];
   CHECK(code.step.loaded == 40);
-  CHECK(code.once.loaded > 9 * 4);
+  CHECK(code.once.loaded == 9 * 4);
+  CHECK(code.last.loaded == 3 * 4 * 16);
+  const CodeTable table = read_code_table(write_code_table({code}, "nvcc 13.0"));
+  CHECK(table.kernels.at("add_packed").last.loaded == 3 * 4 * 16);
+}
+
+TEST_CASE("EXPECT_TRIPS states how often a loop runs, and its remainder does not") {
+  std::string text = ptx;
+  const std::string note = "\t// begin inline asm\n\t// expected trips 12 at line 7\n\t// end inline asm\n",
+                    load = note + "\tld.global.f32 \t%f1, [%rd4];\n",
+                    end = "\tsetp.lt.s64 \t%p3, %rd3, %rd4;\n";
+  const auto loop = [&](const std::string& label, int times) {
+    std::string body = "\n" + label + ":\n";
+    for (int i = 0; i < times; ++i) body += load;
+    return body + end + "\t@%p3 bra \t" + label + ";\n";
+  };
+  const std::string barrier = "\tbar.sync \t0;\n";
+  text.replace(text.find(barrier), barrier.size(), loop("$L__BB0_3", 4) + loop("$L__BB0_4", 1) + barrier);
+  const KernelCode code = read_ptx(text)[0];
+  CHECK(code.once.loaded == 9 * 4 + 12 * 4);  // 3 trips of the unrolled loop
+}
+
+TEST_CASE("what one block does last is latency once, and no work of the others") {
+  KernelCode code = usual();
+  const auto seconds = [&] {
+    return predict(launch_of("k", 10000, 100 << 20), find_gpu("h200"), table_of(code)).seconds;
+  };
+  const double without = seconds();
+  code.last = {2000, 2, 0, 0, 0};
+  const double as_last = seconds() - without;
+  code.last = {};
+  code.once.instructions += 2000;
+  const double as_once = seconds() - without;
+  CHECK(as_last > 0);
+  CHECK(as_last < 6e-6);
+  CHECK(as_once > 10 * as_last);
 }
 
 TEST_CASE("copies to shared memory are loads that only cp.async.wait waits for") {
@@ -180,7 +215,7 @@ TEST_CASE("the table of kernels is read as it was written") {
   CHECK(code.step.rounds == 2);
   CHECK(code.once.loaded == 36);
   CHECK_THROWS_WITH(read_code_table(fmt::format("{}x\t1\n", text)),
-                    Contains("line 4 of the table of kernels has 2 columns, not 14"));
+                    Contains("line 4 of the table of kernels has 2 columns, not 19"));
   CHECK_THROWS_WITH(read_code_table("kernel\n"), Contains("line 1"));
   CHECK(code_table().kernels.size() > 300);  // the one of this build
 }

@@ -80,9 +80,11 @@ std::vector<Fault> faults(const std::vector<KernelCode>& kernels) {
     if (moves_packs(kernel)) {
       // An optimizer's tail of fewer numbers than a pack is stored once, number by number.
       const bool tail = has(kernel, "each_number_chunked");
-      const int single = has(kernel, "bfloat16") ? count_of(kernel.stores, 2)
-                         : tail                  ? 0
-                                                 : count_of(kernel.stores_in_loops, 4);
+      // A channel's coefficients are stored by one thread, its neighbours' by the next ones.
+      const bool coefficients = std::regex_search(kernel.name, std::regex("^(sum|finish|whole)_chunks"));
+      const int single = has(kernel, "bfloat16")  ? count_of(kernel.stores, 2)
+                         : (tail || coefficients) ? 0
+                                                  : count_of(kernel.stores_in_loops, 4);
       const bool bytes =
           has(kernel, "unsigned char") || has(kernel, "node_gradient");  // packs of 4 of these are 4 bytes
       if (single > 0 && !bytes) add(kernel, fmt::format("{} stores of single numbers", single));

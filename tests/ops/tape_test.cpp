@@ -4,6 +4,7 @@
 #include "core/recompute.h"
 #include "ops/activation.h"
 #include "ops/batch_norm.h"
+#include "ops/batch_norm_squeeze_excite.h"
 #include "ops/bifpn_node.h"
 #include "ops/conv2d.h"
 #include "ops/cross_entropy.h"
@@ -105,6 +106,15 @@ std::vector<TapeRow> rows() {
        },
        {x({2, 5, 3}), x({3}), x({3}), x({3}), x({3}), x({3}), x({3}), x({3}), x({3})},
        {3, 4, 7, 8}},
+      {"batch_norm_squeeze_excite",
+       [](auto& in) {
+         BatchNormOptions options;
+         options.activation = Activation::swish;
+         return Tensors{batch_norm_squeeze_excite(in[0], {in[1], in[2], in[3], in[4]}, options, nullptr,
+                                                  in[5], in[6], in[7], in[8])};
+       },
+       {x({1, 4, 4, 3}), x({3}), x({3}), x({3}), x({3}), x({3, 2}), x({2}), x({2, 3}), x({3})},
+       {3, 4}},
       {"bifpn_node",
        [](auto& in) {
          return Tensors{bifpn_node({in[0], in[1]}, in[2], Fusion::softmax, 4, 4)};

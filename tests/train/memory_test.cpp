@@ -163,7 +163,7 @@ TEST_CASE("the memory of a whole training is predicted") {
 TEST_CASE("a training too large for any laptop is predicted at once, and the batch that fits is found") {
   TrainConfig config = config_of({"efficientdet_d7", 16, 1536, false});
   const StepMemory huge = step_memory(config, 90);
-  CHECK(double(huge.peak) > 300e9);
+  CHECK(double(huge.peak) > 270e9);
   CHECK(huge.reserved >= huge.peak);
   CHECK(double(huge.gradients) == Approx(4 * 51.9e6).epsilon(0.01));  // 51.9 million parameters
   config.recompute = true;
