@@ -83,7 +83,7 @@ void backward_cpu(const Tensor& input, const Tensor& gradient, const NormCoeffic
   const std::vector<T> scales = group.repeat<T>(c.scale.data<T>()),
                        shifts = group.repeat<T>(c.shift.data<T>()), means = group.repeat<T>(c.mean.data<T>());
   SqueezeExciteLayerGradients<T> layers(se);
-  // For each image: the gradient of u that comes by the means, and its sums of g and g (x - mean).
+  // For each image: the gradient of u that comes through the means, and its sums of g and g (x - mean).
   std::vector<T> through_means(size_t(se.batch * channels));
   std::vector<double> of_images(size_t(2 * se.batch * channels));
   for_images(se.batch, [&](int64_t n) {

@@ -89,9 +89,9 @@ struct SegmentPlace {
 };
 
 // Adds up Count / N sums per channel over the lines of a block, and calls use(channel, totals) for each
-// channel, in different threads, so that what follows takes them one instruction, and not one thread N.
-// `sums` are the thread's own, of its N channels: the first of each, then the second. All threads of the
-// block must call it, with shared_bytes<R>(Count) of dynamic shared memory.
+// channel in a thread of its own, so that what follows runs for all channels at once. `sums` are the thread's
+// own, of its N channels: the first of each, then the second. All threads of the block must call it, with
+// shared_bytes<R>(Count) of dynamic shared memory.
 template <int N, int Count, class R, class F>
 __device__ inline void for_each_channel(const R (&sums)[Count], const SegmentPlace<N>& at, F&& use) {
   constexpr int of_channel = Count / N;

@@ -5,11 +5,13 @@
 namespace fovea::cuda {
 
 // y = u gate, with u = swish(x scale + shift) and the gate of squeeze and excite from the means of u. Neither
-// u nor its gradient is ever in memory. x, y, dx and dy are (batch, pixels, channels) of T: float, double,
-// bfloat16, with fewer than 2^32 packs of numbers. All sums have a fixed order. Backward with fewer passes
-// needs sums that the gate's gradient can be put into later: with g = dL/dz = (dy gate + m) swish'(z), where
-// m is what comes by the means,
-//   sum g = gate sum dy swish'(z) + m sum swish'(z), over the pixels of an image, and the same with x - mean.
+// u nor its gradient is ever stored. x, y, dx and dy are (batch, pixels, channels) of T: float, double,
+// bfloat16, with fewer than 2^32 packs of numbers. All sums have a fixed order.
+//
+// The backward pass reads x and dy only twice, because its sums are taken before the gate's gradient is
+// known: with g = dL/dz = (dy gate + m) swish'(z), where m is the gradient that comes through the means,
+//   sum g = gate sum dy swish'(z) + m sum swish'(z)
+// over the pixels of an image, and the same with a factor x - mean.
 
 // Four launches.
 template <class T>

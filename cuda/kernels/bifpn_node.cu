@@ -90,8 +90,8 @@ __device__ void share_weights(const Node<T>& node, Accumulator<T>* w) {
   __syncthreads();
 }
 
-// All inputs of an output pixel at the node's size, N channels each. A number of them is one of T, also where
-// it is a maximum. Their loads do not wait for one another, except for the windows of pooled inputs.
+// All inputs of an output pixel at the node's size, N channels each. They are numbers of T, maxima included,
+// so nothing is rounded. Their loads do not wait for one another, except for the windows of pooled inputs.
 template <int N, int Most, class T>
 struct Inputs {
   Pack<T, N> x[Most];
@@ -107,9 +107,9 @@ struct Inputs {
                           out.c);
     }
   }
-  // Completes the pooled ones of output i, of which a node has one at most, usually. WRITES: also where the
-  // maxima are, if the node wants to know. The code is there once, and the index of what it writes a
-  // constant.
+  // Computes the pooled inputs of output i; a node usually has at most one. WRITES: it also writes where the
+  // maxima are, if the node wants to know. The search is compiled once, and x is still indexed by constants
+  // only.
   template <bool WRITES>
   __device__ void pool(const Node<T>& node, const ImagePlace& out, int64_t i) {
     NO_UNROLL for (int pooled = 0; pooled < node.count; ++pooled) {

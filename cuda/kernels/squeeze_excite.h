@@ -39,7 +39,7 @@ void squeeze_excite_backward(const T* x, const T* dy, T* dx, const SqueezeExcite
 template <class R>
 void squeeze_excite_gate(const R* partial, int64_t chunks, const SqueezeExcite<R>& se);
 // Two launches: from sums of x dy, the gradients of the parameters, and through_means (batch, channels), the
-// gradient of each x that comes by the means.
+// gradient of each x that comes through the means.
 template <class R>
 void squeeze_excite_layer_gradients(const R* partial, int64_t chunks, const SqueezeExcite<R>& se,
                                     const SqueezeExciteGradients<R>& gradients, R* through_means);

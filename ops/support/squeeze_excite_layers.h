@@ -57,7 +57,7 @@ class SqueezeExciteLayerGradients {
  public:
   explicit SqueezeExciteLayerGradients(const SqueezeExcite<T>& se);
   // From the sums (channels) of u dy over the pixels of image n, where y = u gate: writes the gradient of
-  // each of its u that comes by the means. Different images may be given by different threads.
+  // each of its u that comes through the means. Different images may be given by different threads.
   void image(int64_t n, const T* sums, T* through_means);
   // Writes the gradients of the parameters, after all images.
   void finish(const SqueezeExciteGradients<T>& to) const;

@@ -73,7 +73,7 @@ TEST_CASE("every setting has a range") {
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.batch_size = -1; }), Contains("`batch_size` is -1"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.learning_rate = -1; }), Contains("`learning_rate` is -1"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.scale_max = 0.2; }),
-                    Contains("`scale_max` is 0.2: give a number from 0.5"));
+                    Contains("`scale_max` is 0.2: give a number from 0.8"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.mosaic = 1.5; }), Contains("`mosaic` is 1.5"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.crop = -1; }), Contains("`crop` is -1"));
   CHECK_THROWS_WITH(with([](TrainConfig& c) { c.hue = 0.6; }),

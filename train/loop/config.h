@@ -52,8 +52,8 @@ struct TrainConfig {
 
   bool horizontal_flip = true;
   bool vertical_flip = false;
-  double scale_min = 0.5;
-  double scale_max = 1.5;
+  double scale_min = 0.8;
+  double scale_max = 1.25;
   double multi_scale = 0;
   double crop = 0;
   double mosaic = 0;
