@@ -23,6 +23,11 @@ TapeObserver*& TapeObserver::innermost() {
   thread_local TapeObserver* observer = nullptr;
   return observer;
 }
+bool TapeObserver::any_needs_whole_graph() {
+  bool needed = false;
+  for_each([&](const TapeObserver& observer) { needed = needed || observer.needs_whole_graph(); });
+  return needed;
+}
 TapeObserver::TapeObserver() : outer_(std::exchange(innermost(), this)) {}
 TapeObserver::~TapeObserver() { innermost() = outer_; }
 

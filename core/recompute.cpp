@@ -46,13 +46,6 @@ Tensors gradients_of(const std::function<Tensor(const Tensors&)>& function, cons
   return gradients;
 }
 
-bool whole_graph_needed() {
-  bool needed = false;
-  TapeObserver::for_each(
-      [&](const TapeObserver& observer) { needed = needed || observer.needs_whole_graph(); });
-  return needed;
-}
-
 }  // namespace
 
 bool is_recomputing() { return recomputing; }
@@ -62,7 +55,7 @@ Tensor recompute(const std::function<Tensor(const Tensors&)>& function, const Te
   bool needed = false;
   for (const Tensors* tensors : {&inputs, &parameters})
     for (const Tensor& tensor : *tensors) needed = needed || tensor.requires_grad();
-  if (!needed || !grad_enabled() || whole_graph_needed()) return function(inputs);
+  if (!needed || !grad_enabled() || TapeObserver::any_needs_whole_graph()) return function(inputs);
 
   Tensor output;
   {

@@ -28,6 +28,7 @@ class TapeObserver {
   virtual bool needs_whole_graph() const { return false; }
 
   static bool any() { return innermost() != nullptr; }  // whether one lives on this thread
+  static bool any_needs_whole_graph();
   // Calls f(observer) for the living observers of this thread.
   template <class F>
   static void for_each(F&& f) {

@@ -13,30 +13,6 @@ namespace {
 
 constexpr const char* name_of_op = "batch_norm_squeeze_excite";
 
-// Calls f(first, count, chunk's sums) for each long row of the chunks of one image's pixels (channel_rows.h),
-// and adds up the sums of the chunks, `Count` for each channel, in a fixed order: sums (Count, channels).
-template <int Count, class T, class F>
-void sums_over_pixels(int64_t pixels, int64_t channels, T* sums, F&& f) {
-  const RowGroup group(channels);
-  const int64_t chunk = chunk_rows(channels), chunks = chunk_count(pixels, chunk);
-  std::vector<double> partial(static_cast<size_t>(chunks * Count * channels));
-  parallel_chunks(pixels, chunk, [&](int64_t index, int64_t begin, int64_t end) {
-    std::vector<T> of_chunk[Count];
-    T* pointers[Count];
-    for (int i = 0; i < Count; ++i) {
-      of_chunk[i].resize(size_t(group.width()));
-      pointers[i] = of_chunk[i].data();
-    }
-    group.each(end - begin, [&](int64_t at, int64_t count) { f(begin * channels + at, count, pointers); });
-    for (int i = 0; i < Count; ++i) group.fold(of_chunk[i], partial.data() + (index * Count + i) * channels);
-  });
-  for (int64_t c = 0; c < Count * channels; ++c) {
-    double sum = 0;
-    for (int64_t index = 0; index < chunks; ++index) sum += partial[size_t(index * Count * channels + c)];
-    sums[c] = T(sum);
-  }
-}
-
 template <class T>
 void forward_cpu(const NormInputs& in, const NormCoefficients& c, const Tensor& result,
                  const SqueezeExciteTensors& tensors) {
@@ -50,7 +26,7 @@ void forward_cpu(const NormInputs& in, const NormCoefficients& c, const Tensor& 
   for_images(se.batch, [&](int64_t n) {
     const T *x = in.x.data<T>() + n * size, *scale = scales.data(), *shift = shifts.data();
     T *y = result.data<T>() + n * size, *pooled = se.pooled + n * channels;
-    sums_over_pixels<1>(se.pixels, channels, pooled, [=](int64_t at, int64_t count, T* const(&sums)[1]) {
+    const auto activate = [=](int64_t at, int64_t count, T* const(&sums)[1]) {
       T* const sum = sums[0];
 #pragma omp simd
       for (int64_t j = 0; j < count; ++j) {
@@ -58,7 +34,8 @@ void forward_cpu(const NormInputs& in, const NormCoefficients& c, const Tensor& 
         y[at + j] = u;
         sum[j] += u;
       }
-    });
+    };
+    column_sums_of<1>(se.pixels, channels, 1, activate, pooled);
     for (int64_t i = 0; i < channels; ++i) pooled[i] = T(pooled[i] * (1.0 / double(se.pixels)));
     squeeze_excite_gate(se, n);
     scale_pixels(y, se.gate + n * channels, no_shift.data(), y, se.pixels, channels);
@@ -91,7 +68,7 @@ void backward_cpu(const Tensor& input, const Tensor& gradient, const NormCoeffic
     const T *scale = scales.data(), *shift = shifts.data(), *mean = means.data();
     T* derivative = d[0].data<T>() + n * size;  // kept for the second pass, where dx will be
     std::vector<T> sums(size_t(5 * channels));
-    sums_over_pixels<5>(se.pixels, channels, sums.data(), [=](int64_t at, int64_t count, T* const(&to)[5]) {
+    const auto add = [=](int64_t at, int64_t count, T* const(&to)[5]) {
       T *gated = to[0], *direct = to[1], *mean_only = to[2], *direct_x = to[3], *mean_x = to[4];
 #pragma omp simd
       for (int64_t j = 0; j < count; ++j) {
@@ -104,7 +81,8 @@ void backward_cpu(const Tensor& input, const Tensor& gradient, const NormCoeffic
         direct_x[j] += product * from_mean;
         mean_x[j] += slope * from_mean;
       }
-    });
+    };
+    column_sums_of<5>(se.pixels, channels, 1, add, sums.data());
     T* through = through_means.data() + n * channels;
     layers.image(n, sums.data(), through);
     const T* gate = se.gate + n * channels;
@@ -164,10 +142,9 @@ void backward_cuda(const Tensor& x, const Tensor& dy, const NormCoefficients& c,
 }
 
 bool is_one_op(const BatchNormOptions& options) {
-  bool one = options.activation == Activation::swish &&
-             (!options.process_group || options.process_group->size() == 1);
-  TapeObserver::for_each([&](const TapeObserver& observer) { one = one && !observer.needs_whole_graph(); });
-  return one;
+  return options.activation == Activation::swish &&
+         (!options.process_group || options.process_group->size() == 1) &&
+         !TapeObserver::any_needs_whole_graph();
 }
 
 }  // namespace

@@ -40,6 +40,7 @@ struct ColumnPlan {
 inline constexpr int64_t few_rows = 16;  // one thread adds them faster than a block
 inline constexpr ColumnPlan plan_for_sums = {1024, 8, 256, 32};
 inline constexpr ColumnPlan plan_for_elements = {8192, 4, 256, 32};
+inline constexpr ColumnPlan plan_for_rows = {1056, 4, 256, 64};  // elementwise, with for_each_row()
 inline constexpr ColumnPlan plan_for_partials = {1, int64_t(1) << 40, 512, 8};  // all rows in one chunk
 
 // Depends only on the sizes, so that sums have the same bits on every device.
@@ -115,8 +116,8 @@ __device__ inline void for_each_row_of(Walk walk, const T* const (&from)[Arrays]
 // 2^32, to save registers.
 template <int N>
 struct ColumnWalk {
-  unsigned left;  // rows, with the present one
-  unsigned pack;  // of the present row: ColumnPlace::offset() / N
+  unsigned left;  // remaining rows, including the current one
+  unsigned pack;  // the index of the current row's pack: ColumnPlace::offset() / N
   unsigned step;
 
   __device__ explicit ColumnWalk(const ColumnPlace<N>& at)

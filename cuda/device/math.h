@@ -2,7 +2,9 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
+#include "cuda/device/bfloat16.h"
 #include "cuda/device/host_device.h"
 
 namespace fovea {
@@ -50,10 +52,10 @@ FOVEA_HOST_DEVICE inline float short_exponential(float x) {
   return exponential(x);
 #endif
 }
-// The shorter of the two where Stored is bfloat16.
+// The shorter of the two if Stored is bfloat16.
 template <class Stored, class T>
 FOVEA_HOST_DEVICE inline T exponential_for(T x) {
-  if constexpr (sizeof(Stored) == 2)
+  if constexpr (std::is_same_v<Stored, bfloat16>)
     return short_exponential(x);
   else
     return exponential(x);
@@ -83,6 +85,14 @@ FOVEA_HOST_DEVICE inline float short_sigmoid_of(float x) {
 #else
   return sigmoid_of(x);
 #endif
+}
+// The shorter of the two if Stored is bfloat16.
+template <class Stored, class T>
+FOVEA_HOST_DEVICE inline T sigmoid_for(T x) {
+  if constexpr (std::is_same_v<Stored, bfloat16>)
+    return short_sigmoid_of(x);
+  else
+    return sigmoid_of(x);
 }
 
 // log(1 + t) for t in [0, 1], as t p(t) with the p of degree 9 with the smallest maximum relative error

@@ -162,8 +162,8 @@ class Chunks {
 template <int N>
 class RowWalk {
  public:
-  unsigned left;  // rows, with the present one
-  unsigned pack;  // of the present row: SegmentPlace::offset() / N
+  unsigned left;  // remaining rows, including the current one
+  unsigned pack;  // the index of the current row's pack: SegmentPlace::offset() / N
 
   __device__ explicit RowWalk(const SegmentPlace<N>& at)
       : left(at.begin < at.end ? (unsigned(at.end - at.begin) + blockDim.y - 1) / blockDim.y : 0),
@@ -182,7 +182,7 @@ class RowWalk {
   }
 
  private:
-  unsigned size_, pixel_, pixels_;  // of the segment in an image; this row's; added by a step
+  unsigned size_, pixel_, pixels_;  // pixels of the segment in an image, the current one, and a step's
   unsigned step_, gap_;             // packs of a step, and what is added to it from one image to the next
 };
 

@@ -1,6 +1,4 @@
 #pragma once
-#include <type_traits>
-
 #include "cuda/device/bfloat16.h"
 #include "cuda/device/host_device.h"
 #include "cuda/device/math.h"
@@ -45,10 +43,7 @@ struct Relu6 {
 struct Sigmoid {
   template <class Stored = void, class T>
   FOVEA_HOST_DEVICE static T forward(T x) {
-    if constexpr (std::is_same_v<Stored, bfloat16>)
-      return short_sigmoid_of(x);
-    else
-      return sigmoid_of(x);
+    return sigmoid_for<Stored>(x);
   }
   template <class Stored = void, class T>
   FOVEA_HOST_DEVICE static T derivative(T x) {

@@ -14,7 +14,7 @@
 #include "cuda/device/last_block.h"
 #include "cuda/device/segments.h"
 #include "cuda/kernels/activation.h"
-#include "cuda/runtime/error.h"
+#include "cuda/kernels/norm_channels.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
 #include "cuda/runtime/stream.h"
@@ -88,11 +88,7 @@ struct Statistics {
             running_variance = updates ? of.running_variance[channel] : R(0);
     // Rounding may give less than 0; a NaN stays.
     const R mean = sums[0], variance = sums[1] < R(0) ? R(0) : sums[1] / R(rows);
-    const R inverse_std = R(1) / std::sqrt(variance + norms.epsilon), scale = weight * inverse_std;
-    norm.scale[coefficient] = scale;
-    norm.shift[coefficient] = bias - mean * scale;
-    norm.mean[coefficient] = mean;
-    norm.inverse_std[coefficient] = inverse_std;
+    write_coefficients(norm, coefficient, mean, variance, norms.epsilon, weight, bias);
     if (!updates) return;
     const R unbiased = rows > 1 ? R(rows) / R(rows - 1) : R(1), keep = 1 - norms.momentum;
     of.running_mean[channel] = keep * running_mean + norms.momentum * mean;
@@ -177,8 +173,7 @@ struct GradientSums {
   BatchNormTable<R> gradients;
   BatchNormCoefficients<R> norm;
   BatchNormChunks<R> given;  // none
-  // (segments, channels) each: what dx = scale * g - constant - x * slope needs, the gradient terms of mean
-  // and variance (arXiv 1502.03167, section 3).
+  // (segments, channels) each, of ChannelGradients
   R *constant, *slope;
 
   template <int N>
@@ -212,17 +207,11 @@ struct GradientSums {
   template <int N>
   __device__ void of_all(const Chunks<N, R>&, int64_t, R (&)[2]) const {}
 
-  // The gradient terms of the statistics need the sums of all processes, the parameters only this process's
-  // sums, whose gradients are added later.
   __device__ void finish(const R (&all)[2], const R (&own)[2], int64_t rows, int segment, int64_t channel,
                          int64_t coefficient) const {
-    const R scale = norm.scale[coefficient], inverse_std = norm.inverse_std[coefficient],
-            mean = norm.mean[coefficient];
-    const R of_variance = training ? scale * inverse_std * inverse_std * all[1] / R(rows) : R(0);
-    gradients.of[segment].weight[channel] = own[1] * inverse_std;
-    gradients.of[segment].bias[channel] = own[0];
-    slope[coefficient] = of_variance;
-    constant[coefficient] = training ? scale * all[0] / R(rows) - of_variance * mean : R(0);
+    const BatchNormParameters<R> of = gradients.of[segment];
+    ChannelGradients<R>{norm, training, constant, slope}.write(all, own, R(rows), coefficient,
+                                                               of.weight + channel, of.bias + channel);
   }
 };
 
@@ -253,9 +242,7 @@ struct Gradient : GradientSums<F, T> {
 
 // ---- The kernels of both directions
 
-// Channels of a thread: the sums and coefficients of 8 would leave registers for few warps.
-constexpr int pack_for(int bytes) { return std::min(16 / bytes, 4); }
-constexpr int sum_threads = 512, slab_threads = 512, apply_threads = 256;  // of a block
+constexpr int sum_threads = 512, slab_threads = 512;  // per block
 // Blocks that a multiprocessor should hold: `most` of bfloat16, half as many of types with larger packs.
 template <class Pass, int most>
 inline constexpr int blocks_held = sizeof(*Pass::x) == 2 ? most : most / 2;
@@ -308,7 +295,7 @@ __global__ void finish_chunks(Pass pass, const typename Pass::R* partial, int ra
 }
 
 template <class Pass, int N>
-__global__ void __launch_bounds__(apply_threads, blocks_held<Pass, 4>)
+__global__ void __launch_bounds__(plan_for_rows.threads, blocks_held<Pass, 4>)
     apply_chunks(Pass pass, SegmentGrid grid) {
   pass.apply(SegmentPlace<N>(grid));
 }
@@ -318,12 +305,9 @@ template <class R>
 __global__ void running_coefficients(BatchNormTable<R> norms, BatchNormCoefficients<R> norm,
                                      int64_t channels) {
   for (const int64_t c : grid_stride(channels)) {
-    const R inverse_std = R(1) / std::sqrt(norms.of[0].running_variance[c] + norms.epsilon);
-    const R mean = norms.of[0].running_mean[c], scale = norms.of[0].weight[c] * inverse_std;
-    norm.scale[c] = scale;
-    norm.shift[c] = norms.of[0].bias[c] - mean * scale;
-    norm.mean[c] = mean;
-    norm.inverse_std[c] = inverse_std;
+    const BatchNormParameters<R>& of = norms.of[0];
+    write_coefficients(norm, c, of.running_mean[c], of.running_variance[c], norms.epsilon, of.weight[c],
+                       of.bias[c]);
   }
 }
 
@@ -344,9 +328,8 @@ __global__ void __launch_bounds__(slab_threads, 1) whole_chunks(Pass pass, Segme
 // ---- Launches
 
 // Sums: as many blocks as a large GPU holds at once, for any number of channels; more chunks would mean more
-// partial sums for the last block. Elementwise: twice as many.
+// partial sums for the last block.
 constexpr ColumnPlan plan_for_chunks = {264, 4, sum_threads, 64}, plan_for_tiles = {528, 4, sum_threads, 64};
-constexpr ColumnPlan plan_for_rows = {1056, 4, apply_threads, 64};
 // All rows in one block, with 32 bytes of channels per row (a memory sector), if a thread has few rows.
 constexpr ColumnPlan plan_for_slabs = {1, int64_t(1) << 40, slab_threads, 4};
 constexpr int64_t most_slab_steps = 4;
@@ -356,14 +339,10 @@ SegmentGrid grid_of(const BatchNormDims& d, int pack, ColumnPlan plan) {
   return segment_grid(d.images, std::span(d.size, size_t(d.segments)), d.channels, pack, plan);
 }
 
-// Calls f.operator()<N>() with the channels of a thread.
+// with_norm_pack() for these dims.
 template <class T, class F>
 void with_pack(const BatchNormDims& d, F&& f) {
-  constexpr int pack = pack_for(sizeof(T));
-  const bool packs = d.channels % pack == 0;
-  if (d.images * d.pixels * d.channels / (packs ? pack : 1) >> 32)
-    throw CudaError("batch norm: a tensor has 2^32 packs or more, which is more than its kernels count");
-  packs ? f.template operator()<pack>() : f.template operator()<1>();
+  with_norm_pack<T>(d.images * d.pixels * d.channels, d.channels, f);
 }
 
 // The launches before the elementwise one.
@@ -435,7 +414,7 @@ void batch_norm_coefficients(const T* x, const BatchNormTable<Accumulator<T>>& n
 }
 
 bool batch_norm_is_one_launch(const BatchNormDims& d, int bytes) {
-  return grid_of(d, pack_for(bytes), plan_for_slabs).steps() <= most_slab_steps;
+  return grid_of(d, norm_pack(bytes), plan_for_slabs).steps() <= most_slab_steps;
 }
 
 template <class F, class T>

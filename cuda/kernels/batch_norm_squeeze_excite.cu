@@ -3,20 +3,17 @@
 // 1, the result 2), backward 5 (the sums 2, dx 3). As two ops it is 5 and 9.
 #include "cuda/kernels/batch_norm_squeeze_excite.h"
 
-#include <algorithm>
-
 #include "cuda/device/columns.h"
 #include "cuda/kernels/activation.h"
-#include "cuda/runtime/error.h"
+#include "cuda/kernels/norm_channels.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
 
 namespace fovea::cuda {
 namespace {
 
-constexpr int threads = 256;
-// As many blocks as a large GPU holds at once for sums, and some waves of them elementwise.
-constexpr ColumnPlan plan_for_swish_sums = {528, 4, threads, 64}, plan_for_rows = {1056, 4, threads, 64};
+// Sums: as many blocks as a large GPU holds at once.
+constexpr ColumnPlan plan_for_swish_sums = {528, 4, plan_for_rows.threads, 64};
 
 // z = x scale + shift in a thread's N channels.
 template <class R, int N>
@@ -33,7 +30,7 @@ struct Affine {
 
 // partial (batch, chunks, channels) = the sums of swish(z) over a chunk of pixels.
 template <class T, int N>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(plan_for_rows.threads)
     swish_sums_chunks(const T* x, BatchNormCoefficients<Accumulator<T>> norm, Accumulator<T>* partial,
                       ColumnGrid grid) {
   using R = Accumulator<T>;
@@ -49,7 +46,7 @@ __global__ void __launch_bounds__(threads)
 
 // y = swish(z) gate, with a gate for each channel of each image.
 template <class T, int N>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(plan_for_rows.threads)
     swish_scale_chunks(const T* x, BatchNormCoefficients<Accumulator<T>> norm, const Accumulator<T>* gate,
                        T* y, ColumnGrid grid) {
   using R = Accumulator<T>;
@@ -75,7 +72,7 @@ struct GradientSums {
 };
 
 template <class T, int N>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(plan_for_rows.threads)
     gated_gradient_sums_chunks(const T* x, const T* dy, BatchNormCoefficients<Accumulator<T>> norm,
                                GradientSums<Accumulator<T>> partial, ColumnGrid grid) {
   using R = Accumulator<T>;
@@ -102,16 +99,14 @@ __global__ void __launch_bounds__(threads)
   UNROLL for (int i = 0; i < 5; ++i) { store_rounded<N>(to[i] + at.partial(grid), sums + i * N); }
 }
 
-// Adds up sum g and sum g (x - mean) over all images: the gradients of weight and bias, and what
-//   dx = scale g - constant - x slope
-// needs, the gradient terms of mean and variance (arXiv 1502.03167, section 3), which are 0 with running
-// averages. A block has 8 channels, a thread one of them and every lines-th chunk.
+// Adds up sum g and sum g (x - mean) over all images, and writes the gradients that follow. A block has 8
+// channels, a thread one of them and every lines-th chunk.
 constexpr int finish_channels = 8, finish_lines = 64;
 template <class R>
 __global__ void __launch_bounds__(finish_channels* finish_lines)
     finish_gated_gradient(GradientSums<R> partial, int images, int chunks, int channels, const R* gate,
-                          const R* through_means, BatchNormCoefficients<R> norm, bool training, R rows,
-                          BatchNormParameters<R> gradients, R* constant, R* slope) {
+                          const R* through_means, R rows, BatchNormParameters<R> parameters,
+                          ChannelGradients<R> gradients) {
   const int c = int(blockIdx.x) * finish_channels + int(threadIdx.x);
   const bool inside = c < channels;
   R sums[2] = {};
@@ -125,16 +120,11 @@ __global__ void __launch_bounds__(finish_channels* finish_lines)
   }
   block_column_sum(sums);
   if (!inside || threadIdx.y > 0) return;
-  const R scale = norm.scale[c], inverse_std = norm.inverse_std[c], mean = norm.mean[c];
-  const R of_variance = training ? scale * inverse_std * inverse_std * sums[1] / rows : R(0);
-  gradients.weight[c] = sums[1] * inverse_std;
-  gradients.bias[c] = sums[0];
-  slope[c] = of_variance;
-  constant[c] = training ? scale * sums[0] / rows - of_variance * mean : R(0);
+  gradients.write(sums, sums, rows, c, parameters.weight + c, parameters.bias + c);
 }
 
 template <class T, int N>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(plan_for_rows.threads)
     gated_gradient_chunks(const T* x, const T* dy, BatchNormCoefficients<Accumulator<T>> norm,
                           const Accumulator<T>* constant, const Accumulator<T>* slope,
                           const Accumulator<T>* gate, const Accumulator<T>* through_means, T* dx,
@@ -158,16 +148,10 @@ __global__ void __launch_bounds__(threads)
   });
 }
 
-// Calls f.operator()<N>() with the channels of a thread: half packs of bfloat16, which leave registers for
-// more warps.
+// with_norm_pack() for these sizes.
 template <class T, class F>
 void with_pack(const SqueezeExcite<Accumulator<T>>& se, F&& f) {
-  constexpr int pack = std::min(pack_size<T>, 4);
-  const bool packs = se.channels % pack == 0;
-  if (se.batch * se.pixels * se.channels / (packs ? pack : 1) >> 32)
-    throw CudaError(
-        "squeeze and excite: a tensor has 2^32 packs or more, which is more than its kernels count");
-  packs ? f.template operator()<pack>() : f.template operator()<1>();
+  with_norm_pack<T>(se.batch * se.pixels * se.channels, se.channels, f);
 }
 
 // A step of for_each_row() is row_depth rows.
@@ -224,8 +208,9 @@ void batch_norm_squeeze_excite_backward(const T* x, const T* dy,
            LaunchConfig(dim3(unsigned((se.channels + finish_channels - 1) / finish_channels)),
                         dim3(finish_channels, finish_lines), finish_channels * finish_lines * 2 * sizeof(R))
                .moves(4 * size * int64_t(sizeof(R))),
-           of_chunks, int(se.batch), int(sums.chunks), int(se.channels), se.gate, through_means.data(), norm,
-           training, R(se.batch * se.pixels), norm_gradients, constant.data(), slope.data());
+           of_chunks, int(se.batch), int(sums.chunks), int(se.channels), se.gate, through_means.data(),
+           R(se.batch * se.pixels), norm_gradients,
+           ChannelGradients<R>{norm, training, constant.data(), slope.data()});
     const ColumnGrid grid = grid_of(se, N, plan_for_rows);
     launch(gated_gradient_chunks<T, N>, config_of(grid), x, dy, norm, constant.data(), slope.data(), se.gate,
            through_means.data(), dx, grid);

@@ -95,7 +95,7 @@ class PackedLogits {
   template <class R, class F>
   __device__ void for_each(const int32_t* targets, F&& f) const {
     if constexpr (WIDE) {
-      const int32_t end = classes_ - first_class;  // of the first anchor's logits in the pack
+      const int32_t end = classes_ - first_class;  // where the first anchor's logits end in the pack
       const int32_t first = targets[anchor];
       int32_t second = first;
       if (end < size) second = targets[anchor + 1];

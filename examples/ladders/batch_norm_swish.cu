@@ -152,8 +152,11 @@ int main(int argc, char** argv) {
                  {"5 the kernel in use",
                   {{"cuda/kernels/batch_norm.cu",
                     {"struct Statistics", "struct Normalize", "__launch_bounds__(slab_threads, 1)"}},
-                   {"cuda/device/segments.h", {"struct SegmentPlace", "inline void for_each_row("}},
-                   {"cuda/device/columns.h", {"inline void block_column_sum("}}},
+                   {"cuda/kernels/norm_channels.h", {"void write_coefficients("}},
+                   {"cuda/device/segments.h",
+                    {"struct SegmentPlace", "class RowWalk", "inline void for_each_channel(",
+                     "inline void for_each_row("}},
+                   {"cuda/device/columns.h", {"inline void for_each_row_of(", "class ColumnSums"}}},
                   [&] {
                     BatchNormTable<float> norms{.epsilon = epsilon};
                     norms.of[0] = {weight.data(), bias.data(), nullptr, nullptr};

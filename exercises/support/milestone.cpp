@@ -53,8 +53,6 @@ TrainConfig training_config() {
   config.model = "efficientdet_d-3";
   config.image_size = "128";
   config.anchor_scale = milestone_anchor_scale;
-  config.scale_min = 0.8;
-  config.scale_max = 1.25;
   config.batch_size = 4;
   config.steps = milestone_steps;
   config.learning_rate = milestone_rate;

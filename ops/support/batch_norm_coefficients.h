@@ -42,7 +42,7 @@ struct NormInputs {
   const Tensor& x;
   const std::vector<BatchNormTensors>& norms;  // one for each segment; one on the CPU
   const BatchNormOptions& options;
-  const ChannelStatistics* statistics;  // of x, or null
+  const ChannelStatistics* statistics;  // if the producer of x gathered them; otherwise null
   BatchNormDims dims;
 
   // Computes the coefficients, and updates the running averages if the options ask for it. T: float, double.

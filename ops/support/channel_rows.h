@@ -55,27 +55,41 @@ inline int64_t chunk_rows(int64_t channels) {
   return channels >= 32768 ? 1 : 32768 / (channels > 0 ? channels : 1);
 }
 
-// sums[c] = factor times the sum over all rows of term(i), where i is the element of column c in a row of a
-// rows x channels matrix. The order is fixed: sums run in T within a chunk of rows, in float64 over chunks.
-template <class T, class Term>
-void column_sums(int64_t rows, int64_t channels, double factor, const Term& term, T* sums) {
+// Sums over all rows of a rows x channels matrix, `Count` of them for each column: sums (Count, channels) =
+// factor times what add(first, count, to) adds up for the `count` elements from `first` on of each long row,
+// in to[0 .. Count - 1][0 .. count - 1]. The order is fixed: sums run in T within a chunk of rows, in float64
+// over chunks.
+template <int Count, class T, class Add>
+void column_sums_of(int64_t rows, int64_t channels, double factor, const Add& add, T* sums) {
   const RowGroup group(channels);
   const int64_t chunk = chunk_rows(channels), chunks = chunk_count(rows, chunk);
-  std::vector<double> partial(static_cast<size_t>(chunks * channels));
+  std::vector<double> partial(static_cast<size_t>(chunks * Count * channels));
   parallel_chunks(rows, chunk, [&](int64_t index, int64_t begin, int64_t end) {
-    std::vector<T> of_chunk(static_cast<size_t>(group.width()));
-    group.each(end - begin, [&, term, s = of_chunk.data()](int64_t at, int64_t count) {
-      const int64_t first = begin * channels + at;
-#pragma omp simd
-      for (int64_t j = 0; j < count; ++j) s[j] += term(first + j);
-    });
-    group.fold(of_chunk, partial.data() + index * channels);
+    std::vector<T> of_chunk[Count];
+    T* to[Count];
+    for (int i = 0; i < Count; ++i) {
+      of_chunk[i].resize(size_t(group.width()));
+      to[i] = of_chunk[i].data();
+    }
+    group.each(end - begin, [&](int64_t at, int64_t count) { add(begin * channels + at, count, to); });
+    for (int i = 0; i < Count; ++i) group.fold(of_chunk[i], partial.data() + (index * Count + i) * channels);
   });
-  for (int64_t c = 0; c < channels; ++c) {
+  for (int64_t c = 0; c < Count * channels; ++c) {
     double sum = 0;
-    for (int64_t index = 0; index < chunks; ++index) sum += partial[size_t(index * channels + c)];
+    for (int64_t index = 0; index < chunks; ++index) sum += partial[size_t(index * Count * channels + c)];
     sums[c] = T(sum * factor);
   }
+}
+
+// The same for one sum of term(i), where i is the index of an element.
+template <class T, class Term>
+void column_sums(int64_t rows, int64_t channels, double factor, const Term& term, T* sums) {
+  const auto add = [term](int64_t first, int64_t count, T* const(&to)[1]) {
+    T* const sum = to[0];
+#pragma omp simd
+    for (int64_t j = 0; j < count; ++j) sum[j] += term(first + j);
+  };
+  column_sums_of<1>(rows, channels, factor, add, sums);
 }
 
 }  // namespace fovea

@@ -9,6 +9,7 @@
 #include "ops/arithmetic.h"
 #include "ops/squeeze_excite.h"
 #include "ops/support/check_op.h"
+#include "tests/support/same_gradients.h"
 
 using namespace fovea;
 
@@ -53,21 +54,10 @@ BatchNormOptions with_swish(bool training) {
 TEST_CASE("batch norm with squeeze and excite and its gradients equal the two ops") {
   for (const bool training : {true, false}) {
     Random random(3);
-    const Tensors of_op = random_inputs({3, 5, 7, 40}, 10, random);
-    Tensors of_parts;
-    for (const Tensor& input : of_op) {
-      of_parts.push_back(input.clone().set_requires_grad());
-      input.set_requires_grad();
-    }
-    const Tensor y = one_op(of_op, with_swish(training)), reference = two_ops(of_parts, with_swish(training));
-    CHECK(relative_difference(y, reference) < 1e-14);
-    const Tensor dy = randn(y.shape(), random, DType::float64);
-    y.backward(dy);
-    reference.backward(dy);
-    for (size_t i = 0; i < of_op.size(); ++i) {
-      CAPTURE(training, i);
-      CHECK(relative_difference(of_op[i].grad(), of_parts[i].grad()) < 1e-12);
-    }
+    CAPTURE(training);
+    check_same_gradients([&](const Tensors& in) { return one_op(in, with_swish(training)); },
+                         [&](const Tensors& in) { return two_ops(in, with_swish(training)); },
+                         random_inputs({3, 5, 7, 40}, 10, random), random, 1e-14, 1e-12);
   }
 }
 

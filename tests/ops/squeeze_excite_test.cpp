@@ -11,6 +11,7 @@
 #include "ops/reduction.h"
 #include "ops/shape_ops.h"
 #include "ops/support/check_op.h"
+#include "tests/support/same_gradients.h"
 
 using namespace fovea;
 
@@ -50,19 +51,8 @@ TEST_CASE("squeeze and excite by hand") {
 
 TEST_CASE("squeeze and excite and its gradients equal their parts, op by op") {
   Random random(3);
-  const Tensors of_op = random_inputs({3, 5, 7, 40}, 10, random);
-  Tensors of_parts;
-  for (const Tensor& input : of_op) {
-    of_parts.push_back(input.clone().set_requires_grad());
-    input.set_requires_grad();
-  }
-  const Tensor y = squeeze_excite_of(of_op), reference = composed(of_parts);
-  CHECK(relative_difference(y, reference) < 1e-14);
-  const Tensor dy = randn(y.shape(), random, DType::float64);
-  y.backward(dy);
-  reference.backward(dy);
-  for (size_t i = 0; i < of_op.size(); ++i)
-    CHECK(relative_difference(of_op[i].grad(), of_parts[i].grad()) < 1e-13);
+  check_same_gradients(squeeze_excite_of, composed, random_inputs({3, 5, 7, 40}, 10, random), random, 1e-14,
+                       1e-13);
 }
 
 TEST_CASE("gradients of squeeze and excite") {
