@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/parallel.h"
+#include "core/simd.h"
 #include "core/tape_observer.h"
 #include "cuda/device/output_epilogue.h"
 #include "cuda/kernels/batch_norm.h"
@@ -38,56 +39,44 @@ void normalize_cpu(const T* x, const T* scale, const T* shift, T* y, const Batch
 }
 
 // With z = x * scale + shift and g = dy f'(z): grad_bias = sum g, grad_weight = sum g (x - mean) *
-// inverse_std.
+// inverse_std. g may be dy, and is dy where there is no activation: nothing is written then.
 template <class F, class T>
-void batch_norm_sums_cpu(const T* x, const T* dy, const T* scale, const T* shift, const T* mean, T* g,
-                         T* sum_g, T* sum_gx, const BatchNormDims& dims) {
+void batch_norm_sums_cpu(const T* x, const T* dy, const BatchNormCoefficients<T>& norm, T* g, T* sum_g,
+                         T* sum_gx, const BatchNormDims& dims) {
   const RowGroup group(dims.channels);
-  const std::vector<T> a = group.repeat<T>(scale), b = group.repeat<T>(shift), m = group.repeat<T>(mean);
-  const int64_t chunk = chunk_rows(dims.channels), chunks = chunk_count(dims.rows(0), chunk);
-  std::vector<double> partial(static_cast<size_t>(2 * chunks * dims.channels));
-  parallel_chunks(dims.rows(0), chunk, [&](int64_t index, int64_t begin, int64_t end) {
-    std::vector<T> first(a.size()), second(a.size());
-    const T *from = x + begin * dims.channels, *gradient = dy + begin * dims.channels;
-    T* kept = g + begin * dims.channels;
-    group.each(end - begin, [&](int64_t at, int64_t count) {
-      T *s = first.data(), *q = second.data();
+  const std::vector<T> scales = group.repeat<T>(norm.scale), shifts = group.repeat<T>(norm.shift),
+                       means = group.repeat<T>(norm.mean);
+  const auto add = [=, a = scales.data(), b = shifts.data(), mean = means.data()](int64_t at, int64_t count,
+                                                                                  T* const(&to)[2]) {
+    T *s = to[0], *q = to[1];
 #pragma omp simd
-      for (int64_t j = 0; j < count; ++j) {
-        const T value = from[at + j];
-        const T element = gradient[at + j] * F::derivative(value * a[size_t(j)] + b[size_t(j)]);
-        kept[at + j] = element;
-        s[j] += element;
-        q[j] += element * (value - m[size_t(j)]);
-      }
-    });
-    group.fold(first, partial.data() + 2 * index * dims.channels);
-    group.fold(second, partial.data() + (2 * index + 1) * dims.channels);
-  });
-  for (int64_t c = 0; c < dims.channels; ++c) {
-    double s = 0, q = 0;
-    for (int64_t index = 0; index < chunks; ++index) {
-      s += partial[size_t(2 * index * dims.channels + c)];
-      q += partial[size_t((2 * index + 1) * dims.channels + c)];
+    for (int64_t j = 0; j < count; ++j) {
+      const T value = x[at + j], element = dy[at + j] * F::derivative(value * a[j] + b[j]);
+      if constexpr (!std::is_same_v<F, Identity>) g[at + j] = element;
+      s[j] += element;
+      q[j] += element * (value - mean[j]);
     }
-    sum_g[c] = T(s);
-    sum_gx[c] = T(q);
-  }
+  };
+  std::vector<T> sums(size_t(2 * dims.channels));
+  column_sums_of<2>(dims.rows(0), dims.channels, 1, add, sums.data());
+  std::copy_n(sums.data(), dims.channels, sum_g);
+  std::copy_n(sums.data() + dims.channels, dims.channels, sum_gx);
 }
 
-// dx = scale * g - constant - x * slope (batch_norm_gradient_terms); dx holds g and is overwritten.
+// dx = scale * g - constant - x * slope (batch_norm_gradient_terms); dx may be g.
 template <class T>
-void batch_norm_dx_cpu(const T* x, const T* scale, const T* constant, const T* slope, T* dx,
+void batch_norm_dx_cpu(const T* x, const T* g, const T* scale, const T* constant, const T* slope, T* dx,
                        const BatchNormDims& dims) {
   const RowGroup group(dims.channels);
   const std::vector<T> a = group.repeat<T>(scale), u = group.repeat<T>(constant), v = group.repeat<T>(slope);
   parallel_chunks(dims.rows(0), chunk_rows(dims.channels), [&](int64_t, int64_t begin, int64_t end) {
-    const T* from = x + begin * dims.channels;
-    T* to = dx + begin * dims.channels;
+    const int64_t first = begin * dims.channels;
+    const T *from = x + first, *gradient = g + first;
+    T* to = dx + first;
     group.each(end - begin, [&](int64_t at, int64_t count) {
 #pragma omp simd
       for (int64_t j = 0; j < count; ++j)
-        to[at + j] = a[size_t(j)] * to[at + j] - u[size_t(j)] - from[at + j] * v[size_t(j)];
+        to[at + j] = a[size_t(j)] * gradient[at + j] - u[size_t(j)] - from[at + j] * v[size_t(j)];
     });
   });
 }
@@ -97,11 +86,12 @@ void batch_norm_backward_cpu(const T* x, const T* dy, const BatchNormCoefficient
                              const BatchNormOptions& options, T* dx, const BatchNormTable<T>& gradients,
                              const BatchNormDims& dims) {
   T *sum_g = gradients.of[0].bias, *sum_gx = gradients.of[0].weight;
-  batch_norm_sums_cpu<F>(x, dy, norm.scale, norm.shift, norm.mean, dx, sum_g, sum_gx, dims);
+  batch_norm_sums_cpu<F>(x, dy, norm, dx, sum_g, sum_gx, dims);
   std::vector<T> constant(size_t(dims.channels)), slope(size_t(dims.channels));
   batch_norm_gradient_terms(norm, options, dims.rows(0), dims.channels, sum_g, sum_gx, constant.data(),
                             slope.data());
-  batch_norm_dx_cpu(x, norm.scale, constant.data(), slope.data(), dx, dims);
+  const T* g = std::is_same_v<F, Identity> ? dy : dx;
+  batch_norm_dx_cpu(x, g, norm.scale, constant.data(), slope.data(), dx, dims);
 }
 template <class F, class T>
 void batch_norm_backward_cuda(const T* x, const T* dy, const BatchNormCoefficients<Accumulator<T>>& norm,
@@ -141,7 +131,9 @@ Tensor normalized(const char* op, const NormInputs& in) {
   for (const auto& [weight, bias, mean, variance] : in.norms)
     inputs.insert(inputs.end(), {weight, bias, mean, variance});
   const auto backward = [op, x = in.x.detach(), c, dims = in.dims, options](const Tensor& dy) {
-    Tensors gradients = {empty_like(x)};
+    // The CPU's loops may write over dy, which saves reading the memory that they would write to.
+    const bool in_place = dy.device() == Device::cpu && dy.unique();
+    Tensors gradients = {in_place ? dy : empty_like(x)};
     for (int i = 0; i < dims.segments; ++i)
       for (const bool average : {false, false, true, true})
         gradients.push_back(average ? Tensor() : empty({dims.channels}, c.scale.dtype(), x.device()));
@@ -248,6 +240,34 @@ void EvaluationNorm::normalize(T* values, int64_t rows) const {
                       rows);
   });
 }
+
+template <class T>
+void EvaluationNorm::apply_and_sum(const T* x, int64_t rows, T* y, int64_t y_row, double* sums) const {
+  constexpr int64_t lanes = simd_lanes<T>;  // columns at a time, whose sums stay in a register
+  const int64_t channels = int64_t(scale_.size());
+  with_activation(options_.activation, [&]<class F>() {
+    const auto columns = [&](int64_t first, int64_t count) __attribute__((always_inline)) {
+      T scale[lanes], shift[lanes], sum[lanes] = {};
+      std::copy_n(scale_.data() + first, count, scale);
+      std::copy_n(shift_.data() + first, count, shift);
+      for (int64_t i = 0; i < rows; ++i) {
+        const T* from = x + i * channels + first;
+        T* to = y + i * y_row + first;
+#pragma omp simd
+        for (int64_t j = 0; j < count; ++j) {
+          to[j] = F::forward(from[j] * scale[j] + shift[j]);
+          sum[j] += to[j];
+        }
+      }
+      for (int64_t j = 0; j < count; ++j) sums[first + j] += double(sum[j]);
+    };
+    int64_t c = 0;
+    for (; c + lanes <= channels; c += lanes) columns(c, lanes);
+    if (c < channels) columns(c, channels - c);
+  });
+}
+template void EvaluationNorm::apply_and_sum(const float*, int64_t, float*, int64_t, double*) const;
+template void EvaluationNorm::apply_and_sum(const double*, int64_t, double*, int64_t, double*) const;
 
 void EvaluationNorm::block(int64_t, float* values, int64_t rows) { normalize(values, rows); }
 void EvaluationNorm::block(int64_t, double* values, int64_t rows) { normalize(values, rows); }

@@ -44,6 +44,10 @@ class EvaluationNorm : public Epilogue {
   OutputEpilogue on_cuda(const Tensor& y, int64_t chunks) override;
   bool applied() const { return applied_; }                      // always true on the CPU in a dry run
   EvaluationNorm of_channels(int64_t begin, int64_t end) const;  // the norm of these channels
+  // y = the norm of x (rows, channels), in rows of y that begin `y_row` elements apart, and sums (channels) +=
+  // the sum of y over these rows.
+  template <class T>
+  void apply_and_sum(const T* x, int64_t rows, T* y, int64_t y_row, double* sums) const;
 
  private:
   template <class T>

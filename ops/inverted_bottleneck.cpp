@@ -24,20 +24,6 @@ void copy_columns(const T* from, int64_t from_row, int64_t rows, int64_t width, 
         width, [&]<class V>(int64_t c) { store(to + i * to_row + c, load<V>(from + i * from_row + c)); });
 }
 
-// The same, and sums its columns.
-template <class T>
-void copy_and_sum_columns(const T* from, int64_t rows, int64_t width, T* to, int64_t to_row, T* sums) {
-  for_channel_blocks<T>(width, [&]<class V>(int64_t c) {
-    V sum = {};
-    for (int64_t i = 0; i < rows; ++i) {
-      const V value = load<V>(from + i * width + c);
-      store(to + i * to_row + c, value);
-      sum += value;
-    }
-    store(sums + c, sum);
-  });
-}
-
 // The work that a thread takes at a time: output rows [first, last) and channels [channel, channel + width)
 // of image n.
 struct Piece {
@@ -57,13 +43,12 @@ void expand_and_convolve(const T* x, int64_t in_channels, const InvertedBottlene
   const auto rows = scratch((K + (band - 1) * S) * in_row), out = scratch(band * out_row);
   const auto filter = scratch(K * K * p.width), matrix = scratch(expands ? in_channels * p.width : 0);
   copy_columns(b.w_depthwise.data<T>() + p.channel, d.channels, K * K, p.width, filter.get(), p.width);
-  EvaluationNorm norm = b.depthwise_norm.of_channels(p.channel, p.channel + p.width);
+  const EvaluationNorm norm = b.depthwise_norm.of_channels(p.channel, p.channel + p.width);
   std::optional<EvaluationNorm> expand_norm;
   if (expands) {
     expand_norm = b.expand_norm->of_channels(p.channel, p.channel + p.width);
     copy_columns(b.w_expand.data<T>() + p.channel, d.channels, in_channels, p.width, matrix.get(), p.width);
   }
-  std::vector<T> band_sums(static_cast<size_t>(p.width));
   int64_t held = 0, made = 0;  // `rows` has the input rows [held, made)
   for (int64_t o = p.first; o < p.last; o += band) {
     const int64_t count = std::min(band, p.last - o), top = o * S - at.pad_y;
@@ -83,10 +68,8 @@ void expand_and_convolve(const T* x, int64_t in_channels, const InvertedBottlene
     const auto row = [&](int64_t i) { return rows.get() + (i - begin) * in_row; };
     for (int64_t r = 0; r < count; ++r)
       forward_row<K, S>(row, filter.get(), at, p.width, o + r, out.get() + r * out_row);
-    norm.block(0, out.get(), count * at.out.width);
-    copy_and_sum_columns(out.get(), count * at.out.width, p.width,
-                         y + at.out.pixel(p.n, o) * d.channels + p.channel, d.channels, band_sums.data());
-    for (int64_t c = 0; c < p.width; ++c) sums[c] += double(band_sums[size_t(c)]);
+    norm.apply_and_sum(out.get(), count * at.out.width, y + at.out.pixel(p.n, o) * d.channels + p.channel,
+                       d.channels, sums);
   }
 }
 
@@ -101,15 +84,13 @@ void convolved(const T* x, int64_t in_channels, const InvertedBottleneck& b, con
                 wanted = whole >= 8 ? 1 : 2 * chunk_count(4, whole);
   const int64_t part = chunk_count(height, wanted), parts = chunk_count(height, part);
   std::vector<double> sums(static_cast<size_t>(d.batch * parts * d.channels));
-  parallel_for(d.batch * parts * columns, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t row = task / columns, first = row % parts * part, channel = task % columns * width;
-      const Piece piece{row / parts, first, std::min(first + part, height), channel,
-                        std::min(width, d.channels - channel)};
-      with_window(d.kernel, d.stride, [&]<int K, int S>() {
-        expand_and_convolve<K, S>(x, in_channels, b, d, piece, y, sums.data() + row * d.channels + channel);
-      });
-    }
+  parallel_chunks(d.batch * parts * columns, 1, [&](int64_t task, int64_t, int64_t) {
+    const int64_t row = task / columns, first = row % parts * part, channel = task % columns * width;
+    const Piece piece{row / parts, first, std::min(first + part, height), channel,
+                      std::min(width, d.channels - channel)};
+    with_window(d.kernel, d.stride, [&]<int K, int S>() {
+      expand_and_convolve<K, S>(x, in_channels, b, d, piece, y, sums.data() + row * d.channels + channel);
+    });
   });
   const double pixels = double(height) * d.level[0].out.width;
   for (int64_t i = 0; i < d.batch * d.channels; ++i) {
@@ -120,27 +101,33 @@ void convolved(const T* x, int64_t in_channels, const InvertedBottleneck& b, con
   }
 }
 
-// y (N, P, Cout) = norm((x * gate) w), plus `shortcut` unless null; x (N, P, C), gate (N, C)
+// y (N, P, Cout) = norm((x * gate) w), plus `shortcut` unless null; x (N, P, C), which it may overwrite, gate
+// (N, C). An image's gate multiplies x in place or the rows of a copy of w, whichever is smaller.
 template <class T>
-void project(const T* x, const T* gate, const InvertedBottleneck& b, const T* shortcut, T* y, int64_t batch,
+void project(T* x, const T* gate, const InvertedBottleneck& b, const T* shortcut, T* y, int64_t batch,
              int64_t pixels) {
   const int64_t channels = b.w_project.size(0), out = b.w_project.size(1);
   const T* w = b.w_project.data<T>();
   EvaluationNorm norm = b.project_norm;
-  const int64_t block = gemm_block_rows(batch * pixels, out, channels);
-  parallel_chunks(batch * pixels, block, [&](int64_t index, int64_t begin, int64_t end) {
-    const auto scaled = std::make_unique_for_overwrite<T[]>(size_t((end - begin) * channels));
-    for (int64_t i = begin; i < end; ++i) {
-      const T *from = x + i * channels, *factor = gate + i / pixels * channels;
-      T* to = scaled.get() + (i - begin) * channels;
-#pragma omp simd
-      for (int64_t c = 0; c < channels; ++c) to[c] = from[c] * factor[c];
+  const int64_t block = std::min(pixels, gemm_block_rows(batch * pixels, out, channels)),
+                blocks = chunk_count(pixels, block);
+  parallel_chunks(batch * blocks, 1, [&](int64_t task, int64_t, int64_t) {
+    const int64_t n = task / blocks, first = task % blocks * block, rows = std::min(block, pixels - first);
+    const int64_t begin = n * pixels + first;
+    T *from = x + begin * channels, *to = y + begin * out;
+    const T* factor = gate + n * channels;
+    std::vector<T> gated;
+    if (pixels > out) {
+      gated.assign(w, w + channels * out);
+      for (int64_t c = 0; c < channels; ++c)
+        for (int64_t o = 0; o < out; ++o) gated[size_t(c * out + o)] *= factor[c];
+    } else {
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t c = 0; c < channels; ++c) from[i * channels + c] *= factor[c];
     }
-    T* to = y + begin * out;
-    block_product(end - begin, out, channels, scaled.get(), w, to);
-    norm.block(index, to, end - begin);
-    if (shortcut)
-      for (int64_t i = 0; i < (end - begin) * out; ++i) to[i] += shortcut[begin * out + i];
+    block_product(rows, out, channels, from, gated.empty() ? w : gated.data(), to);
+    norm.block(0, to, rows);
+    for (int64_t i = 0; shortcut && i < rows * out; ++i) to[i] += shortcut[begin * out + i];
   });
 }
 

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <iterator>
 
 #include "cli/predict/ptx.h"
 #include "cuda/runtime/error.h"
@@ -72,7 +73,7 @@ double machine_instructions(const PtxInstruction& i) {
       {"lg2.approx", 3},
       {"div.rn.f64", 40},
       {"sqrt.rn.f64", 40},
-      {"expected_trips", 0},
+      {"expected_", 0},
       {"and.pred", 0},
       {"or.pred", 0},
       {"not.pred", 0},
@@ -101,8 +102,9 @@ constexpr size_t instructions_as_predicates = 24;  // that a branch skips
 class Reader {
  public:
   explicit Reader(const PtxKernel& kernel) : kernel_(kernel), own_(kernel.loops.size() + 1) {
-    for (size_t block = 0; block < kernel.blocks.size(); ++block)
-      own_[size_t(kernel.innermost_loop(int(block)) + 1)].push_back(int(block));
+    const std::set<int> skipped = skipped_blocks();
+    for (int block = 0; block < int(kernel.blocks.size()); ++block)
+      if (!skipped.contains(block)) own_[size_t(kernel.innermost_loop(block) + 1)].push_back(block);
   }
 
   KernelCode read() const {
@@ -130,6 +132,25 @@ class Reader {
   }
 
  private:
+  // Adds the blocks that can be reached from `block` without passing through one of `closed`.
+  void reach(int block, const std::set<int>& closed, std::set<int>& reached) const {
+    if (closed.contains(block) || !reached.insert(block).second) return;
+    for (const int next : kernel_.blocks[size_t(block)].next) reach(next, closed, reached);
+  }
+
+  // The blocks with a note of EXPECT_SKIPPED(), and those that only they lead to.
+  std::set<int> skipped_blocks() const {
+    std::set<int> noted, all, without, result;
+    for (int block = 0; block < int(kernel_.blocks.size()); ++block)
+      for (const PtxInstruction& i : kernel_.blocks[size_t(block)].instructions)
+        if (i.is("expected_skipped")) noted.insert(block);
+    reach(0, {}, all);
+    reach(0, noted, without);
+    std::set_difference(all.begin(), all.end(), without.begin(), without.end(),
+                        std::inserter(result, result.end()));
+    return result;
+  }
+
   void count_accesses(KernelCode& code) const {
     for (size_t block = 0; block < kernel_.blocks.size(); ++block) {
       const bool in_loop = kernel_.innermost_loop(int(block)) >= 0;

@@ -65,10 +65,12 @@ Body cut(std::string_view text) {
     const size_t end = std::min(text.find('\n', at), text.size());
     std::string_view line = trimmed(text.substr(at, end - at));
     at = end + 1;
-    if (constexpr std::string_view trips = "// expected trips "; line.starts_with(trips)) {
+    if (constexpr std::string_view expected = "// expected "; line.starts_with(expected)) {
+      line.remove_prefix(expected.size());
+      const size_t kind = line.find(' ');
       PtxInstruction& note = body.blocks.back().instructions.emplace_back();
-      note.opcode = "expected_trips";
-      note.operands = std::string(line.substr(trips.size()));
+      note.opcode = "expected_" + std::string(line.substr(0, kind));
+      note.operands = std::string(line.substr(kind + 1));
       continue;
     }
     if (const size_t comment = line.find("//"); comment != std::string_view::npos)

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -9,17 +10,22 @@
 
 namespace fovea {
 
-// exp(x) without a branch or a call, so that loops over channels vectorise: x = n ln 2 + r with |r| <= ln 2 /
-// 2, e^r by the polynomial of degree 6 with the smallest maximum relative error (Remez), 1.9e-9, and 2^n from
-// exponent bits. Adding 1.5 * 2^23 rounds x / ln 2 to n and leaves n in the low bits of the sum. Within 2 ulp
-// of std::exp for x from -87 to 88. On the CPU x is clamped to that range, so that the result is never 0 or
-// infinite, which no caller needs.
-FOVEA_HOST_DEVICE inline float exponential(float x) {
-#ifdef __CUDA_ARCH__
-  return expf(x);
-#else
-  const float clamped =
-      x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);  // a NaN passes through both comparisons
+// exp(x) on the CPU, without a branch or a call, so that loops over channels vectorise: x = n ln 2 + r with
+// |r| <= ln 2 / 2, e^r by the polynomial of degree 6 with the smallest maximum relative error (Remez), 1.9e-9,
+// and 2^n from exponent bits. Adding 1.5 * 2^23 rounds x / ln 2 to n and leaves n in the low bits of the sum.
+// Within 2 ulp of std::exp for x from -87 to 88. x is clamped to that range, so that the result is never 0 or
+// infinite, which no caller needs. This clamps its bits: those of negative numbers, as unsigned integers, grow
+// with the magnitude, and so do those of positive numbers, as signed integers. That takes one instruction for
+// each bound; a comparison of floats takes two, and GCC splits the cases, which makes it more. A NaN gives a
+// number: call this where the result is a NaN anyway.
+inline float exponential_of_number(float x) {
+  constexpr uint32_t minus_87 = 0xC2AE0000;
+  constexpr int32_t plus_88 = 0x42B00000;
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  const int32_t bounded = std::min(int32_t(std::min(bits, minus_87)), plus_88);
+  float clamped;
+  std::memcpy(&clamped, &bounded, sizeof clamped);
   constexpr float round_by = 12582912.0f;
   const float shifted = clamped * 1.44269504089f + round_by, n = shifted - round_by;
   const float r =
@@ -31,12 +37,20 @@ FOVEA_HOST_DEVICE inline float exponential(float x) {
   p = p * r + 4.999999203e-1f;
   p = p * r + 1.000000037f;
   p = p * r + 1.0f;
-  uint32_t bits;
   std::memcpy(&bits, &shifted, sizeof bits);
   bits = (bits << 23) + (127u << 23);
   float scale;
   std::memcpy(&scale, &bits, sizeof scale);
   return p * scale;
+}
+inline double exponential_of_number(double x) { return std::exp(x); }
+
+// exp(x)
+FOVEA_HOST_DEVICE inline float exponential(float x) {
+#ifdef __CUDA_ARCH__
+  return expf(x);
+#else
+  return x == x ? exponential_of_number(x) : x;
 #endif
 }
 FOVEA_HOST_DEVICE inline double exponential(double x) { return std::exp(x); }
@@ -93,6 +107,16 @@ FOVEA_HOST_DEVICE inline T sigmoid_for(T x) {
     return short_sigmoid_of(x);
   else
     return sigmoid_of(x);
+}
+
+// x / (1 + e^-x), to be rounded to Stored.
+template <class Stored, class T>
+FOVEA_HOST_DEVICE inline T swish_for(T x) {
+#ifdef __CUDA_ARCH__
+  return x * sigmoid_for<Stored>(x);
+#else
+  return x / (T(1) + exponential_of_number(-x));
+#endif
 }
 
 // log(1 + t) for t in [0, 1], as t p(t) with the p of degree 9 with the smallest maximum relative error

@@ -55,7 +55,7 @@ struct Sigmoid {
 struct Swish {
   template <class Stored = void, class T>
   FOVEA_HOST_DEVICE static T forward(T x) {
-    return x * Sigmoid::forward<Stored>(x);
+    return swish_for<Stored>(x);
   }
   template <class Stored = void, class T>
   FOVEA_HOST_DEVICE static T derivative(T x) {

@@ -40,6 +40,16 @@ struct CandidateKey {
     bits = (bits >> 31 ? ~bits : bits | 0x80000000u) >> unused;
     return x > bar ? uint64_t(bits) << index_bits | uint64_t((int64_t(1) << index_bits) - 1 - index) : 0;
   }
+  // No logit below this has a key of `threshold` or more. A NaN is never below.
+  template <class T>
+  __device__ float lowest(uint64_t threshold) const {
+    constexpr int unused = 32 - 8 * int(sizeof(T));
+    const uint32_t ordered = uint32_t(threshold >> index_bits) << unused;
+    const uint32_t bits = ordered >> 31 ? ordered & 0x7fffffffu : ~ordered;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return fmaxf(x, bar);  // without a threshold x is a NaN, which fmaxf drops
+  }
 };
 
 // A radix search from the top finds the k-th best candidate without sorting, 13 bits per pass. Keys are
@@ -65,12 +75,17 @@ __global__ void begin_search(DetectionStatus* status, uint64_t* candidates, Sear
   }
 }
 
-// Calls f(logit, index) for this thread's logits of an image, N at a time.
+// Calls f(logit, index) for this thread's logits of an image in each pack of N that has one of at least
+// `lowest`, or a NaN. In most packs that is none: one comparison a logit then decides.
 template <int N, class T, class F>
-__device__ inline void each_logit(const T* logits, int64_t n, F f) {
+__device__ inline void each_logit(const T* logits, int64_t n, float lowest, F f) {
   const T* row = logits + blockIdx.y * n;
   for (int64_t p : grid_stride(n / N)) {
     const Pack<T, N> pack = load_pack<N>(row + p * N);
+    bool any = false;
+    UNROLL for (int k = 0; k < N; ++k) { any |= !(float(pack.value[k]) < lowest); }
+    if (!any) continue;
+    EXPECT_SKIPPED(0);
     for (int k = 0; k < N; ++k) f(pack.value[k], p * N + k);
   }
 }
@@ -94,7 +109,7 @@ __global__ void __launch_bounds__(search_threads)
   for (int b = thread; b < bins; b += search_threads) of_block[b] = 0;
   __syncthreads();
   int digit = 0, run = 0;  // equal ones in a row are counted at once: early in training, most logits are
-  each_logit<N>(logits, n, [&](T logit, int64_t index) {
+  each_logit<N>(logits, n, key_of.template lowest<T>(known), [&](T logit, int64_t index) {
     const float value = float(logit);
     if (first && value != value) atomicMin(&status[blockIdx.y].nan_logit, int32_t(index));
     const uint64_t key = key_of(logit, index);
@@ -145,7 +160,7 @@ __global__ void gather_candidates(const T* logits, Search* searches, uint64_t* c
   const uint64_t threshold = searches[blockIdx.y].threshold;
   int* found = &searches[blockIdx.y].found;
   uint64_t* row = candidates + blockIdx.y * room;
-  each_logit<N>(logits, n, [=](T logit, int64_t index) {
+  each_logit<N>(logits, n, key_of.template lowest<T>(threshold), [=](T logit, int64_t index) {
     const uint64_t key = key_of(logit, index);
     if (key != 0 && key >= threshold) row[atomicAdd(found, 1)] = key;
   });

@@ -148,6 +148,25 @@ TEST_CASE("EXPECT_TRIPS states how often a loop runs, and its remainder does not
   CHECK(code.once.loaded == 9 * 4 + 12 * 4);  // 3 trips of the unrolled loop
 }
 
+TEST_CASE("EXPECT_SKIPPED leaves out a branch and what only it leads to") {
+  const std::string barrier = "\tbar.sync \t0;\n";
+  const auto with_branch = [&](const std::string& note) {
+    std::string text = ptx;
+    text.replace(text.find(barrier), barrier.size(),
+                 "\t@%p3 bra \t$L__BB0_4;\n\n" + note +
+                     "\tld.global.f32 \t%f1, [%rd4];\n\t@%p3 bra \t$L__BB0_4;\n\n"
+                     "\tld.global.f32 \t%f2, [%rd4];\n$L__BB0_4:\n" +
+                     barrier);
+    return read_ptx(text)[0];
+  };
+  const KernelCode taken = with_branch(""), skipped = with_branch("\t// expected skipped 0 at line 7\n");
+  CHECK(taken.once.loaded == 9 * 4 + 8);
+  CHECK(skipped.once.loaded == 9 * 4);
+  CHECK(skipped.once.barriers == 1);  // what follows the branch is not left out
+  CHECK(skipped.step.loaded == taken.step.loaded);
+  CHECK(skipped.loads == taken.loads);  // the code is what it is
+}
+
 TEST_CASE("what one block does last is latency once, and no work of the others") {
   KernelCode code = usual();
   const auto seconds = [&] {
