@@ -41,14 +41,11 @@ void expand_and_convolve(const T* x, int64_t in_channels, const InvertedBottlene
   const bool expands = b.expand_norm.has_value();
   const auto scratch = [](int64_t count) { return std::make_unique_for_overwrite<T[]>(size_t(count)); };
   const auto rows = scratch((K + (band - 1) * S) * in_row), out = scratch(band * out_row);
-  const auto filter = scratch(K * K * p.width), matrix = scratch(expands ? in_channels * p.width : 0);
+  const auto filter = scratch(K * K * p.width);
   copy_columns(b.w_depthwise.data<T>() + p.channel, d.channels, K * K, p.width, filter.get(), p.width);
   const EvaluationNorm norm = b.depthwise_norm.of_channels(p.channel, p.channel + p.width);
   std::optional<EvaluationNorm> expand_norm;
-  if (expands) {
-    expand_norm = b.expand_norm->of_channels(p.channel, p.channel + p.width);
-    copy_columns(b.w_expand.data<T>() + p.channel, d.channels, in_channels, p.width, matrix.get(), p.width);
-  }
+  if (expands) expand_norm = b.expand_norm->of_channels(p.channel, p.channel + p.width);
   int64_t held = 0, made = 0;  // `rows` has the input rows [held, made)
   for (int64_t o = p.first; o < p.last; o += band) {
     const int64_t count = std::min(band, p.last - o), top = o * S - at.pad_y;
@@ -59,7 +56,7 @@ void expand_and_convolve(const T* x, int64_t in_channels, const InvertedBottlene
     const T* from = x + at.in.pixel(p.n, begin + kept) * in_channels;
     T* fresh = rows.get() + kept * in_row;
     if (expands) {
-      block_product(pixels, p.width, in_channels, from, matrix.get(), fresh);
+      block_product(pixels, p.width, in_channels, from, b.w_expand.data<T>() + p.channel, fresh, d.channels);
       expand_norm->block(0, fresh, pixels);
     } else {
       copy_columns(from + p.channel, in_channels, pixels, p.width, fresh, p.width);

@@ -142,8 +142,8 @@ void add_pieces(const T* pieces, int64_t count, int64_t size, T* sum) {
 }
 
 template <class T>
-void block_product(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c) {
-  multiply(m, n, k, a, {false, k}, b, {false, n}, c, n);
+void block_product(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, int64_t b_row) {
+  multiply(m, n, k, a, {false, k}, b, {false, b_row ? b_row : n}, c, n);
 }
 
 template <class T>
@@ -152,12 +152,12 @@ void add_block_product_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* 
 }
 
 // T is a type, which takes no parentheses: NOLINTBEGIN(bugprone-macro-parentheses)
-#define INSTANTIATE(T)                                                                       \
-  template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, const RowsDone&); \
-  template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, bool);         \
-  template void gemm_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);               \
-  template void block_product<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);         \
-  template void add_block_product_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);  \
+#define INSTANTIATE(T)                                                                        \
+  template void gemm<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, const RowsDone&);  \
+  template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, bool);          \
+  template void gemm_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);                \
+  template void block_product<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, int64_t); \
+  template void add_block_product_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);   \
   template void add_pieces<T>(const T*, int64_t, int64_t, T*);
 INSTANTIATE(float)
 INSTANTIATE(double)

@@ -24,9 +24,9 @@ template <class T>
 void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);
 
 // For callers that cut a product into blocks themselves; these run on the calling thread.
-// c (m x n) = a (m x k) * b (k x n)
+// c (m x n) = a (m x k) * b (k x n), whose rows begin `b_row` elements apart; 0: n
 template <class T>
-void block_product(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);
+void block_product(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, int64_t b_row = 0);
 // c (m x n) += a^T * b, with a (k x m) and b (k x n)
 template <class T>
 void add_block_product_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);
