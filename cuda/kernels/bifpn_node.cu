@@ -46,7 +46,7 @@ struct Input {
   Resample kind;
   PoolAxis vertical, horizontal;
 };
-constexpr int usual_inputs = 3;  // a BiFPN node has two or three
+constexpr int usual_inputs = 3, without_pool = 2;  // of a BiFPN's nodes: only one with three has a pool
 constexpr int no_maximum = 255;  // what -1, for a window with a NaN, becomes: its gradient goes nowhere
 
 template <class T>
@@ -313,6 +313,11 @@ bool pools(const Node<T>& node) {
 }
 
 template <class T>
+int most_inputs(const Node<T>& node) {
+  return pools(node) ? usual_inputs : without_pool;
+}
+
+template <class T>
 Node<T> node_of(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v, Fusion fusion) {
   const ResampleDims& size = inputs[0].dims;
   Node<T> node{};
@@ -359,9 +364,9 @@ void backward(Node<T>& node, const T* dy, T* g, Accumulator<T>* dv, int64_t batc
   for (int k = 0; k < node.count; ++k)
     moved += bytes_of(node.input[k]) *
              (node.input[k].kind == Resample::same && node.input[k].dx ? 2 + node.input[k].adds : 1);
-  launch(node.count > usual_inputs ? node_gradient<F, N, max_node_inputs, true, T>
-         : pools(node)             ? node_gradient<F, N, usual_inputs, true, T>
-                                   : node_gradient<F, N, usual_inputs, false, T>,
+  launch(node.count > most_inputs(node) ? node_gradient<F, N, max_node_inputs, true, T>
+         : pools(node)                  ? node_gradient<F, N, usual_inputs, true, T>
+                                        : node_gradient<F, N, without_pool, false, T>,
          LaunchConfig(dim3(unsigned(blocks)), block_threads).moves(moved), node, dy, g_wanted ? g : nullptr,
          partial.data(), dv, current_stream().tickets(1), outputs / N);
   for (int k = 0; k < node.count; ++k) {
@@ -388,9 +393,9 @@ void bifpn_node(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v
   const Node<T> node = node_of(inputs, v, fusion);
   const int64_t outputs = batch * node.height * node.width * node.channels;
   const auto run = [&]<int N>() {
-    launch(node.count > usual_inputs ? node_forward<F, N, max_node_inputs, true, T>
-           : pools(node)             ? node_forward<F, N, usual_inputs, true, T>
-                                     : node_forward<F, N, usual_inputs, false, T>,
+    launch(node.count > most_inputs(node) ? node_forward<F, N, max_node_inputs, true, T>
+           : pools(node)                  ? node_forward<F, N, usual_inputs, true, T>
+                                          : node_forward<F, N, without_pool, false, T>,
            {grid_for(outputs / N), block_threads}, node, y, outputs / N);
   };
   packs_fit<T>(node.channels) ? run.template operator()<pack_size<T>>() : run.template operator()<1>();
