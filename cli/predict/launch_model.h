@@ -1,8 +1,8 @@
 #pragma once
 #include <vector>
 
+#include "cli/predict/code_table.h"
 #include "cli/predict/gpu.h"
-#include "cli/predict/kernel_code.h"
 #include "cuda/runtime/profile.h"
 
 namespace fovea::cuda {

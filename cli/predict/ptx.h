@@ -7,8 +7,8 @@
 
 namespace fovea::cuda {
 
-// One instruction of a kernel in PTX (PTX ISA 9.0), as far as counting needs it; or a note of EXPECT_TRIPS() or
-// EXPECT_SKIPPED() (cuda/device/unroll.h) as "expected_trips" or "expected_skipped".
+// One instruction of a kernel in PTX (PTX ISA 9.0), as far as counting needs it; or a note of EXPECT_TRIPS()
+// or EXPECT_SKIPPED() (cuda/device/unroll.h) as "expected_trips" or "expected_skipped".
 struct PtxInstruction {
   std::string opcode;               // "ld.global.v4.u32"
   std::vector<std::string> writes;  // registers

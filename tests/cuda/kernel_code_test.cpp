@@ -1,5 +1,5 @@
 // Reads PTX, and predicts from it, with texts and launches made for this test: no nvcc is needed.
-#include "cli/predict/kernel_code.h"
+#include "cli/predict/code_table.h"
 
 #include <fmt/format.h>
 

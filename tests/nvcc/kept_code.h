@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 
 #include "cli/predict/gpu.h"
-#include "cli/predict/kernel_code.h"
+#include "cli/predict/code_table.h"
 #include "cuda/runtime/error.h"
 
 namespace fovea {
