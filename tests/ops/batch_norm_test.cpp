@@ -2,11 +2,13 @@
 
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 #include "cuda/runtime/graph.h"
 #include "cuda/runtime/memory.h"
 #include "cuda/runtime/process_group.h"
+#include "ops/arithmetic.h"
 #include "ops/matmul.h"
 #include "ops/shape_ops.h"
 #include "ops/support/check_op.h"
@@ -201,6 +203,29 @@ TEST_CASE("batch norms of segments are those of each segment separately") {
         begin += segments[i];
       }
     }
+}
+
+// On the CPU it writes the gradient of x over that of y, if nothing else has it.
+TEST_CASE("the gradient of batch norm overwrites no gradient that somebody else has") {
+  Random random(9);
+  const Activation activation = GENERATE(Activation::identity, Activation::swish);
+  const Tensor gradient = randn({70, 24}, random), start = randn({70, 24}, random);
+  const auto normalized = [&](const Tensor& x) {
+    return batch_norm(x, ones({24}), zeros({24}), zeros({24}), ones({24}), {.activation = activation});
+  };
+  const auto gradient_of = [&](const std::function<Tensor(const Tensor&)>& f) {
+    const Tensor x = start.clone().set_requires_grad();
+    f(x).backward(gradient);
+    return x.grad().values();
+  };
+  const std::vector<double> before = gradient.values(), expected = gradient_of(normalized);
+  CHECK(gradient.values() == before);  // it is still the caller's
+  // the sum passes one gradient to both norms; scaling by 1 makes one that only the norm has
+  std::vector<double> twice = gradient_of([&](const Tensor& x) { return normalized(x) + normalized(x); });
+  for (double& number : twice) number /= 2;
+  CHECK(twice == expected);
+  CHECK(gradient_of([&](const Tensor& x) { return normalized(x) * 1.0; }) == expected);
+  CHECK(gradient.values() == before);
 }
 
 TEST_CASE("statistics survive a mean far from zero") {
