@@ -115,13 +115,17 @@ void project(T* x, const T* gate, const InvertedBottleneck& b, const T* shortcut
     const T* factor = gate + n * channels;
     const bool gates_w = pixels > out;
     const auto gated = std::make_unique_for_overwrite<T[]>(gates_w ? size_t(channels * out) : 0);
-    for (int64_t c = 0; gates_w && c < channels; ++c)
-      for (int64_t o = 0; o < out; ++o) gated[c * out + o] = w[c * out + o] * factor[c];
-    for (int64_t i = 0; !gates_w && i < rows; ++i)
-      for (int64_t c = 0; c < channels; ++c) from[i * channels + c] *= factor[c];
+    if (gates_w) {
+      for (int64_t c = 0; c < channels; ++c)
+        for (int64_t o = 0; o < out; ++o) gated[c * out + o] = w[c * out + o] * factor[c];
+    } else {
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t c = 0; c < channels; ++c) from[i * channels + c] *= factor[c];
+    }
     block_product(rows, out, channels, from, gates_w ? gated.get() : w, to);
     norm.block(0, to, rows);
-    for (int64_t i = 0; shortcut && i < rows * out; ++i) to[i] += shortcut[begin * out + i];
+    if (shortcut)
+      for (int64_t i = 0; i < rows * out; ++i) to[i] += shortcut[begin * out + i];
   });
 }
 

@@ -11,9 +11,9 @@ namespace fovea::cuda {
 namespace {
 
 constexpr std::string_view columns =
-    "kernel\tregisters\tshared\tonce: instructions\trounds\tloaded\tstored\tbarriers\tstep: "
-    "instructions\trounds\tloaded\t"
-    "stored\tbarriers\tlast: instructions\trounds\tloaded\tstored\tbarriers\tvaries";
+    "kernel\tregisters\tshared\tonce: instructions\trounds\tloaded\tstored\tbarriers\t"
+    "step: instructions\trounds\tloaded\tstored\tbarriers\t"
+    "last: instructions\trounds\tloaded\tstored\tbarriers\tvaries";
 
 }  // namespace
 

@@ -46,7 +46,7 @@ struct Input {
   Resample kind;
   PoolAxis vertical, horizontal;
 };
-constexpr int usual_inputs = 3, without_pool = 2;  // of a BiFPN's nodes: only one with three has a pool
+constexpr int usual_inputs = 3, without_pool = 2;  // in a BiFPN only pooling nodes have three inputs
 constexpr int no_maximum = 255;  // what -1, for a window with a NaN, becomes: its gradient goes nowhere
 
 template <class T>

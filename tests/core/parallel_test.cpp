@@ -24,10 +24,10 @@ TEST_CASE("each chunk is taken once, by any number of threads and however long s
   for (const auto& count : taken) CHECK(count == 1);
 }
 
-TEST_CASE("a thread that has finished takes chunks of one that is slow") {
+TEST_CASE("a thread that finishes early takes over chunks of a slow one") {
   const int threads_before = num_threads();
   set_num_threads(2);
-  // The first thread's first chunk waits until another thread has taken one of its others.
+  // The first chunk waits until all others are done, which takes a thread that helps with this one's range.
   std::atomic<int> done = 0;
   std::atomic<bool> waited_in_vain = false;
   parallel_chunks(8, 1, [&](int64_t index, int64_t, int64_t) {

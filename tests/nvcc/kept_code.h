@@ -8,8 +8,8 @@
 
 #include <fmt/format.h>
 
-#include "cli/predict/gpu.h"
 #include "cli/predict/code_table.h"
+#include "cli/predict/gpu.h"
 #include "cuda/runtime/error.h"
 
 namespace fovea {

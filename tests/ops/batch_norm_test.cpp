@@ -205,8 +205,8 @@ TEST_CASE("batch norms of segments are those of each segment separately") {
     }
 }
 
-// On the CPU it writes the gradient of x over that of y, if nothing else has it.
-TEST_CASE("the gradient of batch norm overwrites no gradient that somebody else has") {
+// On the CPU, the gradient of x overwrites that of y unless another tensor shares it.
+TEST_CASE("the backward pass of batch norm never overwrites a shared gradient") {
   Random random(9);
   const Activation activation = GENERATE(Activation::identity, Activation::swish);
   const Tensor gradient = randn({70, 24}, random), start = randn({70, 24}, random);
