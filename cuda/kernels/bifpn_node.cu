@@ -312,9 +312,13 @@ bool pools(const Node<T>& node) {
                      [](const Input<T>& in) { return in.kind == Resample::pool; });
 }
 
-template <class T>
-int most_inputs(const Node<T>& node) {
-  return pools(node) ? usual_inputs : without_pool;
+// Calls f.operator()<Most, POOLS>() with those of the kernels for the node.
+template <class T, class F>
+void with_inputs(const Node<T>& node, F&& f) {
+  const bool pooling = pools(node);
+  if (node.count > (pooling ? usual_inputs : without_pool))
+    return f.template operator()<max_node_inputs, true>();
+  pooling ? f.template operator()<usual_inputs, true>() : f.template operator()<without_pool, false>();
 }
 
 template <class T>
@@ -364,11 +368,11 @@ void backward(Node<T>& node, const T* dy, T* g, Accumulator<T>* dv, int64_t batc
   for (int k = 0; k < node.count; ++k)
     moved += bytes_of(node.input[k]) *
              (node.input[k].kind == Resample::same && node.input[k].dx ? 2 + node.input[k].adds : 1);
-  launch(node.count > most_inputs(node) ? node_gradient<F, N, max_node_inputs, true, T>
-         : pools(node)                  ? node_gradient<F, N, usual_inputs, true, T>
-                                        : node_gradient<F, N, without_pool, false, T>,
-         LaunchConfig(dim3(unsigned(blocks)), block_threads).moves(moved), node, dy, g_wanted ? g : nullptr,
-         partial.data(), dv, current_stream().tickets(1), outputs / N);
+  with_inputs(node, [&]<int MOST, bool POOLS>() {
+    launch(node_gradient<F, N, MOST, POOLS, T>,
+           LaunchConfig(dim3(unsigned(blocks)), block_threads).moves(moved), node, dy, g_wanted ? g : nullptr,
+           partial.data(), dv, current_stream().tickets(1), outputs / N);
+  });
   for (int k = 0; k < node.count; ++k) {
     const Input<T>& in = node.input[k];
     if (in.kind == Resample::same || in.dx == nullptr) continue;
@@ -393,10 +397,10 @@ void bifpn_node(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v
   const Node<T> node = node_of(inputs, v, fusion);
   const int64_t outputs = batch * node.height * node.width * node.channels;
   const auto run = [&]<int N>() {
-    launch(node.count > most_inputs(node) ? node_forward<F, N, max_node_inputs, true, T>
-           : pools(node)                  ? node_forward<F, N, usual_inputs, true, T>
-                                          : node_forward<F, N, without_pool, false, T>,
-           {grid_for(outputs / N), block_threads}, node, y, outputs / N);
+    with_inputs(node, [&]<int MOST, bool POOLS>() {
+      launch(node_forward<F, N, MOST, POOLS, T>, {grid_for(outputs / N), block_threads}, node, y,
+             outputs / N);
+    });
   };
   packs_fit<T>(node.channels) ? run.template operator()<pack_size<T>>() : run.template operator()<1>();
 }
