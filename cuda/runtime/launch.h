@@ -50,18 +50,21 @@ struct KernelCall {
   void* arguments;  // a tuple
   size_t argument_bytes;
   void (*invoke)(const void* kernel, void* arguments);  // simulator: one thread
-  // The arguments that can be or hold pointers, without the padding between them: for bytes_of_buffers().
+  // The arguments that can be or hold pointers, without padding: for bytes_of_buffers().
   std::vector<void*> (*words)(const void* arguments);
   void* (*copy)(const void* arguments);
   void (*destroy)(void* arguments);
 };
 void launch_kernel(const LaunchConfig& config, const KernelCall& call);
 
-// Appends an argument's words if it is a pointer or a struct. A number may look like an address, and so may
-// the padding after one.
+// Appends an argument's words if it is a pointer or a struct: a number may look like an address. So may a flag
+// with what happens to be in the padding after it, which is cleared where the compiler can.
 template <class T>
-void append_words(std::vector<void*>& words, const T& argument) {
+void append_words(std::vector<void*>& words, T argument) {
   if constexpr (std::is_pointer_v<T> || std::is_class_v<T>) {
+#if __has_builtin(__builtin_clear_padding)
+    __builtin_clear_padding(&argument);
+#endif
     const size_t first = words.size();
     words.resize(first + sizeof(T) / sizeof(void*));
     std::memcpy(words.data() + first, &argument, sizeof(T) / sizeof(void*) * sizeof(void*));
