@@ -14,6 +14,7 @@
 #include "ops/batch_norm.h"
 #include "ops/batch_norm_squeeze_excite.h"
 #include "ops/bifpn_node.h"
+#include "ops/conv1x1_batch_norm.h"
 #include "ops/conv2d.h"
 #include "ops/cross_entropy.h"
 #include "ops/depthwise_conv2d.h"

@@ -21,6 +21,7 @@
 #include "ops/batch_norm.h"
 #include "ops/batch_norm_squeeze_excite.h"
 #include "ops/bifpn_node.h"
+#include "ops/conv1x1_batch_norm.h"
 #include "ops/conv2d.h"
 #include "ops/cross_entropy.h"
 #include "ops/depthwise_conv2d.h"
@@ -333,6 +334,20 @@ void normalization(Bench& b) {
   }
 }
 
+// The first convolutions of inverted bottlenecks: B0's of the widest maps, and one of a BiFPN node at 512 px.
+void widening_convolutions(Bench& b) {
+  for (const auto& [size, in, out] :
+       {std::array<int64_t, 3>{112, 16, 96}, {56, 24, 144}, {28, 40, 240}, {64, 64, 64}}) {
+    const std::vector<Tensor> tensors{b.activations({b.batch, size, size, in}), b.parameters({in, out}),
+                                      b.parameters({out}), b.parameters({out})};
+    const BatchNormTensors norm{tensors[2], tensors[3], b.parameters({out}).detach(),
+                                full({out}, 1, tensors[1].dtype(), b.device)};
+    b.row(fmt::format("conv1x1_batch_norm {} -> {}", tensors[0].shape(), out), tensors, [=] {
+      return conv1x1_batch_norm(tensors[0], tensors[1], norm, {.activation = Activation::swish});
+    });
+  }
+}
+
 void elementwise(Bench& b) {
   const Tensor x = b.activations({b.batch, 112, 112, 96}), y = b.activations(x.shape());
   b.row(fmt::format("swish {}", x.shape()), {x}, [=] { return swish(x); });
@@ -427,6 +442,7 @@ int main(int argc, char** argv) try {
   if (!bench.json) fmt::print("{:<58} {:<15} {:>13} {:>13} {:>6}\n", "op", "", "time", "", "copy");
   convolutions(bench);
   normalization(bench);
+  widening_convolutions(bench);
   elementwise(bench);
   pyramid(bench);
   losses(bench);

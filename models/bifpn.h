@@ -58,11 +58,18 @@ class SeparableConv : public Module {
   // For every level of a pyramid (N, P, in) -> (N, P, out), as depthwise_conv2d does.
   Tensor forward(const Tensor& x, const PyramidShape& shape) const;
   void fill_bias(double value) const { pointwise_.fill_bias(value); }
+  const DepthwiseConv2d& depthwise() const { return depthwise_; }
+  const PointwiseConv& pointwise() const { return pointwise_; }
 
  private:
   DepthwiseConv2d depthwise_;
   PointwiseConv pointwise_;
 };
+
+// norm(conv(x)), with the same options as for a 1x1 convolution (nn/layers.h).
+inline Tensor conv_norm(const SeparableConv& conv, const BatchNorm& norm, const Tensor& x) {
+  return conv_norm(conv.pointwise(), norm, conv.depthwise().forward(x));
+}
 
 // 1x1 convolution and batch norm, without activation: it brings a backbone's feature to the BiFPN's channels.
 class ConvNorm : public Module {

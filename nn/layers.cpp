@@ -6,6 +6,7 @@
 #include "core/recompute.h"
 #include "nn/trace.h"
 #include "ops/arithmetic.h"
+#include "ops/conv1x1_batch_norm.h"
 #include "ops/conv2d.h"
 #include "ops/dropout.h"
 #include "ops/matmul.h"
@@ -196,6 +197,13 @@ void BatchNorm::trace_output(const Tensor& y) const {
             ? "batch norm"
             : fmt::format("batch norm + {}", name(options_.activation)),
         y, 0);
+}
+
+Tensor conv_norm(const PointwiseConv& conv, const BatchNorm& norm, const Tensor& x) {
+  // With a bias, and where each layer's output is shown, they are two ops.
+  if (!norm.uses_batch_statistics() || conv.bias().defined() || is_traced())
+    return conv_norm<PointwiseConv>(conv, norm, x);
+  return conv1x1_batch_norm(x, conv.weight(), norm.tensors(), norm.options());
 }
 
 }  // namespace fovea

@@ -174,4 +174,7 @@ Tensor conv_norm(const Convolution& conv, const BatchNorm& norm, const Tensor& x
   return norm.forward(y, &statistics);
 }
 
+// The same, where training computes the gradients of both in one op (ops/conv1x1_batch_norm.h).
+Tensor conv_norm(const PointwiseConv& conv, const BatchNorm& norm, const Tensor& x);
+
 }  // namespace fovea

@@ -18,51 +18,6 @@
 namespace fovea {
 namespace {
 
-// y = f(x * a + b) for `rows` of the group's channels; a and b repeated by the group. y may be x.
-template <class F, class T>
-void normalize_rows(const RowGroup& group, const T* x, const std::vector<T>& a, const std::vector<T>& b, T* y,
-                    int64_t rows) {
-  group.each(rows, [&](int64_t at, int64_t count) {
-#pragma omp simd
-    for (int64_t j = 0; j < count; ++j) y[at + j] = F::forward(x[at + j] * a[size_t(j)] + b[size_t(j)]);
-  });
-}
-
-// y = f(x * scale + shift), both (channels)
-template <class F, class T>
-void normalize_cpu(const T* x, const T* scale, const T* shift, T* y, const BatchNormDims& dims) {
-  const RowGroup group(dims.channels);
-  const std::vector<T> a = group.repeat<T>(scale), b = group.repeat<T>(shift);
-  parallel_chunks(dims.rows(0), chunk_rows(dims.channels), [&](int64_t, int64_t begin, int64_t end) {
-    normalize_rows<F>(group, x + begin * dims.channels, a, b, y + begin * dims.channels, end - begin);
-  });
-}
-
-// With z = x * scale + shift and g = dy f'(z): grad_bias = sum g, grad_weight = sum g (x - mean) *
-// inverse_std. g may be dy, and is dy where there is no activation: nothing is written then.
-template <class F, class T>
-void batch_norm_sums_cpu(const T* x, const T* dy, const BatchNormCoefficients<T>& norm, T* g, T* sum_g,
-                         T* sum_gx, const BatchNormDims& dims) {
-  const RowGroup group(dims.channels);
-  const std::vector<T> scales = group.repeat<T>(norm.scale), shifts = group.repeat<T>(norm.shift),
-                       means = group.repeat<T>(norm.mean);
-  const auto add = [=, a = scales.data(), b = shifts.data(), mean = means.data()](int64_t at, int64_t count,
-                                                                                  T* const(&to)[2]) {
-    T *s = to[0], *q = to[1];
-#pragma omp simd
-    for (int64_t j = 0; j < count; ++j) {
-      const T value = x[at + j], element = dy[at + j] * F::derivative(value * a[j] + b[j]);
-      if constexpr (!std::is_same_v<F, Identity>) g[at + j] = element;
-      s[j] += element;
-      q[j] += element * (value - mean[j]);
-    }
-  };
-  std::vector<T> sums(size_t(2 * dims.channels));
-  column_sums_of<2>(dims.rows(0), dims.channels, 1, add, sums.data());
-  std::copy_n(sums.data(), dims.channels, sum_g);
-  std::copy_n(sums.data() + dims.channels, dims.channels, sum_gx);
-}
-
 // dx = scale * g - constant - x * slope (batch_norm_gradient_terms); dx may be g.
 template <class T>
 void batch_norm_dx_cpu(const T* x, const T* g, const T* scale, const T* constant, const T* slope, T* dx,
@@ -71,13 +26,7 @@ void batch_norm_dx_cpu(const T* x, const T* g, const T* scale, const T* constant
   const std::vector<T> a = group.repeat<T>(scale), u = group.repeat<T>(constant), v = group.repeat<T>(slope);
   parallel_chunks(dims.rows(0), chunk_rows(dims.channels), [&](int64_t, int64_t begin, int64_t end) {
     const int64_t first = begin * dims.channels;
-    const T *from = x + first, *gradient = g + first;
-    T* to = dx + first;
-    group.each(end - begin, [&](int64_t at, int64_t count) {
-#pragma omp simd
-      for (int64_t j = 0; j < count; ++j)
-        to[at + j] = a[size_t(j)] * gradient[at + j] - u[size_t(j)] - from[at + j] * v[size_t(j)];
-    });
+    norm_gradient_rows(group, end - begin, x + first, g + first, a, u, v, dx + first);
   });
 }
 
@@ -86,13 +35,14 @@ void batch_norm_backward_cpu(const T* x, const T* dy, const BatchNormCoefficient
                              const BatchNormOptions& options, T* dx, const BatchNormTable<T>& gradients,
                              const BatchNormDims& dims) {
   T *sum_g = gradients.of[0].bias, *sum_gx = gradients.of[0].weight;
-  batch_norm_sums_cpu<F>(x, dy, norm, dx, sum_g, sum_gx, dims);
+  batch_norm_gradient_sums<F>(x, dy, norm, dx, sum_g, sum_gx, dims);
   std::vector<T> constant(size_t(dims.channels)), slope(size_t(dims.channels));
   batch_norm_gradient_terms(norm, options, dims.rows(0), dims.channels, sum_g, sum_gx, constant.data(),
                             slope.data());
   const T* g = std::is_same_v<F, Identity> ? dy : dx;
   batch_norm_dx_cpu(x, g, norm.scale, constant.data(), slope.data(), dx, dims);
 }
+
 template <class F, class T>
 void batch_norm_backward_cuda(const T* x, const T* dy, const BatchNormCoefficients<Accumulator<T>>& norm,
                               const BatchNormOptions& options, T* dx,
@@ -100,28 +50,11 @@ void batch_norm_backward_cuda(const T* x, const T* dy, const BatchNormCoefficien
   cuda::batch_norm_backward<F>(x, dy, norm, options.training, options.process_group, dx, gradients, dims);
 }
 
-template <class F, class T>
-void forward_cpu(const NormInputs& in, const NormCoefficients& c, const Tensor& y) {
-  in.coefficients_cpu<T>(c);
-  normalize_cpu<F>(in.x.data<T>(), c.scale.data<T>(), c.shift.data<T>(), y.data<T>(), in.dims);
-}
-
-template <class F, class T>
-void forward_cuda(const NormInputs& in, const NormCoefficients& c, const Tensor& y) {
-  using R = Accumulator<T>;
-  cuda::batch_norm_forward<F>(in.x.data<T>(), in.table<R>(), in.options.training, in.options.process_group,
-                              c.pointers<R>(), y.data<T>(), in.dims, in.given<R>());
-}
-
 Tensor normalized(const char* op, const NormInputs& in) {
   const NormCoefficients c(in.norms[0].weight, in.dims.segments);
   Tensor y = empty_like(in.x);
   const BatchNormOptions& options = in.options;
-  with_compute_dtype(in.x, op, [&]<class T>() {
-    with_activation(options.activation, [&]<class F>() {
-      on<T>(in.x.device(), forward_cpu<F, Accumulator<T>>, forward_cuda<F, T>)(in, c, y);
-    });
-  });
+  in.normalize(op, c, y);
   const auto attributes = [&] {
     return Attributes{{"training", options.training},
                       {"epsilon", options.epsilon},

@@ -157,13 +157,7 @@ struct Evaluate : Normalize<F, T> {
   }
 };
 
-// ---- Backward. With z = x * scale + shift and g = dy f'(z), dbias = sum g and dweight = sum g (x - mean)
-// inverse_std.
-
-template <class F, class T, class R>
-__device__ inline R gradient_of_z(R x, R dy, R scale, R shift) {
-  return dy * F::template derivative<T>(x * scale + shift);
-}
+// ---- Backward: norm_channels.h has the formulas.
 
 template <class F, class T>
 struct GradientSums {
@@ -231,9 +225,8 @@ struct Gradient : GradientSums<F, T> {
     for_each_row<N, T, 2>(at, {this->x, this->dy}, [&](unsigned index, const Pack<T, N>(&packs)[2]) {
       Pack<T, N> result;
       UNROLL for (int k = 0; k < N; ++k) {
-        const R value = R(packs[0].value[k]);
-        const R g = gradient_of_z<F, T>(value, R(packs[1].value[k]), scale.value[k], shift.value[k]);
-        result.value[k] = T(scale.value[k] * g - of_mean.value[k] - value * of_variance.value[k]);
+        result.value[k] = T(gradient_of_x<F, T>(R(packs[0].value[k]), R(packs[1].value[k]), scale.value[k],
+                                                shift.value[k], of_mean.value[k], of_variance.value[k]));
       }
       store_pack(pack_at<N>(dx, index), result);
     });
@@ -425,13 +418,25 @@ void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Ac
   run<T>(Gradient<F, T>{{x, dy, training, gradients, norm, {}, constant.data(), slope.data()}, dx}, group, d);
 }
 
+template <class F, class T>
+void batch_norm_gradient_sums(const T* x, const T* dy, const BatchNormCoefficients<Accumulator<T>>& norm,
+                              bool training, ProcessGroup* group, Accumulator<T>* constant,
+                              Accumulator<T>* slope, const BatchNormTable<Accumulator<T>>& gradients,
+                              const BatchNormDims& d) {
+  const Gradient<F, T> pass{{x, dy, training, gradients, norm, {}, constant, slope}, nullptr};
+  with_pack<T>(d, [&]<int N>() { run_sums<T, N>(pass, group && training ? *group : single_process(), d); });
+}
+
 #define INSTANTIATE(F, T)                                                                                   \
   template void batch_norm_forward<F, T>(const T*, const BatchNormTable<Accumulator<T>>&, bool,             \
                                          ProcessGroup*, const BatchNormCoefficients<Accumulator<T>>&, T*,   \
                                          const BatchNormDims&, const BatchNormChunks<Accumulator<T>>&);     \
   template void batch_norm_backward<F, T>(const T*, const T*, const BatchNormCoefficients<Accumulator<T>>&, \
                                           bool, ProcessGroup*, T*, const BatchNormTable<Accumulator<T>>&,   \
-                                          const BatchNormDims&);
+                                          const BatchNormDims&);                                            \
+  template void batch_norm_gradient_sums<F, T>(                                                             \
+      const T*, const T*, const BatchNormCoefficients<Accumulator<T>>&, bool, ProcessGroup*,                \
+      Accumulator<T>*, Accumulator<T>*, const BatchNormTable<Accumulator<T>>&, const BatchNormDims&);
 #define FOR_EACH_DTYPE(name, F) INSTANTIATE(F, float) INSTANTIATE(F, double) INSTANTIATE(F, bfloat16)
 FOVEA_ACTIVATIONS(FOR_EACH_DTYPE)
 #undef INSTANTIATE

@@ -74,6 +74,12 @@ template <class F, class T>
 void batch_norm_backward(const T* x, const T* dy, const BatchNormCoefficients<Accumulator<T>>& coefficients,
                          bool training, ProcessGroup* group, T* dx,
                          const BatchNormTable<Accumulator<T>>& gradients, const BatchNormDims& dims);
+// All of that but dx = scale g - constant - x slope, whose last two it writes, (segments, channels) each.
+template <class F, class T>
+void batch_norm_gradient_sums(const T* x, const T* dy,
+                              const BatchNormCoefficients<Accumulator<T>>& coefficients, bool training,
+                              ProcessGroup* group, Accumulator<T>* constant, Accumulator<T>* slope,
+                              const BatchNormTable<Accumulator<T>>& gradients, const BatchNormDims& dims);
 
 }  // namespace cuda
 }  // namespace fovea

@@ -22,6 +22,17 @@ __device__ inline void write_coefficients(const BatchNormCoefficients<R>& norm, 
   norm.inverse_std[at] = inverse_std;
 }
 
+// The backward pass, with z = x * scale + shift and g = dy f'(z): the gradient of z
+template <class F, class T, class R>
+__device__ inline R gradient_of_z(R x, R dy, R scale, R shift) {
+  return dy * F::template derivative<T>(x * scale + shift);
+}
+// and of x, from constant and slope below.
+template <class F, class T, class R>
+__device__ inline R gradient_of_x(R x, R dy, R scale, R shift, R constant, R slope) {
+  return scale * gradient_of_z<F, T>(x, dy, scale, shift) - constant - x * slope;
+}
+
 // From sum g and sum g (x - mean): the gradients of a channel's weight and bias, and what
 //   dx = scale g - constant - x slope
 // needs, the gradient terms of mean and variance (arXiv 1502.03167, section 3), which are 0 with running

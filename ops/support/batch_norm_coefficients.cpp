@@ -5,6 +5,7 @@
 #include <span>
 
 #include "core/autograd.h"
+#include "core/parallel.h"
 #include "ops/support/channels.h"
 #include "ops/support/dispatch.h"
 
@@ -34,6 +35,29 @@ void update_running(const ChannelStatistics& batch, const BatchNormTensors& norm
   }
 }
 
+// y = f(x * scale + shift), both (channels)
+template <class F, class T>
+void normalize_cpu(const T* x, const T* scale, const T* shift, T* y, const BatchNormDims& dims) {
+  const RowGroup group(dims.channels);
+  const std::vector<T> a = group.repeat<T>(scale), b = group.repeat<T>(shift);
+  parallel_chunks(dims.rows(0), chunk_rows(dims.channels), [&](int64_t, int64_t begin, int64_t end) {
+    normalize_rows<F>(group, x + begin * dims.channels, a, b, y + begin * dims.channels, end - begin);
+  });
+}
+
+template <class F, class T>
+void forward_cpu(const NormInputs& in, const NormCoefficients& c, const Tensor& y) {
+  in.coefficients_cpu<T>(c);
+  normalize_cpu<F>(in.x.data<T>(), c.scale.data<T>(), c.shift.data<T>(), y.data<T>(), in.dims);
+}
+
+template <class F, class T>
+void forward_cuda(const NormInputs& in, const NormCoefficients& c, const Tensor& y) {
+  using R = Accumulator<T>;
+  cuda::batch_norm_forward<F>(in.x.data<T>(), in.table<R>(), in.options.training, in.options.process_group,
+                              c.pointers<R>(), y.data<T>(), in.dims, in.given<R>());
+}
+
 }  // namespace
 
 NormCoefficients::NormCoefficients(const Tensor& weight, int64_t segments)
@@ -60,6 +84,37 @@ void NormInputs::coefficients_cpu(const NormCoefficients& c) const {
   }
   from_statistics<T>(gathered->mean(), gathered->variance(), norm, options.epsilon, c);
   if (options.update_running) update_running<T>(*gathered, norm, options.momentum);
+}
+
+void NormInputs::normalize(const char* op, const NormCoefficients& c, const Tensor& y) const {
+  with_compute_dtype(x, op, [&]<class T>() {
+    with_activation(options.activation, [&]<class F>() {
+      on<T>(x.device(), forward_cpu<F, Accumulator<T>>, forward_cuda<F, T>)(*this, c, y);
+    });
+  });
+}
+
+template <class F, class T>
+void batch_norm_gradient_sums(const T* x, const T* dy, const BatchNormCoefficients<T>& norm, T* g, T* sum_g,
+                              T* sum_gx, const BatchNormDims& dims) {
+  const RowGroup group(dims.channels);
+  const std::vector<T> scales = group.repeat<T>(norm.scale), shifts = group.repeat<T>(norm.shift),
+                       means = group.repeat<T>(norm.mean);
+  const auto add = [=, a = scales.data(), b = shifts.data(), mean = means.data()](int64_t at, int64_t count,
+                                                                                  T* const(&to)[2]) {
+    T *s = to[0], *q = to[1];
+#pragma omp simd
+    for (int64_t j = 0; j < count; ++j) {
+      const T value = x[at + j], element = dy[at + j] * F::derivative(value * a[j] + b[j]);
+      if constexpr (!std::is_same_v<F, Identity>) g[at + j] = element;
+      s[j] += element;
+      q[j] += element * (value - mean[j]);
+    }
+  };
+  std::vector<T> sums(size_t(2 * dims.channels));
+  column_sums_of<2>(dims.rows(0), dims.channels, 1, add, sums.data());
+  std::copy_n(sums.data(), dims.channels, sum_g);
+  std::copy_n(sums.data() + dims.channels, dims.channels, sum_gx);
 }
 
 template <class T>
@@ -111,6 +166,12 @@ void check_statistics(const char* op, const Tensor& x, const ChannelStatistics* 
 
 template void NormInputs::coefficients_cpu<float>(const NormCoefficients&) const;
 template void NormInputs::coefficients_cpu<double>(const NormCoefficients&) const;
+
+#define INSTANTIATE(F, T)                                                                                    \
+  template void batch_norm_gradient_sums<F>(const T*, const T*, const BatchNormCoefficients<T>&, T*, T*, T*, \
+                                            const BatchNormDims&);
+#define FOR_EACH_DTYPE(name, F) INSTANTIATE(F, float) INSTANTIATE(F, double)
+FOVEA_ACTIVATIONS(FOR_EACH_DTYPE)
 template void batch_norm_gradient_terms<float>(const BatchNormCoefficients<float>&, const BatchNormOptions&,
                                                int64_t, int64_t, const float*, float*, float*, float*);
 template void batch_norm_gradient_terms<double>(const BatchNormCoefficients<double>&, const BatchNormOptions&,

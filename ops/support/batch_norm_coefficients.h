@@ -4,6 +4,7 @@
 #include "core/tensor.h"
 #include "cuda/kernels/activation.h"
 #include "cuda/kernels/batch_norm.h"
+#include "ops/support/channel_rows.h"
 #include "ops/support/channel_statistics.h"
 
 namespace fovea {
@@ -48,7 +49,9 @@ struct NormInputs {
   // Computes the coefficients, and updates the running averages if the options ask for it. T: float, double.
   template <class T>
   void coefficients_cpu(const NormCoefficients& to) const;
-  // The same for the kernels of cuda/kernels/batch_norm.h.
+  // y = activation(x * scale + shift), after computing the coefficients. `op` is the name for errors.
+  void normalize(const char* op, const NormCoefficients& to, const Tensor& y) const;
+  // What coefficients_cpu() reads, for the kernels of cuda/kernels/batch_norm.h.
   template <class R>
   BatchNormTable<R> table() const {
     BatchNormTable<R> result;
@@ -69,6 +72,35 @@ struct NormInputs {
     return {rows.numel(), rows.data<int>(), statistics->chunk_statistics().data<R>()};
   }
 };
+
+// y = f(x * scale + shift) for `rows` of the group's channels, whose coefficients the group repeats. y may be
+// x.
+template <class F, class T>
+void normalize_rows(const RowGroup& group, const T* x, const std::vector<T>& scale,
+                    const std::vector<T>& shift, T* y, int64_t rows) {
+  group.each(rows, [&](int64_t at, int64_t count) {
+#pragma omp simd
+    for (int64_t j = 0; j < count; ++j)
+      y[at + j] = F::forward(x[at + j] * scale[size_t(j)] + shift[size_t(j)]);
+  });
+}
+
+// The backward pass on the CPU, with z = x * scale + shift and g = dy f'(z): writes g, sum g and sum g (x -
+// mean). g may be dy, and where there is no activation is not written, because it is dy.
+template <class F, class T>
+void batch_norm_gradient_sums(const T* x, const T* dy, const BatchNormCoefficients<T>& norm, T* g, T* sum_g,
+                              T* sum_gx, const BatchNormDims& dims);
+// dx = scale * g - constant - x * slope for some rows, with coefficients that the group repeats. dx may be g.
+template <class T>
+void norm_gradient_rows(const RowGroup& group, int64_t rows, const T* x, const T* g,
+                        const std::vector<T>& scale, const std::vector<T>& constant,
+                        const std::vector<T>& slope, T* dx) {
+  group.each(rows, [&](int64_t at, int64_t count) {
+#pragma omp simd
+    for (int64_t j = 0; j < count; ++j)
+      dx[at + j] = scale[size_t(j)] * g[at + j] - constant[size_t(j)] - x[at + j] * slope[size_t(j)];
+  });
+}
 
 // With z = x * scale + shift and g = dL/dz: given sum g and sum g (x - mean) over the rows of this process,
 // computes dL/dx = scale * g - constant - x * slope. With the batch's own statistics, constant and slope

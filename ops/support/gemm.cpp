@@ -147,6 +147,11 @@ void block_product(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c
 }
 
 template <class T>
+void block_product_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, bool add) {
+  multiply(m, n, k, a, {false, k}, b, {true, k}, c, n, add ? Before::added_to : Before::overwritten);
+}
+
+template <class T>
 void add_block_product_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c) {
   multiply(m, n, k, a, {true, m}, b, {false, n}, c, n, Before::added_to);
 }
@@ -157,6 +162,7 @@ void add_block_product_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* 
   template void gemm_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, bool);          \
   template void gemm_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);                \
   template void block_product<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, int64_t); \
+  template void block_product_nt<T>(int64_t, int64_t, int64_t, const T*, const T*, T*, bool); \
   template void add_block_product_tn<T>(int64_t, int64_t, int64_t, const T*, const T*, T*);   \
   template void add_pieces<T>(const T*, int64_t, int64_t, T*);
 INSTANTIATE(float)

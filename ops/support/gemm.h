@@ -27,6 +27,9 @@ void gemm_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);
 // c (m x n) = a (m x k) * b (k x n), whose rows begin `b_row` elements apart; 0: n
 template <class T>
 void block_product(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, int64_t b_row = 0);
+// c (m x n) = a (m x k) * b^T, with b (n x k); where `add`, c += that
+template <class T>
+void block_product_nt(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c, bool add);
 // c (m x n) += a^T * b, with a (k x m) and b (k x n)
 template <class T>
 void add_block_product_tn(int64_t m, int64_t n, int64_t k, const T* a, const T* b, T* c);

@@ -10,6 +10,8 @@ const std::vector<OpStem>& op_stems() {
       {"batch_norm_squeeze_excite", "batch_norm_squeeze_excite", "batch_norm_squeeze_excite",
        "tests/ops/batch_norm_squeeze_excite_test.cpp"},
       {"bifpn_node", "bifpn_node", "bifpn_node", "tests/ops/bifpn_node_test.cpp"},
+      {"conv1x1_batch_norm", "conv1x1_batch_norm", "conv1x1_batch_norm",
+       "tests/ops/conv1x1_batch_norm_test.cpp"},
       {"conv2d", "conv2d", "conv2d conv2d_tiled", "tests/ops/conv2d_test.cpp"},
       {"cross_entropy", "softmax log_softmax softmax_cross_entropy", "cross_entropy",
        "tests/ops/cross_entropy_test.cpp"},
@@ -58,6 +60,7 @@ const std::vector<KernelFile>& kernel_files() {
        "float32 float64 bfloat16"},
       {"bifpn_node", "node_forward node_gradient upsample_backward pool_backward_naive pool_backward_packed",
        "float32 float64 bfloat16"},
+      {"conv1x1_batch_norm", "conv1x1_gradients_tiled", "bfloat16"},
       {"conv2d",
        "conv2d_naive input_gradient_naive weight_gradient_naive transpose_naive conv2d_strips "
        "weight_gradient_strips",

@@ -6,6 +6,7 @@
 #include "ops/batch_norm.h"
 #include "ops/batch_norm_squeeze_excite.h"
 #include "ops/bifpn_node.h"
+#include "ops/conv1x1_batch_norm.h"
 #include "ops/conv2d.h"
 #include "ops/cross_entropy.h"
 #include "ops/depthwise_conv2d.h"
@@ -120,6 +121,12 @@ std::vector<TapeRow> rows() {
          return Tensors{bifpn_node({in[0], in[1]}, in[2], Fusion::softmax, 4, 4)};
        },
        {x({1, 4, 4, 3}), x({1, 2, 2, 3}), x({2})}},
+      {"conv1x1_batch_norm",
+       [](auto& in) {
+         return Tensors{conv1x1_batch_norm(in[0], in[1], {in[2], in[3], in[4], in[5]}, {})};
+       },
+       {x({1, 256, 256, 1}), x({1, 4}), x({4}), x({4}), x({4}), x({4})},
+       {4, 5}},
       {"conv2d",
        [=](auto& in) { return Tensors{conv2d(in[0], in[1], window)}; },
        {x({1, 4, 4, 2}), x({3, 3, 2, 5})}},
