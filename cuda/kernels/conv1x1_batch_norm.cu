@@ -4,10 +4,10 @@
 // elementwise kernel and two products, which write dz and read it twice.
 //
 // A block walks down its tiles of rows, in two stages of shared memory: while it works on one, the next is
-// being copied. All threads first turn dy into dz, in place. Then the eight warps multiply on tensor cores:
-// each adds x^T dz for its output channels, 16 at a time, in registers until the end, and computes dz w^T for
-// 16 rows and 16 input channels at a time. The latter goes to memory in packs while the next tile is worked
-// on. The blocks' sums of dw are added in their order by a second launch.
+// being copied. All threads first turn dy into dz, in place. Then the warps multiply on tensor cores: each
+// adds x^T dz for its 16 output channels, in registers until the end, and computes dz w^T for 16 rows and 16
+// input channels at a time, which goes to memory in packs while the next tile is worked on. The blocks' sums
+// of dw are added in their order by a second launch.
 #include "cuda/kernels/conv1x1_batch_norm.h"
 
 #include <algorithm>
@@ -24,14 +24,14 @@ namespace fovea::cuda {
 namespace {
 
 using Numbers = Pack<bfloat16, 8>;
-inline constexpr int pack = 8, warps = 8, tile_threads = 32 * warps, stages = 2;
-inline constexpr size_t multiprocessor_bytes = size_t(227) << 10;  // of shared memory, for blocks
+inline constexpr int pack = 8, group = 16, stages = 2;
+inline constexpr int most_out = 256, most_parts = 4;
 
 // The layout of shared memory, in packs. Rows with an odd number of packs begin in different banks.
 struct SharedLayout {
   int wide, narrow;     // packs from a row to the next: of dy, z and w; of x and dx
   int z, x, dx, stage;  // in a stage, where dy is at 0; a stage
-  int w, coefficients, end;
+  int w, end;
   HD SharedLayout(int rows, int in, int out)
       : wide(out / pack | 1),
         narrow(in / pack | 1),
@@ -40,38 +40,23 @@ struct SharedLayout {
         dx(x + rows * narrow),
         stage(dx + rows * narrow),
         w(stages * stage),
-        coefficients(w + (in + 15) / 16 * 16 * wide),
-        end(coefficients + out) {}  // four floats of each channel
+        end(w + (in + group - 1) / group * group * wide) {}
 };
 
-// A thread's place in rows of `packs` packs: always the same pack of every lines-th row.
-struct Walk {
-  int packs, lines, line, number;
-  __device__ explicit Walk(int packs_)
-      : packs(packs_),
-        lines(tile_threads / packs),
-        line(int(threadIdx.x) / packs),
-        number(int(threadIdx.x) % packs) {}
-  template <class F>
-  __device__ void each(int rows, F&& use) const {
-    if (line < lines)
-      for (int row = line; row < rows; row += lines) use(row);
+// Calls use(row) for every `step`-th of the rows, of which there are usually Trips.
+template <int Trips, class F>
+__device__ inline void every(int first, int step, int rows, F&& use) {
+  NO_UNROLL for (int row = first; row < rows; row += step) {
+    EXPECT_TRIPS(Trips);
+    use(row);
   }
-};
+}
 
-// dz of a row's N channels, from their coefficients: four arrays of `channels` floats.
+// dz of a row's N channels, from their coefficients.
 template <int N>
 struct OutputGradient {
-  float scale[N], shift[N], constant[N], slope[N];
+  Pack<float, N> scale, shift, constant, slope;
 
-  __device__ OutputGradient(const float* coefficients, int channels) {
-    UNROLL for (int k = 0; k < N; ++k) {
-      scale[k] = coefficients[k];
-      shift[k] = coefficients[channels + k];
-      constant[k] = coefficients[2 * channels + k];
-      slope[k] = coefficients[3 * channels + k];
-    }
-  }
   // With one branch for the activation, which is usually swish.
   __device__ uint4 apply(Activation activation, const Numbers& z, const Numbers& dy) const {
     uint32_t words[N / 2] = {};
@@ -90,64 +75,87 @@ struct OutputGradient {
  private:
   template <class F>
   __device__ float of(const Numbers& z, const Numbers& dy, int k) const {
-    return gradient_of_x<F, bfloat16>(float(z.value[k]), float(dy.value[k]), scale[k], shift[k], constant[k],
-                                      slope[k]);
+    return gradient_of_x<F, bfloat16>(float(z.value[k]), float(dy.value[k]), scale.value[k], shift.value[k],
+                                      constant.value[k], slope.value[k]);
   }
 };
 
-// PARTS and GROUPS: Conv1x1GradientTiles. partial (blocks, in, out)
-template <int PARTS, int GROUPS>
-__global__ void __launch_bounds__(tile_threads, PARTS* GROUPS == 1 ? 3 : 2)
+// The sizes that usually have so many parts, those of EfficientNet-B0 and of D0's BiFPN: for EXPECT_TRIPS.
+template <int PARTS>
+struct UsualSizes {
+  static constexpr int out = PARTS == 1 ? 96 : PARTS == 2 ? 144 : PARTS == 3 ? 240 : 64;
+  static constexpr int rows = PARTS == 3 ? 32 : 64, groups = rows / group;
+  static constexpr int narrow = (rows * 2 * PARTS + 2 * out - 1) / (2 * out);  // rows of a thread
+  static constexpr int units = (groups * PARTS * group + out - 1) / out;       // of a warp
+};
+
+// PARTS: Conv1x1GradientTiles. A block has a warp for each group of output channels, so that there are 16
+// threads for each pack of them. More threads than there are keep registers at 112. partial (blocks, in, out)
+template <int PARTS>
+__global__ void __launch_bounds__(PARTS < 3 ? 576 : 2 * most_out)
     conv1x1_gradients_tiled(Conv1x1Gradients<bfloat16> p, Conv1x1GradientTiles tiles, float* partial) {
+  using Usual = UsualSizes<PARTS>;
   const SharedLayout at(tiles.rows, p.in, p.out);
   Numbers* const shared = dynamic_shared<Numbers>();
   const Numbers* const w = shared + at.w;
-  const int thread = int(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  const int thread = int(threadIdx.x), threads = int(blockDim.x), lane = thread % 32, warp = thread / 32;
   const int in_packs = p.in / pack, out_packs = p.out / pack;
+  // The thread's places in rows of wide and of narrow matrices: always the same pack of every lines-th row.
+  const int line = thread / out_packs, number = thread % out_packs;
+  const int narrow_lines = threads / in_packs, narrow_number = thread % in_packs;
+  const int narrow_line = thread / in_packs < narrow_lines ? thread / in_packs : tiles.rows;
 
   // w, with rows of zeros up to a whole part.
-  for (int i = thread; i < PARTS * 16 * out_packs; i += tile_threads) {
-    const int row = i / out_packs, number = i % out_packs;
-    copy_async(shared[at.w + row * at.wide + number].value, p.w + (row < p.in ? i * pack : 0), row < p.in);
-  }
-  float* const coefficients = reinterpret_cast<float*>(shared + at.coefficients);
-  for (int i = thread; i < p.out; i += tile_threads) {
-    coefficients[i] = p.norm.scale[i];
-    coefficients[p.out + i] = p.norm.shift[i];
-    coefficients[2 * p.out + i] = p.constant[i];
-    coefficients[3 * p.out + i] = p.slope[i];
-  }
+  every<PARTS>(line, group, PARTS * group, [&](int row) {
+    copy_async(shared[at.w + row * at.wide + number].value,
+               p.w + (row < p.in ? (row * out_packs + number) * pack : 0), row < p.in);
+  });
+  const OutputGradient<pack> gradient{
+      load_pack<pack>(p.norm.scale + number * pack), load_pack<pack>(p.norm.shift + number * pack),
+      load_pack<pack>(p.constant + number * pack), load_pack<pack>(p.slope + number * pack)};
 
-  const Walk wide(out_packs), narrow(in_packs);
-  // Starts to copy a tile's rows of a matrix, or what there is of them.
-  const auto copy_rows = [&](Numbers* to, int step, const bfloat16* from, int tile, const Walk& walk) {
-    walk.each(tiles.rows, [&](int row) {
-      const int64_t of_matrix = int64_t(tile) * tiles.rows + row;
-      const bool wanted = of_matrix < p.rows;
-      copy_async(to[row * step + walk.number].value,
-                 from + (wanted ? (of_matrix * walk.packs + walk.number) * pack : 0), wanted);
-    });
+  // Rows that a tile has.
+  const auto rows_of = [&](int tile) {
+    const int left = p.rows - tile * tiles.rows;
+    return left < tiles.rows ? left : tiles.rows;
   };
+  // Starts to copy dy, z and x of a tile. Rows that it lacks are zeros in x; dz is 0 there.
   const auto copy_tile = [&](int tile, Numbers* to) {
     if (tile >= tiles.tiles) return;
-    copy_rows(to, at.wide, p.dy, tile, wide);
-    copy_rows(to + at.z, at.wide, p.z, tile, wide);
-    copy_rows(to + at.x, at.narrow, p.x, tile, narrow);
+    const int rows = rows_of(tile);
+    const int64_t first = int64_t(tile) * tiles.rows;
+    const bfloat16 *const dy = p.dy + first * p.out, *const z = p.z + first * p.out,
+                          *const x = p.x + first * p.in;
+    every<Usual::groups>(line, group, rows, [&](int row) {
+      Numbers* const place = to + row * at.wide + number;
+      copy_async(place->value, pack_at<pack>(dy, unsigned(row * out_packs + number)), true);
+      copy_async(place[at.z].value, pack_at<pack>(z, unsigned(row * out_packs + number)), true);
+    });
+    every<Usual::narrow>(narrow_line, narrow_lines, tiles.rows, [&](int row) {
+      copy_async(to[at.x + row * at.narrow + narrow_number].value,
+                 row < rows ? pack_at<pack>(x, unsigned(row * in_packs + narrow_number)) : p.x, row < rows);
+    });
   };
+  // Starts to copy what dx is added to, and makes a group of these copies.
   const auto copy_dx = [&](int tile, Numbers* to) {
-    if (p.add && tile < tiles.tiles) copy_rows(to + at.dx, at.narrow, p.dx, tile, narrow);
+    if (p.add && tile < tiles.tiles) {
+      const bfloat16* const dx = p.dx + int64_t(tile) * tiles.rows * p.in;
+      every<Usual::narrow>(narrow_line, narrow_lines, rows_of(tile), [&](int row) {
+        copy_async(to[at.dx + row * at.narrow + narrow_number].value,
+                   pack_at<pack>(dx, unsigned(row * in_packs + narrow_number)), true);
+      });
+    }
     end_copy_group();
   };
   const auto store_dx = [&](int tile, const Numbers* from) {
-    narrow.each(tiles.rows, [&](int row) {
-      const int64_t of_matrix = int64_t(tile) * tiles.rows + row;
-      if (of_matrix < p.rows)
-        store_pack(p.dx + (of_matrix * in_packs + narrow.number) * pack,
-                   from[at.dx + row * at.narrow + narrow.number]);
+    bfloat16* const dx = p.dx + int64_t(tile) * tiles.rows * p.in;
+    every<Usual::narrow>(narrow_line, narrow_lines, rows_of(tile), [&](int row) {
+      store_pack(pack_at<pack>(dx, unsigned(row * in_packs + narrow_number)),
+                 from[at.dx + row * at.narrow + narrow_number]);
     });
   };
 
-  float sums[GROUPS][PARTS][2][4] = {};
+  float sums[PARTS][2][4] = {};
   int tile = int(blockIdx.x), stage = 0;
   copy_tile(tile, shared);
   copy_dx(tile, shared);
@@ -157,53 +165,47 @@ __global__ void __launch_bounds__(tile_threads, PARTS* GROUPS == 1 ? 3 : 2)
     Numbers *const dz = shared + stage * at.stage, *const other = shared + (stage ^ 1) * at.stage;
     copy_tile(tile + tiles.blocks, other);
     if (tile >= tiles.blocks) store_dx(tile - tiles.blocks, other);
-    const OutputGradient<pack> of(coefficients + wide.number * pack, p.out);
-    wide.each(tiles.rows, [&](int row) {
-      Numbers* const place = dz + row * at.wide + wide.number;
-      const Numbers dy = *place, z = place[at.z];
+    const int rows = rows_of(tile);
+    every<Usual::groups>(line, group, tiles.rows, [&](int row) {
+      Numbers* const place = dz + row * at.wide + number;
       uint4 words = {};
-      if (int64_t(tile) * tiles.rows + row < p.rows) words = of.apply(p.activation, z, dy);
+      if (row < rows) words = gradient.apply(p.activation, place[at.z], *place);
       *reinterpret_cast<uint4*>(place) = words;
     });
     __syncthreads();
     copy_dx(tile + tiles.blocks, other);  // the previous tile's has been stored
 
     const Numbers* const x = dz + at.x;
-    for (int row = 0; row < tiles.rows; row += 16) {
-      uint32_t of_x[PARTS][4];
+    every<Usual::groups>(0, group, tiles.rows, [&](int row) {
+      uint32_t of_dz[4];
+      load_matrices<true>(of_dz, dz + (row + lane % 16) * at.wide + warp * 2 + lane / 16);
       UNROLL for (int part = 0; part < PARTS; ++part) {
-        const int number = part * 2 + lane / 8 % 2;  // of the last part, the second half may be none
-        load_matrices<true>(of_x[part], x + (row + lane / 16 * 8 + lane % 8) * at.narrow +
-                                            (number < in_packs ? number : in_packs - 1));
+        uint32_t of_x[4];
+        const int half = part * 2 + lane / 8 % 2;  // of the last part, the second half may be none
+        load_matrices<true>(
+            of_x, x + (row + lane / 16 * 8 + lane % 8) * at.narrow + (half < in_packs ? half : in_packs - 1));
+        multiply_add(sums[part][0], of_x, of_dz);
+        multiply_add(sums[part][1], of_x, of_dz + 2);
       }
-      UNROLL for (int i = 0; i < GROUPS; ++i) {
-        const int group = warp + i * warps;
-        if (group * 16 >= p.out) break;
-        uint32_t of_dz[4];
-        load_matrices<true>(of_dz, dz + (row + lane % 16) * at.wide + group * 2 + lane / 16);
-        UNROLL for (int part = 0; part < PARTS; ++part) {
-          multiply_add(sums[i][part][0], of_x[part], of_dz);
-          multiply_add(sums[i][part][1], of_x[part], of_dz + 2);
-        }
-      }
-    }
-    for (int unit = warp; unit < tiles.rows / 16 * PARTS; unit += warps) {
-      const int row = unit / PARTS * 16, part = unit % PARTS;
+    });
+    every<Usual::units>(warp, threads / 32, tiles.rows / group * PARTS, [&](int unit) {
+      const int row = unit / PARTS * group, part = unit % PARTS;
+      const Numbers* const a = dz + (row + lane % 16) * at.wide + lane / 16;
+      const Numbers* const b = w + (part * group + lane / 16 * 8 + lane % 8) * at.wide + lane / 8 % 2;
       float values[2][4] = {};
-      for (int k = 0; k < out_packs; k += 2) {
+      UNROLL_BY_4 for (int k = 0; k < out_packs; k += 2) {
+        EXPECT_TRIPS(Usual::out / group);
         uint32_t of_dz[4], of_w[4];
-        load_matrices<false>(of_dz, dz + (row + lane % 16) * at.wide + k + lane / 16);
-        load_matrices<false>(of_w, w + (part * 16 + lane / 16 * 8 + lane % 8) * at.wide + k + lane / 8 % 2);
+        load_matrices<false>(of_dz, a + k);
+        load_matrices<false>(of_w, b + k);
         multiply_add(values[0], of_dz, of_w);
         multiply_add(values[1], of_dz, of_w + 2);
       }
       UNROLL for (int half = 0; half < 2; ++half) {
         if (part * 2 + half >= in_packs) break;
         UNROLL for (int below = 0; below < 2; ++below) {  // row lane / 4, and eight below
-          uint32_t* const word =
-              reinterpret_cast<uint32_t*>(dz + at.dx + (row + lane / 4 + 8 * below) * at.narrow + part * 2 +
-                                          half) +
-              lane % 4;
+          Numbers* const place = dz + at.dx + (row + lane / 4 + 8 * below) * at.narrow + part * 2 + half;
+          uint32_t* const word = reinterpret_cast<uint32_t*>(place) + lane % 4;
           float first = values[half][2 * below], second = values[half][2 * below + 1];
           if (p.add) {
             const auto old = *reinterpret_cast<const Pack<bfloat16, 2>*>(word);
@@ -213,23 +215,18 @@ __global__ void __launch_bounds__(tile_threads, PARTS* GROUPS == 1 ? 3 : 2)
           *word = rounded_pair(first, second);
         }
       }
-    }
+    });
   }
   __syncthreads();
   if (tile > int(blockIdx.x)) store_dx(tile - tiles.blocks, shared + (stage ^ 1) * at.stage);
 
-  partial += int64_t(blockIdx.x) * p.in * p.out;
-  UNROLL for (int i = 0; i < GROUPS; ++i) {
-    const int group = warp + i * warps;
-    if (group * 16 >= p.out) break;
-    UNROLL for (int part = 0; part < PARTS; ++part) {
-      UNROLL for (int half = 0; half < 2; ++half) {
-        UNROLL for (int below = 0; below < 2; ++below) {
-          const int row = part * 16 + lane / 4 + 8 * below;
-          if (row < p.in)
-            store_rounded<2>(partial + row * p.out + group * 16 + half * 8 + lane % 4 * 2,
-                             sums[i][part][half] + 2 * below);
-        }
+  partial += (int64_t(blockIdx.x) * p.in + lane / 4) * p.out + warp * group + lane % 4 * 2;
+  UNROLL for (int part = 0; part < PARTS; ++part) {
+    UNROLL for (int half = 0; half < 2; ++half) {
+      UNROLL for (int below = 0; below < 2; ++below) {
+        const int row = part * group + 8 * below;
+        if (row + lane / 4 < p.in)
+          store_rounded<2>(partial + row * p.out + half * pack, sums[part][half] + 2 * below);
       }
     }
   }
@@ -239,27 +236,28 @@ __global__ void __launch_bounds__(tile_threads, PARTS* GROUPS == 1 ? 3 : 2)
 
 Conv1x1GradientTiles Conv1x1GradientTiles::of(int64_t rows, int64_t in, int64_t out) {
   constexpr int64_t most_rows = int64_t(1) << 30;
-  constexpr size_t most_bytes = size_t(64) << 10;  // every GPU has them
-  constexpr int most_sums = 6;                     // parts and groups of which sums stay in registers
+  // Of shared memory: of a block, and of all blocks of a multiprocessor, which also lose 1 KB each.
+  constexpr size_t most_bytes = size_t(99) << 10, held_bytes = size_t(228) << 10,
+                   lost_bytes = size_t(1) << 10;
   Conv1x1GradientTiles best;
-  if (rows <= 0 || rows > most_rows || in <= 0 || in % pack != 0 || in > 64 || out <= 0 || out % 16 != 0 ||
-      out > 256)
+  if (rows <= 0 || rows > most_rows || in <= 0 || in % pack != 0 || in > most_parts * group || out <= 0 ||
+      out % group != 0 || out > most_out)
     return best;
-  const int parts = int(in + 15) / 16, groups = int(out / 16 + warps - 1) / warps;
-  if (parts * groups > most_sums) return best;
-  const auto bytes = [&](int of_rows) {
-    return size_t(SharedLayout(of_rows, int(in), int(out)).end) * sizeof(Numbers);
-  };
-  best.rows = 64;
-  while (best.rows > 16 && bytes(best.rows) > most_bytes) best.rows -= 16;
-  if (bytes(best.rows) > most_bytes) return {};
-  best.parts = parts;
-  best.groups = groups;
-  best.shared_bytes = bytes(best.rows);
+  // The largest tiles with which a multiprocessor holds almost as many warps as their registers allow.
+  best.parts = int(in + group - 1) / group;
+  const int warps = int(out) / group, most_warps = best.parts < 3 ? 20 : 16;
+  int held = 0;
+  for (const int tile_rows : {64, 48, 32, 16}) {
+    const size_t bytes = size_t(SharedLayout(tile_rows, int(in), int(out)).end) * sizeof(Numbers);
+    if (bytes > most_bytes) continue;
+    best.rows = tile_rows;
+    best.shared_bytes = bytes;
+    held = std::min(int(held_bytes / (bytes + lost_bytes)), most_warps / warps);
+    if (held * warps >= 15) break;
+  }
+  if (best.rows == 0) return {};
   best.tiles = int((rows + best.rows - 1) / best.rows);
   // As many blocks as the 132 multiprocessors of an H200 hold, with the same number of tiles or one fewer.
-  const int held =
-      std::min(int(multiprocessor_bytes / (best.shared_bytes + 1024)), parts * groups == 1 ? 3 : 2);
   const int most = 132 * held, steps = (best.tiles + most - 1) / most;
   best.blocks = (best.tiles + steps - 1) / steps;
   return best;
@@ -277,21 +275,16 @@ void conv1x1_gradients(const Conv1x1Gradients<T>& p, float* dw) {
   if (tiles.parts == 0) throw CudaError("conv1x1_batch_norm: the kernel does not support the sizes");
   const int64_t weights = int64_t(p.in) * p.out;
   const Workspace<float> partial(tiles.blocks * weights);
-  LaunchConfig config(dim3(unsigned(tiles.blocks)), dim3(tile_threads), tiles.shared_bytes);
+  LaunchConfig config =
+      LaunchConfig(dim3(unsigned(tiles.blocks)), dim3(unsigned(2 * p.out)), tiles.shared_bytes).for_sm_80();
   config.bytes = int64_t(sizeof(T)) * (int64_t(p.rows) * (2 * p.out + (p.add ? 3 : 2) * p.in) + weights) +
                  int64_t(sizeof(float)) * weights * tiles.blocks;
   config.steps = (tiles.tiles + tiles.blocks - 1) / tiles.blocks;
-  const auto start = [&]<int PARTS, int GROUPS>() {
-    if (tiles.parts == PARTS && tiles.groups == GROUPS)
-      launch(conv1x1_gradients_tiled<PARTS, GROUPS>, config, p, tiles, partial.data());
-  };
-  start.template operator()<1, 1>();
-  start.template operator()<2, 1>();
-  start.template operator()<3, 1>();
-  start.template operator()<4, 1>();
-  start.template operator()<1, 2>();
-  start.template operator()<2, 2>();
-  start.template operator()<3, 2>();
+  const auto kernel = tiles.parts == 1   ? conv1x1_gradients_tiled<1>
+                      : tiles.parts == 2 ? conv1x1_gradients_tiled<2>
+                      : tiles.parts == 3 ? conv1x1_gradients_tiled<3>
+                                         : conv1x1_gradients_tiled<4>;
+  launch(kernel, config, p, tiles, partial.data());
   add_partials<float>(partial.data(), dw, {1, tiles.blocks, weights});
 }
 template void conv1x1_gradients<bfloat16>(const Conv1x1Gradients<bfloat16>&, float*);

@@ -25,9 +25,8 @@ struct Conv1x1Gradients {
 
 // How the rows are cut: block b has the tiles b, b + blocks, ...
 struct Conv1x1GradientTiles {
-  int parts = 0;   // 16 input channels each; 0: this kernel does not support the sizes
-  int groups = 0;  // of 16 output channels, for each warp
-  int rows = 0;    // of a tile
+  int parts = 0;  // 16 input channels each; 0: this kernel does not support the sizes
+  int rows = 0;   // of a tile
   int tiles = 0, blocks = 0;
   size_t shared_bytes = 0;
   // Depends only on the sizes, and so do the bits of dw.

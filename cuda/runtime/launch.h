@@ -16,8 +16,9 @@ struct LaunchConfig {
   size_t shared_bytes;
   const char* file;
   int line;
-  int64_t bytes = -1;  // see moves()
-  int64_t steps = 0;   // of a thread's main loop, at most; 0 if they follow from the bytes: for predictions
+  bool from_sm_80 = false;  // see for_sm_80()
+  int64_t bytes = -1;       // see moves()
+  int64_t steps = 0;  // of a thread's main loop, at most; 0 if they follow from the bytes: for predictions
   LaunchConfig(dim3 grid_, dim3 block_, size_t shared_bytes_ = 0, const char* file_ = __builtin_FILE(),
                int line_ = __builtin_LINE())
       : grid(grid_), block(block_), shared_bytes(shared_bytes_), file(file_), line(line_) {}
@@ -32,6 +33,14 @@ struct LaunchConfig {
         file(file_),
         line(line_),
         steps(g.steps()) {}
+
+  // Only GPUs of compute capability 8.0 and later can run the kernel, so it may have 99 KB of shared memory
+  // rather than 64: the simulator refuses more than all of them have.
+  LaunchConfig for_sm_80() const {
+    LaunchConfig result = *this;
+    result.from_sm_80 = true;
+    return result;
+  }
 
   // For profiles (profile.h), if the bytes that the kernel reads and writes are not those of the buffers that
   // its arguments point to: it needs a part of them, or finds them through a table on the device.
@@ -57,8 +66,8 @@ struct KernelCall {
 };
 void launch_kernel(const LaunchConfig& config, const KernelCall& call);
 
-// Appends an argument's words if it is a pointer or a struct: a number may look like an address. So may a flag
-// with what happens to be in the padding after it, which is cleared where the compiler can.
+// Appends an argument's words if it is a pointer or a struct: a number may look like an address. So may a
+// flag with what happens to be in the padding after it, which is cleared where the compiler can.
 template <class T>
 void append_words(std::vector<void*>& words, T argument) {
   if constexpr (std::is_pointer_v<T> || std::is_class_v<T>) {

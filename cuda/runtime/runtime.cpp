@@ -198,8 +198,9 @@ void count(const LaunchConfig& config, const KernelCall& call) {
 #ifdef FOVEA_SIM
 void launch_kernel(const LaunchConfig& config, const KernelCall& call) {
   count(config, call);
-  sim::Kernel kernel{call.kernel,  call.invoke,         call.arguments, call.argument_bytes, config.grid,
-                     config.block, config.shared_bytes, config.file,    config.line,         call.words};
+  sim::Kernel kernel{call.kernel, call.invoke,  call.arguments,      call.argument_bytes,
+                     config.grid, config.block, config.shared_bytes, config.from_sm_80,
+                     config.file, config.line,  call.words};
   if (sim::runs_at_once(current_stream().get())) return sim::run(kernel);
   const std::shared_ptr<void> kept(call.copy(call.arguments), call.destroy);
   kernel.arguments = kept.get();

@@ -236,9 +236,10 @@ void check_limits(const Kernel& k) {
       k.grid.z > 65535)
     refuse(fmt::format("a grid of {} x {} x {} blocks: there may be 1 to 2147483647 x 65535 x 65535",
                        k.grid.x, k.grid.y, k.grid.z));
-  if (k.shared_bytes > shared_limit)
-    refuse(fmt::format("{} bytes of dynamic shared memory are too much: every GPU from sm_75 on can give {}",
-                       k.shared_bytes, shared_limit));
+  const size_t most = k.from_sm_80 ? shared_limit : shared_limit_of_all;
+  if (k.shared_bytes > most)
+    refuse(fmt::format("{} bytes of dynamic shared memory are too much: every GPU from {} on can give {}",
+                       k.shared_bytes, k.from_sm_80 ? "sm_80" : "sm_75", most));
 }
 
 }  // namespace

@@ -31,7 +31,8 @@ struct Kernel {
   size_t argument_bytes;
   dim3 grid, block;
   size_t shared_bytes = 0;
-  const char* file = "";  // the launch
+  bool from_sm_80 = false;  // only GPUs of compute capability 8.0 and later run it
+  const char* file = "";    // the launch
   int line = 0;
   std::vector<void*> (*words)(const void* arguments);  // those that can be pointers
 };
@@ -87,8 +88,9 @@ struct Arena {
   uint8_t* state = nullptr;  // a ByteState for each byte
 };
 const Arena& arena();
-std::byte* shared_buffer();                               // dynamic shared memory of the running block
-inline constexpr size_t shared_limit = size_t(64) << 10;  // what every supported GPU can give a block
+std::byte* shared_buffer();  // dynamic shared memory of the running block
+// What every supported GPU can give a block, and every GPU of compute capability 8.0 and later.
+inline constexpr size_t shared_limit_of_all = size_t(64) << 10, shared_limit = size_t(99) << 10;
 
 // The host may access device memory while one of these lives: for a launch or a copy.
 class Unlocked {
