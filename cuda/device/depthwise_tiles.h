@@ -169,9 +169,7 @@ __device__ inline void load_pair(float (&to)[2], const float* from) {
 __device__ inline void load_pair(float (&to)[2], const bfloat16* from) {
   uint32_t word;
   memcpy(&word, __builtin_assume_aligned(from, 4), sizeof word);
-  const uint32_t low = word << 16, high = word & 0xFFFF0000u;
-  memcpy(&to[0], &low, sizeof low);
-  memcpy(&to[1], &high, sizeof high);
+  unrounded_pair(to, word);
 }
 
 // Calls f.operator()<K, S>() if there are tiled kernels: not for double, only for channels in whole packs.

@@ -113,4 +113,11 @@ __device__ inline uint32_t rounded_pair(float first, float second) {
   return word;
 }
 
+// The two numbers of such a word, in one instruction each.
+__device__ inline void unrounded_pair(float (&to)[2], uint32_t word) {
+  const uint32_t low = word << 16, high = word & 0xFFFF0000u;
+  memcpy(&to[0], &low, sizeof low);
+  memcpy(&to[1], &high, sizeof high);
+}
+
 }  // namespace fovea

@@ -1,7 +1,8 @@
 // Dense convolution. The launchers at the end choose between cuDNN and our kernels. This file has two kinds
 // of kernels: the definition, with one thread per number, and strips, made for a network's first convolution,
 // which has few input channels and needs no gradient of the image. Tiles, for other numbers of channels, are
-// in conv2d_tiled.cu. Bytes moved, with X = N H W Cin and Y = N H' W' Cout: (X + Y) sizeof(T), forward and
+// in conv2d_tiled.cu, and the weight gradient of a first convolution on tensor cores in conv2d_patches.cu.
+// Bytes moved, with X = N H W Cin and Y = N H' W' Cout: (X + Y) sizeof(T), forward and
 // weight gradient; the weight gradient also writes and reads its partial sums, k k Cin Cout per block, of at
 // most 528 blocks.
 //
@@ -18,6 +19,7 @@
 #include "cuda/device/pixel.h"
 #include "cuda/device/unroll.h"
 #include "cuda/device/vector.h"
+#include "cuda/kernels/conv2d_patches.h"
 #include "cuda/kernels/conv2d_tiled.h"
 #include "cuda/kernels/reduction.h"
 #include "cuda/kernels/shape_ops.h"
@@ -332,7 +334,9 @@ void conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* dw, const C
     cudnn::weight_gradient<T>(x, dy, turned.data(), of_cudnn(d));
     return turned.store(dw);
   }
-  if (weight_gradient_in_strips(x, dy, dw, d) || conv2d_weight_gradient_tiled(x, dy, dw, d)) return;
+  if (conv2d_weight_gradient_patches(x, dy, dw, d) || weight_gradient_in_strips(x, dy, dw, d) ||
+      conv2d_weight_gradient_tiled(x, dy, dw, d))
+    return;
   const int64_t n = d.filter_rows() * d.out_channels;
   launch(weight_gradient_naive<T>, {grid_for(n), block_threads}, x, dy, dw, Geometry(d), d.batch, n);
 }

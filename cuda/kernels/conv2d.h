@@ -26,7 +26,8 @@ namespace cuda {
 
 // y[n,i,j,o] = sum_{a,b,c} x[n, i s + a - p, j s + b - p, c] w[a,b,c,o]. x (N, H, W, Cin), w (k, k, Cin,
 // Cout), y (N, H', W', Cout); any window. T: float, double, bfloat16. It uses cuDNN where cudnn.h says so,
-// and otherwise the first of these kernels that supports the sizes: strips for few input channels
+// and otherwise the first of these kernels that supports the sizes: for the weight gradient patches
+// (conv2d_patches.cu), strips for few input channels
 // (conv2d.cu), tiles for channels in packs of four (conv2d_tiled.h), one thread per number.
 template <class T>
 void conv2d(const T* x, const Accumulator<T>* w, T* y, const Conv2dDims& dims);

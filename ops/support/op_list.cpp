@@ -12,7 +12,7 @@ const std::vector<OpStem>& op_stems() {
       {"bifpn_node", "bifpn_node", "bifpn_node", "tests/ops/bifpn_node_test.cpp"},
       {"conv1x1_batch_norm", "conv1x1_batch_norm", "conv1x1_batch_norm",
        "tests/ops/conv1x1_batch_norm_test.cpp"},
-      {"conv2d", "conv2d", "conv2d conv2d_tiled", "tests/ops/conv2d_test.cpp"},
+      {"conv2d", "conv2d", "conv2d conv2d_patches conv2d_tiled", "tests/ops/conv2d_test.cpp"},
       {"cross_entropy", "softmax log_softmax softmax_cross_entropy", "cross_entropy",
        "tests/ops/cross_entropy_test.cpp"},
       {"depthwise_conv2d", "depthwise_conv2d", "depthwise_conv2d depthwise_weight_gradient",
@@ -65,6 +65,7 @@ const std::vector<KernelFile>& kernel_files() {
        "conv2d_naive input_gradient_naive weight_gradient_naive transpose_naive conv2d_strips "
        "weight_gradient_strips",
        "float32 float64 bfloat16"},
+      {"conv2d_patches", "weight_gradient_patches", "bfloat16"},
       {"conv2d_tiled", "correlate_tiled weight_gradient_tiled", "float32 float64 bfloat16"},
       {"cross_entropy",
        "softmax_kernel softmax_backward_kernel log_softmax_kernel log_softmax_backward_kernel "

@@ -6,6 +6,7 @@
 #include "cuda/cudnn.h"
 #include "cuda/kernels/conv2d.h"
 #include "ops/arithmetic.h"
+#include "ops/shape_ops.h"
 #include "ops/support/attributes.h"
 #include "ops/support/channel_statistics.h"
 #include "ops/support/check_op.h"
@@ -205,6 +206,38 @@ TEST_CASE("dense convolution gathers its output's statistics, with few input cha
       CHECK(fused.mean()[c] == Approx(separate.mean()[c]).margin(1e-5));
       CHECK(fused.variance()[c] == Approx(separate.variance()[c]).epsilon(1e-5));
     }
+  }
+}
+
+TEST_CASE("the stem's weight gradient on tensor cores equals the CPU's") {
+  // Both paddings, the strides, one and several column tiles, a last group of pixels that is not full, rows
+  // that are shorter than a group, more pixels than a launch has in its first step, and two that it leaves to
+  // strips.
+  struct Case {
+    Shape image;
+    int64_t out;
+    Window window;
+  };
+  const Case cases[] = {
+      {{2, 9, 14, 3}, 8, {3, 2, Padding::same}},        {{2, 9, 14, 3}, 8, {3, 2, Padding::symmetric}},
+      {{1, 51, 58, 3}, 40, {3, 2, Padding::symmetric}}, {{3, 8, 4, 3}, 16, {3, 2, Padding::same}},
+      {{1, 40, 42, 3}, 72, {3, 4, Padding::valid}},     {{1, 601, 600, 3}, 32, {3, 2, Padding::same}},
+      {{1, 20, 22, 3}, 32, {3, 1, Padding::same}},      {{1, 20, 21, 3}, 32, {3, 2, Padding::same}}};
+  Random random(9);
+  for (const auto& [image, out, window] : cases) {
+    CAPTURE(image[1], image[2], out, window.stride);
+    Tensor gradients[2];
+    const Tensor x = cast(randn(image, random), DType::bfloat16), w = randn({3, 3, 3, out}, random);
+    const Tensor dy =
+        cast(randn(conv2d(cast(x, DType::float32), w, window).shape(), random), DType::bfloat16);
+    for (const Device device : {Device::cpu, Device::cuda}) {
+      const DType dtype = device == Device::cpu ? DType::float64 : DType::bfloat16;
+      const Tensor weight = (device == Device::cpu ? cast(w, DType::float64) : w.to(device)).detach();
+      weight.set_requires_grad();
+      conv2d(cast(x.to(device), dtype), weight, window).backward(cast(dy.to(device), dtype));
+      gradients[device == Device::cuda] = weight.grad();
+    }
+    CHECK(relative_difference(gradients[1], gradients[0]) < 1e-6);
   }
 }
 
