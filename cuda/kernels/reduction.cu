@@ -59,13 +59,13 @@ __global__ void reduce_chunks(const T* x, Accumulator<T>* partial, To* y, Accumu
 }
 
 // For partial sums that other kernels have written: the rows of `grid` are their chunks.
-template <class R, class To>
+template <class R, class To, int N>
 __global__ void add_chunks(const R* partial, To* y, ColumnGrid grid) {
-  const ColumnPlace<1> at(grid);
-  R sum[1] = {};
-  for (int64_t row = at.begin; row < at.end; row += blockDim.y) sum[0] += partial[at.offset(row)];
+  const ColumnPlace<N> at(grid);
+  R sum[N] = {};
+  add_rows<N>(partial + at.first, at.stride, at.begin, at.end, sum);
   block_column_sum(sum);
-  if (at.first_line()) y[at.partial(grid)] = To(sum[0]);
+  if (at.first_line()) store_rounded<N>(y + at.partial(grid), sum);
 }
 
 template <class T>
@@ -140,14 +140,17 @@ void reduce_to(const T* x, To* y, double factor, const ReductionDims& d) {
     launch(reduce_naive<T, To>, {grid_for(d.outer * d.inner), block_threads}, x, y, factor, d);
     return;
   }
-  with_column_pack<T>(d.inner, [&]<int N>() {
+  const auto start = [&]<int N>() {
     const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, N, plan_for_sums);
     const Workspace<Accumulator<T>> partial(grid.partials());
     // If there are many matrices, each is one chunk.
     unsigned* tickets = current_stream().tickets(grid.chunks > 1 ? grid.matrices * grid.tiles : 0);
     launch(reduce_chunks<T, To, N>, {grid, grid.shared_bytes<Accumulator<T>>(N)}, x, partial.data(), y,
            Accumulator<T>(factor), tickets, grid);
-  });
+  };
+  // Two numbers of bfloat16 are a word: the 810 class logits of a pixel are no whole packs.
+  if (sizeof(T) == 2 && d.inner % 2 == 0 && !packs_fit<T>(d.inner)) return start.template operator()<2>();
+  with_column_pack<T>(d.inner, start);
 }
 
 }  // namespace
@@ -175,8 +178,10 @@ void column_sums(const T* x, Accumulator<T>* sums, int64_t rows, int64_t columns
 
 template <class T>
 void add_partials(const Accumulator<T>* partial, T* y, const ReductionDims& d) {
-  const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, 1, plan_for_partials);
-  launch(add_chunks<Accumulator<T>, T>, {grid, grid.shared_bytes<Accumulator<T>>(1)}, partial, y, grid);
+  with_column_pack<Accumulator<T>>(d.inner, [&]<int N>() {
+    const ColumnGrid grid = column_grid(d.outer, d.count, d.inner, N, plan_for_partials);
+    launch(add_chunks<Accumulator<T>, T, N>, {grid, grid.shared_bytes<Accumulator<T>>(N)}, partial, y, grid);
+  });
 }
 
 template <class T>
