@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 
+#include "nn/trace.h"
+#include "ops/conv1x1_batch_norm.h"
 #include "ops/shape_ops.h"
 
 namespace fovea {
@@ -148,7 +150,12 @@ Tensor DetectionHead::forward(const Tensor& pyramid, const PyramidShape& shape) 
     for (const Repeat& repeat : repeats_) {
       std::vector<BatchNormTensors> norms;
       for (const auto& norm : repeat.norms) norms.push_back(norm->tensors());
-      y = batch_norm(repeat.conv->forward(y, shape), pixels, norms, repeat.norms[0]->options());
+      const PointwiseConv& conv = repeat.conv->pointwise();
+      const BatchNormOptions options = repeat.norms[0]->options();
+      y = repeat.conv->depthwise().forward(y, shape);
+      // With a bias, and where each layer's output is shown, they are two ops, as in conv_norm().
+      y = conv.bias().defined() || is_traced() ? batch_norm(conv.forward(y), pixels, norms, options)
+                                               : conv1x1_batch_norm(y, conv.weight(), pixels, norms, options);
       repeat.norms[0]->trace_output(y);  // one line for all levels, as for the convolutions
     }
     return predict_.forward(y, shape);

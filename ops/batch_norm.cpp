@@ -99,23 +99,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
 
 Tensor batch_norm(const Tensor& x, const std::vector<int64_t>& segments,
                   const std::vector<BatchNormTensors>& norms, const BatchNormOptions& options) {
-  constexpr size_t most = BatchNormDims::max_segments;
-  require(
-      x.rank() == 3 && segments.size() == norms.size() && !norms.empty() && norms.size() <= most,
-      "[batch_norm] x is {}, with {} segments and {} norms: give x as (N, P, C), and 1 to {} segments with "
-      "a norm each",
-      x.shape(), segments.size(), norms.size(), most);
-  BatchNormDims dims{x.size(0), x.size(1), x.size(2), int(segments.size())};
-  int64_t pixels = 0;
-  for (size_t i = 0; i < segments.size(); pixels += segments[i++]) dims.size[i] = segments[i];
-  require(
-      *std::min_element(segments.begin(), segments.end()) > 0 && pixels == dims.pixels,
-      "[batch_norm] the segments are of {} pixels, x is {}: they must add up to its second axis, and none "
-      "be empty",
-      fmt::join(segments, ", "), x.shape());
-  require(x.size(0) * x.size(1) < int64_t(1) << 32, "[batch_norm] x is {}: it has 2^32 rows or more",
-          x.shape());
-  for (const BatchNormTensors& norm : norms) check_norm("batch_norm", x, norm);
+  const BatchNormDims dims = dims_of_segments("batch_norm", x, segments, norms);
   if (x.device() == Device::cuda)
     return normalized("batch_norm_segments", {x, norms, options, nullptr, dims});
   Tensors parts;

@@ -21,28 +21,27 @@ struct Saved {
   Tensor x, w, z;
   NormCoefficients coefficients;
   BatchNormOptions options;
-
-  int64_t in() const { return x.size(-1); }
-  BatchNormDims dims() const { return BatchNormDims::of_matrix(z.numel() / z.size(-1), z.size(-1)); }
+  BatchNormDims dims;
 };
 
-// The gradients of x, to which its own is added if `add`, of w, and of the norm's weight and bias.
+// The gradients of x, to which its own is added if `add`, of w, and of the weight and bias of each norm.
 struct Gradients {
-  Tensor x, w, weight, bias;
+  Tensor x, w;
+  Tensors norms;
   bool add;
 };
 
 template <class T>
 void backward_cpu(const Saved& of, const Tensor& gradient, const Gradients& d) {
-  const BatchNormDims dims = of.dims();
-  const int64_t rows = dims.rows(0), in = of.in(), out = dims.channels;
+  const BatchNormDims& dims = of.dims;
+  const int64_t rows = dims.rows(0), in = of.x.size(-1), out = dims.channels;
   const BatchNormCoefficients<T> norm = of.coefficients.pointers<T>();
   const Activation activation = of.options.activation;
   const T *x = of.x.data<T>(), *z = of.z.data<T>(), *dy = gradient.data<T>();
   // Writes over dy if nobody else has it, which saves reading the memory that g would be written to.
   const bool written = activation != Activation::identity;
   const Tensor products = !written || gradient.unique() ? gradient : empty_like(gradient);
-  T *g = products.data<T>(), *sum_g = d.bias.data<T>(), *sum_gx = d.weight.data<T>();
+  T *g = products.data<T>(), *sum_gx = d.norms[0].data<T>(), *sum_g = d.norms[1].data<T>();
   with_activation(activation,
                   [&]<class F>() { batch_norm_gradient_sums<F>(z, dy, norm, g, sum_g, sum_gx, dims); });
   std::vector<T> constant(static_cast<size_t>(out)), slope(constant);
@@ -71,33 +70,67 @@ void backward_cpu(const Saved& of, const Tensor& gradient, const Gradients& d) {
 template <class T>
 void backward_cuda(const Saved& of, const Tensor& dy, const Gradients& d) {
   if constexpr (std::is_same_v<T, bfloat16>) {
-    const BatchNormDims dims = of.dims();
     const Tensor constant = empty_like(of.coefficients.scale), slope = empty_like(constant);
     BatchNormTable<float> gradients;
-    gradients.of[0] = {d.weight.data<float>(), d.bias.data<float>(), nullptr, nullptr};
+    for (size_t i = 0; i < size_t(of.dims.segments); ++i)
+      gradients.of[i] = {d.norms[2 * i].data<float>(), d.norms[2 * i + 1].data<float>(), nullptr, nullptr};
     const auto norm = of.coefficients.pointers<float>();
     with_activation(of.options.activation, [&]<class F>() {
       cuda::batch_norm_gradient_sums<F>(of.z.data<T>(), dy.data<T>(), norm, of.options.training,
                                         of.options.process_group, constant.data<float>(), slope.data<float>(),
-                                        gradients, dims);
+                                        gradients, of.dims);
     });
-    cuda::conv1x1_gradients<T>({int(dims.rows(0)), int(of.in()), int(dims.channels), of.x.data<T>(),
-                                of.w.data<T>(), of.z.data<T>(), dy.data<T>(), norm, constant.data<float>(),
-                                slope.data<float>(), of.options.activation, d.x.data<T>(), d.add},
-                               d.w.data<float>());
+    cuda::conv1x1_gradients<T>(
+        {of.dims, int(of.x.size(-1)), of.x.data<T>(), of.w.data<T>(), of.z.data<T>(), dy.data<T>(), norm,
+         constant.data<float>(), slope.data<float>(), of.options.activation, d.x.data<T>(), d.add},
+        d.w.data<float>());
   }
 }
 
 // Whether one op computes the gradients: on the CPU if partial sums of dw are small beside the wide matrices,
-// and these do not stay in the cache.
-bool is_one_op(const Tensor& x, const Tensor& w, const BatchNormOptions& options) {
-  if (!options.training || !grad_enabled() || !x.requires_grad() || !w.requires_grad() || w.rank() != 2 ||
-      x.rank() < 2 || TapeObserver::any_needs_whole_graph())
+// and these do not stay in the cache. `dims` of the product.
+bool is_one_op(const Tensor& x, const Tensor& w, const BatchNormDims& dims, const BatchNormOptions& options) {
+  if (!options.training || !grad_enabled() || !x.requires_grad() || !w.requires_grad() ||
+      TapeObserver::any_needs_whole_graph())
     return false;
-  const int64_t in = w.size(0), out = w.size(1), rows = x.numel() / x.size(-1);
-  if (x.device() == Device::cpu) return in <= out && in * out <= 16384 && rows * out >= 1 << 18;
-  return x.dtype() == DType::bfloat16 && cuda::prefers_conv1x1_gradients(rows, in, out) &&
-         !cuda::batch_norm_is_one_launch(BatchNormDims::of_matrix(rows, out), size_of(x.dtype()));
+  const int64_t in = w.size(0), out = dims.channels;
+  if (x.device() == Device::cpu)
+    return dims.segments == 1 && in <= out && in * out <= 16384 && dims.rows(0) * out >= 1 << 18;
+  return x.dtype() == DType::bfloat16 && cuda::prefers_conv1x1_gradients(dims, in) &&
+         !cuda::batch_norm_is_one_launch(dims, int(size_of(x.dtype())));
+}
+
+// z = x w without its place on the tape, and what follows, with one backward pass.
+Tensor one_op(const Tensor& x, const Tensor& w, const Tensor& z, const BatchNormDims& dims,
+              const std::vector<BatchNormTensors>& norms, const BatchNormOptions& options,
+              const ChannelStatistics* statistics) {
+  const Saved saved{x.detach(), ParameterCasts::find_or_cast(w, x.dtype()),
+                    z,          NormCoefficients(norms[0].weight, dims.segments),
+                    options,    dims};
+  Tensor y = empty_like(z);
+  NormInputs{z, norms, options, statistics, dims}.normalize(name_of_op, saved.coefficients, y);
+  Tensors inputs{x, w};
+  for (const auto& [weight, bias, mean, variance] : norms)
+    inputs.insert(inputs.end(), {weight, bias, mean, variance});
+  return record_adding(y, name_of_op, inputs, [saved, dtype = w.dtype()](const Tensor& dy, Node& node) {
+    Gradients d{take_gradient(node, 0), empty(saved.w.shape(), dtype, dy.device()), {}, true};
+    for (int i = 0; i < 2 * saved.dims.segments; ++i)
+      d.norms.push_back(empty({saved.dims.channels}, dtype, dy.device()));
+    d.add = d.x.defined();
+    if (!d.add) d.x = empty_like(saved.x);
+    with_compute_dtype(saved.x, name_of_op, [&]<class T>() {
+      on<T>(dy.device(), backward_cpu<Accumulator<T>>, backward_cuda<T>)(saved, dy, d);
+    });
+    Tensors gradients{d.x, d.w};
+    for (size_t i = 0; i < d.norms.size(); i += 2)
+      gradients.insert(gradients.end(), {d.norms[i], d.norms[i + 1], {}, {}});
+    return gradients;
+  });
+}
+
+Tensor unrecorded_product(const Tensor& x, const Tensor& w, ChannelStatistics* statistics) {
+  const NoGrad not_recorded;
+  return conv1x1(x, w, {}, statistics);
 }
 
 }  // namespace
@@ -106,33 +139,30 @@ Tensor conv1x1_batch_norm(const Tensor& x, const Tensor& w, const BatchNormTenso
                           const BatchNormOptions& options) {
   ChannelStatistics statistics(options.process_group);
   ChannelStatistics* const gathered = options.training ? &statistics : nullptr;
-  if (!is_one_op(x, w, options)) {
-    const Tensor z = conv1x1(x, w, {}, gathered);
-    return batch_norm(z, norm.weight, norm.bias, norm.running_mean, norm.running_variance, options, gathered);
+  const bool fits = x.rank() >= 2 && w.rank() == 2 && x.size(-1) == w.size(0) && x.numel() > 0;
+  if (fits) {
+    const BatchNormDims dims = BatchNormDims::of_matrix(x.numel() / x.size(-1), w.size(1));
+    if (is_one_op(x, w, dims, options)) {
+      const Tensor z = unrecorded_product(x, w, gathered);
+      check_norm("batch_norm", z, norm);
+      return one_op(x, w, z, dims, {norm}, options, gathered);
+    }
   }
-  const Tensor factor = ParameterCasts::find_or_cast(w, x.dtype());
-  const Tensor z = [&] {
-    const NoGrad not_recorded;
-    return conv1x1(x, w, {}, gathered);
-  }();
-  check_norm("batch_norm", z, norm);
-  const Saved saved{x.detach(), factor, z, NormCoefficients(norm.weight, 1), options};
-  const std::vector<BatchNormTensors> norms{norm};
-  Tensor y = empty_like(z);
-  NormInputs{z, norms, options, gathered, saved.dims()}.normalize(name_of_op, saved.coefficients, y);
-  return record_adding(y, name_of_op,
-                       {x, w, norm.weight, norm.bias, norm.running_mean, norm.running_variance},
-                       [saved, w_dtype = w.dtype()](const Tensor& dy, Node& node) -> Tensors {
-                         const Tensor of_norm = empty({saved.z.size(-1)}, w_dtype, dy.device());
-                         Gradients d{take_gradient(node, 0), empty(saved.w.shape(), w_dtype, dy.device()),
-                                     of_norm, empty_like(of_norm), true};
-                         d.add = d.x.defined();
-                         if (!d.add) d.x = empty_like(saved.x);
-                         with_compute_dtype(saved.x, name_of_op, [&]<class T>() {
-                           on<T>(dy.device(), backward_cpu<Accumulator<T>>, backward_cuda<T>)(saved, dy, d);
-                         });
-                         return {d.x, d.w, d.weight, d.bias, {}, {}};
-                       });
+  const Tensor z = conv1x1(x, w, {}, gathered);
+  return batch_norm(z, norm.weight, norm.bias, norm.running_mean, norm.running_variance, options, gathered);
+}
+
+Tensor conv1x1_batch_norm(const Tensor& x, const Tensor& w, const std::vector<int64_t>& segments,
+                          const std::vector<BatchNormTensors>& norms, const BatchNormOptions& options) {
+  if (x.rank() == 3 && w.rank() == 2 && x.numel() > 0 && segments.size() <= BatchNormDims::max_segments) {
+    BatchNormDims dims{x.size(0), x.size(1), w.size(1), int(segments.size())};
+    std::copy(segments.begin(), segments.end(), dims.size);
+    if (x.device() == Device::cuda && is_one_op(x, w, dims, options)) {
+      const Tensor z = unrecorded_product(x, w, nullptr);
+      return one_op(x, w, z, dims_of_segments("batch_norm", z, segments, norms), norms, options, nullptr);
+    }
+  }
+  return batch_norm(conv1x1(x, w), segments, norms, options);
 }
 
 }  // namespace fovea

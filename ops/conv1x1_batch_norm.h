@@ -15,4 +15,9 @@ namespace fovea {
 Tensor conv1x1_batch_norm(const Tensor& x, const Tensor& w, const BatchNormTensors& norm,
                           const BatchNormOptions& options);
 
+// The same for the levels of a pyramid x (N, P, Cin), whose segments have a norm each, as batch_norm() has
+// them. The CPU computes it as two ops.
+Tensor conv1x1_batch_norm(const Tensor& x, const Tensor& w, const std::vector<int64_t>& segments,
+                          const std::vector<BatchNormTensors>& norms, const BatchNormOptions& options);
+
 }  // namespace fovea

@@ -93,18 +93,62 @@ struct UsualSizes {
   static constexpr int units = (groups * PARTS * group + out - 1) / out;       // of a warp
 };
 
-// PARTS: Conv1x1GradientTiles; ADD: Conv1x1Gradients. A block has a warp for each group of output channels,
-// so that there are 16 threads for each pack of them. More threads than there are keep registers at 112.
-// partial (blocks, in, out)
-template <int PARTS, bool ADD>
+// The sizes as the kernel uses them, in 32 bits, and where the segments of an image begin.
+struct Sizes {
+  static constexpr int most = BatchNormDims::max_segments;
+  int rows, in, out, pixels;
+  int first_tile[most], first_pixel[most + 1];
+
+  Sizes(const BatchNormDims& d, int in_, int tile_rows)
+      : rows(int(d.images * d.pixels)), in(in_), out(int(d.channels)), pixels(int(d.pixels)) {
+    int tile = 0, pixel = 0;
+    for (int i = 0; i < most; ++i) {
+      first_tile[i] = i < d.segments ? tile : 1 << 30;
+      first_pixel[i] = pixel;
+      tile += int((d.size[i] + tile_rows - 1) / tile_rows);
+      pixel += int(d.size[i]);
+    }
+    first_pixel[most] = pixel;
+  }
+};
+
+// Where a tile is: its first row, how many it has, and their segment.
+struct TilePlace {
+  int first, rows, segment;
+
+  template <bool SEGMENTED>
+  __device__ static TilePlace of(int tile, const Conv1x1GradientTiles& tiles, const Sizes& sizes) {
+    int begin = 0, end = sizes.rows, segment = 0, image = 0;
+    if constexpr (SEGMENTED) {
+      image = tile / tiles.of_image;
+      const int of_image = tile - image * tiles.of_image;
+      tile = of_image;
+      end = sizes.first_pixel[1];
+      UNROLL for (int i = 1; i < Sizes::most; ++i) {
+        if (of_image < sizes.first_tile[i]) continue;
+        segment = i;
+        tile = of_image - sizes.first_tile[i];
+        begin = sizes.first_pixel[i];
+        end = sizes.first_pixel[i + 1];
+      }
+    }
+    begin += tile * tiles.rows;
+    return {image * sizes.pixels + begin, end - begin < tiles.rows ? end - begin : tiles.rows, segment};
+  }
+};
+
+// PARTS: Conv1x1GradientTiles; ADD: Conv1x1Gradients; SEGMENTED: there are several. A block has a warp for
+// each group of output channels, so that there are 16 threads for each pack of them. More threads than there
+// are keep registers at 112. partial (blocks, in, out)
+template <int PARTS, bool ADD, bool SEGMENTED>
 __global__ void __launch_bounds__(PARTS < 3 ? 576 : 2 * most_out)
-    conv1x1_gradients_tiled(Conv1x1Gradients<bfloat16> p, Conv1x1GradientTiles tiles, SharedLayout at,
-                            float* partial) {
+    conv1x1_gradients_tiled(Conv1x1Gradients<bfloat16> p, Sizes sizes, Conv1x1GradientTiles tiles,
+                            SharedLayout at, float* partial) {
   using Usual = UsualSizes<PARTS>;
   Numbers* const shared = dynamic_shared<Numbers>();
   const Numbers* const w = shared + at.w;
   const int thread = int(threadIdx.x), threads = int(blockDim.x), lane = thread % 32, warp = thread / 32;
-  const int in_packs = p.in / pack, out_packs = p.out / pack;
+  const int in_packs = sizes.in / pack, out_packs = sizes.out / pack;
   // The thread's places in rows of wide and of narrow matrices: always the same pack of every lines-th row.
   const int line = thread / out_packs, number = thread % out_packs;
   const int narrow_lines = threads / in_packs, narrow_number = thread % in_packs;
@@ -113,29 +157,33 @@ __global__ void __launch_bounds__(PARTS < 3 ? 576 : 2 * most_out)
   // w, with rows of zeros up to a whole part.
   every<PARTS>(line, group, PARTS * group, [&](int row) {
     copy_async(shared[at.w + row * at.wide + number].value,
-               p.w + (row < p.in ? (row * out_packs + number) * pack : 0), row < p.in);
+               p.w + (row < sizes.in ? (row * out_packs + number) * pack : 0), row < sizes.in);
   });
-  const OutputGradient gradient{load_pack<pack>(p.norm.scale + number * pack),
-                                load_pack<pack>(p.norm.shift + number * pack),
-                                negated(load_pack<pack>(p.constant + number * pack)),
-                                negated(load_pack<pack>(p.slope + number * pack))};
-
-  // Rows that a tile has.
-  const auto rows_of = [&](int tile) {
-    const int left = p.rows - tile * tiles.rows;
-    return left < tiles.rows ? left : tiles.rows;
+  OutputGradient gradient;
+  int segment = -1;  // whose coefficients these are
+  const auto take_coefficients = [&](int of) {
+    if (of == segment) return;
+    segment = of;
+    const int at_channel = of * sizes.out + number * pack;
+    gradient = {load_pack<pack>(p.norm.scale + at_channel), load_pack<pack>(p.norm.shift + at_channel),
+                negated(load_pack<pack>(p.constant + at_channel)),
+                negated(load_pack<pack>(p.slope + at_channel))};
   };
-  // Starts to copy dy, z and x of a tile. Rows that it lacks are zeros in x; dz is 0 there.
+  if constexpr (!SEGMENTED) take_coefficients(0);
+
+  const auto place_of = [&](int tile) { return TilePlace::of<SEGMENTED>(tile, tiles, sizes); };
+  // Starts to copy dy, z and x of a tile. Rows that it lacks are zeros in x and dx; dz is 0 there.
   const auto copy_tile = [&](int tile, Numbers* to) {
     if (tile >= tiles.tiles) return;
-    const int rows = rows_of(tile);
-    const int64_t first = int64_t(tile) * tiles.rows;
-    const bfloat16 *const dy = p.dy + first * p.out, *const z = p.z + first * p.out,
-                          *const x = p.x + first * p.in;
+    const TilePlace place = place_of(tile);
+    const int rows = place.rows;
+    const int64_t first = place.first;
+    const bfloat16 *const dy = p.dy + first * sizes.out, *const z = p.z + first * sizes.out,
+                          *const x = p.x + first * sizes.in;
     every<Usual::groups>(line, group, rows, [&](int row) {
-      Numbers* const place = to + row * at.wide + number;
-      copy_async(place->value, pack_at<pack>(dy, unsigned(row * out_packs + number)), true);
-      copy_async(place[at.z].value, pack_at<pack>(z, unsigned(row * out_packs + number)), true);
+      Numbers* const numbers = to + row * at.wide + number;
+      copy_async(numbers->value, pack_at<pack>(dy, unsigned(row * out_packs + number)), true);
+      copy_async(numbers[at.z].value, pack_at<pack>(z, unsigned(row * out_packs + number)), true);
     });
     every<Usual::narrow>(narrow_line, narrow_lines, tiles.rows, [&](int row) {
       copy_async(to[at.x + row * at.narrow + narrow_number].value,
@@ -145,17 +193,20 @@ __global__ void __launch_bounds__(PARTS < 3 ? 576 : 2 * most_out)
   // Starts to copy what dx is added to, and makes a group of these copies.
   const auto copy_dx = [&](int tile, Numbers* to) {
     if (ADD && tile < tiles.tiles) {
-      const bfloat16* const dx = p.dx + int64_t(tile) * tiles.rows * p.in;
-      every<Usual::narrow>(narrow_line, narrow_lines, rows_of(tile), [&](int row) {
+      const TilePlace place = place_of(tile);
+      const bfloat16* const dx = p.dx + int64_t(place.first) * sizes.in;
+      every<Usual::narrow>(narrow_line, narrow_lines, tiles.rows, [&](int row) {
+        const bool wanted = row < place.rows;
         copy_async(to[at.dx + row * at.narrow + narrow_number].value,
-                   pack_at<pack>(dx, unsigned(row * in_packs + narrow_number)), true);
+                   wanted ? pack_at<pack>(dx, unsigned(row * in_packs + narrow_number)) : p.dx, wanted);
       });
     }
     end_copy_group();
   };
   const auto store_dx = [&](int tile, const Numbers* from) {
-    bfloat16* const dx = p.dx + int64_t(tile) * tiles.rows * p.in;
-    every<Usual::narrow>(narrow_line, narrow_lines, rows_of(tile), [&](int row) {
+    const TilePlace place = place_of(tile);
+    bfloat16* const dx = p.dx + int64_t(place.first) * sizes.in;
+    every<Usual::narrow>(narrow_line, narrow_lines, place.rows, [&](int row) {
       store_pack(pack_at<pack>(dx, unsigned(row * in_packs + narrow_number)),
                  from[at.dx + row * at.narrow + narrow_number]);
     });
@@ -171,19 +222,21 @@ __global__ void __launch_bounds__(PARTS < 3 ? 576 : 2 * most_out)
     Numbers *const dz = shared + stage * at.stage, *const other = shared + (stage ^ 1) * at.stage;
     copy_tile(tile + tiles.blocks, other);
     if (tile >= tiles.blocks) store_dx(tile - tiles.blocks, other);
-    const int rows = rows_of(tile);
-    // With one branch for the activation, which is usually swish.
+    const TilePlace place = place_of(tile);
+    const int rows = place.rows;
+    if constexpr (SEGMENTED) take_coefficients(place.segment);
+      // With one branch for the activation, which is usually swish.
 #define FOVEA_CASE(name, F)                                                         \
   case Activation::name:                                                            \
     if constexpr (!std::is_same_v<F, Swish>) EXPECT_SKIPPED(int(Activation::name)); \
     every<Usual::groups>(line, group, rows, [&](int row) {                          \
-      Numbers* const place = dz + row * at.wide + number;                           \
-      gradient.apply<F>(place, place + at.z);                                       \
+      Numbers* const numbers = dz + row * at.wide + number;                         \
+      gradient.apply<F>(numbers, numbers + at.z);                                   \
     });                                                                             \
     break;
     switch (p.activation) { FOVEA_ACTIVATIONS(FOVEA_CASE) }
 #undef FOVEA_CASE
-    if (rows < tiles.rows) {  // the last tile
+    if (rows < tiles.rows) {  // the last tile of a segment
       EXPECT_SKIPPED(9);
       for (int row = line; row < tiles.rows; row += group)
         if (row >= rows) *reinterpret_cast<uint4*>(dz + row * at.wide + number) = {};
@@ -220,8 +273,8 @@ __global__ void __launch_bounds__(PARTS < 3 ? 576 : 2 * most_out)
       UNROLL for (int half = 0; half < 2; ++half) {
         if (part * 2 + half >= in_packs) break;
         UNROLL for (int below = 0; below < 2; ++below) {  // row lane / 4, and eight below
-          Numbers* const place = dz + at.dx + (row + lane / 4 + 8 * below) * at.narrow + part * 2 + half;
-          uint32_t* const word = reinterpret_cast<uint32_t*>(place) + lane % 4;
+          Numbers* const words = dz + at.dx + (row + lane / 4 + 8 * below) * at.narrow + part * 2 + half;
+          uint32_t* const word = reinterpret_cast<uint32_t*>(words) + lane % 4;
           float old[2] = {};
           if constexpr (ADD) unrounded_pair(old, *word);
           *word = rounded_pair(values[half][2 * below] + old[0], values[half][2 * below + 1] + old[1]);
@@ -232,13 +285,13 @@ __global__ void __launch_bounds__(PARTS < 3 ? 576 : 2 * most_out)
   __syncthreads();
   if (tile > int(blockIdx.x)) store_dx(tile - tiles.blocks, shared + (stage ^ 1) * at.stage);
 
-  partial += (int64_t(blockIdx.x) * p.in + lane / 4) * p.out + warp * group + lane % 4 * 2;
+  partial += (int64_t(blockIdx.x) * sizes.in + lane / 4) * sizes.out + warp * group + lane % 4 * 2;
   UNROLL for (int part = 0; part < PARTS; ++part) {
     UNROLL for (int half = 0; half < 2; ++half) {
       UNROLL for (int below = 0; below < 2; ++below) {
         const int row = part * group + 8 * below;
-        if (row + lane / 4 < p.in)
-          store_rounded<2>(partial + row * p.out + half * pack, sums[part][half] + 2 * below);
+        if (row + lane / 4 < sizes.in)
+          store_rounded<2>(partial + row * sizes.out + half * pack, sums[part][half] + 2 * below);
       }
     }
   }
@@ -246,7 +299,8 @@ __global__ void __launch_bounds__(PARTS < 3 ? 576 : 2 * most_out)
 
 }  // namespace
 
-Conv1x1GradientTiles Conv1x1GradientTiles::of(int64_t rows, int64_t in, int64_t out) {
+Conv1x1GradientTiles Conv1x1GradientTiles::of(const BatchNormDims& d, int64_t in) {
+  const int64_t rows = d.images * d.pixels, out = d.channels;
   constexpr int64_t most_rows = int64_t(1) << 30;
   // Of shared memory: of a block, and of all blocks of a multiprocessor, which also lose 1 KB each.
   constexpr size_t most_bytes = size_t(99) << 10, held_bytes = size_t(228) << 10,
@@ -268,7 +322,8 @@ Conv1x1GradientTiles Conv1x1GradientTiles::of(int64_t rows, int64_t in, int64_t 
     if (held * warps >= 15) break;
   }
   if (best.rows == 0) return {};
-  best.tiles = int((rows + best.rows - 1) / best.rows);
+  for (int i = 0; i < d.segments; ++i) best.of_image += int((d.size[i] + best.rows - 1) / best.rows);
+  best.tiles = int(d.images) * best.of_image;
   // As many blocks as the 132 multiprocessors of an H200 hold, with the same number of tiles or one fewer.
   const int most = 132 * held, steps = (best.tiles + most - 1) / most;
   best.blocks = (best.tiles + steps - 1) / steps;
@@ -276,26 +331,33 @@ Conv1x1GradientTiles Conv1x1GradientTiles::of(int64_t rows, int64_t in, int64_t 
 }
 
 // Below 64 tiles few multiprocessors would have work.
-bool prefers_conv1x1_gradients(int64_t rows, int64_t in, int64_t out) {
-  const Conv1x1GradientTiles tiles = Conv1x1GradientTiles::of(rows, in, out);
-  return device_properties().major >= 8 && tiles.parts > 0 && tiles.tiles >= 64 && in <= out;
+bool prefers_conv1x1_gradients(const BatchNormDims& dims, int64_t in) {
+  const Conv1x1GradientTiles tiles = Conv1x1GradientTiles::of(dims, in);
+  return device_properties().major >= 8 && tiles.parts > 0 && tiles.tiles >= 64 && in <= dims.channels;
 }
 
 template <class T>
 void conv1x1_gradients(const Conv1x1Gradients<T>& p, float* dw) {
-  const Conv1x1GradientTiles tiles = Conv1x1GradientTiles::of(p.rows, p.in, p.out);
+  const Conv1x1GradientTiles tiles = Conv1x1GradientTiles::of(p.dims, p.in);
   if (tiles.parts == 0) throw CudaError("conv1x1_batch_norm: the kernel does not support the sizes");
-  const int64_t weights = int64_t(p.in) * p.out;
+  const Sizes sizes(p.dims, p.in, tiles.rows);
+  const SharedLayout at(tiles.rows, sizes.in, sizes.out);
+  const int64_t weights = int64_t(sizes.in) * sizes.out;
   const Workspace<float> partial(tiles.blocks * weights);
   LaunchConfig config =
-      LaunchConfig(dim3(unsigned(tiles.blocks)), dim3(unsigned(2 * p.out)), tiles.shared_bytes).for_sm_80();
-  config.bytes = int64_t(sizeof(T)) * (int64_t(p.rows) * (2 * p.out + (p.add ? 3 : 2) * p.in) + weights) +
-                 int64_t(sizeof(float)) * weights * tiles.blocks;
+      LaunchConfig(dim3(unsigned(tiles.blocks)), dim3(unsigned(2 * sizes.out)), tiles.shared_bytes)
+          .for_sm_80();
+  config.bytes =
+      int64_t(sizeof(T)) * (int64_t(sizes.rows) * (2 * sizes.out + (p.add ? 3 : 2) * sizes.in) + weights) +
+      int64_t(sizeof(float)) * weights * tiles.blocks;
   config.steps = (tiles.tiles + tiles.blocks - 1) / tiles.blocks;
-  const SharedLayout at(tiles.rows, p.in, p.out);
   const auto start = [&]<int PARTS>() {
-    launch(p.add ? conv1x1_gradients_tiled<PARTS, true> : conv1x1_gradients_tiled<PARTS, false>, config, p,
-           tiles, at, partial.data());
+    const bool segmented = p.dims.segments > 1;
+    const auto kernel = segmented && p.add ? conv1x1_gradients_tiled<PARTS, true, true>
+                        : segmented        ? conv1x1_gradients_tiled<PARTS, false, true>
+                        : p.add            ? conv1x1_gradients_tiled<PARTS, true, false>
+                                           : conv1x1_gradients_tiled<PARTS, false, false>;
+    launch(kernel, config, p, sizes, tiles, at, partial.data());
   };
   if (tiles.parts == 1) start.template operator()<1>();
   if (tiles.parts == 2) start.template operator()<2>();

@@ -156,6 +156,25 @@ void check_norm(const char* op, const Tensor& x, const BatchNormTensors& norm) {
   require(x.numel() > 0, "[{}] x is {}: there are no rows to take statistics of", op, x.shape());
 }
 
+BatchNormDims dims_of_segments(const char* op, const Tensor& x, const std::vector<int64_t>& segments,
+                               const std::vector<BatchNormTensors>& norms) {
+  constexpr size_t most = BatchNormDims::max_segments;
+  require(x.rank() == 3 && segments.size() == norms.size() && !norms.empty() && norms.size() <= most,
+          "[{}] x is {}, with {} segments and {} norms: give x as (N, P, C), and 1 to {} segments with "
+          "a norm each",
+          op, x.shape(), segments.size(), norms.size(), most);
+  BatchNormDims dims{x.size(0), x.size(1), x.size(2), int(segments.size())};
+  int64_t pixels = 0;
+  for (size_t i = 0; i < segments.size(); pixels += segments[i++]) dims.size[i] = segments[i];
+  require(*std::min_element(segments.begin(), segments.end()) > 0 && pixels == dims.pixels,
+          "[{}] the segments are of {} pixels, x is {}: they must add up to its second axis, and none "
+          "be empty",
+          op, fmt::join(segments, ", "), x.shape());
+  require(x.size(0) * x.size(1) < int64_t(1) << 32, "[{}] x is {}: it has 2^32 rows or more", op, x.shape());
+  for (const BatchNormTensors& norm : norms) check_norm(op, x, norm);
+  return dims;
+}
+
 void check_statistics(const char* op, const Tensor& x, const ChannelStatistics* statistics) {
   if (!statistics || !(statistics->ready() || statistics->chunk_rows().defined())) return;
   const int64_t channels = x.size(-1), rows = x.numel() / channels;

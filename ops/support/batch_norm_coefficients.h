@@ -114,6 +114,9 @@ void batch_norm_gradient_terms(const BatchNormCoefficients<T>& norm, const Batch
 
 // Throws, in the name of the op, if a norm does not fit x, or the given statistics are of another tensor.
 void check_norm(const char* op, const Tensor& x, const BatchNormTensors& norm);
+// Also if the segments do not fit x (N, P, C); otherwise returns its dims.
+BatchNormDims dims_of_segments(const char* op, const Tensor& x, const std::vector<int64_t>& segments,
+                               const std::vector<BatchNormTensors>& norms);
 void check_statistics(const char* op, const Tensor& x, const ChannelStatistics* statistics);
 
 }  // namespace fovea

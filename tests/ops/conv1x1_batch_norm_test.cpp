@@ -123,7 +123,7 @@ TEST_CASE("the kernel of both gradients on CUDA equals the norm and two products
   for (const auto& [shape, out, parts, tile_rows] : cases) {
     CAPTURE(shape, out);
     const int64_t rows = shape.numel() / shape[-1], in = shape[-1];
-    const auto tiles = cuda::Conv1x1GradientTiles::of(rows, in, out);
+    const auto tiles = cuda::Conv1x1GradientTiles::of(BatchNormDims::of_matrix(rows, out), in);
     CHECK(tiles.parts == parts);
     CHECK(tiles.rows == tile_rows);
     Random random(5);
@@ -147,9 +147,50 @@ TEST_CASE("the kernel of both gradients on CUDA equals the norm and two products
   }
 }
 
+TEST_CASE("the kernel of both gradients on CUDA treats the levels of a pyramid one by one") {
+  // Levels that end within a tile, some smaller than one, and eight of them.
+  const std::vector<std::vector<int64_t>> pyramids = {{1024, 256, 64, 16, 4},
+                                                      {700, 1, 33, 301, 5, 64, 31, 2}};
+  for (const auto& segments : pyramids) {
+    int64_t pixels = 0;
+    for (const int64_t size : segments) pixels += size;
+    Random random(5);
+    const Tensors numbers = random_inputs({5, pixels, 64}, 64, random);
+    const auto run = [&](bool one, bool added) {
+      const Tensors in = on_cuda(numbers);
+      Random own(6);
+      std::vector<BatchNormTensors> norms;
+      for (size_t i = 0; i < segments.size(); ++i) {
+        const auto parameter = [&] { return randn({64}, own).to(Device::cuda).set_requires_grad(); };
+        norms.push_back(
+            {parameter(), parameter(), zeros({64}).to(Device::cuda), ones({64}).to(Device::cuda)});
+      }
+      const BatchNormOptions options = options_with(Activation::swish);
+      const Tensor y = one ? conv1x1_batch_norm(in[0], in[1], segments, norms, options)
+                           : batch_norm(conv1x1(in[0], in[1]), segments, norms, options);
+      CHECK(op_of(y) == (one ? "conv1x1_batch_norm" : "batch_norm_segments"));
+      const Tensor dy = cast(randn(y.shape(), own), DType::bfloat16).to(Device::cuda);
+      if (added) in[0].backward(dy.shape() == in[0].shape() ? dy : in[0].detach());
+      y.backward(dy);
+      Tensors gradients{in[0].grad(), in[1].grad()};
+      for (const BatchNormTensors& norm : norms) {
+        gradients.push_back(norm.weight.grad());
+        gradients.push_back(norm.bias.grad());
+      }
+      return gradients;
+    };
+    for (const bool added : {false, true}) {
+      const Tensors one = run(true, added), two = run(false, added);
+      CHECK(relative_difference(one[0], two[0]) < (added ? 3e-3 : 1e-3));
+      CHECK(relative_difference(one[1], two[1]) < 1e-5);
+      for (size_t i = 2; i < one.size(); ++i) CHECK(relative_difference(one[i], two[i]) < 1e-6);
+    }
+  }
+}
+
 TEST_CASE("the sizes that the kernel of both gradients supports") {
   const auto of = [](int64_t rows, int64_t in, int64_t out) {
-    return cuda::Conv1x1GradientTiles::of(rows, in, out);
+    return cuda::Conv1x1GradientTiles::of(BatchNormDims::of_matrix(rows, out), in);
   };
   CHECK(of(1 << 20, 16, 96).blocks <= 3 * 132);
   CHECK(of(1 << 20, 16, 96).tiles == (1 << 20) / 64);
