@@ -91,14 +91,20 @@ class PackedLogits {
     ++anchor;
   }
   // Calls f(position in the pack, whether the anchor has an object of this class, its weight) for the logits;
-  // a target is read once for each anchor.
-  template <class R, class F>
-  __device__ void for_each(const int32_t* targets, F&& f) const {
+  // a target is read once for each anchor. If it knows that both anchors are background, as most are, it
+  // calls negative(position) instead.
+  template <class R, class F, class Negative>
+  __device__ void for_each(const int32_t* targets, F&& f, Negative&& negative) const {
     if constexpr (WIDE) {
       const int32_t end = classes_ - first_class;  // where the first anchor's logits end in the pack
       const int32_t first = targets[anchor];
       int32_t second = first;
       if (end < size) second = targets[anchor + 1];
+      if (first == background_target && second == background_target) {
+        UNROLL for (int i = 0; i < size; ++i) { negative(i); }
+        return;
+      }
+      EXPECT_SKIPPED(1);
       // In the pack's numbering, the positions of the two positives.
       const int32_t place = first - first_class, second_place = second + end;
       const R weight = weight_of<R>(first, classes_), second_weight = weight_of<R>(second, classes_);
@@ -140,11 +146,18 @@ __global__ void focal_loss_packed(const T* x, const int32_t* targets, T* dx, Foc
   for (PackedLogits<size, WIDE> at(packs, classes); at.valid(); at.next()) {
     Pack<T, size> pack = load_pack<size>(x + at.pack * size);
     R of_pack = 0;
-    at.template for_each<R>(targets, [&](int i, R positive, R weight) {
-      const auto of = focal.template at<THREE_HALVES, T>(R(pack.value[i]), positive);
-      of_pack += weight * of.loss;
-      if constexpr (GRADIENT) pack.value[i] = T(weight * scale * of.derivative);
-    });
+    at.template for_each<R>(
+        targets,
+        [&](int i, R positive, R weight) {
+          const auto of = focal.template at<THREE_HALVES, T>(R(pack.value[i]), positive);
+          of_pack += weight * of.loss;
+          if constexpr (GRADIENT) pack.value[i] = T(weight * scale * of.derivative);
+        },
+        [&](int i) {
+          const auto of = focal.template of_negative<THREE_HALVES, T>(R(pack.value[i]));
+          of_pack += of.loss;
+          if constexpr (GRADIENT) pack.value[i] = T(scale * of.derivative);
+        });
     sum += of_pack;
     if constexpr (GRADIENT) store_pack(dx + at.pack * size, pack);
   }
