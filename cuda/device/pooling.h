@@ -38,17 +38,29 @@ __device__ void largest_in_window(const T* x, const PoolAxis& v, const PoolAxis&
     best[k] = R(-INFINITY);
     first[k] = (top - v.start(out.y)) * h.kernel + left - h.start(out.x);
   }
-  for (int row = top; row < v.end(out.y); ++row) {
+  // Pixels of a row that are loaded together; beyond the row's end its last pixel is seen again, which
+  // changes nothing.
+  constexpr int together = 3;
+  const int last = h.end(out.x) - 1;
+  NO_UNROLL for (int row = top; row < v.end(out.y); ++row) {
     EXPECT_TRIPS(3);
-    for (int column = left; column < h.end(out.x); ++column) {
-      EXPECT_TRIPS(3);
-      const Pack<T, N> pixel = load_pack<N>(x + offset(out.n, row, column, v.in, h.in, channels) + out.c);
-      const int number = (row - v.start(out.y)) * h.kernel + column - h.start(out.x);
-      for (int k = 0; k < N; ++k) {
-        const R value = R(pixel.value[k]);
-        const bool larger = (value > best[k]) | (value != value);
-        best[k] = larger ? value : best[k];
-        first[k] = larger ? number : first[k];
+    const T* const pixels = x + offset(out.n, row, 0, v.in, h.in, channels) + out.c;
+    const int number = (row - v.start(out.y)) * h.kernel - h.start(out.x);
+    NO_UNROLL for (int begin = left; begin <= last; begin += together) {
+      EXPECT_TRIPS(1);
+      Pack<T, N> pixel[together];
+      UNROLL for (int j = 0; j < together; ++j) {
+        const int column = begin + j < last ? begin + j : last;
+        pixel[j] = load_pack<N>(pixels + int64_t(column) * channels);
+      }
+      UNROLL for (int j = 0; j < together; ++j) {
+        const int column = begin + j < last ? begin + j : last;
+        UNROLL for (int k = 0; k < N; ++k) {
+          const R value = R(pixel[j].value[k]);
+          const bool larger = (value > best[k]) | (value != value);
+          best[k] = larger ? value : best[k];
+          first[k] = larger ? number + column : first[k];
+        }
       }
     }
   }

@@ -183,8 +183,9 @@ unsigned blocks_of(int64_t n, int64_t slab) { return unsigned((n + slab - 1) / s
 
 template <class R>
 void squeeze_excite_gate(const R* partial, int64_t chunks, const SqueezeExcite<R>& se) {
-  // With few images, several blocks per image, of 64 channels or more, keep all multiprocessors busy.
-  const int64_t wanted = std::max<int64_t>(1, 256 / std::max<int64_t>(1, se.batch));
+  // With few images, several blocks per image, of 64 channels or more: one for each multiprocessor of an
+  // H200, since all of them compute the means and the hidden layer.
+  const int64_t wanted = std::max<int64_t>(1, 132 / std::max<int64_t>(1, se.batch));
   const int64_t slab = std::max<int64_t>(64, blocks_of(se.channels, wanted));
   launch(gate_from_chunks<R>,
          {unsigned(se.batch) * blocks_of(se.channels, slab), layer_threads,
