@@ -322,7 +322,7 @@ __global__ void __launch_bounds__(slab_threads, 1) whole_chunks(Pass pass, Segme
 
 // Sums: as many blocks as a large GPU holds at once, for any number of channels; more chunks would mean more
 // partial sums for the last block.
-constexpr ColumnPlan plan_for_chunks = {264, 4, sum_threads, 64}, plan_for_tiles = {528, 4, sum_threads, 64};
+constexpr ColumnPlan plan_for_chunks = {264, 4, sum_threads, 64};
 // All rows in one block, with 32 bytes of channels per row (a memory sector), if a thread has few rows.
 constexpr ColumnPlan plan_for_slabs = {1, int64_t(1) << 40, slab_threads, 4};
 constexpr int64_t most_slab_steps = 4;
@@ -345,10 +345,7 @@ void run_sums(const Pass& pass, ProcessGroup& group, const BatchNormDims& d) {
   using Sums = typename Pass::Sums;
   const bool alone = group.size() == 1;
   const int64_t given = pass.given.count;
-  SegmentGrid grid = grid_of(d, N,
-                             given                                      ? plan_for_given
-                             : d.channels / N > plan_for_chunks.columns ? plan_for_tiles
-                                                                        : plan_for_chunks);
+  SegmentGrid grid = grid_of(d, N, given ? plan_for_given : plan_for_chunks);
   if (given) grid.of[0].count = grid.chunks = given;
   const size_t shared_bytes = grid.shared_bytes<R>((alone ? 2 : 4) * N);
   const int64_t groups = grid.segments * grid.tiles, size = 2 * grid.partials();

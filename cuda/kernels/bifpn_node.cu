@@ -173,18 +173,21 @@ __global__ void node_forward(Node<T> node, T* y, int64_t packs) {
 //   softmax          dv_k = w_k (dw_k - s)
 // dw_k and s nearly cancel if one weight dominates, so the difference is taken term by term: the w_j add up
 // to 1 - epsilon / total, or to 1, hence dw_k - s = sum_j w_j (dw_k - dw_j) + dw_k epsilon / total.
-template <class T, class R>
+template <int Most, class T, class R>
 __device__ void fusion_gradient(const Node<T>& node, const R* partial, const R* w, R* dv) {
   __shared__ R dw[max_node_inputs];  // an array private to the first thread would be in local memory
   const int blocks = int(gridDim.x);
-  for (int k = 0; k < node.count; ++k) {
-    R sum = 0;
-    for (int b = int(threadIdx.x); b < blocks; b += int(blockDim.x)) {
-      EXPECT_TRIPS(4);
-      sum += partial[k * blocks + b];
+  R sum[Most] = {};
+  for (int b = int(threadIdx.x); b < blocks; b += int(blockDim.x)) {
+    EXPECT_TRIPS(4);
+    UNROLL for (int k = 0; k < Most; ++k) {
+      if (k < node.count) sum[k] += partial[k * blocks + b];
     }
-    sum = block_sum(sum);
-    if (threadIdx.x == 0) dw[k] = sum;
+  }
+  UNROLL for (int k = 0; k < Most; ++k) {
+    if (k >= node.count) break;
+    const R of_all = block_sum(sum[k]);
+    if (threadIdx.x == 0) dw[k] = of_all;
   }
   if (threadIdx.x > 0) return;
   R total = R(fusion_epsilon);
@@ -235,7 +238,7 @@ __global__ void __launch_bounds__(block_threads, Most > 3 || POOLS ? 2 : 3)
     const Accumulator<T> sum = block_sum(dot[k]);
     if (threadIdx.x == 0) partial[k * gridDim.x + blockIdx.x] = sum;
   }
-  if (is_last_block(ticket, gridDim.x)) fusion_gradient(node, partial, w, dv);
+  if (is_last_block(ticket, gridDim.x)) fusion_gradient<Most>(node, partial, w, dv);
 }
 
 // dx of upsampled input `which`: a pixel sums the gradients of its copies.
