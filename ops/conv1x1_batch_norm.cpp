@@ -38,10 +38,11 @@ void backward_cpu(const Saved& of, const Tensor& gradient, const Gradients& d) {
   const BatchNormCoefficients<T> norm = of.coefficients.pointers<T>();
   const Activation activation = of.options.activation;
   const T *x = of.x.data<T>(), *z = of.z.data<T>(), *dy = gradient.data<T>();
-  // Writes over dy if nobody else has it, which saves reading the memory that g would be written to.
-  const bool written = activation != Activation::identity;
-  const Tensor products = !written || gradient.unique() ? gradient : empty_like(gradient);
-  T *g = products.data<T>(), *sum_gx = d.norms[0].data<T>(), *sum_g = d.norms[1].data<T>();
+  // g replaces dy if nobody else has it, which saves reading the memory that it would be written to. Without
+  // an activation it is dy.
+  const bool in_place = activation == Activation::identity || gradient.unique();
+  const Tensor of_z = in_place ? gradient : empty_like(gradient);
+  T *g = of_z.data<T>(), *sum_gx = d.norms[0].data<T>(), *sum_g = d.norms[1].data<T>();
   with_activation(activation,
                   [&]<class F>() { batch_norm_gradient_sums<F>(z, dy, norm, g, sum_g, sum_gx, dims); });
   std::vector<T> constant(static_cast<size_t>(out)), slope(constant);
