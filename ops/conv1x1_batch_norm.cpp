@@ -6,6 +6,7 @@
 #include "core/tape_observer.h"
 #include "cuda/kernels/conv1x1_batch_norm.h"
 #include "ops/matmul.h"
+#include "ops/shape_ops.h"
 #include "ops/support/batch_norm_coefficients.h"
 #include "ops/support/dispatch.h"
 #include "ops/support/gemm.h"
@@ -105,9 +106,9 @@ bool is_one_op(const Tensor& x, const Tensor& w, const BatchNormDims& dims, cons
 Tensor one_op(const Tensor& x, const Tensor& w, const Tensor& z, const BatchNormDims& dims,
               const std::vector<BatchNormTensors>& norms, const BatchNormOptions& options,
               const ChannelStatistics* statistics) {
-  const Saved saved{x.detach(), ParameterCasts::find_or_cast(w, x.dtype()),
-                    z,          NormCoefficients(norms[0].weight, dims.segments),
-                    options,    dims};
+  const Tensor copy = ParameterCasts::find(w, x.dtype());
+  const Tensor factor = copy.defined() ? copy : cast(w.detach(), x.dtype());
+  const Saved saved{x.detach(), factor, z, NormCoefficients(norms[0].weight, dims.segments), options, dims};
   Tensor y = empty_like(z);
   NormInputs{z, norms, options, statistics, dims}.normalize(name_of_op, saved.coefficients, y);
   Tensors inputs{x, w};

@@ -50,6 +50,12 @@ void column_sums_cpu(const T* dy, T* sums, int64_t rows, int64_t columns) {
       rows, columns, 1.0, [dy](int64_t i) { return dy[i]; }, sums);
 }
 
+// A bfloat16 product takes all its operands in bfloat16; the parameters that training changes are float32.
+Tensor operand(const Tensor& parameter, DType dtype) {
+  const Tensor copy = ParameterCasts::find(parameter, dtype);
+  return copy.defined() ? copy : cast(parameter.detach(), dtype);
+}
+
 Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& bias, Epilogue* epilogue) {
   if (w.rank() == 2) require_channels(op, x, "w", w.shape(), w.size(0));
   require(
@@ -68,8 +74,8 @@ Tensor product(const char* op, const Tensor& x, const Tensor& w, const Tensor& b
   Shape shape = x.shape();
   shape.set(-1, n);
   Tensor y(shape, x.dtype(), x.device());
-  const Tensor factor = ParameterCasts::find_or_cast(w, x.dtype());
-  const Tensor addend = bias.defined() ? ParameterCasts::find_or_cast(bias, x.dtype()) : Tensor();
+  const Tensor factor = operand(w, x.dtype());
+  const Tensor addend = bias.defined() ? operand(bias, x.dtype()) : Tensor();
   with_compute_dtype(x, op, [&]<class T>() {
     const T* b = addend.defined() ? addend.data<T>() : nullptr;
     if constexpr (!std::is_same_v<T, bfloat16>)

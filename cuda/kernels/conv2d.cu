@@ -334,9 +334,9 @@ void conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* dw, const C
     cudnn::weight_gradient<T>(x, dy, turned.data(), of_cudnn(d));
     return turned.store(dw);
   }
-  if (conv2d_weight_gradient_patches(x, dy, dw, d) || weight_gradient_in_strips(x, dy, dw, d) ||
-      conv2d_weight_gradient_tiled(x, dy, dw, d))
-    return;
+  if constexpr (std::is_same_v<T, bfloat16>)
+    if (conv2d_weight_gradient_patches(x, dy, dw, d)) return;
+  if (weight_gradient_in_strips(x, dy, dw, d) || conv2d_weight_gradient_tiled(x, dy, dw, d)) return;
   const int64_t n = d.filter_rows() * d.out_channels;
   launch(weight_gradient_naive<T>, {grid_for(n), block_threads}, x, dy, dw, Geometry(d), d.batch, n);
 }

@@ -152,33 +152,25 @@ __global__ void __launch_bounds__(lanes* warps, 5)
 
 template <class T>
 bool conv2d_weight_gradient_patches(const T* x, const T* dy, Accumulator<T>* dw, const Conv2dDims& d) {
-  if constexpr (std::is_same_v<T, bfloat16>) {
-    constexpr int64_t most = int64_t(1) << 30;  // so that indices of pixels stay below 2^31
-    if (d.window.kernel != kernel || d.in_channels != channels || d.in_width % 2 != 0 ||
-        d.window.stride % 2 != 0 || d.out_channels % pack != 0 || d.out_pixels() == 0 ||
-        d.out_pixels() > most || device_properties().major < 8)
-      return false;
-    const Geometry g(d);
-    const int64_t n = d.filter_rows() * d.out_channels;
-    // As many blocks as the 132 multiprocessors of an H200 hold, with the same number of steps or one fewer.
-    const int held = 132 * 5, needed = (g.groups + warps - 1) / warps, steps = (needed + held - 1) / held;
-    const int blocks = (needed + steps - 1) / steps;
-    const Workspace<float> partial(blocks * n);
-    LaunchConfig config(dim3(unsigned(blocks), unsigned((d.out_channels + columns - 1) / columns)),
-                        dim3(lanes * warps), size_t(warps * 2 * stage_packs) * sizeof(Numbers));
-    config.steps = steps;
-    launch(weight_gradient_patches, config, x, dy, partial.data(), g);
-    add_partials<float>(partial.data(), dw, {1, blocks, n});
-    return true;
-  } else {
+  constexpr int64_t most = int64_t(1) << 30;  // so that indices of pixels stay below 2^31
+  if (d.window.kernel != kernel || d.in_channels != channels || d.in_width % 2 != 0 ||
+      d.window.stride % 2 != 0 || d.out_channels % pack != 0 || d.out_pixels() == 0 ||
+      d.out_pixels() > most || device_properties().major < 8)
     return false;
-  }
+  const Geometry g(d);
+  const int64_t n = d.filter_rows() * d.out_channels;
+  // As many blocks as the 132 multiprocessors of an H200 hold, with the same number of steps or one fewer.
+  const int held = 132 * 5, needed = (g.groups + warps - 1) / warps, steps = (needed + held - 1) / held;
+  const int blocks = (needed + steps - 1) / steps;
+  const Workspace<float> partial(blocks * n);
+  LaunchConfig config(dim3(unsigned(blocks), unsigned((d.out_channels + columns - 1) / columns)),
+                      dim3(lanes * warps), size_t(warps * 2 * stage_packs) * sizeof(Numbers));
+  config.steps = steps;
+  launch(weight_gradient_patches, config, x, dy, partial.data(), g);
+  add_partials<float>(partial.data(), dw, {1, blocks, n});
+  return true;
 }
-
-#define INSTANTIATE(T) \
-  template bool conv2d_weight_gradient_patches<T>(const T*, const T*, Accumulator<T>*, const Conv2dDims&);
-INSTANTIATE(float)
-INSTANTIATE(double)
-INSTANTIATE(bfloat16)
+template bool conv2d_weight_gradient_patches<bfloat16>(const bfloat16*, const bfloat16*, float*,
+                                                       const Conv2dDims&);
 
 }  // namespace fovea::cuda

@@ -5,7 +5,6 @@
 #include "core/dry_run.h"
 #include "cuda/kernels/optimizer.h"
 #include "cuda/runtime/memory.h"
-#include "ops/shape_ops.h"
 
 namespace fovea {
 namespace {
@@ -53,11 +52,6 @@ ParameterCasts::Scope::~Scope() { innermost = outer_; }
 Tensor ParameterCasts::find_own(const Tensor& parameter) const {
   const auto found = copies_.find(parameter.storage().lock().get());
   return found == copies_.end() ? Tensor() : found->second.copy;
-}
-
-Tensor ParameterCasts::find_or_cast(const Tensor& parameter, DType dtype) {
-  const Tensor copy = find(parameter, dtype);
-  return copy.defined() ? copy : cast(parameter.detach(), dtype);
 }
 
 Tensor ParameterCasts::find(const Tensor& parameter, DType dtype) {

@@ -43,9 +43,6 @@ class ParameterCasts {
 
   // For ops: returns this dtype's copy from a scope of this thread, off the tape, or no tensor.
   static Tensor find(const Tensor& parameter, DType dtype);
-  // The same, or if there is none a new one: a bfloat16 product takes all its operands in bfloat16, and the
-  // parameters that training changes are float32.
-  static Tensor find_or_cast(const Tensor& parameter, DType dtype);
 
  private:
   // The copy of a parameter's numbers, whichever handle refers to them. Holding them keeps their address from

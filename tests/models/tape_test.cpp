@@ -48,6 +48,7 @@ std::vector<TapeRow> rows() {
   const auto block = std::make_shared<MBConv>(
       MBConv::Options{.in = 3, .out = 3, .expansion = 2, .window = {}, .drop_path = 0, .norm = {}}, random);
   const auto conv = std::make_shared<PointwiseConv>(3, 2, false, random);
+  const auto dense = std::make_shared<Conv2d>(3, 2, Window{}, random);
   const auto norm = std::make_shared<BatchNorm>(2, Activation::swish);
   const auto network = std::make_shared<Sequential>();
   network->add<Linear>(3, 2);
@@ -103,6 +104,8 @@ std::vector<TapeRow> rows() {
       {"Conv2d::forward", forward_of<Conv2d>(3, 2, Window{}, random), {pixels}},
       {"BatchNorm::forward", forward_of<BatchNorm>(3, Activation::swish), {pixels}},
       {"conv_norm", [=](auto& in) { return Tensors{conv_norm(*conv, *norm, in[0])}; }, {pixels}},
+      {"conv_norm", [=](auto& in) { return Tensors{conv_norm(*dense, *norm, in[0])}; }, {pixels}},
+      {"conv_norm", [=](auto& in) { return Tensors{conv_norm(*separable, *norm, in[0])}; }, {pixels}},
       {"MBConv::forward", [=](auto& in) { return Tensors{block->forward(in[0])}; }, {pixels}},
       {"EfficientNet::forward", [=](auto& in) { return Tensors{classifier->forward(in[0])}; }, {image}},
       {"EfficientNet::features", [=](auto& in) { return classifier->features(in[0]); }, {image}},

@@ -127,6 +127,13 @@ std::vector<TapeRow> rows() {
        },
        {x({1, 256, 256, 1}), x({1, 4}), x({4}), x({4}), x({4}), x({4})},
        {4, 5}},
+      {"conv1x1_batch_norm",
+       [](auto& in) {
+         return Tensors{conv1x1_batch_norm(in[0], in[1], {3, 2},
+                                           {{in[2], in[3], in[4], in[5]}, {in[2], in[3], in[4], in[5]}}, {})};
+       },
+       {x({2, 5, 3}), x({3, 4}), x({4}), x({4}), x({4}), x({4})},
+       {4, 5}},
       {"conv2d",
        [=](auto& in) { return Tensors{conv2d(in[0], in[1], window)}; },
        {x({1, 4, 4, 2}), x({3, 3, 2, 5})}},
