@@ -170,7 +170,9 @@ bool conv2d_weight_gradient_patches(const T* x, const T* dy, Accumulator<T>* dw,
   add_partials<float>(partial.data(), dw, {1, blocks, n});
   return true;
 }
-template bool conv2d_weight_gradient_patches<bfloat16>(const bfloat16*, const bfloat16*, float*,
-                                                       const Conv2dDims&);
+
+#define INSTANTIATE(T) \
+  template bool conv2d_weight_gradient_patches<T>(const T*, const T*, Accumulator<T>*, const Conv2dDims&);
+INSTANTIATE(bfloat16)
 
 }  // namespace fovea::cuda
