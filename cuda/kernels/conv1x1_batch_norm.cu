@@ -138,8 +138,9 @@ struct TilePlace {
 };
 
 // PARTS: Conv1x1GradientTiles; ADD: Conv1x1Gradients; SEGMENTED: there are several. A block has a warp for
-// each group of output channels, so that there are 16 threads for each pack of them. More threads than there
-// are keep registers at 112. partial (blocks, in, out)
+// each group of output channels, so that there are 16 threads for each pack of them. The bound of 576
+// threads, more than there are, keeps registers at 96, so that a multiprocessor holds 20 warps. partial
+// (blocks, in, out)
 template <int PARTS, bool ADD, bool SEGMENTED>
 __global__ void __launch_bounds__(PARTS < 3 ? 576 : 2 * most_out)
     conv1x1_gradients_tiled(Conv1x1Gradients<bfloat16> p, Sizes sizes, Conv1x1GradientTiles tiles,
