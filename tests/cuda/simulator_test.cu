@@ -403,6 +403,16 @@ TEST_CASE("limits of a launch are enforced") {
                launch(add_one, {1, 32, 1 << 20}, y.data(), 64);
              }),
              Contains("1048576 bytes of dynamic shared memory are too much") && Contains("kernel add_one"));
+  // What only GPUs from compute capability 8.0 on run may have more than all GPUs give.
+  const cuda::LaunchConfig most_of_all(1, 32, 64 << 10), most(1, 32, 99 << 10);
+  CHECK_NOTHROW(launch(add_one, most_of_all, y.data(), 64));
+  CHECK_NOTHROW(launch(add_one, most.for_sm_80(), y.data(), 64));
+  CHECK_THAT(
+      message_of([&] { launch(add_one, most, y.data(), 64); }),
+      Contains("101376 bytes of dynamic shared memory are too much: every GPU from sm_75 on can give"));
+  CHECK_THAT(
+      message_of([&] { launch(add_one, cuda::LaunchConfig(1, 32, 100 << 10).for_sm_80(), y.data(), 64); }),
+      Contains("every GPU from sm_80 on can give 101376"));
   CHECK_THAT(message_of([&] { launch(add_one, {dim3(1, 70000), 32}, y.data(), 64); }), Contains("a grid of"));
 }
 
