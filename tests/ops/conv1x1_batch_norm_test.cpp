@@ -6,6 +6,7 @@
 #include "core/tape_observer.h"
 #include "cuda/kernels/conv1x1_batch_norm.h"
 #include "cuda/runtime/counters.h"
+#include "cuda/runtime/device.h"
 #include "ops/arithmetic.h"
 #include "ops/matmul.h"
 #include "ops/reduction.h"
@@ -144,6 +145,33 @@ TEST_CASE("the kernel of both gradients on CUDA equals the norm and two products
       CHECK(relative_difference(one[2].grad(), two[2].grad()) < 1e-6);
       CHECK(relative_difference(one[3].grad(), two[3].grad()) < 1e-6);
     }
+  }
+}
+
+TEST_CASE("the kernel of both gradients has the same bits in any order of threads, near those of float64") {
+  Random random(9);
+  const Tensors numbers = random_inputs({1, 83, 67, 24}, 144, random);
+  const Tensor dy = cast(randn({1, 83, 67, 144}, random), DType::bfloat16);
+  const auto gradients = [&](cuda::ThreadOrder order) {
+    cuda::set_thread_order(order);
+    const Tensors in = on_cuda(numbers);
+    one_op(in, Activation::swish).backward(dy.to(Device::cuda));
+    cuda::set_thread_order(cuda::ThreadOrder::forward);
+    return Tensors{in[0].grad(), in[1].grad(), in[2].grad(), in[3].grad()};
+  };
+  const Tensors forward = gradients(cuda::ThreadOrder::forward);
+  for (const auto order : {cuda::ThreadOrder::reverse, cuda::ThreadOrder::shuffled}) {
+    const Tensors other = gradients(order);
+    for (size_t i = 0; i < forward.size(); ++i) CHECK(relative_difference(other[i], forward[i]) == 0);
+  }
+  Tensors exact;
+  for (size_t i = 0; i < numbers.size(); ++i)
+    exact.push_back(
+        cast(i ? numbers[i] : cast(numbers[i], DType::bfloat16), DType::float64).set_requires_grad());
+  two_ops(exact, Activation::swish).backward(cast(dy, DType::float64));
+  for (size_t i = 0; i < forward.size(); ++i) {
+    CAPTURE(i);
+    CHECK(relative_difference(cast(forward[i], DType::float32), exact[i].grad()) < 1e-2);
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include "cuda/cudnn.h"
 #include "cuda/kernels/conv2d.h"
+#include "cuda/runtime/device.h"
 #include "ops/arithmetic.h"
 #include "ops/shape_ops.h"
 #include "ops/support/attributes.h"
@@ -238,6 +239,15 @@ TEST_CASE("the stem's weight gradient on tensor cores equals the CPU's") {
       gradients[device == Device::cuda] = weight.grad();
     }
     CHECK(relative_difference(gradients[1], gradients[0]) < 1e-6);
+    for (const auto order : {cuda::ThreadOrder::reverse, cuda::ThreadOrder::shuffled}) {
+      if (image[1] > 100) continue;  // which would take seconds
+      const Tensor weight = w.to(Device::cuda).detach();
+      weight.set_requires_grad();
+      cuda::set_thread_order(order);
+      conv2d(x.to(Device::cuda), weight, window).backward(dy.to(Device::cuda));
+      cuda::set_thread_order(cuda::ThreadOrder::forward);
+      CHECK(relative_difference(weight.grad(), gradients[1]) == 0);
+    }
   }
 }
 
