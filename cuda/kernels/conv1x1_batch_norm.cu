@@ -6,8 +6,8 @@
 // A block walks down its tiles of rows, in two stages of shared memory: while it works on one, the next is
 // being copied. All threads first turn dy into dz, in place. Then the warps multiply on tensor cores: each
 // adds x^T dz for its 16 output channels, in registers until the end, and computes dz w^T for 16 rows and 16
-// input channels at a time, which goes to memory in packs while the next tile is worked on. The blocks' sums
-// of dw are added in their order by a second launch.
+// input channels at a time, which goes to memory in packs while the next tile is worked on. A second
+// launch adds the blocks' sums of dw in the order of the blocks.
 #include "cuda/kernels/conv1x1_batch_norm.h"
 
 #include <algorithm>
@@ -52,7 +52,7 @@ __device__ inline void every(int first, int step, int rows, F&& use) {
   }
 }
 
-// dz of a row's 8 channels, from their coefficients.
+// Computes dz for a row's 8 channels. Constant and slope are stored negated, so that each is a multiply-add.
 struct OutputGradient {
   Pack<float, pack> scale, shift, minus_constant, minus_slope;
 
@@ -89,8 +89,8 @@ template <int PARTS>
 struct UsualSizes {
   static constexpr int out = PARTS == 1 ? 96 : PARTS == 2 ? 144 : PARTS == 3 ? 240 : 64;
   static constexpr int rows = PARTS == 3 ? 32 : 64, groups = rows / group;
-  static constexpr int narrow = (rows * 2 * PARTS + 2 * out - 1) / (2 * out);  // rows of a thread
-  static constexpr int units = (groups * PARTS * group + out - 1) / out;       // of a warp
+  static constexpr int narrow = (rows * 2 * PARTS + 2 * out - 1) / (2 * out);  // rows a thread copies
+  static constexpr int units = (groups * PARTS * group + out - 1) / out;       // units a warp computes
 };
 
 // The sizes as the kernel uses them, in 32 bits, and where the segments of an image begin.
@@ -251,7 +251,7 @@ __global__ void __launch_bounds__(PARTS < 3 ? 576 : 2 * most_out)
       load_matrices<true>(of_dz, dz + (row + lane % 16) * at.wide + warp * 2 + lane / 16);
       UNROLL for (int part = 0; part < PARTS; ++part) {
         uint32_t of_x[4];
-        const int half = part * 2 + lane / 8 % 2;  // of the last part, the second half may be none
+        const int half = part * 2 + lane / 8 % 2;  // the last part may have only one half
         load_matrices<true>(
             of_x, x + (row + lane / 16 * 8 + lane % 8) * at.narrow + (half < in_packs ? half : in_packs - 1));
         multiply_add(sums[part][0], of_x, of_dz);
@@ -303,7 +303,8 @@ __global__ void __launch_bounds__(PARTS < 3 ? 576 : 2 * most_out)
 Conv1x1GradientTiles Conv1x1GradientTiles::of(const BatchNormDims& d, int64_t in) {
   const int64_t rows = d.images * d.pixels, out = d.channels;
   constexpr int64_t most_rows = int64_t(1) << 30;
-  // Of shared memory: of a block, and of all blocks of a multiprocessor, which also lose 1 KB each.
+  // A block may have this much shared memory, and a multiprocessor's blocks this much, with 1 KB lost for
+  // each.
   constexpr size_t most_bytes = size_t(99) << 10, held_bytes = size_t(228) << 10,
                    lost_bytes = size_t(1) << 10;
   Conv1x1GradientTiles best;

@@ -19,7 +19,7 @@ struct Conv1x1Gradients {
   int in = 0;
   const T *x = nullptr, *w = nullptr, *z = nullptr, *dy = nullptr;
   BatchNormCoefficients<float> norm = {};
-  const float *constant = nullptr, *slope = nullptr;  // of batch_norm_gradient_sums()
+  const float *constant = nullptr, *slope = nullptr;  // from batch_norm_gradient_sums()
   Activation activation = Activation::identity;
   T* dx = nullptr;
   bool add = false;
@@ -28,7 +28,7 @@ struct Conv1x1Gradients {
 // How the rows are cut: block b has the tiles b, b + blocks, ... A tile lies in one segment of one image.
 struct Conv1x1GradientTiles {
   int parts = 0;  // 16 input channels each; 0: this kernel does not support the sizes
-  int rows = 0;   // of a tile
+  int rows = 0;   // that a tile has
   int of_image = 0, tiles = 0, blocks = 0;
   size_t shared_bytes = 0;
   // Depends only on the sizes, and so do the bits of dw.

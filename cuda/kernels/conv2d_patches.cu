@@ -3,8 +3,8 @@
 //
 // Each warp works alone, on 32 pixels at a time. A lane loads its pixel's three filter rows, of nine numbers
 // that are neighbours in the image, in five words each: ten numbers, of which the first or the last is not
-// used. They go through shared memory, and so does dy, to tensor cores. While a warp multiplies, the numbers
-// of its next pixels are on their way.
+// used. They go through shared memory, and so does dy, to tensor cores. While a warp multiplies, it
+// is already loading the numbers of its next pixels.
 #include "cuda/kernels/conv2d_patches.h"
 
 #include <algorithm>
@@ -21,7 +21,7 @@ namespace {
 
 using Numbers = Pack<bfloat16, 8>;
 inline constexpr int pack = 8, kernel = 3, channels = 3, taps = kernel * channels;
-inline constexpr int lanes = 32, warps = 4, columns = 32;  // of dy, for one block
+inline constexpr int lanes = 32, warps = 4, columns = 32;  // a block computes 32 columns of dw
 inline constexpr int row_words = 5, row_numbers = 2 * row_words;
 // Packs from a row of 32 numbers in shared memory to the next, so that eight rows begin in different banks;
 // of a matrix of 32 rows; of p and dy.
