@@ -79,6 +79,7 @@ double machine_instructions(const PtxInstruction& i) {
       {"not.pred", 0},
       {"bra", 0.7},
       {"st.shared", 1},  // also for doubles
+      {"cp.async.c", 4},  // ptxas puts three loads that do nothing before each copy
       // Issue slots for which m16n8k16 keeps a scheduler's tensor core: 2048 multiply-adds at 512 a cycle, of
       // which mma reaches 63 % on an H100 (arXiv 2402.13499). No time of such a kernel has been measured yet.
       {"mma.sync", 6.4},

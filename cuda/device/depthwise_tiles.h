@@ -46,8 +46,9 @@ struct Axis {
 inline constexpr int width = 4;              // columns of the result that a thread has
 inline constexpr int max_lines = 8;          // threads of a block with the same channels
 inline constexpr int multiprocessors = 132;  // on which the numbers of blocks are based
+inline constexpr int slab_bytes = 64;        // of a pixel, that a block has
 template <class T>
-inline constexpr int slab = 64 / int(sizeof(T));  // channels of a block
+inline constexpr int slab = slab_bytes / int(sizeof(T));  // channels of a block
 template <class T>
 inline constexpr int tile_threads = slab<T> / 2 * max_lines;
 
@@ -55,24 +56,21 @@ inline constexpr int tile_threads = slab<T> / 2 * max_lines;
 // gap of one pixel: without it both threads would access the same banks.
 struct SharedTile {
   int rows, columns, pitch;
-  unsigned reciprocal;  // 2^20 / columns, rounded up
+  Divisor by_columns;
 
   // rows_ x columns_ pixels; neighbouring threads begin `step` columns apart.
   SharedTile(int rows_, int columns_, int step)
-      : rows(rows_),
-        columns(columns_),
-        pitch(columns_ + (columns_ - 1) / step),
-        reciprocal(((1u << 20) + unsigned(columns_) - 1) / unsigned(columns_)) {}
+      : rows(rows_), columns(columns_), pitch(columns_ + (columns_ - 1) / step), by_columns(columns_) {}
   HD int pixels() const { return rows * pitch; }
-  // i / columns, exact for i * columns < 2^20.
-  __device__ int row_of(int i) const { return int(unsigned(i) * reciprocal >> 20); }
 };
 
-// The tiles of all images: a block has one or several of them, and a slab of channels.
+// The tiles of all images: a block has some of them, and a slab of channels.
 struct Tiling {
   DepthwiseConv2dDims d;
-  // An image's tiles: before each level, side by side in it, and in all; and slabs of channels.
-  int first[PyramidShape::max_levels] = {}, across[PyramidShape::max_levels] = {}, tiles = 0, slabs = 0;
+  // An image's tiles before each level, and in all; slabs of channels; divisors by the tiles that are side by
+  // side in a level, by `tiles`, `slabs` and `columns`.
+  int first[PyramidShape::max_levels] = {}, tiles = 0, slabs = 0;
+  Divisor by_across[PyramidShape::max_levels] = {}, by_tiles = {}, by_slabs = {}, by_columns = {};
   // A block's threads with the same channels, vertically and horizontally; and the rows of a thread's result.
   int rows = 1, columns = 1, height = 0;
   SharedTile source{1, 1, 1};
@@ -86,42 +84,55 @@ struct Tiling {
     const auto threads = [](int pixels, int pad, int each) {
       return (pixels + A::before(pad) + each - 1) / each;
     };
-    int down[PyramidShape::max_levels], most_across = 1;
+    int down[PyramidShape::max_levels], across[PyramidShape::max_levels], most_across = 1;
     for (int l = 0; l < d.levels; ++l) {
       down[l] = threads((d.level[l].*A::to).height, d.level[l].pad_y, height);
-      t.across[l] = threads((d.level[l].*A::to).width, d.level[l].pad_x, width);
+      across[l] = threads((d.level[l].*A::to).width, d.level[l].pad_x, width);
       t.rows = std::max(t.rows, down[l]);
-      most_across = std::max(most_across, t.across[l]);
+      most_across = std::max(most_across, across[l]);
     }
     const int blocks = (most_across + max_lines - 1) / max_lines;
     t.columns = (most_across + blocks - 1) / blocks;
     t.rows = std::min(t.rows, max_lines / t.columns);
     for (int l = 0; l < d.levels; ++l) {
       t.first[l] = t.tiles;
-      t.across[l] = (t.across[l] + t.columns - 1) / t.columns;
-      t.tiles += t.across[l] * ((down[l] + t.rows - 1) / t.rows);
+      const int side_by_side = (across[l] + t.columns - 1) / t.columns;
+      t.by_across[l] = Divisor(side_by_side);
+      t.tiles += side_by_side * ((down[l] + t.rows - 1) / t.rows);
     }
+    t.by_tiles = Divisor(t.tiles);
+    t.by_slabs = Divisor(t.slabs);
+    t.by_columns = Divisor(t.columns);
     t.source = {A::span(t.rows * height), A::span(t.columns * width), A::step(width)};
     return t;
   }
   int64_t count() const { return d.batch * tiles; }
-  // The blocks of each slab if they loop over tiles: as many as the GPU holds, each with the same number of
-  // tiles or one fewer.
+  // The blocks of each slab: as many as the GPU holds, each with the same number of tiles or one fewer.
   int64_t chunks(int blocks_held) const {
     const int64_t most = std::max(1, multiprocessors * blocks_held / std::max(1, slabs)),
                   each = std::max<int64_t>(1, (count() + most - 1) / most);
     return std::max<int64_t>(1, (count() + each - 1) / each);
   }
-  // The launch with this many blocks per slab; `steps` counts the iterations of a thread's loop over tiles
-  // or, without such a loop, its copies.
+  // The launch with this many blocks per slab.
   template <class T>
-  LaunchConfig config(int64_t blocks, int64_t shared_pixels, int64_t steps) const {
-    LaunchConfig result({unsigned(blocks * slabs)}, {unsigned(slab<T> / 2), unsigned(rows * columns)},
-                        size_t(shared_pixels) * slab<T> * sizeof(T));
-    result.steps = steps;
+  LaunchConfig config(int64_t chunks, int64_t shared_pixels) const {
+    LaunchConfig result({unsigned(chunks * slabs)}, {unsigned(slab<T> / 2), unsigned(rows * columns)},
+                        size_t(shared_pixels) * slab_bytes);
+    result.steps = (count() + chunks - 1) / chunks;
     return result;
   }
 };
+
+// Calls f.operator()<HEIGHT>() with the tiles. The more rows a thread has, the less it loads for each. If
+// TALL of them leave half of a block's threads or much of the GPU without work, a thread has LOW.
+template <class A, class T, int TALL, int LOW, class F>
+void with_tiling(const DepthwiseConv2dDims& d, F&& f) {
+  const Tiling t = Tiling::of<A, T>(d, TALL);
+  const int lines = t.rows * t.columns;
+  if (lines > max_lines / 2 && t.count() * t.slabs * lines * slab<T> / 2 >= 1 << 15)
+    return f.template operator()<TALL>(t);
+  f.template operator()<LOW>(Tiling::of<A, T>(d, LOW));
+}
 
 // Where a tile is: its first output, counted from the first tile of its level.
 struct TilePlace {
@@ -131,32 +142,45 @@ struct TilePlace {
 
   // `tile` counts the tiles of all images.
   __device__ TilePlace(unsigned tile, const Tiling& t) {
-    image = tile / unsigned(t.tiles);
-    tile %= unsigned(t.tiles);
+    image = t.by_tiles.quotient(tile);
+    tile = t.by_tiles.remainder(tile);
     int l = 0;
-    while (l + 1 < t.d.levels && int(tile) >= t.first[l + 1]) ++l;
+    while (l + 1 < t.d.levels && int(tile) >= t.first[l + 1]) {
+      EXPECT_TRIPS(1);
+      ++l;
+    }
     level = t.d.level[l];
-    const unsigned in_level = tile - unsigned(t.first[l]), across = unsigned(t.across[l]);
-    row = int(in_level / across) * t.rows * t.height;
-    column = int(in_level % across) * t.columns * width;
+    const unsigned in_level = tile - unsigned(t.first[l]);
+    row = int(t.by_across[l].quotient(in_level)) * t.rows * t.height;
+    column = int(t.by_across[l].remainder(in_level)) * t.columns * width;
   }
 };
 
 // Copies the pixels of a map from (top, left) on to shared memory, for a slab's channels from `first` on. All
-// threads of the block take part.
-template <int STEP, class T>
+// threads of the block take part: each walks down the rows of a column, so that a copy takes few
+// instructions, and of another if the block has too few threads for all. ROWS: about as many as a thread
+// copies.
+template <int STEP, int ROWS, class T>
 __device__ inline void fetch(T* to, const SharedTile& tile, const T* from, const FeatureMap& map,
                              int64_t image, int top, int left, int first, int channels) {
   constexpr int packs = slab<T> / pack_size<T>, abreast = slab<T> / 2 / packs;
-  const int channel = int(threadIdx.x) % packs * pack_size<T>, count = tile.rows * tile.columns;
-  const bool has_channel = first + channel < channels;
+  const int lanes = int(blockDim.y) * abreast, lane = int(threadIdx.y) * abreast + int(threadIdx.x) / packs,
+            channel = int(threadIdx.x) % packs * pack_size<T>;
+  const int first_row = int(tile.by_columns.quotient(unsigned(lane))),
+            down = tile.columns < lanes ? int(tile.by_columns.quotient(unsigned(lanes))) : 1;
+  if (first_row >= down) return;
   from += map.pixel(image, 0) * channels + first + channel;
-  NO_UNROLL for (int i = int(threadIdx.y) * abreast + int(threadIdx.x) / packs; i < count;
-                 i += int(blockDim.y) * abreast) {
-    const int row = tile.row_of(i), column = i - row * tile.columns;
-    const bool wanted = has_channel && inside(top + row, map.height) && inside(left + column, map.width);
-    const int at = wanted ? ((top + row) * map.width + left + column) * channels : 0;
-    copy_async(to + (row * tile.pitch + column + column / STEP) * slab<T> + channel, from + at, wanted);
+  NO_UNROLL for (int column = lane - first_row * tile.columns; column < tile.columns; column += lanes) {
+    EXPECT_TRIPS(1);
+    const bool wanted = first + channel < channels && inside(left + column, map.width);
+    const T* source = from + ((top + first_row) * map.width + left + column) * channels;
+    T* target = to + (first_row * tile.pitch + column + int(unsigned(column) / STEP)) * slab<T> + channel;
+    UNROLL_BY_4 for (int row = first_row; row < tile.rows; row += down) {
+      EXPECT_TRIPS(ROWS);
+      copy_async(target, source, wanted && inside(top + row, map.height));
+      source += down * map.width * channels;
+      target += down * tile.pitch * slab<T>;
+    }
   }
 }
 

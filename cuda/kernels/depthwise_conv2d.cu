@@ -74,8 +74,9 @@ struct Plain {};
 struct Normalized {};
 struct Gathered {};
 
-// The forward pass or the input gradient in a tile of a slab of channels or, to gather statistics, in the
-// tiles chunk, chunk + chunks, ...
+// The forward pass or the input gradient in the tiles chunk, chunk + chunks, ... of a slab of channels: as
+// many chunks as the GPU holds blocks, so that filters are loaded once and no part of it idles in the last
+// wave.
 template <int K, int S, bool GRADIENT, int HEIGHT, class Output, class T>
 __device__ inline void correlate(const T* from, const float* w, T* to, const Tiling& t, int chunks,
                                  const OutputEpilogue& epilogue) {
@@ -83,32 +84,33 @@ __device__ inline void correlate(const T* from, const float* w, T* to, const Til
   constexpr bool normalized = std::is_same_v<Output, Normalized>, gathered = std::is_same_v<Output, Gathered>;
   constexpr int STEP = A::step(width);
   T* const shared = dynamic_shared<T>();
-  const int channels = t.d.channels, first = int(blockIdx.x % unsigned(t.slabs)) * slab<T>,
-            channel = first + 2 * int(threadIdx.x), chunk = int(blockIdx.x / unsigned(t.slabs));
-  const int thread_row = int(threadIdx.y / unsigned(t.columns)),
-            thread_column = int(threadIdx.y % unsigned(t.columns));
+  const int channels = t.d.channels, first = int(t.by_slabs.remainder(blockIdx.x)) * slab<T>,
+            channel = first + 2 * int(threadIdx.x), chunk = int(t.by_slabs.quotient(blockIdx.x));
+  const int thread_row = int(t.by_columns.quotient(threadIdx.y)),
+            thread_column = int(t.by_columns.remainder(threadIdx.y));
   const int pitch = t.source.pitch * slab<T>;
   float filter[K * K][2] = {};
   OutputNorm<2> norm;
   OutputSums<2> sums;
   int gathered_rows = 0;
-  NO_UNROLL for (int index = chunk;;) {
+  if (channel < channels) {
+    UNROLL for (int tap = 0; tap < K * K; ++tap) { load_pair(filter[tap], w + tap * channels + channel); }
+    if constexpr (normalized) norm = OutputNorm<2>(epilogue, channel);
+  }
+  NO_UNROLL for (int index = chunk; index < t.d.batch * t.tiles; index += chunks) {
     const TilePlace at(unsigned(index), t);
     const FeatureMap& map = at.level.*A::to;
-    fetch<STEP>(shared, t.source, from, at.level.*A::from, at.image,
-                A::begin(at.level.pad_y) + A::step(at.row), A::begin(at.level.pad_x) + A::step(at.column),
-                first, channels);
-    if (channel < channels && index == chunk) {
-      UNROLL for (int tap = 0; tap < K * K; ++tap) { load_pair(filter[tap], w + tap * channels + channel); }
-      if constexpr (normalized) norm = OutputNorm<2>(epilogue, channel);
-    }
+    fetch<STEP, A::span(HEIGHT)>(shared, t.source, from, at.level.*A::from, at.image,
+                                 A::begin(at.level.pad_y) + A::step(at.row),
+                                 A::begin(at.level.pad_x) + A::step(at.column), first, channels);
     wait_for_copies();
     __syncthreads();
 
     const int row = at.row - A::before(at.level.pad_y) + thread_row * HEIGHT,
               column = at.column - A::before(at.level.pad_x) + thread_column * width;
     if constexpr (gathered) {
-      if (index == chunk) {  // the pivot is the tile's first output
+      if (index == chunk) {  // the pivot is the first output of the block's first tile
+        EXPECT_SKIPPED(1);
         UNROLL for (int tap = 0; tap < K * K; ++tap) {
           float number[2];
           load_pair(number,
@@ -155,19 +157,19 @@ __device__ inline void correlate(const T* from, const float* w, T* to, const Til
         }
       }
     }
-    if constexpr (!gathered) return;
     __syncthreads();
-    if ((index += chunks) >= t.d.batch * t.tiles) break;
   }
-  block_column_sum(sums.values);  // in 16 bytes per thread, fewer than the tile has
-  if (threadIdx.y == 0 && channel < channels) sums.store(epilogue, chunk, gathered_rows, channel, channels);
+  if constexpr (gathered) {
+    block_column_sum(sums.values);  // in 16 bytes per thread, fewer than the tile has
+    if (threadIdx.y == 0 && channel < channels) sums.store(epilogue, chunk, gathered_rows, channel, channels);
+  }
 }
 
 // Threads that a multiprocessor should hold: with more, each has too few registers.
 template <int K, int S, class Output>
-inline constexpr int threads_held = K == 5                                       ? 512
-                                    : S == 2 || std::is_same_v<Output, Gathered> ? 768
-                                                                                 : 1024;
+inline constexpr int threads_held = K == 5                                     ? 512
+                                    : S == 2 || !std::is_same_v<Output, Plain> ? 768
+                                                                               : 1024;
 template <int K, int S, class Output, class T>
 inline constexpr int blocks_held = threads_held<K, S, Output> / tile_threads<T>;
 
@@ -178,30 +180,14 @@ __global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, S, Output, T>)
 }
 template <int K, int S, int HEIGHT, class T>
 __global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, S, Plain, T>)
-    input_gradient_tiled(const T* dy, const float* w, T* dx, Tiling t) {
-  correlate<K, S, true, HEIGHT, Plain>(dy, w, dx, t, 0, {});
+    input_gradient_tiled(const T* dy, const float* w, T* dx, Tiling t, int chunks) {
+  correlate<K, S, true, HEIGHT, Plain>(dy, w, dx, t, chunks, {});
 }
 
-// Calls f.operator()<HEIGHT>() with the tiles. The more rows a thread has, the fewer are read twice; if that
-// leaves too few threads, they have 2.
-template <int K, int S, bool GRADIENT, class T, class F>
-void with_tiling(const DepthwiseConv2dDims& d, F&& f) {
-  constexpr bool crowded = K == 5 && sizeof(T) == 4;  // 8 rows would not fit into the registers
-  constexpr int tall = GRADIENT || (S == 1 && !crowded) ? 8 : 4;
-  const Tiling t = Tiling::of<Axis<K, S, GRADIENT>, T>(d, tall);
-  if (t.count() * t.slabs * t.rows * t.columns * slab<T> / 2 >= 1 << 15)
-    return f.template operator()<tall>(t);
-  f.template operator()<2>(Tiling::of<Axis<K, S, GRADIENT>, T>(d, 2));
-}
-
-// The launch with this many blocks per slab.
-template <class T>
-LaunchConfig tile_config(const Tiling& t, int64_t blocks) {
-  const int64_t threads = t.rows * t.columns * slab<T> / 2,
-                copies = t.source.rows * t.source.columns * slab<T> / pack_size<T>, tiles = t.count();
-  return t.config<T>(blocks, t.source.pixels(),
-                     blocks < tiles ? (tiles + blocks - 1) / blocks : (copies + threads - 1) / threads);
-}
+// Rows of a thread: with 8, the forward pass of stride 2, or of k 5 in float, would not fit into the
+// registers.
+template <int K, int S, bool GRADIENT, class T>
+inline constexpr int tall = GRADIENT || (S == 1 && !(K == 5 && sizeof(T) == 4)) ? 8 : 4;
 
 }  // namespace
 
@@ -209,7 +195,7 @@ template <class T>
 int64_t depthwise_conv2d_chunks(const DepthwiseConv2dDims& d) {
   int64_t chunks = 0;
   tiled<T>(d, [&]<int K, int S>() {
-    with_tiling<K, S, false, T>(
+    with_tiling<Axis<K, S, false>, T, tall<K, S, false, T>, 2>(
         d, [&]<int>(const Tiling& t) { chunks = t.chunks(blocks_held<K, S, Gathered, T>); });
   });
   return chunks;
@@ -219,13 +205,14 @@ template <class T>
 void depthwise_conv2d(const T* x, const Accumulator<T>* w, T* y, const DepthwiseConv2dDims& d,
                       const OutputEpilogue& epilogue) {
   const bool done = tiled<T>(d, [&]<int K, int S>() {
-    with_tiling<K, S, false, T>(d, [&]<int HEIGHT>(const Tiling& t) {
-      const auto run = [&]<class Output>(Output, int64_t chunks) {
-        launch(depthwise_tiled<K, S, HEIGHT, Output, T>, tile_config<T>(t, chunks), x, w, y, t, int(chunks),
-               epilogue);
+    with_tiling<Axis<K, S, false>, T, tall<K, S, false, T>, 2>(d, [&]<int HEIGHT>(const Tiling& t) {
+      const auto run = [&]<class Output>(Output) {
+        const int64_t chunks = t.chunks(blocks_held<K, S, Output, T>);
+        launch(depthwise_tiled<K, S, HEIGHT, Output, T>, t.template config<T>(chunks, t.source.pixels()), x,
+               w, y, t, int(chunks), epilogue);
       };
-      if (epilogue.statistics) return run(Gathered(), t.chunks(blocks_held<K, S, Gathered, T>));
-      epilogue.weight ? run(Normalized(), t.count()) : run(Plain(), t.count());
+      if (epilogue.statistics) return run(Gathered());
+      epilogue.weight ? run(Normalized()) : run(Plain());
     });
   });
   const int64_t n = d.batch * d.level[0].out.image * d.channels;
@@ -236,8 +223,10 @@ template <class T>
 void depthwise_conv2d_input_gradient(const Accumulator<T>* w, const T* dy, T* dx,
                                      const DepthwiseConv2dDims& d) {
   const bool done = tiled<T>(d, [&]<int K, int S>() {
-    with_tiling<K, S, true, T>(d, [&]<int HEIGHT>(const Tiling& t) {
-      launch(input_gradient_tiled<K, S, HEIGHT, T>, tile_config<T>(t, t.count()), dy, w, dx, t);
+    with_tiling<Axis<K, S, true>, T, tall<K, S, true, T>, 2>(d, [&]<int HEIGHT>(const Tiling& t) {
+      const int64_t chunks = t.chunks(blocks_held<K, S, Plain, T>);
+      launch(input_gradient_tiled<K, S, HEIGHT, T>, t.template config<T>(chunks, t.source.pixels()), dy, w,
+             dx, t, int(chunks));
     });
   });
   const int64_t n = d.batch * d.level[0].in.image * d.channels;

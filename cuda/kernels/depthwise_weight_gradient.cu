@@ -35,8 +35,7 @@ __global__ void weight_gradient_naive(const T* x, const T* dy, Accumulator<T>* d
 // Blocks that a multiprocessor should hold.
 template <int K, class T>
 inline constexpr int blocks_held = (K == 5 ? 512 : 768) / tile_threads<T>;
-template <int S>
-inline constexpr int rows_of_thread = S == 1 ? 4 : 2;
+inline constexpr int shared_memory = 220 << 10;  // of a multiprocessor (H100, H200), in bytes
 inline constexpr int chunks_together = 16;
 
 // Adds `count` consecutive sums (k, k, SLAB) into to[tap stride + channel], for channels below `channels`.
@@ -65,23 +64,24 @@ __device__ inline void add_sums(const float* from, int count, float* to, int str
 // for its two channels over all of them. Then the block adds the sums of its threads, the last of 16 blocks
 // those of the 16, and the last of all blocks those of all groups of 16. `partial` has for each slab the sums
 // of its blocks, then those of its groups.
-template <int K, int S, class T>
+template <int K, int S, int HEIGHT, class T>
 __global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, T>)
     weight_gradient_tiled(const T* x, const T* dy, float* partial, float* dw, unsigned* tickets, Tiling t,
                           SharedTile dy_tile, int chunks) {
-  constexpr int HEIGHT = rows_of_thread<S>, STEP = S * width, SLAB = slab<T>, TAPS = K * K;
+  constexpr int STEP = S * width, SLAB = slab<T>, TAPS = K * K;
   using A = Axis<K, S, false>;
   T *const x_shared = dynamic_shared<T>(), *const dy_shared = x_shared + t.source.pixels() * SLAB;
-  const int slab_index = int(blockIdx.x % unsigned(t.slabs)), chunk = int(blockIdx.x / unsigned(t.slabs)),
+  const int slab_index = int(t.by_slabs.remainder(blockIdx.x)), chunk = int(t.by_slabs.quotient(blockIdx.x)),
             first = slab_index * SLAB, pair = 2 * int(threadIdx.x);
-  const int thread_row = int(threadIdx.y / unsigned(t.columns)),
-            thread_column = int(threadIdx.y % unsigned(t.columns));
+  const int thread_row = int(t.by_columns.quotient(threadIdx.y)),
+            thread_column = int(t.by_columns.remainder(threadIdx.y));
   float sum[TAPS][2] = {};
   NO_UNROLL for (int64_t index = chunk; index < t.d.batch * t.tiles; index += chunks) {
     const TilePlace at(unsigned(index), t);
-    fetch<STEP>(x_shared, t.source, x, at.level.in, at.image, at.row * S - at.level.pad_y,
-                at.column * S - at.level.pad_x, first, t.d.channels);
-    fetch<width>(dy_shared, dy_tile, dy, at.level.out, at.image, at.row, at.column, first, t.d.channels);
+    fetch<STEP, A::span(HEIGHT)>(x_shared, t.source, x, at.level.in, at.image, at.row * S - at.level.pad_y,
+                                 at.column * S - at.level.pad_x, first, t.d.channels);
+    fetch<width, HEIGHT>(dy_shared, dy_tile, dy, at.level.out, at.image, at.row, at.column, first,
+                         t.d.channels);
     wait_for_copies();
     __syncthreads();
     if (thread_row < t.rows) {  // a low map leaves some threads without rows
@@ -144,17 +144,18 @@ template <class T>
 void depthwise_conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* dw,
                                       const DepthwiseConv2dDims& d) {
   const bool done = tiled<T>(d, [&]<int K, int S>() {
-    const Tiling t = Tiling::of<Axis<K, S, false>, T>(d, rows_of_thread<S>);
-    const SharedTile dy_tile(t.rows * t.height, t.columns * width, width);
-    const int64_t chunks = t.chunks(blocks_held<K, T>), each = (t.count() + chunks - 1) / chunks,
-                  groups = (chunks + chunks_together - 1) / chunks_together;
-    const Workspace<float> partial(t.slabs * (chunks + groups) * K * K * slab<T>);
-    const int pixels = t.source.pixels() + dy_tile.pixels(),
-              sums = max_lines * K * K * int(sizeof(float) / sizeof(T));  // of all threads, counted in pixels
-    LaunchConfig config = t.template config<T>(chunks, std::max(pixels, sums), each);
-    config.block.y = max_lines;
-    launch(weight_gradient_tiled<K, S, T>, config, x, dy, partial.data(), dw,
-           current_stream().tickets(t.slabs * (groups + 1)), t, dy_tile, int(chunks));
+    with_tiling<Axis<K, S, false>, T, 8 / S, 4 / S>(d, [&]<int HEIGHT>(const Tiling& t) {
+      const SharedTile dy_tile(t.rows * HEIGHT, t.columns * width, width);
+      const int sums = max_lines * K * K * int(sizeof(float) / sizeof(T)),  // of all threads, in pixels
+          pixels = std::max(t.source.pixels() + dy_tile.pixels(), sums);
+      const int64_t chunks = t.chunks(std::min(blocks_held<K, T>, shared_memory / (pixels * slab_bytes))),
+                    groups = (chunks + chunks_together - 1) / chunks_together;
+      const Workspace<float> partial(t.slabs * (chunks + groups) * K * K * slab<T>);
+      LaunchConfig config = t.template config<T>(chunks, pixels);
+      config.block.y = max_lines;
+      launch(weight_gradient_tiled<K, S, HEIGHT, T>, config, x, dy, partial.data(), dw,
+             current_stream().tickets(t.slabs * (groups + 1)), t, dy_tile, int(chunks));
+    });
   });
   const int64_t n = int64_t(d.kernel) * d.kernel * d.channels;
   if (!done) launch(weight_gradient_naive<T>, {grid_for(n), block_threads}, x, dy, dw, d);
