@@ -196,6 +196,16 @@ __device__ inline void load_pair(float (&to)[2], const bfloat16* from) {
   unrounded_pair(to, word);
 }
 
+// Rounds two neighbouring numbers as T stores them, and stores them in one access if `wanted`.
+__device__ inline void store_pair(float* to, const float (&pair)[2], bool wanted) {
+  if (wanted) store_pack(to, Pack<float, 2>{pair[0], pair[1]});
+}
+__device__ inline void store_pair(bfloat16* to, float (&pair)[2], bool wanted) {
+  const uint32_t word = rounded_pair(pair[0], pair[1]);
+  if (wanted) *reinterpret_cast<uint32_t*>(to) = word;
+  unrounded_pair(pair, word);
+}
+
 // Calls f.operator()<K, S>() if there are tiled kernels: not for double, only for channels in whole packs.
 template <class T, class F>
 bool tiled(const DepthwiseConv2dDims& d, F&& f) {
