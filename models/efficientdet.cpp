@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "core/tape_observer.h"
 #include "nn/trace.h"
 #include "ops/conv1x1_batch_norm.h"
 #include "ops/shape_ops.h"
@@ -121,17 +122,26 @@ DetectionHead::DetectionHead(const EfficientDetSpec& spec, int64_t outputs_per_a
 }
 
 Tensor DetectionHead::forward(const Tensors& features) const {
-  Tensors outputs;
+  // For inference the levels are put side by side where they are narrower, before or after the last product:
+  // 90 classes have 810 outputs a pixel. A trace and a recorded graph have one product for each level, and so
+  // has a training step, where the order of the sums must be that of recompute().
+  const PointwiseConv& last = predict_.pointwise();
+  const bool product_of_all = last.weight().size(1) > last.weight().size(0) && !grad_enabled() &&
+                              !is_traced() && !TapeObserver::any_needs_whole_graph();
+  Tensors levels;
   for (size_t level = 0; level < features.size(); ++level) {
-    const auto tower = [this, level](const Tensors& inputs) {
+    const auto tower = [this, level, product_of_all](const Tensors& inputs) {
       Tensor y = inputs[0];
       for (const Repeat& repeat : repeats_) y = conv_norm(*repeat.conv, *repeat.norms[level], y);
-      return predict_.forward(y);
+      return product_of_all ? predict_.depthwise().forward(y) : predict_.forward(y);
     };
     const Tensor x = run_part(tower, {features[level]}, {this});
-    outputs.push_back(reshape(x, {x.size(0), x.numel() / x.size(0) / outputs_, outputs_}));
+    const int64_t width = product_of_all ? x.size(3) : outputs_;
+    levels.push_back(reshape(x, {x.size(0), x.numel() / x.size(0) / width, width}));
   }
-  return concat(outputs, 1);
+  const Tensor all = concat(levels, 1);
+  if (!product_of_all) return all;
+  return reshape(last.forward(all), {all.size(0), all.size(1) * last.weight().size(1) / outputs_, outputs_});
 }
 
 bool DetectionHead::norms_in_one_mode() const {

@@ -272,18 +272,21 @@ __global__ void finish_chunks(Pass pass, const typename Pass::R* partial, int ra
   const int64_t rows = at.of.rows * processes;
   R all[2 * N] = {};
   pass.template merge<2>(chunks, at, all);
-  if (processes == 1)
-    return for_each_channel(all, at, [&](int64_t channel, R(&totals)[2]) {
-      pass.of_all(chunks, channel, totals);
-      pass.finish(totals, totals, rows, at.segment, channel, at.coefficient(channel));
+  if (processes > 1) {
+    EXPECT_SKIPPED(0);
+    R own[2 * N] = {}, both[4 * N];
+    pass.template merge<2>(Chunks<N, R>(partial + 2 * rank * grid.chunks * grid.columns, 1, at, grid), at,
+                           own);
+    UNROLL for (int k = 0; k < 2 * N; ++k) both[k] = all[k], both[2 * N + k] = own[k];
+    return for_each_channel(both, at, [&](int64_t channel, R(&totals)[4]) {
+      R of_all[2] = {totals[0], totals[1]};
+      pass.of_all(chunks, channel, of_all);
+      pass.finish(of_all, {totals[2], totals[3]}, rows, at.segment, channel, at.coefficient(channel));
     });
-  R own[2 * N] = {}, both[4 * N];
-  pass.template merge<2>(Chunks<N, R>(partial + 2 * rank * grid.chunks * grid.columns, 1, at, grid), at, own);
-  UNROLL for (int k = 0; k < 2 * N; ++k) both[k] = all[k], both[2 * N + k] = own[k];
-  for_each_channel(both, at, [&](int64_t channel, R(&totals)[4]) {
-    R of_all[2] = {totals[0], totals[1]};
-    pass.of_all(chunks, channel, of_all);
-    pass.finish(of_all, {totals[2], totals[3]}, rows, at.segment, channel, at.coefficient(channel));
+  }
+  for_each_channel(all, at, [&](int64_t channel, R(&totals)[2]) {
+    pass.of_all(chunks, channel, totals);
+    pass.finish(totals, totals, rows, at.segment, channel, at.coefficient(channel));
   });
 }
 

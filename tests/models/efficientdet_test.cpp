@@ -126,6 +126,24 @@ TEST_CASE("a head gives the same for the levels side by side as for one after th
   }
 }
 
+TEST_CASE("a head gives the same for inference, where wide outputs of all levels are one product") {
+  const EfficientDetSpec spec = efficientdet_spec("efficientdet_d-3");
+  const int64_t outputs_per_anchor = GENERATE(2, 7);  // narrower and wider than the features
+  CHECK((spec.anchors.per_cell() * outputs_per_anchor > spec.fpn.channels) == (outputs_per_anchor == 7));
+  Random random(1);
+  DetectionHead head(spec, outputs_per_anchor, -2, random);
+  head.set_training(false);
+  Tensors levels;
+  for (const auto& [h, w] : {std::pair<int64_t, int64_t>{9, 13}, {5, 7}, {3, 4}, {2, 2}, {1, 1}})
+    levels.push_back(randn({3, h, w, spec.fpn.channels}, random));
+  const Tensor expected = head.forward(levels);
+  const NoGrad no_grad;
+  const Tensor found = head.forward(levels);
+  REQUIRE(found.shape() == expected.shape());
+  const auto x = found.values(), y = expected.values();
+  for (size_t i = 0; i < x.size(); ++i) REQUIRE(x[i] == Approx(y[i]).margin(1e-5));
+}
+
 TEST_CASE("on CUDA a head with one frozen level leaves that level's running averages, as on the CPU") {
   Random random(1);
   EfficientDet model(efficientdet_spec("efficientdet_d-3"), 2, random);
