@@ -7,17 +7,18 @@
 namespace fovea {
 namespace {
 
-thread_local bool recomputing = false;
+enum class Pass { neither, first, second };
+thread_local Pass current = Pass::neither;
 
-class Recomputing {
+class InPass {
  public:
-  Recomputing() : previous_(std::exchange(recomputing, true)) {}
-  ~Recomputing() { recomputing = previous_; }
-  Recomputing(const Recomputing&) = delete;
-  Recomputing& operator=(const Recomputing&) = delete;
+  explicit InPass(Pass pass) : previous_(std::exchange(current, pass)) {}
+  ~InPass() { current = previous_; }
+  InPass(const InPass&) = delete;
+  InPass& operator=(const InPass&) = delete;
 
  private:
-  bool previous_;
+  Pass previous_;
 };
 
 // Runs the function on leaves that stand for its inputs, then its backward pass. The gradient that an input
@@ -37,7 +38,7 @@ Tensors gradients_of(const std::function<Tensor(const Tensors&)>& function, cons
   Tensor output;
   {
     const WithGrad with_grad;
-    const Recomputing again;
+    const InPass second(Pass::second);
     output = function(leaves);
   }
   output.backward(grad_output);
@@ -48,7 +49,8 @@ Tensors gradients_of(const std::function<Tensor(const Tensors&)>& function, cons
 
 }  // namespace
 
-bool is_recomputing() { return recomputing; }
+bool will_be_recomputed() { return current == Pass::first; }
+bool is_recomputing() { return current == Pass::second; }
 
 Tensor recompute(const std::function<Tensor(const Tensors&)>& function, const Tensors& inputs,
                  const Tensors& parameters) {
@@ -60,6 +62,7 @@ Tensor recompute(const std::function<Tensor(const Tensors&)>& function, const Te
   Tensor output;
   {
     const NoGrad no_grad;
+    const InPass first(Pass::first);
     output = function(inputs).detach();
   }
   Tensors kept, all = inputs;

@@ -19,6 +19,9 @@ namespace fovea {
 Tensor recompute(const std::function<Tensor(const Tensors&)>& function, const Tensors& inputs,
                  const Tensors& parameters = {});
 
-bool is_recomputing();  // whether this thread is running a function for the second time
+// Whether this thread is running a function for the first time, under NoGrad, or for the second time. An op
+// that rounds differently under NoGrad must not do so the first time.
+bool will_be_recomputed();
+bool is_recomputing();
 
 }  // namespace fovea

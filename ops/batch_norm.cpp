@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/parallel.h"
+#include "core/recompute.h"
 #include "core/simd.h"
 #include "core/tape_observer.h"
 #include "cuda/device/output_epilogue.h"
@@ -125,8 +126,9 @@ EvaluationNorm::EvaluationNorm(const BatchNormTensors& norm, const BatchNormOpti
 }
 
 bool EvaluationNorm::takes() {
-  // Observers must be shown the convolution and the norm as two ops.
-  return !grad_enabled() && !TapeObserver::any();
+  // Observers must be shown the convolution and the norm as two ops, and the second pass of recompute(), with
+  // gradients, must give the same bits as the first.
+  return !grad_enabled() && !will_be_recomputed() && !TapeObserver::any();
 }
 
 OutputEpilogue EvaluationNorm::on_cuda(const Tensor& y, int64_t) {

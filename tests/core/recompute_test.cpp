@@ -27,9 +27,10 @@ TEST_CASE("a recomputed function gives the value and the gradients of the functi
   w.clear_grad();
 
   int calls = 0;
-  std::vector<bool> again;
+  std::vector<bool> first, again;
   const auto counted = [&](const Tensors& in) {
     ++calls;
+    first.push_back(will_be_recomputed());
     again.push_back(is_recomputing());
     return one_of_two(in);
   };
@@ -58,7 +59,9 @@ TEST_CASE("a recomputed function gives the value and the gradients of the functi
   CHECK(x.grad().values() == dx);
   CHECK(w.grad().values() == dw);
   CHECK(calls == 2);
+  CHECK(first == std::vector<bool>{true, false});
   CHECK(again == std::vector<bool>{false, true});
+  CHECK_FALSE(will_be_recomputed());
   CHECK_FALSE(is_recomputing());
 }
 
