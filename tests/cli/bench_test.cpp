@@ -79,7 +79,7 @@ TEST_CASE("fovea bench --score counts what each kernel asks of the memory, the s
   if (!cuda::ScoreKernels::possible()) return;
   CHECK_THAT(step.output, Contains("one step, by kernel") && Contains("conflicts") &&
                               Contains("\ndepthwise_tiled<3, 1, 2, Plain, bfloat16> ") &&
-                              Contains("\nweight_gradient_tiled<3, 1, bfloat16> "));
+                              Contains("\nweight_gradient_tiled<3, 1, 4, bfloat16> "));
   CHECK(run({"--device", "cuda"}).output == step.output);
   const ProgramResult forward = run({"--device", "cuda", "--only", "forward"});
   CHECK_THAT(forward.output, Contains("one forward pass, by kernel") && Contains("depthwise_tiled") &&
