@@ -7,18 +7,19 @@
 namespace fovea {
 namespace {
 
-enum class Pass { neither, first, second };
-thread_local Pass current = Pass::neither;
+// Both are true in the first pass of a part within the second pass of another.
+thread_local bool in_first_pass = false, in_second_pass = false;
 
-class InPass {
+class Scope {
  public:
-  explicit InPass(Pass pass) : previous_(std::exchange(current, pass)) {}
-  ~InPass() { current = previous_; }
-  InPass(const InPass&) = delete;
-  InPass& operator=(const InPass&) = delete;
+  explicit Scope(bool& flag) : flag_(flag), previous_(std::exchange(flag, true)) {}
+  ~Scope() { flag_ = previous_; }
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
 
  private:
-  Pass previous_;
+  bool& flag_;
+  bool previous_;
 };
 
 // Runs the function on leaves that stand for its inputs, then its backward pass. The gradient that an input
@@ -38,7 +39,7 @@ Tensors gradients_of(const std::function<Tensor(const Tensors&)>& function, cons
   Tensor output;
   {
     const WithGrad with_grad;
-    const InPass second(Pass::second);
+    const Scope second(in_second_pass);
     output = function(leaves);
   }
   output.backward(grad_output);
@@ -49,8 +50,8 @@ Tensors gradients_of(const std::function<Tensor(const Tensors&)>& function, cons
 
 }  // namespace
 
-bool will_be_recomputed() { return current == Pass::first; }
-bool is_recomputing() { return current == Pass::second; }
+bool will_be_recomputed() { return in_first_pass; }
+bool is_recomputing() { return in_second_pass; }
 
 Tensor recompute(const std::function<Tensor(const Tensors&)>& function, const Tensors& inputs,
                  const Tensors& parameters) {
@@ -62,7 +63,7 @@ Tensor recompute(const std::function<Tensor(const Tensors&)>& function, const Te
   Tensor output;
   {
     const NoGrad no_grad;
-    const InPass first(Pass::first);
+    const Scope first(in_first_pass);
     output = function(inputs).detach();
   }
   Tensors kept, all = inputs;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "core/recompute.h"
 #include "core/tape_observer.h"
 #include "nn/trace.h"
 #include "ops/conv1x1_batch_norm.h"
@@ -127,7 +128,7 @@ Tensor DetectionHead::forward(const Tensors& features) const {
   // has a training step, where the order of the sums must be that of recompute().
   const PointwiseConv& last = predict_.pointwise();
   const bool product_of_all = last.weight().size(1) > last.weight().size(0) && !grad_enabled() &&
-                              !is_traced() && !TapeObserver::any_needs_whole_graph();
+                              !will_be_recomputed() && !is_traced() && !TapeObserver::any_needs_whole_graph();
   Tensors levels;
   for (size_t level = 0; level < features.size(); ++level) {
     const auto tower = [this, level, product_of_all](const Tensors& inputs) {

@@ -46,7 +46,7 @@ struct Axis {
 inline constexpr int width = 4;              // columns of the result that a thread has
 inline constexpr int max_lines = 8;          // threads of a block with the same channels
 inline constexpr int multiprocessors = 132;  // on which the numbers of blocks are based
-inline constexpr int slab_bytes = 64;        // of a pixel, that a block has
+inline constexpr int slab_bytes = 64;        // the bytes of each pixel that a block handles
 template <class T>
 inline constexpr int slab = slab_bytes / int(sizeof(T));  // channels of a block
 template <class T>

@@ -36,7 +36,7 @@ __global__ void weight_gradient_naive(const T* x, const T* dy, Accumulator<T>* d
 // Blocks that a multiprocessor should hold.
 template <int K, class T>
 inline constexpr int blocks_held = (K == 5 ? 512 : 768) / tile_threads<T>;
-inline constexpr int shared_memory = 220 << 10;  // of a multiprocessor (H100, H200), in bytes
+inline constexpr int shared_memory = 220 << 10;  // bytes per multiprocessor on an H100 or H200
 inline constexpr int chunks_together = 16;
 
 // Adds `count` consecutive sums (k, k, SLAB) into to[tap stride + channel], for channels below `channels`.
@@ -147,7 +147,8 @@ void depthwise_conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* d
   const bool done = tiled<T>(d, [&]<int K, int S>() {
     with_tiling<Axis<K, S, false>, T, 8 / S, 4 / S>(d, [&]<int HEIGHT>(const Tiling& t) {
       const SharedTile dy_tile(t.rows * HEIGHT, t.columns * width, width);
-      const int sums = max_lines * K * K * int(sizeof(float) / sizeof(T)),  // of all threads, in pixels
+      const int sums =
+                    max_lines * K * K * int(sizeof(float) / sizeof(T)),  // for all threads, counted in pixels
           pixels = std::max(t.source.pixels() + dy_tile.pixels(), sums);
       const int64_t chunks = t.chunks(std::min(blocks_held<K, T>, shared_memory / (pixels * slab_bytes))),
                     groups = (chunks + chunks_together - 1) / chunks_together;

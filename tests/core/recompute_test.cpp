@@ -53,6 +53,8 @@ TEST_CASE("a recomputed function gives the value and the gradients of the functi
     const Tensor y = recompute(outer, {x, w});
     y.backward(ones({3}));
     CHECK(calls == 3);  // the outer one's first run, and in its second run the inner one's two
+    CHECK(first == std::vector<bool>{true, true, false});
+    CHECK(again == std::vector<bool>{false, true, true});
     CHECK_FALSE(is_recomputing());
     return;
   }
