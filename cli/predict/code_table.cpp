@@ -11,9 +11,9 @@ namespace fovea::cuda {
 namespace {
 
 constexpr std::string_view columns =
-    "kernel\tregisters\tshared\tonce: instructions\trounds\tloaded\tstored\tbarriers\t"
-    "step: instructions\trounds\tloaded\tstored\tbarriers\t"
-    "last: instructions\trounds\tloaded\tstored\tbarriers\tvaries";
+    "kernel\tregisters\tshared\tonce: instructions\trounds\tloaded\tstored\tbarriers\tproducts\t"
+    "step: instructions\trounds\tloaded\tstored\tbarriers\tproducts\t"
+    "last: instructions\trounds\tloaded\tstored\tbarriers\tproducts\tvaries";
 
 }  // namespace
 
@@ -26,8 +26,8 @@ std::string write_code_table(const std::vector<KernelCode>& kernels, const std::
   for (const auto& [name, kernel] : sorted) {
     text += fmt::format("{}\t{}\t{}", name, kernel->registers, kernel->shared_bytes);
     for (const CodeCost* cost : {&kernel->once, &kernel->step, &kernel->last})
-      text += fmt::format("\t{:.0f}\t{:.2g}\t{:.0f}\t{:.0f}\t{:.0f}", cost->instructions, cost->rounds,
-                          cost->loaded, cost->stored, cost->barriers);
+      text += fmt::format("\t{:.0f}\t{:.2g}\t{:.0f}\t{:.0f}\t{:.0f}\t{:.0f}", cost->instructions,
+                          cost->rounds, cost->loaded, cost->stored, cost->barriers, cost->products);
     text += kernel->varies ? "\t1\n" : "\t0\n";
   }
   return text;
@@ -65,9 +65,9 @@ CodeTable read_code_table(std::string_view text) {
       fields.push_back(line.substr(from, tab - from));
       from = tab + 1;
     }
-    if (fields.size() != 19)
+    if (fields.size() != 22)
       throw CudaError(
-          fmt::format("line {} of the table of kernels has {} columns, not 19", number, fields.size()));
+          fmt::format("line {} of the table of kernels has {} columns, not 22", number, fields.size()));
     std::vector<double> values;
     for (size_t i = 1; i < fields.size(); ++i) {
       char* stop = nullptr;
@@ -81,10 +81,13 @@ CodeTable read_code_table(std::string_view text) {
     code.architecture = "sm_90";
     code.registers = int(values[0]);
     code.shared_bytes = int(values[1]);
-    code.once = {values[2], values[3], values[4], values[5], values[6]};
-    code.step = {values[7], values[8], values[9], values[10], values[11]};
-    code.last = {values[12], values[13], values[14], values[15], values[16]};
-    code.varies = values[17] != 0;
+    const auto cost_from = [&](size_t i) {
+      return CodeCost{values[i], values[i + 1], values[i + 2], values[i + 3], values[i + 4], values[i + 5]};
+    };
+    code.once = cost_from(2);
+    code.step = cost_from(8);
+    code.last = cost_from(14);
+    code.varies = values[20] != 0;
     table.kernels[code.name] = code;
   }
   return table;

@@ -78,11 +78,8 @@ double machine_instructions(const PtxInstruction& i) {
       {"or.pred", 0},
       {"not.pred", 0},
       {"bra", 0.7},
-      {"st.shared", 1},  // also for doubles
+      {"st.shared", 1},   // also for doubles
       {"cp.async.c", 4},  // ptxas puts three loads that do nothing before each copy
-      // Issue slots for which m16n8k16 keeps a scheduler's tensor core: 2048 multiply-adds at 512 a cycle, of
-      // which mma reaches 63 % on an H100 (arXiv 2402.13499). No time of such a kernel has been measured yet.
-      {"mma.sync", 6.4},
   };
   for (const Weight& weight : weights)
     if (i.is(weight.prefix)) return weight.count;
@@ -201,6 +198,7 @@ class Reader {
         // If n newer groups of copies may still be in flight, n + 1 steps share a wait.
         if (i.is("cp.async.wait")) cost.rounds += 1.0 / (1 + std::atoi(i.operands.c_str()));
         if (is_barrier(i)) ++cost.barriers;
+        if (i.is("mma.sync")) ++cost.products;
         if (i.is("st.global") || is_barrier(i)) end_segment();
         int of_this = 0;
         for (const std::string& name : i.reads)
@@ -360,10 +358,12 @@ CodeCost& CodeCost::operator+=(const CodeCost& other) {
   loaded += other.loaded;
   stored += other.stored;
   barriers += other.barriers;
+  products += other.products;
   return *this;
 }
 CodeCost CodeCost::operator*(double factor) const {
-  return {instructions * factor, rounds * factor, loaded * factor, stored * factor, barriers * factor};
+  return {instructions * factor, rounds * factor,   loaded * factor,
+          stored * factor,       barriers * factor, products * factor};
 }
 
 std::vector<KernelCode> read_ptx(std::string_view ptx) {

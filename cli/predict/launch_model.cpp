@@ -15,6 +15,11 @@ constexpr double barrier_cycles = 200;                             // including 
 constexpr double cycles_alone = 3;   // per instruction of a warp that waits for its own results
 constexpr double issue_share = 0.9;  // of the four instructions a cycle, with many warps
 
+// For how long m16n8k16 keeps a scheduler's tensor core, which works beside the other units: 2048
+// multiply-adds at 512 a cycle, of which mma reaches 63 % on an H100 (arXiv 2402.13499). No kernel with such
+// products has been measured yet.
+constexpr double product_cycles = 6.4;
+
 // Matrix products run in a library whose kernels and tiles are not known.
 constexpr double gemm_seconds = 3e-6, gemm_share = 0.68;
 
@@ -43,6 +48,8 @@ const char* name(Limit limit) {
       return "bytes";
     case Limit::instructions:
       return "instructions";
+    case Limit::products:
+      return "products";
   }
   return "";
 }
@@ -74,6 +81,7 @@ LaunchPrediction predict(const LaunchTime& launch, const Gpu& gpu, const CodeTab
   const double rounds =
       code.once.rounds + steps * std::max(share * code.step.rounds, std::min(code.step.rounds, 1.0));
   const double barriers = code.once.barriers + steps * share * code.step.barriers;
+  const double products = code.once.products + steps * share * code.step.products;
 
   // How the blocks are distributed over the multiprocessors.
   const int64_t shared_bytes = code.shared_bytes + int64_t(shape.shared_bytes);
@@ -86,7 +94,8 @@ LaunchPrediction predict(const LaunchTime& launch, const Gpu& gpu, const CodeTab
 
   const double load_seconds = memory_seconds + cached * (cache_seconds - memory_seconds);
   const double latency =
-      rounds * load_seconds + (instructions * cycles_alone + barriers * barrier_cycles) / gpu.clock;
+      rounds * load_seconds +
+      (instructions * cycles_alone + barriers * barrier_cycles + products * product_cycles) / gpu.clock;
   // The last block's part, of which what it reads has just been written.
   const double finishing =
       code.last.rounds * cache_seconds +
@@ -97,16 +106,18 @@ LaunchPrediction predict(const LaunchTime& launch, const Gpu& gpu, const CodeTab
       std::max(std::ceil(busy / gpu.multiprocessors), double(shape.blocks) / gpu.multiprocessors);
   const double warps = std::ceil(shape.threads / 32.0);
   const double issuing = blocks_here * warps * instructions / (4 * issue_share * gpu.clock);
+  const double multiplying = blocks_here * warps * products * product_cycles / (4 * gpu.clock);
   const double moving = bytes / rate;
-  // The three overlap, but not completely: the cube root of the sum of cubes is a little more than the
-  // largest.
-  const double working =
-      std::cbrt(waiting * waiting * waiting + issuing * issuing * issuing + moving * moving * moving);
+  // They overlap, but not completely: the cube root of the sum of cubes is a little more than the largest.
+  double cubes = 0;
+  for (const double part : {waiting, issuing, multiplying, moving}) cubes += part * part * part;
+  const double working = std::cbrt(cubes);
   result.seconds = launch_seconds + working;
-  const double most = std::max({waiting, issuing, moving});
+  const double most = std::max({waiting, issuing, multiplying, moving});
   result.limit = working < launch_seconds ? Limit::launch
                  : most == moving         ? Limit::bytes
                  : most == issuing        ? Limit::instructions
+                 : most == multiplying    ? Limit::products
                                           : Limit::latency;
   return result;
 }

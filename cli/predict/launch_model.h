@@ -8,7 +8,7 @@
 namespace fovea::cuda {
 
 // What limits a launch.
-enum class Limit { launch, latency, bytes, instructions };
+enum class Limit { launch, latency, bytes, instructions, products };
 const char* name(Limit limit);
 
 // The predicted cost of a launch on a GPU that need not be in this machine.
@@ -23,7 +23,8 @@ struct LaunchPrediction {
 
 // Predicts the time of a launch in a graph, on a GPU that need not be in this machine. docs/cuda.md describes
 // the model and its measured error:
-//   seconds = launch + cbrt((latency x waves)^3 + (bytes / rate)^3 + (instructions / issue rate)^3)
+//   seconds = launch + cbrt((latency x waves)^3 + (bytes / rate)^3 + (instructions / issue rate)^3
+//                           + (products / rate)^3)
 // `latency` is the time one thread takes: its dependent loads, its instructions and its barriers. The table
 // of kernels describes sm_90; nvcc may compile a kernel differently for another GPU.
 LaunchPrediction predict(const LaunchTime& launch, const Gpu& gpu, const CodeTable& table);

@@ -1,12 +1,14 @@
 #pragma once
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 #include "cuda/device/pixel.h"
 #include "cuda/device/sm_80.h"
 #include "cuda/device/unroll.h"
 #include "cuda/device/vector.h"
 #include "cuda/kernels/depthwise_conv2d.h"
+#include "cuda/runtime/device.h"
 #include "cuda/runtime/launch.h"
 
 namespace fovea::cuda {
@@ -43,6 +45,11 @@ struct Axis {
   HD static constexpr int begin(int pad) { return GRADIENT ? pad / S - (turns - 1) : -pad; }
 };
 
+// What a tiled kernel does with its output (output_epilogue.h).
+struct Plain {};
+struct Normalized {};
+struct Gathered {};
+
 inline constexpr int width = 4;              // columns of the result that a thread has
 inline constexpr int max_lines = 8;          // threads of a block with the same channels
 inline constexpr int multiprocessors = 132;  // on which the numbers of blocks are based
@@ -75,36 +82,46 @@ struct Tiling {
   int rows = 1, columns = 1, height = 0;
   SharedTile source{1, 1, 1};
 
-  // Tiles whose threads each compute `height` rows.
+  // Tiles of rows x columns threads, each of which computes `height` rows.
   template <class A, class T>
-  static Tiling of(const DepthwiseConv2dDims& d, int height) {
+  static Tiling of(const DepthwiseConv2dDims& d, int height, int rows, int columns) {
     Tiling t{d};
     t.slabs = (d.channels + slab<T> - 1) / slab<T>;
     t.height = height;
-    const auto threads = [](int pixels, int pad, int each) {
-      return (pixels + A::before(pad) + each - 1) / each;
-    };
-    int down[PyramidShape::max_levels], across[PyramidShape::max_levels], most_across = 1;
+    t.rows = rows;
+    t.columns = columns;
     for (int l = 0; l < d.levels; ++l) {
-      down[l] = threads((d.level[l].*A::to).height, d.level[l].pad_y, height);
-      across[l] = threads((d.level[l].*A::to).width, d.level[l].pad_x, width);
-      t.rows = std::max(t.rows, down[l]);
-      most_across = std::max(most_across, across[l]);
-    }
-    const int blocks = (most_across + max_lines - 1) / max_lines;
-    t.columns = (most_across + blocks - 1) / blocks;
-    t.rows = std::min(t.rows, max_lines / t.columns);
-    for (int l = 0; l < d.levels; ++l) {
+      const auto [down, across] = threads<A>(d.level[l], height);
+      const int side_by_side = (across + columns - 1) / columns;
       t.first[l] = t.tiles;
-      const int side_by_side = (across[l] + t.columns - 1) / t.columns;
       t.by_across[l] = Divisor(side_by_side);
-      t.tiles += side_by_side * ((down[l] + t.rows - 1) / t.rows);
+      t.tiles += side_by_side * ((down + rows - 1) / rows);
     }
     t.by_tiles = Divisor(t.tiles);
     t.by_slabs = Divisor(t.slabs);
-    t.by_columns = Divisor(t.columns);
-    t.source = {A::span(t.rows * height), A::span(t.columns * width), A::step(width)};
+    t.by_columns = Divisor(columns);
+    t.source = {A::span(rows * height), A::span(columns * width), A::step(width)};
     return t;
+  }
+  // Tiles of at most `max_lines` threads that suit the largest level.
+  template <class A, class T>
+  static Tiling of(const DepthwiseConv2dDims& d, int height) {
+    int most_down = 1, most_across = 1;
+    for (int l = 0; l < d.levels; ++l) {
+      const auto [down, across] = threads<A>(d.level[l], height);
+      most_down = std::max(most_down, down);
+      most_across = std::max(most_across, across);
+    }
+    const int blocks = (most_across + max_lines - 1) / max_lines;
+    const int columns = (most_across + blocks - 1) / blocks;
+    return of<A, T>(d, height, std::min(most_down, max_lines / columns), columns);
+  }
+  // The threads for a level's result, vertically and horizontally.
+  template <class A>
+  static std::pair<int, int> threads(const DepthwiseLevel& level, int height) {
+    const FeatureMap& map = level.*A::to;
+    return {(map.height + A::before(level.pad_y) + height - 1) / height,
+            (map.width + A::before(level.pad_x) + width - 1) / width};
   }
   int64_t count() const { return d.batch * tiles; }
   // The blocks of each slab: as many as the GPU holds, each with the same number of tiles or one fewer.
@@ -218,5 +235,78 @@ bool tiled(const DepthwiseConv2dDims& d, F&& f) {
   }
   return false;
 }
+
+// What the kernels on tensor cores share (depthwise_tensor_cores.cu). A block has a slab of 32 channels and
+// tiles of 16 x 16 pixels of the result; each of its four warps has eight of the channels, and the whole
+// tile.
+namespace tensor_cores {
+
+using Numbers = Pack<bfloat16, 8>;
+inline constexpr int pack = 8, packs = slab<bfloat16> / pack;
+inline constexpr int warp_size = 32, threads_across = slab<bfloat16> / 2, threads_down = 8,
+                     threads = threads_across * threads_down;
+static_assert(threads == packs * warp_size);
+inline constexpr int tile = 16;
+// From a pixel in shared memory to the next: an odd number of packs, so that eight of them have different
+// banks, and no gaps between columns.
+inline constexpr int pixel = slab<bfloat16> + pack;
+// Rows and columns of the source under a tile.
+template <int K>
+inline constexpr int source_tile = tile + K - 1;
+
+// fetch() for ROWS x COLUMNS pixels, at most 32 columns and a power of two, whose rows are PITCH pixels
+// apart.
+template <int ROWS, int COLUMNS, int PITCH>
+__device__ inline void fetch_fixed(bfloat16* to, const bfloat16* from, const FeatureMap& map, int64_t image,
+                                   int top, int left, int first, int channels) {
+  constexpr int lanes = threads / packs, down = lanes / COLUMNS;
+  static_assert(lanes % COLUMNS == 0);
+  const int thread = int(threadIdx.y) * threads_across + int(threadIdx.x), lane = thread / packs,
+            row = lane / COLUMNS, column = lane % COLUMNS, channel = thread % packs * pack;
+  const bool wanted = first + channel < channels && inside(left + column, map.width);
+  from += map.pixel(image, top + row, left + column) * channels + first + channel;
+  to += (row * PITCH + column) * pixel + channel;
+  UNROLL for (int i = 0; i < ROWS; i += down) {
+    if (i + down > ROWS && row + i >= ROWS) break;
+    copy_async(to + i * PITCH * pixel, from + i * map.width * channels,
+               wanted && inside(top + row + i, map.height));
+  }
+}
+
+// The source of a tile: first the columns of the tile, then those to the right of it.
+template <int K>
+__device__ inline void fetch_source(bfloat16* to, const bfloat16* from, const FeatureMap& map, int64_t image,
+                                    int top, int left, int first, int channels) {
+  constexpr int rows = source_tile<K>;
+  fetch_fixed<rows, tile, rows>(to, from, map, image, top, left, first, channels);
+  fetch_fixed<rows, K - 1, rows>(to + tile * pixel, from, map, image, top, left + tile, first, channels);
+}
+
+// Calls f.operator()<K>() with the tiles, unless too few of their pixels are needed or much of the GPU would
+// have no work. Returns whether it has called it.
+template <bool GRADIENT, class F>
+bool with_tiles(const DepthwiseConv2dDims& d, F&& f) {
+  if (!packs_fit<bfloat16>(d.channels) || d.stride != 1 || device_properties().major < 8) return false;
+  const auto run = [&]<int K>() {
+    using A = Axis<K, 1, GRADIENT>;
+    constexpr int height = 8;
+    const Tiling t = Tiling::of<A, bfloat16>(d, height, tile / height, tile / width);
+    if (2 * (d.level[0].*A::to).image < t.tiles * tile * tile || t.count() * t.slabs * threads < 1 << 15)
+      return false;
+    f.template operator()<K>(t);
+    return true;
+  };
+  return d.kernel == 3 ? run.template operator()<3>() : d.kernel == 5 && run.template operator()<5>();
+}
+
+// The launch with this many blocks per slab, and this many pixels in shared memory.
+inline LaunchConfig config_of(const Tiling& t, int64_t chunks, int pixels) {
+  LaunchConfig config({unsigned(chunks * t.slabs)}, {unsigned(threads_across), unsigned(threads_down)},
+                      size_t(pixels) * pixel * sizeof(bfloat16));
+  config.steps = (t.count() + chunks - 1) / chunks;
+  return config;
+}
+
+}  // namespace tensor_cores
 
 }  // namespace fovea::cuda

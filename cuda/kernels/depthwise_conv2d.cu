@@ -13,6 +13,7 @@
 #include "cuda/device/depthwise_tiles.h"
 #include "cuda/device/grid.h"
 #include "cuda/device/output_epilogue.h"
+#include "cuda/kernels/depthwise_tensor_cores.h"
 
 namespace fovea::cuda {
 namespace {
@@ -46,7 +47,7 @@ __global__ void depthwise_naive(const T* x, const Accumulator<T>* w, T* y, Depth
                   column = at.column * d.stride + b - at.level.pad_x;
         if (!inside(row, in.height) || !inside(column, in.width)) continue;
         sum += Accumulator<T>(x[in.pixel(at.image, row, column) * d.channels + at.channel]) *
-               w[(a * d.kernel + b) * d.channels + at.channel];
+               Accumulator<T>(T(w[(a * d.kernel + b) * d.channels + at.channel]));
       }
     y[i] = T(sum);
   }
@@ -67,16 +68,11 @@ __global__ void input_gradient_naive(const Accumulator<T>* w, const T* dy, T* dx
             !inside(q, out.width * d.stride))
           continue;
         sum += Accumulator<T>(dy[out.pixel(at.image, o / d.stride, q / d.stride) * d.channels + at.channel]) *
-               w[(a * d.kernel + b) * d.channels + at.channel];
+               Accumulator<T>(T(w[(a * d.kernel + b) * d.channels + at.channel]));
       }
     dx[i] = T(sum);
   }
 }
-
-// What a tiled kernel does with its output (output_epilogue.h).
-struct Plain {};
-struct Normalized {};
-struct Gathered {};
 
 // The forward pass or the input gradient in the tiles chunk, chunk + chunks, ... of a slab of channels: as
 // many chunks as the GPU holds blocks, so that filters are loaded once and no part of it idles in the last
@@ -98,7 +94,10 @@ __device__ inline void correlate(const T* from, const float* w, T* to, const Til
   OutputSums<2> sums;
   int gathered_rows = 0;
   if (channel < channels) {
-    UNROLL for (int tap = 0; tap < K * K; ++tap) { load_pair(filter[tap], w + tap * channels + channel); }
+    UNROLL for (int tap = 0; tap < K * K; ++tap) {
+      load_pair(filter[tap], w + tap * channels + channel);
+      UNROLL for (int k = 0; k < 2; ++k) { filter[tap][k] = float(T(filter[tap][k])); }
+    }
     if constexpr (normalized) norm = OutputNorm<2>(epilogue, channel);
   }
   NO_UNROLL for (int index = chunk; index < t.d.batch * t.tiles; index += chunks) {
@@ -198,6 +197,8 @@ inline constexpr int tall = GRADIENT || (S == 1 && !(K == 5 && sizeof(T) == 4)) 
 template <class T>
 int64_t depthwise_conv2d_chunks(const DepthwiseConv2dDims& d) {
   int64_t chunks = 0;
+  if constexpr (std::is_same_v<T, bfloat16>) chunks = depthwise_conv2d_chunks_on_tensor_cores(d);
+  if (chunks > 0) return chunks;
   tiled<T>(d, [&]<int K, int S>() {
     with_tiling<Axis<K, S, false>, T, tall<K, S, false, T>, 2>(
         d, [&]<int>(const Tiling& t) { chunks = t.chunks(blocks_held<K, S, Gathered, T>); });
@@ -208,6 +209,9 @@ int64_t depthwise_conv2d_chunks(const DepthwiseConv2dDims& d) {
 template <class T>
 void depthwise_conv2d(const T* x, const Accumulator<T>* w, T* y, const DepthwiseConv2dDims& d,
                       const OutputEpilogue& epilogue) {
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    if (depthwise_conv2d_on_tensor_cores(x, w, y, d, epilogue)) return;
+  }
   const bool done = tiled<T>(d, [&]<int K, int S>() {
     with_tiling<Axis<K, S, false>, T, tall<K, S, false, T>, 2>(d, [&]<int HEIGHT>(const Tiling& t) {
       const auto run = [&]<class Output>(Output) {
@@ -226,6 +230,9 @@ void depthwise_conv2d(const T* x, const Accumulator<T>* w, T* y, const Depthwise
 template <class T>
 void depthwise_conv2d_input_gradient(const Accumulator<T>* w, const T* dy, T* dx,
                                      const DepthwiseConv2dDims& d) {
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    if (depthwise_conv2d_input_gradient_on_tensor_cores(w, dy, dx, d)) return;
+  }
   const bool done = tiled<T>(d, [&]<int K, int S>() {
     with_tiling<Axis<K, S, true>, T, tall<K, S, true, T>, 2>(d, [&]<int HEIGHT>(const Tiling& t) {
       const int64_t chunks = t.chunks(blocks_held<K, S, Plain, T>);

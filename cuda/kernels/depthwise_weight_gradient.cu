@@ -5,6 +5,8 @@
 #include "cuda/device/depthwise_tiles.h"
 #include "cuda/device/grid.h"
 #include "cuda/device/last_block.h"
+#include "cuda/device/sm_80.h"
+#include "cuda/kernels/depthwise_tensor_cores.h"
 #include "cuda/runtime/memory.h"
 #include "cuda/runtime/stream.h"
 
@@ -61,10 +63,57 @@ __device__ inline void add_sums(const float* from, int count, float* to, int str
   }
 }
 
+// The sums of a slab of channels in the order of its blocks: the last of 16 blocks adds those of the 16, and
+// the last of all blocks those of all groups of 16. `partial` has for each slab the sums of its blocks, then
+// those of its groups, (k, k, SLAB) each.
+template <int K, class T>
+class Sums {
+ public:
+  __device__ Sums(float* partial, unsigned* tickets, int slab_index, int chunk, int chunks)
+      : groups_(groups(chunks)),
+        group_(chunk / chunks_together),
+        in_group_(chunks - group_ * chunks_together < chunks_together ? chunks - group_ * chunks_together
+                                                                      : chunks_together),
+        of_group_(partial + (int64_t(slab_index) * (chunks + groups_) + group_ * chunks_together) * size),
+        of_chunk_(of_group_ + chunk % chunks_together * size),
+        of_groups_(of_chunk_ + (chunks - chunk) * size),
+        tickets_(tickets + slab_index * (groups_ + 1)) {}
+  HD static int groups(int chunks) { return (chunks + chunks_together - 1) / chunks_together; }
+
+  __device__ float* of_chunk() const { return of_chunk_; }
+  // All threads call it after the block has written of_chunk(). The last block writes to[tap stride +
+  // channel] for channels below `channels`.
+  __device__ void finish(float* to, int stride, int channels) const {
+    constexpr int threads = tile_threads<T>;
+    if (!is_last_block(tickets_ + group_, unsigned(in_group_))) return;
+    const float* from = of_group_;
+    if (groups_ > 1) {
+      add_sums<K * K, slab<T>, threads>(from, in_group_, of_groups_ + group_ * size, slab<T>, slab<T>);
+      if (!is_last_block(tickets_ + groups_, unsigned(groups_))) return;
+      from = of_groups_;
+    }
+    add_sums<K * K, slab<T>, threads>(from, groups_ > 1 ? groups_ : in_group_, to, stride, channels);
+  }
+
+ private:
+  static constexpr int size = K * K * slab<T>;
+  int groups_, group_, in_group_;
+  float *of_group_, *of_chunk_, *of_groups_;
+  unsigned* tickets_;
+};
+
+// Memory and tickets for these sums.
+template <int K, class T>
+struct SumBuffers {
+  Workspace<float> partial;
+  unsigned* tickets;
+  SumBuffers(int slabs, int64_t chunks)
+      : partial(slabs * (chunks + Sums<K, T>::groups(int(chunks))) * K * K * slab<T>),
+        tickets(current_stream().tickets(slabs * (Sums<K, T>::groups(int(chunks)) + 1))) {}
+};
+
 // A block has a slab of channels and the tiles chunk, chunk + chunks, ... of it. Each thread keeps k k sums
-// for its two channels over all of them. Then the block adds the sums of its threads, the last of 16 blocks
-// those of the 16, and the last of all blocks those of all groups of 16. `partial` has for each slab the sums
-// of its blocks, then those of its groups.
+// for its two channels over all of them. Then the block adds the sums of its threads.
 template <int K, int S, int HEIGHT, class T>
 __global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, T>)
     weight_gradient_tiled(const T* x, const T* dy, float* partial, float* dw, unsigned* tickets, Tiling t,
@@ -77,7 +126,7 @@ __global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, T>)
   const int thread_row = int(t.by_columns.quotient(threadIdx.y)),
             thread_column = int(t.by_columns.remainder(threadIdx.y));
   float sum[TAPS][2] = {};
-  NO_UNROLL for (int64_t index = chunk; index < t.d.batch * t.tiles; index += chunks) {
+  NO_UNROLL for (int index = chunk; index < t.d.batch * t.tiles; index += chunks) {
     const TilePlace at(unsigned(index), t);
     fetch<STEP, A::span(HEIGHT)>(x_shared, t.source, x, at.level.in, at.image, at.row * S - at.level.pad_y,
                                  at.column * S - at.level.pad_x, first, t.d.channels);
@@ -120,43 +169,141 @@ __global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, T>)
     to[1] = sum[tap][1];
   }
   __syncthreads();
-  constexpr int SIZE = TAPS * SLAB;
-  const int groups = (chunks + chunks_together - 1) / chunks_together, group = chunk / chunks_together,
-            begin = group * chunks_together,
-            in_group = chunks - begin < chunks_together ? chunks - begin : chunks_together;
-  float* const of_chunks = partial + int64_t(slab_index) * (chunks + groups) * SIZE;
-  float* const of_groups = of_chunks + chunks * SIZE;
-  tickets += slab_index * (groups + 1);
-  add_sums<TAPS, SLAB, tile_threads<T>>(of_threads, int(blockDim.y), of_chunks + chunk * SIZE, SLAB, SLAB);
-  if (!is_last_block(tickets + group, unsigned(in_group))) return;
-  const float* from = of_chunks + begin * SIZE;
-  if (groups > 1) {
-    add_sums<TAPS, SLAB, tile_threads<T>>(from, in_group, of_groups + group * SIZE, SLAB, SLAB);
-    if (!is_last_block(tickets + groups, unsigned(groups))) return;
-    from = of_groups;
+  const Sums<K, T> sums(partial, tickets, slab_index, chunk, chunks);
+  add_sums<TAPS, SLAB, tile_threads<T>>(of_threads, int(blockDim.y), sums.of_chunk(), SLAB, SLAB);
+  sums.finish(dw + first, t.d.channels, t.d.channels - first);
+}
+
+// ---- On tensor cores, from eight channels of x and dy: with 16 pixels as the inner dimension, the products
+// of all pairs of channels, of which only the diagonal is used:
+//   dw (8, 8) = sum over pixels of dy^T (8, pixels) x at the tap (pixels, 8)
+// Two rows of the filter are above one another in a multiplication, which does 256 of its 2048 multiply-adds
+// for the result.
+
+using namespace tensor_cores;
+
+inline constexpr int rows_above = 1, rows_below = 2;  // of zeros around a tile of dy
+
+// A warp's eight channels of a tile. It takes x two rows at a time, eight columns each: the pixels of the
+// inner dimension. Below row i of x are rows i - a of dy for all rows a of the filter.
+template <int K>
+struct TapSums {
+  static constexpr int shifts = (K + 1) / 2, pairs = (K + 1) / 2;  // pairs of columns and rows of the filter
+  float of[pairs][K][4] = {};
+
+  // The places of this lane in the first matrices of x, of the last column of the filter, which has no
+  // neighbour, and of dy.
+  __device__ void add(const bfloat16* x, const bfloat16* x_last, const bfloat16* dy) {
+    uint32_t gradients[pairs][4] =
+        {};  // of rows i, i - 2, ...: the row, the one above, the one below, the row
+    UNROLL for (int i = 0; i < source_tile<K>; i += 2) {
+      UNROLL for (int p = pairs - 1; p > 0; --p) {
+        UNROLL for (int m = 0; m < 4; ++m) { gradients[p][m] = gradients[p - 1][m]; }
+      }
+      if (i <= tile)
+        load_matrices<true>(gradients[0], reinterpret_cast<const Numbers*>(dy + i * tile * pixel));
+      UNROLL for (int j = 0; j < shifts; ++j) {
+        uint32_t pixels[4];
+        const bfloat16* const from = 2 * j + 1 < K ? x : x_last;
+        load_matrices<true>(pixels,
+                            reinterpret_cast<const Numbers*>(from + (i * source_tile<K> + 2 * j) * pixel));
+        UNROLL for (int p = 0; p < pairs; ++p) {
+          if (i < 2 * p || i - 2 * p > tile) continue;
+          multiply_add(of[p][2 * j], gradients[p], pixels);
+          if (2 * j + 1 < K) multiply_add(of[p][2 * j + 1], gradients[p], pixels + 2);
+        }
+      }
+    }
   }
-  add_sums<TAPS, SLAB, tile_threads<T>>(from, groups > 1 ? groups : in_group, dw + first, t.d.channels,
-                                        t.d.channels - first);
+  // to[tap slab], for the channel of this lane, if it has one.
+  __device__ void store(float* to, int lane) const {
+    const int channel = lane / 4;
+    if (lane % 4 != channel / 2) return;
+    UNROLL for (int tap = 0; tap < K * K; ++tap) {
+      const float(&sums)[4] = of[tap / K / 2][tap % K];
+      const int row = tap / K % 2 * 2;
+      to[tap * slab<bfloat16> + channel] = channel % 2 ? sums[row + 1] : sums[row];
+    }
+  }
+};
+
+// Blocks that a multiprocessor should hold: as many as its shared memory does.
+inline constexpr int diagonal_blocks_held = 4;
+
+template <int K>
+__global__ void __launch_bounds__(threads, diagonal_blocks_held)
+    weight_gradient_diagonals(const bfloat16* x, const bfloat16* dy, float* partial, float* dw,
+                              unsigned* tickets, Tiling t, int chunks) {
+  constexpr int pitch = source_tile<K>;
+  bfloat16 *const x_shared = dynamic_shared<bfloat16>(), *const dy_shared = x_shared + pitch * pitch * pixel;
+  const int thread = int(threadIdx.y) * threads_across + int(threadIdx.x), lane = thread % warp_size,
+            warp = thread / warp_size;
+  const int slab_index = int(t.by_slabs.remainder(blockIdx.x)), chunk = int(t.by_slabs.quotient(blockIdx.x)),
+            first = slab_index * slab<bfloat16>;
+  // The rows around a tile of dy, which belong to other tiles, are 0.
+  for (int i = thread; i < (rows_above + rows_below) * tile * pixel / pack; i += threads) {
+    EXPECT_TRIPS(2);
+    const int above = rows_above * tile * pixel / pack;
+    reinterpret_cast<uint4*>(dy_shared)[i < above ? i : i + tile * tile * pixel / pack] = {0, 0, 0, 0};
+  }
+  // Matrices 0 and 1 of x are one below the other, 2 and 3 a column to the right. Matrices 0 and 3 of dy are
+  // a row, 1 is the one above, and 2 the one below.
+  const int matrix = lane / 8;
+  const bfloat16 *const of_last = x_shared + warp * pack + (matrix % 2 * pitch + lane % 8) * pixel,
+                        *const of_x = of_last + matrix / 2 * pixel,
+                        *const of_dy = dy_shared + warp * pack +
+                                       ((rows_above + matrix / 2 - matrix % 2) * tile + lane % 8) * pixel;
+  TapSums<K> sums;
+  NO_UNROLL for (int index = chunk; index < t.d.batch * t.tiles; index += chunks) {
+    const TilePlace at(unsigned(index), t);
+    fetch_source<K>(x_shared, x, at.level.in, at.image, at.row - at.level.pad_y, at.column - at.level.pad_x,
+                    first, t.d.channels);
+    fetch_fixed<tile, tile, tile>(dy_shared + rows_above * tile * pixel, dy, at.level.out, at.image, at.row,
+                                  at.column, first, t.d.channels);
+    wait_for_copies();
+    __syncthreads();
+    NO_UNROLL for (int column = 0; column < tile; column += 8) {
+      EXPECT_TRIPS(tile / 8);
+      sums.add(of_x + column * pixel, of_last + column * pixel, of_dy + column * pixel);
+    }
+    __syncthreads();
+  }
+  const Sums<K, bfloat16> of_blocks(partial, tickets, slab_index, chunk, chunks);
+  sums.store(of_blocks.of_chunk() + warp * pack, lane);
+  of_blocks.finish(dw + first, t.d.channels, t.d.channels - first);
 }
 
 }  // namespace
 
+bool depthwise_conv2d_weight_gradient_on_tensor_cores(const bfloat16* x, const bfloat16* dy, float* dw,
+                                                      const DepthwiseConv2dDims& d) {
+  return with_tiles<false>(d, [&]<int K>(const Tiling& t) {
+    const int64_t chunks = t.chunks(diagonal_blocks_held);
+    const SumBuffers<K, bfloat16> buffers(t.slabs, chunks);
+    constexpr int pixels = source_tile<K> * source_tile<K> + (rows_above + tile + rows_below) * tile;
+    launch(weight_gradient_diagonals<K>, config_of(t, chunks, pixels), x, dy, buffers.partial.data(), dw,
+           buffers.tickets, t, int(chunks));
+  });
+}
+
 template <class T>
 void depthwise_conv2d_weight_gradient(const T* x, const T* dy, Accumulator<T>* dw,
                                       const DepthwiseConv2dDims& d) {
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    if (depthwise_conv2d_weight_gradient_on_tensor_cores(x, dy, dw, d)) return;
+  }
   const bool done = tiled<T>(d, [&]<int K, int S>() {
     with_tiling<Axis<K, S, false>, T, 8 / S, 4 / S>(d, [&]<int HEIGHT>(const Tiling& t) {
       const SharedTile dy_tile(t.rows * HEIGHT, t.columns * width, width);
       const int sums =
                     max_lines * K * K * int(sizeof(float) / sizeof(T)),  // for all threads, counted in pixels
           pixels = std::max(t.source.pixels() + dy_tile.pixels(), sums);
-      const int64_t chunks = t.chunks(std::min(blocks_held<K, T>, shared_memory / (pixels * slab_bytes))),
-                    groups = (chunks + chunks_together - 1) / chunks_together;
-      const Workspace<float> partial(t.slabs * (chunks + groups) * K * K * slab<T>);
+      const int64_t chunks = t.chunks(std::min(blocks_held<K, T>, shared_memory / (pixels * slab_bytes)));
+      const SumBuffers<K, T> buffers(t.slabs, chunks);
       LaunchConfig config = t.template config<T>(chunks, pixels);
       config.block.y = max_lines;
-      launch(weight_gradient_tiled<K, S, HEIGHT, T>, config, x, dy, partial.data(), dw,
-             current_stream().tickets(t.slabs * (groups + 1)), t, dy_tile, int(chunks));
+      launch(weight_gradient_tiled<K, S, HEIGHT, T>, config, x, dy, buffers.partial.data(), dw,
+             buffers.tickets, t, dy_tile, int(chunks));
     });
   });
   const int64_t n = int64_t(d.kernel) * d.kernel * d.channels;

@@ -26,19 +26,23 @@ void load_matrices(const MatrixLane* const* lanes, bool turned) {
 }
 
 void multiply_add(const MatrixLane* const* lanes) {
-  float a[16][16], b[16][8];
+  float a[16][16], b[16][8], sum[16][8];
   for (int lane = 0; lane < 32; ++lane)
-    for (int part = 0; part < 4; ++part)
-      for (int i = 0; i < 2; ++i) {
-        const int row = lane / 4, column = lane % 4 * 2 + i;
+    for (int i = 0; i < 2; ++i) {
+      const int row = lane / 4, column = lane % 4 * 2 + i;
+      for (int part = 0; part < 4; ++part) {
         a[row + part % 2 * 8][column + part / 2 * 8] = static_cast<const Pair*>(lanes[lane]->a)[part][i];
         if (part < 2) b[column + part * 8][row] = static_cast<const Pair*>(lanes[lane]->b)[part][i];
       }
-  for (int lane = 0; lane < 32; ++lane)
-    for (int i = 0; i < 4; ++i) {
-      float& sum = static_cast<float*>(lanes[lane]->result)[i];
-      for (int k = 0; k < 16; ++k) sum += a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
+      for (int below = 0; below < 2; ++below)
+        sum[row + 8 * below][column] = static_cast<const float*>(lanes[lane]->result)[2 * below + i];
     }
+  for (int row = 0; row < 16; ++row)
+    for (int k = 0; k < 16; ++k)
+      for (int column = 0; column < 8; ++column) sum[row][column] += a[row][k] * b[k][column];
+  for (int lane = 0; lane < 32; ++lane)
+    for (int i = 0; i < 4; ++i)
+      static_cast<float*>(lanes[lane]->result)[i] = sum[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
 }
 
 }  // namespace

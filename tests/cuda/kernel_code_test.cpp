@@ -234,7 +234,7 @@ TEST_CASE("the table of kernels is read as it was written") {
   CHECK(code.step.rounds == 2);
   CHECK(code.once.loaded == 36);
   CHECK_THROWS_WITH(read_code_table(fmt::format("{}x\t1\n", text)),
-                    Contains("line 4 of the table of kernels has 2 columns, not 19"));
+                    Contains("line 4 of the table of kernels has 2 columns, not 22"));
   CHECK_THROWS_WITH(read_code_table("kernel\n"), Contains("line 1"));
   CHECK(code_table().kernels.size() > 300);  // the one of this build
 }
@@ -278,6 +278,10 @@ TEST_CASE("a prediction says what limits a launch, and ranks changes as a GPU do
   KernelCode busy = usual();
   busy.step.instructions = 1000;
   CHECK(seconds(large, busy).limit == Limit::instructions);
+  KernelCode multiplies = usual();
+  multiplies.step.products = 200;
+  CHECK(seconds(large, multiplies).limit == Limit::products);
+  CHECK(seconds(large, multiplies).seconds > 1.3 * wide.seconds);
   CHECK(seconds(launch_of("k", 4, 40000, 16), usual()).seconds > 2 * seconds(small, usual()).seconds);
   KernelCode chain = usual();
   chain.step.rounds = 10;

@@ -27,7 +27,8 @@ std::vector<std::string> arguments_of(const std::string& name) {
 
 // Naive kernels, and fast ones for numbers of channels that are not whole packs, move single numbers.
 bool moves_packs(const KernelCode& kernel) {
-  static const std::regex packed("_packed|_tiled|_chunks|_chunked|_boxes|_strips|node_|upsample_backward");
+  static const std::regex packed(
+      "_packed|_tiled|_diagonals|_chunks|_chunked|_boxes|_strips|node_|upsample_backward");
   // These read single numbers: sums over any axes, words of any size, anchors, and the sums of chunks.
   static const std::regex single(
       "sum_to_tiled|transpose_tiled|best_anchors|best_truths|_from_chunks|add_chunks");

@@ -6,6 +6,7 @@
 
 #include "core/autograd.h"
 #include "cuda/runtime/device.h"
+#include "cuda/runtime/profile.h"
 #include "ops/batch_norm.h"
 #include "ops/shape_ops.h"
 #include "ops/support/attributes.h"
@@ -111,6 +112,56 @@ TEST_CASE("depthwise convolution of a large tensor in bfloat16 is that of float3
     cuda::set_thread_order(cuda::ThreadOrder::forward);
     CHECK(again[2].values() == ours[2].values());
   }
+}
+
+namespace {
+// y, dx and dw of a convolution of levels.
+Tensors with_gradients(const Tensor& x, const Tensor& w, const Tensor& dy, const PyramidShape& shape) {
+  const Tensor in = x.detach().set_requires_grad(), filter = w.detach().set_requires_grad();
+  const Tensor y = depthwise_conv2d(in, filter, shape);
+  y.backward(dy);
+  return {y.detach(), in.grad(), filter.grad()};
+}
+}  // namespace
+
+TEST_CASE("depthwise convolution on tensor cores is that of float32 with a rounded filter") {
+  Random random(8);
+  const auto rounded = [](const Tensor& x) {
+    return cast(cast(x.to(Device::cuda), DType::bfloat16), DType::float32).to(Device::cpu);
+  };
+  // Tiles that maps cut, a last slab of eight channels, several tiles per block, and two stages of sums.
+  struct Case {
+    int64_t images, channels;
+    PyramidShape shape;
+  };
+  for (const Case& c : {Case{15, 40, {{{37, 33}}}}, Case{4, 232, {{{32, 48}, {16, 24}, {7, 9}, {1, 1}}}}})
+    for (const int64_t kernel : {3, 5}) {
+      const int64_t pixels = c.shape.pixels();
+      const Tensor x = rounded(randn({c.images, pixels, c.channels}, random)),
+                   dy = rounded(randn(x.shape(), random)), w = randn({kernel, kernel, c.channels}, random);
+      const Tensors exact = with_gradients(x, rounded(w), dy, c.shape);
+      const auto ours = [&] {
+        const auto on_gpu = [](const Tensor& t) { return cast(t.to(Device::cuda), DType::bfloat16); };
+        return with_gradients(on_gpu(x), w.to(Device::cuda), on_gpu(dy), c.shape);
+      };
+      CAPTURE(kernel, c.images, c.channels, pixels);
+      cuda::LaunchTimer timer;
+      const Tensors first = ours();
+      timer.stop();
+      std::string kernels;
+      for (const cuda::LaunchTime& launch : timer.times()) kernels += launch.kernel + ' ';
+      for (const char* name :
+           {"depthwise_diagonals<", "input_gradient_diagonals<", "weight_gradient_diagonals<"})
+        CHECK_THAT(kernels, Catch::Contains(name));
+      for (size_t i = 0; i < 3; ++i)
+        CHECK(relative_difference(cast(first[i], DType::float32).to(Device::cpu), exact[i]) <
+              (i == 2 ? 1e-5 : 4e-3));
+      if ((kernel == 3) == (c.images == 4)) continue;  // each run takes seconds
+      cuda::set_thread_order(cuda::ThreadOrder::shuffled);
+      const Tensors again = ours();
+      cuda::set_thread_order(cuda::ThreadOrder::forward);
+      for (size_t i = 0; i < 3; ++i) CHECK(again[i].values() == first[i].values());
+    }
 }
 
 namespace {
