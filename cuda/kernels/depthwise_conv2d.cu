@@ -6,8 +6,9 @@
 // down the rows of its pixels once; each row contributes to all outputs that it belongs to, and an output is
 // stored after its last row. Filter and sums are in registers.
 //
-// On an H200 the bytes leave room for 29 instructions a number. k 3 takes 20 to 25 of them and is predicted
-// at 0.67 to 0.9 of the bandwidth; k 5 takes 38 to 43 and is limited by them, at 0.44 to 0.7
+// On an H200 the bytes leave room for 29 instructions a number. k 3 takes 20 to 25 of them and k 5 38 to 43,
+// which limits it. In bfloat16 with stride 1, depthwise_tensor_cores.cu takes fewer; what is left here with
+// stride 2 is predicted at 0.74 to 0.96 of the bandwidth for k 3, and at 0.62 to 0.70 for k 5
 // (bench/NOTES.md).
 #include "cuda/device/columns.h"
 #include "cuda/device/depthwise_tiles.h"
@@ -197,7 +198,7 @@ inline constexpr int tall = GRADIENT || (S == 1 && !(K == 5 && sizeof(T) == 4)) 
 template <class T>
 int64_t depthwise_conv2d_chunks(const DepthwiseConv2dDims& d) {
   int64_t chunks = 0;
-  if constexpr (std::is_same_v<T, bfloat16>) chunks = depthwise_conv2d_chunks_on_tensor_cores(d);
+  if constexpr (std::is_same_v<T, bfloat16>) chunks = depthwise_conv2d_chunks_on_tensor_cores<T>(d);
   if (chunks > 0) return chunks;
   tiled<T>(d, [&]<int K, int S>() {
     with_tiling<Axis<K, S, false>, T, tall<K, S, false, T>, 2>(

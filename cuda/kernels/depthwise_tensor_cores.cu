@@ -3,13 +3,17 @@
 //   y (pixels, 8) = sum over taps of x at the tap (pixels, 8) D (8, 8)
 // One multiplication of 16 pixels by two taps' diagonals, one above the other, does 256 of its 2048
 // multiply-adds for the result; the others multiply zeros. It still takes fewer issue slots than one
-// instruction for each 32: for k 5 a tile needs about half of them. As zero times infinity is no number, a
-// number that is not finite spreads to the pixel's other seven channels. The filter is rounded to bfloat16,
-// as in all kernels of a bfloat16 convolution.
+// instruction for each 32: a number of the result takes 14 (k 3) and 18 (k 5) instructions, and 4 more with
+// statistics, while the products keep the tensor cores busy for as long as 10 and 26. The kernels of
+// depthwise_conv2d.cu take 20 to 25 and 38 to 43. Predicted on an H200: 0.74 to 0.99 of the bandwidth for
+// k 3, and 0.55 to 0.74 for k 5 (bench/NOTES.md). It has not run on a GPU yet.
+//
+// As zero times infinity is no number, a number that is not finite spreads to the pixel's other seven
+// channels. The filter is rounded to bfloat16, as in all kernels of a bfloat16 convolution.
 //
 // A block has 32 channels of tiles of 16 x 16 pixels. Each of its four warps computes eight channels of the
 // whole tile, eight rows by eight columns at a time: it loads a matrix of 8 pixels by 8 channels for each row
-// and each horizontal shift, and uses it for every row of the result under which it lies. The result takes
+// and each horizontal shift, and uses it for every row of the result that it contributes to. The result takes
 // the place of the source pixels that the warp has used, from where it is stored in packs.
 #include "cuda/kernels/depthwise_tensor_cores.h"
 
@@ -198,14 +202,16 @@ __global__ void __launch_bounds__(threads, blocks_held<K, Plain>)
 
 }  // namespace
 
+template <class T>
 int64_t depthwise_conv2d_chunks_on_tensor_cores(const DepthwiseConv2dDims& d) {
   int64_t chunks = 0;
   with_tiles<false>(d, [&]<int K>(const Tiling& t) { chunks = t.chunks(blocks_held<K, Gathered>); });
   return chunks;
 }
 
-bool depthwise_conv2d_on_tensor_cores(const bfloat16* x, const float* w, bfloat16* y,
-                                      const DepthwiseConv2dDims& d, const OutputEpilogue& epilogue) {
+template <class T>
+bool depthwise_conv2d_on_tensor_cores(const T* x, const float* w, T* y, const DepthwiseConv2dDims& d,
+                                      const OutputEpilogue& epilogue) {
   return with_tiles<false>(d, [&]<int K>(const Tiling& t) {
     const auto run = [&]<class Output>(Output) {
       const int64_t chunks = t.chunks(blocks_held<K, Output>);
@@ -217,7 +223,8 @@ bool depthwise_conv2d_on_tensor_cores(const bfloat16* x, const float* w, bfloat1
   });
 }
 
-bool depthwise_conv2d_input_gradient_on_tensor_cores(const float* w, const bfloat16* dy, bfloat16* dx,
+template <class T>
+bool depthwise_conv2d_input_gradient_on_tensor_cores(const float* w, const T* dy, T* dx,
                                                      const DepthwiseConv2dDims& d) {
   return with_tiles<true>(d, [&]<int K>(const Tiling& t) {
     const int64_t chunks = t.chunks(blocks_held<K, Plain>);
@@ -225,5 +232,13 @@ bool depthwise_conv2d_input_gradient_on_tensor_cores(const float* w, const bfloa
            int(chunks));
   });
 }
+
+#define INSTANTIATE(T)                                                                                      \
+  template int64_t depthwise_conv2d_chunks_on_tensor_cores<T>(const DepthwiseConv2dDims&);                  \
+  template bool depthwise_conv2d_on_tensor_cores<T>(const T*, const float*, T*, const DepthwiseConv2dDims&, \
+                                                    const OutputEpilogue&);                                 \
+  template bool depthwise_conv2d_input_gradient_on_tensor_cores<T>(const float*, const T*, T*,              \
+                                                                   const DepthwiseConv2dDims&);
+INSTANTIATE(bfloat16)
 
 }  // namespace fovea::cuda
