@@ -109,9 +109,8 @@ __device__ inline void convolve_tiles(const bfloat16* from, const float* w, bflo
   }
   // Matrices 0 and 1 are one below the other, 2 and 3 a column to the right.
   bfloat16* const of_warp = shared + warp * pack;
-  const bfloat16 *const last = of_warp + (lane / 8 % 2 * pitch + lane % 8) * pixel, *const source =
-                                                                                        last +
-                                                                                        lane / 16 * pixel;
+  const bfloat16* const last = of_warp + (lane / 8 % 2 * pitch + lane % 8) * pixel;
+  const bfloat16* const source = last + lane / 16 * pixel;
   // A word of the result, and a pack of the tile that is stored.
   bfloat16* const words = of_warp + lane / 4 * pixel + lane % 4 * 2;
   const int own = thread % packs * pack, column = thread / packs % tile, row = thread / packs / tile;

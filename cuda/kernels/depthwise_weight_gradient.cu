@@ -195,8 +195,8 @@ struct TapSums {
   // The places of this lane in the first matrices of x, of the last column of the filter, which has no
   // neighbour, and of dy.
   __device__ void add(const bfloat16* x, const bfloat16* x_last, const bfloat16* dy) {
-    uint32_t gradients[pairs][4] =
-        {};  // of rows i, i - 2, ...: the row, the one above, the one below, the row
+    // Of rows i, i - 2, ... of dy: the row, the one above, the one below, and the row again.
+    uint32_t gradients[pairs][4] = {};
     UNROLL for (int i = 0; i < source_tile<K>; i += 2) {
       UNROLL for (int p = pairs - 1; p > 0; --p) {
         UNROLL for (int m = 0; m < 4; ++m) { gradients[p][m] = gradients[p - 1][m]; }
@@ -250,10 +250,10 @@ __global__ void __launch_bounds__(threads, diagonal_blocks_held)
   // Matrices 0 and 1 of x are one below the other, 2 and 3 a column to the right. Matrices 0 and 3 of dy are
   // a row, 1 is the one above, and 2 the one below.
   const int matrix = lane / 8;
-  const bfloat16 *const of_last = x_shared + warp * pack + (matrix % 2 * pitch + lane % 8) * pixel,
-                        *const of_x = of_last + matrix / 2 * pixel,
-                        *const of_dy = dy_shared + warp * pack +
-                                       ((rows_above + matrix / 2 - matrix % 2) * tile + lane % 8) * pixel;
+  const bfloat16* const of_last = x_shared + warp * pack + (matrix % 2 * pitch + lane % 8) * pixel;
+  const bfloat16* const of_x = of_last + matrix / 2 * pixel;
+  const int row_of_dy = rows_above + matrix / 2 - matrix % 2;
+  const bfloat16* const of_dy = dy_shared + warp * pack + (row_of_dy * tile + lane % 8) * pixel;
   TapSums<K> sums;
   NO_UNROLL for (int index = chunk; index < t.d.batch * t.tiles; index += chunks) {
     const TilePlace at(unsigned(index), t);
