@@ -55,9 +55,9 @@ struct DepthwiseConv2dDims {
 namespace cuda {
 
 // y[n,i,j,c] = sum_{a,b} x[n, i s + a - p, j s + b - p, c] w[a,b,c], in each level of an image. x (N, P, C),
-// w (k, k, C), y (N, P', C); any window, with fast kernels for k 3 and 5 and stride 1 and 2. T: float,
-// double, bfloat16. One launch serves all levels, also for the gradients. Only the fast kernels support an
-// epilogue that is not empty.
+// w (k, k, C), rounded to T, y (N, P', C); any window, with fast kernels for k 3 and 5 and stride 1 and 2. T:
+// float, double, bfloat16. One launch serves all levels, also for the gradients. Only the fast kernels
+// support an epilogue that is not empty.
 template <class T>
 void depthwise_conv2d(const T* x, const Accumulator<T>* w, T* y, const DepthwiseConv2dDims& dims,
                       const OutputEpilogue& epilogue);
