@@ -13,7 +13,7 @@ struct CodeCost {
   double rounds = 0;              // global loads, each of which waits for the one before it
   double loaded = 0, stored = 0;  // bytes, global memory, every access counted
   double barriers = 0;
-  double products = 0;  // of 16 x 16 by 16 x 8 matrices, on tensor cores; also among the instructions
+  double products = 0;  // mma.m16n8k16, each of which is also counted as an instruction
 
   CodeCost& operator+=(const CodeCost& other);  // field by field
   CodeCost operator*(double factor) const;      // likewise

@@ -1,15 +1,15 @@
 // Depthwise convolution and its input gradient on tensor cores. Each channel has its own filter, so for eight
 // channels a tap is a diagonal matrix D:
 //   y (pixels, 8) = sum over taps of x at the tap (pixels, 8) D (8, 8)
-// One multiplication of 16 pixels by two taps' diagonals, one above the other, does 256 of its 2048
-// multiply-adds for the result; the others multiply zeros. It still takes fewer issue slots than one
+// One multiplication takes 16 pixels and the diagonals of two taps. Of its 2048 multiply-adds, 256
+// contribute to the result; the others multiply by zero. It still takes fewer issue slots than one
 // instruction for each 32: a number of the result takes 14 (k 3) and 18 (k 5) instructions, and 4 more with
 // statistics, while the products keep the tensor cores busy for as long as 10 and 26. The kernels of
 // depthwise_conv2d.cu take 20 to 25 and 38 to 43. Predicted on an H200: 0.74 to 0.99 of the bandwidth for
 // k 3, and 0.55 to 0.74 for k 5 (bench/NOTES.md). It has not run on a GPU yet.
 //
-// As zero times infinity is no number, a number that is not finite spreads to the pixel's other seven
-// channels. The filter is rounded to bfloat16, as in all kernels of a bfloat16 convolution.
+// Zero times infinity is NaN, so a number that is not finite spreads to the pixel's other seven channels. The
+// filter is rounded to bfloat16, as in all kernels of a bfloat16 convolution.
 //
 // A block has 32 channels of tiles of 16 x 16 pixels. Each of its four warps computes eight channels of the
 // whole tile, eight rows by eight columns at a time: it loads a matrix of 8 pixels by 8 channels for each row

@@ -175,15 +175,14 @@ __global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, T>)
   sums.finish(dw + first, t.d.channels, t.d.channels - first);
 }
 
-// ---- On tensor cores, from eight channels of x and dy: with 16 pixels as the inner dimension, the products
-// of all pairs of channels, of which only the diagonal is used:
+// ---- On tensor cores. A multiplication takes eight channels of x and of dy, with 16 pixels as its inner
+// dimension. It multiplies every pair of channels, and only the diagonal is the result:
 //   dw (8, 8) = sum over pixels of dy^T (8, pixels) x at the tap (pixels, 8)
-// Two rows of the filter are above one another in a multiplication, which does 256 of its 2048 multiply-adds
-// for the result.
+// It covers two rows of the filter at once, so 256 of its 2048 multiply-adds contribute to the result.
 
 using namespace tensor_cores;
 
-inline constexpr int rows_above = 1, rows_below = 2;  // of zeros around a tile of dy
+inline constexpr int rows_above = 1, rows_below = 2;  // a tile of dy has zeros above and below it
 
 // A warp's eight channels of a tile. It takes x two rows at a time, eight columns each: the pixels of the
 // inner dimension. Below row i of x are rows i - a of dy for all rows a of the filter.
@@ -195,7 +194,7 @@ struct TapSums {
   // The places of this lane in the first matrices of x, of the last column of the filter, which has no
   // neighbour, and of dy.
   __device__ void add(const bfloat16* x, const bfloat16* x_last, const bfloat16* dy) {
-    // Of rows i, i - 2, ... of dy: the row, the one above, the one below, and the row again.
+    // With r = i - 2 p, gradients[p] has rows r, r - 1, r + 1 and again r of dy.
     uint32_t gradients[pairs][4] = {};
     UNROLL for (int i = 0; i < source_tile<K>; i += 2) {
       UNROLL for (int p = pairs - 1; p > 0; --p) {
