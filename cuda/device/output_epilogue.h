@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "cuda/device/sm_80.h"
 #include "cuda/device/vector.h"
 #include "cuda/kernels/activation.h"
 
@@ -67,19 +68,64 @@ struct OutputSums {
     values[k] += distance;
     values[N + k] += distance * distance;
   }
+  // Adds the sums of `rows` other values, which may have another pivot.
+  __device__ void merge(const OutputSums& other, int rows) {
+    UNROLL for (int k = 0; k < N; ++k) {
+      const float to_other = other.pivot[k] - pivot[k], moved = float(rows) * to_other;
+      values[k] += other.values[k] + moved;
+      values[N + k] += other.values[N + k] + to_other * (2 * other.values[k] + moved);
+    }
+  }
   // Called by one thread with the sums of the whole chunk, whose threads share one pivot; 0 without rows.
   __device__ void store(const OutputEpilogue& to, int64_t chunk, int rows, int channel, int channels) const {
     const float n = rows > 0 ? float(rows) : 1.0f;
     Pack<float, N> mean, squares;
     UNROLL for (int k = 0; k < N; ++k) {
       mean.value[k] = pivot[k] + values[k] / n;
-      squares.value[k] = values[N + k] - values[k] * values[k] / n;
+      const float distances = values[N + k] - values[k] * values[k] / n;
+      squares.value[k] = distances < 0 ? 0 : distances;
     }
     float* of_chunk = to.statistics + 2 * chunk * channels + channel;
     store_pack(of_chunk, mean);
     store_pack(of_chunk + channels, squares);
     if (channel == 0) to.rows[chunk] = rows;
   }
+};
+
+// The same for a warp's eight channels of rounded outputs y (pixels, 8), on tensor cores. One multiplication
+// takes 16 pixels:
+//   (y, 1)^T (16, 16) y (16, 8) = sums of the products of two channels, and of y
+// The sums of squares are on the diagonal: lane 4 c + c / 2 has both sums of channel c. Products have no
+// pivot, and tensor cores truncate, so a multiplication may lose 2^-24 of a group's sum of squares. With 16
+// in a group, that is half of what rounding y to bfloat16 has added to it: ulp^2 / 12, some 2^-19. Across
+// groups the sums have a pivot, the first mean.
+class ProductSums {
+ public:
+  // `ones_and_y`: pixels 0 to 7, ones, pixels 8 to 15, ones; `y`: pixels 0 to 7 and 8 to 15. All are turned,
+  // as load_matrices<true>() loads them.
+  __device__ void add(const uint32_t (&ones_and_y)[4], const uint32_t* y) {
+    multiply_add(products_, ones_and_y, y);
+  }
+  // Ends a group of this many pixels; any others that were added are 0.
+  __device__ void end_group(int pixels, bool first, int lane) {
+    const bool odd = lane / 4 % 2;
+    const float sum = odd ? products_[3] : products_[2], squares = odd ? products_[1] : products_[0];
+    if (first && pixels > 0) {
+      EXPECT_SKIPPED(1);
+      of_channel_.pivot[0] = sum / float(pixels);
+    }
+    const float distance = sum - float(pixels) * of_channel_.pivot[0];
+    of_channel_.values[0] += distance;
+    of_channel_.values[1] += squares - of_channel_.pivot[0] * (sum + distance);
+    UNROLL for (float& product : products_) { product = 0; }
+  }
+  // The channel of this lane, or -1.
+  __device__ static int channel(int lane) { return lane % 4 == lane / 8 ? lane / 4 : -1; }
+  __device__ const OutputSums<1>& of_channel() const { return of_channel_; }
+
+ private:
+  OutputSums<1> of_channel_;
+  float products_[4] = {};
 };
 
 }  // namespace fovea

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "cuda/device/pixel.h"
 #include "cuda/device/unroll.h"
 #include "cuda/device/vector.h"
 #include "cuda/kernels/pool2d.h"
@@ -13,17 +14,37 @@ struct ImagePlace {
   int64_t n;
   int y, x, c;
 };
-// The pixel and the first channel of the i-th pack of images of that size.
-__device__ inline ImagePlace place_of(int64_t i, int height, int width, int packs, int pack) {
-  if (i >> 32) {  // a division of 64 bits costs four times as much
-    EXPECT_SKIPPED(0);
-    const int64_t pixel = i / packs, row = pixel / width, n = row / height;
-    return {n, int(row - n * height), int(pixel - row * width), int(i - pixel * packs) * pack};
+// The packs of such images, for kernels with a thread for each.
+struct ImageGrid {
+  int64_t packs = 0;
+  int height = 0, width = 0, of_pixel = 1, pack = 1;  // packs of a pixel, channels of a pack
+  Divisor by_packs = {}, by_width = {}, by_height = {};
+
+  ImageGrid() = default;
+  ImageGrid(int64_t images, int height_, int width_, int channels, int pack_)
+      : packs(images * height_ * width_ * (channels / pack_)),
+        height(height_),
+        width(width_),
+        of_pixel(channels / pack_),
+        pack(pack_) {
+    if (packs == 0) return;
+    by_packs = Divisor(of_pixel);
+    by_width = Divisor(width);
+    by_height = Divisor(height);
   }
-  const unsigned index = unsigned(i), pixel = index / unsigned(packs), row = pixel / unsigned(width),
-                 n = row / unsigned(height);
-  return {n, int(row - n * height), int(pixel - row * width), int(index - pixel * packs) * pack};
-}
+  // The pixel and the first channel of the i-th pack.
+  __device__ ImagePlace place(int64_t i) const {
+    if (i >> 31) {  // more than a Divisor divides
+      EXPECT_SKIPPED(0);
+      const int64_t pixel = i / of_pixel, row = pixel / width, n = row / height;
+      return {n, int(row - n * height), int(pixel - row * width), int(i - pixel * of_pixel) * pack};
+    }
+    const unsigned index = unsigned(i), pixel = by_packs.quotient(index), row = by_width.quotient(pixel),
+                   n = by_height.quotient(row);
+    return {int64_t(n), int(row - n * height), int(pixel - row * width),
+            int(index - pixel * of_pixel) * pack};
+  }
+};
 __device__ inline int64_t offset(int64_t n, int y, int x, int height, int width, int channels) {
   return ((n * height + y) * width + x) * channels;
 }

@@ -110,18 +110,12 @@ __device__ inline void for_each_channel(const R (&sums)[Count], const SegmentPla
 }
 
 // Two sums per channel for each chunk of each process, (processes, chunks, 2, channels), restricted to this
-// block's segment and columns. If `rows` is given, chunks have these numbers of rows, otherwise those of the
-// grid.
+// block's segment and columns.
 template <int N, class R>
 class Chunks {
  public:
-  __device__ Chunks(const R* partial, int processes, const SegmentPlace<N>& at, const SegmentGrid& grid,
-                    const int* rows = nullptr)
-      : grid_(grid),
-        at_(at),
-        processes_(processes),
-        rows_(rows),
-        first_(partial + 2 * at.of.first * grid.columns) {}
+  __device__ Chunks(const R* partial, int processes, const SegmentPlace<N>& at, const SegmentGrid& grid)
+      : grid_(grid), at_(at), processes_(processes), first_(partial + 2 * at.of.first * grid.columns) {}
   __device__ static void store(const R (&sums)[2], int64_t channel, R* partial, const SegmentPlace<N>& at,
                                const SegmentGrid& grid) {
     R* to = partial + 2 * at.chunk * grid.columns + channel;
@@ -132,20 +126,28 @@ class Chunks {
   __device__ const R* first() const { return first_; }  // the first chunk's first sums, (channels)
   __device__ int64_t rows() const { return at_.of.rows * processes_; }
   // Calls use(rows, first sums, second sums) for each of this thread's chunks, of which there are usually
-  // Trips.
+  // Trips. It loads four at once, and the first of them again rather than a branch if there are fewer.
   template <int Trips, class F>
   __device__ void for_each(F&& use) const {
+    constexpr unsigned at_once = 4;
+    const unsigned chunks = at_.inside ? unsigned(at_.of.count) : 0, lines = blockDim.y,
+                   columns = unsigned(grid_.columns);
     const R* from = first_ + at_.column;
     for (int process = 0; process < processes_; ++process, from += 2 * grid_.chunks * grid_.columns) {
       EXPECT_TRIPS(1);
-      UNROLL_BY_4 for (int64_t i = at_.inside ? threadIdx.y : at_.of.count; i < at_.of.count;
-                       i += blockDim.y) {
-        EXPECT_TRIPS(Trips);
-        const int64_t left = at_.of.rows - i * grid_.chunk_rows;
-        use(rows_                     ? rows_[i]
-            : left < grid_.chunk_rows ? left
-                                      : grid_.chunk_rows,
-            load_pack<N>(from + 2 * i * grid_.columns), load_pack<N>(from + (2 * i + 1) * grid_.columns));
+      NO_UNROLL for (unsigned i = threadIdx.y; i < chunks; i += at_once * lines) {
+        EXPECT_TRIPS((Trips + 3) / 4);
+        Pack<R, N> sums[at_once], others[at_once];
+        UNROLL for (unsigned k = 0; k < at_once; ++k) {
+          const unsigned chunk = i + k * lines < chunks ? i + k * lines : i;
+          sums[k] = load_pack<N>(from + 2 * chunk * columns);
+          others[k] = load_pack<N>(from + (2 * chunk + 1) * columns);
+        }
+        UNROLL for (unsigned k = 0; k < at_once; ++k) {
+          const int64_t left = at_.of.rows - (i + k * lines) * grid_.chunk_rows;
+          if (i + k * lines < chunks)
+            use(left < grid_.chunk_rows ? left : grid_.chunk_rows, sums[k], others[k]);
+        }
       }
     }
   }
@@ -154,7 +156,6 @@ class Chunks {
   const SegmentGrid& grid_;
   const SegmentPlace<N>& at_;
   int processes_;
-  const int* rows_;
   const R* first_;
 };
 

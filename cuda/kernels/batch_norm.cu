@@ -58,18 +58,12 @@ struct Statistics {
     from_pivot(channel % pair == 0 ? left : right, R(at.end - at.first), sums);
   }
 
-  // Merges as Chan, Golub and LeVeque do, but all at once, relative to the first chunk's mean: that keeps the
-  // digits without arithmetic in double, which consumer GPUs run at 1/64 of the rate.
   template <int Trips, int N>
   __device__ void merge(const Chunks<N, R>& chunks, const SegmentPlace<N>& at, R (&sums)[2 * N]) const {
     Pack<R, N> pivot = {};
     if (at.inside) pivot = load_pack<N>(chunks.first() + at.column);
     chunks.template for_each<Trips>([&](int64_t rows, const Pack<R, N>& mean, const Pack<R, N>& squares) {
-      UNROLL for (int k = 0; k < N; ++k) {
-        const R distance = mean.value[k] - pivot.value[k];
-        sums[k] += R(rows) * distance;
-        sums[N + k] += squares.value[k] + R(rows) * distance * distance;
-      }
+      add_chunk<N>(pivot, R(rows), mean, squares, sums);
     });
   }
   template <int N>
@@ -77,29 +71,10 @@ struct Statistics {
     from_pivot(chunks.first()[channel], R(chunks.rows()), sums);
   }
 
-  // Writes the coefficients and updates the running averages.
   __device__ void finish(const R (&sums)[2], const R (&)[2], int64_t rows, int segment, int64_t channel,
                          int64_t coefficient) const {
-    // All loads come first: none may be moved before a store.
-    const BatchNormParameters<R> of = norms.of[segment];
-    const bool updates = of.running_mean != nullptr;
-    const R weight = of.weight[channel], bias = of.bias[channel];
-    const R running_mean = updates ? of.running_mean[channel] : R(0),
-            running_variance = updates ? of.running_variance[channel] : R(0);
-    // Rounding may give less than 0; a NaN stays.
-    const R mean = sums[0], variance = sums[1] < R(0) ? R(0) : sums[1] / R(rows);
-    write_coefficients(norm, coefficient, mean, variance, norms.epsilon, weight, bias);
-    if (!updates) return;
-    const R unbiased = rows > 1 ? R(rows) / R(rows - 1) : R(1), keep = 1 - norms.momentum;
-    of.running_mean[channel] = keep * running_mean + norms.momentum * mean;
-    of.running_variance[channel] = keep * running_variance + norms.momentum * unbiased * variance;
-  }
-
- private:
-  // Sums of distances from a pivot and of their squares become the mean and the sum of squares around it.
-  __device__ static void from_pivot(R pivot, R rows, R (&sums)[2]) {
-    sums[1] -= sums[0] * sums[0] / rows;
-    sums[0] = pivot + sums[0] / rows;
+    NormChannel<R>(norms.of[segment], channel)
+        .write(sums, rows, norms.epsilon, norms.momentum, norm, coefficient);
   }
 };
 
@@ -262,31 +237,22 @@ __global__ void __launch_bounds__(sum_threads, blocks_held<Pass, 2>)
   });
 }
 
-// For chunks that were gathered from several processes or given. One block per segment and tile.
+// For chunks that were gathered from several processes. One block per segment and tile.
 template <class Pass, int N>
 __global__ void finish_chunks(Pass pass, const typename Pass::R* partial, int rank, int processes,
                               SegmentGrid grid) {
   using R = typename Pass::R;
   const SegmentPlace<N> at(grid, grid.of[blockIdx.x / unsigned(grid.tiles)].first);
-  const Chunks<N, R> chunks(partial, processes, at, grid, pass.given.rows);
+  const Chunks<N, R> chunks(partial, processes, at, grid);
   const int64_t rows = at.of.rows * processes;
-  R all[2 * N] = {};
+  R all[2 * N] = {}, own[2 * N] = {}, both[4 * N];
   pass.template merge<2>(chunks, at, all);
-  if (processes > 1) {
-    EXPECT_SKIPPED(0);
-    R own[2 * N] = {}, both[4 * N];
-    pass.template merge<2>(Chunks<N, R>(partial + 2 * rank * grid.chunks * grid.columns, 1, at, grid), at,
-                           own);
-    UNROLL for (int k = 0; k < 2 * N; ++k) both[k] = all[k], both[2 * N + k] = own[k];
-    return for_each_channel(both, at, [&](int64_t channel, R(&totals)[4]) {
-      R of_all[2] = {totals[0], totals[1]};
-      pass.of_all(chunks, channel, of_all);
-      pass.finish(of_all, {totals[2], totals[3]}, rows, at.segment, channel, at.coefficient(channel));
-    });
-  }
-  for_each_channel(all, at, [&](int64_t channel, R(&totals)[2]) {
-    pass.of_all(chunks, channel, totals);
-    pass.finish(totals, totals, rows, at.segment, channel, at.coefficient(channel));
+  pass.template merge<2>(Chunks<N, R>(partial + 2 * rank * grid.chunks * grid.columns, 1, at, grid), at, own);
+  UNROLL for (int k = 0; k < 2 * N; ++k) both[k] = all[k], both[2 * N + k] = own[k];
+  for_each_channel(both, at, [&](int64_t channel, R(&totals)[4]) {
+    R of_all[2] = {totals[0], totals[1]};
+    pass.of_all(chunks, channel, of_all);
+    pass.finish(of_all, {totals[2], totals[3]}, rows, at.segment, channel, at.coefficient(channel));
   });
 }
 
@@ -329,7 +295,6 @@ constexpr ColumnPlan plan_for_chunks = {264, 4, sum_threads, 64};
 // All rows in one block, with 32 bytes of channels per row (a memory sector), if a thread has few rows.
 constexpr ColumnPlan plan_for_slabs = {1, int64_t(1) << 40, slab_threads, 4};
 constexpr int64_t most_slab_steps = 4;
-constexpr ColumnPlan plan_for_given = {1, int64_t(1) << 40, 512, 4};  // 16 channels per block, and all chunks
 
 SegmentGrid grid_of(const BatchNormDims& d, int pack, ColumnPlan plan) {
   return segment_grid(d.images, std::span(d.size, size_t(d.segments)), d.channels, pack, plan);
@@ -346,22 +311,22 @@ template <class T, int N, class Pass>
 void run_sums(const Pass& pass, ProcessGroup& group, const BatchNormDims& d) {
   using R = Accumulator<T>;
   using Sums = typename Pass::Sums;
+  if constexpr (std::is_same_v<Sums, Statistics<T>> && std::is_same_v<R, float>) {
+    if (pass.given.count) return merge_given(pass.given, pass.norms, pass.norm, d);
+  }
   const bool alone = group.size() == 1;
-  const int64_t given = pass.given.count;
-  SegmentGrid grid = grid_of(d, N, given ? plan_for_given : plan_for_chunks);
-  if (given) grid.of[0].count = grid.chunks = given;
+  const SegmentGrid grid = grid_of(d, N, plan_for_chunks);
   const size_t shared_bytes = grid.shared_bytes<R>((alone ? 2 : 4) * N);
   const int64_t groups = grid.segments * grid.tiles, size = 2 * grid.partials();
-  const Workspace<R> partial(given ? 0 : size * group.size());
-  if (!given)
-    launch(sum_chunks<Sums, N>, {grid, shared_bytes}, pass, partial.data() + size * group.rank(),
-           alone ? current_stream().tickets(groups) : nullptr, grid);
-  if (!alone) group.all_gather_on_device(partial.data(), size_t(size) * sizeof(R));
-  if (!alone || given)
-    launch(finish_chunks<Sums, N>,
-           LaunchConfig(dim3(unsigned(groups)), grid.block(), shared_bytes)
-               .moves(size * group.size() * int64_t(sizeof(R))),
-           pass, given ? pass.given.statistics : partial.data(), group.rank(), group.size(), grid);
+  const Workspace<R> partial(size * group.size());
+  launch(sum_chunks<Sums, N>, {grid, shared_bytes}, pass, partial.data() + size * group.rank(),
+         alone ? current_stream().tickets(groups) : nullptr, grid);
+  if (alone) return;
+  group.all_gather_on_device(partial.data(), size_t(size) * sizeof(R));
+  launch(finish_chunks<Sums, N>,
+         LaunchConfig(dim3(unsigned(groups)), grid.block(), shared_bytes)
+             .moves(size * group.size() * int64_t(sizeof(R))),
+         pass, partial.data(), group.rank(), group.size(), grid);
 }
 
 template <class T, class Pass>

@@ -22,6 +22,7 @@
 #include "cuda/kernels/bifpn_node.h"
 
 #include <algorithm>
+#include <string>
 
 #include "cuda/device/grid.h"
 #include "cuda/device/last_block.h"
@@ -30,6 +31,7 @@
 #include "cuda/device/unroll.h"
 #include "cuda/device/vector.h"
 #include "cuda/kernels/activation.h"
+#include "cuda/runtime/error.h"
 #include "cuda/runtime/launch.h"
 #include "cuda/runtime/memory.h"
 #include "cuda/runtime/stream.h"
@@ -45,6 +47,7 @@ struct Input {
   uint8_t* first;  // for each output, which pixel of its window was the first maximum; or null
   Resample kind;
   PoolAxis vertical, horizontal;
+  Divisor by_height, by_width;  // those of the output
 };
 constexpr int usual_inputs = 3, without_pool = 2;  // in a BiFPN only pooling nodes have three inputs
 constexpr int no_maximum = 255;  // what -1, for a window with a NaN, becomes: its gradient goes nowhere
@@ -53,7 +56,8 @@ template <class T>
 struct Node {
   Input<T> input[max_node_inputs];
   int count;
-  int height, width, channels;
+  int channels;
+  ImageGrid grid;  // of the output
   const Accumulator<T>* v;
   Fusion fusion;
 };
@@ -61,11 +65,15 @@ struct Node {
 // w_k, in the precision R. All v are loaded at once.
 template <class R, class V>
 __device__ R fusion_weight(const V* v, Fusion fusion, int count, int k) {
-  if (fusion == Fusion::sum) return R(1);
+  if (fusion == Fusion::sum) {
+    EXPECT_SKIPPED(0);
+    return R(1);
+  }
   V value[max_node_inputs];
   UNROLL for (int j = 0; j < max_node_inputs; ++j) { value[j] = v[j < count ? j : 0]; }
   const R own = R(v[k]);
   if (fusion == Fusion::softmax) {
+    EXPECT_SKIPPED(1);
     R largest = R(value[0]), total = 0;
     UNROLL for (int j = 1; j < max_node_inputs; ++j) {
       largest = R(value[j]) > largest ? R(value[j]) : largest;
@@ -91,20 +99,23 @@ __device__ void share_weights(const Node<T>& node, Accumulator<T>* w) {
 }
 
 // All inputs of an output pixel at the node's size, N channels each. They are numbers of T, maxima included,
-// so nothing is rounded. Their loads do not wait for one another, except for the windows of pooled inputs.
-template <int N, int Most, class T>
+// so nothing is rounded. Their loads do not wait for one another, except for the windows of pooled inputs:
+// what is not needed is replaced by the first pack of an input, since a branch would separate the loads.
+template <int N, int Most, bool POOLS, class T>
 struct Inputs {
   Pack<T, N> x[Most];
 
   __device__ Inputs(const Node<T>& node, const ImagePlace& out) {
     UNROLL for (int k = 0; k < Most; ++k) {
       const Input<T>& in = node.input[k];
-      if (k >= node.count || in.kind == Resample::pool) continue;
-      const bool same = in.kind == Resample::same;
-      const int row = same ? out.y : int(ResampleDims::source(out.y, in.vertical.in, in.vertical.out)),
-                column = same ? out.x : int(ResampleDims::source(out.x, in.horizontal.in, in.horizontal.out));
-      x[k] = load_pack<N>(in.x + offset(out.n, row, column, in.vertical.in, in.horizontal.in, node.channels) +
-                          out.c);
+      const bool same = in.kind == Resample::same,
+                 wanted = k < node.count && !(POOLS && in.kind == Resample::pool);
+      // ResampleDims::source()
+      const int row = same ? out.y : int(in.by_height.quotient(unsigned(out.y * in.vertical.in))),
+                column = same ? out.x : int(in.by_width.quotient(unsigned(out.x * in.horizontal.in)));
+      const int64_t place =
+          offset(out.n, row, column, in.vertical.in, in.horizontal.in, node.channels) + out.c;
+      x[k] = load_pack<N>(wanted ? in.x + place : node.input[0].x);
     }
   }
   // Computes the pooled inputs of output i; a node usually has at most one. WRITES: it also writes where the
@@ -141,25 +152,44 @@ struct Inputs {
   }
 };
 
-// Writes N numbers of an input's dx, from i on: weight * sum.
+// Writes N numbers of an input's dx, from i on: weight * sum, added to what dx was if it has been loaded.
 template <int N, class T>
 __device__ void write_gradient(const Input<T>& in, int64_t i, Accumulator<T> weight,
-                               const Accumulator<T>* sum) {
-  Pack<T, N> dx{};
-  if (in.adds) dx = load_pack<N>(in.dx + i);
+                               const Accumulator<T>* sum, Pack<T, N> dx) {
   for (int c = 0; c < N; ++c) dx.value[c] = T(Accumulator<T>(dx.value[c]) + weight * sum[c]);
   store_pack(in.dx + i, dx);
 }
 
+// N numbers of what an input's dx was, or zeros if nothing is added to it: then it loads from `other`, since
+// a branch would separate the loads.
+template <int N, class T>
+__device__ Pack<T, N> gradient_before(const Input<T>& in, int64_t i, bool adds, const T* other) {
+  Pack<T, N> dx = load_pack<N>(adds ? in.dx + i : other);
+  UNROLL for (int c = 0; c < N; ++c) { dx.value[c] = adds ? dx.value[c] : T(0); }
+  return dx;
+}
+
+// Blocks that a multiprocessor should hold: more would leave a thread too few registers. One of compute
+// capability 7.5 has at most 1024 threads, and nvcc refuses a bound beyond that.
+template <int Most, bool POOLS>
+inline constexpr int forward_blocks = Most > 3 ? 2
+                                      : POOLS  ? 3
+                                               : 6;
+template <int Most, bool POOLS>
+inline constexpr int forward_bound = std::min(forward_blocks<Most, POOLS>, 1024 / block_threads);
+template <int Most, bool POOLS>
+inline constexpr int gradient_blocks = Most > 3 || POOLS ? 2 : 3;
+
 // Loops over the inputs run to a constant, the node's number of inputs, so that what they index stays in
 // registers. POOLS: an input may be pooled.
 template <class F, int N, int Most, bool POOLS, class T>
-__global__ void node_forward(Node<T> node, T* y, int64_t packs) {
+__global__ void __launch_bounds__(block_threads, forward_bound<Most, POOLS>)
+    node_forward(Node<T> node, T* y) {
   __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
-  for (int64_t i : grid_stride(packs)) {
-    const ImagePlace out = place_of(i, node.height, node.width, node.channels / N, N);
-    Inputs<N, Most, T> inputs(node, out);
+  for (int64_t i : grid_stride(node.grid.packs)) {
+    const ImagePlace out = node.grid.place(i);
+    Inputs<N, Most, POOLS, T> inputs(node, out);
     if constexpr (POOLS) inputs.template pool<false>(node, out, i);
     Accumulator<T> z[N] = {};
     inputs.add_up(node, w, z);
@@ -176,47 +206,59 @@ __global__ void node_forward(Node<T> node, T* y, int64_t packs) {
 template <int Most, class T, class R>
 __device__ void fusion_gradient(const Node<T>& node, const R* partial, const R* w, R* dv) {
   __shared__ R dw[max_node_inputs];  // an array private to the first thread would be in local memory
-  const int blocks = int(gridDim.x);
-  R sum[Most] = {};
-  for (int b = int(threadIdx.x); b < blocks; b += int(blockDim.x)) {
-    EXPECT_TRIPS(4);
+  const int blocks = int(gridDim.x), thread = int(threadIdx.x);
+  R v[Most] = {}, sum[Most] = {};
+  UNROLL for (int k = 0; k < Most; ++k) {
+    if (k < node.count) v[k] = node.v[k];
+  }
+  NO_UNROLL for (int b = thread; b < blocks; b += int(blockDim.x)) {
+    EXPECT_TRIPS(2);
     UNROLL for (int k = 0; k < Most; ++k) {
       if (k < node.count) sum[k] += partial[k * blocks + b];
     }
   }
+  block_sums(sum);
+  if (thread == 0) {
+    UNROLL for (int k = 0; k < Most; ++k) { dw[k] = sum[k]; }
+  }
+  __syncthreads();
+  R total = R(fusion_epsilon), own = 0;
   UNROLL for (int k = 0; k < Most; ++k) {
-    if (k >= node.count) break;
-    const R of_all = block_sum(sum[k]);
-    if (threadIdx.x == 0) dw[k] = of_all;
+    total += v[k] > R(0) ? v[k] : R(0);
+    if (k == thread) own = v[k];
   }
-  if (threadIdx.x > 0) return;
-  R total = R(fusion_epsilon);
-  for (int k = 0; k < node.count; ++k) total += node.v[k] > R(0) ? node.v[k] : R(0);
+  if (thread >= node.count) return;
   const R missing = node.fusion == Fusion::softmax ? R(0) : R(fusion_epsilon) / total;
-  for (int k = 0; k < node.count; ++k) {
-    R change = dw[k] * missing;
-    for (int j = 0; j < node.count; ++j) change += w[j] * (dw[k] - dw[j]);
-    if (node.fusion == Fusion::softmax)
-      dv[k] = w[k] * change;
-    else
-      dv[k] = node.v[k] > R(0) ? change / total : R(0);
+  R change = dw[thread] * missing;
+  UNROLL for (int j = 0; j < Most; ++j) {
+    if (j < node.count) change += w[j] * (dw[thread] - dw[j]);
   }
+  if (node.fusion == Fusion::softmax)
+    dv[thread] = w[thread] * change;
+  else
+    dv[thread] = own > R(0) ? change / total : R(0);
 }
 
 // Computes g = dy F'(z), unless null; dx of the inputs that have the node's size; the first maxima of pooled
 // inputs; and, unless null, dv, from each block's share of dw_k = sum g resample(x_k) in partial[k][block].
-// With three blocks per multiprocessor a thread may have 80 registers, with two 128.
 template <class F, int N, int Most, bool POOLS, class T>
-__global__ void __launch_bounds__(block_threads, Most > 3 || POOLS ? 2 : 3)
+__global__ void __launch_bounds__(block_threads, gradient_blocks<Most, POOLS>)
     node_gradient(Node<T> node, const T* dy, T* g, Accumulator<T>* partial, Accumulator<T>* dv,
-                  unsigned* ticket, int64_t packs) {
+                  unsigned* ticket) {
   __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
   Accumulator<T> dot[Most] = {};
-  for (int64_t i : grid_stride(packs)) {
-    const ImagePlace out = place_of(i, node.height, node.width, node.channels / N, N);
+  for (int64_t i : grid_stride(node.grid.packs)) {
+    const ImagePlace out = node.grid.place(i);
     const Pack<T, N> above = load_pack<N>(dy + i * N);
-    Inputs<N, Most, T> inputs(node, out);
+    Inputs<N, Most, POOLS, T> inputs(node, out);
+    // What dx was is loaded before anything is stored, so that it waits for nothing, if there are registers.
+    constexpr bool early = Most <= usual_inputs;
+    Pack<T, N> before[Most] = {};
+    UNROLL for (int k = 0; k < Most; ++k) {
+      const bool adds = node.input[k].adds && node.input[k].kind == Resample::same;
+      if (early) before[k] = gradient_before<N>(node.input[k], i * N, adds, dy);
+    }
     if constexpr (POOLS) inputs.template pool<true>(node, out, i);
     Accumulator<T> z[N] = {}, gradient[N];
     inputs.add_up(node, w, z);
@@ -227,29 +269,31 @@ __global__ void __launch_bounds__(block_threads, Most > 3 || POOLS ? 2 : 3)
       if (k >= node.count) break;
       UNROLL for (int c = 0; c < N; ++c) { dot[k] += gradient[c] * Accumulator<T>(inputs.x[k].value[c]); }
       if (node.input[k].kind != Resample::same || node.input[k].dx == nullptr) continue;
-      write_gradient<N>(node.input[k], i * N, w[k], gradient);
+      if (!early) before[k] = gradient_before<N>(node.input[k], i * N, node.input[k].adds, dy);
+      write_gradient<N>(node.input[k], i * N, w[k], gradient, before[k]);
     }
     if (g == nullptr) continue;
     store_rounded<N>(g + i * N, gradient);
   }
   if (dv == nullptr) return;
-  for (int k = 0; k < Most; ++k) {
-    if (k >= node.count) break;
-    const Accumulator<T> sum = block_sum(dot[k]);
-    if (threadIdx.x == 0) partial[k * gridDim.x + blockIdx.x] = sum;
+  block_sums(dot);
+  if (threadIdx.x == 0) {
+    UNROLL for (int k = 0; k < Most; ++k) {
+      if (k < node.count) partial[k * gridDim.x + blockIdx.x] = dot[k];
+    }
   }
   if (is_last_block(ticket, gridDim.x)) fusion_gradient<Most>(node, partial, w, dv);
 }
 
 // dx of upsampled input `which`: a pixel sums the gradients of its copies.
 template <int N, class T>
-__global__ void upsample_backward(Node<T> node, int which, const T* g, int64_t packs) {
+__global__ void upsample_backward(Node<T> node, int which, const T* g, ImageGrid grid) {
   __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
   const Input<T>& in = node.input[which];
   const PoolAxis &v = in.vertical, &h = in.horizontal;
-  for (int64_t i : grid_stride(packs)) {
-    const ImagePlace at = place_of(i, v.in, h.in, node.channels / N, N);
+  for (int64_t i : grid_stride(grid.packs)) {
+    const ImagePlace at = grid.place(i);
     const int bottom = int(ResampleDims::first(at.y + 1, v.in, v.out));
     const int left = int(ResampleDims::first(at.x, h.in, h.out)),
               right = int(ResampleDims::first(at.x + 1, h.in, h.out));
@@ -259,20 +303,20 @@ __global__ void upsample_backward(Node<T> node, int which, const T* g, int64_t p
         const Pack<T, N> copy = load_pack<N>(g + offset(at.n, y, x, v.out, h.out, node.channels) + at.c);
         for (int c = 0; c < N; ++c) sum[c] += Accumulator<T>(copy.value[c]);
       }
-    write_gradient<N>(in, i * N, w[which], sum);
+    write_gradient<N>(in, i * N, w[which], sum, gradient_before<N>(in, i * N, in.adds, g));
   }
 }
 
 // dx of pooled input `which`: a pixel sums over the windows whose first maximum it is. The naive kernel
 // searches each window's maximum again.
 template <class T>
-__global__ void pool_backward_naive(Node<T> node, int which, const T* g, int64_t n) {
+__global__ void pool_backward_naive(Node<T> node, int which, const T* g, ImageGrid grid) {
   __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
   const Input<T>& in = node.input[which];
   const PoolAxis &v = in.vertical, &h = in.horizontal;
-  for (int64_t i : grid_stride(n)) {
-    const ImagePlace at = place_of(i, v.in, h.in, node.channels, 1);
+  for (int64_t i : grid_stride(grid.packs)) {
+    const ImagePlace at = grid.place(i);
     Accumulator<T> sum = 0;
     for (int y = v.first_window(at.y); y < v.end_window(at.y); ++y)
       for (int x = h.first_window(at.x); x < h.end_window(at.x); ++x) {
@@ -282,19 +326,19 @@ __global__ void pool_backward_naive(Node<T> node, int which, const T* g, int64_t
         if (first == (at.y - v.start(y)) * h.kernel + at.x - h.start(x))
           sum += Accumulator<T>(g[offset(at.n, y, x, v.out, h.out, node.channels) + at.c]);
       }
-    write_gradient<1>(in, i, w[which], &sum);
+    write_gradient<1>(in, i, w[which], &sum, gradient_before<1>(in, i, in.adds, g));
   }
 }
 
 // The fast one reads what node_gradient has found.
 template <int N, class T>
-__global__ void pool_backward_packed(Node<T> node, int which, const T* g, int64_t packs) {
+__global__ void pool_backward_packed(Node<T> node, int which, const T* g, ImageGrid grid) {
   __shared__ Accumulator<T> w[max_node_inputs];
   share_weights(node, w);
   const Input<T>& in = node.input[which];
   const PoolAxis &v = in.vertical, &h = in.horizontal;
-  for (int64_t i : grid_stride(packs)) {
-    const ImagePlace at = place_of(i, v.in, h.in, node.channels / N, N);
+  for (int64_t i : grid_stride(grid.packs)) {
+    const ImagePlace at = grid.place(i);
     Accumulator<T> sum[N] = {};
     for (int y = v.first_window(at.y); y < v.end_window(at.y); ++y)
       for (int x = h.first_window(at.x); x < h.end_window(at.x); ++x) {
@@ -305,7 +349,7 @@ __global__ void pool_backward_packed(Node<T> node, int which, const T* g, int64_
         for (int c = 0; c < N; ++c)
           sum[c] += first.value[c] == number ? Accumulator<T>(gradient.value[c]) : Accumulator<T>(0);
       }
-    write_gradient<N>(in, i * N, w[which], sum);
+    write_gradient<N>(in, i * N, w[which], sum, gradient_before<N>(in, i * N, in.adds, g));
   }
 }
 
@@ -324,26 +368,51 @@ void with_inputs(const Node<T>& node, F&& f) {
   pooling ? f.template operator()<usual_inputs, true>() : f.template operator()<without_pool, false>();
 }
 
+// For threads with `pack` channels each. Throws CudaError if a level is larger than the kernels can divide.
 template <class T>
-Node<T> node_of(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v, Fusion fusion) {
+Node<T> node_of(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v, Fusion fusion,
+                int64_t batch, int pack) {
   const ResampleDims& size = inputs[0].dims;
+  constexpr int64_t most = 46340;  // whose square is below 2^31
+  if (std::max(size.out_height, size.out_width) > most)
+    throw CudaError("BiFPN node: its level has " + std::to_string(size.out_height) + " x " +
+                    std::to_string(size.out_width) + " pixels; the kernels support up to " +
+                    std::to_string(most) + " along each side");
   Node<T> node{};
   node.count = int(inputs.size());
-  node.height = int(size.out_height);
-  node.width = int(size.out_width);
   node.channels = int(size.channels);
+  node.grid = {batch, int(size.out_height), int(size.out_width), node.channels, pack};
   node.v = v;
   node.fusion = fusion;
   for (size_t k = 0; k < inputs.size(); ++k) {
     const auto& [x, dx, adds, d] = inputs[k];
-    node.input[k] = {x, dx, adds, nullptr, d.kind, d.vertical_axis(), d.horizontal_axis()};
+    node.input[k] = {x,
+                     dx,
+                     adds,
+                     nullptr,
+                     d.kind,
+                     d.vertical_axis(),
+                     d.horizontal_axis(),
+                     Divisor(std::max(1, int(size.out_height))),
+                     Divisor(std::max(1, int(size.out_width)))};
   }
   return node;
 }
 
+// As many blocks as the 132 multiprocessors of an H200 hold, the same on every GPU: their number is part of
+// the order of sums. One writes dv, even without outputs.
+template <class T>
+LaunchConfig config_of(const Node<T>& node, int blocks_held) {
+  const int64_t needed = (node.grid.packs + block_threads - 1) / block_threads;
+  const int64_t blocks = std::clamp<int64_t>(needed, 1, 132 * blocks_held);
+  LaunchConfig config(dim3(unsigned(blocks)), block_threads);
+  config.steps = (needed + blocks - 1) / blocks;
+  return config;
+}
+
 template <class F, int N, class T>
 void backward(Node<T>& node, const T* dy, T* g, Accumulator<T>* dv, int64_t batch) {
-  const int64_t outputs = batch * node.height * node.width * node.channels;
+  const int64_t outputs = node.grid.packs * N;
   bool g_wanted = false;
   int64_t maxima = 0;
   for (Input<T>& in : node.input) {
@@ -360,10 +429,6 @@ void backward(Node<T>& node, const T* dy, T* g, Accumulator<T>* dv, int64_t batc
     in.first = free;
     free += outputs;
   }
-  // Enough blocks to keep a GPU busy, the same on every GPU: their number is part of the order of sums.
-  const int64_t needed = (outputs / N + block_threads - 1) / block_threads;
-  const int blocks = int(std::clamp<int64_t>(needed, 1, 1024));  // one writes dv, even without outputs
-  Workspace<Accumulator<T>> partial(int64_t(blocks) * node.count);
   const auto bytes_of = [&](const Input<T>& in) {
     return batch * in.vertical.in * in.horizontal.in * node.channels * int64_t(sizeof(T));
   };
@@ -372,23 +437,24 @@ void backward(Node<T>& node, const T* dy, T* g, Accumulator<T>* dv, int64_t batc
     moved += bytes_of(node.input[k]) *
              (node.input[k].kind == Resample::same && node.input[k].dx ? 2 + node.input[k].adds : 1);
   with_inputs(node, [&]<int MOST, bool POOLS>() {
-    launch(node_gradient<F, N, MOST, POOLS, T>,
-           LaunchConfig(dim3(unsigned(blocks)), block_threads).moves(moved), node, dy, g_wanted ? g : nullptr,
-           partial.data(), dv, current_stream().tickets(1), outputs / N);
+    const LaunchConfig config = config_of(node, gradient_blocks<MOST, POOLS>).moves(moved);
+    const Workspace<Accumulator<T>> partial(int64_t(config.grid.x) * node.count);
+    launch(node_gradient<F, N, MOST, POOLS, T>, config, node, dy, g_wanted ? g : nullptr, partial.data(), dv,
+           current_stream().tickets(1));
   });
   for (int k = 0; k < node.count; ++k) {
     const Input<T>& in = node.input[k];
     if (in.kind == Resample::same || in.dx == nullptr) continue;
-    const int64_t n = batch * in.vertical.in * in.horizontal.in * node.channels;
+    const int pack = in.kind == Resample::upsample || in.first ? N : 1;
+    const ImageGrid grid(batch, in.vertical.in, in.horizontal.in, node.channels, pack);
     const int64_t g_and_dx = outputs * int64_t(sizeof(T)) + bytes_of(in) * (in.adds ? 2 : 1);
-    const LaunchConfig config = LaunchConfig(grid_for(n / N), block_threads);
+    const LaunchConfig config = LaunchConfig(grid_for(grid.packs), block_threads);
     if (in.kind == Resample::upsample)
-      launch(upsample_backward<N, T>, config.moves(g_and_dx), node, k, g, n / N);
+      launch(upsample_backward<N, T>, config.moves(g_and_dx), node, k, g, grid);
     else if (in.first)
-      launch(pool_backward_packed<pack_size<T>, T>, config.moves(g_and_dx + outputs), node, k, g, n / N);
+      launch(pool_backward_packed<pack_size<T>, T>, config.moves(g_and_dx + outputs), node, k, g, grid);
     else
-      launch(pool_backward_naive<T>, LaunchConfig(grid_for(n), block_threads).moves(g_and_dx + bytes_of(in)),
-             node, k, g, n);
+      launch(pool_backward_naive<T>, config.moves(g_and_dx + bytes_of(in)), node, k, g, grid);
   }
 }
 
@@ -397,25 +463,25 @@ void backward(Node<T>& node, const T* dy, T* g, Accumulator<T>* dv, int64_t batc
 template <class F, class T>
 void bifpn_node(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v, Fusion fusion, T* y,
                 int64_t batch) {
-  const Node<T> node = node_of(inputs, v, fusion);
-  const int64_t outputs = batch * node.height * node.width * node.channels;
   const auto run = [&]<int N>() {
+    const Node<T> node = node_of(inputs, v, fusion, batch, N);
     with_inputs(node, [&]<int MOST, bool POOLS>() {
-      launch(node_forward<F, N, MOST, POOLS, T>, {grid_for(outputs / N), block_threads}, node, y,
-             outputs / N);
+      launch(node_forward<F, N, MOST, POOLS, T>, config_of(node, forward_blocks<MOST, POOLS>), node, y);
     });
   };
-  packs_fit<T>(node.channels) ? run.template operator()<pack_size<T>>() : run.template operator()<1>();
+  packs_fit<T>(inputs[0].dims.channels) ? run.template operator()<pack_size<T>>()
+                                        : run.template operator()<1>();
 }
 
 template <class F, class T>
 void bifpn_node_backward(const std::vector<NodeInput<T>>& inputs, const Accumulator<T>* v, Fusion fusion,
                          const T* dy, T* g, Accumulator<T>* dv, int64_t batch) {
-  Node<T> node = node_of(inputs, v, fusion);
-  if (packs_fit<T>(node.channels))
-    backward<F, pack_size<T>>(node, dy, g, dv, batch);
-  else
-    backward<F, 1>(node, dy, g, dv, batch);
+  const auto run = [&]<int N>() {
+    Node<T> node = node_of(inputs, v, fusion, batch, N);
+    backward<F, N>(node, dy, g, dv, batch);
+  };
+  packs_fit<T>(inputs[0].dims.channels) ? run.template operator()<pack_size<T>>()
+                                        : run.template operator()<1>();
 }
 
 #define INSTANTIATE(F, T)                                                                                  \

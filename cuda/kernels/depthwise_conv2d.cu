@@ -170,20 +170,20 @@ __device__ inline void correlate(const T* from, const float* w, T* to, const Til
 }
 
 // Threads that a multiprocessor should hold: with more, each has too few registers.
-template <int K, int S, class Output>
-inline constexpr int threads_held = K == 5                                     ? 512
-                                    : S == 2 || !std::is_same_v<Output, Plain> ? 768
-                                                                               : 1024;
-template <int K, int S, class Output, class T>
-inline constexpr int blocks_held = threads_held<K, S, Output> / tile_threads<T>;
+template <int K, int S, bool GRADIENT, class Output>
+inline constexpr int threads_held = K == 5                                                  ? 512
+                                    : GRADIENT || (S == 1 && std::is_same_v<Output, Plain>) ? 1024
+                                                                                            : 768;
+template <int K, int S, bool GRADIENT, class Output, class T>
+inline constexpr int blocks_held = threads_held<K, S, GRADIENT, Output> / tile_threads<T>;
 
 template <int K, int S, int HEIGHT, class Output, class T>
-__global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, S, Output, T>)
+__global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, S, false, Output, T>)
     depthwise_tiled(const T* x, const float* w, T* y, Tiling t, int chunks, OutputEpilogue epilogue) {
   correlate<K, S, false, HEIGHT, Output>(x, w, y, t, chunks, epilogue);
 }
 template <int K, int S, int HEIGHT, class T>
-__global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, S, Plain, T>)
+__global__ void __launch_bounds__(tile_threads<T>, blocks_held<K, S, true, Plain, T>)
     input_gradient_tiled(const T* dy, const float* w, T* dx, Tiling t, int chunks) {
   correlate<K, S, true, HEIGHT, Plain>(dy, w, dx, t, chunks, {});
 }
@@ -202,7 +202,7 @@ int64_t depthwise_conv2d_chunks(const DepthwiseConv2dDims& d) {
   if (chunks > 0) return chunks;
   tiled<T>(d, [&]<int K, int S>() {
     with_tiling<Axis<K, S, false>, T, tall<K, S, false, T>, 2>(
-        d, [&]<int>(const Tiling& t) { chunks = t.chunks(blocks_held<K, S, Gathered, T>); });
+        d, [&]<int>(const Tiling& t) { chunks = t.chunks(blocks_held<K, S, false, Gathered, T>); });
   });
   return chunks;
 }
@@ -216,7 +216,7 @@ void depthwise_conv2d(const T* x, const Accumulator<T>* w, T* y, const Depthwise
   const bool done = tiled<T>(d, [&]<int K, int S>() {
     with_tiling<Axis<K, S, false>, T, tall<K, S, false, T>, 2>(d, [&]<int HEIGHT>(const Tiling& t) {
       const auto run = [&]<class Output>(Output) {
-        const int64_t chunks = t.chunks(blocks_held<K, S, Output, T>);
+        const int64_t chunks = t.chunks(blocks_held<K, S, false, Output, T>);
         launch(depthwise_tiled<K, S, HEIGHT, Output, T>, t.template config<T>(chunks, t.source.pixels()), x,
                w, y, t, int(chunks), epilogue);
       };
@@ -236,7 +236,7 @@ void depthwise_conv2d_input_gradient(const Accumulator<T>* w, const T* dy, T* dx
   }
   const bool done = tiled<T>(d, [&]<int K, int S>() {
     with_tiling<Axis<K, S, true>, T, tall<K, S, true, T>, 2>(d, [&]<int HEIGHT>(const Tiling& t) {
-      const int64_t chunks = t.chunks(blocks_held<K, S, Plain, T>);
+      const int64_t chunks = t.chunks(blocks_held<K, S, true, Plain, T>);
       launch(input_gradient_tiled<K, S, HEIGHT, T>, t.template config<T>(chunks, t.source.pixels()), dy, w,
              dx, t, int(chunks));
     });

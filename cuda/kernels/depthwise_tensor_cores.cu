@@ -3,10 +3,10 @@
 //   y (pixels, 8) = sum over taps of x at the tap (pixels, 8) D (8, 8)
 // One multiplication takes 16 pixels and the diagonals of two taps. Of its 2048 multiply-adds, 256
 // contribute to the result; the others multiply by zero. It still takes fewer issue slots than one
-// instruction for each 32: a number of the result takes 14 (k 3) and 18 (k 5) instructions, and 4 more with
+// instruction for each 32: a number of the result takes 11 (k 3) and 15 (k 5) instructions, and 2 more with
 // statistics, while the products keep the tensor cores busy for as long as 10 and 26. The kernels of
-// depthwise_conv2d.cu take 20 to 25 and 38 to 43. Predicted on an H200: 0.74 to 0.99 of the bandwidth for
-// k 3, and 0.55 to 0.74 for k 5 (bench/NOTES.md). It has not run on a GPU yet.
+// depthwise_conv2d.cu take 20 to 25 and 38 to 43. Predicted on an H200: 0.79 to 1.0 of the bandwidth for
+// k 3, and 0.60 to 0.78 for k 5 (bench/NOTES.md). It has not run on a GPU yet.
 //
 // Zero times infinity is NaN, so a number that is not finite spreads to the pixel's other seven channels. The
 // filter is rounded to bfloat16, as in all kernels of a bfloat16 convolution.
@@ -29,7 +29,7 @@ using namespace tensor_cores;
 inline constexpr int part = 8, parts = tile / part;
 // Blocks that a multiprocessor should hold, each with at most 65,536 / (128 blocks) registers a thread.
 template <int K, class Output>
-inline constexpr int blocks_held = std::is_same_v<Output, Plain> ? (K == 3 ? 8 : 5) : (K == 3 ? 6 : 4);
+inline constexpr int blocks_held = (K == 3 ? 8 : 5) - std::is_same_v<Output, Normalized>;
 
 // The filters of a warp's eight channels: for each row of a filter two neighbouring taps for a
 // multiplication, of which a lane has the numbers for row lane / 4 and columns 2 (lane % 4) and the next.
@@ -88,6 +88,56 @@ struct Part {
   }
 };
 
+// Statistics of a warp's eight channels, over all pixels of its tiles.
+template <int PITCH>
+class TileSums {
+ public:
+  // `shared`: the tile, whose pixels have a free pack each behind their channels. There the first of each row
+  // gets ones.
+  __device__ TileSums(bfloat16* shared, int warp, int lane)
+      : tile_(shared + warp * pack), lane_(lane), two_rows_(tile_ + (lane / 16 * PITCH + lane % 16) * pixel) {
+    row_ = lane / 8 % 2 ? shared + slab<bfloat16> : tile_ + (lane / 16 * 8 + lane % 8) * pixel;
+    if (warp == 0 && lane < tile)
+      *reinterpret_cast<uint4*>(shared + lane * PITCH * pixel + slab<bfloat16>) = {ones, ones, ones, ones};
+  }
+  // Adds the tile's first `rows` and `columns`, and writes zeros to the others.
+  __device__ void add(int rows, int columns, bool first) {
+    __syncwarp();  // all lanes have stored their pixels
+    if (rows < tile || columns < tile) {
+      const int row = lane_ / tile, column = lane_ % tile;
+      uint4* const numbers = reinterpret_cast<uint4*>(tile_ + (row * PITCH + column) * pixel);
+      UNROLL for (int i = 0; i < tile; i += warp_size / tile) {
+        if (row + i >= rows || column >= columns) numbers[i * PITCH * pixel / pack] = {0, 0, 0, 0};
+      }
+      __syncwarp();
+    }
+    UNROLL for (int row = 0; row < tile; row += 2) {
+      uint32_t y[4], with_ones[4];
+      load_matrices<true>(y, reinterpret_cast<const Numbers*>(two_rows_ + row * PITCH * pixel));
+      UNROLL for (int i = 0; i < 2; ++i) {
+        load_matrices<true>(with_ones, reinterpret_cast<const Numbers*>(row_ + (row + i) * PITCH * pixel));
+        sums_.add(with_ones, y + 2 * i);
+      }
+    }
+    sums_.end_group(rows * columns, first, lane_);
+    pixels_ += rows * columns;
+  }
+  __device__ void store(const OutputEpilogue& epilogue, int chunk, int first_channel, int channels) const {
+    const int channel = sums_.channel(lane_);
+    if (channel >= 0 && first_channel + channel < channels)
+      sums_.of_channel().store(epilogue, chunk, pixels_, first_channel + channel, channels);
+  }
+
+ private:
+  static constexpr uint32_t ones = 0x3F803F80;
+  bfloat16* tile_;
+  int lane_;
+  // The pixels whose channels this lane loads: of two rows, and of one row or ones.
+  const bfloat16 *two_rows_, *row_;
+  ProductSums sums_;
+  int pixels_ = 0;
+};
+
 // The tiles chunk, chunk + chunks, ... of a slab of channels.
 template <int K, bool GRADIENT, class Output>
 __device__ inline void convolve_tiles(const bfloat16* from, const float* w, bfloat16* to, const Tiling& t,
@@ -115,8 +165,7 @@ __device__ inline void convolve_tiles(const bfloat16* from, const float* w, bflo
   bfloat16* const words = of_warp + lane / 4 * pixel + lane % 4 * 2;
   const int own = thread % packs * pack, column = thread / packs % tile, row = thread / packs / tile;
   constexpr int rows_at_once = threads / packs / tile;
-  OutputSums<pack> sums;
-  int gathered_rows = 0;
+  TileSums<pitch> sums(shared, warp, lane);
   NO_UNROLL for (int index = chunk; index < t.d.batch * t.tiles; index += chunks) {
     const TilePlace at(unsigned(index), t);
     const FeatureMap& map = at.level.*A::to;
@@ -135,56 +184,20 @@ __device__ inline void convolve_tiles(const bfloat16* from, const float* w, bflo
         *reinterpret_cast<uint32_t*>(result + pitch * pixel) = rounded_pair(sums_of[2], sums_of[3]);
       });
     }
-    __syncthreads();
-
     const int rows = map.height - at.row < tile ? map.height - at.row : tile,
               columns = map.width - at.column < tile ? map.width - at.column : tile;
-    if constexpr (gathered) {
-      gathered_rows += rows * columns;
-      if (index == chunk) {  // the pivot is the first pixel of the block's first tile
-        EXPECT_SKIPPED(1);
-        UNROLL for (int k = 0; k < pack; ++k) { sums.pivot[k] = float(shared[own + k]); }
-      }
-    }
+    if constexpr (gathered) sums.add(rows, columns, index == chunk);
+    __syncthreads();
     bfloat16* result = to + map.pixel(at.image, at.row + row, at.column + column) * channels + first + own;
     const uint4* staged = reinterpret_cast<const uint4*>(shared + (row * pitch + column) * pixel + own);
     const bool wanted = column < columns && first + own < channels;
     UNROLL for (int r = 0; r < tile; r += rows_at_once) {
-      if (wanted && row + r < rows) {
-        const uint4 numbers = staged[r * pitch * pixel / pack];
-        *reinterpret_cast<uint4*>(result + r * map.width * channels) = numbers;
-        if constexpr (gathered) {
-          const uint32_t pairs[] = {numbers.x, numbers.y, numbers.z, numbers.w};
-          UNROLL for (int k = 0; k < pack; k += 2) {
-            float pair[2];
-            unrounded_pair(pair, pairs[k / 2]);
-            sums.add(k, pair[0]);
-            sums.add(k + 1, pair[1]);
-          }
-        }
-      }
+      if (wanted && row + r < rows) *reinterpret_cast<uint4*>(result) = staged[r * pitch * pixel / pack];
+      result += rows_at_once * map.width * channels;  // nvcc would compute a product anew for each row
     }
     __syncthreads();
   }
-  if constexpr (gathered) {
-    float* const of_threads = dynamic_shared<float>();
-    UNROLL for (int k = 0; k < 2 * pack; ++k) { of_threads[k * threads + thread] = sums.values[k]; }
-    float* const pivots = of_threads + 2 * pack * threads;
-    if (thread < packs) {
-      UNROLL for (int k = 0; k < pack; ++k) { pivots[thread * pack + k] = sums.pivot[k]; }
-    }
-    __syncthreads();
-    const int channel = first + thread;
-    if (thread >= slab<bfloat16> || channel >= channels) return;
-    OutputSums<1> of_channel;
-    of_channel.pivot[0] = pivots[thread];
-    UNROLL_BY_4 for (int i = thread / pack; i < threads; i += packs) {
-      EXPECT_TRIPS(threads / packs);
-      of_channel.values[0] += of_threads[thread % pack * threads + i];
-      of_channel.values[1] += of_threads[(pack + thread % pack) * threads + i];
-    }
-    of_channel.store(epilogue, chunk, gathered_rows, channel, channels);
-  }
+  if constexpr (gathered) sums.store(epilogue, chunk, first + warp * pack, channels);
 }
 
 template <int K, class Output>

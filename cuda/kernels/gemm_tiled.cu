@@ -39,7 +39,7 @@ struct InputGradient : Forward {
 
 // The layout of shared memory, in packs. Rows with an odd number of packs begin in different banks.
 struct SharedLayout {
-  int b, staged, scale, shift, first, end;  // the ring of a is at 0
+  int b, staged, scale, shift, ones, end;  // the ring of a is at 0
   HD SharedLayout(int pairs, int inner) {
     const int columns = 32 * pairs, inner_packs = (inner + 15) / 16 * 2;
     const int straight = inner_packs * pack * (columns / pack | 1), turned = columns * (inner_packs | 1);
@@ -47,8 +47,8 @@ struct SharedLayout {
     staged = b + (straight > turned ? straight : turned);
     scale = staged + warps * half_rows * (2 * pairs | 1);
     shift = scale + columns / 4;
-    first = shift + columns / 4;
-    end = first + columns / pack;
+    ones = shift + columns / 4;
+    end = ones + 2 * pairs;
   }
 };
 
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
   constexpr int columns = 32 * PAIRS, own = 2 * PAIRS;  // of a block; packs of a warp
   const SharedLayout at(PAIRS, p.inner);
   Numbers* const shared = dynamic_shared<Numbers>();
-  Numbers *const b = shared + at.b, *const first = shared + at.first;
+  Numbers* const b = shared + at.b;
   float *const scale = reinterpret_cast<float*>(shared + at.scale), *const shift = reinterpret_cast<float*>(
                                                                         shared + at.shift);
   const int thread = int(threadIdx.x), lane = thread % 32, warp = thread / 32;
@@ -74,7 +74,8 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
   // The block's columns of b, padded with zeros, in their order in memory.
   const int padded = (p.inner + 15) / 16 * 16;
   const int b_rows = Pass::turned ? columns : padded, b_packs = (Pass::turned ? padded : columns) / pack;
-  for (int i = thread; i < b_rows * b_packs; i += tile_threads) {
+  NO_UNROLL for (int i = thread; i < b_rows * b_packs; i += tile_threads) {
+    EXPECT_TRIPS(2);
     const int place = i / b_packs, number = i % b_packs;
     const int row = place + (Pass::turned ? first_column : 0);
     const int column = number * pack + (Pass::turned ? 0 : first_column);
@@ -98,6 +99,8 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
     scale[thread] = factor;
     shift[thread] = addend;
   }
+  if (Pass::gathers && thread < own * pack)
+    shared[at.ones + thread / pack].value[thread % pack] = bfloat16(1);
 
   // Copies a tile of a step, as one group of copies.
   int next_tile = chunk, next = 0;
@@ -123,8 +126,12 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
   Numbers* const staged = shared + at.staged + warp * half_rows * staged_packs;
   const int line = lane / own, column = first_column + (across + lane % own) * pack;
   float sums[2][own][4] = {};
-  OutputSums<pack> statistics;
-  int stage = 0, rows = 0;
+  ProductSums statistics[Pass::gathers ? own : 1];
+  int stage = 0, rows = 0, rows_of_warp = 0;
+  // The packs of 16 rows that this lane loads for its sums: of two packs side by side, and of one with ones.
+  const Numbers* const pair = staged + lane % 16 * staged_packs + lane / 16;
+  const Numbers* const with_ones =
+      lane / 8 % 2 ? shared + at.ones : staged + (lane / 16 * 8 + lane % 8) * staged_packs;
   NO_UNROLL for (int tile = chunk; tile < tiles.row_tiles; tile += tiles.chunks) {
     NO_UNROLL for (int begin = 0; begin < p.inner; begin += depth) {
       wait_for_copy_groups<stages - 2>();
@@ -178,25 +185,33 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
         }
       }
       __syncwarp();
-      if constexpr (Pass::gathers) {
-        if (tile == chunk && half == 0) {  // the pivot: the chunk's first row
-          if (down == 0 && lane < own) first[across + lane] = staged[lane];
-          __syncthreads();
-        }
-        // Reads it again for each half, rather than keeping it in registers.
-        UNROLL for (int k = 0; k < pack; ++k) {
-          statistics.pivot[k] = float(first[across + lane % own].value[k]);
-        }
-      }
-      bfloat16* const c = p.c + int64_t(first_row) * p.columns + column;
+      bfloat16* to = p.c + int64_t(first_row + line) * p.columns + column;
       UNROLL for (int i = 0; i < (half_rows + lines - 1) / lines; ++i) {
         const int row = line + i * lines;
-        if (line >= lines || row >= half_rows || first_row + row >= p.rows || column >= p.columns) continue;
-        const Numbers numbers = staged[row * staged_packs + lane % own];
-        store_pack(c + row * p.columns, numbers);
-        if constexpr (Pass::gathers) {
-          UNROLL for (int k = 0; k < pack; ++k) { statistics.add(k, float(numbers.value[k])); }
+        if (line < lines && row < half_rows && first_row + row < p.rows && column < p.columns)
+          store_pack(to, staged[row * staged_packs + lane % own]);
+        to += lines * p.columns;
+      }
+      if constexpr (Pass::gathers) {
+        int wanted = p.rows - first_row;
+        if (wanted < half_rows) {  // the others have the bias
+          for (int i = lane; i < half_rows * own; i += 32) {
+            EXPECT_SKIPPED(1);
+            if (i / own >= wanted) staged[i / own * staged_packs + i % own] = {};
+          }
+          __syncwarp();
         }
+        wanted = wanted < 0 ? 0 : wanted < half_rows ? wanted : half_rows;
+        UNROLL for (int i = 0; i < own; i += 2) {
+          uint32_t y[4], y_with_ones[4];
+          load_matrices<true>(y, pair + i);
+          UNROLL for (int k = 0; k < 2; ++k) {
+            load_matrices<true>(y_with_ones, with_ones + i + k);
+            statistics[i + k].add(y_with_ones, y + 2 * k);
+            statistics[i + k].end_group(wanted, tile == chunk && half == 0, lane);
+          }
+        }
+        rows_of_warp += wanted;
       }
       __syncwarp();
     }
@@ -204,19 +219,24 @@ __global__ void __launch_bounds__(tile_threads, PAIRS == 1 ? 3 : 2)
   }
 
   if constexpr (Pass::gathers) {
-    // First the sums of all threads, where the ring was; then of each column, in order of warps and lanes.
-    float* const partial = reinterpret_cast<float*>(shared);
+    // The sums of the warps one below the other, where the ring was.
+    struct OfWarp {
+      OutputSums<1> sums;
+      int rows;
+    };
+    OfWarp* const partial = reinterpret_cast<OfWarp*>(shared);
     __syncthreads();
-    UNROLL for (int k = 0; k < 2 * pack; ++k) { partial[k * tile_threads + thread] = statistics.values[k]; }
+    if (const int channel = ProductSums::channel(lane); channel >= 0) {
+      UNROLL for (int i = 0; i < own; ++i) {
+        partial[down * columns + (across + i) * pack + channel] = {statistics[i].of_channel(), rows_of_warp};
+      }
+    }
     __syncthreads();
     if (thread >= columns || first_column + thread >= p.columns) return;
-    const int number = thread / pack, k = thread % pack;
-    OutputSums<1> of_column;
-    of_column.pivot[0] = float(first[number].value[k]);
-    for (int i = 0; i < warps_down * lines; ++i) {
-      const int from = (number / own * warps_down + i / lines) * 32 + i % lines * own + number % own;
-      of_column.values[0] += partial[k * tile_threads + from];
-      of_column.values[1] += partial[(pack + k) * tile_threads + from];
+    OutputSums<1> of_column = partial[thread].sums;
+    UNROLL for (int i = 1; i < warps_down; ++i) {
+      const OfWarp& other = partial[i * columns + thread];
+      of_column.merge(other.sums, other.rows);
     }
     of_column.store(p.epilogue, chunk, rows, first_column + thread, p.columns);
   }

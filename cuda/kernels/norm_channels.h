@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cuda/device/unroll.h"
+#include "cuda/device/vector.h"
 #include "cuda/kernels/batch_norm.h"
 #include "cuda/platform.h"
 #include "cuda/runtime/error.h"
@@ -21,6 +23,61 @@ __device__ inline void write_coefficients(const BatchNormCoefficients<R>& norm, 
   norm.mean[at] = mean;
   norm.inverse_std[at] = inverse_std;
 }
+
+// Sums of distances from a pivot and of their squares become the mean and the sum of squares around it.
+template <class R>
+__device__ inline void from_pivot(R pivot, R rows, R (&sums)[2]) {
+  sums[1] -= sums[0] * sums[0] / rows;
+  sums[0] = pivot + sums[0] / rows;
+}
+
+// Adds a chunk's statistics to such sums in N channels. This merges as Chan, Golub and LeVeque do, but all at
+// once, relative to one mean: that keeps the digits without arithmetic in double, which consumer GPUs run at
+// 1/64 of the rate.
+template <int N, class R>
+__device__ inline void add_chunk(const Pack<R, N>& pivot, R rows, const Pack<R, N>& mean,
+                                 const Pack<R, N>& squares, R (&sums)[2 * N]) {
+  UNROLL for (int k = 0; k < N; ++k) {
+    const R distance = mean.value[k] - pivot.value[k];
+    sums[k] += rows * distance;
+    sums[N + k] += squares.value[k] + rows * distance * distance;
+  }
+}
+
+// A channel's parameters and running averages. All are loaded at once, since the compiler may not move a load
+// before a store.
+template <class R>
+class NormChannel {
+ public:
+  __device__ NormChannel(const BatchNormParameters<R>& of, int64_t channel)
+      : of_(of), channel_(channel), weight_(of.weight[channel]), bias_(of.bias[channel]) {
+    if (!of.running_mean) return;
+    running_mean_ = of.running_mean[channel];
+    running_variance_ = of.running_variance[channel];
+  }
+  // From the mean and the sum of squared distances from it: writes the coefficients at `at`, and updates the
+  // running averages.
+  __device__ void write(const R (&statistics)[2], int64_t rows, R epsilon, R momentum,
+                        const BatchNormCoefficients<R>& norm, int64_t at) const {
+    // Rounding may give less than 0; a NaN stays.
+    const R mean = statistics[0], variance = statistics[1] < R(0) ? R(0) : statistics[1] / R(rows);
+    write_coefficients(norm, at, mean, variance, epsilon, weight_, bias_);
+    if (!of_.running_mean) return;
+    const R unbiased = rows > 1 ? R(rows) / R(rows - 1) : R(1), keep = 1 - momentum;
+    of_.running_mean[channel_] = keep * running_mean_ + momentum * mean;
+    of_.running_variance[channel_] = keep * running_variance_ + momentum * unbiased * variance;
+  }
+
+ private:
+  const BatchNormParameters<R>& of_;
+  int64_t channel_;
+  R weight_, bias_, running_mean_ = 0, running_variance_ = 0;
+};
+
+// Finishes the statistics that the preceding convolution gathered, for one segment and in one launch: writes
+// the coefficients and updates the running averages (batch_norm_given.cu).
+void merge_given(const BatchNormChunks<float>& given, const BatchNormTable<float>& norms,
+                 const BatchNormCoefficients<float>& norm, const BatchNormDims& dims);
 
 // The backward pass, with z = x * scale + shift and g = dy f'(z): the gradient of z
 template <class F, class T, class R>

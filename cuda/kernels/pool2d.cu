@@ -17,10 +17,10 @@ namespace {
 
 // The maxima, unless y is null; and the place of each first maximum in its window, unless `first` is null.
 template <int N, class T>
-__global__ void max_pool(const T* x, T* y, uint16_t* first, Pool2dDims d, int64_t packs) {
+__global__ void max_pool(const T* x, T* y, uint16_t* first, Pool2dDims d, ImageGrid grid) {
   using R = Accumulator<T>;
-  for (int64_t i : grid_stride(packs)) {
-    const ImagePlace out = place_of(i, d.vertical.out, d.horizontal.out, d.channels / N, N);
+  for (int64_t i : grid_stride(grid.packs)) {
+    const ImagePlace out = grid.place(i);
     R best[N];
     int number[N];
     largest_in_window<N>(x, d.vertical, d.horizontal, d.channels, out, best, number);
@@ -34,10 +34,10 @@ __global__ void max_pool(const T* x, T* y, uint16_t* first, Pool2dDims d, int64_
 
 // A pixel sums over the windows that hold it and whose first maximum it is.
 template <int N, class T>
-__global__ void max_pool_backward(const T* dy, const uint16_t* first, T* dx, Pool2dDims d, int64_t packs) {
+__global__ void max_pool_backward(const T* dy, const uint16_t* first, T* dx, Pool2dDims d, ImageGrid grid) {
   const PoolAxis &v = d.vertical, &h = d.horizontal;
-  for (int64_t i : grid_stride(packs)) {
-    const ImagePlace at = place_of(i, v.in, h.in, d.channels / N, N);
+  for (int64_t i : grid_stride(grid.packs)) {
+    const ImagePlace at = grid.place(i);
     Accumulator<T> sum[N] = {};
     for (int y = v.first_window(at.y); y < v.end_window(at.y); ++y)
       for (int x = h.first_window(at.x); x < h.end_window(at.x); ++x) {
@@ -60,11 +60,11 @@ __device__ R window_size(const Pool2dDims& d, int y, int x) {
 }
 
 template <int N, class T>
-__global__ void average_pool(const T* x, T* y, Pool2dDims d, int64_t packs) {
+__global__ void average_pool(const T* x, T* y, Pool2dDims d, ImageGrid grid) {
   using R = Accumulator<T>;
   const PoolAxis &v = d.vertical, &h = d.horizontal;
-  for (int64_t i : grid_stride(packs)) {
-    const ImagePlace out = place_of(i, v.out, h.out, d.channels / N, N);
+  for (int64_t i : grid_stride(grid.packs)) {
+    const ImagePlace out = grid.place(i);
     R sum[N] = {};
     for (int row = v.begin(out.y); row < v.end(out.y); ++row)
       for (int column = h.begin(out.x); column < h.end(out.x); ++column) {
@@ -78,11 +78,11 @@ __global__ void average_pool(const T* x, T* y, Pool2dDims d, int64_t packs) {
 }
 
 template <int N, class T>
-__global__ void average_pool_backward(const T* dy, T* dx, Pool2dDims d, int64_t packs) {
+__global__ void average_pool_backward(const T* dy, T* dx, Pool2dDims d, ImageGrid grid) {
   using R = Accumulator<T>;
   const PoolAxis &v = d.vertical, &h = d.horizontal;
-  for (int64_t i : grid_stride(packs)) {
-    const ImagePlace at = place_of(i, v.in, h.in, d.channels / N, N);
+  for (int64_t i : grid_stride(grid.packs)) {
+    const ImagePlace at = grid.place(i);
     R sum[N] = {};
     for (int y = v.first_window(at.y); y < v.end_window(at.y); ++y)
       for (int x = h.first_window(at.x); x < h.end_window(at.x); ++x) {
@@ -94,13 +94,20 @@ __global__ void average_pool_backward(const T* dy, T* dx, Pool2dDims d, int64_t 
   }
 }
 
+ImageGrid outputs(const Pool2dDims& d, int pack) {
+  return {d.batch, d.vertical.out, d.horizontal.out, int(d.channels), pack};
+}
+ImageGrid inputs(const Pool2dDims& d, int pack) {
+  return {d.batch, d.vertical.in, d.horizontal.in, int(d.channels), pack};
+}
+
 }  // namespace
 
 template <class T>
 void max_pool2d(const T* x, T* y, const Pool2dDims& d) {
   with_column_pack<T>(d.channels, [&]<int N>() {
-    const int64_t packs = d.outputs() / N;
-    launch(max_pool<N, T>, {grid_for(packs), block_threads}, x, y, nullptr, d, packs);
+    const ImageGrid grid = outputs(d, N);
+    launch(max_pool<N, T>, {grid_for(grid.packs), block_threads}, x, y, nullptr, d, grid);
   });
 }
 
@@ -108,25 +115,25 @@ template <class T>
 void max_pool2d_backward(const T* x, const T* dy, T* dx, const Pool2dDims& d) {
   const Workspace<uint16_t> first(d.outputs());
   with_column_pack<T>(d.channels, [&]<int N>() {
-    const int64_t outputs = d.outputs() / N, inputs = d.inputs() / N;
-    launch(max_pool<N, T>, {grid_for(outputs), block_threads}, x, nullptr, first.data(), d, outputs);
-    launch(max_pool_backward<N, T>, {grid_for(inputs), block_threads}, dy, first.data(), dx, d, inputs);
+    const ImageGrid out = outputs(d, N), in = inputs(d, N);
+    launch(max_pool<N, T>, {grid_for(out.packs), block_threads}, x, nullptr, first.data(), d, out);
+    launch(max_pool_backward<N, T>, {grid_for(in.packs), block_threads}, dy, first.data(), dx, d, in);
   });
 }
 
 template <class T>
 void average_pool2d(const T* x, T* y, const Pool2dDims& d) {
   with_column_pack<T>(d.channels, [&]<int N>() {
-    const int64_t packs = d.outputs() / N;
-    launch(average_pool<N, T>, {grid_for(packs), block_threads}, x, y, d, packs);
+    const ImageGrid grid = outputs(d, N);
+    launch(average_pool<N, T>, {grid_for(grid.packs), block_threads}, x, y, d, grid);
   });
 }
 
 template <class T>
 void average_pool2d_backward(const T* dy, T* dx, const Pool2dDims& d) {
   with_column_pack<T>(d.channels, [&]<int N>() {
-    const int64_t packs = d.inputs() / N;
-    launch(average_pool_backward<N, T>, {grid_for(packs), block_threads}, dy, dx, d, packs);
+    const ImageGrid grid = inputs(d, N);
+    launch(average_pool_backward<N, T>, {grid_for(grid.packs), block_threads}, dy, dx, d, grid);
   });
 }
 

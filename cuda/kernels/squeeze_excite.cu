@@ -49,31 +49,40 @@ __global__ void scale_chunks(const T* from, const Accumulator<T>* scale, const A
   }
 }
 
-// Calls done(column, the sum over rows of value(row, column)) for each column, in one thread. Neighbouring
-// threads have neighbouring columns, so that a row-major matrix is read in whole lines; each takes four rows
-// or more, and loads four at once. All threads of the block must call it, with one number of
-// `shared` each.
-template <class R, class Value, class Done>
-__device__ void sum_columns(int rows, int columns, R* shared, Value value, Done done) {
+// Calls done(column, the sum over rows of value(row, column), more(column)) for each column, in one thread.
+// Neighbouring threads have neighbouring columns, so that a row-major matrix is read in whole lines; each
+// takes four rows or more, and loads eight at once, after what more() loads. All threads of the block must
+// call it, with one number of `shared` each.
+template <class R, class Value, class More, class Done>
+__device__ void sum_columns(int rows, int columns, R* shared, Value value, More more, Done done) {
+  constexpr int at_once = 8;
   const int threads = int(blockDim.x), thread = int(threadIdx.x),
             width = columns < threads ? columns : threads;
   const int useful = (rows + 3) / 4, lines = useful < threads / width ? useful : threads / width;
-  for (int first = 0; first < columns; first += width) {
+  NO_UNROLL for (int first = 0; first < columns; first += width) {
     EXPECT_TRIPS(1);
-    const int column = first + thread % width, line = column < columns ? thread / width : lines;
+    const bool inside = first + thread % width < columns;
+    const int column = inside ? first + thread % width : first, line = inside ? thread / width : lines;
+    const R of_column = more(column);
     R sum = 0;
-    UNROLL_BY_4 for (int row = line < lines ? line : rows; row < rows; row += lines) {
-      EXPECT_TRIPS(8);
-      sum += value(row, column);
+    NO_UNROLL for (int row = line < lines ? line : rows; row < rows; row += at_once * lines) {
+      EXPECT_TRIPS(1);
+      R values[at_once];
+      UNROLL for (int i = 0; i < at_once; ++i) {  // the first again, if there are fewer: that takes no branch
+        values[i] = value(row + i * lines < rows ? row + i * lines : row, column);
+      }
+      UNROLL for (int i = 0; i < at_once; ++i) {
+        if (row + i * lines < rows) sum += values[i];
+      }
     }
     shared[thread] = sum;
     __syncthreads();
-    if (thread < width && column < columns) {
-      for (int i = 1; i < lines; ++i) {
+    if (thread < width && inside) {
+      UNROLL_BY_4 for (int i = 1; i < lines; ++i) {
         EXPECT_TRIPS(8);
         sum += shared[i * width + thread];
       }
-      done(column, sum);
+      done(column, sum, of_column);
     }
     __syncthreads();
   }
@@ -88,17 +97,19 @@ __global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> 
   R *pooled = dynamic_shared<R>(), *activated = pooled + channels, *shared = activated + reduced;
   const int slabs = (channels + slab - 1) / slab, first = int(blockIdx.x) % slabs * slab;
   const int64_t image = int(blockIdx.x) / slabs;
+  const auto nothing = [](int) { return R(0); };
   partial += image * chunks * channels;
   sum_columns(
-      chunks, channels, shared, [&](int chunk, int c) { return partial[chunk * channels + c]; },
-      [&](int c, R sum) {
+      chunks, channels, shared, [&](int chunk, int c) { return partial[chunk * channels + c]; }, nothing,
+      [&](int c, R sum, R) {
         pooled[c] = sum * per_pixel;
         if (first == 0) se.pooled[image * channels + c] = pooled[c];
       });
   sum_columns(
       channels, reduced, shared, [&](int c, int j) { return pooled[c] * se.w_reduce[c * reduced + j]; },
-      [&](int j, R sum) {
-        sum += se.b_reduce[j];
+      [&](int j) { return se.b_reduce[j]; },
+      [&](int j, R sum, R bias) {
+        sum += bias;
         activated[j] = Swish::forward(sum);
         if (first == 0) se.hidden[image * reduced + j] = sum;
       });
@@ -106,9 +117,8 @@ __global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> 
   sum_columns(
       reduced, count, shared,
       [&](int j, int c) { return activated[j] * se.w_expand[j * channels + first + c]; },
-      [&](int c, R sum) {
-        se.gate[image * channels + first + c] = Sigmoid::forward(sum + se.b_expand[first + c]);
-      });
+      [&](int c) { return se.b_expand[first + c]; },
+      [&](int c, R sum, R bias) { se.gate[image * channels + first + c] = Sigmoid::forward(sum + bias); });
 }
 
 // From the sums of x dy: the gradients before the sigmoid (batch, channels) and before the swish (batch,
@@ -125,8 +135,8 @@ __global__ void hidden_gradient_from_chunks(const R* partial, int chunks, Squeez
   partial += image * chunks * channels;
   sum_columns(
       chunks, channels, shared, [&](int chunk, int c) { return partial[chunk * channels + c]; },
-      [&](int c, R sum) {
-        const R gate = se.gate[image * channels + c];
+      [&](int c) { return se.gate[image * channels + c]; },
+      [&](int c, R sum, R gate) {
         logit[c] = sum * gate * (1 - gate);
         if (first == 0) dlogit[image * channels + c] = logit[c];
       });
@@ -134,10 +144,11 @@ __global__ void hidden_gradient_from_chunks(const R* partial, int chunks, Squeez
   const int count = reduced - first < hidden_slab ? reduced - first : hidden_slab;
   sum_columns(
       channels, count, shared, [&](int c, int j) { return logit[c] * weights[j * channels + c]; },
-      [&](int j, R sum) {
+      [&](int j) { return se.hidden[image * reduced + first + j]; },
+      [&](int j, R sum, R hidden) {
         const int64_t at = image * reduced + first + j;
-        activated[at] = Swish::forward(se.hidden[at]);
-        dhidden[at] = sum * Swish::derivative(se.hidden[at]);
+        activated[at] = Swish::forward(hidden);
+        dhidden[at] = sum * Swish::derivative(hidden);
       });
 }
 
@@ -150,28 +161,57 @@ struct Product {
   int rows, inner, columns;
   int left_row, left_inner, right_inner, right_column;
 
-  static constexpr int slab = 128;  // of columns, per block
-  HD int slabs() const { return (columns + slab - 1) / slab; }
-  HD int blocks() const { return (rows + (sums ? 1 : 0)) * slabs(); }
+  static constexpr int block_rows = 8, block_columns = 128;
+  // The threads of a column share its terms. Each takes as many at a time as its group of threads can load of
+  // `left`, one number each.
+  static constexpr int groups = 4, terms = block_columns / block_rows;
+  HD int all_rows() const { return rows + (sums ? 1 : 0); }
+  HD int slabs() const { return (columns + block_columns - 1) / block_columns; }
+  HD int blocks() const { return (all_rows() + block_rows - 1) / block_rows * slabs(); }
 };
 
-// Three products in one launch; a block handles a part of one row after another.
-constexpr int product_threads = 256;
+// Three products in one launch. A block has 128 columns of eight rows.
 template <class R>
-__global__ void small_products(Product<R> p, Product<R> second, Product<R> third) {
+__global__ void __launch_bounds__(Product<R>::block_columns* Product<R>::groups)
+    small_products(Product<R> p, Product<R> second, Product<R> third) {
+  constexpr int rows = Product<R>::block_rows, columns = Product<R>::block_columns, terms = Product<R>::terms,
+                groups = Product<R>::groups;
+  __shared__ R left[groups][terms][rows], partial[groups - 1][rows][columns];
   int block = int(blockIdx.x);
   if (block >= p.blocks()) block -= p.blocks(), p = second;
   if (block >= p.blocks()) block -= p.blocks(), p = third;
-  const int row = block / p.slabs(), begin = block % p.slabs() * p.slab, left_over = p.columns - begin;
-  const R* left = row < p.rows ? p.left + int64_t(row) * p.left_row : nullptr;
-  R* to = left ? p.to + int64_t(row) * p.columns : p.sums;
-  sum_columns(
-      p.inner, left_over < p.slab ? left_over : p.slab, dynamic_shared<R>(),
-      [&](int k, int c) {
-        const R number = p.right[int64_t(k) * p.right_inner + int64_t(begin + c) * p.right_column];
-        return left ? left[int64_t(k) * p.left_inner] * number : number;
-      },
-      [&](int c, R sum) { to[begin + c] = sum * p.factor; });
+  const int thread = int(threadIdx.x), group = int(threadIdx.y), first = block / p.slabs() * rows,
+            column = block % p.slabs() * columns + thread;
+  const bool inside = column < p.columns;
+  const int row = first + thread % rows, term = thread / rows;  // of `left`
+  R sum[rows] = {};
+  NO_UNROLL for (int all = 0; all < p.inner; all += groups * terms) {
+    const int begin = all + group * terms;
+    const R* from = p.right + begin * p.right_inner + (inside ? column : 0) * p.right_column;
+    R right[terms];
+    UNROLL for (int k = 0; k < terms; ++k) {
+      right[k] = begin + k < p.inner ? from[k * p.right_inner] : R(0);
+    }
+    R number = row < p.rows ? R(0) : R(1);  // the row of sums
+    if (row < p.rows && begin + term < p.inner)
+      number = p.left[row * p.left_row + (begin + term) * p.left_inner];
+    __syncthreads();  // all threads have used the numbers before
+    left[group][term][thread % rows] = number;
+    __syncthreads();
+    UNROLL for (int k = 0; k < terms; ++k) {
+      UNROLL for (int i = 0; i < rows; ++i) { sum[i] += left[group][k][i] * right[k]; }
+    }
+  }
+  if (group > 0) {
+    UNROLL for (int i = 0; i < rows; ++i) { partial[group - 1][i][thread] = sum[i]; }
+  }
+  __syncthreads();
+  if (group > 0 || !inside) return;
+  UNROLL for (int i = 0; i < rows; ++i) {
+    UNROLL for (int g = 1; g < groups; ++g) { sum[i] += partial[g - 1][i][thread]; }
+    if (first + i < p.rows) p.to[(first + i) * p.columns + column] = sum[i] * p.factor;
+    if (first + i == p.rows && p.sums) p.sums[column] = sum[i] * p.factor;
+  }
 }
 
 // For scaling: one row per thread, as long as that makes few waves of blocks.
@@ -207,10 +247,11 @@ void squeeze_excite_layer_gradients(const R* partial, int64_t chunks, const Sque
       se.pooled, hidden.data(), gradients.w_reduce, gradients.b_reduce, 1, c, n, s, 1, c, s, 1};
   const Product<R> means{
       hidden.data(), se.w_reduce, through_means, nullptr, R(1.0 / double(se.pixels)), n, s, c, s, 1, 1, s};
-  launch(small_products<R>,
-         {unsigned(expand.blocks() + reduce.blocks() + means.blocks()), product_threads,
-          product_threads * sizeof(R)},
-         expand, reduce, means);
+  using P = Product<R>;
+  LaunchConfig config({unsigned(expand.blocks() + reduce.blocks() + means.blocks())},
+                      {P::block_columns, P::groups});
+  config.steps = (std::max(n, s) + P::groups * P::terms - 1) / (P::groups * P::terms);
+  launch(small_products<R>, config, expand, reduce, means);
 }
 
 template <class T>

@@ -6,7 +6,7 @@ const std::vector<OpStem>& op_stems() {
   static const std::vector<OpStem> stems = {
       {"activation", "relu relu6 sigmoid swish activate", "activation", "tests/ops/activation_test.cpp"},
       {"arithmetic", "add subtract multiply divide sum_to", "arithmetic", "tests/ops/arithmetic_test.cpp"},
-      {"batch_norm", "batch_norm", "batch_norm", "tests/ops/batch_norm_test.cpp"},
+      {"batch_norm", "batch_norm", "batch_norm batch_norm_given", "tests/ops/batch_norm_test.cpp"},
       {"batch_norm_squeeze_excite", "batch_norm_squeeze_excite", "batch_norm_squeeze_excite",
        "tests/ops/batch_norm_squeeze_excite_test.cpp"},
       {"bifpn_node", "bifpn_node", "bifpn_node", "tests/ops/bifpn_node_test.cpp"},
@@ -55,6 +55,7 @@ const std::vector<KernelFile>& kernel_files() {
        "float32 float64 bfloat16"},
       {"batch_norm", "sum_chunks finish_chunks apply_chunks running_coefficients whole_chunks",
        "float32 float64 bfloat16"},
+      {"batch_norm_given", "merge_chunks", "float32"},
       {"batch_norm_squeeze_excite",
        "swish_sums_chunks swish_scale_chunks gated_gradient_sums_chunks finish_gated_gradient "
        "gated_gradient_chunks",

@@ -261,7 +261,10 @@ TEST_CASE("on CUDA the statistics of a depthwise convolution are those that batc
         };
         const Tensors given = normalized(&statistics), own = normalized(nullptr);
         CHECK(relative_difference(given[0], own[0]) < 1e-6);
-        CHECK(relative_difference(given[1], own[1]) < 1e-5);
+        // On tensor cores the squares of a tile have no pivot (ProductSums). Here, where the mean is 10 to 15
+        // standard deviations, that changes the variance by 1e-5; rounding y to bfloat16 has changed it by
+        // 15^2 2^-19 = 4e-4.
+        CHECK(relative_difference(given[1], own[1]) < (dtype == DType::float32 ? 1e-5 : 5e-5));
         CHECK(relative_difference(given[2], own[2]) < (dtype == DType::float32 ? 1e-5 : 1e-2));
       }
 }
