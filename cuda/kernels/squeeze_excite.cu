@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "cuda/device/columns.h"
+#include "cuda/device/pixel.h"
 #include "cuda/device/unroll.h"
 #include "cuda/kernels/activation.h"
 #include "cuda/runtime/launch.h"
@@ -49,20 +50,32 @@ __global__ void scale_chunks(const T* from, const Accumulator<T>* scale, const A
   }
 }
 
+// How the threads of a block share the columns of a matrix: neighbouring threads have neighbouring columns,
+// so that a row-major matrix is read in whole lines, and each takes four rows or more.
+struct ColumnSplit {
+  int width, lines;  // threads side by side, and those of one column
+  Divisor by_width;
+
+  ColumnSplit(int64_t rows, int64_t columns, int threads)
+      : width(int(std::clamp<int64_t>(columns, 1, threads))),
+        lines(int(std::min<int64_t>((rows + 3) / 4, threads / width))),
+        by_width(width) {}
+};
+
 // Calls done(column, the sum over rows of value(row, column), more(column)) for each column, in one thread.
-// Neighbouring threads have neighbouring columns, so that a row-major matrix is read in whole lines; each
-// takes four rows or more, and loads eight at once, after what more() loads. All threads of the block must
-// call it, with one number of `shared` each.
+// A thread loads eight rows at once, after what more() loads. All threads of the block must call it, with one
+// number of `shared` each.
 template <class R, class Value, class More, class Done>
-__device__ void sum_columns(int rows, int columns, R* shared, Value value, More more, Done done) {
+__device__ void sum_columns(int rows, int columns, const ColumnSplit& split, R* shared, Value value,
+                            More more, Done done) {
   constexpr int at_once = 8;
-  const int threads = int(blockDim.x), thread = int(threadIdx.x),
-            width = columns < threads ? columns : threads;
-  const int useful = (rows + 3) / 4, lines = useful < threads / width ? useful : threads / width;
+  const int thread = int(threadIdx.x), width = split.width, lines = split.lines,
+            line_of_thread = int(split.by_width.quotient(threadIdx.x)),
+            column_of_thread = thread - line_of_thread * width;
   NO_UNROLL for (int first = 0; first < columns; first += width) {
     EXPECT_TRIPS(1);
-    const bool inside = first + thread % width < columns;
-    const int column = inside ? first + thread % width : first, line = inside ? thread / width : lines;
+    const bool inside = first + column_of_thread < columns;
+    const int column = inside ? first + column_of_thread : first, line = inside ? line_of_thread : lines;
     const R of_column = more(column);
     R sum = 0;
     NO_UNROLL for (int row = line < lines ? line : rows; row < rows; row += at_once * lines) {
@@ -92,7 +105,8 @@ constexpr int layer_threads = 1024;
 
 // The layers of one image, in blocks that each compute its means and its hidden layer, and `slab` factors.
 template <class R>
-__global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> se, R per_pixel, int slab) {
+__global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> se, R per_pixel, int slab,
+                                 ColumnSplit of_chunks, ColumnSplit of_reduced, ColumnSplit of_slab) {
   const int channels = int(se.channels), reduced = int(se.reduced);
   R *pooled = dynamic_shared<R>(), *activated = pooled + channels, *shared = activated + reduced;
   const int slabs = (channels + slab - 1) / slab, first = int(blockIdx.x) % slabs * slab;
@@ -100,13 +114,15 @@ __global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> 
   const auto nothing = [](int) { return R(0); };
   partial += image * chunks * channels;
   sum_columns(
-      chunks, channels, shared, [&](int chunk, int c) { return partial[chunk * channels + c]; }, nothing,
+      chunks, channels, of_chunks, shared, [&](int chunk, int c) { return partial[chunk * channels + c]; },
+      nothing,
       [&](int c, R sum, R) {
         pooled[c] = sum * per_pixel;
         if (first == 0) se.pooled[image * channels + c] = pooled[c];
       });
   sum_columns(
-      channels, reduced, shared, [&](int c, int j) { return pooled[c] * se.w_reduce[c * reduced + j]; },
+      channels, reduced, of_reduced, shared,
+      [&](int c, int j) { return pooled[c] * se.w_reduce[c * reduced + j]; },
       [&](int j) { return se.b_reduce[j]; },
       [&](int j, R sum, R bias) {
         sum += bias;
@@ -115,7 +131,7 @@ __global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> 
       });
   const int count = channels - first < slab ? channels - first : slab;
   sum_columns(
-      reduced, count, shared,
+      reduced, count, of_slab, shared,
       [&](int j, int c) { return activated[j] * se.w_expand[j * channels + first + c]; },
       [&](int c) { return se.b_expand[first + c]; },
       [&](int c, R sum, R bias) { se.gate[image * channels + first + c] = Sigmoid::forward(sum + bias); });
@@ -127,14 +143,15 @@ __global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> 
 constexpr int hidden_slab = 8;
 template <class R>
 __global__ void hidden_gradient_from_chunks(const R* partial, int chunks, SqueezeExcite<R> se, R* dlogit,
-                                            R* dhidden, R* activated) {
+                                            R* dhidden, R* activated, ColumnSplit of_chunks,
+                                            ColumnSplit of_slab) {
   const int channels = int(se.channels), reduced = int(se.reduced);
   R *logit = dynamic_shared<R>(), *shared = logit + channels;
   const int slabs = (reduced + hidden_slab - 1) / hidden_slab, first = int(blockIdx.x) % slabs * hidden_slab;
   const int64_t image = int(blockIdx.x) / slabs;
   partial += image * chunks * channels;
   sum_columns(
-      chunks, channels, shared, [&](int chunk, int c) { return partial[chunk * channels + c]; },
+      chunks, channels, of_chunks, shared, [&](int chunk, int c) { return partial[chunk * channels + c]; },
       [&](int c) { return se.gate[image * channels + c]; },
       [&](int c, R sum, R gate) {
         logit[c] = sum * gate * (1 - gate);
@@ -143,7 +160,7 @@ __global__ void hidden_gradient_from_chunks(const R* partial, int chunks, Squeez
   const R* weights = se.w_expand + int64_t(first) * channels;
   const int count = reduced - first < hidden_slab ? reduced - first : hidden_slab;
   sum_columns(
-      channels, count, shared, [&](int c, int j) { return logit[c] * weights[j * channels + c]; },
+      channels, count, of_slab, shared, [&](int c, int j) { return logit[c] * weights[j * channels + c]; },
       [&](int j) { return se.hidden[image * reduced + first + j]; },
       [&](int j, R sum, R hidden) {
         const int64_t at = image * reduced + first + j;
@@ -230,7 +247,9 @@ void squeeze_excite_gate(const R* partial, int64_t chunks, const SqueezeExcite<R
   launch(gate_from_chunks<R>,
          {unsigned(se.batch) * blocks_of(se.channels, slab), layer_threads,
           size_t(se.channels + se.reduced + layer_threads) * sizeof(R)},
-         partial, int(chunks), se, R(1.0 / double(se.pixels)), int(slab));
+         partial, int(chunks), se, R(1.0 / double(se.pixels)), int(slab),
+         ColumnSplit(chunks, se.channels, layer_threads), ColumnSplit(se.channels, se.reduced, layer_threads),
+         ColumnSplit(se.reduced, slab, layer_threads));
 }
 
 template <class R>
@@ -240,7 +259,9 @@ void squeeze_excite_layer_gradients(const R* partial, int64_t chunks, const Sque
   const Workspace<R> logit(n * se.channels), hidden(n * se.reduced), activated(n * se.reduced);
   launch(hidden_gradient_from_chunks<R>,
          {unsigned(n) * blocks_of(s, hidden_slab), layer_threads, size_t(c + layer_threads) * sizeof(R)},
-         partial, int(chunks), se, logit.data(), hidden.data(), activated.data());
+         partial, int(chunks), se, logit.data(), hidden.data(), activated.data(),
+         ColumnSplit(chunks, se.channels, layer_threads),
+         ColumnSplit(se.channels, hidden_slab, layer_threads));
   const Product<R> expand{
       activated.data(), logit.data(), gradients.w_expand, gradients.b_expand, 1, s, n, c, 1, s, c, 1};
   const Product<R> reduce{

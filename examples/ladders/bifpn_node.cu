@@ -119,9 +119,9 @@ int main(int argc, char** argv) {
              [&] { over_outputs(whole_node, finer.data(), own.data(), coarser.data(), v.data(), y.data()); }},
             {"4 the kernel in use",
              {{"cuda/kernels/bifpn_node.cu",
-               {"R fusion_weight(const V* v", "void share_weights(", "struct Inputs", "void node_forward("}},
+               {"R fusion_weight(const V* v", "void share_weights(", "struct Inputs", "node_forward(Node"}},
               {"cuda/device/pooling.h",
-               {"struct ImagePlace", "place_of(int64_t i", "int64_t offset(int64_t n",
+               {"struct ImagePlace", "struct ImageGrid", "int64_t offset(int64_t n",
                 "void largest_in_window("}}},
              [&] {
                const auto input = [](const ladders::Array<float>& from, Resample kind, int64_t in) {

@@ -125,7 +125,7 @@ std::vector<std::string> room_faults(const std::vector<std::string>& paths) {
 }
 
 // "Small enough to read" must be able to fail: lines of sources.
-constexpr size_t framework_lines = 25900, product_lines = 54600;
+constexpr size_t framework_lines = 26300, product_lines = 55000;
 const std::vector<std::string> framework = {"cuda", "core", "ops", "nn"};
 const std::vector<std::string> product = {"cuda", "core", "ops", "nn", "models", "train", "cli"};
 
