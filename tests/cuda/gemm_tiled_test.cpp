@@ -133,6 +133,38 @@ TEST_CASE("the epilogue of a product on tensor cores gathers the statistics of w
   }
 }
 
+TEST_CASE("where a column is not finite, only its own statistics are not") {
+  // A multiplication for the sums of squares multiplies each column with seven others.
+  const Sizes s{300, 16, 40};
+  const Operand a(1, s.rows * s.inner), b(2, s.inner * s.columns), c(4, s.rows * s.columns);
+  const cuda::GemmTiles tiles = cuda::GemmTiles::of(s.rows, s.columns, s.inner);
+  const size_t size = size_t(2 * tiles.chunks * s.columns);
+  const auto gathered = [&] {
+    const cuda::Workspace<float> statistics{int64_t(size)};
+    const cuda::Workspace<int> rows(tiles.chunks);
+    cuda::TiledGemm<bfloat16> p{s.rows,          s.columns, s.inner,        a.memory.data(),
+                                b.memory.data(), nullptr,   c.memory.data()};
+    p.epilogue.statistics = statistics.data();
+    p.epilogue.rows = rows.data();
+    cuda::gemm_tiled(p);
+    return from_device(statistics.data(), size);
+  };
+  const std::vector<float> finite = gathered();
+  const size_t columns = size_t(s.columns), infinite = 19;
+  std::vector<bfloat16> weights;
+  for (const float value : b.values) weights.emplace_back(value);
+  weights[5 * columns + infinite] = bfloat16(INFINITY);
+  cuda::copy_to_device(b.memory.data(), weights.data(), weights.size() * sizeof(bfloat16));
+  const std::vector<float> got = gathered();
+  for (size_t i = 0; i < size; ++i) {
+    CAPTURE(i);
+    if (i % columns == infinite)
+      CHECK(!std::isfinite(got[i]));
+    else
+      CHECK(got[i] == finite[i]);
+  }
+}
+
 TEST_CASE("the epilogue of a product on tensor cores applies a norm and its activation, and rounds once") {
   const Sizes s{150, 24, 104};
   const Operand a(1, s.rows * s.inner), b(2, s.inner * s.columns), bias(3, s.columns),
