@@ -139,15 +139,14 @@ __global__ void gate_from_chunks(const R* partial, int chunks, SqueezeExcite<R> 
 
 // From the sums of x dy: the gradients before the sigmoid (batch, channels) and before the swish (batch,
 // reduced), and the output of the swish (batch, reduced). A block computes all of the first for its image,
-// and hidden_slab numbers of the others.
-constexpr int hidden_slab = 8;
+// and `slab` numbers of the others.
 template <class R>
 __global__ void hidden_gradient_from_chunks(const R* partial, int chunks, SqueezeExcite<R> se, R* dlogit,
-                                            R* dhidden, R* activated, ColumnSplit of_chunks,
+                                            R* dhidden, R* activated, int slab, ColumnSplit of_chunks,
                                             ColumnSplit of_slab) {
   const int channels = int(se.channels), reduced = int(se.reduced);
   R *logit = dynamic_shared<R>(), *shared = logit + channels;
-  const int slabs = (reduced + hidden_slab - 1) / hidden_slab, first = int(blockIdx.x) % slabs * hidden_slab;
+  const int slabs = (reduced + slab - 1) / slab, first = int(blockIdx.x) % slabs * slab;
   const int64_t image = int(blockIdx.x) / slabs;
   partial += image * chunks * channels;
   sum_columns(
@@ -158,7 +157,7 @@ __global__ void hidden_gradient_from_chunks(const R* partial, int chunks, Squeez
         if (first == 0) dlogit[image * channels + c] = logit[c];
       });
   const R* weights = se.w_expand + int64_t(first) * channels;
-  const int count = reduced - first < hidden_slab ? reduced - first : hidden_slab;
+  const int count = reduced - first < slab ? reduced - first : slab;
   sum_columns(
       channels, count, of_slab, shared, [&](int c, int j) { return logit[c] * weights[j * channels + c]; },
       [&](int j) { return se.hidden[image * reduced + first + j]; },
@@ -179,9 +178,9 @@ struct Product {
   int left_row, left_inner, right_inner, right_column;
 
   static constexpr int block_rows = 8, block_columns = 128;
-  // The threads of a column share its terms. Each takes as many at a time as its group of threads can load of
-  // `left`, one number each.
-  static constexpr int groups = 4, terms = block_columns / block_rows;
+  // The threads of a column share its terms, if there are many. Each takes as many at a time as its group of
+  // threads can load of `left`, one number each.
+  static constexpr int most_groups = 4, terms = block_columns / block_rows;
   HD int all_rows() const { return rows + (sums ? 1 : 0); }
   HD int slabs() const { return (columns + block_columns - 1) / block_columns; }
   HD int blocks() const { return (all_rows() + block_rows - 1) / block_rows * slabs(); }
@@ -189,16 +188,16 @@ struct Product {
 
 // Three products in one launch. A block has 128 columns of eight rows.
 template <class R>
-__global__ void __launch_bounds__(Product<R>::block_columns* Product<R>::groups)
+__global__ void __launch_bounds__(Product<R>::block_columns* Product<R>::most_groups)
     small_products(Product<R> p, Product<R> second, Product<R> third) {
   constexpr int rows = Product<R>::block_rows, columns = Product<R>::block_columns, terms = Product<R>::terms,
-                groups = Product<R>::groups;
-  __shared__ R left[groups][terms][rows], partial[groups - 1][rows][columns];
+                most_groups = Product<R>::most_groups;
+  __shared__ R left[most_groups][terms][rows], partial[most_groups - 1][rows][columns];
   int block = int(blockIdx.x);
   if (block >= p.blocks()) block -= p.blocks(), p = second;
   if (block >= p.blocks()) block -= p.blocks(), p = third;
-  const int thread = int(threadIdx.x), group = int(threadIdx.y), first = block / p.slabs() * rows,
-            column = block % p.slabs() * columns + thread;
+  const int groups = int(blockDim.y), thread = int(threadIdx.x), group = int(threadIdx.y),
+            first = block / p.slabs() * rows, column = block % p.slabs() * columns + thread;
   const bool inside = column < p.columns;
   const int row = first + thread % rows, term = thread / rows;  // of `left`
   R sum[rows] = {};
@@ -225,7 +224,9 @@ __global__ void __launch_bounds__(Product<R>::block_columns* Product<R>::groups)
   __syncthreads();
   if (group > 0 || !inside) return;
   UNROLL for (int i = 0; i < rows; ++i) {
-    UNROLL for (int g = 1; g < groups; ++g) { sum[i] += partial[g - 1][i][thread]; }
+    UNROLL for (int g = 1; g < most_groups; ++g) {
+      if (g < groups) sum[i] += partial[g - 1][i][thread];
+    }
     if (first + i < p.rows) p.to[(first + i) * p.columns + column] = sum[i] * p.factor;
     if (first + i == p.rows && p.sums) p.sums[column] = sum[i] * p.factor;
   }
@@ -257,11 +258,12 @@ void squeeze_excite_layer_gradients(const R* partial, int64_t chunks, const Sque
                                     const SqueezeExciteGradients<R>& gradients, R* through_means) {
   const int n = int(se.batch), c = int(se.channels), s = int(se.reduced);
   const Workspace<R> logit(n * se.channels), hidden(n * se.reduced), activated(n * se.reduced);
+  // As for the gates, but of eight numbers or more, and two blocks for each multiprocessor.
+  const int slab = std::max(8, int(blocks_of(s, std::max(1, 264 / std::max(1, n)))));
   launch(hidden_gradient_from_chunks<R>,
-         {unsigned(n) * blocks_of(s, hidden_slab), layer_threads, size_t(c + layer_threads) * sizeof(R)},
-         partial, int(chunks), se, logit.data(), hidden.data(), activated.data(),
-         ColumnSplit(chunks, se.channels, layer_threads),
-         ColumnSplit(se.channels, hidden_slab, layer_threads));
+         {unsigned(n) * blocks_of(s, slab), layer_threads, size_t(c + layer_threads) * sizeof(R)}, partial,
+         int(chunks), se, logit.data(), hidden.data(), activated.data(), slab,
+         ColumnSplit(chunks, se.channels, layer_threads), ColumnSplit(se.channels, slab, layer_threads));
   const Product<R> expand{
       activated.data(), logit.data(), gradients.w_expand, gradients.b_expand, 1, s, n, c, 1, s, c, 1};
   const Product<R> reduce{
@@ -269,9 +271,10 @@ void squeeze_excite_layer_gradients(const R* partial, int64_t chunks, const Sque
   const Product<R> means{
       hidden.data(), se.w_reduce, through_means, nullptr, R(1.0 / double(se.pixels)), n, s, c, s, 1, 1, s};
   using P = Product<R>;
+  const int parts = (std::max(n, s) + P::terms - 1) / P::terms, groups = std::min(parts, P::most_groups);
   LaunchConfig config({unsigned(expand.blocks() + reduce.blocks() + means.blocks())},
-                      {P::block_columns, P::groups});
-  config.steps = (std::max(n, s) + P::groups * P::terms - 1) / (P::groups * P::terms);
+                      {P::block_columns, unsigned(groups)});
+  config.steps = (parts + groups - 1) / groups;
   launch(small_products<R>, config, expand, reduce, means);
 }
 
