@@ -37,14 +37,16 @@ set_property(GLOBAL PROPERTY FOVEA_LIBRARIES fovea_flags)  # those that belong t
 # floating-point traps, which would keep exp and comparisons out of the vector units.
 add_library(fovea_options INTERFACE)
 target_include_directories(fovea_options INTERFACE ${PROJECT_SOURCE_DIR})
+set(cxx $<COMPILE_LANGUAGE:CXX>)  # nvcc does not take these options
 target_compile_options(fovea_options INTERFACE
-  -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wnon-virtual-dtor -fno-math-errno -fno-trapping-math -ffp-contract=fast
-  $<$<CONFIG:Release>:-O3>)
+  "$<${cxx}:-Wall;-Wextra;-Wno-missing-field-initializers;-Wshadow;-Wnon-virtual-dtor>"
+  "$<${cxx}:-fno-math-errno;-fno-trapping-math;-ffp-contract=fast>"
+  $<$<AND:${cxx},$<CONFIG:Release>>:-O3>)
 if(PROJECT_IS_TOP_LEVEL)  # a later compiler's new warnings must not break another project's build
-  target_compile_options(fovea_options INTERFACE -Werror)
+  target_compile_options(fovea_options INTERFACE $<${cxx}:-Werror>)
 endif()
 if(FOVEA_NATIVE)
-  target_compile_options(fovea_options INTERFACE -march=native -mprefer-vector-width=512)
+  target_compile_options(fovea_options INTERFACE "$<${cxx}:-march=native;-mprefer-vector-width=512>")
 endif()
 if(NOT FOVEA_POOL)
   target_compile_definitions(fovea_options INTERFACE FOVEA_POOL=0)

@@ -1,5 +1,5 @@
 // The statistics that the preceding convolution gathered become a batch norm's coefficients: a small launch
-// after each convolution, whose time is that of two loads, one after the other, and of the additions.
+// after each convolution. It takes as long as two loads, one after the other, and the additions.
 #include "cuda/device/reduce.h"
 #include "cuda/kernels/norm_channels.h"
 #include "cuda/runtime/launch.h"

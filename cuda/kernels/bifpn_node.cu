@@ -152,7 +152,7 @@ struct Inputs {
   }
 };
 
-// Writes N numbers of an input's dx, from i on: weight * sum, added to what dx was if it has been loaded.
+// Writes N numbers of an input's dx, from i on: weight * sum, added to the old dx or to zeros.
 template <int N, class T>
 __device__ void write_gradient(const Input<T>& in, int64_t i, Accumulator<T> weight,
                                const Accumulator<T>* sum, Pack<T, N> dx) {
@@ -160,8 +160,8 @@ __device__ void write_gradient(const Input<T>& in, int64_t i, Accumulator<T> wei
   store_pack(in.dx + i, dx);
 }
 
-// N numbers of what an input's dx was, or zeros if nothing is added to it: then it loads from `other`, since
-// a branch would separate the loads.
+// N numbers of an input's old dx, or zeros if nothing is added to it: then it loads from `other`, since a
+// branch would separate the loads.
 template <int N, class T>
 __device__ Pack<T, N> gradient_before(const Input<T>& in, int64_t i, bool adds, const T* other) {
   Pack<T, N> dx = load_pack<N>(adds ? in.dx + i : other);
@@ -252,7 +252,7 @@ __global__ void __launch_bounds__(block_threads, gradient_blocks<Most, POOLS>)
     const ImagePlace out = node.grid.place(i);
     const Pack<T, N> above = load_pack<N>(dy + i * N);
     Inputs<N, Most, POOLS, T> inputs(node, out);
-    // What dx was is loaded before anything is stored, so that it waits for nothing, if there are registers.
+    // The old dx is loaded before anything is stored, so that it waits for nothing, if there are registers.
     constexpr bool early = Most <= usual_inputs;
     Pack<T, N> before[Most] = {};
     UNROLL for (int k = 0; k < Most; ++k) {

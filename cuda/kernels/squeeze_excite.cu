@@ -63,7 +63,7 @@ struct ColumnSplit {
 };
 
 // Calls done(column, the sum over rows of value(row, column), more(column)) for each column, in one thread.
-// A thread loads eight rows at once, after what more() loads. All threads of the block must call it, with one
+// A thread loads eight rows at once, after more() has loaded. All threads of the block must call it, with one
 // number of `shared` each.
 template <class R, class Value, class More, class Done>
 __device__ void sum_columns(int rows, int columns, const ColumnSplit& split, R* shared, Value value,
