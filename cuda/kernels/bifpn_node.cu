@@ -47,7 +47,7 @@ struct Input {
   uint8_t* first;  // for each output, which pixel of its window was the first maximum; or null
   Resample kind;
   PoolAxis vertical, horizontal;
-  Divisor by_height, by_width;  // those of the output
+  Divisor by_height, by_width;  // divide by the output's height and width
 };
 constexpr int usual_inputs = 3, without_pool = 2;  // in a BiFPN only pooling nodes have three inputs
 constexpr int no_maximum = 255;  // what -1, for a window with a NaN, becomes: its gradient goes nowhere
@@ -57,7 +57,7 @@ struct Node {
   Input<T> input[max_node_inputs];
   int count;
   int channels;
-  ImageGrid grid;  // of the output
+  ImageGrid grid;  // the output's packs, each of which has a thread
   const Accumulator<T>* v;
   Fusion fusion;
 };

@@ -10,8 +10,8 @@
 
 namespace fovea::cuda {
 
-// What the kernels of batch_norm.cu and batch_norm_squeeze_excite.cu share: the numbers of one channel, which
-// one thread computes, and how many channels a thread has where it walks down the rows.
+// Shared by batch_norm.cu, batch_norm_given.cu and batch_norm_squeeze_excite.cu: the numbers of one channel,
+// which one thread computes, and how many channels a thread has where it walks down the rows.
 
 // The coefficients of a channel from its statistics (arXiv 1502.03167, algorithm 1), written at `at`.
 template <class R>

@@ -199,7 +199,7 @@ __global__ void __launch_bounds__(Product<R>::block_columns* Product<R>::most_gr
   const int groups = int(blockDim.y), thread = int(threadIdx.x), group = int(threadIdx.y),
             first = block / p.slabs() * rows, column = block % p.slabs() * columns + thread;
   const bool inside = column < p.columns;
-  const int row = first + thread % rows, term = thread / rows;  // of `left`
+  const int row = first + thread % rows, term = thread / rows;  // the number of `left` it loads
   R sum[rows] = {};
   NO_UNROLL for (int all = 0; all < p.inner; all += groups * terms) {
     const int begin = all + group * terms;
